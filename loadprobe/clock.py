@@ -1,0 +1,67 @@
+"""The only module that reads a clock.
+
+Monotonic times are CLOCK_MONOTONIC nanoseconds, shared by all processes of one
+host, so arrivals of several probe processes can be ordered without any exchange.
+Wall times are UNIX nanoseconds and are used for display and for other machines only.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NewType, cast
+
+MonoNs = NewType("MonoNs", int)
+WallNs = NewType("WallNs", int)
+
+NS_PER_MS = 1_000_000
+NS_PER_S = 1_000_000_000
+
+
+mono_now_ns = cast("Callable[[], MonoNs]", time.monotonic_ns)
+"""Return CLOCK_MONOTONIC in nanoseconds (the bare C function: it runs per operation)."""
+
+
+def wall_now_ns() -> WallNs:
+    """Return the UNIX time in nanoseconds."""
+    return WallNs(time.time_ns())
+
+
+def process_cpu_ns() -> int:
+    """Return the CPU time (user and system) of this process in nanoseconds."""
+    return time.process_time_ns()
+
+
+@dataclass(frozen=True, slots=True)
+class ClockPair:
+    """One reading of both clocks, so that monotonic times can be shown as wall times.
+
+    Args:
+        mono_ns: the monotonic reading.
+        wall_ns: the wall reading of the same instant.
+    """
+
+    mono_ns: MonoNs
+    wall_ns: WallNs
+
+    def to_wall(self, mono_ns: int) -> WallNs:
+        """Return the wall time of a monotonic time, in nanoseconds."""
+        return WallNs(self.wall_ns + mono_ns - self.mono_ns)
+
+    def to_mono(self, wall_ns: int) -> MonoNs:
+        """Return the monotonic time of a wall time, in nanoseconds."""
+        return MonoNs(self.mono_ns + wall_ns - self.wall_ns)
+
+
+def read_clock_pair() -> ClockPair:
+    """Read both clocks as close together as possible (best of five readings)."""
+    best: ClockPair | None = None
+    best_gap = 1 << 62
+    for _ in range(5):
+        before = time.monotonic_ns()
+        wall = time.time_ns()
+        after = time.monotonic_ns()
+        if after - before < best_gap:
+            best_gap = after - before
+            best = ClockPair(MonoNs((before + after) // 2), WallNs(wall))
+    assert best is not None
+    return best

@@ -1,0 +1,153 @@
+"""Asks one cluster node for its view of the cluster, on a connection of its own.
+
+Rule: everything that the network, TLS or the server can do is a NodeSilent with a short
+reason; any other exception is a bug of ours and passes.
+"""
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.connection import Connection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from loadprobe.config import Target
+from loadprobe.drivers.tls import make_context, server_name
+
+
+class NodeSilent(Exception):
+    """A node gave no answer that can be used; the text is the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """One node's answers, raw.
+
+    Args:
+        slots: reply of CLUSTER SLOTS, undecoded.
+        nodes: reply of CLUSTER NODES.
+        info: members of CLUSTER INFO, such as cluster_state.
+    """
+
+    slots: list[Any]
+    nodes: bytes
+    info: Mapping[str, str]
+
+
+class _NodeConnection(Connection):
+    """A connection of redis-py with our own TLS context and server name.
+
+    redis-py's SSLConnection builds a context per connection (30 ms) and cannot verify
+    a name other than the host it connects to.
+    """
+
+    def __init__(
+        self, *, tls_context: ssl.SSLContext | None, tls_name: str, **settings: Any
+    ) -> None:
+        super().__init__(**settings)
+        self._tls_context = tls_context
+        self._tls_name = tls_name
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        arguments = dict(super()._connection_arguments())
+        if self._tls_context is not None:
+            arguments["ssl"] = self._tls_context
+            arguments["server_hostname"] = self._tls_name
+        return arguments
+
+
+class NodeLogin:
+    """How to connect to the nodes of a target: TLS, user and password, read once.
+
+    Args:
+        target: the target.
+        tls: connect by TLS.
+        timeout_s: bound of a connection attempt and of each reply.
+
+    Raises:
+        ConfigError: the password's reference cannot be read.
+        PreflightError: a certificate file cannot be used.
+    """
+
+    def __init__(self, target: Target, *, tls: bool, timeout_s: float) -> None:
+        self._target = target
+        self._context = make_context(target) if tls else None
+        self._settings: dict[str, Any] = {
+            "username": target.username,
+            "password": target.read_password(),
+            "socket_timeout": timeout_s,
+            "socket_connect_timeout": timeout_s,
+            "socket_keepalive": True,
+            "retry": Retry(NoBackoff(), 0),
+            "protocol": 2,
+            "decode_responses": False,
+        }
+
+    def open_node(self, host: str, port: int) -> "NodeClient":
+        """Return a client, not yet connected, of a node announced as host and port."""
+        mapped = self._target.address_map.get(f"{host}:{port}", f"{host}:{port}")
+        connect_host, _, connect_port = mapped.rpartition(":")
+        pool = ConnectionPool(
+            connection_class=_NodeConnection,
+            max_connections=1,
+            host=connect_host.strip("[]"),
+            port=int(connect_port),
+            tls_context=self._context,
+            tls_name=server_name(self._target, host),
+            **self._settings,
+        )
+        return NodeClient(Redis.from_pool(pool), host)
+
+
+class NodeClient:
+    """One node, asked one thing at a time."""
+
+    def __init__(self, client: Redis, host: str) -> None:
+        self._client = client
+        self.host = host
+
+    async def view(self) -> NodeView:
+        """Return the node's view of the cluster.
+
+        Raises:
+            NodeSilent: no connection, no reply in time, or an error reply.
+        """
+        slots = await self._ask(b"CLUSTER", b"SLOTS")
+        nodes = await self._ask(b"CLUSTER", b"NODES")
+        info = await self._ask(b"CLUSTER", b"INFO")
+        return NodeView(slots, nodes, read_info(info))
+
+    async def linked_replicas(self) -> int:
+        """Return how many replicas this node, a primary, serves in state online.
+
+        Raises:
+            NodeSilent: as above.
+        """
+        info = read_info(await self._ask(b"INFO", b"replication"))
+        count = int(info.get("connected_slaves", "0"))
+        states = [info.get(f"slave{index}", "") for index in range(count)]
+        return sum("state=online" in state.split(",") for state in states)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._client.aclose()
+
+    async def _ask(self, *command: bytes) -> Any:
+        # Words in bytes: redis-py finds no callback for them and leaves replies raw.
+        try:
+            return await self._client.execute_command(  # type: ignore[no-untyped-call]
+                *command
+            )
+        except (RedisError, OSError) as exc:
+            raise NodeSilent(f"{type(exc).__name__}: {exc}") from exc
+
+
+def read_info(text: bytes) -> dict[str, str]:
+    """Parse the "name:value" lines of CLUSTER INFO and INFO."""
+    lines = text.decode().splitlines()
+    pairs = (line.partition(":") for line in lines if line and not line.startswith("#"))
+    return {name: value for name, _, value in pairs}

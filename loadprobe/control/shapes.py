@@ -1,0 +1,217 @@
+"""The provider's answers as values: replication groups, nodes, events, calls.
+
+Pure: built from the dictionaries botocore parses. Only members that are used are kept;
+statuses stay open strings, because the provider knows more than its model documents.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from loadprobe.clock import NS_PER_S, ClockPair, WallNs
+
+Reply = Mapping[str, Any]
+SlotRanges = tuple[tuple[int, int], ...]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DATE_HALF_STEP_NS = NS_PER_S // 2
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One answered API call.
+
+    Args:
+        operation: API action, such as "TestFailover".
+        before: both clocks just before the call.
+        after: both clocks just after the reply.
+        request_id: the provider's id of the request, "" if it gave none.
+        offset_ns: provider clock minus ours, from the Date header; good to half a
+            second (the header has whole seconds) plus half the round trip. None
+            without the header.
+    """
+
+    operation: str
+    before: ClockPair
+    after: ClockPair
+    request_id: str
+    offset_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where clients connect."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeGroup:
+    """A shard as the provider sees it; roles are not visible in cluster mode.
+
+    Args:
+        id: node group id, such as "0001".
+        status: "creating", "available", "modifying", "deleting" or another.
+        slots: inclusive slot ranges; empty without cluster mode.
+        members: cache cluster ids of its nodes.
+    """
+
+    id: str
+    status: str
+    slots: SlotRanges
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A replication group.
+
+    Args:
+        id: replication group id.
+        status: "available", "modifying", "migrating" or another.
+        pending: PendingModifiedValues as given; empty when nothing is pending.
+        shards: node group id -> node group.
+        endpoint: the configuration endpoint; None without cluster mode.
+        tls_mode: "none", "preferred" or "required".
+        call: the call that gave it.
+    """
+
+    id: str
+    status: str
+    pending: Mapping[str, object]
+    shards: Mapping[str, NodeGroup]
+    endpoint: Endpoint | None
+    tls_mode: str
+    call: Call
+
+    @property
+    def members(self) -> dict[str, str]:
+        """Return cache cluster id -> node group id."""
+        return {
+            member: shard.id
+            for shard in self.shards.values()
+            for member in shard.members
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CacheCluster:
+    """One node as DescribeCacheClusters shows it."""
+
+    id: str
+    status: str
+    node_type: str
+    engine: str
+    engine_version: str
+    pending: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderRecord:
+    """One record of DescribeEvents; it has no id, so all four members are its key.
+
+    Args:
+        source_identifier: id of the group or of a node.
+        source_type: "replication-group", "cache-cluster" or another.
+        date_unix_ns: the provider's time of it, UNIX ns (millisecond steps).
+        message: the text.
+    """
+
+    source_identifier: str
+    source_type: str
+    date_unix_ns: int
+    message: str
+
+
+def read_group(reply: Reply, call: Call) -> Group:
+    """Build a Group from one member of ReplicationGroups."""
+    shards = [
+        NodeGroup(
+            id=shard["NodeGroupId"],
+            status=shard.get("Status", ""),
+            slots=read_slots(shard.get("Slots", "")),
+            members=tuple(
+                member["CacheClusterId"] for member in shard.get("NodeGroupMembers", ())
+            ),
+        )
+        for shard in reply.get("NodeGroups", ())
+    ]
+    endpoint = reply.get("ConfigurationEndpoint")
+    tls_mode = "none"
+    if reply.get("TransitEncryptionEnabled"):
+        # Absent on groups from before the mode existed; those are TLS only.
+        tls_mode = reply.get("TransitEncryptionMode", "required")
+    return Group(
+        id=reply["ReplicationGroupId"],
+        status=reply.get("Status", ""),
+        pending=dict(reply.get("PendingModifiedValues", {})),
+        shards={shard.id: shard for shard in shards},
+        endpoint=Endpoint(endpoint["Address"], endpoint["Port"]) if endpoint else None,
+        tls_mode=tls_mode,
+        call=call,
+    )
+
+
+def read_cache_cluster(reply: Reply) -> CacheCluster:
+    """Build a CacheCluster from one member of CacheClusters."""
+    return CacheCluster(
+        id=reply["CacheClusterId"],
+        status=reply.get("CacheClusterStatus", ""),
+        node_type=reply.get("CacheNodeType", ""),
+        engine=reply.get("Engine", ""),
+        engine_version=reply.get("EngineVersion", ""),
+        pending=dict(reply.get("PendingModifiedValues", {})),
+    )
+
+
+def read_records(replies: Iterable[Reply]) -> tuple[ProviderRecord, ...]:
+    """Build records from members of Events, in the order of their dates."""
+    records = [
+        ProviderRecord(
+            source_identifier=reply.get("SourceIdentifier", ""),
+            source_type=reply.get("SourceType", ""),
+            date_unix_ns=to_unix_ns(reply["Date"]),
+            message=reply.get("Message", ""),
+        )
+        for reply in replies
+    ]
+    return tuple(sorted(records, key=lambda record: record.date_unix_ns))
+
+
+def read_slots(text: str) -> SlotRanges:
+    """Parse "0-5461,9000" into inclusive ranges."""
+    ranges: list[tuple[int, int]] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        first, _, last = part.partition("-")
+        ranges.append((int(first), int(last or first)))
+    return tuple(ranges)
+
+
+def read_offset_ns(
+    date_header: str | None, around: tuple[WallNs, WallNs]
+) -> int | None:
+    """Return provider clock minus ours in ns from a reply's Date header.
+
+    Args:
+        date_header: RFC 9110 date, whole seconds; None or unreadable gives None.
+        around: our wall clock before and after the call.
+    """
+    if date_header is None:
+        return None
+    try:
+        date = parsedate_to_datetime(date_header)
+    except ValueError:
+        return None
+    return to_unix_ns(date) + _DATE_HALF_STEP_NS - (around[0] + around[1]) // 2
+
+
+def to_unix_ns(date: datetime) -> int:
+    """Return an aware datetime as UNIX ns, exactly."""
+    return (date - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
+def from_unix_ns(wall_ns: int) -> datetime:
+    """Return UNIX ns as UTC, cut to the millisecond the provider's API knows."""
+    return _EPOCH + timedelta(milliseconds=wall_ns // 1_000_000)

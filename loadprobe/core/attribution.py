@@ -1,0 +1,179 @@
+"""Whose fault an outage was, told from what was dark and lit beside it.
+
+Pure. The lanes of the wire driver are the witness: it hides nothing and retries
+nothing, so what it sees is the cluster's doing and what only others see is theirs.
+"""
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from loadprobe.core.cells import BlindSpan
+from loadprobe.core.intervals import Interval, length, union
+from loadprobe.core.outages import Outage
+
+MOST = 0.5
+"""Two things happen together if they share at least this part of the outage."""
+
+
+class Cause(StrEnum):
+    """What an outage is attributed to."""
+
+    CLUSTER = "cluster"
+    SHARD = "shard"
+    TRANSPORT = "transport"
+    CLIENT = "client"
+    PLANNED = "planned"
+    PROBE = "probe"
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """A cause, and what it was told from in a few words."""
+
+    cause: Cause
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class LaneFacts:
+    """What attribution needs to know about a lane.
+
+    Args:
+        name: its label.
+        tls: whether it connects by TLS.
+        is_witness: whether its driver is the wire driver.
+        shards: names of the shards it probed.
+        begin_ns: when its observation began.
+        end_ns: when its observation ended.
+        blind: when it was blind.
+    """
+
+    name: str
+    tls: bool
+    is_witness: bool
+    shards: tuple[str, ...]
+    begin_ns: int
+    end_ns: int
+    blind: Sequence[BlindSpan] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A lane was expected to be dark during [start_ns, end_ns)."""
+
+    lane: str
+    start_ns: int
+    end_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What went on beside an outage.
+
+    Args:
+        lanes: all lanes by name.
+        dark: estimated dark times by (lane, shard), over all op kinds; disjoint.
+        hulls: the same with the outages' upper bounds.
+        planned: expected darkness.
+    """
+
+    lanes: Mapping[str, LaneFacts]
+    dark: Mapping[tuple[str, str], Sequence[Interval]]
+    hulls: Mapping[tuple[str, str], Sequence[Interval]]
+    planned: Sequence[Planned] = ()
+
+
+def make_context(
+    lanes: Sequence[LaneFacts],
+    outages: Sequence[Outage],
+    planned: Sequence[Planned] = (),
+) -> Context:
+    """Return the context of a whole run."""
+    dark: dict[tuple[str, str], list[Interval]] = {}
+    hulls: dict[tuple[str, str], list[Interval]] = {}
+    for o in outages:
+        place = (o.scope.lane, o.scope.shard)
+        dark.setdefault(place, []).append((o.start_ns, o.end_ns))
+        hulls.setdefault(place, []).append((o.hull_start_ns, o.hull_end_ns))
+    return Context(
+        lanes={lane.name: lane for lane in lanes},
+        dark={place: union(spans) for place, spans in dark.items()},
+        hulls={place: union(spans) for place, spans in hulls.items()},
+        planned=tuple(planned),
+    )
+
+
+def attribute(outage: Outage, context: Context) -> Attribution:
+    """Return the cause of an outage; the first rule that holds decides.
+
+    1. planned: the lane was expected to be dark then.
+    2. client: the lane is no witness, and a witness was lit on the shard all through.
+    3. cluster: all shards of the lane (two or more) were dark then.
+    4. transport: a witness lane of the other transport was lit on the shard all through.
+    5. shard.
+    """
+    lane_name, shard, _ = outage.scope
+    lane = context.lanes[lane_name]
+    for planned in context.planned:
+        span = (planned.start_ns, planned.end_ns)
+        if planned.lane == lane_name and _share(outage, [span]) >= MOST:
+            return Attribution(
+                Cause.PLANNED, f"lane {lane_name} was expected to be dark"
+            )
+    lit = [
+        other
+        for other in context.lanes.values()
+        if other.name != lane_name
+        and other.is_witness
+        and _is_lit(outage, other, shard, context)
+    ]
+    if not lane.is_witness and lit:
+        return Attribution(
+            Cause.CLIENT, f"witness lane {lit[0].name} was served on shard {shard}"
+        )
+    others = [name for name in lane.shards if name != shard]
+    if others and all(_is_dark(outage, lane_name, s, context) for s in others):
+        return Attribution(
+            Cause.CLUSTER,
+            f"all {len(lane.shards)} shards were dark on lane {lane_name}",
+        )
+    crossed = [other for other in lit if other.tls != lane.tls]
+    if crossed:
+        return Attribution(
+            Cause.TRANSPORT,
+            f"lane {crossed[0].name} ({'TLS' if crossed[0].tls else 'TCP'}) was served "
+            f"on shard {shard}",
+        )
+    if not others:
+        return Attribution(Cause.SHARD, f"shard {shard} is the only shard")
+    return Attribution(Cause.SHARD, f"other shards were served on lane {lane_name}")
+
+
+def _within(spans: Sequence[Interval], start_ns: int, end_ns: int) -> list[Interval]:
+    """Return the parts of disjoint sorted spans that lie in [start_ns, end_ns)."""
+    first = max(0, bisect_left(spans, (start_ns,)) - 1)
+    last = bisect_left(spans, (end_ns,))
+    parts = ((max(s, start_ns), min(e, end_ns)) for s, e in spans[first:last])
+    return [(s, e) for s, e in parts if s < e]
+
+
+def _share(outage: Outage, spans: Sequence[Interval]) -> float:
+    """Return which part of the outage lies in the given disjoint spans, 0..1."""
+    start, end = outage.start_ns, max(outage.end_ns, outage.start_ns + 1)
+    return length(_within(spans, start, end)) / (end - start)
+
+
+def _is_dark(outage: Outage, lane: str, shard: str, context: Context) -> bool:
+    return _share(outage, context.dark.get((lane, shard), ())) >= MOST
+
+
+def _is_lit(outage: Outage, lane: LaneFacts, shard: str, context: Context) -> bool:
+    """Tell whether a lane was observed on the shard and had no outage then."""
+    start, end = outage.start_ns, max(outage.end_ns, outage.start_ns + 1)
+    if shard not in lane.shards or start < lane.begin_ns or end > lane.end_ns:
+        return False
+    if any(span.start_ns < end and start < span.end_ns for span in lane.blind):
+        return False
+    return not _within(context.hulls.get((lane.name, shard), ()), start, end)

@@ -1,0 +1,142 @@
+"""Incidents: what happened together, and how long it was dark for whom.
+
+Pure. Downtime is the length of a union or intersection of intervals, never a sum. The
+bounds are computed with the same set arithmetic on the cores and on the hulls of the
+outages: unions and intersections only grow when their parts grow, so they stay bounds.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from loadprobe.core.cells import BlindSpan
+from loadprobe.core.columns import Scope
+from loadprobe.core.intervals import Interval, intersection, length
+from loadprobe.core.outages import Outage
+
+
+@dataclass(frozen=True, slots=True)
+class DarkTime:
+    """A length of time with error bars, in ns: lower <= estimate <= upper."""
+
+    lower_ns: int = 0
+    estimate_ns: int = 0
+    upper_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Downtime:
+    """How long shards were dark.
+
+    Args:
+        any_shard: at least one of them (union).
+        all_shards: all of them at once (intersection).
+        shards: each of them, by name.
+    """
+
+    any_shard: DarkTime
+    all_shards: DarkTime
+    shards: Mapping[str, DarkTime]
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Outages and blind spans closer together than the quiet time.
+
+    Args:
+        number: 1, 2, ... by time.
+        start_ns: start of the earliest hull or span.
+        end_ns: end of the latest one.
+        outages: by start.
+        blind: by start.
+    """
+
+    number: int
+    start_ns: int
+    end_ns: int
+    outages: tuple[Outage, ...]
+    blind: tuple[BlindSpan, ...]
+
+    @property
+    def is_probe_only(self) -> bool:
+        """Tell whether nothing but the probe itself was in trouble."""
+        return not self.outages
+
+    def scopes(self) -> dict[Scope, DarkTime]:
+        """Return the dark time of every scope that had an outage."""
+        by_scope: dict[Scope, list[Outage]] = {}
+        for outage in self.outages:
+            by_scope.setdefault(outage.scope, []).append(outage)
+        return {scope: dark_time(part) for scope, part in sorted(by_scope.items())}
+
+    def downtime(self, shards: Mapping[str, Sequence[str]]) -> dict[str, Downtime]:
+        """Return the downtime per lane, given the names of each lane's shards."""
+        return {
+            lane: downtime([o for o in self.outages if o.scope.lane == lane], names)
+            for lane, names in shards.items()
+        }
+
+
+def _bands(outages: Iterable[Outage]) -> tuple[list[Interval], ...]:
+    rows = list(outages)
+    return (
+        [(o.core_start_ns, o.core_end_ns) for o in rows],
+        [(o.start_ns, o.end_ns) for o in rows],
+        [(o.hull_start_ns, o.hull_end_ns) for o in rows],
+    )
+
+
+def dark_time(outages: Iterable[Outage]) -> DarkTime:
+    """Return how long at least one of the outages was going on."""
+    return DarkTime(*(length(band) for band in _bands(outages)))
+
+
+def downtime(outages: Iterable[Outage], shards: Sequence[str]) -> Downtime:
+    """Return the downtime over the given shards.
+
+    Args:
+        outages: outages of these shards; lanes and op kinds are not told apart.
+        shards: names of all shards that were probed, also those without an outage.
+    """
+    by_shard: dict[str, list[Outage]] = {shard: [] for shard in shards}
+    for outage in outages:
+        by_shard[outage.scope.shard].append(outage)
+    bands = [_bands(rows) for rows in by_shard.values()]
+    common = [length(intersection([b[i] for b in bands])) for i in range(3)]
+    return Downtime(
+        any_shard=dark_time(o for rows in by_shard.values() for o in rows),
+        all_shards=DarkTime(*common),
+        shards={shard: dark_time(rows) for shard, rows in by_shard.items()},
+    )
+
+
+def group_incidents(
+    outages: Iterable[Outage], blind: Iterable[BlindSpan], *, quiet_ns: int
+) -> list[Incident]:
+    """Return the incidents by time.
+
+    Two neighbours belong together if less than ``quiet_ns`` lies between their hulls.
+    """
+    parts: list[tuple[int, int, Outage | BlindSpan]] = [
+        (o.hull_start_ns, o.hull_end_ns, o) for o in outages
+    ]
+    parts += ((span.start_ns, span.end_ns, span) for span in blind)
+    parts.sort(key=lambda part: part[:2])
+    groups: list[list[tuple[int, int, Outage | BlindSpan]]] = []
+    latest_ns = 0
+    for part in parts:
+        if groups and part[0] - latest_ns < quiet_ns:
+            groups[-1].append(part)
+            latest_ns = max(latest_ns, part[1])
+        else:
+            groups.append([part])
+            latest_ns = part[1]
+    return [
+        Incident(
+            number=number,
+            start_ns=group[0][0],
+            end_ns=max(end for _, end, _ in group),
+            outages=tuple(p for _, _, p in group if isinstance(p, Outage)),
+            blind=tuple(p for _, _, p in group if isinstance(p, BlindSpan)),
+        )
+        for number, group in enumerate(groups, start=1)
+    ]

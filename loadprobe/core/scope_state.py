@@ -1,0 +1,297 @@
+"""What is known and counted of one scope: pending arrivals, its tracker, its totals.
+
+Pure. Arrivals are counted when they are judged, in due order, exactly once.
+"""
+
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from loadprobe.core.columns import Block, Failure, Scope
+from loadprobe.core.intervals import Interval, overlaps
+from loadprobe.core.outages import Outage, OutageTracker, Row, is_timed
+from loadprobe.core.outcome import ErrorClass, Outcome
+from loadprobe.core.ring import Slab
+
+NS_PER_MS = 1_000_000
+NS_PER_S = 1_000_000_000
+
+
+@dataclass(slots=True)
+class SecondCounts:
+    """One second of one scope, by due time.
+
+    Args:
+        scope: the scope.
+        second: monotonic second (due time // 1 s).
+        counts: arrivals per outcome, indexed by ``Outcome`` (6 integers).
+        observed_ms: cells in which arrivals were judged.
+        dark_ms: cells with failures only.
+        grey_ms: cells with failures and served arrivals.
+    """
+
+    scope: Scope
+    second: int
+    counts: list[int] = field(default_factory=lambda: [0] * len(Outcome))
+    observed_ms: int = 0
+    dark_ms: int = 0
+    grey_ms: int = 0
+
+
+@dataclass(slots=True)
+class ScopeTotals:
+    """What is counted per scope over the whole run.
+
+    Args:
+        counts: arrivals per outcome, indexed by ``Outcome`` (6 integers); excused ones
+            are not among them.
+        classes: failed arrivals by class.
+        excused: arrivals that failed by time while their own process was stalled.
+        unjudged: failed arrivals due while the lane was blind; in no outage.
+        lost_ns: time spent in failed arrivals, as a waiting client would see it.
+        observed_ms: cells in which arrivals were judged.
+        dark_ms: cells with failures only.
+        grey_ms: cells with failures and served arrivals.
+        outages: closed outages.
+        outage_lower_ns: sum of their lower bounds.
+        outage_ns: sum of their estimated lengths.
+        outage_upper_ns: sum of their upper bounds.
+        last_outage: the latest closed one.
+    """
+
+    counts: list[int] = field(default_factory=lambda: [0] * len(Outcome))
+    classes: Counter[ErrorClass] = field(default_factory=Counter)
+    excused: int = 0
+    unjudged: int = 0
+    lost_ns: int = 0
+    observed_ms: int = 0
+    dark_ms: int = 0
+    grey_ms: int = 0
+    outages: int = 0
+    outage_lower_ns: int = 0
+    outage_ns: int = 0
+    outage_upper_ns: int = 0
+    last_outage: Outage | None = None
+
+    @property
+    def arrivals(self) -> int:
+        """Return the number of arrivals that were counted (not the excused ones)."""
+        return sum(self.counts)
+
+    @property
+    def served(self) -> int:
+        """Return the number of served arrivals."""
+        return self.counts[Outcome.SERVED]
+
+    @property
+    def failed(self) -> int:
+        """Return the number of failed arrivals."""
+        return self.arrivals - self.served
+
+    def add_outage(self, outage: Outage) -> None:
+        """Count a closed outage."""
+        self.outages += 1
+        self.outage_lower_ns += outage.lower_ns
+        self.outage_ns += outage.duration_ns
+        self.outage_upper_ns += outage.upper_ns
+        self.last_outage = outage
+
+
+def lost_ns(failure: Failure, deadline_ns: int) -> int:
+    """Return how long a client would have waited for a failed arrival, in ns.
+
+    Until its reply; without one until the deadline if nothing happened (timeout), else
+    until the failure was known (connection lost, or refused), at least 0.
+    """
+    if failure.done_ns >= 0:
+        return max(0, failure.done_ns - failure.due_ns)
+    if is_timed(failure):
+        return deadline_ns
+    return max(0, failure.evidence_end_ns - failure.due_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    block: Block
+    low_ns: int
+    high_ns: int
+
+
+class ScopeState:
+    """Keep the arrivals of one scope until they can be judged, then judge them.
+
+    Args:
+        scope: the scope.
+        deadline_ns: deadline of its lane.
+        begin_ns: start of the observation of its lane, if known.
+    """
+
+    def __init__(self, scope: Scope, *, deadline_ns: int, begin_ns: int | None) -> None:
+        self.scope = scope
+        self.totals = ScopeTotals()
+        self.tracker = OutageTracker(scope, deadline_ns=deadline_ns, begin_ns=begin_ns)
+        self._deadline_ns = deadline_ns
+        self._served: list[_Pending] = []
+        self._failed: list[tuple[Failure, int]] = []
+        self._last_served: Row | None = None
+        self._seconds: dict[int, SecondCounts] = {}
+
+    def add(self, process: int, block: Block) -> None:
+        """Take settled arrivals of one process; the block must not change any more."""
+        if block.due:
+            self._served.append(_Pending(block, min(block.due), max(block.due)))
+        self._failed.extend((failure, process) for failure in block.iter_failures())
+
+    @property
+    def latest_due_ns(self) -> int:
+        """Return the latest due time among the arrivals that wait, or -1."""
+        served = (pending.high_ns for pending in self._served)
+        failed = (failure.due_ns for failure, _ in self._failed)
+        return max(max(served, default=-1), max(failed, default=-1))
+
+    def take(
+        self, start_ns: int, until_ns: int, blind: Mapping[int, Sequence[Interval]]
+    ) -> Slab:
+        """Remove and return the arrivals due before ``until_ns``, failures by due.
+
+        Args:
+            start_ns: up to where arrivals have been taken before.
+            until_ns: up to where they are taken now.
+            blind: per process when it did not get to run.
+        """
+        slab = Slab(start_ns, until_ns, array("q"), array("q"), array("q"), [])
+        kept: list[_Pending] = []
+        for pending in self._served:
+            if pending.low_ns >= until_ns:
+                kept.append(pending)
+            elif pending.high_ns < until_ns:
+                _extend(slab, pending.block)
+            else:
+                early, late = _split(pending.block, until_ns)
+                _extend(slab, early)
+                kept.append(_Pending(late, min(late.due), pending.high_ns))
+        self._served = kept
+        if not self._failed:
+            return slab
+        due_now = [row for row in self._failed if row[0].due_ns < until_ns]
+        self._failed = [row for row in self._failed if row[0].due_ns >= until_ns]
+        failures: list[Failure] = []
+        for failure, process in due_now:
+            due = failure.due_ns
+            if is_timed(failure) and overlaps(
+                blind.get(process, ()), due, due + self._deadline_ns
+            ):
+                self.totals.excused += 1
+            else:
+                failures.append(failure)
+        failures.sort()
+        return Slab(start_ns, until_ns, slab.due, slab.sent, slab.done, failures)
+
+    def judge(
+        self, slab: Slab, cuts: Sequence[Interval], recent: Sequence[Row]
+    ) -> None:
+        """Count arrivals and find outages.
+
+        Args:
+            slab: all arrivals of the scope that are due in its span.
+            cuts: when the lane was blind, within the span.
+            recent: the arrivals served in the HISTORY_NS before the slab, by due;
+                needed when the slab holds failures and the tracker is idle.
+        """
+        if slab.failures or not self.tracker.is_idle:
+            self._track(slab, cuts, recent)
+        else:
+            for start, end in cuts:
+                self.tracker.cut(start, end)
+        if slab.due:
+            self._last_served = max(zip(slab.due, slab.sent, slab.done, strict=True))
+        self._count(slab, cuts)
+
+    def _track(
+        self, slab: Slab, cuts: Sequence[Interval], recent: Sequence[Row]
+    ) -> None:
+        tracker = self.tracker
+        if tracker.is_idle:
+            if not recent and self._last_served is not None:
+                recent = [self._last_served]
+            tracker.seed(recent)
+        served = sorted(zip(slab.due, slab.sent, slab.done, strict=True))
+        failures = slab.failures
+        at = slab.start_ns
+        for start, end in [*cuts, (slab.until_ns, slab.until_ns)]:
+            tracker.feed(
+                served[bisect_left(served, (at,)) : bisect_left(served, (start,))],
+                [f for f in failures if at <= f.due_ns < start],
+            )
+            if start < end:
+                tracker.cut(start, end)
+            at = end
+        tracker.advance(slab.until_ns)
+
+    def _count(self, slab: Slab, cuts: Sequence[Interval]) -> None:
+        totals = self.totals
+        totals.counts[Outcome.SERVED] += len(slab.due)
+        for second, number in Counter(d // NS_PER_S for d in slab.due).items():
+            self._second(second).counts[Outcome.SERVED] += number
+        lit = {due // NS_PER_MS for due in slab.due}
+        dark: set[int] = set()
+        for failure in slab.failures:
+            due = failure.due_ns
+            totals.counts[failure.outcome] += 1
+            totals.classes[failure.error] += 1
+            totals.lost_ns += lost_ns(failure, self._deadline_ns)
+            self._second(due // NS_PER_S).counts[failure.outcome] += 1
+            if overlaps(cuts, due, due + 1):
+                totals.unjudged += 1
+            else:
+                dark.add(due // NS_PER_MS)
+        if cuts:
+            lit = {ms for ms in lit if not _is_cut(cuts, ms)}
+            dark = {ms for ms in dark if not _is_cut(cuts, ms)}
+        grey = dark & lit
+        dark -= lit
+        totals.observed_ms += len(lit) + len(dark)
+        totals.dark_ms += len(dark)
+        totals.grey_ms += len(grey)
+        for ms in grey:
+            self._second(ms // 1000).grey_ms += 1
+        for ms in dark:
+            self._second(ms // 1000).dark_ms += 1
+            self._second(ms // 1000).observed_ms += 1
+        for second, number in Counter(ms // 1000 for ms in lit).items():
+            self._second(second).observed_ms += number
+
+    def _second(self, second: int) -> SecondCounts:
+        counts = self._seconds.get(second)
+        if counts is None:
+            counts = self._seconds[second] = SecondCounts(self.scope, second)
+        return counts
+
+    def take_seconds(self, until_ns: int | None) -> list[SecondCounts]:
+        """Remove and return the seconds that end by ``until_ns`` (None: all)."""
+        done = sorted(
+            second
+            for second in self._seconds
+            if until_ns is None or (second + 1) * NS_PER_S <= until_ns
+        )
+        return [self._seconds.pop(second) for second in done]
+
+
+def _is_cut(cuts: Sequence[Interval], ms: int) -> bool:
+    return overlaps(cuts, ms * NS_PER_MS, (ms + 1) * NS_PER_MS)
+
+
+def _extend(slab: Slab, block: Block) -> None:
+    slab.due.extend(block.due)
+    slab.sent.extend(block.sent)
+    slab.done.extend(block.done)
+
+
+def _split(block: Block, at_ns: int) -> tuple[Block, Block]:
+    """Return the served arrivals due before ``at_ns`` and the others."""
+    early, late = Block(), Block()
+    for due, sent, done in zip(block.due, block.sent, block.done, strict=True):
+        (early if due < at_ns else late).add_served(due, sent, done)
+    return early, late

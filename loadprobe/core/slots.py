@@ -1,0 +1,47 @@
+"""Hash slots: which slot a key belongs to, and a hash tag for any slot.
+
+Pure. CRC16/XMODEM modulo 16384 over the key, or over the part between the first ``{``
+and the first ``}`` after it if that part is not empty (Redis cluster specification).
+"""
+
+from binascii import crc_hqx
+from functools import cache
+from itertools import count
+
+SLOT_COUNT = 16384
+SLOTS = SLOT_COUNT
+
+
+def key_slot(key: bytes) -> int:
+    """Return the hash slot of a key, 0..16383."""
+    start = key.find(b"{")
+    if start >= 0:
+        end = key.find(b"}", start + 1)
+        if end > start + 1:
+            key = key[start + 1 : end]
+    return crc_hqx(key, 0) % SLOTS
+
+
+@cache
+def slot_tags() -> tuple[bytes, ...]:
+    """Return a short hash tag for each of the 16384 slots.
+
+    Found by trying the decimal numbers in turn, once per process; every tag has at
+    most six digits.
+    """
+    tags: list[bytes | None] = [None] * SLOTS
+    missing = SLOTS
+    for number in count():
+        tag = b"%d" % number
+        slot = crc_hqx(tag, 0) % SLOTS
+        if tags[slot] is None:
+            tags[slot] = tag
+            missing -= 1
+            if not missing:
+                break
+    return tuple(tag for tag in tags if tag is not None)
+
+
+def tag_for_slot(slot: int) -> bytes:
+    """Return the hash tag of one slot."""
+    return slot_tags()[slot]

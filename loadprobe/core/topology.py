@@ -1,0 +1,309 @@
+"""Who serves which slots, put together from the views of single nodes.
+
+Pure. Nodes answer from what they know, and some know old things: a primary that was
+killed and restarted serves its last view for a moment. Views are therefore merged by
+config epoch, and for every slot the claim with the highest epoch wins.
+
+A shard keeps its name through failovers and resharding: it follows its nodes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from loadprobe.core.slots import SLOTS
+
+Range = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Node:
+    """A server as announced by the cluster."""
+
+    id: str
+    host: str
+    port: int
+
+    @property
+    def address(self) -> str:
+        """Return host:port, an IPv6 host in brackets."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A primary with its slots and replicas.
+
+    Args:
+        name: "0001", "0002" ... by lowest slot when it was first seen.
+        ranges: slots, both ends included, ascending.
+        primary: who serves them.
+        replicas: its healthy replicas.
+        epoch: config epoch of the primary, 0 if unknown.
+        members: ids of all nodes that ever belonged to it.
+    """
+
+    name: str
+    ranges: tuple[Range, ...]
+    primary: Node
+    replicas: tuple[Node, ...]
+    epoch: int
+    members: frozenset[str] = field(default=frozenset(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """All shards, by name.
+
+    Args:
+        shards: the shards that have slots.
+        names_given: how many names were given so far; none is used twice.
+    """
+
+    shards: tuple[Shard, ...]
+    names_given: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SlotsView:
+    """CLUSTER SLOTS of one node: (first, last, primary, replicas) per row."""
+
+    rows: tuple[tuple[int, int, Node, tuple[Node, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLine:
+    """One node in CLUSTER NODES."""
+
+    id: str
+    flags: frozenset[str]
+    primary_id: str | None
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodesView:
+    """CLUSTER NODES of one node, by node id."""
+
+    nodes: dict[str, NodeLine]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference between two topologies.
+
+    Args:
+        kind: role_change, slots_moved, shard_added, shard_removed, node_added or
+            node_removed.
+        shard: name of the shard.
+        detail: what changed, for people.
+    """
+
+    kind: str
+    shard: str
+    detail: str
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def parse_slots(reply: Sequence[object], *, asked_host: str) -> SlotsView:
+    """Read a reply to CLUSTER SLOTS (Redis 4 to 8, Valkey 7.2 to 9).
+
+    Args:
+        reply: rows of [first, last, primary, replica...], each node being
+            [endpoint, port, id, ...] with bytes or str texts.
+        asked_host: stands for an endpoint that is nil, empty or "?".
+
+    Raises:
+        ValueError: the reply has another shape.
+    """
+    rows = []
+    for row in reply:
+        if not isinstance(row, list) or len(row) < 3:
+            raise ValueError(f"CLUSTER SLOTS row {row!r} has no primary")
+        nodes = [_parse_node(entry, asked_host) for entry in row[2:]]
+        rows.append((int(row[0]), int(row[1]), nodes[0], tuple(nodes[1:])))
+    return SlotsView(tuple(rows))
+
+
+def _parse_node(entry: object, asked_host: str) -> Node:
+    if not isinstance(entry, list) or len(entry) < 3:
+        raise ValueError(f"CLUSTER SLOTS node {entry!r} lacks endpoint, port or id")
+    endpoint = _text(entry[0]) if entry[0] is not None else ""
+    host = asked_host if endpoint in ("", "?") else endpoint
+    return Node(_text(entry[2]), host, int(entry[1]))
+
+
+def parse_nodes(text: bytes) -> NodesView:
+    """Read a reply to CLUSTER NODES.
+
+    Line format: id, address, flags, primary, ping, pong, epoch, link state, slots.
+
+    Raises:
+        ValueError: a line has too few fields.
+    """
+    nodes: dict[str, NodeLine] = {}
+    for line in text.decode().splitlines():
+        parts = line.split(" ")
+        if len(parts) < 8:
+            raise ValueError(f"CLUSTER NODES line {line!r} has {len(parts)} fields")
+        primary = None if parts[3] == "-" else parts[3]
+        nodes[parts[0]] = NodeLine(
+            parts[0], frozenset(parts[2].split(",")), primary, int(parts[6])
+        )
+    return NodesView(nodes)
+
+
+def single(host: str, port: int) -> Topology:
+    """Return the topology of one endpoint without cluster mode."""
+    node = Node("", host, port)
+    return Topology((Shard("0001", ((0, SLOTS - 1),), node, (), 0),), 1)
+
+
+def merge(
+    previous: Topology | None, slots: SlotsView, nodes: NodesView | None
+) -> Topology:
+    """Merge one node's view into what is known.
+
+    A slot goes to the claim with the higher epoch; of equal epochs, the newer view
+    counts. Without epochs (nodes is None) the view is taken as it is.
+    """
+    owner: list[tuple[int, Node] | None] = [None] * SLOTS
+    replicas: dict[Node, tuple[Node, ...]] = {}
+    epochs: dict[Node, int] = {}
+    if previous is not None and nodes is not None:
+        for shard in previous.shards:
+            replicas[shard.primary] = shard.replicas
+            epochs[shard.primary] = shard.epoch
+            for first, last in shard.ranges:
+                owner[first : last + 1] = [(shard.epoch, shard.primary)] * (
+                    last + 1 - first
+                )
+    claimed: set[Node] = set()
+    for first, last, primary, followers in slots.rows:
+        line = nodes.nodes.get(primary.id) if nodes is not None else None
+        epoch = line.epoch if line is not None else 0
+        claim = (epoch, primary)
+        won = False
+        for slot in range(first, last + 1):
+            known = owner[slot]
+            if known is None or epoch >= known[0]:
+                owner[slot] = claim
+                won = True
+        if won and primary not in claimed:
+            claimed.add(primary)
+            replicas[primary] = followers
+            epochs[primary] = epoch
+    return _name_shards(previous, owner, replicas, epochs, nodes)
+
+
+def _name_shards(
+    previous: Topology | None,
+    owner: list[tuple[int, Node] | None],
+    replicas: dict[Node, tuple[Node, ...]],
+    epochs: dict[Node, int],
+    nodes: NodesView | None,
+) -> Topology:
+    """Group slots by primary and give every shard its name."""
+    ranges = _ranges(owner)
+    old = {shard.name: shard for shard in previous.shards} if previous else {}
+    given = previous.names_given if previous is not None else 0
+    names: dict[Node, str] = {}
+    free = dict(old)
+    for primary in ranges:  # 1. the shard that a primary or its replicas belong to
+        related = {primary.id, *(node.id for node in replicas[primary])}
+        if nodes is not None:
+            related.update(
+                line.id for line in nodes.nodes.values() if line.primary_id == primary.id
+            )
+        for name, shard in free.items():
+            if primary.id in shard.members or (
+                shard.primary.id in related and shard.primary not in ranges
+            ):
+                names[primary] = name
+                del free[name]
+                break
+    for primary in ranges:  # 2. the shard whose slots it took over as a whole
+        if primary in names:
+            continue
+        mine = set(ranges[primary])
+        for name, shard in free.items():
+            if shard.primary not in ranges and mine == set(shard.ranges):
+                names[primary] = name
+                del free[name]
+                break
+    for primary in sorted(ranges, key=lambda node: ranges[node]):  # 3. a new one
+        if primary not in names:
+            given += 1
+            names[primary] = f"{given:04d}"
+    shards = []
+    for primary, slots in ranges.items():
+        name = names[primary]
+        former = old[name].members if name in old else frozenset()
+        followers = tuple(sorted(n for n in replicas[primary] if n not in ranges))
+        members = former | {primary.id, *(node.id for node in followers)}
+        shards.append(
+            Shard(name, slots, primary, followers, epochs[primary], members)
+        )
+    return Topology(tuple(sorted(shards, key=lambda shard: shard.name)), given)
+
+
+def _ranges(owner: list[tuple[int, Node] | None]) -> dict[Node, tuple[Range, ...]]:
+    found: dict[Node, list[Range]] = {}
+    start = 0
+    for slot in range(1, SLOTS + 1):
+        claim = owner[start]
+        other = owner[slot] if slot < SLOTS else None
+        if slot < SLOTS and _primary(other) == _primary(claim):
+            continue
+        if claim is not None:
+            found.setdefault(claim[1], []).append((start, slot - 1))
+        start = slot
+    return {primary: tuple(ranges) for primary, ranges in found.items()}
+
+
+def _primary(claim: tuple[int, Node] | None) -> Node | None:
+    return None if claim is None else claim[1]
+
+
+def diff(old: Topology, new: Topology) -> list[Change]:
+    """Return what changed between two topologies, in the order of the shards."""
+    before = {shard.name: shard for shard in old.shards}
+    after = {shard.name: shard for shard in new.shards}
+    changes: list[Change] = []
+    for name in sorted(before.keys() | after.keys()):
+        was, now = before.get(name), after.get(name)
+        if was is None and now is not None:
+            changes.append(Change("shard_added", name, now.primary.address))
+        elif now is None and was is not None:
+            changes.append(Change("shard_removed", name, was.primary.address))
+        elif was is not None and now is not None:
+            changes += _diff_shard(was, now)
+    return changes
+
+
+def _diff_shard(was: Shard, now: Shard) -> list[Change]:
+    changes: list[Change] = []
+    if was.primary != now.primary:
+        detail = f"{was.primary.address} -> {now.primary.address}"
+        changes.append(Change("role_change", now.name, detail))
+    if was.ranges != now.ranges:
+        detail = f"{_count(was)} -> {_count(now)} slots"
+        changes.append(Change("slots_moved", now.name, detail))
+    nodes_before = {was.primary, *was.replicas}
+    nodes_after = {now.primary, *now.replicas}
+    changes += [
+        Change("node_added", now.name, node.address)
+        for node in sorted(nodes_after - nodes_before)
+    ]
+    changes += [
+        Change("node_removed", now.name, node.address)
+        for node in sorted(nodes_before - nodes_after)
+    ]
+    return changes
+
+
+def _count(shard: Shard) -> int:
+    return sum(last + 1 - first for first, last in shard.ranges)

@@ -1,0 +1,80 @@
+"""Values that say which key and version they are, so a reply alone tells right from wrong.
+
+Pure. Layout, big-endian:
+
+    bytes 0-1    b"L1" (format and version)
+    bytes 2-5    key index, unsigned
+    bytes 6-13   version, unsigned
+    bytes 14-17  CRC-32 of bytes 0-13, begun with the CRC-32 of the lane's name
+    bytes 18-    padding: a fixed pattern of the lane, up to the value size
+
+A value of another lane fails the checksum; any changed, missing or added byte is found.
+"""
+
+import struct
+from enum import Enum
+from typing import NamedTuple
+from zlib import crc32
+
+HEADER_BYTES = 18
+LEAST_VALUE_BYTES = 24
+_FIELDS = struct.Struct(">2sIQ")
+_CHECKSUM = struct.Struct(">I")
+_MAGIC = b"L1"
+_PATTERN = bytes(range(0x20, 0x7F))
+
+
+class Flaw(Enum):
+    """What is wrong with a value."""
+
+    LENGTH = "length"
+    MAGIC = "magic"
+    CHECKSUM = "checksum"
+    PADDING = "padding"
+
+
+class Decoded(NamedTuple):
+    """What a good value says about itself."""
+
+    key: int
+    version: int
+
+
+class ValueCodec:
+    """Makes and reads the values of a lane.
+
+    Args:
+        lane: name of the lane.
+        value_bytes: size of a value, at least 24.
+    """
+
+    def __init__(self, lane: str, value_bytes: int) -> None:
+        if value_bytes < LEAST_VALUE_BYTES:
+            raise ValueError(
+                f"a value of {value_bytes} bytes cannot describe itself; "
+                f"at least {LEAST_VALUE_BYTES} are needed"
+            )
+        self._size = value_bytes
+        self._salt = crc32(lane.encode())
+        repeats = value_bytes // len(_PATTERN) + 1
+        self._padding = (_PATTERN * repeats)[: value_bytes - HEADER_BYTES]
+
+    def encode(self, key: int, version: int) -> bytes:
+        """Return the value of a version of a key."""
+        fields = _FIELDS.pack(_MAGIC, key, version)
+        checksum = _CHECKSUM.pack(crc32(fields, self._salt))
+        return b"%b%b%b" % (fields, checksum, self._padding)
+
+    def decode(self, value: bytes) -> Decoded | Flaw:
+        """Return what a value says, or what is wrong with it."""
+        if len(value) != self._size:
+            return Flaw.LENGTH
+        fields = value[:14]
+        magic, key, version = _FIELDS.unpack(fields)
+        if magic != _MAGIC:
+            return Flaw.MAGIC
+        if _CHECKSUM.unpack_from(value, 14)[0] != crc32(fields, self._salt):
+            return Flaw.CHECKSUM
+        if value[HEADER_BYTES:] != self._padding:
+            return Flaw.PADDING
+        return Decoded(key, version)

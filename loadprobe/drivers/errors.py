@@ -1,0 +1,91 @@
+"""The one table that says what an error means: (outcome, class).
+
+Closed on purpose. A reply or exception that is not here is not the target's doing,
+as far as we know, and ends the run: a defect of ours must never read as downtime.
+Error codes as replied by redis-server 7.0.15 and valkey-server 9.1.2.
+"""
+
+import errno
+import socket
+import ssl
+
+from loadprobe.core.outcome import ErrorClass, Outcome
+
+REPLY_CLASSES: dict[str, ErrorClass] = {
+    "CLUSTERDOWN": ErrorClass.CLUSTERDOWN,
+    "MOVED": ErrorClass.MOVED,
+    "ASK": ErrorClass.ASK,
+    "TRYAGAIN": ErrorClass.TRYAGAIN,
+    "READONLY": ErrorClass.READONLY,
+    "LOADING": ErrorClass.LOADING,
+    "MASTERDOWN": ErrorClass.MASTERDOWN,
+    "NOAUTH": ErrorClass.AUTH,
+    "WRONGPASS": ErrorClass.AUTH,
+    "NOPERM": ErrorClass.AUTH,
+    "OOM": ErrorClass.OOM,
+    "MISCONF": ErrorClass.MISCONF,
+}
+"""First word of an error reply -> class; any other error reply is ``OTHER``."""
+
+_UNREACHABLE = frozenset(
+    {
+        errno.EHOSTUNREACH,
+        errno.ENETUNREACH,
+        errno.EHOSTDOWN,
+        errno.ENETDOWN,
+        errno.ETIMEDOUT,
+        errno.ENETRESET,
+    }
+)
+_RESET = frozenset(
+    {errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ENOTCONN, errno.EPROTO}
+)
+
+
+def classify_reply(text: str) -> ErrorClass:
+    """Return the class of an error reply, for example ``CLUSTERDOWN Hash slot...``."""
+    return REPLY_CLASSES.get(text.partition(" ")[0], ErrorClass.OTHER)
+
+
+def classify_connect_error(exc: BaseException) -> ErrorClass:
+    """Return the class of an exception met while opening a connection.
+
+    Raises:
+        BaseException: the exception itself when no row of the table fits.
+    """
+    match exc:
+        case ssl.SSLError():  # includes SSLCertVerificationError
+            return ErrorClass.TLS
+        case socket.gaierror():
+            return ErrorClass.DNS
+        case ConnectionRefusedError():
+            return ErrorClass.CONNECT_REFUSED
+        case TimeoutError():
+            return ErrorClass.UNREACHABLE
+        case OSError() if exc.errno in _UNREACHABLE:
+            return ErrorClass.UNREACHABLE
+        case OSError() if exc.errno in _RESET:
+            return ErrorClass.RESET
+        case ConnectionError() if exc.errno is None:
+            # uvloop: "SSL handshake is taking longer than..." or an early close
+            return ErrorClass.RESET
+        case _:
+            raise exc
+
+
+def classify_lost_connection(exc: BaseException | None) -> tuple[Outcome, ErrorClass]:
+    """Return (outcome, class) of arrivals that were on a connection when it ended.
+
+    Args:
+        exc: what ``connection_lost`` was given; None is an orderly end by the peer.
+
+    Raises:
+        BaseException: the exception itself when no row of the table fits.
+    """
+    match exc:
+        case None | ConnectionError() | ssl.SSLError() | TimeoutError():
+            return Outcome.UNKNOWN, ErrorClass.RESET
+        case OSError() if exc.errno in _RESET or exc.errno in _UNREACHABLE:
+            return Outcome.UNKNOWN, ErrorClass.RESET
+        case _:
+            raise exc

@@ -1,0 +1,151 @@
+"""One connection of the wire driver: bytes in, replies matched in order to requests.
+
+There is no Task and no Future per operation: a reply is matched to the oldest entry of
+``pending`` and handed on by one call. A reply that comes after its arrival was given
+up still takes its place in the order, so a timeout never costs the connection.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import hiredis
+
+from loadprobe.clock import mono_now_ns
+from loadprobe.drivers.base import Arrival
+
+Request = "asyncio.Future[object]"
+Replied = Callable[[Arrival, object, int], None]
+
+
+class Owner(Protocol):
+    """The node a connection belongs to."""
+
+    last_reply_ns: int
+
+    def error_reply(
+        self, arrival: Arrival, error: hiredis.ReplyError, done_ns: int
+    ) -> None:
+        """Take an error reply to an arrival."""
+
+    def lost(self, connection: "Connection", exc: Exception | None) -> None:
+        """Take the end of a connection, live or not."""
+
+
+class Connection(asyncio.Protocol):
+    """A connection to one node.
+
+    Args:
+        owner: its node.
+        replied: called with (arrival, reply, time parsed) for every reply that is not
+            an error.
+        free: a stack that the connection joins whenever nothing is outstanding on it
+            (closed loop), or None.
+    """
+
+    __slots__ = (
+        "_free",
+        "_owner",
+        "_reader",
+        "_replied",
+        "_transport",
+        "index",
+        "live",
+        "pending",
+        "write",
+    )
+
+    def __init__(
+        self, owner: Owner, replied: Replied, free: "list[Connection] | None"
+    ) -> None:
+        self._owner = owner
+        self._replied = replied
+        self._free = free
+        self._reader = hiredis.Reader(replyError=hiredis.ReplyError)
+        self._transport: asyncio.Transport | None = None
+        self.index = -1
+        self.live = False
+        self.pending: deque[Arrival | asyncio.Future[object]] = deque()
+        self.write: Callable[[bytes], None] = self._unwritable
+
+    def __repr__(self) -> str:
+        state = "live" if self.live else "closed"
+        return f"<Connection {self.index} {state}, {len(self.pending)} pending>"
+
+    def _unwritable(self, _command: bytes) -> None:
+        raise ConnectionResetError("written to a connection that is not open")
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport (asyncio callback)."""
+        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
+        self._transport = transport  # type: ignore[assignment]
+        self.write = transport.write
+
+    def data_received(self, data: bytes) -> None:
+        """Match replies to what is pending (asyncio callback, the hot path)."""
+        now = mono_now_ns()
+        owner = self._owner
+        owner.last_reply_ns = now
+        reader = self._reader
+        reader.feed(data)
+        pending = self.pending
+        while True:
+            reply = reader.gets()
+            if reply is False:
+                return
+            if not pending:
+                # An error nobody asked for ("max number of clients reached"): the
+                # server closes the connection after it, and so do we.
+                self.abort()
+                return
+            entry = pending.popleft()
+            if entry.__class__ is Arrival:
+                if self._free is not None and not pending:
+                    self._free.append(self)
+                if reply.__class__ is hiredis.ReplyError:
+                    owner.error_reply(entry, reply, now)
+                else:
+                    self._replied(entry, reply, now)
+            else:
+                if self._free is not None and not pending and self.live:
+                    self._rejoin()
+                if not entry.done():  # type: ignore[union-attr]
+                    entry.set_result(reply)  # type: ignore[union-attr]
+
+    def _rejoin(self) -> None:
+        assert self._free is not None
+        if self not in self._free:
+            self._free.append(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Report the end of the connection (asyncio callback)."""
+        self.write = self._unwritable
+        self._owner.lost(self, exc)
+
+    def request(self, command: bytes) -> "asyncio.Future[object]":
+        """Send a command whose reply is awaited; an error reply is a result, too.
+
+        Raises:
+            ConnectionResetError: (from the future) the connection ended before.
+        """
+        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self.pending.append(future)
+        self.write(command)
+        return future
+
+    def abort(self) -> None:
+        """Close without waiting for anything."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def close(self) -> None:
+        """Close after what was written is sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """Return the open transport."""
+        assert self._transport is not None
+        return self._transport

@@ -1,0 +1,154 @@
+"""Opening of connections: address map, DNS, TCP, TLS and AUTH, each attempt timed.
+
+A name is resolved anew for a new attempt, but at most once a second: after a node is
+replaced its name points elsewhere, and a scout that tries every millisecond must not
+flood the resolver.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import hiredis
+
+from loadprobe.clock import NS_PER_S, mono_now_ns
+from loadprobe.config import Target
+from loadprobe.core.outcome import ErrorClass
+from loadprobe.drivers import resp, tls
+from loadprobe.drivers.errors import classify_connect_error, classify_reply
+from loadprobe.drivers.wire.connection import Connection
+
+_RESOLVE_EVERY_NS = NS_PER_S
+# A peer that vanished without a word (power loss, dropped packets) is noticed by the
+# kernel after this time; a peer that is merely slow still acknowledges and is kept.
+_USER_TIMEOUT_MS = 5_000
+_KEEPALIVE_IDLE_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class DialFailure:
+    """An attempt that gave no usable connection.
+
+    Args:
+        error: its class.
+        detail: what the system or the server said, for messages.
+        start_ns: when the attempt began, monotonic.
+        end_ns: when it was known to have failed.
+    """
+
+    error: ErrorClass
+    detail: str
+    start_ns: int
+    end_ns: int
+
+
+@dataclass(slots=True)
+class Dialer:
+    """Opens connections of one lane.
+
+    Args:
+        target: where to, and how to log in.
+        context: the shared SSLContext of a TLS lane, or None.
+        password: the password, read once.
+        timeout_ms: an attempt is given up after this time.
+    """
+
+    target: Target
+    context: ssl.SSLContext | None
+    password: str | None
+    timeout_ms: int
+    _resolved: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+    async def dial(
+        self, host: str, port: int, make: Callable[[], Connection]
+    ) -> Connection | DialFailure:
+        """Open one connection and log in.
+
+        Args:
+            host: as announced by the cluster.
+            port: as announced by the cluster.
+            make: makes the protocol object.
+
+        Raises:
+            Exception: what no table knows; it is not the target's doing.
+        """
+        start_ns = mono_now_ns()
+        connection: Connection | None = None
+        try:
+            async with asyncio.timeout(self.timeout_ms / 1000):
+                connection = await self._open(host, port, make)
+                problem = await self._log_in(connection)
+        except Exception as exc:
+            if connection is not None:
+                connection.abort()
+            error = classify_connect_error(exc)
+            detail = str(exc) or type(exc).__name__
+            if isinstance(exc, TimeoutError):
+                detail = f"no answer within {self.timeout_ms} ms"
+            return DialFailure(error, detail, start_ns, mono_now_ns())
+        if problem is not None:
+            connection.abort()
+            return DialFailure(
+                classify_reply(problem), problem, start_ns, mono_now_ns()
+            )
+        return connection
+
+    async def _open(
+        self, host: str, port: int, make: Callable[[], Connection]
+    ) -> Connection:
+        mapped = self.target.address_map.get(f"{host}:{port}")
+        address, address_port = host, port
+        if mapped is not None:
+            address, _, text = mapped.rpartition(":")
+            address_port = int(text)
+        address = await self._resolve(address)
+        loop = asyncio.get_running_loop()
+        if self.context is None:
+            transport, connection = await loop.create_connection(
+                make, address, address_port
+            )
+        else:
+            transport, connection = await loop.create_connection(
+                make,
+                address,
+                address_port,
+                ssl=self.context,
+                server_hostname=tls.server_name(self.target, host),
+                ssl_handshake_timeout=self.timeout_ms / 1000,
+            )
+        _tune(transport.get_extra_info("socket"))
+        return connection
+
+    async def _resolve(self, host: str) -> str:
+        if tls.is_ip(host):
+            return host
+        now = mono_now_ns()
+        known = self._resolved.get(host)
+        if known is not None and now - known[0] < _RESOLVE_EVERY_NS:
+            return known[1]
+        found = await asyncio.get_running_loop().getaddrinfo(
+            host, None, type=socket.SOCK_STREAM
+        )
+        # A configuration endpoint answers with several addresses in changing order.
+        address = str(found[0][4][0])
+        self._resolved[host] = (now, address)
+        return address
+
+    async def _log_in(self, connection: Connection) -> str | None:
+        """Return what the server said against it, or None."""
+        if self.password is None:
+            return None
+        reply = await connection.request(
+            resp.encode_auth(self.target.username, self.password)
+        )
+        return str(reply) if isinstance(reply, hiredis.ReplyError) else None
+
+
+def _tune(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_IDLE_S)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1)

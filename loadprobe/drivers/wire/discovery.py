@@ -1,0 +1,112 @@
+"""Keeping the topology fresh: who serves which slots, asked of the nodes themselves.
+
+Once a second in quiet times, every ten milliseconds while anything fails; then the
+other nodes of the failing shards are asked first, because a promoted replica knows of
+its promotion before anybody else. Views are merged by config epoch, so a stale one
+never wins. Asking never waits: a frozen node does not delay the others.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+import hiredis
+
+from loadprobe.clock import NS_PER_MS, mono_now_ns
+from loadprobe.core.topology import Topology, merge, parse_nodes, parse_slots
+from loadprobe.drivers import resp
+from loadprobe.drivers.wire.node import Node
+
+_CALM_S = 1.0
+_HURRY_S = 0.01
+_HURRY_FOR_NS = 500 * NS_PER_MS
+_MOST_ASKED = 8
+
+
+class Discovery:
+    """The topology of one driver.
+
+    Args:
+        nodes: returns the nodes to ask, the most telling first.
+        changed: called with every topology that differs from the one before.
+        asked: called for every view that is asked for.
+    """
+
+    def __init__(
+        self,
+        nodes: Callable[[], Iterable[Node]],
+        changed: Callable[[Topology], None],
+        asked: Callable[[], None],
+    ) -> None:
+        self._nodes = nodes
+        self._changed = changed
+        self._asked = asked
+        self._hurry_until_ns = 0
+        self._wake = asyncio.Event()
+        self.topology: Topology | None = None
+
+    def hurry(self) -> None:
+        """Ask often for a while: something failed or was redirected."""
+        self._hurry_until_ns = mono_now_ns() + _HURRY_FOR_NS
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Ask for ever."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                hurried = mono_now_ns() < self._hurry_until_ns
+                asked = 0
+                for node in self._nodes():
+                    if node.live and (node.asked is None or node.asked.done()):
+                        self._ask(node, group)
+                        asked += 1
+                        if asked >= (_MOST_ASKED if hurried else 1):
+                            break
+                self._wake.clear()
+                if hurried:
+                    await asyncio.sleep(_HURRY_S)
+                else:
+                    try:
+                        async with asyncio.timeout(_CALM_S):
+                            await self._wake.wait()
+                    except TimeoutError:
+                        pass
+
+    def _ask(self, node: Node, group: asyncio.TaskGroup) -> None:
+        connection = node.borrow()
+        assert connection is not None
+        self._asked()
+        node.asked = connection.request(resp.CLUSTER_SLOTS)
+        group.create_task(self._take(node, node.asked))
+
+    async def _take(self, node: Node, asked: "asyncio.Future[object]") -> None:
+        try:
+            reply = await asked
+            if isinstance(reply, hiredis.ReplyError) or reply == node.slots_reply:
+                return
+            connection = node.borrow()
+            if connection is None:
+                return
+            nodes = await connection.request(resp.CLUSTER_NODES)
+        except OSError:
+            return  # the connection ended; the arrivals on it tell the story
+        if self.learn(node.host, reply, nodes):
+            node.slots_reply = reply
+
+    def learn(self, host: str, slots: object, nodes: object) -> bool:
+        """Merge one node's view; return whether it could be used.
+
+        Args:
+            host: the node that was asked (it stands for "me" in the reply).
+            slots: reply to CLUSTER SLOTS.
+            nodes: reply to CLUSTER NODES, or an error reply.
+        """
+        if not isinstance(slots, list):
+            return False
+        nodes_view = parse_nodes(nodes) if isinstance(nodes, bytes) else None
+        merged = merge(self.topology, parse_slots(slots, asked_host=host), nodes_view)
+        if not merged.shards:
+            return False
+        if merged != self.topology:
+            self.topology = merged
+            self._changed(merged)
+        return True

@@ -1,0 +1,288 @@
+"""One server of the cluster: its connections, and the scout that brings them back.
+
+While a node has no connection, a single scout tries it on a fixed schedule; once it is
+through, the others follow one at a time. Hundreds of connections opened at once would
+stall the very loop that measures.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import hiredis
+
+from loadprobe.clock import NS_PER_S, mono_now_ns
+from loadprobe.core.outcome import ErrorClass, Outcome
+from loadprobe.drivers.base import Arrival, DriverStats
+from loadprobe.drivers.errors import classify_lost_connection
+from loadprobe.drivers.wire.connection import Connection, Replied
+from loadprobe.drivers.wire.dial import Dialer, DialFailure
+
+_SCOUT_S = 0.001
+_SCOUT_STANDBY_S = 0.1
+_SCOUT_TIRED_S = 0.01
+_TIRED_AFTER_NS = 60 * NS_PER_S
+# A refusal comes at once; an attempt that hangs (packets dropped) must not hold up
+# the next one, which may get through.
+_SCOUT_OVERLAP_S = 0.025
+_MAX_SCOUTS = 8
+_PACE_S = 0.001
+_RETRY_S = 0.1
+
+
+class NodeDriver(Protocol):
+    """What a node needs of the driver."""
+
+    dialer: Dialer
+    stats: DriverStats
+
+    def fail(
+        self,
+        arrival: Arrival,
+        outcome: Outcome,
+        error: ErrorClass,
+        evidence: tuple[int, int],
+    ) -> None:
+        """Report a failed arrival."""
+
+    def error_reply(
+        self, node: "Node", arrival: Arrival, error: hiredis.ReplyError, done_ns: int
+    ) -> None:
+        """Take an error reply to an arrival."""
+
+    def forward(self, arrival: Arrival, node: "Node") -> None:
+        """Send an arrival that had to wait for the first connection."""
+
+    def hurry(self) -> None:
+        """Look at the topology soon."""
+
+
+class Node:
+    """A server and the connections to it.
+
+    Args:
+        driver: the driver it belongs to.
+        host: address as announced by the cluster.
+        port: port as announced by the cluster.
+        replied: receives every reply that is not an error.
+        closed_loop: keep a stack of idle connections for the closed loop.
+    """
+
+    def __init__(
+        self,
+        driver: NodeDriver,
+        host: str,
+        port: int,
+        *,
+        replied: Replied,
+        width: int,
+        closed_loop: bool,
+    ) -> None:
+        self._driver = driver
+        self._replied = replied
+        self._wake = asyncio.Event()
+        self._wanted = 0
+        self._turn = 0
+        self._down_since_ns = 0
+        self.host = host
+        self.port = port
+        self.by_worker: list[Connection | None] = [None] * width
+        self.live: list[Connection] = []
+        self.free: list[Connection] | None = [] if closed_loop else None
+        self.waiting: deque[Arrival] = deque()
+        self.was_live = False
+        self.retired = False
+        self.is_primary = False
+        self.last_reply_ns = 0
+        self.failure: DialFailure | None = None
+        self.slots_reply: object = None
+        self.asked: asyncio.Future[object] | None = None
+        self.keeper: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Node {self.host}:{self.port} {len(self.live)}/{self._wanted} live>"
+
+    def want(self, connections: int, *, is_primary: bool) -> None:
+        """Set how many connections the node should have.
+
+        Those beyond the number are closed when nothing is outstanding on them.
+        """
+        self.is_primary = is_primary
+        self._wanted = min(connections, len(self.by_worker))
+        self._wake.set()
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether all wanted connections are open."""
+        return len(self.live) >= self._wanted
+
+    def borrow(self) -> Connection | None:
+        """Return any live connection: an idle one if idle ones are kept, else in turn."""
+        if self.free:
+            return self.free.pop()
+        if not self.live:
+            return None
+        self._turn = (self._turn + 1) % len(self.live)
+        return self.live[self._turn]
+
+    def evidence(self) -> tuple[int, int]:
+        """Return an interval in which the node certainly failed to serve at some time.
+
+        That is the last attempt to connect that failed, or the loss of the last
+        connection if none was made since.
+        """
+        if self.failure is not None:
+            return self.failure.start_ns, self.failure.end_ns
+        now = mono_now_ns()
+        return self.last_reply_ns or now, now
+
+    def trim(self) -> None:
+        """Close idle connections that are not wanted any more."""
+        if len(self.live) <= self._wanted:
+            return
+        for connection in list(self.live):
+            if connection.index >= self._wanted and not connection.pending:
+                self._remove(connection)
+                connection.close()
+
+    def retire(self) -> None:
+        """Open nothing new; ``trim`` closes what is left once it is idle."""
+        self.retired = True
+        self._wanted = 0
+        self._wake.set()
+
+    # --- the life of connections -------------------------------------------------
+
+    def error_reply(
+        self, arrival: Arrival, error: hiredis.ReplyError, done_ns: int
+    ) -> None:
+        """Take an error reply to an arrival (called by a connection)."""
+        self._driver.error_reply(self, arrival, error, done_ns)
+
+    def lost(self, connection: Connection, exc: Exception | None) -> None:
+        """Settle what was outstanding on a connection that ended."""
+        now = mono_now_ns()
+        was_live = connection.live
+        self._remove(connection)
+        pending = connection.pending
+        if was_live and not self.live:
+            self._down_since_ns = now
+            self.failure = DialFailure(
+                ErrorClass.RESET, str(exc or "closed by peer"), self.last_reply_ns, now
+            )
+        self._wake.set()
+        if pending or (was_live and not self.retired):
+            outcome, error = classify_lost_connection(exc)
+            while pending:
+                entry = pending.popleft()
+                if isinstance(entry, Arrival):
+                    self._driver.fail(entry, outcome, error, (entry.sent, now))
+                elif not entry.done():
+                    entry.set_exception(exc or ConnectionResetError("closed by peer"))
+            self._driver.hurry()
+
+    def _remove(self, connection: Connection) -> None:
+        if not connection.live:
+            return
+        connection.live = False
+        self.live.remove(connection)
+        self.by_worker[connection.index] = None
+        if self.free is not None and connection in self.free:
+            self.free.remove(connection)
+
+    def _missing(self) -> int | None:
+        for index in range(self._wanted):
+            if self.by_worker[index] is None:
+                return index
+        return None
+
+    async def keep(self) -> None:
+        """Keep the wanted number of connections open until retired and idle."""
+        while not (self.retired and not self.live):
+            index = self._missing()
+            if index is None:
+                self._wake.clear()
+                await self._wake.wait()
+            elif not self.live:
+                await self._scout(index)
+            else:
+                done = await self._attempt(index)
+                await asyncio.sleep(_PACE_S if done else _RETRY_S)
+
+    async def _scout(self, index: int) -> None:
+        """Try until one attempt is through, starting attempts on a fixed schedule."""
+        attempts: set[asyncio.Task[bool]] = set()
+        try:
+            while not self.live and not self.retired and self._wanted:
+                if len(attempts) < _MAX_SCOUTS:
+                    attempts.add(asyncio.create_task(self._attempt(index)))
+                done, attempts = await asyncio.wait(
+                    attempts,
+                    timeout=_SCOUT_OVERLAP_S,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                for attempt in done:
+                    attempt.result()
+                if done and not self.live:
+                    await asyncio.sleep(self._scout_interval_s())
+        finally:
+            for attempt in attempts:
+                attempt.cancel()
+
+    def _scout_interval_s(self) -> float:
+        if not self.is_primary:
+            return _SCOUT_STANDBY_S
+        if mono_now_ns() - self._down_since_ns > _TIRED_AFTER_NS:
+            return _SCOUT_TIRED_S
+        return _SCOUT_S
+
+    async def _attempt(self, index: int) -> bool:
+        start_ns = mono_now_ns()
+        result = await self._driver.dialer.dial(self.host, self.port, self._make)
+        stats = self._driver.stats
+        if isinstance(result, DialFailure):
+            label = result.error.label
+            stats.connects[label] = stats.connects.get(label, 0) + 1
+            if not self.live:
+                if not self._down_since_ns:
+                    self._down_since_ns = result.end_ns
+                if self.failure is None or result.start_ns > self.failure.start_ns:
+                    self.failure = result
+                self._refuse_waiting(result)
+            return False
+        stats.connects["ok"] = stats.connects.get("ok", 0) + 1
+        stats.connect_ns.append(mono_now_ns() - start_ns)
+        self._welcome(result, index)
+        return True
+
+    def _make(self) -> Connection:
+        return Connection(self, self._replied, self.free)
+
+    def _welcome(self, connection: Connection, index: int) -> None:
+        if connection.transport.is_closing():
+            return
+        if self.by_worker[index] is not None:  # a slower scout was first after all
+            connection.close()
+            return
+        connection.index = index
+        connection.live = True
+        self.by_worker[index] = connection
+        self.live.append(connection)
+        if self.free is not None:
+            self.free.append(connection)
+        self.was_live = True
+        self.failure = None
+        while self.waiting:
+            arrival = self.waiting.popleft()
+            if not arrival.settled:
+                self._driver.forward(arrival, self)
+
+    def _refuse_waiting(self, failure: DialFailure) -> None:
+        evidence = (failure.start_ns, failure.end_ns)
+        while self.waiting:
+            arrival = self.waiting.popleft()
+            self._driver.fail(arrival, Outcome.UNSENT, failure.error, evidence)
+
+
+MakeNode = Callable[[str, int], Node]

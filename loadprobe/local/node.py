@@ -1,0 +1,263 @@
+"""One real server process with its own folder, ports and configuration file.
+
+It never outlives the process that started it (PR_SET_PDEATHSIG), and no secret is in
+its argument list.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadprobe.errors import RunError
+from loadprobe.local.admin import SOCKET_NAME, AdminConnection, Reply, ServerGone
+from loadprobe.local.ports import free_ports
+from loadprobe.local.processes import bind_life_to_parent, send_signal, start_ticks
+from loadprobe.local.servers import ServerBinary
+
+Setting = str | tuple[str, ...]
+COMMAND_TIMEOUT_S = 5.0
+_START_TIMEOUT_S = 10.0
+_POLL_S = 0.01
+_PORT_ATTEMPTS = 5
+_PORT_TAKEN = ("Address already in use", "Failed listening on port")
+_LOG_TAIL_LINES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class NodePorts:
+    """The ports of one node on 127.0.0.1.
+
+    Args:
+        plain: plaintext RESP.
+        tls: RESP over TLS.
+        bus: cluster bus.
+    """
+
+    plain: int
+    tls: int
+    bus: int
+
+
+class LocalNode:
+    """One server process.
+
+    Args:
+        name: also the name of its folder, for example "local-0001-001".
+        folder: where its folder is made.
+        server: the program.
+        settings: configuration directives beside ports, folder and socket.
+        has_tls_port: listen with TLS too.
+        password: what the administrative connection authenticates with.
+    """
+
+    host = "127.0.0.1"
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        folder: Path,
+        server: ServerBinary,
+        settings: Mapping[str, Setting],
+        has_tls_port: bool,
+        password: str | None = None,
+    ) -> None:
+        self.name = name
+        self.folder = folder / name
+        self.server = server
+        self.settings: dict[str, Setting] = dict(settings)
+        self.has_tls_port = has_tls_port
+        self.ports = NodePorts(*free_ports(3))
+        self.node_id = ""
+        self.is_paused = False
+        self._process: asyncio.subprocess.Process | None = None
+        self._start_ticks = 0
+        self._admin = AdminConnection(self.folder, name=name, password=password)
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while the process runs."""
+        return self._process.pid if self._process and self.is_alive else None
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process exists (it may be paused)."""
+        return self._process is not None and self._process.returncode is None
+
+    @property
+    def is_responsive(self) -> bool:
+        """Whether the process exists and was not paused."""
+        return self.is_alive and not self.is_paused
+
+    async def start(self) -> None:
+        """Start the process and wait until it answers.
+
+        The first start may choose other ports if one was taken meanwhile; later
+        starts keep them, because other nodes and clients know them.
+
+        Raises:
+            RunError: it ended, or did not answer in time; the text ends with its log.
+        """
+        is_first = not self.folder.exists()
+        for attempts_left in reversed(range(_PORT_ATTEMPTS if is_first else 1)):
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+            self._write_configuration()
+            try:
+                await self._start_once()
+            except RunError:
+                await self.kill()
+                taken = any(text in self.log_tail() for text in _PORT_TAKEN)
+                if not (taken and attempts_left):
+                    raise
+                shutil.rmtree(self.folder)
+                self.ports = NodePorts(*free_ports(3))
+            else:
+                return
+
+    async def kill(self) -> None:
+        """End the process with SIGKILL, as a crash would; wait until it is gone."""
+        self.signal_kill()
+        if self._process is not None:
+            await self._process.wait()
+
+    def signal_kill(self) -> None:
+        """Send SIGKILL without waiting (works for a paused process too)."""
+        self._send_signal(signal.SIGKILL)
+        self._admin.close()
+        self.is_paused = False
+
+    def pause(self) -> None:
+        """Stop the process with SIGSTOP: connections stay, nothing answers."""
+        self._send_signal(signal.SIGSTOP)
+        self.is_paused = True
+
+    def resume(self) -> None:
+        """Continue a paused process with SIGCONT."""
+        self._send_signal(signal.SIGCONT)
+        self.is_paused = False
+
+    async def restart(self) -> None:
+        """Kill the process if it runs, and start it again on the same ports."""
+        await self.kill()
+        await self.start()
+
+    async def command(
+        self, *words: str | int, timeout_s: float = COMMAND_TIMEOUT_S
+    ) -> Reply:
+        """Send one administrative command; see ``AdminConnection.command``."""
+        return await self._admin.command(*words, timeout_s=timeout_s)
+
+    async def pipeline(
+        self,
+        commands: list[tuple[str | int, ...]],
+        *,
+        timeout_s: float = COMMAND_TIMEOUT_S,
+    ) -> list[Reply]:
+        """Send commands together; see ``AdminConnection.pipeline``."""
+        return await self._admin.pipeline(commands, timeout_s=timeout_s)
+
+    async def info(self, section: str) -> dict[str, str]:
+        """Return one section of INFO as a dict."""
+        return _fields(await self.command("INFO", section))
+
+    async def cluster_info(self) -> dict[str, str]:
+        """Return CLUSTER INFO as a dict."""
+        return _fields(await self.command("CLUSTER", "INFO"))
+
+    async def configure(self, settings: Mapping[str, str]) -> None:
+        """Change settings of the running process, and of its next start."""
+        words = [word for pair in settings.items() for word in pair]
+        await self.command("CONFIG", "SET", *words)
+        self.settings.update(settings)
+
+    def log_tail(self) -> str:
+        """Return the last lines of the server's log."""
+        try:
+            text = (self.folder / "log").read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
+        return "\n".join(text.splitlines()[-_LOG_TAIL_LINES:])
+
+    async def _start_once(self) -> None:
+        parent_pid = os.getpid()
+        with (self.folder / "log").open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                self.server.path,
+                self.folder / "node.conf",
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                start_new_session=True,  # a terminal's Ctrl-C is ours to handle
+                preexec_fn=lambda: bind_life_to_parent(parent_pid, signal.SIGKILL),
+            )
+        # None if it has ended already, and then there is nobody to signal.
+        self._start_ticks = start_ticks(self._process.pid) or 0
+        self.is_paused = False
+        try:
+            async with asyncio.timeout(_START_TIMEOUT_S):
+                while not await self._answers():
+                    await asyncio.sleep(_POLL_S)
+        except TimeoutError as exc:
+            raise self._start_error(f"no answer in {_START_TIMEOUT_S:g} s") from exc
+
+    async def _answers(self) -> bool:
+        if not self.is_alive:
+            assert self._process is not None
+            raise self._start_error(f"it ended with code {self._process.returncode}")
+        try:
+            await self.command("PING", timeout_s=1.0)
+        except ServerGone:
+            return False
+        return True
+
+    def _start_error(self, what: str) -> RunError:
+        return RunError(
+            f"starting {self.server.path} as {self.name} on ports {self.ports.plain} "
+            f"and {self.ports.tls}: {what}; its log ends with:\n{self.log_tail()}"
+        )
+
+    def _write_configuration(self) -> None:
+        settings: dict[str, Setting] = {
+            "bind": self.host,
+            "port": str(self.ports.plain),
+            "unixsocket": SOCKET_NAME,  # in its working folder
+            "unixsocketperm": "700",
+            "dir": str(self.folder),
+            "daemonize": "no",
+        }
+        if self.server.has_tls:
+            settings["tls-port"] = str(self.ports.tls if self.has_tls_port else 0)
+        if self.settings.get("cluster-enabled") == "yes":
+            # A pinned bus port: else nodes that turn on tls-cluster announce
+            # tls-port + 10000, where nobody listens (redis 7.0.15, observed).
+            settings["cluster-port"] = str(self.ports.bus)
+            settings["cluster-announce-bus-port"] = str(self.ports.bus)
+            settings["cluster-announce-ip"] = self.host
+        settings.update(self.settings)
+        lines = [f"{key} {_quoted(value)}\n" for key, value in settings.items()]
+        path = self.folder / "node.conf"
+        path.touch(mode=0o600)
+        path.write_text("".join(lines))
+
+    def _send_signal(self, signal_number: signal.Signals) -> None:
+        # Not Process.send_signal: it may reap the process before asyncio does, whose
+        # exit code is then lost.
+        if self._process is not None and self._process.returncode is None:
+            send_signal(self._process.pid, self._start_ticks, signal_number)
+
+
+def _quoted(value: Setting) -> str:
+    words = (value,) if isinstance(value, str) else value
+    escaped = (word.replace("\\", "\\\\").replace('"', '\\"') for word in words)
+    return " ".join(f'"{word}"' for word in escaped)
+
+
+def _fields(text: str) -> dict[str, str]:
+    """Split ``key:value`` lines, as INFO and CLUSTER INFO have them."""
+    pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
+    return {key: value for key, value in pairs}

@@ -1,0 +1,46 @@
+"""Pick free TCP ports on loopback, by binding them.
+
+Ports come from outside the kernel's ephemeral range: a port inside it could be taken
+by any outgoing connection of the load while its server is down.
+"""
+
+import secrets
+import socket
+from pathlib import Path
+
+from loadprobe.errors import PreflightError
+
+_LOWEST, _HIGHEST = 10_000, 65_535
+_ATTEMPTS = 1_000
+_RANGE_FILE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ``count`` different ports that can be bound on 127.0.0.1 now.
+
+    Raises:
+        PreflightError: too few free ports.
+    """
+    low, high = (int(word) for word in _RANGE_FILE.read_text().split())
+    usable = [*range(_LOWEST, min(low, _HIGHEST)), *range(high + 1, _HIGHEST)]
+    if len(usable) < 100 * count:  # everything is ephemeral here: take what there is
+        usable = list(range(_LOWEST, _HIGHEST))
+    held: list[socket.socket] = []
+    try:
+        for _ in range(_ATTEMPTS):
+            if len(held) == count:
+                return [holder.getsockname()[1] for holder in held]
+            holder = socket.socket()
+            try:
+                holder.bind(("127.0.0.1", secrets.choice(usable)))
+            except OSError:
+                holder.close()
+            else:
+                held.append(holder)
+    finally:
+        for holder in held:
+            holder.close()
+    raise PreflightError(
+        f"looking for {count} free ports on 127.0.0.1: none found in {_ATTEMPTS} "
+        "attempts; end something that listens on many ports"
+    )

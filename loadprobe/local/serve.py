@@ -1,0 +1,163 @@
+"""Run a local cluster and its API in the foreground, until told to stop."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from loadprobe.errors import PreflightError
+from loadprobe.local.cluster import LocalCluster
+from loadprobe.local.control_plane import ControlPlane
+from loadprobe.local.plane import Knobs
+from loadprobe.local.processes import start_ticks
+from loadprobe.local.state import (
+    LocalState,
+    NodeState,
+    claimed,
+    remove_state,
+    write_state,
+)
+
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class LocalOptions(Struct, frozen=True, forbid_unknown_fields=True):
+    """What to run.
+
+    Args:
+        name: names the state file, the replication group and its nodes.
+        shards: node groups.
+        replicas: replicas per shard.
+        tls: serve TLS beside plaintext.
+        password_file: a file whose first line is the password of every node.
+        server: the server program; None searches one.
+        api_port: where the API listens; 0 picks a free port.
+        node_timeout_ms: cluster-node-timeout.
+        detect_s: wait this long for the servers' own election, in seconds.
+        event_delay_s: events become visible this much later, in seconds.
+        failovers_per_day: TestFailover calls in any 24 hours.
+        die_with_parent: stop when the process that started it in the background dies.
+    """
+
+    name: Annotated[str, Meta(pattern=r"^[a-z](-?[a-z0-9])*$", max_length=30)] = "local"
+    shards: Annotated[int, Meta(ge=1, le=90)] = 3
+    replicas: Annotated[int, Meta(ge=0, le=5)] = 1
+    tls: bool = True
+    password_file: str | None = None
+    server: str | None = None
+    api_port: Annotated[int, Meta(ge=0, le=65_535)] = 0
+    node_timeout_ms: Annotated[int, Meta(ge=100)] = 1_000
+    detect_s: Annotated[float, Meta(ge=0)] = 3.0
+    event_delay_s: Annotated[float, Meta(ge=0)] = 0.0
+    failovers_per_day: Annotated[int, Meta(ge=0)] = 15
+    die_with_parent: bool = False
+
+
+async def serve(
+    options: LocalOptions, *, announce: Callable[[LocalState], None]
+) -> None:
+    """Run until SIGTERM or SIGINT, then clean up and return.
+
+    Args:
+        options: what to run.
+        announce: called once, when the cluster and its API are ready.
+
+    Raises:
+        UsageError: a cluster of that name runs already.
+        PreflightError: no server, no TLS in it, no port, or no readable password file.
+        RunError: the cluster did not come up.
+    """
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for number in _STOP_SIGNALS:
+        loop.add_signal_handler(number, stopping.set)
+    serving = asyncio.create_task(_run(options, announce))
+    waiting = asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+        serving.cancel()
+        await asyncio.wait({serving, waiting})
+        for number in _STOP_SIGNALS:
+            loop.remove_signal_handler(number)
+    if not serving.cancelled():
+        serving.result()
+
+
+async def _run(options: LocalOptions, announce: Callable[[LocalState], None]) -> None:
+    cluster = LocalCluster(
+        shards=options.shards,
+        replicas_per_shard=options.replicas,
+        tls=options.tls,
+        password=_password(options.password_file),
+        server=options.server,
+        node_timeout_ms=options.node_timeout_ms,
+        name=options.name,
+    )
+    knobs = Knobs(
+        detect_s=options.detect_s,
+        event_delay_s=options.event_delay_s,
+        failovers_per_day=options.failovers_per_day,
+    )
+    with claimed(options.name):
+        async with cluster, ControlPlane(port=options.api_port, knobs=knobs) as plane:
+            plane.add_group(options.name, cluster)
+            state = _state(options, cluster, plane)
+            write_state(state)
+            try:
+                announce(state)
+                await asyncio.Event().wait()  # until cancelled
+            finally:
+                remove_state(options.name)
+
+
+def _password(password_file: str | None) -> str | None:
+    if password_file is None:
+        return None
+    try:
+        lines = Path(password_file).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise PreflightError(
+            f"reading the password from password_file = {password_file!r}: {exc}"
+        ) from exc
+    if not lines or not lines[0]:
+        raise PreflightError(
+            f"reading the password from password_file = {password_file!r}: its first "
+            "line is empty"
+        )
+    return lines[0]
+
+
+def _state(
+    options: LocalOptions, cluster: LocalCluster, plane: ControlPlane
+) -> LocalState:
+    nodes = [
+        NodeState(
+            name=node.name,
+            node_group_id=shard.node_group_id,
+            host=node.host,
+            port=node.ports.plain,
+            tls_port=node.ports.tls if cluster.tls else None,
+        )
+        for shard in cluster.shards
+        for node in shard.nodes
+    ]
+    password_file = options.password_file
+    return LocalState(
+        name=options.name,
+        pid=os.getpid(),
+        start_ticks=start_ticks(os.getpid()) or 0,
+        endpoint_url=plane.endpoint_url,
+        replication_group_id=options.name,
+        host=cluster.host,
+        port=cluster.port,
+        tls_port=cluster.tls_port,
+        ca_file=str(cluster.ca_file) if cluster.ca_file else None,
+        password_file=str(Path(password_file).resolve()) if password_file else None,
+        nodes=nodes,
+    )

@@ -1,0 +1,95 @@
+"""A file that only grows, and loses nothing when it cannot.
+
+Every append reaches the operating system before it returns. What a full disk or any
+other error refuses is kept in memory, in order, and written with the next append.
+"""
+
+import os
+from collections import deque
+from pathlib import Path
+
+PENDING_LIMIT_BYTES = 64 * 1024 * 1024
+
+
+class AppendFile:
+    """Appends chunks (whole lines, or whole frames) to one file.
+
+    Args:
+        path: the file; made at the first append.
+        header: chunk the file begins with.
+        limit_bytes: how much is kept in memory while writing fails; chunks beyond it
+            are dropped and counted, newest first, so that what is there has no holes.
+    """
+
+    def __init__(
+        self, path: Path, *, header: bytes, limit_bytes: int = PENDING_LIMIT_BYTES
+    ) -> None:
+        self.path = path
+        self.dropped = 0
+        self.error: OSError | None = None
+        self._pending: deque[bytes] = deque([header])
+        self._pending_bytes = len(header)
+        self._written_of_first = 0
+        self._limit_bytes = limit_bytes
+        self._fd: int | None = None
+
+    @property
+    def pending_count(self) -> int:
+        """Return the number of chunks that are not (wholly) in the file yet."""
+        return len(self._pending)
+
+    def append(self, chunk: bytes) -> None:
+        """Write a chunk, after those that are still waiting."""
+        if self._pending_bytes + len(chunk) > self._limit_bytes:
+            self.flush()
+        if self._pending_bytes + len(chunk) > self._limit_bytes:
+            self.dropped += 1
+            return
+        self._pending.append(chunk)
+        self._pending_bytes += len(chunk)
+        self.flush()
+
+    def flush(self) -> bool:
+        """Try to write what is waiting; return whether nothing is left.
+
+        ``error`` is the reason of the latest failure; it stays after a success.
+        """
+        try:
+            while self._pending:
+                self._write_first()
+        except OSError as exc:
+            self.error = exc
+            return False
+        return True
+
+    def _write_first(self) -> None:
+        if self._fd is None:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            self._fd = os.open(self.path, flags, 0o644)
+        first = self._pending[0]
+        while self._written_of_first < len(first):
+            # A disk that fills up takes a part and refuses the rest the next time.
+            rest = memoryview(first)[self._written_of_first :]
+            self._written_of_first += os.write(self._fd, rest)
+        self._pending.popleft()
+        self._pending_bytes -= len(first)
+        self._written_of_first = 0
+
+    def copy_to(self, path: Path) -> None:
+        """Write the whole content, file and memory, to another file.
+
+        Raises:
+            OSError: the file cannot be read, or the other one not be written.
+        """
+        with path.open("wb") as copy:
+            if self._fd is not None:
+                content = self.path.read_bytes()
+                copy.write(content[: len(content) - self._written_of_first])
+            for chunk in self._pending:
+                copy.write(chunk)
+
+    def close(self) -> None:
+        """Close the file; what is still waiting is left in memory."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None

@@ -1,0 +1,358 @@
+"""The report of a run, as text for a terminal and as JSON.
+
+Pure but for what rich does: everything comes from a ``RunData``, so the report at the
+end of a run and that of ``loadprobe report`` are the same. Colour repeats what words
+and symbols say; nothing is told by colour alone.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rich.console import (
+    Console,
+    ConsoleOptions,
+    Group,
+    JustifyMethod,
+    RenderableType,
+    RenderResult,
+)
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from loadprobe.clock import NS_PER_MS, NS_PER_S
+from loadprobe.core.cells import Frame
+from loadprobe.core.verdict import (
+    Bounds,
+    DowntimeMs,
+    IncidentSummary,
+    LaneSummary,
+    ObserverSummary,
+    Quantiles,
+    ScopeSummary,
+    SloResult,
+    Summary,
+)
+from loadprobe.outputs.documents import SCHEMA_VERSION, encode_document
+from loadprobe.outputs.film import LEGEND, draw_axis, draw_strips, fit_window
+from loadprobe.outputs.run_reader import RunData
+from loadprobe.outputs.timeline import Timeline, make_timelines, shown_offset
+from loadprobe.outputs.wording import clock_text, date_text, duration_text
+
+SHOWN_INCIDENTS = 5
+SHOWN_MOMENTS = 60
+FILM_COLUMNS = 80
+
+_STYLES = {"clean": "green", "outage": "red", "blind": "yellow", "invalid": "magenta"}
+_INDENT = (0, 0, 0, 2)
+
+
+def render_json(run: RunData) -> bytes:
+    """Return the whole report (all but the film) as one JSON document."""
+    return encode_document(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "path": str(run.path),
+            "run": run.info,
+            "summary": run.summary,
+            "outages": run.outages,
+            "events": run.events,
+        }
+    )
+
+
+def render_text(run: RunData) -> RenderableType:
+    """Return the report for a terminal of any width; 100 columns are enough for all."""
+    summary = run.summary
+    parts: list[RenderableType] = [_header(run), _verdict(summary)]
+    parts += _titled("Dark time", _dark_table(summary))
+    if summary.slo:
+        parts += _titled("Thresholds", *map(_slo_line, summary.slo))
+    timelines = make_timelines(run.events, run.outages, summary.incidents)
+    for timeline in timelines[:SHOWN_INCIDENTS]:
+        parts += _titled(
+            f"Timeline: {timeline.title}, from {clock_text(timeline.zero_ns)} UTC",
+            _timeline_table(timeline),
+        )
+    parts += _more(len(timelines), "timelines")
+    incidents = [i for i in summary.incidents if not i.is_probe_only]
+    for incident in incidents[:SHOWN_INCIDENTS]:
+        start = incident.start_unix_ns
+        length_ns = incident.end_unix_ns - start
+        parts += _titled(
+            f"Film: incident {incident.number}, {clock_text(start)} UTC, "
+            f"{length_ns / NS_PER_MS:.0f} ms",
+            _FilmView(run, incident),
+        )
+    parts += _more(len(incidents), "incidents")
+    parts += _titled("Latency in ms (served and late)", _latency_table(summary))
+    parts += _titled("The probe itself", *_observer_lines(summary.observer, summary))
+    parts.append(_footer(run))
+    return Group(*parts)
+
+
+def _header(run: RunData) -> RenderableType:
+    summary = run.summary
+    line = (
+        f"{run.info.name}  {date_text(summary.start_unix_ns)}  "
+        f"{duration_text(int(summary.duration_s * NS_PER_S))}  {run.info.target}"
+    )
+    scenario = f"  scenario {run.info.scenario}" if run.info.scenario else ""
+    return Text(line + scenario, style="bold")
+
+
+def _verdict(summary: Summary) -> RenderableType:
+    lines = [Text(f"Verdict: {summary.state}", style=f"bold {_STYLES[summary.state]}")]
+    lines += [Text(sentence) for sentence in summary.verdict]
+    table = Table.grid(padding=(0, 1))
+    for line in lines[1:]:
+        table.add_row("-", line)
+    return Group(lines[0], table)
+
+
+def _titled(title: str, *parts: RenderableType) -> list[RenderableType]:
+    heading = Text(f"\n{title}", style="bold")
+    return [heading, *(Padding(part, _INDENT) for part in parts)]
+
+
+def _more(count: int, noun: str) -> list[RenderableType]:
+    hidden = count - SHOWN_INCIDENTS
+    return [Text(f"\n{hidden} more {noun}: see outages.json")] if hidden > 0 else []
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """A table; where it does not fit, a line of words for every row.
+
+    Args:
+        columns: titles.
+        labels: how many of the first columns say what the row is about.
+        rows: cells; missing ones at the end are left out of the line.
+    """
+
+    columns: tuple[str, ...]
+    labels: int
+    rows: Sequence[Sequence[str]]
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> RenderResult:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for index, column in enumerate(self.columns):
+            side: JustifyMethod = "left" if index < self.labels else "right"
+            table.add_column(column, justify=side, no_wrap=True)
+        for row in self.rows:
+            table.add_row(*map(Text, row))
+        unlimited = options.update_width(10_000)
+        if console.measure(table, options=unlimited).maximum <= options.max_width:
+            yield table
+            return
+        for row in self.rows:
+            cells = zip(self.columns[self.labels :], row[self.labels :], strict=False)
+            details = ", ".join(f"{column} {cell}" for column, cell in cells if cell)
+            yield Text(f"{' '.join(row[: self.labels])}: {details}")
+
+
+# dark time
+
+
+def _dark_table(summary: Summary) -> RenderableType:
+    rows: list[list[str]] = []
+    classes: list[Text] = []
+    for lane in summary.lanes:
+        for shard in lane.downtime_ms.shards:
+            own = [s for s in summary.scopes if (s.lane, s.shard) == (lane.name, shard)]
+            rows.append(_shard_row(lane, shard, own))
+            if ranked := _ranked_classes(own):
+                classes.append(Text(f"failures on {lane.name} {shard}: {ranked}"))
+        rows += _lane_rows(lane.name, lane.downtime_ms)
+    rows += _lane_rows("all lanes", summary.downtime_ms)
+    columns = (
+        "lane",
+        "shard",
+        "dark ms",
+        "[lower, upper]",
+        "outages",
+        "failed",
+        "available %",
+    )
+    return Group(_Rows(columns, 2, rows), *classes)
+
+
+def _shard_row(lane: LaneSummary, shard: str, own: Sequence[ScopeSummary]) -> list[str]:
+    arrivals = sum(scope.arrivals for scope in own)
+    failed = arrivals - sum(scope.outcomes["served"] for scope in own)
+    return [
+        lane.name,
+        shard,
+        *_bounds(lane.downtime_ms.shards[shard]),
+        f"{sum(scope.outages for scope in own):,}",
+        f"{failed:,}",
+        _percent((arrivals - failed) / arrivals if arrivals else None),
+    ]
+
+
+def _ranked_classes(own: Sequence[ScopeSummary]) -> str:
+    counts: Counter[str] = Counter()
+    for scope in own:
+        counts.update(scope.classes)
+    return ", ".join(f"{name} {count:,}" for name, count in counts.most_common())
+
+
+def _lane_rows(name: str, downtime: DowntimeMs) -> list[list[str]]:
+    if len(downtime.shards) < 2:
+        return []
+    return [
+        [name, "any shard", *_bounds(downtime.any_shard), "", "", ""],
+        [name, "all at once", *_bounds(downtime.all_shards), "", "", ""],
+    ]
+
+
+def _bounds(value: Bounds) -> tuple[str, str]:
+    if value.upper == 0:
+        return "0", ""
+    return f"{value.estimate:.1f}", f"[{value.lower:.1f}, {value.upper:.1f}]"
+
+
+def _percent(share: float | None) -> str:
+    """Return a share in percent, cut off and not rounded: 100 means not one failed."""
+    if share is None:
+        return "-"
+    return f"{int(share * 1_000_000) / 10_000:.4f}"
+
+
+def _slo_line(check: SloResult) -> Text:
+    actual = "no value" if check.actual is None else f"{check.actual:.6g}"
+    word = "met" if check.is_met else "MISSED"
+    return Text(f"{check.name}: {word} ({actual}, limit {check.limit:.6g})")
+
+
+# incidents
+
+
+def _timeline_table(timeline: Timeline) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    for moment in timeline.moments[:SHOWN_MOMENTS]:
+        table.add_row(shown_offset(moment, timeline), Text(moment.text))
+    hidden = len(timeline.moments) - SHOWN_MOMENTS
+    if hidden > 0:
+        table.add_row("", Text(f"{hidden} more: see events.ndjson and outages.json"))
+    return table
+
+
+@dataclass(frozen=True, slots=True)
+class _FilmView:
+    """The film of one incident, as wide as there is room (at most FILM_COLUMNS)."""
+
+    run: RunData
+    incident: IncidentSummary
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> RenderResult:
+        scopes = [
+            (lane.name, shard)
+            for lane in self.run.summary.lanes
+            for shard in lane.downtime_ms.shards
+        ]
+        margin = max((len(f"{lane} {shard}") for lane, shard in scopes), default=0) + 2
+        columns = max(20, min(FILM_COLUMNS, options.max_width - margin))
+        yield _film_text(self.run, self.incident, scopes, margin, columns)
+
+
+def _film_text(
+    run: RunData,
+    incident: IncidentSummary,
+    scopes: Sequence[tuple[str, str]],
+    margin: int,
+    columns: int,
+) -> Text:
+    clock = run.info.start.clock
+    start_ns = clock.to_mono(incident.start_unix_ns)
+    end_ns = clock.to_mono(incident.end_unix_ns)
+    window = fit_window(start_ns, end_ns, columns=columns)
+    film: Iterable[Frame] = run.film
+    strips = draw_strips(film, window, scopes=scopes)
+    lines = [
+        f"{f'{strip.lane} {strip.shard}':<{margin}}{strip.line}" for strip in strips
+    ]
+    axis = draw_axis(window, zero_ms=start_ns // NS_PER_MS)
+    lines.append(" " * margin + axis)
+    lines.append(f"one column is {window.step_ms} ms; blank: nothing was due")
+    lines.append(LEGEND)
+    return Text("\n".join(lines))
+
+
+# latency, observer
+
+
+def _latency_table(summary: Summary) -> RenderableType:
+    rows = [
+        [lane.name, op, kind, *_quantile_cells(quantiles)]
+        for lane in summary.lanes
+        for kind, by_op in (
+            ("response", lane.response_ms),
+            ("service", lane.service_ms),
+        )
+        for op, quantiles in by_op.items()
+    ]
+    columns = ("lane", "op", "time", "p50", "p90", "p99", "p99.9", "max", "count")
+    return _Rows(columns, 3, rows)
+
+
+def _quantile_cells(quantiles: Quantiles) -> list[str]:
+    q = quantiles
+    times = map(_ms, (q.p50, q.p90, q.p99, q.p99_9, q.max))
+    return [*times, f"{q.count:,}"]
+
+
+def _ms(value_ms: float | None) -> str:
+    return "-" if value_ms is None else f"{value_ms:,.2f}"
+
+
+def _observer_lines(observer: ObserverSummary, summary: Summary) -> list[Text]:
+    lateness = observer.lateness_ms
+    cores = observer.cpu_seconds / summary.duration_s if summary.duration_s else 0.0
+    return [
+        Text(
+            f"loop lag max {observer.max_loop_lag_ms:.2f} ms, GC pause max "
+            f"{observer.max_gc_pause_ms:.2f} ms, CPU {cores:.2f} cores"
+        ),
+        Text(
+            f"sent after due: p50 {_ms(lateness.p50)} ms, p99 {_ms(lateness.p99)} ms, "
+            f"max {_ms(lateness.max)} ms; {observer.late_sends:,} late sends, "
+            f"{observer.skipped:,} skipped"
+        ),
+        Text(
+            f"blind {observer.blind_ms:.1f} ms (never counted as downtime); "
+            f"{observer.excused:,} arrivals excused, {observer.unjudged:,} unjudged"
+        ),
+    ]
+
+
+def _footer(run: RunData) -> RenderableType:
+    summary = run.summary
+    checks = ", ".join(
+        (
+            f"lost writes {_count(summary.lost_writes)}",
+            f"stale reads {_count(summary.stale_reads)}",
+            f"wrong replies {summary.wrong:,}",
+        )
+    )
+    return Group(
+        Text(f"\nData: {checks}"),
+        Text(
+            f"Time clients lost in failed calls: {summary.client_seconds_lost:,.1f} s "
+            "(a sum over clients, not downtime)"
+        ),
+        *(Text(f"Problem: {problem}") for problem in run.info.problems),
+        Text("What the words and error bars mean: docs/measuring.md"),
+        Text(f"Run folder: {run.path}", overflow="fold"),
+    )
+
+
+def _count(value: int | None) -> str:
+    return "not checked" if value is None else f"{value:,}"

@@ -1,0 +1,161 @@
+"""The metrics of one run: what the judgement knows, and what else was counted.
+
+Judged arrivals are read from the ``Aggregate`` at every scrape and kept nowhere else.
+Everything beside them (health, topology, phases) is counted here as it is reported.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from loadprobe import __version__
+from loadprobe.clock import NS_PER_S, ClockPair
+from loadprobe.core.aggregate import Aggregate
+from loadprobe.core.columns import Scope
+from loadprobe.core.events import Event
+from loadprobe.core.histogram import Histogram
+from loadprobe.core.outages import Outage
+from loadprobe.core.outcome import Outcome
+from loadprobe.core.scope_state import ScopeTotals
+from loadprobe.outputs.prometheus import Distribution, Value
+
+Labels = tuple[str, ...]
+_MS_PER_S = 1000
+
+
+class RunMetrics:
+    """A ``MetricsSource`` (see ``outputs.prometheus``) for one run.
+
+    Args:
+        cluster: name of the target, the label of every series.
+        aggregate: the judgement, read at every scrape.
+        clock: to give outages and phases their UNIX time.
+    """
+
+    def __init__(self, cluster: str, *, aggregate: Aggregate, clock: ClockPair) -> None:
+        self._cluster = cluster
+        self._aggregate = aggregate
+        self._clock = clock
+        self._values: dict[str, dict[Labels, float]] = {}
+        self._histograms: dict[str, dict[Labels, Histogram]] = {}
+        self.set("build_info", __version__, value=1)
+
+    @property
+    def cluster(self) -> str:
+        """Return the name of the target."""
+        return self._cluster
+
+    # what the supervisor reports; labels are in the order of the catalogue
+
+    def add(self, metric: str, *labels: str, by: float = 1) -> None:
+        """Add to a counter."""
+        series = self._values.setdefault(metric, {})
+        series[labels] = series.get(labels, 0) + by
+
+    def set(self, metric: str, *labels: str, value: float) -> None:
+        """Set one series of a gauge."""
+        self._values.setdefault(metric, {})[labels] = value
+
+    def replace(self, metric: str, series: Mapping[Labels, float]) -> None:
+        """Set all series of a gauge; those that are not given disappear."""
+        self._values[metric] = dict(series)
+
+    def observe(self, metric: str, *labels: str, values_ns: Iterable[int]) -> None:
+        """Add lengths of time to a histogram."""
+        series = self._histograms.setdefault(metric, {})
+        if labels not in series:
+            series[labels] = Histogram()
+        series[labels].record_many(values_ns)
+
+    def count_outage(self, outage: Outage, *, cause: str) -> None:
+        """Count an outage that ended, with what it was attributed to."""
+        labels = (*_labels(outage.scope), cause)
+        self.add("outages_total", *labels)
+        self.add("outage_seconds_total", *labels, by=outage.duration_ns / NS_PER_S)
+
+    def take_event(self, event: Event) -> None:
+        """Show a phase of the controller or an event of the provider."""
+        fields = event.fields
+        if event.source == "controller" and event.kind == "phase":
+            operation, phase = str(fields["operation"]), str(fields["phase"])
+            phases = self._values.setdefault("controller_phase", {})
+            for labels in phases:
+                if labels[0] == operation:
+                    phases[labels] = 0
+            phases[operation, phase] = 1
+            self.set(
+                "controller_phase_start_timestamp_seconds",
+                operation,
+                phase,
+                value=self._unix_s(event.mono_ns),
+            )
+        elif event.source == "provider":
+            at_ns = fields.get("date_unix_ns")
+            if isinstance(at_ns, int):
+                self.set(
+                    "provider_event_timestamp_seconds",
+                    str(fields.get("kind", event.kind)),
+                    value=at_ns / NS_PER_S,
+                )
+
+    # what a scrape reads
+
+    def values(self) -> Iterator[Value]:
+        """Yield all counters and gauges."""
+        for metric, series in self._values.items():
+            for labels, value in series.items():
+                yield Value(metric, labels, value)
+        current = self._aggregate.current()
+        classes: dict[tuple[str, str, str], int] = {}
+        for scope, totals in self._aggregate.scope_totals.items():
+            blind_ns = self._aggregate.lane_totals[scope.lane].blind_ns
+            yield from _scope_values(scope, totals, blind_ns)
+            yield from self._outage_values(scope, totals, current.get(scope))
+            for error, count in totals.classes.items():
+                place = (scope.lane, scope.shard, error.label)
+                classes[place] = classes.get(place, 0) + count
+        for place, count in classes.items():
+            yield Value("operation_errors_total", place, count)
+
+    def distributions(self) -> Iterator[Distribution]:
+        """Yield all histograms."""
+        for metric, series in self._histograms.items():
+            for labels, histogram in series.items():
+                yield Distribution(metric, labels, histogram)
+        for lane, totals in self._aggregate.lane_totals.items():
+            for op, histogram in totals.response.items():
+                yield Distribution("response_seconds", (lane, op.label), histogram)
+            for op, histogram in totals.service.items():
+                yield Distribution("service_seconds", (lane, op.label), histogram)
+
+    def _outage_values(
+        self, scope: Scope, totals: ScopeTotals, current: Outage | None
+    ) -> Iterator[Value]:
+        labels = _labels(scope)
+        length_s = 0.0 if current is None else current.duration_ns / NS_PER_S
+        yield Value("outage_active", labels, 0 if current is None else 1)
+        yield Value("outage_current_seconds", labels, length_s)
+        latest = current or totals.last_outage
+        if latest is not None:
+            start_s = self._unix_s(latest.start_ns)
+            yield Value("outage_last_start_timestamp_seconds", labels, start_s)
+        if totals.last_outage is not None:
+            end_s = self._unix_s(totals.last_outage.end_ns)
+            yield Value("outage_last_end_timestamp_seconds", labels, end_s)
+
+    def _unix_s(self, mono_ns: int) -> float:
+        return self._clock.to_wall(mono_ns) / NS_PER_S
+
+
+def _labels(scope: Scope) -> tuple[str, str, str]:
+    return scope.lane, scope.shard, scope.op.label
+
+
+def _scope_values(scope: Scope, totals: ScopeTotals, blind_ns: int) -> Iterator[Value]:
+    labels = _labels(scope)
+    for outcome in Outcome:
+        yield Value(
+            "operations_total", (*labels, outcome.label), totals.counts[outcome]
+        )
+    yield Value("observed_time_seconds_total", labels, totals.observed_ms / _MS_PER_S)
+    yield Value("dark_time_seconds_total", labels, totals.dark_ms / _MS_PER_S)
+    yield Value("grey_time_seconds_total", labels, totals.grey_ms / _MS_PER_S)
+    yield Value("blind_time_seconds_total", labels, blind_ns / NS_PER_S)

@@ -1,0 +1,286 @@
+"""Everything that can be found out before a run: one line per check, pass or fail.
+
+Each check says what was looked at and, if it failed, what to do. ``run`` makes the same
+checks and starts nothing unless all pass.
+"""
+
+import asyncio
+import re
+import resource
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import hiredis
+
+from loadprobe.clock import NS_PER_MS, wall_now_ns
+from loadprobe.config import Config, Lane
+from loadprobe.control.api import open_api
+from loadprobe.core.topology import Topology, merge, parse_nodes, parse_slots
+from loadprobe.drivers import resp, tls
+from loadprobe.drivers.wire.connection import Connection
+from loadprobe.drivers.wire.dial import Dialer, DialFailure
+from loadprobe.drivers.wire.driver import explain_dial_failure, explain_slots_error
+from loadprobe.errors import LoadprobeError, UsageError
+from loadprobe.outputs.http import start_http
+from loadprobe.outputs.run_folder import check_writable
+
+_SPARE_FILES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line: what was looked at, whether it is fine, and what was found."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+class _Quiet:
+    """The owner of a connection that carries no arrivals."""
+
+    last_reply_ns = 0
+
+    def error_reply(self, *_: object) -> None:
+        """Never called: nothing is submitted."""
+
+    def lost(self, connection: Connection, exc: Exception | None) -> None:
+        """Tell those who wait for a reply."""
+        for entry in connection.pending:
+            if isinstance(entry, asyncio.Future) and not entry.done():
+                entry.set_exception(exc or ConnectionResetError("closed by peer"))
+
+
+async def preflight(config: Config) -> AsyncIterator[Check]:
+    """Yield the result of every check, in an order in which causes come first."""
+    yield _guard("output", lambda: _output(config))
+    yield await _http(config)
+    yield _guard("open files", lambda: _open_files(config))
+    password, check = _password(config)
+    yield check
+    if not check.passed:
+        return
+    context: ssl.SSLContext | None = None
+    if any(lane.tls for lane in config.lanes):
+        try:
+            context = tls.make_context(config.target)
+        except UsageError as exc:
+            yield Check("certificates", passed=False, detail=str(exc))
+            return
+        yield Check("certificates", passed=True, detail="usable")
+    check = await _dns(config)
+    yield check
+    if not check.passed:
+        return
+    seen: set[bool] = set()
+    for lane in config.lanes:
+        if lane.tls not in seen:
+            seen.add(lane.tls)
+            async for check in _server(config, lane, context, password):
+                yield check
+    if config.control is not None:
+        yield await _api(config)
+
+
+def _guard(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name, passed=True, detail=look())
+    except LoadprobeError as exc:
+        return Check(name, passed=False, detail=str(exc))
+
+
+def _output(config: Config) -> str:
+    check_writable(Path(config.output.dir))
+    return f"run folders go to {config.output.dir!r}"
+
+
+async def _http(config: Config) -> Check:
+    address = config.http.address
+    if address is None:
+        return Check("http", passed=True, detail="nothing is served")
+    try:
+        server = await start_http(
+            address, render=lambda _: (b"", "text/plain"), not_ready=lambda: None
+        )
+    except LoadprobeError as exc:
+        return Check("http", passed=False, detail=str(exc))
+    await server.stop()
+    return Check("http", passed=True, detail=f"{config.http.listen} is free")
+
+
+def _open_files(config: Config) -> str:
+    """Count the connections one process may open, 8 shards assumed until it is known."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = _SPARE_FILES + max(
+        sum(lane.workers // lane.processes for lane in config.lanes), 0
+    )
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise UsageError(
+            f"a process may open {hard} files, the lanes need at least {needed}; "
+            "raise `ulimit -Hn`, or use fewer workers"
+        )
+    return f"a process may open {hard}, at least {needed} are needed"
+
+
+def _password(config: Config) -> tuple[str | None, Check]:
+    try:
+        password = config.target.read_password()
+    except UsageError as exc:
+        return None, Check("password", passed=False, detail=str(exc))
+    found = "read" if password is not None else "none is configured"
+    return password, Check("password", passed=True, detail=found)
+
+
+async def _dns(config: Config) -> Check:
+    host = config.target.host
+    if tls.is_ip(host):
+        return Check("dns", passed=True, detail=f"{host} is an address")
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(
+            host, None, type=socket.SOCK_STREAM
+        )
+    except socket.gaierror as exc:
+        return Check(
+            "dns",
+            passed=False,
+            detail=f"looking up {host!r} failed: {exc.strerror}; check [target] host",
+        )
+    addresses = sorted({str(entry[4][0]) for entry in found})
+    return Check("dns", passed=True, detail=f"{host} -> {', '.join(addresses)}")
+
+
+async def _server(
+    config: Config, lane: Lane, context: ssl.SSLContext | None, password: str | None
+) -> AsyncIterator[Check]:
+    """Connect as a lane would, and ask for the state of the cluster."""
+    target = config.target
+    port = (target.tls_port or target.port) if lane.tls else target.port
+    label = "tls" if lane.tls else "tcp"
+    dialer = Dialer(
+        target,
+        context if lane.tls else None,
+        password,
+        config.probe.connect_timeout_ms,
+    )
+    owner = _Quiet()
+    made = await dialer.dial(
+        target.host, port, lambda: Connection(owner, lambda *_: None, None)
+    )
+    if isinstance(made, DialFailure):
+        detail = explain_dial_failure(made, target.host, port, dialer)
+        yield Check(label, passed=False, detail=detail)
+        return
+    try:
+        async with asyncio.timeout(config.probe.connect_timeout_ms / 1000):
+            async for check in _ask(config, made, label, port):
+                yield check
+    except (OSError, TimeoutError) as exc:
+        yield Check(
+            label,
+            passed=False,
+            detail=f"{target.host}:{port} took the connection but did not answer: "
+            f"{str(exc) or 'time-out'}; is it a Valkey or Redis port"
+            f"{'' if lane.tls else ', and without TLS'}?",
+        )
+    finally:
+        made.abort()
+
+
+async def _ask(
+    config: Config, connection: Connection, label: str, port: int
+) -> AsyncIterator[Check]:
+    host = config.target.host
+    where = f"{host}:{port}"
+    pong = await connection.request(resp.PING)
+    if isinstance(pong, hiredis.ReplyError):
+        advice = (
+            "set username, password_file or password_env"
+            if str(pong).startswith("NOAUTH")
+            else "wait until the server is ready"
+        )
+        yield Check(label, passed=False, detail=f"{where} said {pong}; {advice}")
+        return
+    yield Check(label, passed=True, detail=f"{where} answers")
+    seconds = await connection.request(resp.encode(b"TIME"))
+    if isinstance(seconds, list):
+        server_ns = int(seconds[0]) * 1_000_000_000 + int(seconds[1]) * 1000
+        offset_ms = (server_ns - wall_now_ns()) / NS_PER_MS
+        yield Check(
+            f"{label} clock",
+            passed=True,
+            detail=f"the server's clock is {offset_ms:+.1f} ms from ours (not used)",
+        )
+    if config.target.cluster:
+        yield await _cluster(connection, label, host, port)
+    else:
+        yield await _single(connection, label, where)
+
+
+async def _cluster(connection: Connection, label: str, host: str, port: int) -> Check:
+    name = f"{label} cluster"
+    slots = await connection.request(resp.CLUSTER_SLOTS)
+    if isinstance(slots, hiredis.ReplyError):
+        detail = explain_slots_error(str(slots), host, port)
+        return Check(name, passed=False, detail=detail)
+    nodes = await connection.request(resp.CLUSTER_NODES)
+    assert isinstance(slots, list)
+    topology = merge(
+        None,
+        parse_slots(slots, asked_host=host),
+        parse_nodes(nodes) if isinstance(nodes, bytes) else None,
+    )
+    info = await connection.request(resp.encode(b"CLUSTER", b"INFO"))
+    state = re.search(rb"cluster_state:(\w+)", info if isinstance(info, bytes) else b"")
+    if state is None or state[1] != b"ok":
+        return Check(
+            name,
+            passed=False,
+            detail=f"cluster_state is {state[1].decode() if state else 'unknown'}; "
+            "wait until it is ok",
+        )
+    missing = uncovered_slots(topology)
+    if missing:
+        return Check(
+            name,
+            passed=False,
+            detail=f"{missing} of 16384 slots are served by nobody; check CLUSTER NODES",
+        )
+    replicas = sum(len(shard.replicas) for shard in topology.shards)
+    return Check(
+        name,
+        passed=True,
+        detail=f"{len(topology.shards)} shards, {replicas} replicas, state ok",
+    )
+
+
+async def _single(connection: Connection, label: str, where: str) -> Check:
+    info = await connection.request(resp.encode(b"INFO", b"cluster"))
+    if isinstance(info, bytes) and b"cluster_enabled:1" in info:
+        return Check(
+            f"{label} cluster",
+            passed=False,
+            detail=f"{where} is in cluster mode; remove [target] cluster = false",
+        )
+    return Check(f"{label} cluster", passed=True, detail="a single endpoint")
+
+
+def uncovered_slots(topology: Topology) -> int:
+    """Return how many of the 16384 slots no shard serves."""
+    covered = sum(
+        last + 1 - first for shard in topology.shards for first, last in shard.ranges
+    )
+    return 16384 - covered
+
+
+async def _api(config: Config) -> Check:
+    assert config.control is not None
+    group_id = config.control.replication_group
+    try:
+        async with open_api(config.control) as api:
+            group = await api.describe_group()
+    except LoadprobeError as exc:
+        return Check("api", passed=False, detail=str(exc))
+    return Check("api", passed=True, detail=f"group {group_id!r} is {group.status}")

@@ -1,0 +1,533 @@
+"""One lane's share in a probe process: makes arrivals, judges replies.
+
+Open loop: every arrival is written at its due time, whatever is outstanding. Closed
+loop: each worker sends its next arrival when the last one has ended.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from loadprobe.clock import NS_PER_MS, mono_now_ns
+from loadprobe.config import Probe
+from loadprobe.core.columns import Failure, Scope
+from loadprobe.core.keyspace import ArrivalPlan, Keyspace
+from loadprobe.core.ledger import Ledger, ReadVerdict
+from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.schedule import make_schedule
+from loadprobe.core.topology import Topology
+from loadprobe.core.values import Decoded, ValueCodec
+from loadprobe.drivers import resp
+from loadprobe.drivers.base import Arrival, Driver
+from loadprobe.probe.messages import LaneHealth, ScopeBlock, Share
+from loadprobe.probe.recorder import ScopeRecorder
+
+# An overloaded process must still reach its other callbacks.
+_MOST_PER_TICK = 2_000
+_UNSENT_PAUSE_NS = NS_PER_MS
+_FAR_FUTURE_NS = 1 << 62
+
+
+@dataclass(slots=True)
+class _ShardLoad:
+    """What is needed to make an arrival for one shard."""
+
+    keys: list[int]
+    recorders: tuple[ScopeRecorder, ScopeRecorder]
+    cursor: int = 0
+
+    def next_key(self) -> int:
+        """Return the next key; a whole round shifts by one, so no pattern repeats."""
+        cursor = self.cursor
+        if cursor >= len(self.keys):
+            cursor = cursor % len(self.keys) + 1
+            if cursor >= len(self.keys):
+                cursor = 0
+        self.cursor = cursor + 1
+        return self.keys[cursor]
+
+
+@dataclass(slots=True)
+class _Counts:
+    """Counted since the last snapshot."""
+
+    skipped: int = 0
+
+
+class Lane:
+    """Makes the arrivals of a share of a lane and judges their ends.
+
+    Args:
+        share: which lane, and which part of it.
+        probe: when an arrival is given up, and when we call ourselves blind.
+        version_base: first version to write.
+    """
+
+    def __init__(self, share: Share, probe: Probe, *, version_base: int) -> None:
+        lane = share.lane
+        self.name = lane.name
+        self._share = share
+        self._closed = lane.loop == "closed"
+        self._deadline_ns = lane.deadline_ms * NS_PER_MS
+        self._give_up_ns = self._deadline_ns + probe.settle_ms * NS_PER_MS
+        self._stall_ns = probe.stall_ms * NS_PER_MS
+        self._slice = (share.slice_index, share.slice_count)
+        self.keyspace = Keyspace(
+            lane.name, lane.keys, share.slice_index, share.slice_count
+        )
+        self.codec = ValueCodec(lane.name, lane.value_bytes)
+        self.ledger = Ledger()
+        self._version = version_base
+        self._plan: ArrivalPlan | None = None
+        self._plan_shards = 0
+        self._shards: list[_ShardLoad] = []
+        self._recorders: dict[Scope, ScopeRecorder] = {}
+        self._driver: Driver | None = None
+        self._due: Iterator[tuple[int, int]] = iter(())
+        self._next_index = 0
+        self._next_due_ns = _FAR_FUTURE_NS
+        self._start_ns = 0
+        self._stop_ns = _FAR_FUTURE_NS
+        self._worker = 0
+        self._in_flight: deque[Arrival] = deque()
+        self._outstanding: list[Arrival | None] = [None] * share.workers
+        self._idle: list[tuple[int, int]] = []
+        self._closed_index = share.slice_index
+        self._counts = _Counts()
+        self._transit_ns = [0, 0, 0, 0]
+
+    def attach(self, driver: Driver) -> None:
+        """Set the driver that sends the arrivals."""
+        self._driver = driver
+
+    # --- topology --------------------------------------------------------------
+
+    def on_topology(self, topology: Topology) -> None:
+        """Choose keys anew, so that every shard of the new topology is probed evenly."""
+        assigned = self.keyspace.assign([shard.ranges for shard in topology.shards])
+        before = {load.recorders[0].scope.shard: load for load in self._shards}
+        self._shards = []
+        for shard, keys in zip(topology.shards, assigned, strict=True):
+            load = _ShardLoad(
+                keys,
+                (
+                    self._recorder(Scope(self.name, shard.name, OpKind.READ)),
+                    self._recorder(Scope(self.name, shard.name, OpKind.WRITE)),
+                ),
+            )
+            if shard.name in before:
+                load.cursor = before[shard.name].cursor
+            self._shards.append(load)
+        if len(self._shards) != self._plan_shards:
+            lane = self._share.lane
+            self._plan_shards = len(self._shards)
+            self._plan = ArrivalPlan(
+                self._plan_shards,
+                slice_index=self._share.slice_index,
+                slice_count=self._share.slice_count,
+                read_ratio=lane.read_ratio,
+                miss_ratio=lane.miss_ratio,
+            )
+
+    def _recorder(self, scope: Scope) -> ScopeRecorder:
+        recorder = self._recorders.get(scope)
+        if recorder is None:
+            recorder = self._recorders[scope] = ScopeRecorder(scope)
+        return recorder
+
+    # --- making arrivals ---------------------------------------------------------
+
+    def start(self, schedule_start_ns: int, first_due_ns: int) -> None:
+        """Begin: due times count from ``schedule_start_ns``; earlier ones are left out."""
+        self._start_ns = schedule_start_ns
+        if self._closed:
+            self._idle = [(first_due_ns, w) for w in range(self._share.workers)]
+            return
+        lane = self._share.lane
+        schedule = make_schedule(
+            lane.schedule,
+            rate_per_s=lane.rate_per_s,
+            ramp_from_per_s=lane.ramp_from_per_s,
+            ramp_s=lane.ramp_s,
+            seed=self._share.lane.name,
+        )
+        self._due = schedule.due_offsets(
+            *self._slice, from_offset_ns=first_due_ns - schedule_start_ns
+        )
+        self._advance()
+
+    def stop(self, at_ns: int) -> None:
+        """Make no arrival due at or after a time."""
+        self._stop_ns = at_ns
+        if self._next_due_ns >= at_ns:
+            self._next_due_ns = _FAR_FUTURE_NS
+
+    def _advance(self) -> None:
+        self._next_index, offset = next(self._due)
+        self._next_due_ns = self._start_ns + offset
+        if self._next_due_ns >= self._stop_ns:
+            self._next_due_ns = _FAR_FUTURE_NS
+
+    def issue_due(self, now_ns: int) -> tuple[int, int | None]:
+        """Send what is due.
+
+        Arrivals overdue by more than the stall threshold are left out: we were blind
+        then, and a burst of late ones would say nothing about the target.
+
+        Returns:
+            When to be called next, and the due time of the first arrival left out.
+        """
+        if self._closed:
+            return self._issue_idle(now_ns), None
+        first_skipped: int | None = None
+        too_old = now_ns - self._stall_ns
+        sent = 0
+        while self._next_due_ns <= now_ns:
+            if self._next_due_ns < too_old:
+                if first_skipped is None:
+                    first_skipped = self._next_due_ns
+                self._counts.skipped += 1
+            else:
+                worker = self._worker
+                self._worker = worker + 1 if worker + 1 < self._share.workers else 0
+                arrival = self._make(self._next_index, self._next_due_ns, worker)
+                self._in_flight.append(arrival)
+                assert self._driver is not None
+                self._driver.submit(arrival)
+                sent += 1
+            self._advance()
+            if sent >= _MOST_PER_TICK:
+                break
+        return self._next_due_ns, first_skipped
+
+    def _make(self, index: int, due_ns: int, worker: int) -> Arrival:
+        assert self._plan is not None
+        ordinal, op, is_miss = self._plan.lookup(index)
+        load = self._shards[ordinal]
+        key = load.next_key()
+        slot = self.keyspace.slot(key)
+        if op is OpKind.READ:
+            if is_miss:
+                name = self.keyspace.absent_key(key)
+                return Arrival(
+                    due_ns, load.recorders[0], worker, op, -1, slot,
+                    resp.encode_get(name), None, 0, None,
+                )  # fmt: skip
+            expected = self.ledger.expected(key)
+            return Arrival(
+                due_ns,
+                load.recorders[0],
+                worker,
+                op,
+                key,
+                slot,
+                resp.encode_get(self.keyspace.key(key)),
+                expected,
+                self.ledger.acknowledged(key),
+                expected,
+            )
+        version = self._version
+        self._version = version + 1
+        value = self.codec.encode(key, version)
+        self.ledger.begin_write(key, version)
+        return Arrival(
+            due_ns,
+            load.recorders[1],
+            worker,
+            op,
+            key,
+            slot,
+            resp.encode_set(self.keyspace.key(key), value),
+            resp.OK,
+            version,
+            value,
+        )
+
+    # --- closed loop -------------------------------------------------------------
+
+    def _issue_idle(self, now_ns: int) -> int:
+        """Let idle workers go on; return when the next one may."""
+        if now_ns >= self._stop_ns:
+            self._idle.clear()
+            return _FAR_FUTURE_NS
+        idle, self._idle = self._idle, []
+        for not_before_ns, worker in idle:
+            if not_before_ns <= now_ns:
+                self._issue_next(worker, now_ns)
+            else:
+                self._idle.append((not_before_ns, worker))
+        return min((at for at, _ in self._idle), default=_FAR_FUTURE_NS)
+
+    def _issue_next(self, worker: int, now_ns: int) -> None:
+        arrival = self._make(self._closed_index, now_ns, worker)
+        self._closed_index += self._share.slice_count
+        self._outstanding[worker] = arrival
+        assert self._driver is not None
+        self._driver.submit(arrival)
+
+    def _ended(self, arrival: Arrival, now_ns: int, *, pause_ns: int = 0) -> None:
+        """Let the worker of a closed loop go on."""
+        worker = arrival.worker
+        self._outstanding[worker] = None
+        if now_ns >= self._stop_ns:
+            return
+        if pause_ns:
+            self._idle.append((now_ns + pause_ns, worker))
+        else:
+            self._issue_next(worker, now_ns)
+
+    # --- judging -----------------------------------------------------------------
+
+    def replied(self, arrival: Arrival, reply: object, done_ns: int) -> None:
+        """Take a reply that is not an error (the hot path)."""
+        if (
+            reply == arrival.expect
+            and not arrival.settled
+            and done_ns - arrival.due <= self._deadline_ns
+        ):
+            arrival.settled = True
+            scope = arrival.scope
+            scope.due_append(arrival.due)
+            scope.sent_append(arrival.sent)
+            scope.done_append(done_ns)
+            if arrival.op is OpKind.WRITE:
+                self._acknowledge(arrival)
+                scope.acknowledged += 1
+            if self._closed:
+                self._ended(arrival, done_ns)
+            return
+        self._judge(arrival, reply, done_ns)
+
+    def _acknowledge(self, arrival: Arrival) -> None:
+        assert arrival.value is not None
+        self.ledger.acked(arrival.key, arrival.version, arrival.value)
+
+    def _judge(self, arrival: Arrival, reply: object, done_ns: int) -> None:
+        """Judge a reply that is late, or not literally the expected one."""
+        right = self._is_right(arrival, reply, done_ns)
+        if arrival.settled:
+            assert self._driver is not None
+            self._driver.stats.too_late += 1
+            return
+        recorder = arrival.scope
+        assert isinstance(recorder, ScopeRecorder)
+        if right and done_ns - arrival.due <= self._deadline_ns:
+            arrival.settled = True
+            recorder.due_append(arrival.due)
+            recorder.sent_append(arrival.sent)
+            recorder.done_append(done_ns)
+        else:
+            outcome = Outcome.LATE if right else Outcome.WRONG
+            error = ErrorClass.LATE if right else ErrorClass.VALUE
+            evidence = (
+                self._time_evidence(arrival) if right else (arrival.sent, done_ns)
+            )
+            self._settle_failure(arrival, outcome, error, done_ns, evidence)
+        if self._closed:
+            self._ended(arrival, done_ns)
+
+    def _is_right(self, arrival: Arrival, reply: object, done_ns: int) -> bool:
+        """Judge the content of a reply and take it into the ledger."""
+        recorder = arrival.scope
+        assert isinstance(recorder, ScopeRecorder)
+        if arrival.op is OpKind.WRITE:
+            if reply != resp.OK:
+                recorder.wrong += 1
+                return False
+            self._acknowledge(arrival)
+            recorder.acknowledged += 1
+            return True
+        if arrival.key < 0:
+            if reply is not None:
+                recorder.wrong += 1
+            return reply is None
+        decoded: Decoded | None = None
+        if reply is not None:
+            found = self.codec.decode(reply) if isinstance(reply, bytes) else None
+            if not isinstance(found, Decoded) or found.key != arrival.key:
+                recorder.wrong += 1
+                return False
+            decoded = found
+        verdict = self.ledger.judge_read(
+            arrival.key,
+            None if decoded is None else decoded.version,
+            acked_at_send=arrival.version,
+            was_present=arrival.value is not None,
+        )
+        match verdict:
+            case ReadVerdict.OK:
+                if decoded is not None and isinstance(reply, bytes):
+                    self.ledger.seen(arrival.key, decoded.version, reply)
+                return True
+            case ReadVerdict.STALE:
+                recorder.stale += 1
+                return True
+            case ReadVerdict.MISSING | ReadVerdict.FUTURE:
+                recorder.wrong += 1
+                return False
+
+    def failed(
+        self,
+        arrival: Arrival,
+        outcome: Outcome,
+        error: ErrorClass,
+        *,
+        done_ns: int,
+        evidence: tuple[int, int],
+    ) -> None:
+        """Take a failure reported by the driver."""
+        if arrival.settled:
+            return
+        self._settle_failure(arrival, outcome, error, done_ns, evidence)
+        if self._closed:
+            pause_ns = _UNSENT_PAUSE_NS if outcome is not Outcome.REFUSED else 0
+            self._ended(arrival, mono_now_ns(), pause_ns=pause_ns)
+
+    def _settle_failure(
+        self,
+        arrival: Arrival,
+        outcome: Outcome,
+        error: ErrorClass,
+        done_ns: int,
+        evidence: tuple[int, int],
+    ) -> None:
+        arrival.settled = True
+        recorder = arrival.scope
+        assert isinstance(recorder, ScopeRecorder)
+        if arrival.op is OpKind.WRITE:
+            # An unknown one stays open in the ledger: it may be applied yet.
+            if outcome is Outcome.REFUSED or outcome is Outcome.UNSENT:
+                self.ledger.failed(arrival.key, arrival.version)
+        recorder.add_failure(
+            Failure(
+                arrival.due,
+                arrival.sent or arrival.due,
+                done_ns,
+                outcome,
+                error,
+                *evidence,
+            )  # fmt: skip
+        )
+
+    def _time_evidence(self, arrival: Arrival) -> tuple[int, int]:
+        """Return the evidence of a failure by time.
+
+        The request reached the server within the transit time at the latest, and was
+        not answered by its deadline: the server did not serve at that moment.
+        """
+        sent = arrival.sent or arrival.due
+        return arrival.due, sent + max(self._transit_ns)
+
+    def give_up(self, now_ns: int) -> None:
+        """Settle as unknown what has waited for deadline and slack."""
+        cutoff = now_ns - self._give_up_ns
+        in_flight = self._in_flight
+        while in_flight and (in_flight[0].settled or in_flight[0].due <= cutoff):
+            arrival = in_flight.popleft()
+            if not arrival.settled:
+                self._time_out(arrival)
+        if self._closed:
+            for waiting in list(self._outstanding):
+                if waiting is not None and waiting.due <= cutoff:
+                    self._time_out(waiting)
+                    self._ended(waiting, now_ns)
+
+    def _time_out(self, arrival: Arrival) -> None:
+        assert self._driver is not None
+        self._driver.suspect(arrival.slot)
+        outcome = Outcome.UNKNOWN if arrival.sent else Outcome.UNSENT
+        error = ErrorClass.TIMEOUT if arrival.sent else ErrorClass.UNREACHABLE
+        self._settle_failure(arrival, outcome, error, -1, self._time_evidence(arrival))
+
+    # --- prefill and read-back -----------------------------------------------------
+
+    def make_prefill(self, key: int) -> tuple[bytes, bytes]:
+        """Return (command, value) that write a key for the first time."""
+        version = self._version
+        self._version = version + 1
+        value = self.codec.encode(key, version)
+        return resp.encode_set(self.keyspace.key(key), value), value
+
+    def is_good(self, key: int, reply: object) -> bool:
+        """Tell whether a reply is a good value of a key; it is remembered then."""
+        if not isinstance(reply, bytes):
+            return False
+        decoded = self.codec.decode(reply)
+        if not isinstance(decoded, Decoded) or decoded.key != key:
+            return False
+        self.ledger.seen(key, decoded.version, reply)
+        return True
+
+    def is_lost(self, key: int, reply: object) -> bool:
+        """Tell whether the acknowledged write of a key is gone from a reply."""
+        acknowledged = self.ledger.acknowledged(key)
+        decoded = self.codec.decode(reply) if isinstance(reply, bytes) else None
+        if not isinstance(decoded, Decoded) or decoded.key != key:
+            return True
+        verdict = self.ledger.judge_read(
+            key, decoded.version, acked_at_send=acknowledged, was_present=True
+        )
+        return verdict is ReadVerdict.STALE
+
+    # --- reporting ---------------------------------------------------------------
+
+    def watermark_ns(self, now_ns: int) -> int:
+        """Return a time before which every due arrival is settled."""
+        if self._closed:
+            waiting = [a.due for a in self._outstanding if a is not None]
+            return min(waiting, default=now_ns)
+        in_flight = self._in_flight
+        while in_flight and in_flight[0].settled:
+            in_flight.popleft()
+        if in_flight:
+            return in_flight[0].due
+        return min(self._next_due_ns, now_ns)
+
+    @property
+    def is_drained(self) -> bool:
+        """Tell whether nothing is due and nothing is outstanding."""
+        if self._closed:
+            return not any(self._outstanding) and not self._idle
+        return self._next_due_ns == _FAR_FUTURE_NS and all(
+            arrival.settled for arrival in self._in_flight
+        )
+
+    def take_blocks(self) -> list[ScopeBlock]:
+        """Return what settled since the last call."""
+        slowest = max(
+            (r.slowest_service_ns() for r in self._recorders.values()), default=0
+        )
+        self._transit_ns = [*self._transit_ns[1:], slowest]
+        blocks = (recorder.take() for recorder in self._recorders.values())
+        return [block for block in blocks if block is not None]
+
+    def take_health(self) -> LaneHealth:
+        """Return the counters since the last call and the level of connections."""
+        assert self._driver is not None
+        stats = self._driver.stats
+        self._driver.stats = type(stats)()
+        counts, self._counts = self._counts, _Counts()
+        return LaneHealth(
+            lane=self.name,
+            connections=self._driver.live_connections(),
+            redirects=stats.redirects,
+            connects=stats.connects,
+            connect_ns=stats.connect_ns,
+            refreshes=stats.refreshes,
+            borrowed=stats.borrowed,
+            too_late=stats.too_late,
+            skipped=counts.skipped,
+            acknowledged=self._take_counter("acknowledged"),
+            stale=self._take_counter("stale"),
+            wrong=self._take_counter("wrong"),
+        )
+
+    def _take_counter(self, name: str) -> dict[str, int]:
+        taken: dict[str, int] = {}
+        for recorder in self._recorders.values():
+            count = getattr(recorder, name)
+            if count:
+                shard = recorder.scope.shard
+                taken[shard] = taken.get(shard, 0) + count
+                setattr(recorder, name, 0)
+        return taken

@@ -1,0 +1,205 @@
+"""What crosses the pipes between the supervisor and a probe process.
+
+Frames: a 4-byte big-endian length, then msgpack of one of these structs. The plan with
+its secret travels by standard input only: never an argument, never the environment.
+"""
+
+import struct
+
+import msgspec
+
+from loadprobe.config import Lane, Probe, Target
+
+
+class Share(msgspec.Struct, frozen=True):
+    """One process's part of a lane.
+
+    Args:
+        lane: its configuration.
+        slice_index: which part, from 0.
+        slice_count: how many processes share the lane.
+        workers: workers of this part.
+    """
+
+    lane: Lane
+    slice_index: int
+    slice_count: int
+    workers: int
+
+
+class Plan(msgspec.Struct, frozen=True, tag="plan"):
+    """Everything a probe process needs; the first frame it reads.
+
+    Args:
+        version_base: first version this process may write; larger than any before.
+        prefill: write the keyspace before the load (not after a restart).
+    """
+
+    process: int
+    target: Target
+    password: str | None
+    probe: Probe
+    shares: tuple[Share, ...]
+    version_base: int
+    prefill: bool
+
+
+class Start(msgspec.Struct, frozen=True, tag="start"):
+    """Begin the load.
+
+    Args:
+        schedule_start_ns: due times count from here, monotonic.
+        first_due_ns: arrivals due before are left out (a restart in mid-run).
+    """
+
+    schedule_start_ns: int
+    first_due_ns: int
+
+
+class Stop(msgspec.Struct, frozen=True, tag="stop"):
+    """Send no arrival due at or after this time; drain, report and exit."""
+
+    at_ns: int
+
+
+ToProbe = Plan | Start | Stop
+
+
+class Progress(msgspec.Struct, frozen=True, tag="progress"):
+    """How far the prefill is."""
+
+    process: int
+    lane: str
+    done: int
+    written: int
+    total: int
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    """Connected and prefilled; waiting for Start."""
+
+    process: int
+    pid: int
+    shards: dict[str, tuple[str, ...]]
+
+
+class ScopeBlock(msgspec.Struct, frozen=True, array_like=True):
+    """Settled arrivals of one scope: columns of native 64-bit integers.
+
+    The columns are those of ``core.columns.Block``.
+    """
+
+    lane: str
+    shard: str
+    op: int
+    due: bytes
+    sent: bytes
+    done: bytes
+    failures: bytes
+
+
+class LaneHealth(msgspec.Struct, frozen=True):
+    """What a lane counted since the snapshot before; connections are a level."""
+
+    lane: str
+    connections: dict[str, int]
+    redirects: dict[str, int]
+    connects: dict[str, int]
+    connect_ns: list[int]
+    refreshes: int
+    borrowed: int
+    too_late: int
+    skipped: int
+    acknowledged: dict[str, int]
+    stale: dict[str, int]
+    wrong: dict[str, int]
+
+
+class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
+    """Everything that settled since the snapshot before.
+
+    Args:
+        watermark_ns: every arrival due before is in this or an earlier snapshot.
+        blocks: the arrivals.
+        stalls: (start, end) of times in which this process was blind.
+        lag_ns: how late each wake-up was, native 64-bit integers.
+        gc_ns: length of each garbage collection.
+        cpu_ns: CPU time of the process since its start.
+        rss_bytes: resident memory.
+    """
+
+    process: int
+    seq: int
+    taken_ns: int
+    watermark_ns: int
+    blocks: list[ScopeBlock]
+    lanes: list[LaneHealth]
+    stalls: list[tuple[int, int]]
+    lag_ns: bytes
+    gc_ns: list[int]
+    cpu_ns: int
+    rss_bytes: int
+
+
+class ReadBack(msgspec.Struct, frozen=True, tag="read_back"):
+    """Result of reading the written keys once more after the load.
+
+    Args:
+        checked: keys with an acknowledged write of this run that were read.
+        lost: those whose acknowledged value, or a newer one, was not there.
+        unread: those that could not be read.
+    """
+
+    process: int
+    lane: str
+    checked: int
+    lost: int
+    unread: int
+
+
+class Finished(msgspec.Struct, frozen=True, tag="finished"):
+    """The last frame of an orderly end."""
+
+    process: int
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """The last frame of any other end.
+
+    Args:
+        preflight: the target or configuration is to blame, not the program.
+        text: one line for a preflight failure, a traceback otherwise.
+    """
+
+    process: int
+    preflight: bool
+    text: str
+
+
+FromProbe = Progress | Ready | Snapshot | ReadBack | Finished | Failed
+
+_HEADER = struct.Struct(">I")
+HEADER_BYTES = _HEADER.size
+MAX_FRAME_BYTES = 256 * 1024 * 1024
+
+
+def encode_frame(message: ToProbe | FromProbe) -> bytes:
+    """Return header and payload of one message."""
+    payload = msgspec.msgpack.encode(message)
+    return _HEADER.pack(len(payload)) + payload
+
+
+def frame_length(header: bytes) -> int:
+    """Return the payload length in bytes that a header announces.
+
+    Raises:
+        ValueError: the length is impossible: the stream is not ours.
+    """
+    length = int(_HEADER.unpack(header)[0])
+    if length > MAX_FRAME_BYTES:
+        raise ValueError(f"a frame of {length} bytes is announced; the pipe is corrupt")
+    return length
+
+
+decode_to_probe = msgspec.msgpack.Decoder(ToProbe).decode
+decode_from_probe = msgspec.msgpack.Decoder(FromProbe).decode

@@ -1,0 +1,141 @@
+"""Writing the keyspace before the load, and reading it back after it.
+
+Prefill is resumable: a key that already holds a good value of the right size is left
+as it is, so an interrupted prefill goes on where it ended.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import hiredis
+
+from loadprobe.drivers import resp
+from loadprobe.drivers.base import Driver
+from loadprobe.errors import PreflightError
+from loadprobe.probe.lane import Lane
+
+_WINDOW = 256
+_PATIENCE_S = 10.0
+_PAUSE_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBackResult:
+    """Counts of keys: read, lost, and not readable."""
+
+    checked: int
+    lost: int
+    unread: int
+
+
+def _windows(keys: Iterable[int]) -> Iterator[list[int]]:
+    source = iter(keys)
+    while window := list(islice(source, _WINDOW)):
+        yield window
+
+
+async def prefill(
+    lane: Lane, driver: Driver, *, progress: Callable[[int, int], None]
+) -> None:
+    """Write every owned key that does not hold a good value yet.
+
+    Args:
+        lane: whose keys.
+        driver: must be connected.
+        progress: called with (keys done, keys written) after every 256 keys.
+
+    Raises:
+        PreflightError: a key could not be written for 10 s.
+    """
+    done = written = 0
+    for window in _windows(lane.keyspace.owned()):
+        replies = await _ask_all(driver, [_get(lane, k) for k in window], "reading")
+        missing = [
+            key
+            for key, reply in zip(window, replies, strict=True)
+            if not lane.is_good(key, reply)
+        ]
+        made = [lane.make_prefill(key) for key in missing]
+        commands = [
+            (lane.keyspace.slot(key), command)
+            for key, (command, _) in zip(missing, made, strict=True)
+        ]
+        replies = await _ask_all(driver, commands, "writing")
+        for key, (_, value), reply in zip(missing, made, replies, strict=True):
+            if reply != resp.OK:
+                raise PreflightError(
+                    f"prefilling key {lane.keyspace.key(key).decode()!r} of lane "
+                    f"{lane.name!r}: the server said {reply!r}"
+                )
+            lane.is_good(key, value)
+        done += len(window)
+        written += len(missing)
+        progress(done, written)
+
+
+async def read_back(lane: Lane, driver: Driver) -> ReadBackResult:
+    """Read every key with an acknowledged write of this run once more.
+
+    A key is lost when neither the acknowledged value nor a newer or indeterminate one
+    is there. Call it when replication has settled.
+    """
+    checked = lost = unread = 0
+    for window in _windows(lane.ledger.acknowledged_keys()):
+        try:
+            replies = await _ask_all(
+                driver, [_get(lane, key) for key in window], "reading back"
+            )
+        except PreflightError:
+            unread += len(window)
+            continue
+        for key, reply in zip(window, replies, strict=True):
+            checked += 1
+            lost += lane.is_lost(key, reply)
+    return ReadBackResult(checked, lost, unread)
+
+
+def _get(lane: Lane, key: int) -> tuple[int, bytes]:
+    return lane.keyspace.slot(key), resp.encode_get(lane.keyspace.key(key))
+
+
+async def _ask_all(
+    driver: Driver, commands: Sequence[tuple[int, bytes]], doing: str
+) -> list[object]:
+    """Send commands together and return their replies; try again what failed."""
+    replies: list[object] = [None] * len(commands)
+    todo = list(range(len(commands)))
+    problem = ""
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            while todo:
+                again: list[int] = []
+                waiting: list[tuple[int, asyncio.Future[object]]] = []
+                for index in todo:
+                    try:
+                        waiting.append((index, driver.request(*commands[index])))
+                    except OSError as exc:
+                        problem = str(exc)
+                        again.append(index)
+                for index, future in waiting:
+                    try:
+                        reply = await future
+                    except OSError as exc:
+                        problem = str(exc)
+                        again.append(index)
+                        continue
+                    if isinstance(reply, hiredis.ReplyError):
+                        problem = str(reply)
+                        again.append(index)
+                    else:
+                        replies[index] = reply
+                todo = again
+                if todo:
+                    await asyncio.sleep(_PAUSE_S)
+    except TimeoutError:
+        raise PreflightError(
+            f"{doing} keys: {len(todo)} of {len(commands)} commands were not answered "
+            f"within {_PATIENCE_S:.0f} s; last problem: {problem or 'no reply'}"
+        ) from None
+    return replies

@@ -1,0 +1,353 @@
+"""A probe process: it probes, and does nothing else.
+
+No HTTP, no files, no API client and no logging of requests run in here. The plan comes
+by standard input, snapshots go out by standard output; the end of standard input (the
+supervisor is gone) ends the process.
+"""
+
+import asyncio
+import gc
+import os
+import resource
+import sys
+import traceback
+from array import array
+from collections.abc import Callable
+from contextlib import suppress
+
+import uvloop
+
+from loadprobe.clock import NS_PER_MS, mono_now_ns, process_cpu_ns
+from loadprobe.drivers.tls import make_context
+from loadprobe.drivers.wire.dial import Dialer
+from loadprobe.drivers.wire.driver import WireDriver
+from loadprobe.errors import LoadprobeError, ProbeCrashed, UsageError
+from loadprobe.probe.lane import Lane
+from loadprobe.probe.messages import (
+    HEADER_BYTES,
+    Failed,
+    Finished,
+    FromProbe,
+    Plan,
+    Progress,
+    ReadBack,
+    Ready,
+    Snapshot,
+    Start,
+    Stop,
+    ToProbe,
+    decode_to_probe,
+    encode_frame,
+    frame_length,
+)
+from loadprobe.probe.prefill import prefill, read_back
+from loadprobe.probe.ticker import Ticker
+
+_HEARTBEAT_NS = 5 * NS_PER_MS
+_LEAST_PAUSE_NS = 200_000
+_GIVE_UP_EVERY_NS = 20 * NS_PER_MS
+_SNAPSHOT_EVERY_NS = 250 * NS_PER_MS
+_GC_FIRST_GENERATION = 50_000
+
+
+class ProbeProcess:
+    """The probe side of the conversation with the supervisor.
+
+    Args:
+        plan: what to do.
+        send: takes a message for the supervisor.
+    """
+
+    def __init__(self, plan: Plan, send: Callable[[FromProbe], None]) -> None:
+        self._plan = plan
+        self._send = send
+        self._lanes = [
+            Lane(share, plan.probe, version_base=plan.version_base)
+            for share in plan.shares
+        ]
+        context = (
+            make_context(plan.target)
+            if any(share.lane.tls for share in plan.shares)
+            else None
+        )
+        self._drivers = [
+            WireDriver(
+                plan.target,
+                Dialer(
+                    plan.target,
+                    context if share.lane.tls else None,
+                    plan.password,
+                    plan.probe.connect_timeout_ms,
+                ),
+                lane,
+                on_topology=lane.on_topology,
+                tls=share.lane.tls,
+                workers=share.workers,
+                max_in_flight=plan.probe.max_in_flight,
+                closed_loop=share.lane.loop == "closed",
+            )
+            for share, lane in zip(plan.shares, self._lanes, strict=True)
+        ]
+        for lane, driver in zip(self._lanes, self._drivers, strict=True):
+            lane.attach(driver)
+        self._stall_ns = plan.probe.stall_ms * NS_PER_MS
+        self._seq = 0
+        self._stalls: list[tuple[int, int]] = []
+        self._lag_ns: array[int] = array("q")
+        self._gc_ns: list[int] = []
+        self._gc_started_ns = 0
+        self._next_give_up_ns = 0
+        self._next_snapshot_ns = 0
+        self._stop_ns: int | None = None
+        self._drained = asyncio.Event()
+
+    async def run(self, commands: "asyncio.Queue[ToProbe | None]") -> None:
+        """Connect, prefill, probe until told to stop, drain, and report.
+
+        Args:
+            commands: Start and Stop, or None at the end of standard input.
+        """
+        async with asyncio.TaskGroup() as group:
+            running = [
+                group.create_task(driver.run(ready.set))
+                for driver, ready in self._with_events()
+            ]
+            for event in self._ready_events:
+                await event.wait()
+            if self._plan.prefill:
+                for lane, driver, share in zip(
+                    self._lanes, self._drivers, self._plan.shares, strict=True
+                ):
+                    if share.lane.prefill:
+                        await self._prefill(lane, driver, share.lane.keys)
+            self._announce()
+            start = await commands.get()
+            if isinstance(start, Start):
+                await self._probe(start, commands)
+            for task in running:
+                task.cancel()
+        self._send(Finished(self._plan.process))
+
+    def _with_events(self) -> list[tuple[WireDriver, asyncio.Event]]:
+        self._ready_events = [asyncio.Event() for _ in self._drivers]
+        return list(zip(self._drivers, self._ready_events, strict=True))
+
+    async def _prefill(self, lane: Lane, driver: WireDriver, keys: int) -> None:
+        total = lane.keyspace.owned_count
+
+        def report(done: int, written: int) -> None:
+            self._send(Progress(self._plan.process, lane.name, done, written, total))
+
+        await prefill(lane, driver, progress=report)
+
+    def _announce(self) -> None:
+        shards = {
+            lane.name: tuple(shard.name for shard in driver.topology.shards)
+            for lane, driver in zip(self._lanes, self._drivers, strict=True)
+            if driver.topology is not None
+        }
+        self._send(Ready(self._plan.process, os.getpid(), shards))
+
+    # --- probing -----------------------------------------------------------------
+
+    async def _probe(
+        self, start: Start, commands: "asyncio.Queue[ToProbe | None]"
+    ) -> None:
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_GC_FIRST_GENERATION, 20, 20)
+        gc.callbacks.append(self._on_gc)
+        for lane in self._lanes:
+            lane.start(start.schedule_start_ns, start.first_due_ns)
+        first_ns = max(start.first_due_ns, mono_now_ns())
+        self._next_give_up_ns = first_ns
+        self._next_snapshot_ns = first_ns + _SNAPSHOT_EVERY_NS
+        ticker = Ticker(self._tick)
+        ticker.start(first_ns)
+        try:
+            stop = await commands.get()
+            self._stop_ns = stop.at_ns if isinstance(stop, Stop) else mono_now_ns()
+            for lane in self._lanes:
+                lane.stop(self._stop_ns)
+            await self._drained.wait()
+        finally:
+            ticker.stop()
+            gc.callbacks.remove(self._on_gc)
+        if stop is not None:
+            await self._read_back()
+
+    async def _read_back(self) -> None:
+        for lane, driver in zip(self._lanes, self._drivers, strict=True):
+            result = await read_back(lane, driver)
+            self._send(
+                ReadBack(
+                    self._plan.process,
+                    lane.name,
+                    result.checked,
+                    result.lost,
+                    result.unread,
+                )
+            )
+
+    def _tick(self, planned_ns: int, now_ns: int) -> int:
+        lag_ns = now_ns - planned_ns
+        self._lag_ns.append(lag_ns)
+        blind_from = planned_ns if lag_ns > self._stall_ns else None
+        next_ns = now_ns + _HEARTBEAT_NS
+        for lane in self._lanes:
+            lane_next_ns, first_skipped = lane.issue_due(now_ns)
+            next_ns = min(next_ns, lane_next_ns)
+            if first_skipped is not None:
+                blind_from = min(blind_from or first_skipped, first_skipped)
+        if blind_from is not None:
+            self._stalls.append((blind_from, now_ns))
+        if now_ns >= self._next_give_up_ns:
+            self._next_give_up_ns = now_ns + _GIVE_UP_EVERY_NS
+            for lane in self._lanes:
+                lane.give_up(now_ns)
+            if self._stop_ns is not None and now_ns >= self._stop_ns:
+                self._finish_if_drained(now_ns)
+        if now_ns >= self._next_snapshot_ns:
+            self._next_snapshot_ns = now_ns + _SNAPSHOT_EVERY_NS
+            self._snapshot(now_ns)
+        return max(next_ns, now_ns + _LEAST_PAUSE_NS)
+
+    def _finish_if_drained(self, now_ns: int) -> None:
+        if not self._drained.is_set() and all(lane.is_drained for lane in self._lanes):
+            self._snapshot(now_ns)
+            self._drained.set()
+
+    def _snapshot(self, now_ns: int) -> None:
+        self._seq += 1
+        blocks = [block for lane in self._lanes for block in lane.take_blocks()]
+        stalls, self._stalls = self._stalls, []
+        lags, self._lag_ns = self._lag_ns, array("q")
+        collections, self._gc_ns = self._gc_ns, []
+        self._send(
+            Snapshot(
+                process=self._plan.process,
+                seq=self._seq,
+                taken_ns=now_ns,
+                watermark_ns=min(lane.watermark_ns(now_ns) for lane in self._lanes),
+                blocks=blocks,
+                lanes=[lane.take_health() for lane in self._lanes],
+                stalls=stalls,
+                lag_ns=lags.tobytes(),
+                gc_ns=collections,
+                cpu_ns=process_cpu_ns(),
+                rss_bytes=_rss_bytes(),
+            )
+        )
+
+    def _on_gc(self, phase: str, _info: dict[str, int]) -> None:
+        if phase == "start":
+            self._gc_started_ns = mono_now_ns()
+        else:
+            self._gc_ns.append(mono_now_ns() - self._gc_started_ns)
+
+
+def _rss_bytes() -> int:
+    try:
+        with open("/proc/self/statm", encoding="ascii") as statm:
+            return int(statm.read().split()[1]) * resource.getpagesize()
+    except OSError:  # no /proc: the peak is the next best figure
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+async def _read_commands(
+    reader: asyncio.StreamReader, commands: "asyncio.Queue[ToProbe | None]"
+) -> None:
+    with suppress(asyncio.IncompleteReadError):
+        while True:
+            header = await reader.readexactly(HEADER_BYTES)
+            payload = await reader.readexactly(frame_length(header))
+            commands.put_nowait(decode_to_probe(payload))
+    commands.put_nowait(None)
+
+
+async def _serve(read_fd: int, write_fd: int) -> int:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=1 << 20)
+    await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_fd, "rb")
+    )
+    closed = loop.create_future()
+
+    class Output(asyncio.BaseProtocol):
+        def connection_lost(self, exc: Exception | None) -> None:
+            if not closed.done():
+                closed.set_result(exc)
+
+    output, _ = await loop.connect_write_pipe(Output, os.fdopen(write_fd, "wb"))
+    crash: asyncio.Future[None] = loop.create_future()
+
+    def on_crash(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        exc = context.get("exception")
+        if not crash.done():
+            crash.set_exception(
+                exc
+                if isinstance(exc, Exception)
+                else ProbeCrashed(str(context.get("message")))
+            )
+
+    loop.set_exception_handler(on_crash)
+
+    def send(message: FromProbe) -> None:
+        output.write(encode_frame(message))
+
+    commands: asyncio.Queue[ToProbe | None] = asyncio.Queue()
+    reading = asyncio.create_task(_read_commands(reader, commands))
+    plan = await commands.get()
+    code = 0
+    if isinstance(plan, Plan):
+        try:
+            working = asyncio.create_task(ProbeProcess(plan, send).run(commands))
+            await asyncio.wait(
+                {working, crash, closed}, return_when=asyncio.FIRST_COMPLETED
+            )
+            if crash.done():
+                working.cancel()
+                await asyncio.wait({working})
+                crash.result()
+            elif closed.done():
+                working.cancel()
+                await asyncio.wait({working})
+            else:
+                working.result()
+        except Exception as exc:
+            cause = _first_cause(exc)
+            if isinstance(cause, UsageError):
+                text = str(cause)
+            else:
+                text = "".join(traceback.format_exception(exc))
+            send(Failed(plan.process, isinstance(cause, UsageError), text))
+            code = cause.exit_code if isinstance(cause, LoadprobeError) else 1
+    reading.cancel()
+    output.close()
+    if not closed.done():
+        await closed
+    return code
+
+
+def _first_cause(exc: BaseException) -> BaseException:
+    while isinstance(exc, BaseExceptionGroup):
+        exc = exc.exceptions[0]
+    return exc
+
+
+def main() -> int:
+    """Run a probe process on standard input and output; return its exit code."""
+    read_fd, write_fd = os.dup(0), os.dup(1)
+    # Nothing else may write into the stream of frames.
+    os.dup2(2, 1)
+    os.set_inheritable(read_fd, False)
+    os.set_inheritable(write_fd, False)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(read_fd, write_fd))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,600 @@
+"""One run: starts the probes, judges what they send, writes it down, ends in order.
+
+Data flows one way: snapshots -> aggregate -> run folder, live view and metrics. The
+controller runs beside it and only adds events. Whatever ends the run, what was measured
+until then is judged and written.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+from array import array
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.status import Status
+
+from loadprobe.clock import (
+    NS_PER_MS,
+    NS_PER_S,
+    mono_now_ns,
+    read_clock_pair,
+    wall_now_ns,
+)
+from loadprobe.config import Config
+from loadprobe.control.api import ElastiCacheApi, open_api
+from loadprobe.control.failover import fail_over
+from loadprobe.control.provider_events import ProviderEvents
+from loadprobe.control.topology_watch import TopologyWatch
+from loadprobe.core.aggregate import Aggregate, LaneInfo, Results, Sealed
+from loadprobe.core.columns import Block, Scope
+from loadprobe.core.events import Event
+from loadprobe.core.outages import Outage
+from loadprobe.core.outcome import OpKind
+from loadprobe.core.topology import Topology
+from loadprobe.core.verdict import ObserverHealth, SloLimits, Verdict, summarize
+from loadprobe.errors import LoadprobeError, PreflightError, RunError, UsageError
+from loadprobe.outputs.documents import OUTAGES, RUN, SUMMARY, describe_run, moment
+from loadprobe.outputs.http import start_http
+from loadprobe.outputs.prometheus import make_renderer
+from loadprobe.outputs.report import render_text
+from loadprobe.outputs.run_metrics import RunMetrics
+from loadprobe.outputs.run_folder import RunFolder
+from loadprobe.outputs.run_reader import load_run
+from loadprobe.outputs.terminal import LiveState, LiveView
+from loadprobe.preflight import preflight
+from loadprobe.probe.fleet import Death, Probe
+from loadprobe.probe.messages import (
+    FromProbe,
+    Plan,
+    Progress,
+    ReadBack,
+    Ready,
+    Snapshot,
+    Start,
+)
+from loadprobe.probe.plan import share_out
+from loadprobe.telemetry import Telemetry
+
+_HEAD_START_NS = 200 * NS_PER_MS
+_REFRESH_S = 0.25
+_DRAIN_PATIENCE_S = 15.0
+_AFTER_FAILOVER_S = 5.0
+_FAILOVER_DEADLINE_S = 1800.0
+_POLL_LOCAL_S = 0.5
+_POLL_AWS_S = 10.0
+_SILENCE_NS = 5 * NS_PER_S
+
+EXIT_SLO = 3
+EXIT_INTERRUPTED = 130
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line adds to a configuration.
+
+    Args:
+        duration_s: length of the load; None is until a signal, or until a failover
+            that was asked for has settled.
+        failover: shard to fail over, or None to change nothing.
+        failover_after_s: load before the failover.
+    """
+
+    duration_s: float | None = None
+    failover: str | None = None
+    failover_after_s: float = 5.0
+
+
+async def run_load(
+    config: Config, options: RunOptions, *, console: Console | None = None
+) -> int:
+    """Check everything, run, report; return the exit code.
+
+    Raises:
+        UsageError: nothing was started, and why.
+        RunError: the run ended early; what was measured is in the run folder.
+    """
+    if options.failover is not None and config.control is None:
+        raise UsageError(
+            f"--failover {options.failover} needs to know the replication group: "
+            "add [control] replication_group to the configuration"
+        )
+    async for check in preflight(config):
+        if not check.passed:
+            raise PreflightError(f"{check.name}: {check.detail}")
+    return await Run(config, options, console or Console()).run()
+
+
+class Run:
+    """One run of a configuration (see the module).
+
+    Args:
+        config: what to measure and how.
+        options: what the command line adds.
+        console: where the live view and the report go.
+    """
+
+    def __init__(self, config: Config, options: RunOptions, console: Console) -> None:
+        self._config = config
+        self._options = options
+        self._console = console
+        self._clock = read_clock_pair()
+        self._password = config.target.read_password()
+        self._shares = share_out(config.lanes)
+        self._aggregate = Aggregate(
+            [
+                LaneInfo(
+                    lane.name,
+                    lane.tls,
+                    tuple(range(lane.processes)),
+                    lane.deadline_ms * NS_PER_MS,
+                )
+                for lane in config.lanes
+            ]
+        )
+        self._live_state = LiveState(
+            run=config.name,
+            target=f"{config.target.host}:{config.target.port}",
+            started_ns=0,
+            planned_s=options.duration_s,
+        )
+        self._metrics = RunMetrics(
+            config.target.host, aggregate=self._aggregate, clock=self._clock
+        )
+        self._metrics.set(
+            "run_info", config.name, options.failover or "", "", "", value=1
+        )
+        self._telemetry = Telemetry(self._aggregate, self._live_state, self._metrics)
+        self._probes = [
+            Probe(
+                self._planner(process),
+                on_message=self._on_message,
+                on_death=self._on_death,
+                on_restart=self._aggregate.start_process,
+            )
+            for process in range(len(self._shares))
+        ]
+        self._heard_ns: dict[int, int] = {}
+        self._watermark_ns: dict[int, int] = {}
+        self._read_backs: list[ReadBack] = []
+        self._events: list[Event] = []
+        self._stop = asyncio.Event()
+        self._is_ready = False
+        self._signals = 0
+        self._folder: RunFolder | None = None
+        self._view: LiveView | None = None
+        self._watch: TopologyWatch | None = None
+        self._status: Status | None = None
+        self._ended_ns: int | None = None
+        self._controller_problem: LoadprobeError | None = None
+        self._attributing: list[Outage] = []
+        self._prefilled: dict[tuple[int, str], Progress] = {}
+
+    def _planner(self, process: int) -> Callable[[bool], Plan]:
+        def plan(is_first: bool) -> Plan:  # noqa: FBT001 - the fleet's callback
+            return Plan(
+                process=process,
+                target=self._config.target,
+                password=self._password,
+                probe=self._config.probe,
+                shares=self._shares[process],
+                # Microseconds grow faster than any process writes, so versions grow
+                # over restarts and runs.
+                version_base=wall_now_ns() // 1000,
+                prefill=is_first,
+            )
+
+        return plan
+
+    # --- order of events -----------------------------------------------------------
+
+    async def run(self) -> int:
+        """Run and report; return the exit code."""
+        with self._signals_caught():
+            async with AsyncExitStack() as stack:
+                return await self._run(stack)
+
+    async def _run(self, stack: AsyncExitStack) -> int:
+        api = await self._open_api(stack)
+        address = self._config.http.address
+        if address is not None:
+            server = await start_http(
+                address,
+                render=make_renderer(self._metrics),
+                not_ready=lambda: None if self._is_ready else "probes are not ready",
+            )
+            stack.push_async_callback(server.stop)
+        problem: LoadprobeError | None = None
+        begun_ns: int | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                probing = [group.create_task(probe.run()) for probe in self._probes]
+                await self._wait_until_ready()
+                if self._stop.is_set():
+                    for probe in self._probes:
+                        probe.kill()
+                    return 0
+                self._open_folder()
+                begun_ns = self._begin()
+                beside = [
+                    group.create_task(coroutine) for coroutine in self._watchers(api)
+                ]
+                with self._viewing():
+                    await self._measure(api, group)
+                    await self._drain(probing)
+                for task in beside:
+                    task.cancel()
+        except* LoadprobeError as group_error:
+            problem = _first_loadprobe_error(group_error)
+        except* asyncio.CancelledError:
+            problem = RunError("the run was cancelled")
+        if begun_ns is None:
+            assert problem is not None
+            raise problem
+        return self._conclude(problem)
+
+    async def _open_api(self, stack: AsyncExitStack) -> ElastiCacheApi | None:
+        """Open the API before anything is measured: it stalls this process."""
+        if self._config.control is None:
+            return None
+        api = await stack.enter_async_context(open_api(self._config.control))
+        await api.describe_group()
+        return api
+
+    async def _wait_until_ready(self) -> None:
+        """Wait until every probe is connected and prefilled, or a signal came."""
+        waiting = [asyncio.create_task(probe.ready.wait()) for probe in self._probes]
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            with self._console.status("connecting") as status:
+                self._status = status
+                while not all(task.done() for task in waiting):
+                    await asyncio.wait(
+                        {*(t for t in waiting if not t.done()), stopping},
+                        return_when=asyncio.FIRST_COMPLETED,
+                    )
+                    if stopping.done():
+                        return
+        finally:
+            for task in (*waiting, stopping):
+                task.cancel()
+
+    def _open_folder(self) -> None:
+        self._clock = read_clock_pair()
+        self._folder = RunFolder.create(
+            Path(self._config.output.dir), self._config.name, clock=self._clock
+        )
+        self._view = LiveView(self._console, clock=self._clock)
+
+    @contextmanager
+    def _viewing(self) -> Iterator[None]:
+        assert self._view is not None
+        with self._view:
+            yield
+
+    def _begin(self) -> int:
+        start_ns = mono_now_ns() + _HEAD_START_NS
+        self._live_state.started_ns = start_ns
+        for process, probe in enumerate(self._probes):
+            self._aggregate.start_process(process, start_ns)
+            self._heard_ns[process] = start_ns
+            probe.start(Start(start_ns, start_ns))
+        self._is_ready = True
+        assert self._folder is not None
+        self._info = describe_run(
+            self._config,
+            start=moment(self._clock, start_ns),
+            scenario="failover" if self._options.failover else None,
+        )
+        self._folder.write_document(RUN, self._info)
+        self._emit(Event(start_ns, "run", "started", {"name": self._config.name}))
+        return start_ns
+
+    def _watchers(
+        self, api: ElastiCacheApi | None
+    ) -> list[Coroutine[None, None, None]]:
+        target = self._config.target
+        # The lane that will live longest: TLS ports outlive plaintext ones.
+        tls = any(lane.tls for lane in self._config.lanes)
+        self._watch = TopologyWatch(target, self._emit, tls=tls)
+        watchers = [self._watch.run()]
+        if api is not None:
+            events = ProviderEvents(
+                api,
+                self._emit,
+                since_unix_ns=self._clock.wall_ns,
+                poll_s=self._poll_s,
+            )
+            watchers.append(events.run())
+        return watchers
+
+    @property
+    def _poll_s(self) -> float:
+        control = self._config.control
+        is_local = control is not None and control.endpoint_url is not None
+        return _POLL_LOCAL_S if is_local else _POLL_AWS_S
+
+    async def _measure(
+        self, api: ElastiCacheApi | None, group: asyncio.TaskGroup
+    ) -> None:
+        """Judge and show what comes in until the run is to end."""
+        started_ns = self._live_state.started_ns
+        duration_s = self._options.duration_s
+        end_ns = started_ns + int(duration_s * NS_PER_S) if duration_s else None
+        if self._options.failover is not None:
+            assert api is not None
+            group.create_task(self._fail_over(api, self._options.failover))
+        while not self._stop.is_set():
+            now_ns = mono_now_ns()
+            if end_ns is not None and now_ns >= end_ns:
+                return
+            self._look(now_ns)
+            try:
+                async with asyncio.timeout(_REFRESH_S):
+                    await self._stop.wait()
+            except TimeoutError:
+                continue
+
+    async def _fail_over(self, api: ElastiCacheApi, shard: str) -> None:
+        """Fail a shard over after the baseline; the load goes on if that fails."""
+        assert self._watch is not None
+        await asyncio.sleep(self._options.failover_after_s)
+        try:
+            await fail_over(
+                api,
+                shard,
+                emit=self._emit,
+                topology=self._watch,
+                deadline_s=_FAILOVER_DEADLINE_S,
+                poll_s=self._poll_s,
+            )
+        except LoadprobeError as exc:
+            self._controller_problem = exc
+        if self._options.duration_s is None:
+            await asyncio.sleep(_AFTER_FAILOVER_S)
+            self._stop.set()
+
+    async def _drain(self, probing: list["asyncio.Task[None]"]) -> None:
+        """Stop arrivals, wait until all are settled, end the probes."""
+        self._is_ready = False
+        self._ended_ns = mono_now_ns()
+        for probe in self._probes:
+            probe.stop(self._ended_ns)
+        waiting = set(probing)
+        give_up_ns = self._ended_ns + int(_DRAIN_PATIENCE_S * NS_PER_S)
+        while waiting and mono_now_ns() < give_up_ns:
+            _, waiting = await asyncio.wait(waiting, timeout=_REFRESH_S)
+            self._look(mono_now_ns())
+        for probe in self._probes:
+            probe.kill()
+        if waiting:
+            await asyncio.wait(waiting)
+
+    def _look(self, now_ns: int) -> None:
+        """Judge what has come in, write it down and show it."""
+        for process, heard_ns in self._heard_ns.items():
+            if now_ns - heard_ns > _SILENCE_NS:
+                # Hanging or stopped: its time is blind, and sealing goes on.
+                watermark_ns = self._watermark_ns.get(process, heard_ns)
+                self._aggregate.mark_blind(process, watermark_ns, now_ns - _SILENCE_NS)
+        self._take(self._aggregate.seal())
+        assert self._watch is not None
+        self._telemetry.show_topology(self._watch.current)
+        self._telemetry.refresh(now_ns)
+        assert self._view is not None
+        assert self._folder is not None
+        self._live_state.problems = self._folder.problems
+        self._view.refresh(self._live_state, now_ns)
+
+    def _take(self, sealed: Sealed) -> None:
+        """Write down and show what became certain."""
+        assert self._folder is not None
+        assert self._view is not None
+        self._folder.add_sealed(sealed)
+        self._telemetry.add_sealed(sealed)
+        for outage in sealed.opened:
+            self._view.note_outage_opened(
+                _scope_text(outage.scope), start_ns=outage.start_ns
+            )
+        for outage in sealed.closed:
+            self._view.note_outage_closed(
+                _scope_text(outage.scope),
+                end_ns=outage.end_ns,
+                duration_ns=outage.duration_ns,
+                lower_ns=outage.lower_ns,
+                upper_ns=outage.upper_ns,
+            )
+
+    # --- what the probes say ---------------------------------------------------------
+
+    def _on_message(self, message: FromProbe) -> None:
+        match message:
+            case Snapshot():
+                self._on_snapshot(message)
+            case Progress():
+                self._on_progress(message)
+            case ReadBack():
+                self._read_backs.append(message)
+            case Ready():
+                logger.info("probe ready", extra={"lp_process": message.process})
+
+    def _on_snapshot(self, snapshot: Snapshot) -> None:
+        self._heard_ns[snapshot.process] = mono_now_ns()
+        self._watermark_ns[snapshot.process] = snapshot.watermark_ns
+        blocks: dict[Scope, Block] = {}
+        for row in snapshot.blocks:
+            blocks[Scope(row.lane, row.shard, OpKind(row.op))] = Block(
+                *(_column(data) for data in (row.due, row.sent, row.done, row.failures))
+            )
+        self._aggregate.add(
+            snapshot.process,
+            blocks,
+            watermark_ns=snapshot.watermark_ns,
+            stalls=snapshot.stalls,
+        )
+        self._telemetry.add_snapshot(snapshot)
+        for start_ns, end_ns in snapshot.stalls:
+            self._emit(
+                Event(
+                    start_ns,
+                    "probe",
+                    "stall",
+                    {
+                        "process": snapshot.process,
+                        "duration_ms": (end_ns - start_ns) / NS_PER_MS,
+                    },
+                )
+            )
+
+    def _on_progress(self, progress: Progress) -> None:
+        self._prefilled[progress.process, progress.lane] = progress
+        parts = self._prefilled.values()
+        done, total = sum(p.done for p in parts), sum(p.total for p in parts)
+        written = sum(p.written for p in parts)
+        text = f"prefill: {done:,} of {total:,} keys checked, {written:,} written"
+        if self._status is not None:
+            self._status.update(text)
+
+    def _on_death(self, death: Death) -> None:
+        """Report the death of a probe process: an incident of its own."""
+        self._emit(
+            Event(
+                death.at_ns,
+                "probe",
+                "died",
+                {"process": death.process, "cause": death.cause},
+            )
+        )
+        logger.error(
+            "probe died", extra={"lp_process": death.process, "lp_cause": death.cause}
+        )
+
+    def _emit(self, event: Event) -> None:
+        """Put an event into the journal, and show it."""
+        self._events.append(event)
+        self._metrics.take_event(event)
+        if self._folder is not None:
+            self._folder.add_events([event])
+        if self._view is not None:
+            self._view.note_event(event)
+
+    # --- the end -----------------------------------------------------------------------
+
+    def _conclude(self, problem: LoadprobeError | None) -> int:
+        """Judge the rest, write everything, show the report; return the exit code."""
+        end_ns = self._ended_ns or mono_now_ns()
+        results = self._aggregate.finish(end_ns)
+        self._take(results.last)
+        verdict = self._judge(results)
+        assert self._folder is not None
+        self._emit(Event(end_ns, "run", "ended", {"state": verdict.summary.state}))
+        problems = [
+            str(p) for p in (problem, self._controller_problem) if p is not None
+        ]
+        info = msgspec.structs.replace(
+            self._info,
+            end=moment(self._clock, end_ns),
+            topology_end=_plain_topology(self._watch.current if self._watch else None),
+            problems=(*problems, *self._folder.problems),
+        )
+        self._folder.write_document(RUN, info)
+        self._folder.write_document(SUMMARY, verdict.summary)
+        self._folder.write_document(OUTAGES, verdict.outages)
+        path = self._folder.close()
+        self._console.print(render_text(load_run(path)))
+        for text in (*problems, *self._folder.problems):
+            self._console.print(f"PROBLEM  {text}", markup=False, highlight=False)
+        if problem is not None:
+            return problem.exit_code
+        if problems or self._folder.problems:
+            return RunError.exit_code
+        if not all(check.is_met for check in verdict.summary.slo):
+            return EXIT_SLO
+        return 0
+
+    def _judge(self, results: Results) -> Verdict:
+        slo = self._config.slo
+        health = self._telemetry.processes.values()
+        stall_ns = self._config.probe.stall_ms * NS_PER_MS
+        late = sum(
+            totals.lateness.count - totals.lateness.cumulative([stall_ns])[0]
+            for totals in results.lane_totals.values()
+        )
+        lost = None
+        if self._read_backs and not any(r.unread for r in self._read_backs):
+            lost = sum(result.lost for result in self._read_backs)
+        return summarize(
+            results,
+            clock=self._clock,
+            quiet_ns=self._config.probe.quiet_ms * NS_PER_MS,
+            observer=ObserverHealth(
+                max_loop_lag_ns=self._telemetry.max_lag_ns(),
+                max_gc_pause_ns=max((h.max_gc_ns for h in health), default=0),
+                late_sends=late,
+                skipped=self._telemetry.skipped,
+                cpu_ns=self._telemetry.cpu_ns(),
+            ),
+            slo=SloLimits(slo.max_outage_ms, slo.availability, slo.p99_ms),
+            stale_reads=self._telemetry.stale_reads,
+            lost_writes=lost,
+        )
+
+    # --- signals ---------------------------------------------------------------------
+
+    @contextmanager
+    def _signals_caught(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    def _on_signal(self) -> None:
+        """End in order at the first signal, at once at the second."""
+        self._signals += 1
+        if self._signals > 1:
+            for probe in self._probes:
+                probe.kill()
+            os._exit(EXIT_INTERRUPTED)
+        self._stop.set()
+
+
+def _plain_topology(topology: Topology | None) -> dict[str, object] | None:
+    """Return shards and nodes as plain data for ``run.json``."""
+    if topology is None:
+        return None
+    return {
+        shard.name: {
+            "ranges": shard.ranges,
+            "primary": f"{shard.primary.host}:{shard.primary.port}",
+            "replicas": [f"{node.host}:{node.port}" for node in shard.replicas],
+        }
+        for shard in topology.shards
+    }
+
+
+def _column(data: bytes) -> "array[int]":
+    column: array[int] = array("q")
+    column.frombytes(data)
+    return column
+
+
+def _scope_text(scope: Scope) -> str:
+    return f"{scope.lane} {scope.shard} {scope.op.label}"
+
+
+def _first_loadprobe_error(group: BaseExceptionGroup[LoadprobeError]) -> LoadprobeError:
+    first = group.exceptions[0]
+    if isinstance(first, BaseExceptionGroup):
+        return _first_loadprobe_error(first)
+    return first

@@ -1,0 +1,282 @@
+"""The API client against a server that answers, refuses, fails and hangs up on cue."""
+
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from loadprobe.clock import NS_PER_S, wall_now_ns
+from loadprobe.config import Control
+from loadprobe.control.api import open_api
+from loadprobe.control.faults import ApiRefused, ApiUnanswered, ApiUnreachable
+from loadprobe.control.provider_events import ProviderEvents
+from loadprobe.control.shapes import from_unix_ns
+from loadprobe.core.events import Event
+from loadprobe.errors import ControlError
+from loadprobe.local.api_codec import ApiCodec, load_codec
+from loadprobe.local.faults import ApiFault
+
+HANG_UP = "hang up"
+GROUP = {
+    "ReplicationGroupId": "rg",
+    "Status": "available",
+    "NodeGroups": [
+        {
+            "NodeGroupId": "0001",
+            "Status": "available",
+            "Slots": "0-16383",
+            "NodeGroupMembers": [
+                {"CacheClusterId": "rg-0001-001"},
+                {"CacheClusterId": "rg-0001-002"},
+            ],
+        }
+    ],
+}
+DESCRIBED = {"ReplicationGroups": [GROUP]}
+
+
+class ScriptedApi:
+    """Answers each action with the next step of its script, or else its default."""
+
+    def __init__(self, codec: ApiCodec) -> None:
+        self.url = ""
+        self.requests: list[tuple[str, dict[str, Any]]] = []
+        self.credentials: set[str] = set()
+        self.script: dict[str, deque[Any]] = defaultdict(deque)
+        self.default: dict[str, Any] = {"DescribeReplicationGroups": DESCRIBED}
+        self._codec = codec
+
+    def count(self, action: str) -> int:
+        """Return how many requests of an action arrived."""
+        return sum(name == action for name, _ in self.requests)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """Serve one request."""
+        action, arguments = self._codec.parse(await request.text())
+        self.requests.append((action, arguments))
+        self.credentials.add(request.headers["Authorization"].split("Credential=")[1])
+        script = self.script[action]
+        step = script.popleft() if script else self.default[action]
+        if step == HANG_UP:
+            assert request.transport is not None
+            request.transport.abort()
+            return web.Response()
+        if isinstance(step, ApiFault):
+            status, body = self._codec.render_fault(step, "request-1")
+        else:
+            status, body = 200, self._codec.render(action, step, "request-1")
+        return web.Response(status=status, text=body, content_type="text/xml")
+
+
+@pytest.fixture
+async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ScriptedApi]:
+    """Serve a script on loopback, with no credentials in the environment."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    scripted = ScriptedApi(load_codec())
+    application = web.Application()
+    application.router.add_post("/", scripted.answer)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    scripted.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield scripted
+    await runner.cleanup()
+
+
+def control(server: ScriptedApi) -> Control:
+    """Return the configuration of the scripted endpoint."""
+    return Control(replication_group="rg", endpoint_url=server.url)
+
+
+def event(message: str, *, age_s: float = 0.0, source: str = "rg") -> dict[str, Any]:
+    """Return an event as the API shows it."""
+    return {
+        "SourceIdentifier": source,
+        "SourceType": "replication-group" if source == "rg" else "cache-cluster",
+        "Message": message,
+        "Date": datetime.now(UTC) - timedelta(seconds=age_s),
+    }
+
+
+async def test_opening_warms_up_both_clients_with_placeholder_keys(
+    server: ScriptedApi,
+) -> None:
+    """A loopback endpoint needs no credentials, and is asked before load starts."""
+    async with open_api(control(server)) as api:
+        assert server.count("DescribeReplicationGroups") == 2
+        assert api.members == {"rg-0001-001": "0001", "rg-0001-002": "0001"}
+        assert api.offset_ns is not None
+        assert abs(api.offset_ns) < 5 * NS_PER_S
+    assert all(entry.startswith("local/") for entry in server.credentials)
+
+
+async def test_every_call_is_timed_and_has_its_request_id(server: ScriptedApi) -> None:
+    """Both clocks around the call, and the provider's id, are kept."""
+    server.default["TestFailover"] = {"ReplicationGroup": GROUP}
+    async with open_api(control(server)) as api:
+        call = await api.test_failover("0001")
+    assert call.request_id == "request-1"
+    assert call.before.mono_ns < call.after.mono_ns
+    assert server.requests[-1] == (
+        "TestFailover",
+        {"ReplicationGroupId": "rg", "NodeGroupId": "0001"},
+    )
+
+
+@pytest.mark.parametrize(
+    "step", [HANG_UP, ApiFault("InternalFailure", "broken")], ids=["hang-up", "500"]
+)
+async def test_a_mutation_without_an_answer_is_sent_once(
+    server: ScriptedApi, step: object
+) -> None:
+    """Neither a lost connection nor a server error sends a second TestFailover."""
+    server.default["TestFailover"] = step
+    async with open_api(control(server)) as api:
+        with pytest.raises(ApiUnanswered, match="may have been applied"):
+            await api.test_failover("0001")
+    assert server.count("TestFailover") == 1
+
+
+async def test_a_throttled_mutation_is_refused_and_not_repeated(
+    server: ScriptedApi,
+) -> None:
+    """The caller decides about a refused mutation, not a retry loop."""
+    server.default["TestFailover"] = ApiFault("APICallRateForCustomerExceeded", "no")
+    async with open_api(control(server)) as api:
+        with pytest.raises(ApiRefused, match="limited to 15") as caught:
+            await api.test_failover("0001")
+    assert caught.value.code == "APICallRateForCustomerExceeded"
+    assert server.count("TestFailover") == 1
+
+
+async def test_reads_survive_throttling_and_server_errors(server: ScriptedApi) -> None:
+    """Reads are repeated on the customer's rate limit and on a lost connection."""
+    limit = ApiFault("APICallRateForCustomerExceeded", "slow down")
+    server.default["DescribeEvents"] = {"Events": [event("x")]}
+    async with open_api(control(server), throttle_backoff_s=0.01) as api:
+        server.script["DescribeEvents"].extend([limit, limit, HANG_UP])
+        records = await api.events_since(0)
+    assert [record.message for record in records] == ["x"]
+    assert server.count("DescribeEvents") == 4
+
+
+async def test_a_read_gives_up_on_lasting_throttling(server: ScriptedApi) -> None:
+    """Five attempts are made; then the refusal is the caller's."""
+    async with open_api(control(server), throttle_backoff_s=0.001) as api:
+        server.default["DescribeEvents"] = ApiFault(
+            "APICallRateForCustomerExceeded", "slow down"
+        )
+        with pytest.raises(ApiRefused, match="slow down"):
+            await api.events_since(0)
+    assert server.count("DescribeEvents") == 5
+
+
+async def test_all_pages_are_read(server: ScriptedApi) -> None:
+    """A marker leads to the next page with the same start time."""
+    server.script["DescribeEvents"].extend(
+        [
+            {"Events": [event("new")], "Marker": "m1"},
+            {"Events": [event("old", age_s=60)]},
+        ]
+    )
+    async with open_api(control(server)) as api:
+        records = await api.events_since(1_700_000_000_123_456_789)
+    assert [record.message for record in records] == ["old", "new"]
+    first, second = (arguments for _, arguments in server.requests[-2:])
+    assert second == {**first, "Marker": "m1"}
+    assert first["StartTime"] == from_unix_ns(1_700_000_000_123_000_000)
+
+
+async def test_only_nodes_of_the_group_are_described(server: ScriptedApi) -> None:
+    """Nodes of other groups of the account are left out."""
+    server.default["DescribeCacheClusters"] = {
+        "CacheClusters": [
+            {"CacheClusterId": "rg-0001-001", "EngineVersion": "7.1"},
+            {"CacheClusterId": "other-0001-001"},
+        ]
+    }
+    async with open_api(control(server)) as api:
+        clusters = await api.describe_clusters()
+    assert [(c.id, c.engine_version) for c in clusters] == [("rg-0001-001", "7.1")]
+
+
+async def test_an_unknown_group_is_told_on_opening(server: ScriptedApi) -> None:
+    """A wrong group id ends before load starts, with a pointer to the key."""
+    server.default["DescribeReplicationGroups"] = ApiFault(
+        "ReplicationGroupNotFoundFault", "rg not found"
+    )
+    with pytest.raises(ApiRefused, match=r"check control\.replication_group"):
+        async with open_api(control(server)):
+            pytest.fail("opened")
+
+
+async def test_a_dead_endpoint_is_told_on_opening(unused_tcp_port: int) -> None:
+    """Nothing listens: the text names the endpoint and what to check."""
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    with pytest.raises(ApiUnreachable, match=f"at {url} was not sent"):
+        async with open_api(Control(replication_group="rg", endpoint_url=url)):
+            pytest.fail("opened")
+
+
+async def test_a_malformed_endpoint_is_told_on_opening() -> None:
+    """An endpoint that is no URL is a matter of the configuration."""
+    with pytest.raises(ControlError, match=r"check the \[control\] section"):
+        async with open_api(Control(replication_group="rg", endpoint_url="nonsense")):
+            pytest.fail("opened")
+
+
+async def test_each_event_reaches_the_journal_once(server: ScriptedApi) -> None:
+    """Overlapping polls, foreign events and events before the run add nothing."""
+    called = event("Test Failover API called for node group 0001")
+    server.default["DescribeEvents"] = {
+        "Events": [
+            event("before the run", age_s=60),
+            called,
+            event("of another group", source="rg-blue"),
+        ]
+    }
+    emitted: list[Event] = []
+    since_unix_ns = wall_now_ns() - NS_PER_S
+    async with open_api(control(server)) as api:
+        poller = ProviderEvents(
+            api, emitted.append, since_unix_ns=since_unix_ns, poll_s=1
+        )
+        assert await poller.poll() == 1
+        assert await poller.poll() == 0
+        # Published a minute late, and in the overlap of a later poll.
+        late = event("Cache cluster patched", source="rg-0001-002")
+        server.default["DescribeEvents"]["Events"].append(late)
+        assert await poller.poll() == 1
+    fields = [emission.fields for emission in emitted]
+    assert [(f["kind"], f["node_group"], f["failover_id"]) for f in fields] == [
+        ("test_failover_called", "0001", "0001#1"),
+        ("patched", "0001", "0001#1"),
+    ]
+    assert {(e.source, e.kind) for e in emitted} == {("provider", "provider_event")}
+    starts = [a["StartTime"] for n, a in server.requests if n == "DescribeEvents"]
+    assert all(
+        datetime.now(UTC) - start > timedelta(minutes=14, seconds=58)
+        for start in starts
+    )
+
+
+async def test_the_event_poller_outlives_throttling_and_ends_on_denial(
+    server: ScriptedApi,
+) -> None:
+    """What passes is waited out; a missing permission ends it, naming the action."""
+    limit = ApiFault("APICallRateForCustomerExceeded", "slow down")
+    emitted: list[Event] = []
+    async with open_api(control(server), throttle_backoff_s=0.001) as api:
+        server.script["DescribeEvents"].extend(
+            [*[limit] * 7, {"Events": [event("x")]}, ApiFault("AccessDenied", "no")]
+        )
+        poller = ProviderEvents(
+            api, emitted.append, since_unix_ns=wall_now_ns() - NS_PER_S, poll_s=0.01
+        )
+        with pytest.raises(ApiRefused, match="elasticache:DescribeEvents"):
+            await poller.run()
+    assert [emission.fields["message"] for emission in emitted] == ["x"]

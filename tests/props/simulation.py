@@ -1,0 +1,177 @@
+"""A simulated target in virtual time, with known truth, for properties of the judging.
+
+Pure: every delay is given. Arrivals reach the server ``out_ns`` after they were sent,
+wait their turn there, and their replies take ``back_ns`` to be parsed.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from loadprobe.core.columns import Block, Failure, Scope
+from loadprobe.core.outages import Served
+from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+
+US = 1_000
+MS = 1_000_000
+SCOPE = Scope("tcp", "0001", OpKind.READ)
+DEADLINE_NS = 50 * MS
+SETTLE_NS = 100 * MS
+SCOUT_NS = 1 * MS
+WORK_NS = 10 * US
+"""Time the server spends on one arrival."""
+
+
+class Kind(StrEnum):
+    """How the server fails."""
+
+    REFUSE = "refuse"
+    """It answers with an error."""
+    RESET = "reset"
+    """Its connections are lost and new ones refused."""
+    FREEZE = "freeze"
+    """It does nothing, and answers everything afterwards."""
+    BLACKHOLE = "blackhole"
+    """What it gets is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """The server fails during [start_ns, end_ns)."""
+
+    kind: Kind
+    start_ns: int
+    end_ns: int
+
+    @property
+    def truth(self) -> tuple[int, int]:
+        """Return the interval in which arrivals cannot be served."""
+        if self.kind is Kind.FREEZE:
+            return self.start_ns, max(self.start_ns, self.end_ns - DEADLINE_NS)
+        return self.start_ns, self.end_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One arrival before it is sent; delays in ns."""
+
+    due_ns: int
+    late_ns: int
+    out_ns: int
+    back_ns: int
+    process: int
+
+    @property
+    def sent_ns(self) -> int:
+        """Return when it is handed to its socket."""
+        return self.due_ns + self.late_ns
+
+    @property
+    def reaches_ns(self) -> int:
+        """Return when it reaches the server."""
+        return self.sent_ns + self.out_ns
+
+
+Settled = Served | Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """An arrival with its end, and whether it met a fault."""
+
+    plan: Plan
+    settled: Settled
+    fault: Fault | None
+
+
+def simulate(plans: Iterable[Plan], faults: Sequence[Fault]) -> list[Simulated]:
+    """Return how the arrivals end, by due time."""
+    free_ns = 0
+    ended: list[Simulated] = []
+    for plan in sorted(plans, key=lambda p: p.reaches_ns):
+        fault = next((f for f in faults if _meets(plan, f)), None)
+        if fault is not None and fault.kind is not Kind.FREEZE:
+            ended.append(Simulated(plan, _fail(plan, fault), fault))
+            continue
+        start_ns = max(plan.reaches_ns, fault.end_ns if fault else 0, free_ns)
+        free_ns = start_ns + WORK_NS
+        done_ns = free_ns + plan.back_ns
+        ended.append(Simulated(plan, _reply(plan, done_ns), fault))
+    ended.sort(key=lambda s: s.settled)
+    return ended
+
+
+def _meets(plan: Plan, fault: Fault) -> bool:
+    if fault.kind is Kind.RESET:
+        # All connections break; the server hears of an arrival once one is back.
+        return fault.start_ns <= plan.reaches_ns and plan.sent_ns < _connected(fault)
+    return fault.start_ns <= plan.reaches_ns < fault.end_ns
+
+
+def _reply(plan: Plan, done_ns: int) -> Settled:
+    due, sent = plan.due_ns, plan.sent_ns
+    if done_ns <= due + DEADLINE_NS:
+        return Served(due, sent, done_ns)
+    if done_ns <= due + DEADLINE_NS + SETTLE_NS:
+        return Failure(
+            due, sent, done_ns, Outcome.LATE, ErrorClass.LATE, due, due + DEADLINE_NS
+        )
+    return _timeout(plan)
+
+
+def _timeout(plan: Plan) -> Failure:
+    due, sent = plan.due_ns, plan.sent_ns
+    evidence = (due, due + DEADLINE_NS)
+    return Failure(due, sent, -1, Outcome.UNKNOWN, ErrorClass.TIMEOUT, *evidence)
+
+
+def _attempts(fault: Fault) -> Iterable[tuple[int, int]]:
+    """Yield (start, end) of the scout's attempts after a reset; the last one succeeds."""
+    start = fault.start_ns + 100 * US
+    while True:
+        yield start, start + 200 * US
+        if start + 100 * US >= fault.end_ns:
+            return
+        start += SCOUT_NS
+
+
+def _connected(fault: Fault) -> int:
+    return list(_attempts(fault))[-1][1]
+
+
+def _fail(plan: Plan, fault: Fault) -> Failure:
+    due, sent = plan.due_ns, plan.sent_ns
+    if fault.kind is Kind.BLACKHOLE:
+        return _timeout(plan)
+    if fault.kind is Kind.REFUSE:
+        done = plan.reaches_ns + WORK_NS + plan.back_ns
+        return Failure(
+            due, sent, done, Outcome.REFUSED, ErrorClass.CLUSTERDOWN, sent, done
+        )
+    broken_ns = fault.start_ns + 100 * US
+    reset = (min(sent, fault.start_ns), broken_ns)
+    if sent < broken_ns:
+        return Failure(due, sent, -1, Outcome.UNKNOWN, ErrorClass.RESET, *reset)
+    refused = [a for a in list(_attempts(fault))[:-1] if a[1] <= sent]
+    evidence = refused[-1] if refused else reset
+    return Failure(due, sent, -1, Outcome.UNSENT, ErrorClass.CONNECT_REFUSED, *evidence)
+
+
+def to_blocks(ended: Iterable[Simulated]) -> dict[int, Block]:
+    """Return one block per process, in the given order."""
+    blocks: dict[int, Block] = {}
+    for row in ended:
+        block = blocks.setdefault(row.plan.process, Block())
+        if isinstance(row.settled, Failure):
+            block.add_failure(row.settled)
+        else:
+            block.add_served(*row.settled)
+    return blocks
+
+
+def settled_ns(row: Simulated) -> int:
+    """Return when the probe knows the arrival's end."""
+    settled = row.settled
+    if settled[2] >= 0:
+        return settled[2]
+    return settled[0] + DEADLINE_NS + SETTLE_NS

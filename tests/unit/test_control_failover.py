@@ -1,0 +1,318 @@
+"""A failover is checked, sent once, and followed through all of its witnesses."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+from loadprobe.control.api import ElastiCacheApi
+from loadprobe.control.failover import FailoverResult, fail_over
+from loadprobe.core.events import Event
+from loadprobe.core.topology import Node, Shard, Topology
+from loadprobe.errors import ControlError
+
+OLD, NEW = Node("id-1", "10.0.0.1", 6379), Node("id-2", "10.0.0.2", 6379)
+RECOVERED = "Finished recovery for cache nodes 0001"
+COMPLETED = (
+    "Failover from primary node rg-0001-001 to replica node rg-0001-002 completed"
+)
+CALLED = "Test Failover API called for node group 0001"
+
+
+def topology(primary: Node, *replicas: Node) -> Topology:
+    """Return a topology of one shard, under another name than the provider's."""
+    shard = Shard(
+        name="0007", ranges=((0, 16383),), primary=primary, replicas=replicas, epoch=1
+    )
+    return Topology(shards=(shard,))
+
+
+class Provider:
+    """Both clients of the API, and the topology, of a group that fails over at once."""
+
+    def __init__(self) -> None:
+        self.current: Topology | None = topology(OLD, NEW)
+        self.status = "available"
+        self.members = ["rg-0001-001", "rg-0001-002"]
+        self.events: list[dict[str, Any]] = []
+        self.calls: list[dict[str, Any]] = []
+        self.faults: list[Exception] = []
+        self.on_call: Callable[[], None] = self.fail_over
+
+    def add(self, message: str, *, source: str = "rg", age_s: float = 0.0) -> None:
+        """Publish an event."""
+        date = datetime.now(UTC) - timedelta(seconds=age_s)
+        kind = "replication-group" if source == "rg" else "cache-cluster"
+        self.events.append(
+            {
+                "SourceIdentifier": source,
+                "SourceType": kind,
+                "Date": date,
+                "Message": message,
+            }
+        )
+
+    def fail_over(self) -> None:
+        """Do what a TestFailover does."""
+        self.add(CALLED)
+        self.add(COMPLETED)
+        self.add(COMPLETED, source="rg-0001-001")
+        self.add("Recovering cache nodes 0001", source="rg-0001-001")
+        self.add(RECOVERED, source="rg-0001-001")
+        self.current = topology(NEW, OLD)
+
+    async def describe_replication_groups(self, **_: object) -> dict[str, Any]:
+        """Answer as botocore does."""
+        members = [{"CacheClusterId": member} for member in self.members]
+        shard = {
+            "NodeGroupId": "0001",
+            "Slots": "0-16383",
+            "NodeGroupMembers": members,
+        }
+        group = {
+            "ReplicationGroupId": "rg",
+            "Status": self.status,
+            "NodeGroups": [shard],
+        }
+        return {"ReplicationGroups": [group]}
+
+    async def describe_events(
+        self, *, StartTime: datetime, **_: object
+    ) -> dict[str, Any]:
+        """Answer as botocore does."""
+        if self.faults and self.calls:
+            raise self.faults.pop(0)
+        return {"Events": [e for e in self.events if e["Date"] >= StartTime]}
+
+    async def test_failover(self, **arguments: object) -> dict[str, Any]:
+        """Answer as botocore does."""
+        self.calls.append(arguments)
+        self.on_call()
+        return {"ResponseMetadata": {"RequestId": "request-1"}}
+
+    async def wait_for(
+        self, predicate: Callable[[Topology], bool], deadline_s: float
+    ) -> bool:
+        """Answer as the topology watch does, without the waiting."""
+        await asyncio.sleep(0)
+        return self.current is not None and predicate(self.current)
+
+    async def linked_replicas(self, shard: str) -> int:
+        """Answer as the topology watch does."""
+        assert shard == "0007"
+        return len(self.current.shards[0].replicas) if self.current is not None else 0
+
+
+class Run:
+    """One attempt, and the phases it emitted."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.provider = provider
+        self.events: list[Event] = []
+
+    @property
+    def phases(self) -> list[object]:
+        """Names of the phases so far."""
+        return [event.fields["phase"] for event in self.events]
+
+    async def start(
+        self, shard: str = "0001", deadline_s: float = 5.0
+    ) -> FailoverResult:
+        """Fail over."""
+        api = ElastiCacheApi(
+            self.provider,
+            self.provider,
+            group_id="rg",
+            where="here",
+            throttle_backoff_s=0,
+        )
+        return await fail_over(
+            api,
+            shard,
+            emit=self.events.append,
+            topology=self.provider,
+            deadline_s=deadline_s,
+            poll_s=0.001,
+            evidence_s=0.05,
+        )
+
+
+@pytest.fixture
+def run() -> Run:
+    """Return a run against a healthy group."""
+    return Run(Provider())
+
+
+@pytest.mark.parametrize("shard", ["0001", "1"])
+async def test_a_failover_passes_its_phases_in_order(run: Run, shard: str) -> None:
+    """Each phase is emitted once, and the result names both primaries."""
+    result = await run.start(shard)
+    assert run.phases == [
+        "api_call",
+        "accepted",
+        "promoted",
+        "provider_completed",
+        "settled",
+    ]
+    assert list(result.phases_mono_ns) == run.phases
+    assert {(e.source, e.kind) for e in run.events} == {("controller", "phase")}
+    assert {(e.fields["operation"], e.fields["shard"]) for e in run.events} == {
+        ("failover", "0001")
+    }
+    assert run.provider.calls == [{"ReplicationGroupId": "rg", "NodeGroupId": "0001"}]
+    assert (result.from_node, result.to_node) == ("10.0.0.1:6379", "10.0.0.2:6379")
+    assert (result.shard, result.request_id) == ("0001", "request-1")
+
+
+async def refused(run: Run, text: str, shard: str = "0001") -> None:
+    """Check that a failover is refused before anything was sent."""
+    with pytest.raises(ControlError, match=text) as caught:
+        await run.start(shard)
+    assert run.provider.calls == []
+    assert run.phases == ["failed"]
+    assert run.events[-1].fields["reason"] == str(caught.value)
+
+
+async def test_the_daily_quota_is_checked_before_the_call(run: Run) -> None:
+    """The sixteenth failover in 24 hours is not sent; older ones do not count."""
+    for hour in range(15):
+        run.provider.add(CALLED, age_s=hour * 3600)
+    await refused(run, "15 test failovers were called in the last 24 hours")
+
+
+async def test_failovers_of_the_day_before_do_not_count(run: Run) -> None:
+    """Fourteen today and any number before leave room for one more."""
+    for hour in range(30):
+        run.provider.add(CALLED, age_s=(10.5 + hour) * 3600)
+    await run.start()
+    assert run.phases[-1] == "settled"
+
+
+async def test_a_busy_group_is_not_failed_over(run: Run) -> None:
+    """The text has the status."""
+    run.provider.status = "modifying"
+    await refused(run, "'modifying', not 'available'")
+
+
+async def test_an_unknown_shard_is_told_with_the_known_ones(run: Run) -> None:
+    """A person who mistypes the shard sees what there is."""
+    await refused(run, "no such node group; known: 0001", shard="9")
+
+
+async def test_a_shard_without_replica_is_not_failed_over(run: Run) -> None:
+    """There would be nobody to take over."""
+    run.provider.members = ["rg-0001-001"]
+    await refused(run, "has no replica")
+
+
+async def test_an_invisible_cluster_is_not_failed_over(run: Run) -> None:
+    """Without sight of the shard, the promotion could not be measured."""
+    run.provider.current = None
+    await refused(run, "shows no primary with a replica for slot 0")
+
+
+def lose_reply() -> None:
+    """Let the reply of a call time out."""
+    raise ReadTimeoutError(endpoint_url="http://here", error="late")
+
+
+async def test_a_lost_reply_is_accepted_by_its_event(run: Run) -> None:
+    """The call is not repeated, and the phase says what the evidence was."""
+
+    def apply_and_lose() -> None:
+        run.provider.fail_over()
+        lose_reply()
+
+    run.provider.on_call = apply_and_lose
+    result = await run.start()
+    accepted = run.events[1].fields
+    assert (accepted["phase"], accepted["evidence"]) == ("accepted", "event")
+    assert run.phases[-1] == "settled"
+    assert len(run.provider.calls) == 1
+    assert result.request_id == ""
+
+
+async def test_a_lost_reply_is_accepted_by_a_new_primary(run: Run) -> None:
+    """A promotion is evidence before the provider's event is published."""
+
+    def promote_and_lose() -> None:
+        run.provider.current = topology(NEW, OLD)
+        lose_reply()
+
+    run.provider.on_call = promote_and_lose
+    with pytest.raises(ControlError, match="not settled"):
+        await run.start(deadline_s=0.05)
+    assert run.events[1].fields["evidence"] == "topology"
+    assert run.phases == ["api_call", "accepted", "promoted", "failed"]
+
+
+async def test_a_lost_reply_without_a_sign_fails_unrepeated(run: Run) -> None:
+    """Events from before the call are no sign of it."""
+    run.provider.add(CALLED, age_s=1)
+    run.provider.on_call = lose_reply
+    with pytest.raises(ControlError, match=r"no sign .* the call was not repeated"):
+        await run.start()
+    assert len(run.provider.calls) == 1
+    assert run.phases == ["api_call", "failed"]
+
+
+async def test_a_refusal_is_a_failed_phase(run: Run) -> None:
+    """The provider's code and text reach the journal and the caller."""
+
+    def refuse() -> None:
+        error = {"Code": "TestFailoverNotAvailableFault", "Message": "busy"}
+        raise ClientError({"Error": error}, "TestFailover")  # type: ignore[typeddict-item]
+
+    run.provider.on_call = refuse
+    with pytest.raises(ControlError, match="TestFailoverNotAvailableFault: busy"):
+        await run.start()
+    assert run.phases == ["api_call", "failed"]
+
+
+async def test_the_deadline_names_what_is_missing(run: Run) -> None:
+    """A failover that stays incomplete fails with the witnesses still awaited."""
+    run.provider.on_call = lambda: run.provider.add(COMPLETED)
+    with pytest.raises(ControlError, match="missing: promoted, the provider's event"):
+        await run.start(deadline_s=0.05)
+    assert run.phases == ["api_call", "accepted", "provider_completed", "failed"]
+
+
+async def test_a_shard_that_lost_a_node_is_not_settled(run: Run) -> None:
+    """All events and an available status do not make up for a missing replica."""
+
+    def lose_a_node() -> None:
+        run.provider.fail_over()
+        run.provider.current = topology(NEW)
+
+    run.provider.on_call = lose_a_node
+    with pytest.raises(ControlError, match="missing: the shard's former replicas"):
+        await run.start(deadline_s=0.05)
+
+
+async def test_events_of_an_earlier_failover_complete_nothing(run: Run) -> None:
+    """What was published before the call is known and left out, whatever its date."""
+    run.provider.add(COMPLETED)
+    run.provider.add(RECOVERED, source="rg-0001-001")
+    run.provider.on_call = lambda: None
+    with pytest.raises(ControlError, match="provider_completed"):
+        await run.start(deadline_s=0.05)
+
+
+async def test_passing_faults_do_not_end_a_failover(run: Run) -> None:
+    """A poll that times out is made again; the failover is still seen through."""
+    late = ReadTimeoutError(endpoint_url="http://here", error="late")
+    run.provider.faults = [late, late]
+    await run.start()
+    assert run.phases[-1] == "settled"
+
+
+async def test_a_missing_permission_ends_a_failover(run: Run) -> None:
+    """A denial does not pass by waiting, so the deadline is not waited for."""
+    error = {"Error": {"Code": "AccessDenied", "Message": "no"}}
+    run.provider.faults = [ClientError(error, "DescribeEvents")]  # type: ignore[arg-type]
+    with pytest.raises(ControlError, match="elasticache:DescribeEvents"):
+        await run.start()
+    assert run.phases[-1] == "failed"

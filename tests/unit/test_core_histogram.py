@@ -1,0 +1,114 @@
+"""The histogram: exact counts, known corners, plain data."""
+
+import msgspec
+import pytest
+
+from loadprobe.core.histogram import (
+    LIMIT_NS,
+    Histogram,
+    SparseHistogram,
+    bucket_bounds,
+    bucket_index,
+)
+
+
+def of(*values_ns: int) -> Histogram:
+    """Return a histogram of values."""
+    histogram = Histogram()
+    histogram.record_many(values_ns)
+    return histogram
+
+
+def test_empty() -> None:
+    """An empty histogram has no quantile, mean, minimum or maximum."""
+    histogram = Histogram()
+    assert histogram.count == 0
+    assert histogram.sum_ns == 0
+    assert histogram.quantile(0.5) is None
+    assert histogram.mean_ns is None
+    assert (histogram.min_ns, histogram.max_ns) == (None, None)
+    assert histogram.cumulative([0, 10]) == [0, 0]
+    histogram.record_many([])
+    histogram.merge(Histogram())
+    assert histogram == Histogram()
+
+
+@pytest.mark.parametrize(
+    ("value_ns", "index", "bounds"),
+    [
+        (0, 0, (0, 0)),
+        (255, 255, (255, 255)),
+        (256, 256, (256, 257)),
+        (511, 383, (510, 511)),
+        (512, 384, (512, 515)),
+        (LIMIT_NS - 1, 4479, (LIMIT_NS - (1 << 33), LIMIT_NS - 1)),
+    ],
+)
+def test_buckets(value_ns: int, index: int, bounds: tuple[int, int]) -> None:
+    """The corners of the bucket table are where the formula says."""
+    assert bucket_index(value_ns) == index
+    assert bucket_bounds(index) == bounds
+
+
+def test_unknown_bucket() -> None:
+    """An index outside the table is refused with the range of indexes."""
+    with pytest.raises(ValueError, match=r"bucket 4480 does not exist.*0\.\.4479"):
+        bucket_bounds(4480)
+
+
+def test_negative_is_refused_and_leaves_no_trace() -> None:
+    """A batch with a negative value is refused as a whole."""
+    histogram = of(7)
+    with pytest.raises(ValueError, match="-1 ns cannot be recorded"):
+        histogram.record_many([5, -1])
+    with pytest.raises(ValueError, match="-3 ns cannot be recorded"):
+        histogram.record(-3)
+    with pytest.raises(ValueError, match="3 ns cannot be recorded 0 times"):
+        histogram.record(3, 0)
+    assert histogram == of(7)
+
+
+def test_overflow_is_counted() -> None:
+    """Values beyond the range are counted apart; sum and maximum stay exact."""
+    histogram = of(1, LIMIT_NS, 5 * LIMIT_NS)
+    histogram.record(LIMIT_NS, 2)
+    assert histogram.overflow == 4
+    assert histogram.count == 5
+    assert histogram.max_ns == 5 * LIMIT_NS
+    assert histogram.sum_ns == 1 + 8 * LIMIT_NS
+    assert histogram.quantile(1.0) == 5 * LIMIT_NS
+
+
+def test_quantile_ranks() -> None:
+    """A quantile is the value of rank ceil(q * count), however q is rounded."""
+    histogram = of(*range(100))
+    assert histogram.quantile(0.0) == 0
+    assert histogram.quantile(0.07) == 6
+    assert histogram.quantile(0.5) == 49
+    assert histogram.quantile(0.99) == 98
+    assert histogram.quantile(1.0) == 99
+    with pytest.raises(ValueError, match="no quantile 1.5"):
+        histogram.quantile(1.5)
+
+
+def test_cumulative_is_inclusive() -> None:
+    """A value equal to a bound is at or below it."""
+    assert of(10, 20, 20, 30).cumulative([9, 10, 20, 29, 1000]) == [0, 1, 3, 3, 4]
+
+
+def test_plain_data_goes_through_msgspec() -> None:
+    """What is read back from encoded plain data is equal in everything."""
+    histogram = of(3, 1_000_003, LIMIT_NS + 1)
+    encoded = msgspec.json.encode(histogram.to_sparse())
+    sparse = msgspec.json.decode(encoded, type=SparseHistogram)
+    again = Histogram.from_sparse(sparse)
+    assert again == histogram
+    assert again.quantile(0.5) == histogram.quantile(0.5)
+    assert Histogram.from_sparse(Histogram().to_sparse()) == Histogram()
+
+
+def test_equality_sees_the_sum() -> None:
+    """Histograms with equal buckets but different values are not equal."""
+    assert of(256, 256) != of(256, 257)
+    assert of(1) != "histogram"
+    assert "2 values, 256..257 ns, sum 513 ns" in repr(of(256, 257))

@@ -1,0 +1,154 @@
+"""Reading run folders: what a run writes is read back, anything else is refused."""
+
+from pathlib import Path
+
+import orjson
+import pytest
+
+from loadprobe.clock import ClockPair, MonoNs, WallNs
+from loadprobe.config import parse_config
+from loadprobe.core.aggregate import Aggregate, LaneInfo
+from loadprobe.core.cells import FilmChunk
+from loadprobe.core.columns import Block, Failure, Scope
+from loadprobe.core.events import Event
+from loadprobe.core.histogram import Histogram
+from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.verdict import ObserverHealth, summarize
+from loadprobe.errors import UsageError
+from loadprobe.outputs import documents
+from loadprobe.outputs.run_folder import RunFolder
+from loadprobe.outputs.run_reader import load_run, read_histograms, read_series
+
+MS = 1_000_000
+S = 1_000 * MS
+CLOCK = ClockPair(MonoNs(0), WallNs(1_767_323_045 * S))
+CONFIG = '[target]\nhost = "h"\n[[lanes]]\nname = "tcp"\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Write a run of 5 s at 1,000/s on two shards, 0002 dark from 2 s to 3 s."""
+    aggregate = Aggregate([LaneInfo("tcp", False, (0,), 250 * MS)])
+    aggregate.start_process(0, 0)
+    run = RunFolder.create(tmp_path, "run", clock=CLOCK)
+    for second in range(5):
+        blocks: dict[Scope, Block] = {}
+        for shard in ("0001", "0002"):
+            block = blocks[Scope("tcp", shard, OpKind.READ)] = Block()
+            for due in range(second * S, (second + 1) * S, MS):
+                if shard == "0002" and second == 2:
+                    row = (due, due, due + 1000, Outcome.REFUSED, ErrorClass.LOADING)
+                    block.add_failure(Failure(*row, due, due + 1000))
+                else:
+                    block.add_served(due, due + 1000, due + 400_000)
+        aggregate.add(0, blocks, watermark_ns=(second + 1) * S)
+        run.add_sealed(aggregate.seal())
+    results = aggregate.finish(5 * S)
+    run.add_sealed(results.last)
+    run.add_events([Event(S, "run", "start"), Event(5 * S, "run", "stop", {"n": 1})])
+    verdict = summarize(results, clock=CLOCK, quiet_ns=S, observer=ObserverHealth())
+    info = documents.describe_run(
+        parse_config(CONFIG, where="run.toml"),
+        start=documents.moment(CLOCK, 0),
+        scenario=None,
+    )
+    run.write_document(documents.RUN, info)
+    run.write_document(documents.SUMMARY, verdict.summary)
+    run.write_document(documents.OUTAGES, verdict.outages)
+    path = run.close()
+    assert run.problems == []
+    return path
+
+
+def test_round_trip(folder: Path) -> None:
+    """Everything that was judged is there again, to the last count."""
+    run = load_run(folder)
+    assert run.info.start.clock == CLOCK
+    assert run.info.config_digest.startswith("sha256:")
+    assert run.summary.state == "outage"
+    assert [(row.shard, row.failed) for row in run.outages] == [("0002", 1000)]
+    assert [event.kind for event in run.events] == ["start", "stop"]
+    assert run.events[1].wall_ns == CLOCK.to_wall(5 * S)
+    chunks = [frame for frame in run.film if isinstance(frame, FilmChunk)]
+    dark = [c for chunk in chunks for c in chunk.cells() if c.state == "dark"]
+    assert sorted(cell.ms for cell in dark) == list(range(2000, 3000))
+
+
+def test_series_and_histograms(folder: Path) -> None:
+    """Second lines add up to the totals, and histograms merge to the same quantiles."""
+    summary = load_run(folder).summary
+    rows = list(read_series(folder))
+    assert sum(row.served for row in rows) == 9000
+    assert sum(row.refused for row in rows) == 1000
+    assert {(row.shard, row.second, row.dark_ms) for row in rows if row.dark_ms} == {
+        ("0002", 2, 1000)
+    }
+    for kind, expected in (
+        ("response", summary.lanes[0].response_ms["read"]),
+        ("service", summary.lanes[0].service_ms["read"]),
+    ):
+        merged = Histogram()
+        for line in read_histograms(folder):
+            if line.kind == kind:
+                merged.merge(Histogram.from_sparse(line.histogram))
+        assert merged.count == expected.count == 9000
+        assert merged.quantile(0.5) == pytest.approx((expected.p50 or 0) * MS)
+
+
+def test_torn_files(folder: Path) -> None:
+    """A last line or frame torn by a crash is left out, what is before it is read."""
+    for name in (documents.EVENTS, documents.CELLS):
+        path = folder / name
+        path.write_bytes(path.read_bytes()[:-3])
+    run = load_run(folder)
+    assert [event.kind for event in run.events] == ["start"]
+
+
+def replace(path: Path, **changes: object) -> None:
+    """Change some keys of a JSON document."""
+    path.write_bytes(orjson.dumps({**orjson.loads(path.read_bytes()), **changes}))
+
+
+def test_refusals(folder: Path, tmp_path: Path) -> None:
+    """Each way not to be a run folder has its own words."""
+    with pytest.raises(UsageError, match="is not a run folder: it has no run.json"):
+        load_run(tmp_path)
+    with pytest.raises(UsageError, match="is not a run folder"):
+        load_run(tmp_path / "missing")
+    summary = (folder / "summary.json").read_bytes()
+    (folder / "summary.json").unlink()
+    with pytest.raises(UsageError, match="has no summary.json: the run has not ended"):
+        load_run(folder)
+    (folder / "summary.json").write_bytes(summary)
+    replace(folder / "summary.json", schema_version=7)
+    with pytest.raises(UsageError, match=r"schema_version 7, this loadprobe reads 1"):
+        load_run(folder)
+    (folder / "summary.json").write_bytes(b'{"name": "something else"}')
+    with pytest.raises(UsageError, match="was not written by loadprobe, or is damaged"):
+        load_run(folder)
+    (folder / "summary.json").write_bytes(summary)
+    replace(folder / "outages.json", outages="none")
+    with pytest.raises(UsageError, match=r"outages.json is damaged: Expected `array`"):
+        load_run(folder)
+
+
+@pytest.mark.parametrize("name", ["events.ndjson", "cells.film", "outages.json"])
+@pytest.mark.parametrize(
+    "content", [None, b"", b"\xff\xfe\n", b"[]\n", b'{"a":1}\nx\n']
+)
+def test_damaged_files(folder: Path, name: str, content: bytes | None) -> None:
+    """A file that is missing or damaged is named in one line, never a traceback."""
+    (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_bytes(content)
+    with pytest.raises(UsageError, match=name):
+        load_run(folder)
+
+
+def test_damaged_line(folder: Path) -> None:
+    """A damaged line inside a file is named by its number."""
+    path = folder / documents.EVENTS
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[0], b"{torn\n", *lines[1:]]))
+    with pytest.raises(UsageError, match="line 2 is damaged"):
+        load_run(folder)

@@ -1,0 +1,165 @@
+"""The live view and its plain lines."""
+
+import io
+
+from rich.console import Console
+
+from loadprobe.clock import ClockPair, MonoNs, WallNs
+from loadprobe.core.events import Event
+from loadprobe.outputs.terminal import LaneState, LiveState, LiveView, ObserverState
+from loadprobe.outputs.wording import duration_text, event_text
+
+S = 1_000_000_000
+MS = 1_000_000
+CLOCK = ClockPair(MonoNs(0), WallNs(1_767_323_045 * S))  # 2026-01-02 03:04:05 UTC
+
+
+def make_state() -> LiveState:
+    """Return a run of two lanes, one of which is dark on shard 0002."""
+    return LiveState(
+        run="demo",
+        target="127.0.0.1:7000",
+        started_ns=10 * S,
+        planned_s=90,
+        lanes=[
+            LaneState("tcp", 1000, 1000, {}, 0.4, 1.25, 300),
+            LaneState(
+                "tls",
+                1000,
+                660,
+                {"reset": 40, "clusterdown": 300, "late": 0},
+                0.5,
+                250.0,
+                200,
+                {"0002": 20 * S},
+            ),
+        ],
+        observer=ObserverState(4.2, 0.8, 0, 0.35),
+        problems=["writing events.ndjson failed (No space left on device)"],
+    )
+
+
+def test_plain_lines() -> None:
+    """Without a terminal there is a line per lane every 5 s and one per transition."""
+    console = Console(file=io.StringIO(), width=80)
+    state = make_state()
+    state.problems.clear()
+    with LiveView(console, clock=CLOCK) as view:
+        for tenth in range(210, 265):
+            now_ns = tenth * S // 10
+            if tenth == 212:
+                view.note_outage_opened("tls 0002 read", start_ns=20 * S)
+            if tenth == 221:
+                fields = {"operation": "failover", "shard": "0002", "phase": "accepted"}
+                view.note_event(Event(22 * S, "controller", "phase", fields))
+            if tenth == 230:
+                view.note_outage_closed(
+                    "tls 0002 read",
+                    end_ns=22_900 * MS,
+                    duration_ns=2_900 * MS,
+                    lower_ns=2_899 * MS,
+                    upper_ns=2_901_500_000,
+                )
+            view.refresh(state, now_ns)
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().splitlines() == [
+        (
+            "03:04:26.000 +11.0 s  tcp  offered 1000/s  served 1000/s  errors 0/s  "
+            "p50 0.40 ms  p99 1.25 ms  conns 300"
+        ),
+        (
+            "03:04:26.000 +11.0 s  tls  offered 1000/s  served 660/s  errors 340/s  "
+            "p50 0.50 ms  p99 250.00 ms  conns 200  (clusterdown 300, reset 40)  "
+            "0002 dark for 1.000 s"
+        ),
+        "03:04:25.000 outage opened: tls 0002 read",
+        "03:04:27.000 controller: failover 0002 accepted",
+        (
+            "03:04:27.900 outage closed: tls 0002 read was dark for 2900.0 ms "
+            "[2899.0, 2901.5]"
+        ),
+        (
+            "03:04:31.000 +16.0 s  tcp  offered 1000/s  served 1000/s  errors 0/s  "
+            "p50 0.40 ms  p99 1.25 ms  conns 300"
+        ),
+        (
+            "03:04:31.000 +16.0 s  tls  offered 1000/s  served 660/s  errors 340/s  "
+            "p50 0.50 ms  p99 250.00 ms  conns 200  (clusterdown 300, reset 40)  "
+            "0002 dark for 6.000 s"
+        ),
+    ]
+
+
+def test_plain_problems() -> None:
+    """Without a terminal every problem is told once."""
+    console = Console(file=io.StringIO(), width=80)
+    state = make_state()
+    with LiveView(console, clock=CLOCK) as view:
+        view.refresh(state, 20 * S)
+        view.refresh(state, 30 * S)
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().count("No space left on device") == 1
+
+
+def shown(*, width: int) -> str:
+    """Return what a terminal of the given width was sent."""
+    console = Console(
+        file=io.StringIO(),
+        width=width,
+        height=40,
+        force_terminal=True,
+        color_system=None,
+        _environ={},
+    )
+    with LiveView(console, clock=CLOCK) as view:
+        view.note_event(Event(22 * S, "provider", "x", {"message": "[b]Failover[/b]"}))
+        view.note_outage_closed(
+            "tls 0001 read",
+            end_ns=S,
+            duration_ns=7 * MS,
+            lower_ns=5 * MS,
+            upper_ns=9 * MS,
+        )
+        view.refresh(make_state(), 21_234 * MS)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_live_table() -> None:
+    """A terminal shows rates, open and past outages, events, health and problems."""
+    text = shown(width=100)
+    for expected in (
+        "demo  11.2 s of 1 min 30 s  127.0.0.1:7000",
+        "clusterdown 300, reset 40",
+        "DARK  tls 0002 dark for 1.234 s",
+        "tls 0001 read was dark for 7.0 ms [5.0, 9.0]",
+        "03:04:27.000 provider: [b]Failover[/b]",
+        "observer  lag max 4.2 ms  lateness p99 0.80 ms  blind 0 ms  CPU 0.35 cores",
+        "PROBLEM  writing events.ndjson failed",
+    ):
+        assert expected in text
+
+
+def test_live_table_in_a_narrow_terminal() -> None:
+    """On 50 columns the open outage can still be read."""
+    assert "DARK  tls 0002 dark for 1.234 s" in shown(width=50)
+
+
+def test_durations() -> None:
+    """Lengths are worded in the unit a person would choose."""
+    worded = [duration_text(s * S) for s in (0, 59, 60, 3599, 3600, 90_061)]
+    assert worded == [
+        "0.0 s",
+        "59.0 s",
+        "1 min 00 s",
+        "59 min 59 s",
+        "1 h 00 min",
+        "25 h 01 min",
+    ]
+    assert duration_text(59_990 * MS) == "1 min 00 s"
+
+
+def test_event_details() -> None:
+    """Fields without a wording of their own are shown as name=value."""
+    text = event_text("topology", "role_change", {"shard": "0001", "detail": "a -> b"})
+    assert text == "topology: role_change shard=0001 detail=a -> b"
