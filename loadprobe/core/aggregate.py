@@ -307,7 +307,7 @@ class Aggregate:
             lane.name: self._take_blind(lane, start_ns, until_ns, sealed)
             for lane in self.lanes
         }
-        shown: list[Outage] = []
+        going_on: list[Outage] = []
         for scope, state in self._scopes.items():
             slab = state.take(start_ns, until_ns, blind)
             recent: list[Row] = []
@@ -326,7 +326,7 @@ class Aggregate:
             sealed.seconds += state.take_seconds(None if is_last else until_ns)
             current = state.tracker.current
             if current is not None:
-                shown.append(current)
+                going_on.append(current)
         sealed.closed.sort(key=lambda o: (o.first_due_ns, o.scope))
         room = KEPT_OUTAGES - len(self.outages)
         self.outages += sealed.closed[:room]
@@ -334,7 +334,7 @@ class Aggregate:
         sealed.histograms = self._take_histograms(None if is_last else until_ns)
         sealed.film += sealed.blind
         sealed.film += self._ring.leave(
-            None if is_last else until_ns, [*shown, *sealed.closed]
+            None if is_last else until_ns, going_on=going_on, closed=sealed.closed
         )
         for process in self._processes.values():
             process.blind = [span for span in process.blind if span[1] > until_ns]

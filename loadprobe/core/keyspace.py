@@ -21,6 +21,9 @@ _STRIDE = 12575
 gets its share of any number of keys to within 3 keys, and of the keys of one process of
 up to 12 to within 6 (1000 keys each)."""
 
+_LONGEST_TABLE = 4096
+"""Arrivals; such a table takes 1 ms to make, and a plan is made while load runs."""
+
 _MASK = SLOT_COUNT - 1
 
 
@@ -175,9 +178,28 @@ class ArrivalPlan:
         self._writes_of = [(s, OpKind.WRITE, False) for s in range(shards)]
         self._hits_of = [(s, OpKind.READ, False) for s in range(shards)]
         self._misses_of = [(s, OpKind.READ, True) for s in range(shards)]
+        self._period = self._find_period()
+        self._table = (
+            [self._compute(i) for i in range(self._period)]
+            if self._period <= _LONGEST_TABLE
+            else []
+        )
 
     def lookup(self, i: int) -> tuple[int, OpKind, bool]:
         """Return (shard ordinal, op, whether the key shall be absent) of arrival i."""
+        if self._table:
+            return self._table[i % self._period]
+        return self._compute(i)
+
+    def _find_period(self) -> int:
+        """Return after how many arrivals everything repeats."""
+        arrivals = self._of
+        if self._misses:
+            arrivals *= self._of_reads // math.gcd(self._of_reads, self._reads)
+        turns = self._shift_every * self._shards or self._shards
+        return math.lcm(turns, self._round * arrivals)
+
+    def _compute(self, i: int) -> tuple[int, OpKind, bool]:
         every = self._shift_every
         shard = (i - i // every if every else i) % self._shards
         scaled = (i // self._round + self._phases[shard]) * self._reads

@@ -34,10 +34,12 @@ class Slab:
     failures: Sequence[Failure]
 
 
-def film_windows(outage: Outage, margin_ns: int) -> list[Interval]:
+def _windows(outage: Outage, margin_ns: int, *, is_over: bool) -> list[Interval]:
     """Return when the film shows what was around an outage, in whole milliseconds."""
     first, last = outage.first_due_ns, outage.last_due_ns
-    spans = [(first, min(last, first + FILM_LONGEST_NS)), (last, last)]
+    spans = [(first, min(last, first + FILM_LONGEST_NS))]
+    if is_over:
+        spans.append((last, last))
     return [
         (
             (start - margin_ns) // NS_PER_MS * NS_PER_MS,
@@ -72,14 +74,22 @@ class Ring:
                 rows += sorted(zip(slab.due, slab.sent, slab.done, strict=True))
         return rows[bisect_left(rows, (since_ns,)) :]
 
-    def leave(self, now_ns: int | None, outages: Iterable[Outage]) -> list[Frame]:
+    def leave(
+        self,
+        now_ns: int | None,
+        *,
+        going_on: Iterable[Outage],
+        closed: Iterable[Outage],
+    ) -> list[Frame]:
         """Let go of old arrivals and return the film of those near an outage.
 
         Args:
             now_ns: arrivals due before have been judged; None lets all arrivals go.
-            outages: closed and current outages that changed since the last call.
+            going_on: outages that are going on.
+            closed: outages that ended since the last call.
         """
-        new = [w for outage in outages for w in film_windows(outage, self.margin_ns)]
+        new = [w for o in going_on for w in _windows(o, self.margin_ns, is_over=False)]
+        new += [w for o in closed for w in _windows(o, self.margin_ns, is_over=True)]
         if new:
             self._windows = union([*self._windows, *new])
         frames: list[Frame] = []

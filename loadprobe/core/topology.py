@@ -9,6 +9,7 @@ A shard keeps its name through failovers and resharding: it follows its nodes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from loadprobe.core.slots import SLOTS
 
@@ -162,6 +163,15 @@ def single(host: str, port: int) -> Topology:
     return Topology((Shard("0001", ((0, SLOTS - 1),), node, (), 0),), 1)
 
 
+class _Claim(NamedTuple):
+    """A primary's claim to a range of slots, both ends included."""
+
+    first: int
+    last: int
+    epoch: int
+    primary: Node
+
+
 def merge(
     previous: Topology | None, slots: SlotsView, nodes: NodesView | None
 ) -> Topology:
@@ -169,45 +179,92 @@ def merge(
 
     A slot goes to the claim with the higher epoch; of equal epochs, the newer view
     counts. Without epochs (nodes is None) the view is taken as it is.
+
+    Only claims that are new are worked on, so an unchanged view costs next to nothing.
     """
-    owner: list[tuple[int, Node] | None] = [None] * SLOTS
+    claims: list[_Claim] = []
     replicas: dict[Node, tuple[Node, ...]] = {}
     epochs: dict[Node, int] = {}
     if previous is not None and nodes is not None:
         for shard in previous.shards:
             replicas[shard.primary] = shard.replicas
             epochs[shard.primary] = shard.epoch
-            for first, last in shard.ranges:
-                owner[first : last + 1] = [(shard.epoch, shard.primary)] * (
-                    last + 1 - first
-                )
-    claimed: set[Node] = set()
+            claims += [
+                _Claim(first, last, shard.epoch, shard.primary)
+                for first, last in shard.ranges
+            ]
+        claims.sort()
+    known = set(claims)
     for first, last, primary, followers in slots.rows:
         line = nodes.nodes.get(primary.id) if nodes is not None else None
-        epoch = line.epoch if line is not None else 0
-        claim = (epoch, primary)
-        won = False
-        for slot in range(first, last + 1):
-            known = owner[slot]
-            if known is None or epoch >= known[0]:
-                owner[slot] = claim
-                won = True
-        if won and primary not in claimed:
-            claimed.add(primary)
-            replicas[primary] = followers
-            epochs[primary] = epoch
-    return _name_shards(previous, owner, replicas, epochs, nodes)
+        claim = _Claim(first, last, line.epoch if line is not None else 0, primary)
+        if claim not in known:
+            claims, won = _stake(claims, claim)
+            if not won:
+                continue
+        replicas[primary] = followers
+        epochs[primary] = claim.epoch
+    return _name_shards(previous, _ranges(claims), replicas, epochs, nodes)
+
+
+def _stake(claims: list[_Claim], new: _Claim) -> tuple[list[_Claim], bool]:
+    """Return the claims after a new one took what it wins, and whether it won any.
+
+    Args:
+        claims: disjoint and ascending.
+        new: may overlap any of them.
+    """
+    result: list[_Claim] = []
+    cursor = new.first
+    won = False
+    for old in claims:
+        if old.last < new.first or old.first > new.last:
+            result.append(old)
+            continue
+        if cursor < old.first:
+            result.append(new._replace(first=cursor, last=old.first - 1))
+            won = True
+        if new.epoch >= old.epoch:
+            won = True
+            if old.first < new.first:
+                result.append(old._replace(last=new.first - 1))
+            result.append(
+                new._replace(
+                    first=max(old.first, new.first), last=min(old.last, new.last)
+                )
+            )
+            if old.last > new.last:
+                result.append(old._replace(first=new.last + 1))
+        else:
+            result.append(old)
+        cursor = min(old.last, new.last) + 1
+    if cursor <= new.last:
+        result.append(new._replace(first=cursor))
+        won = True
+    result.sort()
+    return result, won
+
+
+def _ranges(claims: list[_Claim]) -> dict[Node, tuple[Range, ...]]:
+    """Return the slots of every primary, adjoining ranges joined."""
+    found: dict[Node, list[Range]] = {}
+    for claim in claims:
+        ranges = found.setdefault(claim.primary, [])
+        if ranges and ranges[-1][1] + 1 == claim.first:
+            ranges[-1] = (ranges[-1][0], claim.last)
+        else:
+            ranges.append((claim.first, claim.last))
+    return {primary: tuple(ranges) for primary, ranges in found.items()}
 
 
 def _name_shards(
     previous: Topology | None,
-    owner: list[tuple[int, Node] | None],
+    ranges: dict[Node, tuple[Range, ...]],
     replicas: dict[Node, tuple[Node, ...]],
     epochs: dict[Node, int],
     nodes: NodesView | None,
 ) -> Topology:
-    """Group slots by primary and give every shard its name."""
-    ranges = _ranges(owner)
+    """Give every shard its name."""
     old = {shard.name: shard for shard in previous.shards} if previous else {}
     given = previous.names_given if previous is not None else 0
     names: dict[Node, str] = {}
@@ -216,7 +273,9 @@ def _name_shards(
         related = {primary.id, *(node.id for node in replicas[primary])}
         if nodes is not None:
             related.update(
-                line.id for line in nodes.nodes.values() if line.primary_id == primary.id
+                line.id
+                for line in nodes.nodes.values()
+                if line.primary_id == primary.id
             )
         for name, shard in free.items():
             if primary.id in shard.members or (
@@ -244,28 +303,8 @@ def _name_shards(
         former = old[name].members if name in old else frozenset()
         followers = tuple(sorted(n for n in replicas[primary] if n not in ranges))
         members = former | {primary.id, *(node.id for node in followers)}
-        shards.append(
-            Shard(name, slots, primary, followers, epochs[primary], members)
-        )
+        shards.append(Shard(name, slots, primary, followers, epochs[primary], members))
     return Topology(tuple(sorted(shards, key=lambda shard: shard.name)), given)
-
-
-def _ranges(owner: list[tuple[int, Node] | None]) -> dict[Node, tuple[Range, ...]]:
-    found: dict[Node, list[Range]] = {}
-    start = 0
-    for slot in range(1, SLOTS + 1):
-        claim = owner[start]
-        other = owner[slot] if slot < SLOTS else None
-        if slot < SLOTS and _primary(other) == _primary(claim):
-            continue
-        if claim is not None:
-            found.setdefault(claim[1], []).append((start, slot - 1))
-        start = slot
-    return {primary: tuple(ranges) for primary, ranges in found.items()}
-
-
-def _primary(claim: tuple[int, Node] | None) -> Node | None:
-    return None if claim is None else claim[1]
 
 
 def diff(old: Topology, new: Topology) -> list[Change]:

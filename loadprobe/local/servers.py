@@ -16,9 +16,11 @@ from loadprobe.errors import PreflightError
 
 _NAMES = ("valkey-server", "redis-server")
 _VERSION = re.compile(r"\bv=(\d+\.\d+\.\d+)")
-_IMPOSSIBLE_TLS = tuple(
-    "--port 0 --tls-port 1 --tls-ca-cert-file /nonexistent/ca "
-    "--tls-cert-file /nonexistent/crt --tls-key-file /nonexistent/key".split()
+_IMPOSSIBLE_TLS = (
+    *("--port", "0", "--tls-port", "1"),
+    *("--tls-ca-cert-file", "/nonexistent/ca"),
+    *("--tls-cert-file", "/nonexistent/crt"),
+    *("--tls-key-file", "/nonexistent/key"),
 )
 _TLS_TRIED = re.compile("Failed to configure TLS|Failed to load certificate")
 _OLDEST = (7, 0)

@@ -21,6 +21,8 @@ Render = Callable[[str], tuple[bytes, str]]
 NotReady = Callable[[], str | None]
 """The reason why the run is not ready, or None if it is."""
 
+LARGEST_PORT = 65535
+
 logger = logging.getLogger(__name__)
 
 _RENDER: web.AppKey[Render] = web.AppKey("render")
@@ -123,8 +125,10 @@ def _is_our_fault(record: logging.LogRecord) -> bool:
 
 
 def _check_address(host: str, port: int) -> None:
-    if port > 65535:
-        raise UsageError(f"[http] listen: {port} is not a port; the largest is 65535")
+    if port > LARGEST_PORT:
+        raise UsageError(
+            f"[http] listen: {port} is not a port; the largest is {LARGEST_PORT}"
+        )
     if host == "localhost":
         return
     try:

@@ -103,7 +103,7 @@ class RunFolder:
 
     @property
     def problems(self) -> list[str]:
-        """Return what could not be written so far, as sentences; empty if all is well."""
+        """Return what could not be written so far, as sentences."""
         texts = [
             f"writing {name} failed ({_reason(file.error)}); {_fate(file)}"
             for name, file in self._growing.items()

@@ -136,8 +136,8 @@ def _check_version(path: Path, content: bytes) -> None:
         ) from exc
     if found != SCHEMA_VERSION:
         raise UsageError(
-            f"{path} has schema_version {found}, this loadprobe reads {SCHEMA_VERSION}; "
-            "use the version of loadprobe that wrote it (see versions in run.json)"
+            f"{path} has schema_version {found}, expected {SCHEMA_VERSION}; "
+            "use the loadprobe that wrote it (see versions in run.json)"
         )
 
 

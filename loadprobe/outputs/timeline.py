@@ -49,7 +49,9 @@ def make_timelines(
         [*_event_moments(events), *_outage_moments(outages)],
         key=lambda moment: moment.wall_ns,
     )
-    calls = [e for e in events if e.kind == "phase" and e.fields["phase"] == "api_call"]
+    calls = [
+        e for e in events if e.kind == "phase" and e.fields.get("phase") == "api_call"
+    ]
     if not calls:
         return [
             _cut(

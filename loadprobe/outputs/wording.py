@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S
 
+_MINUTE_S = 60
+_HOUR_S = 3600
 _UNSHOWN_FIELDS = frozenset({"date_unix_ns", "seen_unix_ns", "failover_id"})
 
 
@@ -26,13 +28,13 @@ def date_text(wall_ns: int) -> str:
 
 def duration_text(duration_ns: int) -> str:
     """Return a length in the units a person would use: ``1 h 02 min``, ``12.3 s``."""
-    seconds = duration_ns / NS_PER_S
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, rest_s = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest_s:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
+    tenths = round(10 * duration_ns / NS_PER_S)
+    if tenths < 10 * _MINUTE_S:
+        return f"{tenths / 10:.1f} s"
+    seconds = round(tenths / 10)
+    if seconds < _HOUR_S:
+        return f"{seconds // _MINUTE_S} min {seconds % _MINUTE_S:02d} s"
+    return f"{seconds // _HOUR_S} h {seconds % _HOUR_S // _MINUTE_S:02d} min"
 
 
 def offset_text(offset_ns: int) -> str:
@@ -56,7 +58,9 @@ def event_text(source: str, kind: str, fields: Mapping[str, object]) -> str:
         what = kind
         rest = dict(fields)
     details = " ".join(
-        f"{name}={value}" for name, value in rest.items() if name not in _UNSHOWN_FIELDS
+        f"{name}={value}"
+        for name, value in rest.items()
+        if name not in _UNSHOWN_FIELDS and value is not None
     )
     line = f"{source}: {what} {details}".rstrip()
     return "".join(c if c.isprintable() else " " for c in line)

@@ -113,5 +113,5 @@ def test_nowhere_to_go(
 
 def test_preflight(small_disk: Path) -> None:
     """A disk with less than 50 MB free is refused before the run."""
-    with pytest.raises(PreflightError, match="0 MB are free in .*, 50 MB are needed"):
+    with pytest.raises(PreflightError, match=r"0 MB are free in .*, 50 MB are needed"):
         check_writable(small_disk)

@@ -45,14 +45,14 @@ def test_stream() -> None:
     root_before = (logging.getLogger().level, list(logging.getLogger().handlers))
     with json_logging(stream=stream):
         try:
-            raise ValueError("broken")
+            int("broken")
         except ValueError:
             logger.exception("probe crashed", extra={"lp_process": 3})
         logger.debug("not shown")
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert len(lines) == 1
     assert lines[0]["process"] == 3
-    assert "ValueError: broken" in lines[0]["error"]
+    assert "ValueError: invalid literal" in lines[0]["error"]
     assert root_before == (
         logging.getLogger().level,
         list(logging.getLogger().handlers),

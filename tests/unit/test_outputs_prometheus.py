@@ -185,14 +185,12 @@ def test_formats() -> None:
     assert openmetrics.endswith(b"# EOF\n")
     assert b"_created" not in text + openmetrics
     plain = {s.name for f in parse_text(text.decode()) for s in f.samples}
-    modern = {
-        s.name for f in parse_openmetrics(openmetrics.decode()) for s in f.samples
-    }
+    modern = {s.name for f in openmetrics_families(openmetrics) for s in f.samples}
     assert plain == modern
 
 
 def test_promtool() -> None:
-    """promtool finds nothing to complain about."""
+    """The tool promtool finds nothing to complain about."""
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not on PATH")

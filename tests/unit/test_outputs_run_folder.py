@@ -100,12 +100,16 @@ def test_check_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     """A usable folder passes (and is made); a file or a full disk are told apart."""
     check_writable(tmp_path / "a" / "runs")
     (tmp_path / "file").write_text("")
-    with pytest.raises(PreflightError, match="cannot write run folders in '.*/file/x'"):
+    with pytest.raises(
+        PreflightError, match=r"cannot write run folders in '.*/file/x'"
+    ):
         check_writable(tmp_path / "file" / "x")
-    with pytest.raises(PreflightError, match="cannot make the run folder"):
+    with pytest.raises(PreflightError, match=r"cannot make the run folder"):
         RunFolder.create(tmp_path / "file", "run", clock=CLOCK)
     monkeypatch.setattr(run_folder, "FREE_BYTES_NEEDED", 1 << 62)
-    with pytest.raises(PreflightError, match="MB are free .* MB are needed; free some"):
+    with pytest.raises(
+        PreflightError, match=r"MB are free .* MB are needed; free some"
+    ):
         check_writable(tmp_path)
 
 

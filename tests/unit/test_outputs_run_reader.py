@@ -111,20 +111,22 @@ def replace(path: Path, **changes: object) -> None:
 
 def test_refusals(folder: Path, tmp_path: Path) -> None:
     """Each way not to be a run folder has its own words."""
-    with pytest.raises(UsageError, match="is not a run folder: it has no run.json"):
+    with pytest.raises(UsageError, match=r"is not a run folder: it has no run.json"):
         load_run(tmp_path)
-    with pytest.raises(UsageError, match="is not a run folder"):
+    with pytest.raises(UsageError, match=r"is not a run folder"):
         load_run(tmp_path / "missing")
     summary = (folder / "summary.json").read_bytes()
     (folder / "summary.json").unlink()
-    with pytest.raises(UsageError, match="has no summary.json: the run has not ended"):
+    with pytest.raises(UsageError, match=r"has no summary.json: the run has not ended"):
         load_run(folder)
     (folder / "summary.json").write_bytes(summary)
     replace(folder / "summary.json", schema_version=7)
-    with pytest.raises(UsageError, match=r"schema_version 7, this loadprobe reads 1"):
+    with pytest.raises(UsageError, match=r"schema_version 7, expected 1"):
         load_run(folder)
     (folder / "summary.json").write_bytes(b'{"name": "something else"}')
-    with pytest.raises(UsageError, match="was not written by loadprobe, or is damaged"):
+    with pytest.raises(
+        UsageError, match=r"was not written by loadprobe, or is damaged"
+    ):
         load_run(folder)
     (folder / "summary.json").write_bytes(summary)
     replace(folder / "outages.json", outages="none")
@@ -150,5 +152,5 @@ def test_damaged_line(folder: Path) -> None:
     path = folder / documents.EVENTS
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([lines[0], b"{torn\n", *lines[1:]]))
-    with pytest.raises(UsageError, match="line 2 is damaged"):
+    with pytest.raises(UsageError, match=r"line 2 is damaged"):
         load_run(folder)

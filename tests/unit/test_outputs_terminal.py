@@ -161,5 +161,7 @@ def test_durations() -> None:
 
 def test_event_details() -> None:
     """Fields without a wording of their own are shown as name=value."""
-    text = event_text("topology", "role_change", {"shard": "0001", "detail": "a -> b"})
+    text = event_text(
+        "topology", "role_change", {"shard": "0001", "detail": "a -> b", "from": None}
+    )
     assert text == "topology: role_change shard=0001 detail=a -> b"

@@ -6,6 +6,8 @@ flood the resolver.
 """
 
 import asyncio
+import errno
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -105,20 +107,28 @@ class Dialer:
             address_port = int(text)
         address = await self._resolve(address)
         loop = asyncio.get_running_loop()
-        if self.context is None:
-            transport, connection = await loop.create_connection(
-                make, address, address_port
-            )
-        else:
-            transport, connection = await loop.create_connection(
-                make,
-                address,
-                address_port,
-                ssl=self.context,
-                server_hostname=tls.server_name(self.target, host),
-                ssl_handshake_timeout=self.timeout_ms / 1000,
-            )
-        _tune(transport.get_extra_info("socket"))
+        sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+        try:
+            _tune(sock)
+            # A closed port of this host refuses at once: no need to wait for that.
+            code = sock.connect_ex((address, address_port))
+            if code == errno.EINPROGRESS:
+                await loop.sock_connect(sock, (address, address_port))
+            elif code:
+                raise OSError(code, os.strerror(code))
+            if self.context is None:
+                _, connection = await loop.create_connection(make, sock=sock)
+            else:
+                _, connection = await loop.create_connection(
+                    make,
+                    sock=sock,
+                    ssl=self.context,
+                    server_hostname=tls.server_name(self.target, host),
+                    ssl_handshake_timeout=self.timeout_ms / 1000,
+                )
+        except BaseException:
+            sock.close()
+            raise
         return connection
 
     async def _resolve(self, host: str) -> str:
@@ -147,6 +157,8 @@ class Dialer:
 
 
 def _tune(sock: socket.socket) -> None:
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)

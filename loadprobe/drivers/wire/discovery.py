@@ -19,14 +19,13 @@ from loadprobe.drivers.wire.node import Node
 _CALM_S = 1.0
 _HURRY_S = 0.01
 _HURRY_FOR_NS = 500 * NS_PER_MS
-_MOST_ASKED = 8
 
 
 class Discovery:
     """The topology of one driver.
 
     Args:
-        nodes: returns the nodes to ask, the most telling first.
+        nodes: returns the nodes to ask now; they change with every call.
         changed: called with every topology that differs from the one before.
         asked: called for every view that is asked for.
     """
@@ -54,13 +53,9 @@ class Discovery:
         async with asyncio.TaskGroup() as group:
             while True:
                 hurried = mono_now_ns() < self._hurry_until_ns
-                asked = 0
                 for node in self._nodes():
                     if node.live and (node.asked is None or node.asked.done()):
                         self._ask(node, group)
-                        asked += 1
-                        if asked >= (_MOST_ASKED if hurried else 1):
-                            break
                 self._wake.clear()
                 if hurried:
                     await asyncio.sleep(_HURRY_S)

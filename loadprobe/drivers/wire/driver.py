@@ -6,7 +6,7 @@ counted. What happens to connections is kept apart from what happens to arrivals
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import hiredis
 
@@ -28,6 +28,11 @@ _MAX_REDIRECTS = 5
 _FIRST_CONNECTION_S = 10.0
 _ALL_CONNECTIONS_S = 120.0
 _TRIM_S = 1.0
+_MOST_SUSPECTS = 8
+# Between two connections of a node that is back: arrivals borrow meanwhile, and a
+# TLS handshake takes more than a millisecond of the loop that measures.
+_PACE_TCP_S = 0.002
+_PACE_TLS_S = 0.006
 
 
 class WireDriver:
@@ -73,6 +78,7 @@ class WireDriver:
             self._nodes_to_ask, self._apply, self._count_refresh
         )
         self.dialer = dialer
+        self.pace_s = 0.0
         self.stats = DriverStats()
         self.submit: Callable[[Arrival], None] = (
             self._submit_idle if closed_loop else self._submit_worker
@@ -102,6 +108,7 @@ class WireDriver:
             await self._wait_for_connections()
             if self._target.cluster:
                 group.create_task(self._discovery.run())
+            self.pace_s = _PACE_TCP_S if self.dialer.context is None else _PACE_TLS_S
             ready()
             while True:
                 await asyncio.sleep(_TRIM_S)
@@ -216,22 +223,24 @@ class WireDriver:
             if node not in known:
                 node.retire()
 
-    def _nodes_to_ask(self) -> Iterator[Node]:
-        """Yield nodes, those of suspect shards first (replicas before the primary)."""
+    def _nodes_to_ask(self) -> list[Node]:
+        """Return the replicas of suspect shards, and one node of all in turn."""
         topology = self._discovery.topology
         suspects, self._suspects = self._suspects, {}
-        if topology is not None:
+        asked: dict[Node, None] = {}
+        if topology is not None and suspects:
             for shard in topology.shards:
                 primary = self._nodes.get((shard.primary.host, shard.primary.port))
-                if primary in suspects:
+                if primary in suspects and len(asked) < _MOST_SUSPECTS:
                     for replica in shard.replicas:
                         node = self._nodes.get((replica.host, replica.port))
                         if node is not None:
-                            yield node
-        everyone = list(self._nodes.values())
-        self._ask_turn += 1
-        for offset in range(len(everyone)):
-            yield everyone[(self._ask_turn + offset) % len(everyone)]
+                            asked[node] = None
+        everyone = [node for node in self._nodes.values() if node.live]
+        if everyone:
+            self._ask_turn = (self._ask_turn + 1) % len(everyone)
+            asked[everyone[self._ask_turn]] = None
+        return list(asked)
 
     def _count_refresh(self) -> None:
         self.stats.refreshes += 1

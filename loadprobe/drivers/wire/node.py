@@ -27,7 +27,6 @@ _TIRED_AFTER_NS = 60 * NS_PER_S
 # the next one, which may get through.
 _SCOUT_OVERLAP_S = 0.025
 _MAX_SCOUTS = 8
-_PACE_S = 0.001
 _RETRY_S = 0.1
 
 
@@ -36,6 +35,7 @@ class NodeDriver(Protocol):
 
     dialer: Dialer
     stats: DriverStats
+    pace_s: float
 
     def fail(
         self,
@@ -208,7 +208,7 @@ class Node:
                 await self._scout(index)
             else:
                 done = await self._attempt(index)
-                await asyncio.sleep(_PACE_S if done else _RETRY_S)
+                await asyncio.sleep(self._driver.pace_s if done else _RETRY_S)
 
     async def _scout(self, index: int) -> None:
         """Try until one attempt is through, starting attempts on a fixed schedule."""

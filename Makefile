@@ -1,0 +1,104 @@
+# Every target sets up what it needs by itself; what is there already costs nothing.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup server demo test check bench integration soak clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SOAK_S ?= 600
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# Root needs no sudo; anyone else gets it only if it asks for no password.
+AS_ROOT := $(shell if [ "$$(id -u)" = 0 ]; then echo env; \
+	elif sudo -n true 2>/dev/null; then echo sudo -n env; fi)
+
+help:
+	@echo "make demo         a real local cluster, a failover under load, the verdict"
+	@echo "make test         all tests"
+	@echo "make check        lint, format, types, import contracts, spelling"
+	@echo "make integration  only the tests against real servers"
+	@echo "make bench        measure loadprobe against other load generators"
+	@echo "make soak         the demo for SOAK_S=$(SOAK_S) seconds"
+	@echo "make setup        only set up: $(VENV) and a server program"
+	@echo "make clean        remove everything that was made, also $(VENV)"
+
+setup: $(STAMP) server
+
+$(STAMP): pyproject.toml constraints.txt
+	@set -e; \
+	if [ ! -x $(BIN)/python ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+	  python=; \
+	  for name in python3.13 python3.12 python3.11 python3; do \
+	    if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	    then python=$$name; break; fi; \
+	  done; \
+	  if [ -z "$$python" ]; then \
+	    echo "setup: no Python 3.11 or newer on PATH; install one, for example" \
+	      "with 'apt-get install python3 python3-venv' on Debian 12 or newer" >&2; \
+	    exit 1; \
+	  fi; \
+	  if ! $$python -c 'import ensurepip, venv' 2>/dev/null; then \
+	    if [ -z "$(AS_ROOT)" ] || ! command -v apt-get >/dev/null; then \
+	      echo "setup: $$python cannot make virtual environments; install its" \
+	        "venv module, for example with 'apt-get install python3-venv'" >&2; \
+	      exit 1; \
+	    fi; \
+	    echo "setup: installing python3-venv with apt-get"; \
+	    $(AS_ROOT) apt-get -qq update; \
+	    $(AS_ROOT) DEBIAN_FRONTEND=noninteractive \
+	      apt-get -qq install -y --no-install-recommends python3-venv >/dev/null; \
+	  fi; \
+	  echo "setup: making $(VENV) with $$($$python --version)"; \
+	  $$python -m venv --clear $(VENV); \
+	fi; \
+	echo "setup: installing loadprobe and its pinned dependencies into $(VENV)"; \
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'; \
+	touch $@
+
+# Servers are started by loadprobe only, on free ports: the system service of the
+# package is neither started now (RUNLEVEL for SysV, SYSTEMD_OFFLINE for systemd) nor
+# at the next boot.
+server:
+	@set -e; \
+	if command -v valkey-server >/dev/null || command -v redis-server >/dev/null; \
+	then exit 0; fi; \
+	if [ -z "$(AS_ROOT)" ] || ! command -v apt-get >/dev/null; then \
+	  echo "setup: no valkey-server or redis-server on PATH; install one that has" \
+	    "TLS, for example with 'apt-get install redis-server'" >&2; \
+	  exit 1; \
+	fi; \
+	echo "setup: installing redis-server with apt-get"; \
+	$(AS_ROOT) apt-get -qq update; \
+	$(AS_ROOT) DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 SYSTEMD_OFFLINE=1 \
+	  apt-get -qq install -y --no-install-recommends redis-server >/dev/null; \
+	$(AS_ROOT) SYSTEMD_OFFLINE=1 update-rc.d redis-server disable \
+	  >/dev/null 2>&1 || true
+
+demo: setup
+	@$(BIN)/loadprobe demo
+
+test: setup
+	$(BIN)/python -m pytest -q
+
+integration: setup
+	$(BIN)/python -m pytest -q tests/integration
+
+check: $(STAMP)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/validate-pyproject pyproject.toml
+
+bench: setup
+	$(BIN)/python -m benchmarks.run
+
+soak: setup
+	$(BIN)/loadprobe demo --seconds $(SOAK_S)
+
+clean:
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .import_linter_cache .coverage .coverage.*
+	find loadprobe tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

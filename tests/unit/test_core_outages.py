@@ -1,0 +1,269 @@
+"""Outages: which arrivals make one, and where its error bars lie."""
+
+from loadprobe.core.columns import Failure, Scope
+from loadprobe.core.outages import HISTORY_NS, Outage, OutageTracker, Row
+from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+
+US = 1_000
+MS = 1_000_000
+SCOPE = Scope("tcp", "0001", OpKind.WRITE)
+DEADLINE_NS = 250 * MS
+
+
+def served(due: float, *, took: float = 0.2, late: float = 0.0) -> Row:
+    """Return an arrival served after ``took`` ms, all in ms."""
+    sent = due + late
+    return round(due * MS), round(sent * MS), round((sent + took) * MS)
+
+
+def refused(due: float, *, took: float = 0.2, late: float = 0.0) -> Failure:
+    """Return an arrival refused by an answer, all in ms."""
+    at, sent, done = served(due, took=took, late=late)
+    return Failure(at, sent, done, Outcome.REFUSED, ErrorClass.CLUSTERDOWN, sent, done)
+
+
+def late(due: float, done: float) -> Failure:
+    """Return an arrival whose reply came too late, all in ms."""
+    at, end = round(due * MS), round(done * MS)
+    return Failure(at, at, end, Outcome.LATE, ErrorClass.LATE, at, at + DEADLINE_NS)
+
+
+def silent(due: float) -> Failure:
+    """Return an arrival that was never answered, in ms."""
+    at = round(due * MS)
+    end = at + DEADLINE_NS
+    return Failure(at, at, -1, Outcome.UNKNOWN, ErrorClass.TIMEOUT, at, end)
+
+
+def track(
+    rows: list[Row], failures: list[Failure], end_ms: int = 10_000
+) -> list[Outage]:
+    """Return the outages among arrivals given by due."""
+    tracker = OutageTracker(SCOPE, deadline_ns=DEADLINE_NS, begin_ns=0)
+    tracker.feed(rows, failures)
+    tracker.close(end_ms * MS)
+    return tracker.drain()[1]
+
+
+def ms(*times_ns: int) -> tuple[float, ...]:
+    """Return times in ms."""
+    return tuple(t / MS for t in times_ns)
+
+
+def test_refusals_between_served_arrivals() -> None:
+    """Refusals are down from the first reply to the last send, up outside."""
+    rows = [served(t) for t in (100, 101, 102, 106, 107)]
+    (outage,) = track(rows, [refused(103), refused(104), refused(105)])
+    assert ms(outage.hull_start_ns, outage.hull_end_ns) == (102, 106.2)
+    assert ms(outage.core_start_ns, outage.core_end_ns) == (103.2, 105)
+    assert ms(outage.start_ns, outage.end_ns) == (102.6, 105.6)
+    assert ms(outage.lower_ns, outage.duration_ns, outage.upper_ns) == (1.8, 3.0, 4.2)
+    assert outage.failed == 3
+    assert outage.classes == {ErrorClass.CLUSTERDOWN: 3}
+    assert outage.outcomes == {Outcome.REFUSED: 3}
+    assert outage.probe_gap_ns == MS
+    assert not outage.open_start
+    assert not outage.open_end
+
+
+def test_single_failure_proves_an_instant_only() -> None:
+    """One failed arrival has a lower bound of zero."""
+    rows = [served(t) for t in (100, 101, 103, 104)]
+    (outage,) = track(rows, [refused(102)])
+    assert outage.lower_ns == 0
+    assert ms(outage.hull_start_ns, outage.hull_end_ns) == (101, 103.2)
+    assert outage.hull_start_ns < outage.start_ns < outage.end_ns < outage.hull_end_ns
+
+
+def test_two_runs_are_two_outages() -> None:
+    """A served arrival between failures ends one outage and begins the next."""
+    rows = [served(t) for t in (100, 102, 104)]
+    first, second = track(rows, [refused(101), refused(103)])
+    assert (first.failed, second.failed) == (1, 1)
+    assert first.end_ns <= second.start_ns
+
+
+def test_no_connection_uses_the_last_attempt() -> None:
+    """Arrivals without a connection say only that the last attempt failed."""
+
+    def unsent(due: float, attempt: float) -> Failure:
+        span = (round(attempt * MS), round((attempt + 0.1) * MS))
+        at = round(due * MS)
+        return Failure(at, at, -1, Outcome.UNSENT, ErrorClass.CONNECT_REFUSED, *span)
+
+    rows = [served(t) for t in (100, 101, 110, 111)]
+    failures = [unsent(102, 101.5), unsent(105, 104.5), unsent(109, 106.5)]
+    (outage,) = track(rows, failures)
+    assert ms(outage.core_start_ns, outage.core_end_ns) == (102, 106.5)
+    assert ms(outage.hull_end_ns) == (110.2,)
+
+
+def test_freeze_is_measured_in_due_times() -> None:
+    """A freeze of [1000, 1500) with deadline 250 fails arrivals due before 1250."""
+    rows = [served(t) for t in range(900, 1000, 10)]
+    failures = [late(t, 1500.2 + (t - 1000) / 1000) for t in range(1000, 1250, 10)]
+    rows += [(t * MS, t * MS, round(1500.5 * MS)) for t in range(1260, 1500, 10)]
+    (outage,) = track(rows, failures)
+    assert ms(outage.hull_start_ns, outage.hull_end_ns) == (990, 1260)
+    assert ms(outage.core_start_ns) == (1000.4,)
+    assert ms(outage.core_end_ns) == (1240,)
+    assert outage.lower_ns <= 250 * MS <= outage.upper_ns
+
+
+def test_backlog_after_a_freeze_proves_nothing() -> None:
+    """Arrivals late only because a backlog is worked off do not extend the core."""
+    rows = [served(t) for t in range(900, 1000, 10)]
+    # The freeze ends at 1500; replies need until 1530, so those due to 1280 are late.
+    failures = [late(t, 1500.2 + (t - 1000) / 9) for t in range(1000, 1280, 10)]
+    rows += [served(t) for t in range(1540, 1600, 10)]
+    (outage,) = track(rows, failures)
+    assert ms(outage.core_end_ns) == (1500.2 - 0.4 - 250,)
+    assert ms(outage.last_due_ns) == (1270,)
+
+
+def test_slow_target_is_dark_as_long_as_it_is_slow() -> None:
+    """Replies that keep coming too late are no backlog: all of it is certain."""
+    rows = [served(t) for t in range(900, 1000, 10)]
+    failures = [late(t, t + 300) for t in range(1000, 3000, 10)]
+    rows += [served(t) for t in range(3000, 3100, 10)]
+    (outage,) = track(rows, failures)
+    assert ms(outage.core_start_ns, outage.core_end_ns) == (1000.4, 2990)
+
+
+def test_unanswered_arrivals_before_late_ones() -> None:
+    """The pace of late replies tells how long the unanswered ones took before them."""
+    rows = [served(t) for t in range(900, 1000, 10)]
+    failures = [silent(t) for t in range(1000, 3000, 10)]
+    failures += [late(t, 4300 + (t - 3000) / 10) for t in range(3000, 4050, 10)]
+    rows += [served(t) for t in range(4400, 4500, 10)]
+    (outage,) = track(rows, failures)
+    # 200 unanswered ones at 1 ms each, doubled, and two round trips of 0.4 ms.
+    assert ms(outage.core_end_ns) == (4300 - 400 - 0.8 - 250,)
+
+
+def test_single_late_reply_after_silence() -> None:
+    """One late reply tells no pace: the last unanswered arrival bounds the core."""
+    rows = [served(t) for t in range(900, 1000, 10)]
+    failures = [silent(1000), silent(1010), late(1020, 1280)]
+    rows += [served(t) for t in range(1300, 1400, 10)]
+    (outage,) = track(rows, failures)
+    assert ms(outage.core_end_ns) == (1010,)
+
+
+def test_never_answered_is_down_until_the_next_reply() -> None:
+    """After unanswered arrivals the hull ends with the first served reply."""
+    rows = [served(t) for t in (100, 101, 110, 111)]
+    (outage,) = track(rows, [silent(103), silent(106)])
+    assert ms(outage.hull_start_ns, outage.hull_end_ns) == (101, 110.2)
+    assert ms(outage.core_start_ns, outage.core_end_ns) == (103.4, 106)
+
+
+def test_hull_reaches_to_a_certain_served_arrival() -> None:
+    """A served arrival that may have overtaken the failure does not bound the hull."""
+    rows = [
+        served(100),
+        served(101, took=5),  # answered after the failure was sent: proves nothing
+        served(103, took=5),  # sent before the failure was answered: proves nothing
+        served(108),
+    ]
+    (outage,) = track(rows, [refused(102, took=2)])
+    assert ms(outage.hull_start_ns, outage.hull_end_ns) == (100, 108.2)
+
+
+def test_history_is_bounded() -> None:
+    """Without certainty in the history, the oldest arrival in it bounds the hull."""
+    rows = [served(0, took=5000), served(500, took=5000), served(1400, took=5000)]
+    (outage,) = track([*rows, served(9000)], [refused(1402)])
+    assert outage.hull_start_ns == 500 * MS
+    assert HISTORY_NS == 1000 * MS
+
+
+def test_late_sends_collapse_the_core() -> None:
+    """A refusal sent long after its due time is no evidence for its due time."""
+    rows = [served(t) for t in (100, 101, 103, 104, 130)]
+    (outage,) = track(rows, [refused(102, late=20)])
+    assert outage.lower_ns == 0
+    assert ms(outage.hull_end_ns) == (130.2,)
+
+
+def test_open_start() -> None:
+    """Without a served arrival before, the outage starts where observation starts."""
+    (outage,) = track([served(105)], [refused(102), refused(103)])
+    assert outage.open_start
+    assert ms(outage.hull_start_ns) == (0,)
+    tracker = OutageTracker(SCOPE, deadline_ns=DEADLINE_NS)
+    tracker.feed([], [refused(102)])
+    current = tracker.current
+    assert current is not None
+    assert ms(current.hull_start_ns) == (102,)
+
+
+def test_open_start_of_a_young_scope() -> None:
+    """A scope that appears in the middle of a run was not down since its start."""
+    (outage,) = track([served(7002)], [refused(7000)])
+    assert ms(outage.hull_start_ns) == (6000,)
+
+
+def test_open_end() -> None:
+    """Without a served arrival after, the outage lasts until observation ends."""
+    (outage,) = track([served(100)], [refused(102), refused(103)], end_ms=150)
+    assert outage.open_end
+    assert ms(outage.hull_end_ns, outage.probe_gap_ns) == (150, 47)
+
+
+def test_blind_cuts_an_outage() -> None:
+    """An outage ends where the probe goes blind and a new one starts after it."""
+    tracker = OutageTracker(SCOPE, deadline_ns=DEADLINE_NS, begin_ns=0)
+    tracker.feed([served(100)], [refused(101), refused(102)])
+    tracker.cut(110 * MS, 200 * MS)
+    tracker.feed([served(205)], [refused(201)])
+    tracker.close(300 * MS)
+    first, second = tracker.drain()[1]
+    assert (first.open_end, second.open_start) == (True, True)
+    assert ms(first.hull_end_ns, second.hull_start_ns) == (110, 200)
+
+
+def test_blind_limits_the_hull() -> None:
+    """A reply parsed while the probe was blind does not stretch the outage into it."""
+    tracker = OutageTracker(SCOPE, deadline_ns=DEADLINE_NS, begin_ns=0)
+    tracker.feed([served(100), served(104, took=50)], [refused(102)])
+    tracker.cut(110 * MS, 200 * MS)
+    (outage,) = tracker.drain()[1]
+    assert not outage.open_end
+    assert ms(outage.hull_end_ns) == (110,)
+
+
+def test_live_view() -> None:
+    """An outage that goes on is shown and reported as opened exactly once."""
+    tracker = OutageTracker(SCOPE, deadline_ns=DEADLINE_NS, begin_ns=0)
+    assert tracker.current is None
+    tracker.feed([served(100)], [refused(101), refused(105)])
+    opened, closed = tracker.drain()
+    assert [o.failed for o in opened] == [2]
+    assert closed == []
+    assert not tracker.is_idle
+    tracker.feed([], [refused(106)])
+    assert tracker.drain() == ([], [])
+    current = tracker.current
+    assert current is not None
+    assert (current.failed, current.open_end) == (3, True)
+    tracker.feed([served(107)], [])
+    assert tracker.current is None
+    tracker.advance(120 * MS)
+    assert tracker.is_idle
+    assert [o.failed for o in tracker.drain()[1]] == [3]
+
+
+def test_seed_leaves_out_what_is_too_old() -> None:
+    """Arrivals served before the last outage do not bound the next one."""
+    tracker = OutageTracker(SCOPE, deadline_ns=DEADLINE_NS, begin_ns=0)
+    tracker.feed([served(100), served(102), served(110)], [refused(101)])
+    tracker.seed([served(100), served(102), served(110)])
+    tracker.feed([served(112)], [refused(111, took=0.1)])
+    tracker.close(200 * MS)
+    assert [o.hull_start_ns / MS for o in tracker.drain()[1]] == [100, 110]
+    tracker.seed([served(100)])
+    tracker.feed([], [refused(203)])
+    current = tracker.current
+    assert current is not None
+    assert current.open_start

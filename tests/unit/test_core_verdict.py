@@ -1,0 +1,227 @@
+"""The verdict: numbers, sentences and thresholds, from arrivals to documents."""
+
+import msgspec
+import pytest
+
+from loadprobe.clock import ClockPair, MonoNs, WallNs
+from loadprobe.core.aggregate import Aggregate, LaneInfo, Results
+from loadprobe.core.columns import Block, Failure, Scope
+from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.verdict import (
+    Bounds,
+    ObserverHealth,
+    SloLimits,
+    SloResult,
+    Summary,
+    Verdict,
+    summarize,
+)
+
+MS = 1_000_000
+S = 1_000_000_000
+CLOCK = ClockPair(MonoNs(0), WallNs(1_700_000_000 * S))
+LANES = [LaneInfo("tcp", False, (0,), 250 * MS), LaneInfo("tls", True, (0,), 250 * MS)]
+
+
+def block(
+    dark: range = range(0), *, end_ms: int = 1000, after: Outcome = Outcome.REFUSED
+) -> Block:
+    """Return one arrival a millisecond, refused in the given milliseconds."""
+    result = Block()
+    for ms in range(end_ms):
+        due, sent, done = ms * MS, ms * MS + MS // 10, ms * MS + MS // 2
+        if ms in dark:
+            error = ErrorClass.VALUE if after is Outcome.WRONG else ErrorClass.READONLY
+            result.add_failure(Failure(due, sent, done, after, error, sent, done))
+        else:
+            result.add_served(due, sent, done)
+    return result
+
+
+def run(
+    blocks: dict[tuple[str, str], Block],
+    *,
+    stalls: tuple[tuple[int, int], ...] = (),
+    end_ms: int = 1000,
+) -> Results:
+    """Return the results of reads on (lane, shard)."""
+    aggregate = Aggregate(LANES)
+    aggregate.start_process(0, 0)
+    scoped = {Scope(*place, OpKind.READ): b for place, b in blocks.items()}
+    aggregate.add(0, scoped, watermark_ns=end_ms * MS, stalls=stalls)
+    return aggregate.finish(end_ms * MS)
+
+
+def judged(results: Results, slo: SloLimits | None = None) -> Verdict:
+    """Return the verdict with the usual settings."""
+    return summarize(
+        results,
+        clock=CLOCK,
+        quiet_ns=S,
+        observer=ObserverHealth(max_loop_lag_ns=3 * MS, late_sends=2, cpu_ns=S // 2),
+        slo=slo or SloLimits(),
+    )
+
+
+def everywhere(**dark: range) -> dict[tuple[str, str], Block]:
+    """Return blocks for two lanes and three shards, dark as named by lane_shard."""
+    return {
+        (lane, f"000{n}"): block(dark.get(f"{lane}_{n}", range(0)))
+        for lane in ("tcp", "tls")
+        for n in (1, 2, 3)
+    }
+
+
+def test_clean_run() -> None:
+    """Without failures the verdict says so, and all dark times are zero."""
+    summary = judged(run(everywhere())).summary
+    assert summary.state == "clean"
+    assert summary.verdict == ["no arrival failed in 1.0 s"]
+    assert summary.downtime_ms.any_shard == Bounds(0, 0, 0)
+    assert set(summary.downtime_ms.shards) == {"0001", "0002", "0003"}
+    assert [lane.availability for lane in summary.lanes] == [1.0, 1.0]
+    assert summary.lost_writes is None
+    assert summary.stale_reads is None
+    assert summary.client_seconds_lost == 0
+
+
+def test_shard_outage() -> None:
+    """A dark shard is named with its bounds per lane, and that the others were not."""
+    verdict = judged(run(everywhere(tcp_2=range(300, 700), tls_2=range(310, 720))))
+    summary = verdict.summary
+    assert summary.state == "outage"
+    assert summary.verdict == [
+        "shard 0002 was dark for 400 ms [398, 402] on lane tcp, "
+        "410 ms [408, 412] on lane tls; the other shards 0 ms",
+        "2 outages by cause: 2 shard",
+    ]
+    tcp, tls = summary.lanes
+    assert tcp.downtime_ms.shards["0002"] == Bounds(400.0, 398.5, 401.5)
+    assert tcp.downtime_ms.all_shards == Bounds(0, 0, 0)
+    assert tls.classes == {"readonly": 410}
+    assert tcp.availability == pytest.approx(2600 / 3000)
+    assert summary.downtime_ms.any_shard == Bounds(420.0, 418.5, 421.5)
+    assert summary.client_seconds_lost == pytest.approx(810 * 0.0005)
+    (incident,) = summary.incidents
+    assert (incident.outages, incident.causes) == (2, {"shard": 2})
+    assert incident.downtime_ms["tls"].any_shard.estimate == 410
+    assert [s.shard for s in incident.scopes] == ["0002", "0002"]
+    row = verdict.outages.outages[0]
+    assert (row.lane, row.shard, row.op, row.failed) == ("tcp", "0002", "read", 400)
+    assert (row.lower_ms, row.duration_ms, row.upper_ms) == (398.5, 400.0, 401.5)
+    assert row.start_unix_ns == CLOCK.wall_ns + 299_750_000
+    assert (row.attribution, row.incident, row.probe_gap_ms) == ("shard", 1, 1.0)
+    assert row.classes == {"readonly": 400}
+    scope = next(s for s in summary.scopes if (s.lane, s.shard) == ("tcp", "0002"))
+    assert (scope.arrivals, scope.outages) == (1000, 1)
+    assert scope.dark_ms == Bounds(400.0, 398.5, 401.5)
+
+
+def test_cluster_outage_is_attributed() -> None:
+    """When all shards are dark together, the cluster is."""
+    dark = range(300, 400)
+    names = [f"{lane}_{n}" for lane in ("tcp", "tls") for n in (1, 2, 3)]
+    summary = judged(run(everywhere(**dict.fromkeys(names, dark)))).summary
+    assert summary.verdict[-1] == "6 outages by cause: 6 cluster"
+    assert summary.downtime_ms.all_shards == Bounds(100.0, 98.5, 101.5)
+
+
+def test_blind_probe() -> None:
+    """A probe that was blind says so instead of calling the run clean."""
+    summary = judged(run(everywhere(), stalls=((100 * MS, 150 * MS),))).summary
+    assert summary.state == "blind"
+    assert summary.verdict == [
+        "no arrival failed in 1.0 s",
+        "the probe itself was blind for 50 ms; that time is not counted as downtime",
+    ]
+    assert summary.observer.blind_ms == 50
+    (incident,) = {i.start_unix_ns: i for i in summary.incidents}.values()
+    assert incident.is_probe_only
+    assert incident.causes == {"probe": 1}
+
+
+def test_failures_in_blind_time_are_told() -> None:
+    """Failures the probe could not judge are named, not hidden."""
+    stalls = ((100 * MS, 150 * MS),)
+    summary = judged(run(everywhere(tcp_1=range(110, 120)), stalls=stalls)).summary
+    assert summary.state == "blind"
+    assert summary.verdict[0] == "no outage was seen in 1.0 s"
+    assert summary.observer.unjudged == 10
+    assert "10 arrivals failed while the probe was blind" in summary.verdict[2]
+
+
+def test_excused_arrivals_are_told() -> None:
+    """Late arrivals that are the probe's own fault are counted and named."""
+    late = block()
+    late.add_failure(
+        Failure(500 * MS, 500 * MS, 760 * MS, Outcome.LATE, ErrorClass.LATE, 0, 0)
+    )
+    blocks = {("tcp", "0001"): late, ("tls", "0001"): block()}
+    summary = judged(run(blocks, stalls=((600 * MS, 601 * MS),))).summary
+    assert summary.observer.excused == 1
+    assert "1 arrivals came late" in summary.verdict[-1]
+
+
+def test_lane_without_arrivals_is_invalid() -> None:
+    """A lane about which nothing is known makes the run invalid, not clean."""
+    summary = judged(run({("tcp", "0001"): block()})).summary
+    assert summary.state == "invalid"
+    assert summary.verdict == [
+        "lane tls had no arrival to judge: nothing is known about it"
+    ]
+
+
+def test_wrong_replies_are_counted() -> None:
+    """A wrong reply is a failure and counted on its own."""
+    blocks = everywhere()
+    blocks["tcp", "0001"] = block(range(500, 502), after=Outcome.WRONG)
+    summary = judged(run(blocks)).summary
+    assert summary.wrong == 2
+    assert summary.lanes[0].outcomes["wrong"] == 2
+
+
+def test_thresholds() -> None:
+    """Each threshold is checked against what was measured."""
+    results = run(everywhere(tcp_2=range(300, 700)))
+    limits = SloLimits(max_outage_ms=100, availability=0.5, p99_ms=0.1)
+    summary = judged(results, limits).summary
+    assert [(c.name, c.is_met) for c in summary.slo] == [
+        ("max_outage_ms", False),
+        ("availability", True),
+        ("p99_ms", False),
+    ]
+    assert summary.slo[0].actual == 400
+    assert summary.verdict[-2] == "max_outage_ms is missed: 400, limit 100"
+
+
+def test_thresholds_without_a_value_are_missed() -> None:
+    """What could not be measured is not met."""
+    limits = SloLimits(max_outage_ms=100, availability=0.5, p99_ms=0.1)
+    summary = judged(Aggregate(LANES).finish(S), limits).summary
+    assert summary.slo == [
+        SloResult("max_outage_ms", 100, None, False),
+        SloResult("availability", 0.5, None, False),
+        SloResult("p99_ms", 0.1, None, False),
+    ]
+    assert summary.verdict[-1] == "p99_ms is missed: no value, limit 0.1"
+
+
+def test_dropped_outages_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If not all outages could be kept the verdict says what the numbers cover."""
+    monkeypatch.setattr("loadprobe.core.aggregate.KEPT_OUTAGES", 1)
+    dark = {"tcp_1": range(100, 110), "tcp_2": range(500, 510)}
+    summary = judged(run(everywhere(**dark))).summary
+    assert summary.observer.dropped_outages == 1
+    assert "1 further outages were counted but not kept" in summary.verdict[2]
+
+
+def test_documents_survive_json() -> None:
+    """summary.json can be read back into the same values."""
+    summary = judged(run(everywhere(tcp_2=range(300, 700)))).summary
+    assert msgspec.json.decode(msgspec.json.encode(summary), type=Summary) == summary
+    assert summary.schema_version == 1
+    assert summary.start_unix_ns == CLOCK.wall_ns
+    assert summary.duration_s == 1.0
+    assert summary.observer.max_loop_lag_ms == 3
+    assert summary.lanes[0].response_ms["read"].max == 0.5
+    assert summary.lanes[0].lateness_ms.p50 == pytest.approx(0.1, rel=0.01)
