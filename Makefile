@@ -9,9 +9,21 @@ STAMP := $(VENV)/.installed
 SOAK_S ?= 600
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# Root needs no sudo; anyone else gets it only if it asks for no password.
-AS_ROOT := $(shell if [ "$$(id -u)" = 0 ]; then echo env; \
-	elif sudo -n true 2>/dev/null; then echo sudo -n env; fi)
+# apt_install PACKAGE WHAT-TO-DO-OTHERWISE. Root needs no sudo; anyone else gets it only
+# if it asks for no password. No service of a package is started (RUNLEVEL tells SysV,
+# SYSTEMD_OFFLINE systemd).
+APT_INSTALL = apt_install() { \
+	  as_root=; \
+	  if [ "$$(id -u)" != 0 ]; then as_root="sudo -n"; fi; \
+	  if ! command -v apt-get >/dev/null || ! $$as_root true 2>/dev/null; then \
+	    echo "setup: $$2" >&2; \
+	    exit 1; \
+	  fi; \
+	  echo "setup: installing $$1 with apt-get"; \
+	  $$as_root apt-get -qq update; \
+	  $$as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 SYSTEMD_OFFLINE=1 \
+	    apt-get -qq install -y --no-install-recommends "$$1" >/dev/null; \
+	}
 
 help:
 	@echo "make demo         a real local cluster, a failover under load, the verdict"
@@ -26,7 +38,7 @@ help:
 setup: $(STAMP) server
 
 $(STAMP): pyproject.toml constraints.txt
-	@set -e; \
+	@set -e; $(APT_INSTALL); \
 	if [ ! -x $(BIN)/python ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
 	  python=; \
 	  for name in python3.13 python3.12 python3.11 python3; do \
@@ -39,15 +51,8 @@ $(STAMP): pyproject.toml constraints.txt
 	    exit 1; \
 	  fi; \
 	  if ! $$python -c 'import ensurepip, venv' 2>/dev/null; then \
-	    if [ -z "$(AS_ROOT)" ] || ! command -v apt-get >/dev/null; then \
-	      echo "setup: $$python cannot make virtual environments; install its" \
-	        "venv module, for example with 'apt-get install python3-venv'" >&2; \
-	      exit 1; \
-	    fi; \
-	    echo "setup: installing python3-venv with apt-get"; \
-	    $(AS_ROOT) apt-get -qq update; \
-	    $(AS_ROOT) DEBIAN_FRONTEND=noninteractive \
-	      apt-get -qq install -y --no-install-recommends python3-venv >/dev/null; \
+	    apt_install python3-venv "$$python cannot make virtual environments; install \
+its venv module, for example with 'apt-get install python3-venv'"; \
 	  fi; \
 	  echo "setup: making $(VENV) with $$($$python --version)"; \
 	  $$python -m venv --clear $(VENV); \
@@ -56,23 +61,15 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'; \
 	touch $@
 
-# Servers are started by loadprobe only, on free ports: the system service of the
-# package is neither started now (RUNLEVEL for SysV, SYSTEMD_OFFLINE for systemd) nor
-# at the next boot.
+# Servers are started by loadprobe only, on free ports: the service that comes with the
+# package is not started now, nor at the next boot.
 server:
-	@set -e; \
+	@set -e; $(APT_INSTALL); \
 	if command -v valkey-server >/dev/null || command -v redis-server >/dev/null; \
 	then exit 0; fi; \
-	if [ -z "$(AS_ROOT)" ] || ! command -v apt-get >/dev/null; then \
-	  echo "setup: no valkey-server or redis-server on PATH; install one that has" \
-	    "TLS, for example with 'apt-get install redis-server'" >&2; \
-	  exit 1; \
-	fi; \
-	echo "setup: installing redis-server with apt-get"; \
-	$(AS_ROOT) apt-get -qq update; \
-	$(AS_ROOT) DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 SYSTEMD_OFFLINE=1 \
-	  apt-get -qq install -y --no-install-recommends redis-server >/dev/null; \
-	$(AS_ROOT) SYSTEMD_OFFLINE=1 update-rc.d redis-server disable \
+	apt_install redis-server "no valkey-server or redis-server on PATH; install one \
+that has TLS, for example with 'apt-get install redis-server'"; \
+	$$as_root env SYSTEMD_OFFLINE=1 update-rc.d redis-server disable \
 	  >/dev/null 2>&1 || true
 
 demo: setup

@@ -9,8 +9,7 @@ import asyncio
 import logging
 import os
 import signal
-from array import array
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,41 +23,40 @@ from loadprobe.clock import (
     NS_PER_S,
     mono_now_ns,
     read_clock_pair,
-    wall_now_ns,
 )
 from loadprobe.config import Config
 from loadprobe.control.api import ElastiCacheApi, open_api
 from loadprobe.control.failover import fail_over
 from loadprobe.control.provider_events import ProviderEvents
 from loadprobe.control.topology_watch import TopologyWatch
-from loadprobe.core.aggregate import Aggregate, LaneInfo, Results, Sealed
-from loadprobe.core.columns import Block, Scope
+from loadprobe.core.aggregate import Results, Sealed
+from loadprobe.core.attribution import Context, LaneFacts, attribute, make_context
+from loadprobe.core.columns import Scope
 from loadprobe.core.events import Event
 from loadprobe.core.outages import Outage
-from loadprobe.core.outcome import OpKind
 from loadprobe.core.topology import Topology
 from loadprobe.core.verdict import ObserverHealth, SloLimits, Verdict, summarize
 from loadprobe.errors import LoadprobeError, PreflightError, RunError, UsageError
-from loadprobe.outputs.documents import OUTAGES, RUN, SUMMARY, describe_run, moment
+from loadprobe.measurement import Measurement, Prefilled
+from loadprobe.outputs.documents import (
+    OUTAGES,
+    RUN,
+    SUMMARY,
+    RunInfo,
+    describe_run,
+    moment,
+)
 from loadprobe.outputs.http import start_http
 from loadprobe.outputs.prometheus import make_renderer
 from loadprobe.outputs.report import render_text
-from loadprobe.outputs.run_metrics import RunMetrics
 from loadprobe.outputs.run_folder import RunFolder
+from loadprobe.outputs.run_metrics import RunMetrics
 from loadprobe.outputs.run_reader import load_run
 from loadprobe.outputs.terminal import LiveState, LiveView
 from loadprobe.preflight import preflight
-from loadprobe.probe.fleet import Death, Probe
 from loadprobe.probe.messages import (
-    FromProbe,
-    Plan,
-    Progress,
-    ReadBack,
-    Ready,
     Snapshot,
-    Start,
 )
-from loadprobe.probe.plan import share_out
 from loadprobe.telemetry import Telemetry
 
 _HEAD_START_NS = 200 * NS_PER_MS
@@ -126,19 +124,13 @@ class Run:
         self._options = options
         self._console = console
         self._clock = read_clock_pair()
-        self._password = config.target.read_password()
-        self._shares = share_out(config.lanes)
-        self._aggregate = Aggregate(
-            [
-                LaneInfo(
-                    lane.name,
-                    lane.tls,
-                    tuple(range(lane.processes)),
-                    lane.deadline_ms * NS_PER_MS,
-                )
-                for lane in config.lanes
-            ]
+        self._measurement = Measurement(
+            config,
+            emit=self._emit,
+            on_snapshot=self._on_snapshot,
+            on_prefill=self._on_prefill,
         )
+        self._aggregate = self._measurement.aggregate
         self._live_state = LiveState(
             run=config.name,
             target=f"{config.target.host}:{config.target.port}",
@@ -152,19 +144,7 @@ class Run:
             "run_info", config.name, options.failover or "", "", "", value=1
         )
         self._telemetry = Telemetry(self._aggregate, self._live_state, self._metrics)
-        self._probes = [
-            Probe(
-                self._planner(process),
-                on_message=self._on_message,
-                on_death=self._on_death,
-                on_restart=self._aggregate.start_process,
-            )
-            for process in range(len(self._shares))
-        ]
-        self._heard_ns: dict[int, int] = {}
-        self._watermark_ns: dict[int, int] = {}
-        self._read_backs: list[ReadBack] = []
-        self._events: list[Event] = []
+        self._info: RunInfo | None = None
         self._stop = asyncio.Event()
         self._is_ready = False
         self._signals = 0
@@ -173,25 +153,8 @@ class Run:
         self._watch: TopologyWatch | None = None
         self._status: Status | None = None
         self._ended_ns: int | None = None
-        self._controller_problem: LoadprobeError | None = None
+        self._companion_problems: list[str] = []
         self._attributing: list[Outage] = []
-        self._prefilled: dict[tuple[int, str], Progress] = {}
-
-    def _planner(self, process: int) -> Callable[[bool], Plan]:
-        def plan(is_first: bool) -> Plan:  # noqa: FBT001 - the fleet's callback
-            return Plan(
-                process=process,
-                target=self._config.target,
-                password=self._password,
-                probe=self._config.probe,
-                shares=self._shares[process],
-                # Microseconds grow faster than any process writes, so versions grow
-                # over restarts and runs.
-                version_base=wall_now_ns() // 1000,
-                prefill=is_first,
-            )
-
-        return plan
 
     # --- order of events -----------------------------------------------------------
 
@@ -215,20 +178,22 @@ class Run:
         begun_ns: int | None = None
         try:
             async with asyncio.TaskGroup() as group:
-                probing = [group.create_task(probe.run()) for probe in self._probes]
-                await self._wait_until_ready()
-                if self._stop.is_set():
-                    for probe in self._probes:
-                        probe.kill()
+                probing = self._measurement.spawn(group)
+                if not await self._wait_until_ready():
+                    self._measurement.kill()
                     return 0
                 self._open_folder()
                 begun_ns = self._begin()
                 beside = [
-                    group.create_task(coroutine) for coroutine in self._watchers(api)
+                    group.create_task(self._beside(coroutine))
+                    for coroutine in self._companions(api)
                 ]
                 with self._viewing():
-                    await self._measure(api, group)
-                    await self._drain(probing)
+                    await self._measure()
+                    self._is_ready = False
+                    self._ended_ns = await self._measurement.end(
+                        probing, meanwhile=self._look
+                    )
                 for task in beside:
                     task.cancel()
         except* LoadprobeError as group_error:
@@ -248,26 +213,31 @@ class Run:
         await api.describe_group()
         return api
 
-    async def _wait_until_ready(self) -> None:
-        """Wait until every probe is connected and prefilled, or a signal came."""
-        waiting = [asyncio.create_task(probe.ready.wait()) for probe in self._probes]
-        stopping = asyncio.create_task(self._stop.wait())
-        try:
-            with self._console.status("connecting") as status:
-                self._status = status
-                while not all(task.done() for task in waiting):
-                    await asyncio.wait(
-                        {*(t for t in waiting if not t.done()), stopping},
-                        return_when=asyncio.FIRST_COMPLETED,
-                    )
-                    if stopping.done():
-                        return
-        finally:
-            for task in (*waiting, stopping):
-                task.cancel()
+    async def _wait_until_ready(self) -> bool:
+        """Wait until every probe is connected and prefilled; False if told to stop."""
+        with self._console.status("connecting") as status:
+            self._status = status
+            ready = asyncio.create_task(self._measurement.wait_until_ready())
+            stopping = asyncio.create_task(self._stop.wait())
+            try:
+                await asyncio.wait(
+                    {ready, stopping}, return_when=asyncio.FIRST_COMPLETED
+                )
+            finally:
+                ready.cancel()
+                stopping.cancel()
+        self._status = None
+        return not self._stop.is_set()
+
+    def _on_prefill(self, prefilled: Prefilled) -> None:
+        text = (
+            f"prefill: {prefilled.done:,} of {prefilled.total:,} keys checked, "
+            f"{prefilled.written:,} written"
+        )
+        if self._status is not None:
+            self._status.update(text)
 
     def _open_folder(self) -> None:
-        self._clock = read_clock_pair()
         self._folder = RunFolder.create(
             Path(self._config.output.dir), self._config.name, clock=self._clock
         )
@@ -280,12 +250,8 @@ class Run:
             yield
 
     def _begin(self) -> int:
-        start_ns = mono_now_ns() + _HEAD_START_NS
+        start_ns = self._measurement.begin()
         self._live_state.started_ns = start_ns
-        for process, probe in enumerate(self._probes):
-            self._aggregate.start_process(process, start_ns)
-            self._heard_ns[process] = start_ns
-            probe.start(Start(start_ns, start_ns))
         self._is_ready = True
         assert self._folder is not None
         self._info = describe_run(
@@ -297,14 +263,23 @@ class Run:
         self._emit(Event(start_ns, "run", "started", {"name": self._config.name}))
         return start_ns
 
-    def _watchers(
+    async def _beside(self, companion: Coroutine[None, None, None]) -> None:
+        """Run what goes on beside the measuring; its failure is noted, no more."""
+        try:
+            await companion
+        except LoadprobeError as exc:
+            self._companion_problems.append(str(exc))
+            self._emit(Event(mono_now_ns(), "run", "problem", {"text": str(exc)}))
+
+    def _companions(
         self, api: ElastiCacheApi | None
     ) -> list[Coroutine[None, None, None]]:
+        """Return what goes on beside the measuring."""
         target = self._config.target
         # The lane that will live longest: TLS ports outlive plaintext ones.
         tls = any(lane.tls for lane in self._config.lanes)
         self._watch = TopologyWatch(target, self._emit, tls=tls)
-        watchers = [self._watch.run()]
+        companions = [self._watch.run()]
         if api is not None:
             events = ProviderEvents(
                 api,
@@ -312,8 +287,10 @@ class Run:
                 since_unix_ns=self._clock.wall_ns,
                 poll_s=self._poll_s,
             )
-            watchers.append(events.run())
-        return watchers
+            companions.append(events.run())
+            if self._options.failover is not None:
+                companions.append(self._fail_over(api, self._options.failover))
+        return companions
 
     @property
     def _poll_s(self) -> float:
@@ -321,21 +298,16 @@ class Run:
         is_local = control is not None and control.endpoint_url is not None
         return _POLL_LOCAL_S if is_local else _POLL_AWS_S
 
-    async def _measure(
-        self, api: ElastiCacheApi | None, group: asyncio.TaskGroup
-    ) -> None:
+    async def _measure(self) -> None:
         """Judge and show what comes in until the run is to end."""
         started_ns = self._live_state.started_ns
         duration_s = self._options.duration_s
         end_ns = started_ns + int(duration_s * NS_PER_S) if duration_s else None
-        if self._options.failover is not None:
-            assert api is not None
-            group.create_task(self._fail_over(api, self._options.failover))
         while not self._stop.is_set():
             now_ns = mono_now_ns()
             if end_ns is not None and now_ns >= end_ns:
                 return
-            self._look(now_ns)
+            self._look()
             try:
                 async with asyncio.timeout(_REFRESH_S):
                     await self._stop.wait()
@@ -355,36 +327,14 @@ class Run:
                 deadline_s=_FAILOVER_DEADLINE_S,
                 poll_s=self._poll_s,
             )
-        except LoadprobeError as exc:
-            self._controller_problem = exc
-        if self._options.duration_s is None:
-            await asyncio.sleep(_AFTER_FAILOVER_S)
-            self._stop.set()
+        finally:
+            if self._options.duration_s is None:
+                asyncio.get_running_loop().call_later(_AFTER_FAILOVER_S, self._stop.set)
 
-    async def _drain(self, probing: list["asyncio.Task[None]"]) -> None:
-        """Stop arrivals, wait until all are settled, end the probes."""
-        self._is_ready = False
-        self._ended_ns = mono_now_ns()
-        for probe in self._probes:
-            probe.stop(self._ended_ns)
-        waiting = set(probing)
-        give_up_ns = self._ended_ns + int(_DRAIN_PATIENCE_S * NS_PER_S)
-        while waiting and mono_now_ns() < give_up_ns:
-            _, waiting = await asyncio.wait(waiting, timeout=_REFRESH_S)
-            self._look(mono_now_ns())
-        for probe in self._probes:
-            probe.kill()
-        if waiting:
-            await asyncio.wait(waiting)
-
-    def _look(self, now_ns: int) -> None:
+    def _look(self) -> None:
         """Judge what has come in, write it down and show it."""
-        for process, heard_ns in self._heard_ns.items():
-            if now_ns - heard_ns > _SILENCE_NS:
-                # Hanging or stopped: its time is blind, and sealing goes on.
-                watermark_ns = self._watermark_ns.get(process, heard_ns)
-                self._aggregate.mark_blind(process, watermark_ns, now_ns - _SILENCE_NS)
-        self._take(self._aggregate.seal())
+        now_ns = mono_now_ns()
+        self._take(self._measurement.seal())
         assert self._watch is not None
         self._telemetry.show_topology(self._watch.current)
         self._telemetry.refresh(now_ns)
@@ -411,74 +361,58 @@ class Run:
                 lower_ns=outage.lower_ns,
                 upper_ns=outage.upper_ns,
             )
+        self._attributing += sealed.closed
+        self._count_outages(sealed.until_ns)
 
-    # --- what the probes say ---------------------------------------------------------
+    def _count_outages(self, until_ns: int | None) -> None:
+        """Count outages once everything that went on beside them is known.
 
-    def _on_message(self, message: FromProbe) -> None:
-        match message:
-            case Snapshot():
-                self._on_snapshot(message)
-            case Progress():
-                self._on_progress(message)
-            case ReadBack():
-                self._read_backs.append(message)
-            case Ready():
-                logger.info("probe ready", extra={"lp_process": message.process})
+        Args:
+            until_ns: everything due before has been judged; None is the end.
+        """
+        quiet_ns = self._config.probe.quiet_ms * NS_PER_MS
+        settled = [
+            outage
+            for outage in self._attributing
+            if until_ns is None or outage.hull_end_ns + quiet_ns < until_ns
+        ]
+        if not settled:
+            return
+        context = self._context(until_ns)
+        for outage in settled:
+            self._attributing.remove(outage)
+            cause = attribute(outage, context).cause
+            self._metrics.count_outage(outage, cause=cause.value)
+
+    def _context(self, until_ns: int | None) -> Context:
+        """Return what is known by now of everything that went on."""
+        totals = self._aggregate.lane_totals
+        shards: dict[str, dict[str, None]] = {}
+        for scope in self._aggregate.scope_totals:
+            shards.setdefault(scope.lane, {})[scope.shard] = None
+        end_ns = until_ns or mono_now_ns()
+        facts = [
+            LaneFacts(
+                name=lane.name,
+                tls=lane.tls,
+                is_witness=lane.is_witness,
+                shards=tuple(shards.get(lane.name, ())),
+                begin_ns=totals[lane.name].begin_ns or 0,
+                end_ns=end_ns,
+                blind=totals[lane.name].blind,
+            )
+            for lane in self._aggregate.lanes
+        ]
+        going_on = self._aggregate.current().values()
+        return make_context(facts, [*self._aggregate.outages, *going_on])
+
+    # --- the journal -----------------------------------------------------------------
 
     def _on_snapshot(self, snapshot: Snapshot) -> None:
-        self._heard_ns[snapshot.process] = mono_now_ns()
-        self._watermark_ns[snapshot.process] = snapshot.watermark_ns
-        blocks: dict[Scope, Block] = {}
-        for row in snapshot.blocks:
-            blocks[Scope(row.lane, row.shard, OpKind(row.op))] = Block(
-                *(_column(data) for data in (row.due, row.sent, row.done, row.failures))
-            )
-        self._aggregate.add(
-            snapshot.process,
-            blocks,
-            watermark_ns=snapshot.watermark_ns,
-            stalls=snapshot.stalls,
-        )
         self._telemetry.add_snapshot(snapshot)
-        for start_ns, end_ns in snapshot.stalls:
-            self._emit(
-                Event(
-                    start_ns,
-                    "probe",
-                    "stall",
-                    {
-                        "process": snapshot.process,
-                        "duration_ms": (end_ns - start_ns) / NS_PER_MS,
-                    },
-                )
-            )
-
-    def _on_progress(self, progress: Progress) -> None:
-        self._prefilled[progress.process, progress.lane] = progress
-        parts = self._prefilled.values()
-        done, total = sum(p.done for p in parts), sum(p.total for p in parts)
-        written = sum(p.written for p in parts)
-        text = f"prefill: {done:,} of {total:,} keys checked, {written:,} written"
-        if self._status is not None:
-            self._status.update(text)
-
-    def _on_death(self, death: Death) -> None:
-        """Report the death of a probe process: an incident of its own."""
-        self._emit(
-            Event(
-                death.at_ns,
-                "probe",
-                "died",
-                {"process": death.process, "cause": death.cause},
-            )
-        )
-        logger.error(
-            "probe died", extra={"lp_process": death.process, "lp_cause": death.cause}
-        )
 
     def _emit(self, event: Event) -> None:
         """Put an event into the journal, and show it."""
-        self._events.append(event)
         self._metrics.take_event(event)
         if self._folder is not None:
             self._folder.add_events([event])
@@ -492,12 +426,14 @@ class Run:
         end_ns = self._ended_ns or mono_now_ns()
         results = self._aggregate.finish(end_ns)
         self._take(results.last)
+        self._count_outages(None)
         verdict = self._judge(results)
         assert self._folder is not None
         self._emit(Event(end_ns, "run", "ended", {"state": verdict.summary.state}))
-        problems = [
-            str(p) for p in (problem, self._controller_problem) if p is not None
-        ]
+        problems = list(self._companion_problems)
+        if problem is not None:
+            problems.insert(0, str(problem))
+        assert self._info is not None
         info = msgspec.structs.replace(
             self._info,
             end=moment(self._clock, end_ns),
@@ -527,9 +463,6 @@ class Run:
             totals.lateness.count - totals.lateness.cumulative([stall_ns])[0]
             for totals in results.lane_totals.values()
         )
-        lost = None
-        if self._read_backs and not any(r.unread for r in self._read_backs):
-            lost = sum(result.lost for result in self._read_backs)
         return summarize(
             results,
             clock=self._clock,
@@ -543,7 +476,7 @@ class Run:
             ),
             slo=SloLimits(slo.max_outage_ms, slo.availability, slo.p99_ms),
             stale_reads=self._telemetry.stale_reads,
-            lost_writes=lost,
+            lost_writes=self._measurement.lost_writes,
         )
 
     # --- signals ---------------------------------------------------------------------
@@ -563,8 +496,7 @@ class Run:
         """End in order at the first signal, at once at the second."""
         self._signals += 1
         if self._signals > 1:
-            for probe in self._probes:
-                probe.kill()
+            self._measurement.kill()
             os._exit(EXIT_INTERRUPTED)
         self._stop.set()
 
@@ -581,12 +513,6 @@ def _plain_topology(topology: Topology | None) -> dict[str, object] | None:
         }
         for shard in topology.shards
     }
-
-
-def _column(data: bytes) -> "array[int]":
-    column: array[int] = array("q")
-    column.frombytes(data)
-    return column
 
 
 def _scope_text(scope: Scope) -> str:

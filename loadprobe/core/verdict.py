@@ -30,7 +30,6 @@ from loadprobe.core.incidents import (
     downtime,
     group_incidents,
 )
-from loadprobe.core.outages import Outage
 from loadprobe.core.outcome import ErrorClass, Outcome
 from loadprobe.core.scope_state import ScopeTotals
 

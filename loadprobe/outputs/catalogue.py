@@ -205,7 +205,7 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     _histogram(
         "schedule_lateness_seconds",
-        ("process",),
+        ("lane",),
         "Time of sending minus due time.",
         HEALTH_BOUNDS_NS,
     ),

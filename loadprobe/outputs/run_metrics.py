@@ -125,6 +125,7 @@ class RunMetrics:
                 yield Distribution("response_seconds", (lane, op.label), histogram)
             for op, histogram in totals.service.items():
                 yield Distribution("service_seconds", (lane, op.label), histogram)
+            yield Distribution("schedule_lateness_seconds", (lane,), totals.lateness)
 
     def _outage_values(
         self, scope: Scope, totals: ScopeTotals, current: Outage | None

@@ -8,6 +8,8 @@ import asyncio
 import gc
 import ssl
 import sys
+from collections.abc import Coroutine
+from typing import Any
 
 import msgspec
 import uvloop
@@ -248,7 +250,7 @@ async def _main() -> None:
     tasks: set[asyncio.Task[None]] = set()
     async with asyncio.TaskGroup() as group:
 
-        def spawn(work: "asyncio._CoroutineLike[None]") -> asyncio.Task[None]:
+        def spawn(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
             task = group.create_task(work)
             tasks.add(task)
             task.add_done_callback(tasks.discard)

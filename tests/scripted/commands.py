@@ -156,7 +156,7 @@ class Engine:
             return value
         match fault.kind:
             case "wrong_value":
-                told = _flipped(value)
+                told: bytes | None = _flipped(value)
             case "stale_value":
                 told = self._previous[key]
             case "nil":

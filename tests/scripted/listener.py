@@ -9,8 +9,9 @@ import socket
 import ssl
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from itertools import count
+from typing import Any, cast
 
 import hiredis
 
@@ -24,7 +25,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _NOT_ACCEPTING = frozenset({"reset", "freeze", "blackhole"})
 _numbers = count(1)
 
-Spawn = Callable[..., asyncio.Task[None]]
+Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 
 def bind_port(port: int) -> socket.socket:
@@ -174,8 +175,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Join the listener's connections."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         self._listener.connections.add(self)
         fault = self._listener.fault
         if fault is not None and fault.kind == "reset":

@@ -118,7 +118,7 @@ class ScriptedCluster:
 
     @property
     def tls_ports(self) -> list[int]:
-        """TLS ports of the nodes that began as primaries, by shard; empty without TLS."""
+        """Like ``ports``, for TLS; empty without TLS."""
         return [nodes[0].tls for nodes in self._ready.nodes if nodes[0].tls is not None]
 
     @property

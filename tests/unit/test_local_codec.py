@@ -110,7 +110,7 @@ def test_timestamps_without_zone_are_utc(codec: ApiCodec) -> None:
     ("result", "error", "text"),
     [
         ({"Colour": "red"}, ValueError, "EventsMessage has no member 'Colour'"),
-        ({"Events": [{"Mesage": "x"}]}, ValueError, "Events[0]: Event has no member"),
+        ({"Events": [{"Text": "x"}]}, ValueError, "Events[0]: Event has no member"),
         ({"Marker": 7}, TypeError, "Marker: 7 is not of type string"),
         ({"Events": [{"Date": "now"}]}, TypeError, "'now' is not of type timestamp"),
         ({"Marker": "\x00"}, ValueError, "cannot be written in XML"),

@@ -1,0 +1,72 @@
+"""The examples of docs/measuring.md are what the code computes."""
+
+from pathlib import Path
+
+from loadprobe.core.incidents import DarkTime, downtime
+from loadprobe.core.outages import Outage
+from tests.unit.test_core_aggregate import MS, ONE, SCOPE, begun, refuse
+from tests.unit.test_core_aggregate import served as block_of
+from tests.unit.test_core_incidents import outage
+from tests.unit.test_core_outages import late, refused, served, track
+
+TEXT = (Path(__file__).parents[2] / "docs" / "measuring.md").read_text()
+
+
+def span(start_ns: int, end_ns: int) -> str:
+    """Return an interval as the page writes it."""
+    return f"{start_ns / MS:.1f} to {end_ns / MS:.1f}"
+
+
+def table(found: Outage, *, with_estimate: bool) -> str:
+    """Return the rows of an example."""
+    rows = [
+        f"| hull | {span(found.hull_start_ns, found.hull_end_ns)} |",
+        f"| core | {span(found.core_start_ns, found.core_end_ns)} |",
+    ]
+    if with_estimate:
+        rows.append(f"| estimate | {span(found.start_ns, found.end_ns)} |")
+    lengths = (found.lower_ns, found.duration_ns, found.upper_ns)
+    shown = ", ".join(f"{length / MS:.1f}" for length in lengths)
+    return "\n".join([*rows, f"| lower, duration, upper | {shown} |"])
+
+
+def test_example_1() -> None:
+    """Refusals between served arrivals."""
+    rows = [served(t) for t in (100, 101, 102, 106, 107)]
+    (found,) = track(rows, [refused(t) for t in (103, 104, 105)])
+    assert table(found, with_estimate=True) in TEXT
+
+
+def test_example_2() -> None:
+    """Silence longer than the deadline."""
+    rows = [served(t) for t in range(900, 1000, 10)]
+    failures = [late(t, 1500.2 + (t - 1000) / 1000) for t in range(1000, 1250, 10)]
+    rows += [(t * MS, t * MS, round(1500.5 * MS)) for t in range(1260, 1500, 10)]
+    (found,) = track(rows, failures)
+    assert table(found, with_estimate=False) in TEXT
+
+
+def test_example_3() -> None:
+    """Blind time in the middle of an outage."""
+    aggregate = begun(ONE)
+    block = block_of(*range(20), *range(70, 90), took_ms=0.2)
+    refuse(block, *range(20, 70))
+    aggregate.add(0, {SCOPE: block}, watermark_ns=100 * MS, stalls=[(30 * MS, 50 * MS)])
+    first, second = aggregate.finish(100 * MS).outages
+    hulls = [span(o.hull_start_ns, o.hull_end_ns) for o in (first, second)]
+    assert f"| first | {hulls[0]} | end |\n| second | {hulls[1]} | start |" in TEXT
+    assert (first.open_end, second.open_start) == (True, True)
+
+
+def test_example_4() -> None:
+    """Union and intersection over two shards."""
+    rows = [outage(100, 200), outage(150, 260, shard="0002")]
+    found = downtime(rows, ["0001", "0002"])
+
+    def told(time: DarkTime) -> str:
+        values = (time.estimate_ns, time.lower_ns, time.upper_ns)
+        return "{} ms [{}, {}]".format(*(v // MS for v in values))
+
+    text = " ".join(TEXT.split())
+    both = f"any shard {told(found.any_shard)}, all shards {told(found.all_shards)}"
+    assert both in text
