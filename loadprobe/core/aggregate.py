@@ -218,7 +218,7 @@ class Aggregate:
         self._begin(process, start_ns)
 
     def watermark_ns(self, process: int) -> int | None:
-        """Return up to where arrivals of a process are complete; None before it began."""
+        """Return up to where a process delivered everything; None before it began."""
         return self._processes[process].watermark_ns
 
     # what comes out

@@ -111,7 +111,7 @@ def attribute(outage: Outage, context: Context) -> Attribution:
     1. planned: the lane was expected to be dark then.
     2. client: the lane is no witness, and a witness was lit on the shard all through.
     3. cluster: all shards of the lane (two or more) were dark then.
-    4. transport: a witness lane of the other transport was lit on the shard all through.
+    4. transport: a witness lane of the other transport was lit there all through.
     5. shard.
     """
     lane_name, shard, _ = outage.scope

@@ -9,6 +9,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from itertools import pairwise
 from typing import NamedTuple
 
 import msgspec
@@ -118,7 +119,7 @@ def make_chunk(
     times = sorted(set().union(*by_outcome))
     if not times:
         return None
-    steps = [0, *(b - a for a, b in zip(times, times[1:], strict=False))]
+    steps = [0, *(b - a for a, b in pairwise(times))]
     columns = {
         outcome.label: [counts[ms] for ms in times] if counts else []
         for outcome, counts in zip(Outcome, by_outcome, strict=True)

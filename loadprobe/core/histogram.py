@@ -4,7 +4,7 @@ Pure. Values are whole nanoseconds. Below 256 ns every value has its own bucket;
 every power of two is cut into 128 buckets of equal width.
 
 Error bound: a bucket of width ``w = 2**s`` begins at ``low >= 128 * w`` and holds the
-integers ``low .. low + w - 1``. Its midpoint is at most ``(w - 1) / 2`` away from any of
+Error bound: a bucket of width ``w = 2**s`` begins at ``low >= 128 * w`` and has the
 them, so a quantile is off by less than ``w / 2 / (128 * w) = 1 / 256`` (0.4 %) of the
 true sample. Counts, sum, minimum and maximum are exact, whatever was merged.
 """
@@ -157,7 +157,7 @@ class Histogram:
         """Add all values of another histogram."""
         if other.min_ns is None or other.max_ns is None:
             return
-        self._counts.update(other._counts)
+        self._counts.update(other._counts)  # noqa: SLF001 - its own kind
         self._widen(other.min_ns, other.max_ns)
         self.count += other.count
         self.sum_ns += other.sum_ns

@@ -164,9 +164,12 @@ class _Run:
         if is_timed(failure):
             self.timed_sent_ns = _least(self.timed_sent_ns, failure.sent_ns)
             self.timed_due_ns = due
+            transit_ns = failure.evidence_end_ns - failure.sent_ns
+            self.round_trip_ns = max(self.round_trip_ns, transit_ns)
             if failure.done_ns >= 0:
                 self.late += 1
-                self.first_late_ns = _least(self.first_late_ns, failure.done_ns)
+                came_ns = failure.evidence_start_ns
+                self.first_late_ns = _least(self.first_late_ns, came_ns)
                 self.last_late_ns = _greatest(self.last_late_ns, failure.done_ns)
             else:
                 self.silent += 1
@@ -207,7 +210,7 @@ class _Run:
         return max(self.first_due_ns, min(starts)), min(self.last_due_ns, max(ends))
 
     def _timed_end(self) -> int:
-        """Return until when failures by time prove that arrivals could not be served."""
+        """Return until when failures by time prove that nothing could be served."""
         assert self.timed_due_ns is not None
         first_late, last_late = self.first_late_ns, self.last_late_ns
         if first_late is None or last_late is None or self.timed_due_ns >= first_late:
@@ -413,9 +416,10 @@ class OutageTracker:
         self._run = None
 
     def cut(self, start_ns: int, end_ns: int) -> None:
-        """Take note that nothing is known about [start_ns, end_ns): the probe was blind.
+        """Take note that the probe was blind during [start_ns, end_ns).
 
-        No arrival due in it may be fed. No outage reaches into it.
+        Nothing is known about it: no arrival due then may be fed, and no outage reaches
+        into it.
         """
         self._settle(start_ns)
         if self._run is not None:

@@ -67,7 +67,7 @@ class Ring:
         self._slabs.setdefault(scope, []).append(slab)
 
     def served(self, scope: Scope, since_ns: int) -> list[Row]:
-        """Return the served arrivals of a scope due since then that are here, by due."""
+        """Return the served arrivals of a scope due since then, as far as kept."""
         rows: list[Row] = []
         for slab in self._slabs.get(scope, ()):
             if slab.until_ns > since_ns:

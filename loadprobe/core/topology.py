@@ -115,7 +115,8 @@ def parse_slots(reply: Sequence[object], *, asked_host: str) -> SlotsView:
     Args:
         reply: rows of [first, last, primary, replica...], each node being
             [endpoint, port, id, ...] with bytes or str texts.
-        asked_host: stands for an endpoint that is nil, empty or "?".
+        asked_host: stands for an endpoint that is nil or empty, and for "?" (the node
+            has no hostname) if no address is given beside it.
 
     Raises:
         ValueError: the reply has another shape.
@@ -133,6 +134,9 @@ def _parse_node(entry: object, asked_host: str) -> Node:
     if not isinstance(entry, list) or len(entry) < 3:
         raise ValueError(f"CLUSTER SLOTS node {entry!r} lacks endpoint, port or id")
     endpoint = _text(entry[0]) if entry[0] is not None else ""
+    if endpoint == "?" and len(entry) > 3:
+        more = [_text(item) for item in entry[3]]  # [name, value, name, value...]
+        endpoint = dict(zip(more[::2], more[1::2], strict=True)).get("ip", "")
     host = asked_host if endpoint in ("", "?") else endpoint
     return Node(_text(entry[2]), host, int(entry[1]))
 
@@ -178,14 +182,18 @@ def merge(
     """Merge one node's view into what is known.
 
     A slot goes to the claim with the higher epoch; of equal epochs, the newer view
-    counts. Without epochs (nodes is None) the view is taken as it is.
+    counts. Without epochs (nodes is None) the view is taken as it is, and so is one of
+    a cluster in which none of the known nodes exists (it was created anew).
+
+    The two replies of a view are not of one moment: a node that is no primary in
+    CLUSTER NODES claims nothing, for the epoch it shows is that of its new primary.
 
     Only claims that are new are worked on, so an unchanged view costs next to nothing.
     """
     claims: list[_Claim] = []
     replicas: dict[Node, tuple[Node, ...]] = {}
     epochs: dict[Node, int] = {}
-    if previous is not None and nodes is not None:
+    if previous is not None and nodes is not None and _is_same_cluster(previous, nodes):
         for shard in previous.shards:
             replicas[shard.primary] = shard.replicas
             epochs[shard.primary] = shard.epoch
@@ -197,6 +205,8 @@ def merge(
     known = set(claims)
     for first, last, primary, followers in slots.rows:
         line = nodes.nodes.get(primary.id) if nodes is not None else None
+        if line is not None and "master" not in line.flags:
+            continue
         claim = _Claim(first, last, line.epoch if line is not None else 0, primary)
         if claim not in known:
             claims, won = _stake(claims, claim)
@@ -205,6 +215,14 @@ def merge(
         replicas[primary] = followers
         epochs[primary] = claim.epoch
     return _name_shards(previous, _ranges(claims), replicas, epochs, nodes)
+
+
+def _is_same_cluster(previous: Topology, nodes: NodesView) -> bool:
+    return any(
+        node.id in nodes.nodes
+        for shard in previous.shards
+        for node in (shard.primary, *shard.replicas)
+    )
 
 
 def _stake(claims: list[_Claim], new: _Claim) -> tuple[list[_Claim], bool]:
@@ -267,9 +285,38 @@ def _name_shards(
     """Give every shard its name."""
     old = {shard.name: shard for shard in previous.shards} if previous else {}
     given = previous.names_given if previous is not None else 0
+    names = _known_names(old, ranges, replicas, nodes)
+    for primary in sorted(ranges, key=lambda node: ranges[node]):
+        if primary not in names:
+            given += 1
+            names[primary] = f"{given:04d}"
+    shards = []
+    for primary, slots in ranges.items():
+        name = names[primary]
+        former = old[name].members if name in old else frozenset()
+        followers = tuple(sorted(n for n in replicas[primary] if n not in ranges))
+        members = former | {primary.id, *(node.id for node in followers)}
+        shards.append(Shard(name, slots, primary, followers, epochs[primary], members))
+    return Topology(tuple(sorted(shards, key=lambda shard: shard.name)), given)
+
+
+def _known_names(
+    old: dict[str, Shard],
+    ranges: dict[Node, tuple[Range, ...]],
+    replicas: dict[Node, tuple[Node, ...]],
+    nodes: NodesView | None,
+) -> dict[Node, str]:
+    """Return the names of the primaries that continue a shard."""
     names: dict[Node, str] = {}
     free = dict(old)
-    for primary in ranges:  # 1. the shard that a primary or its replicas belong to
+    primaries = {shard.primary.id: name for name, shard in free.items()}
+    for primary in ranges:  # 1. the shard that it was the primary of
+        if primary.id in primaries:
+            names[primary] = primaries.pop(primary.id)
+            del free[names[primary]]
+    for primary in ranges:  # 2. the shard that it or its replicas belong to
+        if primary in names:
+            continue
         related = {primary.id, *(node.id for node in replicas[primary])}
         if nodes is not None:
             related.update(
@@ -284,27 +331,15 @@ def _name_shards(
                 names[primary] = name
                 del free[name]
                 break
-    for primary in ranges:  # 2. the shard whose slots it took over as a whole
+    for primary, slots in ranges.items():  # 3. whose slots it took over
         if primary in names:
             continue
-        mine = set(ranges[primary])
         for name, shard in free.items():
-            if shard.primary not in ranges and mine == set(shard.ranges):
+            if shard.primary not in ranges and slots == shard.ranges:
                 names[primary] = name
                 del free[name]
                 break
-    for primary in sorted(ranges, key=lambda node: ranges[node]):  # 3. a new one
-        if primary not in names:
-            given += 1
-            names[primary] = f"{given:04d}"
-    shards = []
-    for primary, slots in ranges.items():
-        name = names[primary]
-        former = old[name].members if name in old else frozenset()
-        followers = tuple(sorted(n for n in replicas[primary] if n not in ranges))
-        members = former | {primary.id, *(node.id for node in followers)}
-        shards.append(Shard(name, slots, primary, followers, epochs[primary], members))
-    return Topology(tuple(sorted(shards, key=lambda shard: shard.name)), given)
+    return names
 
 
 def diff(old: Topology, new: Topology) -> list[Change]:

@@ -1,4 +1,4 @@
-"""Values that say which key and version they are, so a reply alone tells right from wrong.
+"""Values that say which key and version they are, so a reply tells right from wrong.
 
 Pure. Layout, big-endian:
 

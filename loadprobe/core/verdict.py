@@ -547,12 +547,12 @@ def _sentences(
 ) -> list[str]:
     results = run.results
     seconds = (results.end_ns - results.start_ns) / NS_PER_S
-    sentences: list[str] = []
-    for lane in results.lanes:
-        if not any(s.lane == lane.name and t.arrivals for s, t in _totals(results)):
-            sentences.append(
-                f"lane {lane.name} had no arrival to judge: nothing is known about it"
-            )
+    judged = {s.lane for s, t in results.scope_totals.items() if t.arrivals}
+    sentences = [
+        f"lane {lane.name} had no arrival to judge: nothing is known about it"
+        for lane in results.lanes
+        if lane.name not in judged
+    ]
     if results.outages:
         sentences += _shard_sentences(run)
     elif state != "invalid":
@@ -587,10 +587,6 @@ def _sentences(
         if not check.is_met
     ]
     return sentences
-
-
-def _totals(results: Results) -> list[tuple[Scope, ScopeTotals]]:
-    return list(results.scope_totals.items())
 
 
 def _shard_sentences(run: _Run) -> list[str]:

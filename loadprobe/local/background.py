@@ -58,7 +58,7 @@ async def up(
         PreflightError: no server, no TLS in it, no port, or no readable password file.
         RunError: it did not become ready; the text ends with its log.
     """
-    tell = progress or (lambda text: None)
+    tell = progress or (lambda _: None)
     if status(options.name) is not None:
         raise UsageError(
             f"starting the local cluster {options.name!r}: it runs already; end it "

@@ -261,7 +261,7 @@ class LocalCluster:
                 await until(lambda node=replica: in_sync(node))  # type: ignore[misc]
 
     async def follow(self, replica: LocalNode, primary: LocalNode) -> None:
-        """Make a node replicate another one now and after restarts (no cluster mode)."""
+        """Make a node replicate another one, now and later (no cluster mode)."""
         port = primary.ports.tls if self.tls else primary.ports.plain
         replica.settings["replicaof"] = (primary.host, str(port))
         if replica.is_alive:

@@ -1,4 +1,4 @@
-"""What TestFailover does: the primary crashes, a replica takes over, the old one returns.
+"""TestFailover: the primary crashes, a replica takes over, the old one returns.
 
 Order and texts of the events are those AWS documents for "Testing automatic failover".
 The surviving primaries elect a replica by themselves where they have a majority

@@ -58,7 +58,7 @@ def remove_abandoned(base: Path) -> list[Path]:
 
 def _namespace() -> str:
     """Return the identity of this pid namespace."""
-    return str(os.stat("/proc/self/ns/pid").st_ino)
+    return str(Path("/proc/self/ns/pid").stat().st_ino)
 
 
 def _private(folder: Path) -> Path:

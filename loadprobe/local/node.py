@@ -259,5 +259,5 @@ def _quoted(value: Setting) -> str:
 
 def _fields(text: str) -> dict[str, str]:
     """Split ``key:value`` lines, as INFO and CLUSTER INFO have them."""
-    pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
-    return {key: value for key, value in pairs}
+    parts = (line.partition(":") for line in text.splitlines())
+    return {key: value for key, colon, value in parts if colon}

@@ -19,6 +19,7 @@ from loadprobe.core.topology import Topology
 from loadprobe.core.values import Decoded, ValueCodec
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival, Driver
+from loadprobe.probe.lag import Lag
 from loadprobe.probe.messages import LaneHealth, ScopeBlock, Share
 from loadprobe.probe.recorder import ScopeRecorder
 
@@ -61,11 +62,15 @@ class Lane:
         share: which lane, and which part of it.
         probe: when an arrival is given up, and when we call ourselves blind.
         version_base: first version to write.
+        lag: when the loop of this process was not looking.
     """
 
-    def __init__(self, share: Share, probe: Probe, *, version_base: int) -> None:
+    def __init__(
+        self, share: Share, probe: Probe, *, version_base: int, lag: Lag
+    ) -> None:
         lane = share.lane
         self.name = lane.name
+        self._lag = lag
         self._share = share
         self._closed = lane.loop == "closed"
         self._deadline_ns = lane.deadline_ms * NS_PER_MS
@@ -304,14 +309,16 @@ class Lane:
 
     def _judge(self, arrival: Arrival, reply: object, done_ns: int) -> None:
         """Judge a reply that is late, or not literally the expected one."""
-        right = self._is_right(arrival, reply, done_ns)
+        right = self._is_right(arrival, reply)
         if arrival.settled:
             assert self._driver is not None
             self._driver.stats.too_late += 1
             return
         recorder = arrival.scope
         assert isinstance(recorder, ScopeRecorder)
-        if right and done_ns - arrival.due <= self._deadline_ns:
+        # A reply that came in time and waited for us to read it is not late.
+        came_ns = self._lag.unread_since(done_ns)
+        if right and came_ns - arrival.due <= self._deadline_ns:
             arrival.settled = True
             recorder.due_append(arrival.due)
             recorder.sent_append(arrival.sent)
@@ -319,14 +326,14 @@ class Lane:
         else:
             outcome = Outcome.LATE if right else Outcome.WRONG
             error = ErrorClass.LATE if right else ErrorClass.VALUE
-            evidence = (
-                self._time_evidence(arrival) if right else (arrival.sent, done_ns)
-            )
+            evidence = (arrival.sent, done_ns)
+            if right:
+                evidence = self._time_evidence(arrival, came_ns)
             self._settle_failure(arrival, outcome, error, done_ns, evidence)
         if self._closed:
             self._ended(arrival, done_ns)
 
-    def _is_right(self, arrival: Arrival, reply: object, done_ns: int) -> bool:
+    def _is_right(self, arrival: Arrival, reply: object) -> bool:
         """Judge the content of a reply and take it into the ledger."""
         recorder = arrival.scope
         assert isinstance(recorder, ScopeRecorder)
@@ -409,14 +416,14 @@ class Lane:
             )  # fmt: skip
         )
 
-    def _time_evidence(self, arrival: Arrival) -> tuple[int, int]:
-        """Return the evidence of a failure by time.
+    def _time_evidence(self, arrival: Arrival, came_ns: int) -> tuple[int, int]:
+        """Return the evidence of a failure by time (docs/measuring.md, "Error bars").
 
-        The request reached the server within the transit time at the latest, and was
-        not answered by its deadline: the server did not serve at that moment.
+        It begins when the reply can have come at the earliest, and ends when the request
+        had certainly reached the target.
         """
-        sent = arrival.sent or arrival.due
-        return arrival.due, sent + max(self._transit_ns)
+        sent_ns = arrival.sent or arrival.due
+        return came_ns, sent_ns + max(self._transit_ns)
 
     def give_up(self, now_ns: int) -> None:
         """Settle as unknown what has waited for deadline and slack."""
@@ -437,7 +444,8 @@ class Lane:
         self._driver.suspect(arrival.slot)
         outcome = Outcome.UNKNOWN if arrival.sent else Outcome.UNSENT
         error = ErrorClass.TIMEOUT if arrival.sent else ErrorClass.UNREACHABLE
-        self._settle_failure(arrival, outcome, error, -1, self._time_evidence(arrival))
+        evidence = self._time_evidence(arrival, arrival.due + self._give_up_ns)
+        self._settle_failure(arrival, outcome, error, -1, evidence)
 
     # --- prefill and read-back -----------------------------------------------------
 
@@ -497,7 +505,8 @@ class Lane:
         slowest = max(
             (r.slowest_service_ns() for r in self._recorders.values()), default=0
         )
-        self._transit_ns = [*self._transit_ns[1:], slowest]
+        if slowest:  # nothing served says nothing about the time it takes
+            self._transit_ns = [*self._transit_ns[1:], slowest]
         blocks = (recorder.take() for recorder in self._recorders.values())
         return [block for block in blocks if block is not None]
 

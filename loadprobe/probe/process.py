@@ -22,6 +22,7 @@ from loadprobe.drivers.tls import make_context
 from loadprobe.drivers.wire.dial import Dialer
 from loadprobe.drivers.wire.driver import WireDriver
 from loadprobe.errors import LoadprobeError, ProbeCrashed, UsageError
+from loadprobe.probe.lag import Lag
 from loadprobe.probe.lane import Lane
 from loadprobe.probe.messages import (
     HEADER_BYTES,
@@ -61,8 +62,9 @@ class ProbeProcess:
     def __init__(self, plan: Plan, send: Callable[[FromProbe], None]) -> None:
         self._plan = plan
         self._send = send
+        self._lag = Lag()
         self._lanes = [
-            Lane(share, plan.probe, version_base=plan.version_base)
+            Lane(share, plan.probe, version_base=plan.version_base, lag=self._lag)
             for share in plan.shares
         ]
         context = (
@@ -190,6 +192,7 @@ class ProbeProcess:
             )
 
     def _tick(self, planned_ns: int, now_ns: int) -> int:
+        self._lag.woke(planned_ns, now_ns)
         lag_ns = now_ns - planned_ns
         self._lag_ns.append(lag_ns)
         blind_from = planned_ns if lag_ns > self._stall_ns else None
@@ -210,7 +213,9 @@ class ProbeProcess:
         if now_ns >= self._next_snapshot_ns:
             self._next_snapshot_ns = now_ns + _SNAPSHOT_EVERY_NS
             self._snapshot(now_ns)
-        return max(next_ns, now_ns + _LEAST_PAUSE_NS)
+        next_ns = max(next_ns, now_ns + _LEAST_PAUSE_NS)
+        self._lag.plan(next_ns)
+        return next_ns
 
     def _finish_if_drained(self, now_ns: int) -> None:
         if not self._drained.is_set() and all(lane.is_drained for lane in self._lanes):

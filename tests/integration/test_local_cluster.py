@@ -321,7 +321,7 @@ asyncio.run(main())
 
 
 async def test_servers_die_with_a_killed_parent() -> None:
-    """When the process that runs a cluster is SIGKILLed, the kernel ends its servers."""
+    """When the process that runs a cluster is SIGKILLed, its servers end too."""
     parent = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PARENT, stdout=asyncio.subprocess.PIPE
     )

@@ -114,19 +114,19 @@ def _reply(plan: Plan, done_ns: int) -> Settled:
         return Served(due, sent, done_ns)
     if done_ns <= due + DEADLINE_NS + SETTLE_NS:
         return Failure(
-            due, sent, done_ns, Outcome.LATE, ErrorClass.LATE, due, due + DEADLINE_NS
+            due, sent, done_ns, Outcome.LATE, ErrorClass.LATE, done_ns, sent
         )
     return _timeout(plan)
 
 
 def _timeout(plan: Plan) -> Failure:
     due, sent = plan.due_ns, plan.sent_ns
-    evidence = (due, due + DEADLINE_NS)
+    evidence = (due, sent)
     return Failure(due, sent, -1, Outcome.UNKNOWN, ErrorClass.TIMEOUT, *evidence)
 
 
 def _attempts(fault: Fault) -> Iterable[tuple[int, int]]:
-    """Yield (start, end) of the scout's attempts after a reset; the last one succeeds."""
+    """Yield (start, end) of the attempts after a reset; the last one succeeds."""
     start = fault.start_ns + 100 * US
     while True:
         yield start, start + 200 * US

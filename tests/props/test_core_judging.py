@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from random import Random
 from typing import NamedTuple
 
@@ -49,7 +50,7 @@ class Run(NamedTuple):
 @st.composite
 def runs(draw: st.DrawFn) -> Run:
     """Draw one to three faults under load of one to three processes."""
-    rng = Random(draw(st.integers(0, 2**32)))  # noqa: S311
+    rng = Random(draw(st.integers(0, 2**32)))
     period_ns = draw(st.integers(200 * US, 4 * MS))
     processes = draw(st.integers(1, 3))
     late_ns = draw(st.sampled_from([0, 100 * US, 3 * MS, 15 * MS]))
@@ -169,7 +170,7 @@ def test_outages_partition_failures(
             <= outage.hull_end_ns
         )
     assert counted == Counter(f.error for f in failures)
-    for left, right in zip(outages, outages[1:], strict=False):
+    for left, right in pairwise(outages):
         assert left.last_due_ns < right.first_due_ns
         assert left.end_ns <= right.start_ns
 
@@ -251,7 +252,7 @@ def essence(results: Results) -> object:
 def test_order_and_split_do_not_matter(run: Run, seed: int) -> None:
     """Any order of completion and any split over processes gives the same results."""
     ended, _ = run
-    rng = Random(seed)  # noqa: S311
+    rng = Random(seed)
     shuffled = list(ended)
     rng.shuffle(shuffled)
     moved = [

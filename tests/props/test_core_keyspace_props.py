@@ -55,7 +55,7 @@ def test_every_process_has_its_share(
 def test_every_key_has_one_owner_and_one_shard(
     keys: int, count: int, shards: list[list[tuple[int, int]]]
 ) -> None:
-    """Processes share the keys out without overlap; each is in the shard of its slot."""
+    """Processes share the keys without overlap; each is in the shard of its slot."""
     seen: Counter[bytes] = Counter()
     real = 0
     for index in range(count):

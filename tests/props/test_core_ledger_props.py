@@ -41,7 +41,7 @@ class World:
     reads: list[Read] = field(default_factory=list)
     verdicts: list[ReadVerdict] = field(default_factory=list)
 
-    def step(self, action: str, pick: int) -> None:
+    def step(self, action: str, pick: int) -> None:  # noqa: C901, PLR0912
         """Let one thing happen; ``pick`` chooses among what waits."""
         match action:
             case "write":
@@ -99,8 +99,7 @@ class World:
 
 
 ACTIONS = st.sampled_from(
-    ["write", "apply", "ack"] * 3
-    + ["lose", "refuse", "read", "serve", "reply", "look"]
+    ["write", "apply", "ack"] * 3 + ["lose", "refuse", "read", "serve", "reply", "look"]
 )
 STEPS = st.lists(st.tuples(ACTIONS, st.integers(0, 5)), min_size=15, max_size=80)
 

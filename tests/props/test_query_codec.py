@@ -52,7 +52,7 @@ SCALARS: dict[str, st.SearchStrategy[Any]] = {
 
 
 def values(shape: Shape, *, can_be_empty: bool = False) -> st.SearchStrategy[Any]:
-    """Return payloads of a shape; a nested empty structure leaves no trace in a form."""
+    """Return payloads of a shape; nested structures are never empty (lost in forms)."""
     if isinstance(shape, StructureShape):
         members = {name: values(member) for name, member in shape.members.items()}
         required = {name: members.pop(name) for name in shape.required_members}

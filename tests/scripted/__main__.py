@@ -63,18 +63,24 @@ class _Running:
             for listener in listeners:
                 listener.cut()
 
-    def end(self) -> TruthInterval:
+    async def end(self) -> TruthInterval:
         """End it on all listeners at once and return what happened."""
         for listener in self._listeners:
             listener.lift()
         end_ns = mono_now_ns()
         for listener in self._listeners:
             listener.settle(self._fault)
+        # Replies leave at the end of a turn of the loop, and what came in meanwhile
+        # is read in the next one.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        settled_ns = mono_now_ns()
         return TruthInterval(
             self._fault.kind,
             tuple(sorted({listener.member.shard for listener in self._listeners})),
             self.start_ns,
             end_ns,
+            settled_ns,
             self._fault.transport,
         )
 
@@ -149,7 +155,7 @@ class Server:
             case End(begun):
                 if begun not in self._running:
                     raise ValueError(f"ending fault {begun}: it is not running")
-                truth = self._running.pop(begun).end()
+                truth = await self._running.pop(begun).end()
                 return Response(number, truth.end_ns, truth=(truth,))
             case Script(faults):
                 return Response(number, mono_now_ns(), truth=await self._play(faults))
@@ -193,10 +199,10 @@ class Server:
                 if is_begin:
                     running[index] = self._begin(faults[index])
                 else:
-                    truth[index] = running.pop(index).end()
+                    truth[index] = await running.pop(index).end()
         finally:
             for left in running.values():
-                left.end()
+                await left.end()
         return tuple(truth[index] for index in sorted(truth))
 
     def _counted(self) -> list[NodeCounts]:

@@ -71,6 +71,7 @@ class TruthInterval(msgspec.Struct, frozen=True):
         shards: indexes of the shards it hit.
         start_ns: read just before it took effect.
         end_ns: read just after it ended, before anything held back was answered.
+        settled_ns: read after everything held back was answered.
         transport: as in the fault.
     """
 
@@ -78,6 +79,7 @@ class TruthInterval(msgspec.Struct, frozen=True):
     shards: tuple[int, ...]
     start_ns: int
     end_ns: int
+    settled_ns: int
     transport: Transport | None = None
 
 

@@ -181,7 +181,7 @@ class Connection(asyncio.Protocol):
         if fault is not None and fault.kind == "reset":
             self.reset()  # accepted before the reset, its handshake done after it
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+    def connection_lost(self, _exc: Exception | None) -> None:
         """Leave the listener's connections."""
         self._listener.connections.discard(self)
         self._slowed.clear()

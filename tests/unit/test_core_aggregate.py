@@ -137,6 +137,41 @@ def test_death_and_restart() -> None:
     assert results.outages == []
 
 
+def test_reports_out_of_order_never_move_a_watermark_wrongly() -> None:
+    """A mark back in time changes nothing; one ahead leaves the gap to be delivered."""
+    aggregate = begun(ONE)
+    aggregate.add(0, {}, watermark_ns=100 * MS)
+    aggregate.start_process(0, 50 * MS)
+    assert aggregate.watermark_ns(0) == 100 * MS
+    aggregate.mark_blind(0, 200 * MS, 300 * MS)
+    assert aggregate.watermark_ns(0) == 100 * MS
+    aggregate.add(0, {}, watermark_ns=400 * MS)
+    assert aggregate.seal().blind == [BlindSpan("tcp", 200 * MS, 300 * MS)]
+
+
+def test_blind_list_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blind spans beyond the limit are counted but not kept."""
+    monkeypatch.setattr(module, "KEPT_OUTAGES", 1)
+    aggregate = begun(ONE)
+    spans = [(10 * MS, 20 * MS), (30 * MS, 40 * MS)]
+    aggregate.add(0, {}, watermark_ns=100 * MS, stalls=spans)
+    totals = aggregate.finish(100 * MS).lane_totals["tcp"]
+    assert totals.blind == [BlindSpan("tcp", 10 * MS, 20 * MS)]
+    assert totals.blind_ns == 20 * MS
+
+
+def test_an_outage_after_a_long_pause_knows_its_last_served_arrival() -> None:
+    """A scope with few arrivals keeps the last served one, however old."""
+    aggregate = begun(ONE)
+    for step in range(1, 20):
+        block = served(100) if step == 1 else Block()
+        aggregate.add(0, {SCOPE: block}, watermark_ns=step * S)
+        aggregate.seal()
+    aggregate.add(0, {SCOPE: refuse(served(19_600), 19_500)}, watermark_ns=20 * S)
+    (outage,) = aggregate.finish(20 * S).outages
+    assert (outage.hull_start_ns, outage.open_start) == (100 * MS, False)
+
+
 def test_arrivals_before_the_start_are_a_defect() -> None:
     """A process that delivers without having begun is a mistake of ours."""
     with pytest.raises(
@@ -236,7 +271,7 @@ def test_film_skips_the_middle_of_a_long_outage() -> None:
     """Of a long outage the film holds the first minute and the end."""
     aggregate = begun(ONE)
     frames: list[FilmChunk | BlindSpan] = []
-    for start in range(0, 100):
+    for start in range(100):
         dues = [start * 1000 + 100 * i for i in range(10)]
         block = refuse(Block(), *dues) if 5 <= start < 90 else served(*dues)
         aggregate.add(0, {SCOPE: block}, watermark_ns=(start + 1) * S)

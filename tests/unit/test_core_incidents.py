@@ -17,7 +17,7 @@ def outage(
     shard: str = "0001",
     op: OpKind = OpKind.READ,
 ) -> Outage:
-    """Return an outage estimated at [start, end) ms, with bounds 1 ms to either side."""
+    """Return an outage at [start, end) ms, with bounds 1 ms to either side."""
     return Outage(
         scope=Scope(lane, shard, op),
         hull_start_ns=(start - 1) * MS,
@@ -83,7 +83,7 @@ def test_neighbours_within_quiet_time_are_one_incident() -> None:
 
 
 def test_blind_time_is_an_incident_of_its_own() -> None:
-    """A blind span far from any outage is an incident of the probe, without downtime."""
+    """A blind span far from any outage is an incident of the probe, not downtime."""
     span = BlindSpan("tcp", 9_000 * MS, 9_100 * MS)
     first, second = group_incidents([outage(100, 200)], [span], quiet_ns=1000 * MS)
     assert not first.is_probe_only

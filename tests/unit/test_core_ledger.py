@@ -124,6 +124,20 @@ def test_memory_is_bounded_and_forgetting_accuses_nobody() -> None:
     assert max(map(len, ledger._rivals.values())) <= 64
 
 
+def test_what_is_superseded_meanwhile_is_not_held_against_a_read() -> None:
+    """A read may find one of two overlapping writes after a third was acknowledged."""
+    ledger = Ledger()
+    ledger.begin_write(1, 11)
+    ledger.begin_write(1, 12)
+    ledger.acked(1, 12, b"12")
+    ledger.acked(1, 11, b"11")
+    ledger.begin_write(1, 13)
+    ledger.acked(1, 13, b"13")
+    found = ledger.judge_read(1, 11, acked_at_send=12, was_present=True)
+    assert found is OK
+    assert judge(ledger, 11) is STALE
+
+
 def test_writes_in_sequence_keep_nothing() -> None:
     """Without overlap nothing is kept per write."""
     ledger = written(*range(1, 500))

@@ -91,8 +91,10 @@ def test_shard_outage() -> None:
     summary = verdict.summary
     assert summary.state == "outage"
     assert summary.verdict == [
-        "shard 0002 was dark for 400 ms [398, 402] on lane tcp, "
-        "410 ms [408, 412] on lane tls; the other shards 0 ms",
+        (
+            "shard 0002 was dark for 400 ms [398, 402] on lane tcp, "
+            "410 ms [408, 412] on lane tls; the other shards 0 ms"
+        ),
         "2 outages by cause: 2 shard",
     ]
     tcp, tls = summary.lanes

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from urllib.parse import urlencode
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -135,7 +135,7 @@ def test_booleans_are_no_integers(codec: ApiCodec) -> None:
 def test_operations_without_result_have_an_empty_reply(codec: ApiCodec) -> None:
     """An operation that returns nothing is rendered, and refuses a result."""
     shown = codec.render("DeleteCacheSubnetGroup", {}, REQUEST_ID)
-    assert ElementTree.fromstring(shown)[0].tag.endswith("ResponseMetadata")
+    assert ET.fromstring(shown)[0].tag.endswith("ResponseMetadata")
     with pytest.raises(ValueError, match="it has no result"):
         codec.render("DeleteCacheSubnetGroup", {"Marker": "1"}, REQUEST_ID)
 
@@ -157,5 +157,5 @@ def test_faults_have_the_status_of_the_model(
     """The HTTP status and the side at fault follow from the fault's code."""
     shown_status, body = codec.render_fault(ApiFault(code, "a < b\x00"), REQUEST_ID)
     assert shown_status == status
-    error = ElementTree.fromstring(body)[0]
+    error = ET.fromstring(body)[0]
     assert [child.text for child in error] == [side, code, "a < b?"]

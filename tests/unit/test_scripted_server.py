@@ -357,10 +357,10 @@ async def test_truth_bounds_what_a_client_sees(
         seen.append((sent_ns, mono_now_ns(), reply == "OK"))
     truth = [(t.start_ns, t.end_ns) for t in await script]
     assert len(truth) == 10
-    for sent_ns, parsed_ns, is_ok in seen:
-        if any(start <= sent_ns and parsed_ns <= end for start, end in truth):
+    for began_ns, parsed_ns, is_ok in seen:
+        if any(start <= began_ns and parsed_ns <= end for start, end in truth):
             assert not is_ok
-        if all(parsed_ns < start or sent_ns >= end for start, end in truth):
+        if all(parsed_ns < start or began_ns >= end for start, end in truth):
             assert is_ok
     assert any(not is_ok for _, _, is_ok in seen)
 

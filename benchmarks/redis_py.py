@@ -1,0 +1,125 @@
+"""redis-py's asyncio RedisCluster in a child process, every reply verified.
+
+As an application would set it up well: uvloop, hiredis, enough connections, and one
+TLS context for all of them (the library makes one per connection, at 30 ms each).
+"""
+
+import asyncio
+import ssl
+import sys
+
+import msgspec
+import uvloop
+from redis.asyncio import connection
+from redis.asyncio.cluster import RedisCluster
+
+from benchmarks.child import run_child
+from benchmarks.measurement import (
+    KEYS,
+    VALUE_BYTES,
+    BenchmarkError,
+    Measurement,
+    Target,
+)
+from loadprobe.clock import NS_PER_S, mono_now_ns, process_cpu_ns
+
+_WARM_UP_S = 1.5
+_SPARE_CONNECTIONS = 50
+
+
+class _Order(msgspec.Struct, frozen=True):
+    host: str
+    port: int
+    ca_file: str | None
+    workers: int
+    seconds: float
+
+
+def measure(target: Target, *, tls: bool, workers: int, seconds: float) -> Measurement:
+    """Measure the loop between the end of its warm-up and its own end; see ``Tool``."""
+    order = _Order(
+        target.host,
+        target.port_for(tls=tls),
+        target.ca_file if tls else None,
+        workers,
+        seconds,
+    )
+    finished = run_child(
+        [sys.executable, "-m", "benchmarks.redis_py"],
+        given=msgspec.json.encode(order).decode(),
+    )
+    return msgspec.json.decode(finished.output, type=Measurement)
+
+
+class _Loop:
+    """Workers that GET and SET in turn.
+
+    Args:
+        client: shared by all workers.
+        workers: how many; each has keys of its own.
+    """
+
+    def __init__(self, client: RedisCluster, workers: int) -> None:
+        self._client = client
+        self._workers = workers
+        self._stopping = False
+        self._ops = 0
+
+    async def measure(self, seconds: float) -> Measurement:
+        """Warm up, measure, stop."""
+        async with asyncio.TaskGroup() as group:
+            for worker in range(self._workers):
+                group.create_task(self._work(worker))
+            await asyncio.sleep(_WARM_UP_S)
+            ops, wall_ns, cpu_ns = self._ops, mono_now_ns(), process_cpu_ns()
+            await asyncio.sleep(seconds)
+            measured = Measurement(
+                self._ops - ops,
+                (mono_now_ns() - wall_ns) / NS_PER_S,
+                (process_cpu_ns() - cpu_ns) / NS_PER_S,
+            )
+            self._stopping = True
+        return measured
+
+    async def _work(self, worker: int) -> None:
+        keys = [f"key:{worker}:{n}" for n in range(KEYS // self._workers)]
+        number = 0
+        while not self._stopping:
+            key = keys[number % len(keys)]
+            value = b"%0*d" % (VALUE_BYTES, number)
+            await self._client.set(key, value)
+            read = await self._client.get(key)
+            if read != value:
+                raise BenchmarkError(f"reading {key}: {read!r}, expected {value!r}")
+            self._ops += 2
+            number += 1
+
+
+def _share_context(ca_file: str) -> None:
+    shared = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    shared.load_verify_locations(ca_file)
+
+    def get(self: connection.RedisSSLContext) -> ssl.SSLContext:  # noqa: ARG001
+        return shared
+
+    connection.RedisSSLContext.get = get  # type: ignore[method-assign]
+
+
+async def _main(order: _Order) -> Measurement:
+    if order.ca_file is not None:
+        _share_context(order.ca_file)
+    async with RedisCluster(
+        host=order.host,
+        port=order.port,
+        ssl=order.ca_file is not None,
+        ssl_ca_certs=order.ca_file,
+        max_connections=order.workers + _SPARE_CONNECTIONS,
+    ) as client:
+        return await _Loop(client, order.workers).measure(order.seconds)
+
+
+if __name__ == "__main__":
+    given = msgspec.json.decode(sys.stdin.buffer.read(), type=_Order)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        result = runner.run(_main(given))
+    sys.stdout.buffer.write(msgspec.json.encode(result))

@@ -1,0 +1,339 @@
+"""Runs for integration tests: a measurement in this process, or the command itself.
+
+Probes and servers are real processes either way; only the supervisor differs.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from loadprobe.clock import ClockPair, read_clock_pair
+from loadprobe.config import Config, Http, Lane, Output, Probe, Target
+from loadprobe.core.aggregate import Results
+from loadprobe.core.columns import Scope
+from loadprobe.core.events import Event
+from loadprobe.core.intervals import Interval, union
+from loadprobe.core.outages import Outage
+from loadprobe.core.outcome import ErrorClass, Outcome
+from loadprobe.core.scope_state import SecondCounts
+from loadprobe.core.verdict import ObserverHealth, Verdict, summarize
+from loadprobe.local.cluster import LocalCluster
+from loadprobe.measurement import Measurement, Prefilled
+from loadprobe.probe.messages import Snapshot
+
+_SEAL_S = 0.1
+_READY_S = 30.0
+_COMMAND_S = 100.0
+# A shared machine stalls a probe now and then: that is blind time, and told apart.
+PATIENT = Probe(stall_ms=50, settle_ms=500)
+
+
+def target_of(cluster: LocalCluster, **more: Any) -> Target:
+    """Return the target of a local cluster."""
+    plain: dict[str, Any] = {
+        "host": cluster.host,
+        "port": cluster.port,
+        "tls_port": cluster.tls_port,
+        "ca_file": str(cluster.ca_file) if cluster.ca_file else None,
+        "cluster": cluster.cluster_mode,
+    }
+    return Target(**(plain | more))
+
+
+def small_lane(name: str = "tcp", **more: Any) -> Lane:
+    """Return a lane that is no burden for a small machine."""
+    plain: dict[str, Any] = {"workers": 20, "rate_per_s": 300.0, "keys": 600}
+    return Lane(name=name, **(plain | more))
+
+
+def config_of(target: Target, *lanes: Lane, **more: Any) -> Config:
+    """Return a configuration without an HTTP server."""
+    plain: dict[str, Any] = {"http": Http(listen=""), "probe": PATIENT}
+    return Config(target=target, lanes=lanes, **(plain | more))
+
+
+async def until(
+    is_true: Callable[[], bool], *, what: str, within_s: float = 20.0
+) -> None:
+    """Wait until something holds.
+
+    Raises:
+        AssertionError: it does not hold in time.
+    """
+    try:
+        async with asyncio.timeout(within_s):
+            while not is_true():
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"after {within_s:g} s there is still not: {what}") from None
+
+
+@dataclass(slots=True)
+class Trial:
+    """A measurement that runs, and what it found once it has ended."""
+
+    config: Config
+    clock: ClockPair = field(default_factory=read_clock_pair)
+    events: list[Event] = field(default_factory=list)
+    prefills: list[Prefilled] = field(default_factory=list)
+    seconds: list[SecondCounts] = field(default_factory=list)
+    redirects: Counter[str] = field(default_factory=Counter)
+    skipped: int = 0
+    stale: int = 0
+    snapshots: int = 0
+    begun_ns: int = 0
+    ended_ns: int = 0
+    _measurement: Measurement | None = None
+    _results: Results | None = None
+
+    @property
+    def measurement(self) -> Measurement:
+        """Return the measurement."""
+        assert self._measurement is not None
+        return self._measurement
+
+    @property
+    def results(self) -> Results:
+        """Return what was judged."""
+        assert self._results is not None
+        return self._results
+
+    @property
+    def pids(self) -> list[int]:
+        """Return the process ids of the probes."""
+        return [probe.pid for probe in self.measurement.probes if probe.pid]
+
+    def start(self) -> Measurement:
+        """Make the measurement."""
+        self._measurement = Measurement(
+            self.config,
+            emit=self.events.append,
+            on_snapshot=self._take_snapshot,
+            on_prefill=self.prefills.append,
+        )
+        return self._measurement
+
+    def _take_snapshot(self, snapshot: Snapshot) -> None:
+        self.snapshots += 1
+        for lane in snapshot.lanes:
+            self.redirects.update(lane.redirects)
+            self.skipped += lane.skipped
+            self.stale += sum(lane.stale.values())
+
+    def seal(self) -> None:
+        """Judge what came in."""
+        self.seconds += self.measurement.seal().seconds
+
+    async def seal_for_ever(self) -> None:
+        """Judge what comes in, as a supervisor does."""
+        while True:
+            self.seal()
+            await asyncio.sleep(_SEAL_S)
+
+    def finish(self, end_ns: int) -> None:
+        """Judge the rest."""
+        self.ended_ns = end_ns
+        self._results = self.measurement.aggregate.finish(end_ns)
+        self.seconds += self._results.last.seconds
+
+    def verdict(self) -> Verdict:
+        """Return what would be said about it."""
+        return summarize(
+            self.results,
+            clock=self.clock,
+            quiet_ns=self.config.probe.quiet_ms * 1_000_000,
+            observer=ObserverHealth(skipped=self.skipped),
+            stale_reads=self.stale,
+            lost_writes=self.measurement.lost_writes,
+        )
+
+    def kinds(self, source: str = "probe") -> list[str]:
+        """Return the kinds of the events of one source."""
+        return [event.kind for event in self.events if event.source == source]
+
+    def count(self, outcome: Outcome, *, lane: str | None = None) -> int:
+        """Return the number of arrivals that ended in one way."""
+        return sum(
+            totals.counts[outcome]
+            for scope, totals in self.results.scope_totals.items()
+            if lane in (None, scope.lane)
+        )
+
+    @property
+    def failed(self) -> int:
+        """Return the number of failed arrivals."""
+        return sum(totals.failed for totals in self.results.scope_totals.values())
+
+    @property
+    def served(self) -> int:
+        """Return the number of served arrivals."""
+        return self.count(Outcome.SERVED)
+
+    @property
+    def classes(self) -> Counter[ErrorClass]:
+        """Return the failed arrivals by class."""
+        counted: Counter[ErrorClass] = Counter()
+        for totals in self.results.scope_totals.values():
+            counted.update(totals.classes)
+        return counted
+
+    def outages(self, lane: str, shard: str) -> list[Outage]:
+        """Return the outages of a shard on a lane, of all op kinds."""
+        return [o for o in self.results.outages if o.scope[:2] == (lane, shard)]
+
+    def blind(self, lane: str) -> list[Interval]:
+        """Return when a lane was blind."""
+        spans = self.results.lane_totals[lane].blind
+        return union((span.start_ns, span.end_ns) for span in spans)
+
+    @property
+    def scopes(self) -> Sequence[Scope]:
+        """Return all scopes."""
+        return list(self.results.scope_totals)
+
+
+@asynccontextmanager
+async def measuring(config: Config) -> AsyncIterator[Trial]:
+    """Measure while the block runs; results are there after it."""
+    trial = Trial(config)
+    measurement = trial.start()
+    try:
+        async with asyncio.TaskGroup() as group:
+            probing = measurement.spawn(group)
+            try:
+                async with asyncio.timeout(_READY_S):
+                    await measurement.wait_until_ready()
+                trial.begun_ns = measurement.begin()
+                sealing = group.create_task(trial.seal_for_ever())
+                await until(lambda: trial.snapshots > 0, what="a snapshot")
+                yield trial
+                sealing.cancel()
+                trial.ended_ns = await measurement.end(probing, meanwhile=trial.seal)
+            except BaseException:
+                measurement.kill()
+                raise
+    except BaseExceptionGroup as group_error:
+        raise _first(group_error) from group_error
+    trial.finish(trial.ended_ns)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+async def server_pid(ask: Callable[[str], Awaitable[dict[str, str]]]) -> int:
+    """Return the process id of a server, given its ``info`` method."""
+    return int((await ask("server"))["process_id"])
+
+
+# --- the command -----------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Command:
+    """A running ``loadprobe`` command."""
+
+    process: asyncio.subprocess.Process
+    output_dir: Path
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    async def wait(self) -> tuple[int, str]:
+        """Return its exit code and all it wrote."""
+        async with asyncio.timeout(_COMMAND_S):
+            out, _ = await self.process.communicate()
+        assert self.process.returncode is not None
+        return self.process.returncode, out.decode()
+
+    @property
+    def has_begun(self) -> bool:
+        """Tell whether the load has begun."""
+        return any(self.output_dir.glob("*/run.json"))
+
+    @property
+    def folder(self) -> Path:
+        """Return the one run folder."""
+        (folder,) = [path for path in self.output_dir.iterdir() if path.is_dir()]
+        return folder
+
+    def document(self, name: str) -> dict[str, Any]:
+        """Return a JSON document of the run folder."""
+        document: dict[str, Any] = json.loads((self.folder / name).read_bytes())
+        return document
+
+    def lines(self, name: str) -> list[dict[str, Any]]:
+        """Return the lines of an NDJSON file of the run folder."""
+        text = (self.folder / name).read_text()
+        return [json.loads(line) for line in text.splitlines()]
+
+
+@asynccontextmanager
+async def run_command(
+    config: Config, folder: Path, *options: str
+) -> AsyncIterator[Command]:
+    """Start ``loadprobe run`` on a configuration file; it is gone after the block."""
+    output_dir = folder / "runs"
+    config = msgspec.structs.replace(config, output=Output(dir=str(output_dir)))
+    path = folder / "run.toml"
+    path.write_text(to_toml(config))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        "from loadprobe.cli import main; main()",
+        "run",
+        str(path),
+        *options,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=os.environ | {"COLUMNS": "160", "NO_COLOR": "1"},
+    )
+    try:
+        yield Command(process, output_dir)
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.communicate()
+
+
+def to_toml(config: Config) -> str:
+    """Return a configuration as a file; keys that are not set are left out."""
+    plain: dict[str, Any] = msgspec.to_builtins(config)
+    lines: list[str] = []
+    tables: list[tuple[str, dict[str, Any]]] = []
+    for key, value in plain.items():
+        if isinstance(value, dict):
+            tables.append((f"[{key}]", value))
+        elif isinstance(value, list | tuple):
+            tables += [(f"[[{key}]]", row) for row in value]
+        elif value is not None:
+            lines.append(f"{key} = {json.dumps(value)}")
+    for title, table in tables:
+        lines += ["", title]
+        lines += [
+            f"{key} = {_inline(value)}"
+            for key, value in table.items()
+            if value is not None
+        ]
+    return "\n".join([*lines, ""])
+
+
+def _inline(value: object) -> str:
+    if isinstance(value, dict):
+        pairs = (f"{json.dumps(k)} = {json.dumps(v)}" for k, v in value.items())
+        return f"{{ {', '.join(pairs)} }}"
+    return json.dumps(value)
