@@ -25,14 +25,13 @@ def refused(due: float, *, took: float = 0.2, late: float = 0.0) -> Failure:
 def late(due: float, done: float) -> Failure:
     """Return an arrival whose reply came too late, all in ms."""
     at, end = round(due * MS), round(done * MS)
-    return Failure(at, at, end, Outcome.LATE, ErrorClass.LATE, at, at + DEADLINE_NS)
+    return Failure(at, at, end, Outcome.LATE, ErrorClass.LATE, end, at)
 
 
 def silent(due: float) -> Failure:
     """Return an arrival that was never answered, in ms."""
     at = round(due * MS)
-    end = at + DEADLINE_NS
-    return Failure(at, at, -1, Outcome.UNKNOWN, ErrorClass.TIMEOUT, at, end)
+    return Failure(at, at, -1, Outcome.UNKNOWN, ErrorClass.TIMEOUT, at, at)
 
 
 def track(
