@@ -4,6 +4,7 @@ Rule: everything that the network, TLS or the server can do is a NodeSilent with
 reason; any other exception is a bug of ours and passes.
 """
 
+import asyncio
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ class NodeLogin:
     Args:
         target: the target.
         tls: connect by TLS.
-        timeout_s: bound of a connection attempt and of each reply.
+        timeout_s: bound of a command, with the connection attempt it may need.
 
     Raises:
         ConfigError: the password's reference cannot be read.
@@ -75,12 +76,15 @@ class NodeLogin:
 
     def __init__(self, target: Target, *, tls: bool, timeout_s: float) -> None:
         self._target = target
+        self._timeout_s = timeout_s
         self._context = make_context(target) if tls else None
         self._settings: dict[str, Any] = {
             "username": target.username,
             "password": target.read_password(),
-            "socket_timeout": timeout_s,
-            "socket_connect_timeout": timeout_s,
+            # Timeouts are ours (see NodeClient): redis-py 8.1 sends through
+            # asyncio.wait_for, which on Python 3.11 can swallow a cancellation.
+            "socket_timeout": None,
+            "socket_connect_timeout": None,
             "socket_keepalive": True,
             "retry": Retry(NoBackoff(), 0),
             "protocol": 2,
@@ -100,14 +104,15 @@ class NodeLogin:
             tls_name=server_name(self._target, host),
             **self._settings,
         )
-        return NodeClient(Redis.from_pool(pool), host)
+        return NodeClient(Redis.from_pool(pool), host, timeout_s=self._timeout_s)
 
 
 class NodeClient:
     """One node, asked one thing at a time."""
 
-    def __init__(self, client: Redis, host: str) -> None:
+    def __init__(self, client: Redis, host: str, *, timeout_s: float) -> None:
         self._client = client
+        self._timeout_s = timeout_s
         self.host = host
 
     async def view(self) -> NodeView:
@@ -139,11 +144,20 @@ class NodeClient:
     async def _ask(self, *command: bytes) -> Any:
         # Words in bytes: redis-py finds no callback for them and leaves replies raw.
         try:
-            return await self._client.execute_command(  # type: ignore[no-untyped-call]
-                *command
-            )
+            async with asyncio.timeout(self._timeout_s):
+                return await self._client.execute_command(  # type: ignore[no-untyped-call]
+                    *command
+                )
+        except TimeoutError as exc:
+            raise NodeSilent(f"no reply in {self._timeout_s:g} s") from exc
         except (RedisError, OSError) as exc:
             raise NodeSilent(f"{type(exc).__name__}: {exc}") from exc
+        except RuntimeError as exc:
+            # uvloop 0.22 raises it, without a class of its own, for a write to a
+            # connection that was lost since the last reply.
+            if "handler is closed" not in str(exc):
+                raise
+            raise NodeSilent(f"connection lost: {exc}") from exc
 
 
 def read_info(text: bytes) -> dict[str, str]:

@@ -275,9 +275,10 @@ class Command:
         return document
 
     def lines(self, name: str) -> list[dict[str, Any]]:
-        """Return the lines of an NDJSON file of the run folder."""
-        text = (self.folder / name).read_text()
-        return [json.loads(line) for line in text.splitlines()]
+        """Return the lines of an NDJSON file of the run folder, after the header."""
+        header, *rows = map(json.loads, (self.folder / name).read_text().splitlines())
+        assert header["schema_version"] == 1
+        return rows
 
 
 @asynccontextmanager

@@ -207,8 +207,19 @@ class Node:
             elif not self.live:
                 await self._scout(index)
             else:
+                self._wake.clear()
                 done = await self._attempt(index)
-                await asyncio.sleep(self._driver.pace_s if done else _RETRY_S)
+                # Woken when a connection is lost: it may have been the last one, and
+                # then every millisecond counts.
+                await self._pause(self._driver.pace_s if done else _RETRY_S)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, or until something about the node changed."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
 
     async def _scout(self, index: int) -> None:
         """Try until one attempt is through, starting attempts on a fixed schedule."""
