@@ -10,6 +10,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -235,7 +236,8 @@ def parse_config(
     """
     try:
         raw = msgspec.toml.decode(text)
-    except msgspec.DecodeError as exc:
+    except (msgspec.DecodeError, ValueError, RecursionError) as exc:
+        # tomllib lets out the latter two: a number of 5000 digits, a deep nesting
         raise ConfigError(where, f"not valid TOML: {exc}") from exc
     _override(raw, environ or {})
     try:
@@ -317,9 +319,9 @@ def _describe(kind: types.Type) -> str:
         case types.BoolType():
             return "true or false"
         case types.IntType() | types.FloatType():
-            low = f"above {kind.gt:.15g}" if kind.gt is not None else f"{kind.ge:.15g}"
             whole = "a whole number" if isinstance(kind, types.IntType) else "a number"
-            return f"{whole} from {low} to {kind.le:.15g}"
+            least = f"from {kind.ge:.15g}" if kind.gt is None else f"above {kind.gt:g}"
+            return f"{whole} {least} to {kind.le:.15g}"
         case _:
             return "text"
 
@@ -343,11 +345,11 @@ def _override(raw: dict[str, object], environ: Mapping[str, str]) -> None:
     given = {name: environ[name] for name in environ if name.startswith(_ENV_PREFIX)}
     target = raw.get("target")
     by_file = target.get("password_env") if isinstance(target, dict) else None
-    given.pop(given.get(f"{_ENV_PREFIX}TARGET_PASSWORD_ENV", by_file), None)
+    given.pop(given.get(f"{_ENV_PREFIX}TARGET_PASSWORD_ENV", str(by_file)), None)
     for name, text in sorted(given.items()):
         if name not in known:
-            remedy = f"{_suggest(name, known)}, or unset it"
-            raise ConfigError(name, f"no key has this environment variable{remedy}")
+            problem = f"not the environment variable of a key{_suggest(name, known)}"
+            raise ConfigError(name, f"{problem} (or unset it)")
         section, key, field = known[name]
         try:
             value = msgspec.convert(text, field.type, strict=False)
@@ -360,7 +362,9 @@ def _override(raw: dict[str, object], environ: Mapping[str, str]) -> None:
             keys[key] = value
 
 
-_PATH = re.compile(r"^(?P<problem>.*?)(?: - at `(?:\$|key in \$)(?P<path>.*)`)?$", re.S)
+_PATH = re.compile(
+    r"^(?P<problem>.*?)(?: - at `(?:\$|key in \$)(?P<path>.*)`)?$", re.DOTALL
+)
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>[^`]*)`")
 _MISSING = re.compile(r"Object missing required field `(?P<key>[^`]*)`")
 
@@ -374,8 +378,10 @@ def _explain(where: str, message: str, raw: dict[str, object]) -> tuple[str, str
     missing = _MISSING.search(match["problem"])
     named = unknown or missing
     if named is not None:
-        path = f"{path}.{named['key']}".removeprefix(".")
-    parent, _, key = path.rpartition(".")
+        parent, key = path, named["key"]
+        path = f"{parent}.{key}".removeprefix(".")
+    else:
+        parent, _, key = path.rpartition(".")
     section = parent.partition("[")[0]
     if unknown is not None:
         known = _fields(section)
@@ -388,7 +394,7 @@ def _explain(where: str, message: str, raw: dict[str, object]) -> tuple[str, str
     elif missing is not None:
         problem = f"missing; expected {describe_key(section, key)}"
     else:
-        expected = describe_key(section, key) or f"a [{path.partition('[')[0]}] section"
+        expected = describe_key(section, key) or "a [[lanes]] section"
         problem = f"{_shown(raw, path)} is not usable; expected {expected}"
     return f"{where}: {path}", problem
 
@@ -408,9 +414,6 @@ def _shown(raw: object, path: str) -> str:
 
 
 def _suggest(name: str, known: Mapping[str, object]) -> str:
-    # Imported here: only a mistake needs it.
-    from difflib import get_close_matches
-
     close = get_close_matches(name, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
 
@@ -435,56 +438,67 @@ def _is_address(text: str) -> bool:
 
 
 def _check(config: Config, where: str) -> None:
-    target = config.target
-    if not _is_host(target.host):
-        # The value is not shown: a URL may have a password in it.
-        raise ConfigError(
-            f"{where}: target.host",
-            "not a host; expected a name or an address alone, without scheme, user, "
-            "port and path (the port is a key of its own)",
-        )
-    if target.password_file is not None and target.password_env is not None:
-        raise ConfigError(
-            f"{where}: target", "give password_file or password_env, not both"
-        )
-    if target.username is not None and not (
-        target.password_file or target.password_env
-    ):
-        raise ConfigError(
-            f"{where}: target.username",
-            "a user needs password_file or password_env beside it",
-        )
-    if (target.cert_file is None) != (target.key_file is None):
-        raise ConfigError(
-            f"{where}: target", "cert_file and key_file belong together: give both"
-        )
-    for side in (*target.address_map, *target.address_map.values()):
-        if not _is_address(side):
-            raise ConfigError(
-                f"{where}: target.address_map",
-                f"{side!r} is not of the form host:port, port 1 to {LARGEST_PORT}",
-            )
+    """Check what no single key can tell."""
+    _check_target(config.target, f"{where}: target")
     names = [lane.name for lane in config.lanes]
     for index, lane in enumerate(config.lanes):
         at = f"{where}: lanes[{index}]"
         if lane.name in names[:index]:
-            raise ConfigError(f"{at}.name", f"{lane.name!r} is used by two lanes")
-        if lane.schedule == "ramp" and (
-            lane.ramp_s is None or lane.ramp_from_per_s is None
-        ):
-            raise ConfigError(at, "a ramp needs ramp_from_per_s and ramp_s")
-        if lane.schedule != "ramp" and (
-            lane.ramp_s or lane.ramp_from_per_s is not None
-        ):
             raise ConfigError(
-                at, 'ramp_from_per_s and ramp_s need schedule = "ramp" beside them'
+                f"{at}.name", f"{lane.name!r} is used by two lanes; rename one"
             )
-        if lane.loop == "closed" and lane.schedule != "constant":
-            raise ConfigError(f"{at}.schedule", "a closed loop has no schedule")
-        if lane.processes > lane.workers:
+        _check_lane(lane, at)
+
+
+def _check_target(target: Target, at: str) -> None:
+    if not _is_host(target.host):
+        # The value is not shown: a URL may have a password in it.
+        raise ConfigError(
+            f"{at}.host",
+            "not a host; expected a name or an address alone, without scheme, user, "
+            "port and path (the port is a key of its own)",
+        )
+    if target.password_file is not None and target.password_env is not None:
+        raise ConfigError(at, "give password_file or password_env, not both")
+    if target.username is not None and not (
+        target.password_file or target.password_env
+    ):
+        raise ConfigError(
+            f"{at}.username",
+            "a user needs password_file or password_env beside it",
+        )
+    if (target.cert_file is None) != (target.key_file is None):
+        raise ConfigError(at, "cert_file and key_file belong together: give both")
+    for side in (*target.address_map, *target.address_map.values()):
+        if not _is_address(side):
             raise ConfigError(
-                f"{at}.processes",
-                f"{lane.processes} processes cannot share {lane.workers} workers",
+                f"{at}.address_map",
+                f"{side!r} is not of the form host:port, port 1 to {LARGEST_PORT}",
             )
-        if lane.keys < lane.processes:
-            raise ConfigError(f"{at}.keys", "there must be a key for every process")
+
+
+def _check_lane(lane: Lane, at: str) -> None:
+    if lane.schedule == "ramp" and (
+        lane.ramp_s is None or lane.ramp_from_per_s is None
+    ):
+        raise ConfigError(at, "a ramp needs ramp_from_per_s and ramp_s")
+    if lane.schedule != "ramp" and (lane.ramp_s or lane.ramp_from_per_s is not None):
+        raise ConfigError(
+            at, 'ramp_from_per_s and ramp_s need schedule = "ramp" beside them'
+        )
+    if lane.loop == "closed" and lane.schedule != "constant":
+        raise ConfigError(
+            f"{at}.schedule",
+            'a closed loop has no schedule; remove it, or set loop = "open"',
+        )
+    if lane.processes > lane.workers:
+        raise ConfigError(
+            f"{at}.processes",
+            f"{lane.processes} processes cannot share {lane.workers} workers; "
+            "lower processes, or raise workers",
+        )
+    if lane.keys < lane.processes:
+        raise ConfigError(
+            f"{at}.keys",
+            f"{lane.keys} keys for {lane.processes} processes; every process needs one",
+        )

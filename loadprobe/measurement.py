@@ -142,7 +142,7 @@ class Measurement:
         return self.aggregate.seal()
 
     async def end(
-        self, probing: "list[asyncio.Task[None]]", *, meanwhile: Callable[[], None]
+        self, probing: "list[asyncio.Task[None]]", *, meanwhile: Callable[[], object]
     ) -> int:
         """Stop arrivals, wait until all are settled, end the processes.
 

@@ -6,8 +6,11 @@ plain sockets and with a client library.
 
 import asyncio
 import ssl
+import sys
 from asyncio import StreamReader, StreamWriter
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import hiredis
 import pytest
@@ -22,6 +25,19 @@ _PATIENCE_S = 10.0
 _MOMENT_S = 0.05
 # Keys of the three shards' first slots.
 KEYS = [b"{%b}k" % tag_for_slot(slot) for slot in (0, 5462, 10923)]
+
+_ROOT = Path(__file__).resolve().parents[2]
+_PARENT = """
+import asyncio
+from tests.scripted import ScriptedCluster
+
+async def main():
+    async with ScriptedCluster(shards=1) as cluster:
+        print(cluster.port, flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
 
 
 class Client:
@@ -481,3 +497,19 @@ async def test_ends_with_its_block() -> None:
         await Client.connect(port)
     with pytest.raises(ScriptedClusterError, match="not running"):
         await cluster.counts()
+
+
+async def test_ends_with_its_parent() -> None:
+    """Killing the process that started it ends the server process too."""
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _PARENT, stdin=PIPE, stdout=PIPE, cwd=_ROOT
+    )
+    assert parent.stdout is not None
+    port = int(await parent.stdout.readline())
+    (await Client.connect(port)).close()
+    parent.kill()
+    await parent.wait()
+    with pytest.raises(ConnectionError):
+        async with asyncio.timeout(_PATIENCE_S):
+            while True:
+                await (await Client.connect(port)).ask("PING")

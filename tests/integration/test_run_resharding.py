@@ -1,0 +1,129 @@
+"""Slots move while they are probed: redirects are followed, and nothing fails."""
+
+import asyncio
+
+from loadprobe.core.keyspace import Keyspace
+from loadprobe.core.outcome import Outcome
+from loadprobe.local.cluster import LocalCluster
+from loadprobe.local.node import LocalNode
+from tests.integration.running import (
+    config_of,
+    measuring,
+    small_lane,
+    target_of,
+)
+
+KEYS = 96
+
+
+async def open_slot(slot: int, source: LocalNode, target: LocalNode) -> None:
+    """Make a slot migrate, and move its keys: the source answers ASK from now on."""
+    await target.command("CLUSTER", "SETSLOT", slot, "IMPORTING", source.node_id)
+    await source.command("CLUSTER", "SETSLOT", slot, "MIGRATING", target.node_id)
+    while names := await source.command("CLUSTER", "GETKEYSINSLOT", slot, 100):
+        # A key may be deleted or written between the two commands: NOKEY is no error.
+        await source.command(
+            "MIGRATE", target.host, target.ports.plain, "", 0, 5000, "KEYS", *names
+        )
+
+
+async def close_slot(
+    slot: int, cluster: LocalCluster, source: LocalNode, target: LocalNode
+) -> None:
+    """Give the slot to its new owner; the others are told at once, not by gossip."""
+    others = [node for node in cluster.nodes if node not in (source, target)]
+    for node in (target, source, *others):
+        await node.command("CLUSTER", "SETSLOT", slot, "NODE", target.node_id)
+
+
+async def test_slots_move_under_load() -> None:
+    """No arrival fails, redirects are counted, and every shard is probed evenly after."""
+    keyspace = Keyspace("tcp", KEYS, 0, 1)
+    async with LocalCluster(shards=3, replicas_per_shard=0, tls=False) as cluster:
+        source = await cluster.primary_of("0001")
+        target = await cluster.primary_of("0003")
+        (owned,) = cluster.shard("0001").slots
+        slots = sorted(
+            {
+                slot
+                for key in range(KEYS)
+                if owned.first <= (slot := keyspace.slot(key)) <= owned.last
+            }
+        )
+        moving = slots[: len(slots) * 3 // 4]
+        assert len(moving) >= 20
+        lane = small_lane(keys=KEYS, rate_per_s=600, miss_ratio=0.1, read_ratio=0.7)
+        async with measuring(config_of(target_of(cluster), lane)) as trial:
+            await asyncio.sleep(1.0)
+            for slot in moving:
+                await open_slot(slot, source, target)
+            await asyncio.sleep(0.5)
+            for slot in moving:
+                await close_slot(slot, cluster, source, target)
+            await asyncio.sleep(3.2)
+
+    assert trial.failed == 0, trial.classes
+    assert trial.results.outages == []
+    assert trial.redirects["ask"] > 0
+    assert trial.redirects["moved"] > 0
+    assert trial.count(Outcome.WRONG) == 0
+    assert trial.stale == 0
+    assert trial.measurement.lost_writes == 0
+    # The last whole seconds were probed by the new slot map.
+    last = max(second.second for second in trial.seconds)
+    by_shard = {
+        shard: sum(
+            second.counts[Outcome.SERVED]
+            for second in trial.seconds
+            if second.scope.shard == shard and last - 2 <= second.second < last
+        )
+        for shard in ("0001", "0002", "0003")
+    }
+    # Three shards take turns; blind time of the probe takes from all alike.
+    assert max(by_shard.values()) - min(by_shard.values()) <= 30, by_shard
+    assert min(by_shard.values()) > 0
+
+
+async def test_a_shard_is_emptied_under_load() -> None:
+    """A primary that loses its last slot is probed no more, and nothing fails."""
+    lane = small_lane(rate_per_s=300)
+    async with LocalCluster(shards=3, replicas_per_shard=0, tls=False) as cluster:
+        source = await cluster.primary_of("0002")
+        target = await cluster.primary_of("0001")
+        (owned,) = cluster.shard("0002").slots
+        async with measuring(config_of(target_of(cluster), lane)) as trial:
+            await asyncio.sleep(0.6)
+            slots = range(owned.first, owned.last + 1)
+            for first in range(0, len(slots), 512):
+                await move(list(slots[first : first + 512]), cluster, source, target)
+            await asyncio.sleep(3.0)
+    assert trial.failed == 0, trial.classes
+    assert trial.redirects["moved"] > 0
+    assert trial.measurement.lost_writes == 0
+    last = max(second.second for second in trial.seconds)
+    probed = {s.scope.shard for s in trial.seconds if s.second == last - 1}
+    assert probed == {"0001", "0003"}
+
+
+async def move(
+    slots: list[int], cluster: LocalCluster, source: LocalNode, target: LocalNode
+) -> None:
+    """Move slots in one batch, each command for all of them in one pipeline."""
+    await target.pipeline(
+        [("CLUSTER", "SETSLOT", s, "IMPORTING", source.node_id) for s in slots]
+    )
+    await source.pipeline(
+        [("CLUSTER", "SETSLOT", s, "MIGRATING", target.node_id) for s in slots]
+    )
+    found = await source.pipeline(
+        [("CLUSTER", "GETKEYSINSLOT", slot, 100) for slot in slots]
+    )
+    names = [name for reply in found for name in reply]
+    if names:
+        await source.command(
+            "MIGRATE", target.host, target.ports.plain, "", 0, 5000, "KEYS", *names
+        )
+    for node in (target, source, *cluster.nodes):
+        await node.pipeline(
+            [("CLUSTER", "SETSLOT", s, "NODE", target.node_id) for s in slots]
+        )
