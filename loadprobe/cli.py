@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import msgspec
 import typer
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from loadprobe.local.state import LocalState
 
 EXIT_INTERRUPTED = 130
+_LONGEST_S = 366 * 86_400.0
+
+# Bad options and arguments. Typer has a copy of click of its own, or (before 0.26) uses
+# the package: the name to import depends on that, this base does not.
+_WrongCommand = cast("type[Exception]", typer.BadParameter.__base__)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -52,19 +57,27 @@ _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h|d)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-def parse_duration(text: str) -> float:
+def parse_duration(text: str, *, option: str) -> float:
     """Return seconds from ``90s``, ``10m``, ``1h30m``.
 
+    Args:
+        text: what was given.
+        option: the option it was given to, for messages.
+
     Raises:
-        UsageError: there is no unit, or something else in the text.
+        UsageError: there is no unit, or something else in the text; it is 0, or more
+            than a year.
     """
     parts = list(_DURATION.finditer(text))
     if not parts or "".join(part[0] for part in parts) != text:
         raise UsageError(
-            f"--for {text!r} is not a duration; write a number with its unit, "
+            f"{option} {text!r} is not a duration; write a number with its unit, "
             "for example 90s, 10m or 1h30m"
         )
-    return sum(float(part["number"]) * _UNIT_S[part["unit"]] for part in parts)
+    seconds = sum(float(part["number"]) * _UNIT_S[part["unit"]] for part in parts)
+    if not 0 < seconds <= _LONGEST_S:
+        raise UsageError(f"{option} {text}: expected more than 0, and at most 366d")
+    return seconds
 
 
 @app.command()
@@ -112,9 +125,11 @@ def run(
 
     loaded = load_config(config)
     options = RunOptions(
-        duration_s=parse_duration(duration) if duration is not None else None,
+        duration_s=(
+            parse_duration(duration, option="--for") if duration is not None else None
+        ),
         failover=failover,
-        failover_after_s=parse_duration(failover_after),
+        failover_after_s=parse_duration(failover_after, option="--failover-after"),
     )
     raise typer.Exit(run_async(run_load(loaded, options)))
 
@@ -123,23 +138,24 @@ def run(
 def check(config: ConfigPath) -> None:
     """Check everything that can be found out before a run; change nothing."""
     loaded = load_config(config)
-    raise typer.Exit(run_async(_check(loaded)))
+    run_async(_check(loaded, config))
 
 
-async def _check(config: Config) -> int:
+async def _check(config: Config, path: str) -> None:
     from loadprobe.preflight import preflight
 
     console = Console()
-    failed = 0
+    failed: list[str] = []
     async for line in preflight(config):
         mark = "[green]pass[/green]" if line.passed else "[red]FAIL[/red]"
         console.print(f"{mark}  {line.name:<14} ", end="")
         console.print(line.detail, markup=False, highlight=False, soft_wrap=True)
-        failed += not line.passed
+        if not line.passed:
+            failed.append(f"{line.name}: {line.detail}")
     if failed:
-        return PreflightError.exit_code
+        more = f" (and {len(failed) - 1} more, see above)" if failed[1:] else ""
+        raise PreflightError(f"{path} cannot be run: {failed[0]}{more}")
     console.print("ready to run", markup=False)
-    return 0
 
 
 @app.command()
@@ -235,7 +251,8 @@ def local_status(
     state = status(name)
     if state is None:
         raise UsageError(
-            f"no local cluster {name!r} runs; start it: loadprobe local up --name {name}"
+            f"no local cluster {name!r} runs; start it: "
+            f"loadprobe local up --name {name}"
         )
     _print_local(state)
 
@@ -264,9 +281,25 @@ def _print_local(state: "LocalState") -> None:
 def main() -> None:
     """Run a command; print an error a person can act on as one line."""
     try:
-        app()
+        code = app(standalone_mode=False)
+    except _WrongCommand as exc:
+        _explain(exc)
+        code = UsageError.exit_code
     except LoadprobeError as exc:
-        print(f"loadprobe: {exc}", file=sys.stderr)
-        sys.exit(exc.exit_code)
+        # One line, whatever a file or server put in; a report of a defect has more.
+        is_usage = isinstance(exc, UsageError)
+        text = " ".join(str(exc).split()) if is_usage else str(exc)
+        print(f"loadprobe: {text}", file=sys.stderr)
+        code = exc.exit_code
     except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
+        code = EXIT_INTERRUPTED
+    sys.exit(code)
+
+
+def _explain(exc: Any) -> None:
+    """Say in one line what is wrong with the command; it is empty if help was shown."""
+    context = getattr(exc, "ctx", None)
+    command = context.command_path if context is not None else "loadprobe"
+    text = " ".join(exc.format_message().split()).removesuffix(".")
+    if text:
+        print(f"loadprobe: {text}; see {command} --help", file=sys.stderr)

@@ -29,7 +29,7 @@ Name = Annotated[
     str,
     Meta(
         pattern=r"^[a-z0-9][a-z0-9_-]{0,31}\Z",
-        description="up to 32 of a-z, 0-9, - and _, the first a letter or digit",
+        description="text: up to 32 of a-z, 0-9, - and _, the first a letter or digit",
     ),
 ]
 Listen = Annotated[
@@ -236,9 +236,11 @@ def parse_config(
     """
     try:
         raw = msgspec.toml.decode(text)
-    except (msgspec.DecodeError, ValueError, RecursionError) as exc:
-        # tomllib lets out the latter two: a number of 5000 digits, a deep nesting
+    except msgspec.DecodeError as exc:
         raise ConfigError(where, f"not valid TOML: {exc}") from exc
+    except (ValueError, RecursionError) as exc:  # let out by the parser
+        problem = "not valid TOML: a number of thousands of digits, or tables nested "
+        raise ConfigError(where, f"{problem}hundreds deep; remove it") from exc
     _override(raw, environ or {})
     try:
         config = msgspec.convert(raw, Config)
@@ -320,10 +322,11 @@ def _describe(kind: types.Type) -> str:
             return "true or false"
         case types.IntType() | types.FloatType():
             whole = "a whole number" if isinstance(kind, types.IntType) else "a number"
-            least = f"from {kind.ge:.15g}" if kind.gt is None else f"above {kind.gt:g}"
-            return f"{whole} {least} to {kind.le:.15g}"
+            if kind.gt is not None:
+                return f"{whole} above {kind.gt:.15g}, up to {kind.le:.15g}"
+            return f"{whole} from {kind.ge:.15g} to {kind.le:.15g}"
         case _:
-            return "text"
+            return "text (not empty)"
 
 
 def _fields(section: str) -> dict[str, msgspec.structs.FieldInfo]:
@@ -409,7 +412,7 @@ def _shown(raw: object, path: str) -> str:
     if isinstance(raw, bool):
         return str(raw).lower()
     if isinstance(raw, dict | list):
-        return "a table" if isinstance(raw, dict) else "a list"
+        return "a table" if isinstance(raw, dict) else f"a list of {len(raw)}"
     return f'"{raw}"' if isinstance(raw, str) else str(raw)
 
 
@@ -457,6 +460,12 @@ def _check_target(target: Target, at: str) -> None:
             f"{at}.host",
             "not a host; expected a name or an address alone, without scheme, user, "
             "port and path (the port is a key of its own)",
+        )
+    if target.server_name is not None and not _is_host(target.server_name):
+        raise ConfigError(
+            f"{at}.server_name",
+            f"{target.server_name!r} is not a host; "
+            "expected a name or an address alone",
         )
     if target.password_file is not None and target.password_env is not None:
         raise ConfigError(at, "give password_file or password_env, not both")

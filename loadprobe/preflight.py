@@ -18,16 +18,24 @@ import hiredis
 from loadprobe.clock import NS_PER_MS, wall_now_ns
 from loadprobe.config import Config, Lane
 from loadprobe.control.api import open_api
+from loadprobe.core.outcome import ErrorClass
 from loadprobe.core.topology import Topology, merge, parse_nodes, parse_slots
 from loadprobe.drivers import resp, tls
+from loadprobe.drivers.errors import classify_reply
 from loadprobe.drivers.wire.connection import Connection
 from loadprobe.drivers.wire.dial import Dialer, DialFailure
 from loadprobe.drivers.wire.driver import explain_dial_failure, explain_slots_error
 from loadprobe.errors import LoadprobeError, UsageError
 from loadprobe.outputs.http import start_http
 from loadprobe.outputs.run_folder import check_writable
+from loadprobe.probe.plan import share_out
 
 _SPARE_FILES = 64
+_REDIRECTS = frozenset({ErrorClass.MOVED, ErrorClass.ASK})
+_PERMISSIONS = (
+    "give the user +ping +time +get +set +cluster|slots +cluster|nodes +cluster|info "
+    "and the keys ~lp:* (see ACL SETUSER)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +66,7 @@ async def preflight(config: Config) -> AsyncIterator[Check]:
     """Yield the result of every check, in an order in which causes come first."""
     yield _guard("output", lambda: _output(config))
     yield await _http(config)
-    yield _guard("open files", lambda: _open_files(config))
+    yield _guard("open files", lambda: _open_files(config, shards=1, replicas=0))
     password, check = _password(config)
     yield check
     if not check.passed:
@@ -75,12 +83,10 @@ async def preflight(config: Config) -> AsyncIterator[Check]:
     yield check
     if not check.passed:
         return
-    seen: set[bool] = set()
-    for lane in config.lanes:
-        if lane.tls not in seen:
-            seen.add(lane.tls)
-            async for check in _server(config, lane, context, password):
-                yield check
+    for with_tls in sorted({lane.tls for lane in config.lanes}):
+        lanes = [lane for lane in config.lanes if lane.tls == with_tls]
+        async for check in _server(config, lanes, context, password):
+            yield check
     if config.control is not None:
         yield await _api(config)
 
@@ -111,18 +117,23 @@ async def _http(config: Config) -> Check:
     return Check("http", passed=True, detail=f"{config.http.listen} is free")
 
 
-def _open_files(config: Config) -> str:
-    """Count the connections one process may open, 8 shards assumed until it is known."""
+def _open_files(config: Config, *, shards: int, replicas: int) -> str:
+    """Compare the connections of the busiest probe process with what it may open.
+
+    The wire driver opens one per worker to each primary, and one to each replica.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = _SPARE_FILES + max(
-        sum(lane.workers // lane.processes for lane in config.lanes), 0
+        sum(share.workers * shards + replicas for share in process)
+        for process in share_out(config.lanes)
     )
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise UsageError(
-            f"a process may open {hard} files, the lanes need at least {needed}; "
-            "raise `ulimit -Hn`, or use fewer workers"
+            f"a process may open {hard} files, a probe of {shards} shards and "
+            f"{replicas} replicas needs {needed}; raise `ulimit -Hn` to that, use "
+            "fewer workers, or more processes"
         )
-    return f"a process may open {hard}, at least {needed} are needed"
+    return f"a process may open {hard}, a probe needs {needed}"
 
 
 def _password(config: Config) -> tuple[str | None, Check]:
@@ -153,15 +164,19 @@ async def _dns(config: Config) -> Check:
 
 
 async def _server(
-    config: Config, lane: Lane, context: ssl.SSLContext | None, password: str | None
+    config: Config,
+    lanes: list[Lane],
+    context: ssl.SSLContext | None,
+    password: str | None,
 ) -> AsyncIterator[Check]:
-    """Connect as a lane would, and ask for the state of the cluster."""
+    """Connect as lanes of one transport would, and ask for what they will need."""
     target = config.target
-    port = (target.tls_port or target.port) if lane.tls else target.port
-    label = "tls" if lane.tls else "tcp"
+    with_tls = lanes[0].tls
+    port = (target.tls_port or target.port) if with_tls else target.port
+    label = "tls" if with_tls else "tcp"
     dialer = Dialer(
         target,
-        context if lane.tls else None,
+        context if with_tls else None,
         password,
         config.probe.connect_timeout_ms,
     )
@@ -171,37 +186,62 @@ async def _server(
     )
     if isinstance(made, DialFailure):
         detail = explain_dial_failure(made, target.host, port, dialer)
+        advice = _advise(made.detail, made.error, with_tls=with_tls)
+        if advice is not None:
+            doing = f"connecting to {target.host}:{port} by {label.upper()}"
+            detail = f"{doing} failed: {made.detail}; {advice}"
         yield Check(label, passed=False, detail=detail)
         return
     try:
         async with asyncio.timeout(config.probe.connect_timeout_ms / 1000):
-            async for check in _ask(config, made, label, port):
+            async for check in _ask(config, lanes, made, label, port):
                 yield check
     except (OSError, TimeoutError) as exc:
+        said = str(exc) or f"no answer within {config.probe.connect_timeout_ms} ms"
+        advice = _advise(said, ErrorClass.RESET, with_tls=with_tls)
         yield Check(
             label,
             passed=False,
-            detail=f"{target.host}:{port} took the connection but did not answer: "
-            f"{str(exc) or 'time-out'}; is it a Valkey or Redis port"
-            f"{'' if lane.tls else ', and without TLS'}?",
+            detail=f"{target.host}:{port} took the connection, then: {said}; {advice}",
         )
     finally:
         made.abort()
 
 
+def _advise(detail: str, error: ErrorClass, *, with_tls: bool) -> str | None:
+    """Return what to do about a connection, if more is known than its error class."""
+    advice = tls.advise(detail) if with_tls else None
+    if advice is None and error is ErrorClass.RESET:
+        advice = (
+            "is it a Valkey or Redis port?"
+            if with_tls
+            else "does the port speak TLS? set tls = true in the lane, or [target] port"
+        )
+    return advice
+
+
+def _refused(doing: str, error: hiredis.ReplyError) -> str:
+    """Return one line on an error reply: what was asked, the answer, what to do."""
+    text = str(error)
+    if text.startswith("NOPERM"):
+        advice = _PERMISSIONS
+    elif text.startswith("NOAUTH"):
+        advice = "set [target] password_file or password_env, and username if need be"
+    elif text.startswith("READONLY"):
+        advice = "it is a replica; set [target] host to the primary"
+    else:
+        advice = "wait until the server is ready"
+    return f"{doing} was refused: {text}; {advice}"
+
+
 async def _ask(
-    config: Config, connection: Connection, label: str, port: int
+    config: Config, lanes: list[Lane], connection: Connection, label: str, port: int
 ) -> AsyncIterator[Check]:
     host = config.target.host
     where = f"{host}:{port}"
     pong = await connection.request(resp.PING)
     if isinstance(pong, hiredis.ReplyError):
-        advice = (
-            "set username, password_file or password_env"
-            if str(pong).startswith("NOAUTH")
-            else "wait until the server is ready"
-        )
-        yield Check(label, passed=False, detail=f"{where} said {pong}; {advice}")
+        yield Check(label, passed=False, detail=_refused(f"PING at {where}", pong))
         return
     yield Check(label, passed=True, detail=f"{where} answers")
     seconds = await connection.request(resp.encode(b"TIME"))
@@ -214,25 +254,54 @@ async def _ask(
             detail=f"the server's clock is {offset_ms:+.1f} ms from ours (not used)",
         )
     if config.target.cluster:
-        yield await _cluster(connection, label, host, port)
+        yield await _cluster(config, connection, label, port)
     else:
         yield await _single(connection, label, where)
+    yield await _access(lanes, connection, label, where)
 
 
-async def _cluster(connection: Connection, label: str, host: str, port: int) -> Check:
+async def _access(
+    lanes: list[Lane], connection: Connection, label: str, where: str
+) -> Check:
+    """Try the commands of the load on keys that do not exist; nothing is written."""
+    for lane in lanes:
+        key = f"lp:{lane.name}:preflight".encode()
+        commands = [("GET", resp.encode_get(key))]
+        if lane.prefill or lane.read_ratio < 1:
+            # XX: only if it exists, and it does not.
+            commands.append(("SET", resp.encode(b"SET", key, b"", b"XX")))
+        for name, command in commands:
+            reply = await connection.request(command)
+            if (
+                isinstance(reply, hiredis.ReplyError)
+                and classify_reply(str(reply)) not in _REDIRECTS
+            ):
+                doing = f"{name} {key.decode()} at {where}"
+                detail = _refused(doing, reply)
+                return Check(f"{label} access", passed=False, detail=detail)
+    return Check(f"{label} access", passed=True, detail="keys can be used")
+
+
+async def _cluster(
+    config: Config, connection: Connection, label: str, port: int
+) -> Check:
+    host = config.target.host
     name = f"{label} cluster"
     slots = await connection.request(resp.CLUSTER_SLOTS)
-    if isinstance(slots, hiredis.ReplyError):
-        detail = explain_slots_error(str(slots), host, port)
-        return Check(name, passed=False, detail=detail)
     nodes = await connection.request(resp.CLUSTER_NODES)
+    info = await connection.request(resp.encode(b"CLUSTER", b"INFO"))
+    for word, reply in (("SLOTS", slots), ("NODES", nodes), ("INFO", info)):
+        if isinstance(reply, hiredis.ReplyError):
+            detail = _refused(f"CLUSTER {word} at {host}:{port}", reply)
+            if "cluster support disabled" in str(reply):
+                detail = explain_slots_error(str(reply), host, port)
+            return Check(name, passed=False, detail=detail)
     assert isinstance(slots, list)
     topology = merge(
         None,
         parse_slots(slots, asked_host=host),
         parse_nodes(nodes) if isinstance(nodes, bytes) else None,
     )
-    info = await connection.request(resp.encode(b"CLUSTER", b"INFO"))
     state = re.search(rb"cluster_state:(\w+)", info if isinstance(info, bytes) else b"")
     if state is None or state[1] != b"ok":
         return Check(
@@ -246,13 +315,17 @@ async def _cluster(connection: Connection, label: str, host: str, port: int) -> 
         return Check(
             name,
             passed=False,
-            detail=f"{missing} of 16384 slots are served by nobody; check CLUSTER NODES",
+            detail=f"{missing} of 16384 slots are served by nobody; assign them (see "
+            "CLUSTER NODES)",
         )
+    shards = len(topology.shards)
     replicas = sum(len(shard.replicas) for shard in topology.shards)
+    try:
+        _open_files(config, shards=shards, replicas=replicas)
+    except UsageError as exc:
+        return Check("open files", passed=False, detail=str(exc))
     return Check(
-        name,
-        passed=True,
-        detail=f"{len(topology.shards)} shards, {replicas} replicas, state ok",
+        name, passed=True, detail=f"{shards} shards, {replicas} replicas, state ok"
     )
 
 

@@ -7,6 +7,7 @@ topology (see ``core.topology``), in which the higher config epoch wins.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
@@ -14,6 +15,7 @@ from loadprobe.config import Target
 from loadprobe.control.node_views import NodeClient, NodeLogin, NodeSilent
 from loadprobe.core.events import Emit, Event
 from loadprobe.core.topology import (
+    Node,
     NodesView,
     SlotsView,
     Topology,
@@ -32,8 +34,8 @@ _BUSY_NS = 5 * NS_PER_S
 
 logger = logging.getLogger(__name__)
 _Address = tuple[str, int]
-_View = tuple[SlotsView, NodesView]
-_Merged = tuple[_View, Topology | None, _Address]
+View = tuple[SlotsView, NodesView]
+"""What one node tells: CLUSTER SLOTS and CLUSTER NODES."""
 
 
 class TopologyWatch:
@@ -50,7 +52,7 @@ class TopologyWatch:
         tls: connect by TLS.
         poll_s: pause between two polls of a node.
         busy_poll_s: the pause while something changed in the last five seconds.
-        timeout_s: bound of a connection attempt and of each reply.
+        timeout_s: bound of each command, with the connection attempt it may need.
 
     Attributes:
         current: the newest topology; None until a node has answered.
@@ -80,7 +82,7 @@ class TopologyWatch:
         self._busy_until_ns = 0
         self._epoch: int | None = None
         self._states: dict[_Address, str] = {}
-        self._views: dict[_Address, _View] = {}
+        self._views: dict[_Address, View] = {}
         self._watched: set[_Address] = set()
         self._pulse = asyncio.Event()
 
@@ -136,10 +138,9 @@ class TopologyWatch:
 
     async def _watch_node(self, address: _Address) -> None:
         client = self._login.open_node(*address)
-        merged: _Merged | None = None
         try:
             while address in self._wanted():
-                merged = await self._look(client, address, merged)
+                await self._look(client, address)
                 await self._pause()
         finally:
             self._watched.discard(address)
@@ -147,25 +148,21 @@ class TopologyWatch:
             self._states.pop(address, None)
             await client.close()
 
-    async def _look(
-        self, client: NodeClient, address: _Address, merged: _Merged | None
-    ) -> _Merged | None:
-        """Ask one node; return what was merged into which topology."""
+    async def _look(self, client: NodeClient, address: _Address) -> None:
+        """Ask one node, and merge again if its view is another one."""
         try:
             view = await client.view()
         except NodeSilent as silent:
-            self._views.pop(address, None)
             self._note_state(address, "silent", reason=str(silent))
-            return merged
+            if self._views.pop(address, None) is not None:
+                self._note_views()
+            return
         self._note_state(address, view.info.get("cluster_state", "fail"))
         self._note_epoch(int(view.info.get("cluster_current_epoch", "0")))
         seen = parse_slots(view.slots, asked_host=client.host), parse_nodes(view.nodes)
-        self._views[address] = seen
-        reference = min(self._views)
-        # Merging takes milliseconds, and nearly every view repeats the one before.
-        if merged is None or merged != (seen, self.current, reference):
-            self._note_views(seen, self._views[reference])
-        return seen, self.current, reference
+        if self._views.get(address) != seen:
+            self._views[address] = seen
+            self._note_views()
 
     async def _pause(self) -> None:
         """Sleep one interval; a change seen elsewhere ends a long sleep early."""
@@ -186,14 +183,17 @@ class TopologyWatch:
         nodes = [(node.host, node.port) for node in (*primaries, *replicas)]
         return {self._seed, *nodes[:MAX_NODES]}
 
-    def _note_views(self, newest: _View, reference: _View) -> None:
-        """Merge the newest view, then one that is the same for all nodes' turns.
+    def _note_views(self) -> None:
+        """Merge all views in a fixed order, and report what changed.
 
         For half a second nodes disagree about who is healthy, without an epoch to
-        decide; with each node's view in turn, replicas would flap.
+        decide. Merging each view when its turn comes would let replicas flap; here the
+        outcome depends on what the views are, not on the order of the replies.
         """
-        topology = merge(merge(self.current, *newest), *reference)
-        if topology == self.current:
+        topology = self.current
+        for slots, nodes in trusted([self._views[key] for key in sorted(self._views)]):
+            topology = merge(topology, slots, nodes)
+        if topology is None or topology == self.current:
             return
         previous = self.current
         self._adopt(topology)
@@ -231,3 +231,28 @@ class TopologyWatch:
         """Wake everybody who waits now, and let those who wait later wait."""
         self._pulse.set()
         self._pulse = asyncio.Event()
+
+
+def trusted(views: list[View]) -> list[View]:
+    """Return the views in which no node's address is outvoted by the other views.
+
+    A node that has just restarted knows one port of each other node, from its file. A
+    server with TLS on its cluster bus keeps the TLS port there, so until it has heard
+    from the others it tells TLS ports to plaintext askers (redis-server 7.0.15).
+    """
+    told = [_nodes_of(slots) for slots, _ in views]
+    votes = Counter(node for nodes in told for node in nodes)
+    most: dict[str, int] = {}
+    for node, count in votes.items():
+        most[node.id] = max(count, most.get(node.id, 0))
+    return [
+        view
+        for view, nodes in zip(views, told, strict=True)
+        if all(votes[node] == most[node.id] for node in nodes)
+    ]
+
+
+def _nodes_of(slots: SlotsView) -> set[Node]:
+    return {
+        node for _, _, primary, replicas in slots.rows for node in (primary, *replicas)
+    }

@@ -365,9 +365,12 @@ class Aggregate:
     def _add_latencies(self, scope: Scope, slab: Slab) -> None:
         late = [f for f in slab.failures if f.outcome is Outcome.LATE]
         lateness = self.lane_totals[scope.lane].lateness
-        lateness.record_many(
-            [max(0, sent - due) for due, sent in zip(slab.due, slab.sent, strict=True)]
-        )
+        if slab.due and slab.sent == slab.due:  # a closed loop
+            lateness.record(0, len(slab.due))
+        else:
+            lateness.record_many(
+                [max(0, s - d) for d, s in zip(slab.due, slab.sent, strict=True)]
+            )
         by_second: dict[int, list[Row]] = {}
         rows = list(zip(slab.due, slab.sent, slab.done, strict=True))
         rows += [(f.due_ns, f.sent_ns, f.done_ns) for f in late]
@@ -388,8 +391,16 @@ class Aggregate:
                 scope.lane, scope.op, second, Histogram(), Histogram()
             )
             self._latencies[key] = entry
-        entry.response.record_many([done - due for due, _, done in rows])
-        entry.service.record_many([done - sent for _, sent, done in rows])
+        response = [done - due for due, _, done in rows]
+        service = [done - sent for _, sent, done in rows]
+        if service == response:  # a closed loop: counted once, merged twice
+            both = Histogram()
+            both.record_many(response)
+            entry.response.merge(both)
+            entry.service.merge(both)
+        else:
+            entry.response.record_many(response)
+            entry.service.record_many(service)
 
     def _take_histograms(self, until_ns: int | None) -> list[SecondHistograms]:
         """Remove, add to the totals and return the seconds that are complete."""

@@ -206,7 +206,8 @@ class ScopeState:
             for start, end in cuts:
                 self.tracker.cut(start, end)
         if slab.due:
-            self._last_served = max(zip(slab.due, slab.sent, slab.done, strict=True))
+            last = slab.due.index(max(slab.due))
+            self._last_served = slab.due[last], slab.sent[last], slab.done[last]
         self._count(slab, cuts)
 
     def _track(
@@ -233,8 +234,12 @@ class ScopeState:
     def _count(self, slab: Slab, cuts: Sequence[Interval]) -> None:
         totals = self.totals
         totals.counts[Outcome.SERVED] += len(slab.due)
-        for second, number in Counter(d // NS_PER_S for d in slab.due).items():
-            self._second(second).counts[Outcome.SERVED] += number
+        first, last = slab.start_ns // NS_PER_S, (slab.until_ns - 1) // NS_PER_S
+        if first == last:
+            self._second(first).counts[Outcome.SERVED] += len(slab.due)
+        else:
+            for second, number in Counter(d // NS_PER_S for d in slab.due).items():
+                self._second(second).counts[Outcome.SERVED] += number
         lit = {due // NS_PER_MS for due in slab.due}
         dark: set[int] = set()
         for failure in slab.failures:
@@ -260,8 +265,11 @@ class ScopeState:
         for ms in dark:
             self._second(ms // 1000).dark_ms += 1
             self._second(ms // 1000).observed_ms += 1
-        for second, number in Counter(ms // 1000 for ms in lit).items():
-            self._second(second).observed_ms += number
+        if first == last:
+            self._second(first).observed_ms += len(lit)
+        else:
+            for second, number in Counter(ms // 1000 for ms in lit).items():
+                self._second(second).observed_ms += number
 
     def _second(self, second: int) -> SecondCounts:
         counts = self._seconds.get(second)

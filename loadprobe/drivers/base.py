@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 
+from loadprobe.core.ledger import History
 from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.topology import Topology
 
@@ -24,6 +25,25 @@ class Recorder(Protocol):
     acknowledged: int
 
 
+@dataclass(slots=True)
+class KeyRecord:
+    """What is needed to use a key; made once, when it is used first (about 0.5 KB).
+
+    Args:
+        index: of the key in the lane's keyspace.
+        slot: its hash slot.
+        get: the encoded GET command.
+        set_head: the encoded SET command up to the value.
+        history: what was written and acknowledged.
+    """
+
+    index: int
+    slot: int
+    get: bytes
+    set_head: bytes
+    history: History
+
+
 class Arrival(msgspec.Struct, gc=False):
     """One operation on its way; created per arrival, so it is kept small.
 
@@ -32,7 +52,7 @@ class Arrival(msgspec.Struct, gc=False):
         scope: recorder of its scope.
         worker: index of the worker it belongs to.
         op: read or write.
-        key: index of the key in the lane's keyspace; -1 for an absent key.
+        key: the lane's record of the key; None for an absent key.
         slot: hash slot of the key.
         command: the encoded command.
         expect: the reply that is certainly right, compared first; a different reply
@@ -49,7 +69,7 @@ class Arrival(msgspec.Struct, gc=False):
     scope: Recorder
     worker: int
     op: OpKind
-    key: int
+    key: KeyRecord | None
     slot: int
     command: bytes
     expect: bytes | None

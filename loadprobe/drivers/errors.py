@@ -56,7 +56,8 @@ def classify_connect_error(exc: BaseException) -> ErrorClass:
     match exc:
         case ssl.SSLError():  # includes SSLCertVerificationError
             return ErrorClass.TLS
-        case socket.gaierror():
+        case socket.gaierror() | UnicodeError():
+            # UnicodeError: the name cannot be one ("a..b", a label of 64 characters)
             return ErrorClass.DNS
         case ConnectionRefusedError():
             return ErrorClass.CONNECT_REFUSED

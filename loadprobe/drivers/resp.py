@@ -18,13 +18,12 @@ def encode_get(key: bytes) -> bytes:
     return b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n" % (len(key), key)
 
 
-def encode_set(key: bytes, value: bytes) -> bytes:
-    """Return a SET command."""
-    return b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (
+def encode_set_head(key: bytes, value_bytes: int) -> bytes:
+    """Return a SET command up to the value, which CR and LF have to follow."""
+    return b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n" % (
         len(key),
         key,
-        len(value),
-        value,
+        value_bytes,
     )
 
 

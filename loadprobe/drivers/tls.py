@@ -1,4 +1,4 @@
-"""The one SSLContext of a process (building one costs 30 ms, so never per connection)."""
+"""The one SSLContext of a process: making one takes 30 ms, so not per connection."""
 
 import ipaddress
 import ssl
@@ -27,13 +27,41 @@ def make_context(target: Target) -> ssl.SSLContext:
         ) from exc
     if target.cert_file is not None:
         try:
-            context.load_cert_chain(target.cert_file, target.key_file)
+            # Without a password callback an encrypted key asks at the terminal.
+            context.load_cert_chain(target.cert_file, target.key_file, lambda: "")
         except (OSError, ssl.SSLError) as exc:
             raise PreflightError(
-                f"client certificate {target.cert_file!r} with key "
-                f"{target.key_file!r} cannot be used: {exc}"
+                f"target.cert_file {target.cert_file!r} with target.key_file "
+                f"{target.key_file!r} cannot be used: {exc}; they must be a PEM "
+                "certificate and its private key, without a passphrase"
             ) from exc
     return context
+
+
+HANDSHAKE_UNANSWERED = "the TLS handshake was not answered"
+
+_ADVICE = {
+    HANDSHAKE_UNANSWERED: "does the port speak plaintext? set [target] tls_port, or "
+    "tls = false in the lane",
+    "WRONG_VERSION_NUMBER": "the port speaks plaintext; set [target] tls_port, or "
+    "tls = false in the lane",
+    "CERTIFICATE_REQUIRED": "the server asks for a client certificate; set [target] "
+    "cert_file and key_file",
+    "certificate has expired": "renew the server's certificate, or set the clock here",
+    "certificate is not yet valid": "set the clock here or on the machine that made "
+    "the server's certificate",
+    "not valid for": "set [target] server_name to a name in the server's certificate",
+    "certificate verify failed": "set [target] ca_file to the authority that signed "
+    "the server's certificate",
+    "ALERT_": "the server refused the client certificate; check [target] cert_file "
+    "and key_file",
+}
+"""Part of what OpenSSL 3 says -> what to do; the first that fits counts."""
+
+
+def advise(detail: str) -> str | None:
+    """Return what to do about a TLS connection that failed, if that is known."""
+    return next((text for part, text in _ADVICE.items() if part in detail), None)
 
 
 def is_ip(host: str) -> bool:

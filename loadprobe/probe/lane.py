@@ -5,20 +5,20 @@ loop: each worker sends its next arrival when the last one has ended.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.config import Probe
 from loadprobe.core.columns import Failure, Scope
 from loadprobe.core.keyspace import ArrivalPlan, Keyspace
-from loadprobe.core.ledger import Ledger, ReadVerdict
+from loadprobe.core.ledger import History, ReadVerdict
 from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.schedule import make_schedule
 from loadprobe.core.topology import Topology
 from loadprobe.core.values import Decoded, ValueCodec
 from loadprobe.drivers import resp
-from loadprobe.drivers.base import Arrival, Driver
+from loadprobe.drivers.base import Arrival, Driver, KeyRecord
 from loadprobe.probe.lag import Lag
 from loadprobe.probe.messages import LaneHealth, ScopeBlock, Share
 from loadprobe.probe.recorder import ScopeRecorder
@@ -27,6 +27,8 @@ from loadprobe.probe.recorder import ScopeRecorder
 _MOST_PER_TICK = 2_000
 _UNSENT_PAUSE_NS = NS_PER_MS
 _FAR_FUTURE_NS = 1 << 62
+# Names of this module are found faster than members of an enum.
+_READ, _WRITE = OpKind.READ, OpKind.WRITE
 
 
 @dataclass(slots=True)
@@ -38,14 +40,11 @@ class _ShardLoad:
     cursor: int = 0
 
     def next_key(self) -> int:
-        """Return the next key; a whole round shifts by one, so no pattern repeats."""
+        """Return the next key; every round begins one later, so no pattern repeats."""
         cursor = self.cursor
-        if cursor >= len(self.keys):
-            cursor = cursor % len(self.keys) + 1
-            if cursor >= len(self.keys):
-                cursor = 0
         self.cursor = cursor + 1
-        return self.keys[cursor]
+        count = len(self.keys)
+        return self.keys[(cursor + cursor // count) % count]
 
 
 @dataclass(slots=True)
@@ -81,9 +80,9 @@ class Lane:
             lane.name, lane.keys, share.slice_index, share.slice_count
         )
         self.codec = ValueCodec(lane.name, lane.value_bytes)
-        self.ledger = Ledger()
+        self._keys: dict[int, KeyRecord] = {}
         self._version = version_base
-        self._plan: ArrivalPlan | None = None
+        self._lookup: Callable[[int], tuple[int, OpKind, bool]] | None = None
         self._plan_shards = 0
         self._shards: list[_ShardLoad] = []
         self._recorders: dict[Scope, ScopeRecorder] = {}
@@ -104,6 +103,7 @@ class Lane:
     def attach(self, driver: Driver) -> None:
         """Set the driver that sends the arrivals."""
         self._driver = driver
+        self._submit = driver.submit
 
     # --- topology --------------------------------------------------------------
 
@@ -126,13 +126,13 @@ class Lane:
         if len(self._shards) != self._plan_shards:
             lane = self._share.lane
             self._plan_shards = len(self._shards)
-            self._plan = ArrivalPlan(
+            self._lookup = ArrivalPlan(
                 self._plan_shards,
                 slice_index=self._share.slice_index,
                 slice_count=self._share.slice_count,
                 read_ratio=lane.read_ratio,
                 miss_ratio=lane.miss_ratio,
-            )
+            ).lookup
 
     def _recorder(self, scope: Scope) -> ScopeRecorder:
         recorder = self._recorders.get(scope)
@@ -197,8 +197,7 @@ class Lane:
                 self._worker = worker + 1 if worker + 1 < self._share.workers else 0
                 arrival = self._make(self._next_index, self._next_due_ns, worker)
                 self._in_flight.append(arrival)
-                assert self._driver is not None
-                self._driver.submit(arrival)
+                self._submit(arrival)
                 sent += 1
             self._advance()
             if sent >= _MOST_PER_TICK:
@@ -206,47 +205,57 @@ class Lane:
         return self._next_due_ns, first_skipped
 
     def _make(self, index: int, due_ns: int, worker: int) -> Arrival:
-        assert self._plan is not None
-        ordinal, op, is_miss = self._plan.lookup(index)
+        assert self._lookup is not None
+        ordinal, op, is_miss = self._lookup(index)
         load = self._shards[ordinal]
-        key = load.next_key()
-        slot = self.keyspace.slot(key)
-        if op is OpKind.READ:
-            if is_miss:
-                name = self.keyspace.absent_key(key)
-                return Arrival(
-                    due_ns, load.recorders[0], worker, op, -1, slot,
-                    resp.encode_get(name), None, 0, None,
-                )  # fmt: skip
-            expected = self.ledger.expected(key)
+        number = load.next_key()
+        key = self._keys.get(number)
+        if key is None:
+            key = self._key(number)
+        if op is _WRITE:
+            version, command, written = self._make_write(key)
+            key.history.begin_write(version)
             return Arrival(
-                due_ns,
-                load.recorders[0],
-                worker,
-                op,
-                key,
-                slot,
-                resp.encode_get(self.keyspace.key(key)),
-                expected,
-                self.ledger.acknowledged(key),
-                expected,
-            )
+                due_ns, load.recorders[1], worker, op, key, key.slot, command, resp.OK,
+                version, written,
+            )  # fmt: skip
+        if is_miss:
+            command = resp.encode_get(self.keyspace.absent_key(number))
+            return Arrival(
+                due_ns, load.recorders[0], worker, op, None, key.slot, command, None,
+                0, None,
+            )  # fmt: skip
+        history = key.history
+        value = history.value
+        return Arrival(
+            due_ns, load.recorders[0], worker, op, key, key.slot, key.get, value,
+            history.acked_version, value,
+        )  # fmt: skip
+
+    def _make_write(self, key: KeyRecord) -> tuple[int, bytes, bytes]:
+        """Return version, command and value of the next write of a key."""
         version = self._version
         self._version = version + 1
-        value = self.codec.encode(key, version)
-        self.ledger.begin_write(key, version)
-        return Arrival(
-            due_ns,
-            load.recorders[1],
-            worker,
-            op,
-            key,
-            slot,
-            resp.encode_set(self.keyspace.key(key), value),
-            resp.OK,
-            version,
-            value,
-        )
+        value = self.codec.encode(key.index, version)
+        return version, b"%b%b\r\n" % (key.set_head, value), value
+
+    def _key(self, number: int) -> KeyRecord:
+        """Return the record of a key, made when it is used first."""
+        key = self._keys.get(number)
+        if key is None:
+            name = self.keyspace.key(number)
+            key = self._keys[number] = KeyRecord(
+                number,
+                self.keyspace.slot(number),
+                resp.encode_get(name),
+                resp.encode_set_head(name, self._share.lane.value_bytes),
+                History(),
+            )
+        return key
+
+    def acknowledged_keys(self) -> list[int]:
+        """Return the keys with an acknowledged write of this run."""
+        return sorted(n for n, key in self._keys.items() if key.history.acked_version)
 
     # --- closed loop -------------------------------------------------------------
 
@@ -267,8 +276,7 @@ class Lane:
         arrival = self._make(self._closed_index, now_ns, worker)
         self._closed_index += self._share.slice_count
         self._outstanding[worker] = arrival
-        assert self._driver is not None
-        self._driver.submit(arrival)
+        self._submit(arrival)
 
     def _ended(self, arrival: Arrival, now_ns: int, *, pause_ns: int = 0) -> None:
         """Let the worker of a closed loop go on."""
@@ -295,17 +303,19 @@ class Lane:
             scope.due_append(arrival.due)
             scope.sent_append(arrival.sent)
             scope.done_append(done_ns)
-            if arrival.op is OpKind.WRITE:
-                self._acknowledge(arrival)
+            if arrival.op is _WRITE:
+                key, value = arrival.key, arrival.value
+                assert key is not None
+                assert value is not None
+                key.history.acked(arrival.version, value)
                 scope.acknowledged += 1
             if self._closed:
-                self._ended(arrival, done_ns)
+                if done_ns < self._stop_ns:
+                    self._issue_next(arrival.worker, done_ns)
+                else:
+                    self._outstanding[arrival.worker] = None
             return
         self._judge(arrival, reply, done_ns)
-
-    def _acknowledge(self, arrival: Arrival) -> None:
-        assert arrival.value is not None
-        self.ledger.acked(arrival.key, arrival.version, arrival.value)
 
     def _judge(self, arrival: Arrival, reply: object, done_ns: int) -> None:
         """Judge a reply that is late, or not literally the expected one."""
@@ -337,26 +347,27 @@ class Lane:
         """Judge the content of a reply and take it into the ledger."""
         recorder = arrival.scope
         assert isinstance(recorder, ScopeRecorder)
-        if arrival.op is OpKind.WRITE:
-            if reply != resp.OK:
-                recorder.wrong += 1
-                return False
-            self._acknowledge(arrival)
-            recorder.acknowledged += 1
-            return True
-        if arrival.key < 0:
+        key = arrival.key
+        if key is None:
             if reply is not None:
                 recorder.wrong += 1
             return reply is None
+        if arrival.op is _WRITE:
+            if reply != resp.OK:
+                recorder.wrong += 1
+                return False
+            assert arrival.value is not None
+            key.history.acked(arrival.version, arrival.value)
+            recorder.acknowledged += 1
+            return True
         decoded: Decoded | None = None
         if reply is not None:
             found = self.codec.decode(reply) if isinstance(reply, bytes) else None
-            if not isinstance(found, Decoded) or found.key != arrival.key:
+            if not isinstance(found, Decoded) or found.key != key.index:
                 recorder.wrong += 1
                 return False
             decoded = found
-        verdict = self.ledger.judge_read(
-            arrival.key,
+        verdict = key.history.judge_read(
             None if decoded is None else decoded.version,
             acked_at_send=arrival.version,
             was_present=arrival.value is not None,
@@ -364,7 +375,7 @@ class Lane:
         match verdict:
             case ReadVerdict.OK:
                 if decoded is not None and isinstance(reply, bytes):
-                    self.ledger.seen(arrival.key, decoded.version, reply)
+                    key.history.seen(decoded.version, reply)
                 return True
             case ReadVerdict.STALE:
                 recorder.stale += 1
@@ -401,10 +412,10 @@ class Lane:
         arrival.settled = True
         recorder = arrival.scope
         assert isinstance(recorder, ScopeRecorder)
-        if arrival.op is OpKind.WRITE:
-            # An unknown one stays open in the ledger: it may be applied yet.
-            if outcome is Outcome.REFUSED or outcome is Outcome.UNSENT:
-                self.ledger.failed(arrival.key, arrival.version)
+        # An unknown write stays open in its history: it may be applied yet.
+        if arrival.op is _WRITE and outcome in (Outcome.REFUSED, Outcome.UNSENT):
+            assert arrival.key is not None
+            arrival.key.history.failed(arrival.version)
         recorder.add_failure(
             Failure(
                 arrival.due,
@@ -451,10 +462,7 @@ class Lane:
 
     def make_prefill(self, key: int) -> tuple[bytes, bytes]:
         """Return (command, value) that write a key for the first time."""
-        version = self._version
-        self._version = version + 1
-        value = self.codec.encode(key, version)
-        return resp.encode_set(self.keyspace.key(key), value), value
+        return self._make_write(self._key(key))[1:]
 
     def is_good(self, key: int, reply: object) -> bool:
         """Tell whether a reply is a good value of a key; it is remembered then."""
@@ -463,17 +471,17 @@ class Lane:
         decoded = self.codec.decode(reply)
         if not isinstance(decoded, Decoded) or decoded.key != key:
             return False
-        self.ledger.seen(key, decoded.version, reply)
+        self._key(key).history.seen(decoded.version, reply)
         return True
 
     def is_lost(self, key: int, reply: object) -> bool:
         """Tell whether the acknowledged write of a key is gone from a reply."""
-        acknowledged = self.ledger.acknowledged(key)
+        history = self._key(key).history
         decoded = self.codec.decode(reply) if isinstance(reply, bytes) else None
         if not isinstance(decoded, Decoded) or decoded.key != key:
             return True
-        verdict = self.ledger.judge_read(
-            key, decoded.version, acked_at_send=acknowledged, was_present=True
+        verdict = history.judge_read(
+            decoded.version, acked_at_send=history.acked_version, was_present=True
         )
         return verdict is ReadVerdict.STALE
 

@@ -82,7 +82,7 @@ async def read_back(lane: Lane, driver: Driver) -> ReadBackResult:
     is there. Call it when replication has settled.
     """
     checked = lost = unread = 0
-    for window in _windows(lane.ledger.acknowledged_keys()):
+    for window in _windows(lane.acknowledged_keys()):
         try:
             replies = await _ask_all(
                 driver, [_get(lane, key) for key in window], "reading back"

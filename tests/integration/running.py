@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,7 @@ from loadprobe.core.outcome import ErrorClass, Outcome
 from loadprobe.core.scope_state import SecondCounts
 from loadprobe.core.verdict import ObserverHealth, Verdict, summarize
 from loadprobe.local.cluster import LocalCluster
+from loadprobe.local.node import LocalNode
 from loadprobe.measurement import Measurement, Prefilled
 from loadprobe.probe.messages import Snapshot
 
@@ -75,7 +76,9 @@ async def until(
             while not is_true():
                 await asyncio.sleep(0.02)
     except TimeoutError:
-        raise AssertionError(f"after {within_s:g} s there is still not: {what}") from None
+        raise AssertionError(
+            f"after {within_s:g} s there is still not: {what}"
+        ) from None
 
 
 @dataclass(slots=True)
@@ -232,9 +235,38 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
-async def server_pid(ask: Callable[[str], Awaitable[dict[str, str]]]) -> int:
-    """Return the process id of a server, given its ``info`` method."""
-    return int((await ask("server"))["process_id"])
+async def open_slots(
+    slots: Sequence[int], cluster: LocalCluster, old: LocalNode, new: LocalNode
+) -> None:
+    """Make slots migrate, and move their keys: the old node answers ASK from now on."""
+    await new.pipeline(
+        [("CLUSTER", "SETSLOT", s, "IMPORTING", old.node_id) for s in slots]
+    )
+    await old.pipeline(
+        [("CLUSTER", "SETSLOT", s, "MIGRATING", new.node_id) for s in slots]
+    )
+    found = await old.pipeline([("CLUSTER", "GETKEYSINSLOT", s, 1000) for s in slots])
+    # Servers that talk TLS among themselves (tls-cluster) do so for MIGRATE, too.
+    port = new.ports.tls if cluster.tls else new.ports.plain
+    replies = await old.pipeline(
+        [
+            ("MIGRATE", new.host, port, "", 0, 5000, "KEYS", *names)
+            for names in found
+            if names
+        ]
+    )
+    assert set(replies) <= {"OK", "NOKEY"}
+
+
+async def close_slots(
+    slots: Sequence[int], cluster: LocalCluster, old: LocalNode, new: LocalNode
+) -> None:
+    """Give slots to their new owner; all nodes are told at once, not by gossip."""
+    others = [node for node in cluster.nodes if node not in (old, new)]
+    for node in (new, old, *others):
+        await node.pipeline(
+            [("CLUSTER", "SETSLOT", s, "NODE", new.node_id) for s in slots]
+        )
 
 
 # --- the command -----------------------------------------------------------------

@@ -175,8 +175,6 @@ async def test_a_failover_end_to_end(
     topology = [event.kind for event in stage.of("topology")]
     assert "role_change" in topology
     assert "epoch" in topology
-    members = [(e.kind, e.mono_ns // 10**6, *e.fields.values()) for e in stage.of("topology")]
-    assert [m[0] for m in members if m[0].startswith("node_")] == ["node_removed", "node_added"], members
     role_change = next(e for e in stage.of("topology") if e.kind == "role_change")
     assert role_change.fields["shard"] == "0002"
     promoted = result.phases_mono_ns["promoted"]

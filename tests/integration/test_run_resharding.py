@@ -5,35 +5,16 @@ import asyncio
 from loadprobe.core.keyspace import Keyspace
 from loadprobe.core.outcome import Outcome
 from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.node import LocalNode
 from tests.integration.running import (
+    close_slots,
     config_of,
     measuring,
+    open_slots,
     small_lane,
     target_of,
 )
 
 KEYS = 96
-
-
-async def open_slot(slot: int, source: LocalNode, target: LocalNode) -> None:
-    """Make a slot migrate, and move its keys: the source answers ASK from now on."""
-    await target.command("CLUSTER", "SETSLOT", slot, "IMPORTING", source.node_id)
-    await source.command("CLUSTER", "SETSLOT", slot, "MIGRATING", target.node_id)
-    while names := await source.command("CLUSTER", "GETKEYSINSLOT", slot, 100):
-        # A key may be deleted or written between the two commands: NOKEY is no error.
-        await source.command(
-            "MIGRATE", target.host, target.ports.plain, "", 0, 5000, "KEYS", *names
-        )
-
-
-async def close_slot(
-    slot: int, cluster: LocalCluster, source: LocalNode, target: LocalNode
-) -> None:
-    """Give the slot to its new owner; the others are told at once, not by gossip."""
-    others = [node for node in cluster.nodes if node not in (source, target)]
-    for node in (target, source, *others):
-        await node.command("CLUSTER", "SETSLOT", slot, "NODE", target.node_id)
 
 
 async def test_slots_move_under_load() -> None:
@@ -55,11 +36,9 @@ async def test_slots_move_under_load() -> None:
         lane = small_lane(keys=KEYS, rate_per_s=600, miss_ratio=0.1, read_ratio=0.7)
         async with measuring(config_of(target_of(cluster), lane)) as trial:
             await asyncio.sleep(1.0)
-            for slot in moving:
-                await open_slot(slot, source, target)
+            await open_slots(moving, cluster, source, target)
             await asyncio.sleep(0.5)
-            for slot in moving:
-                await close_slot(slot, cluster, source, target)
+            await close_slots(moving, cluster, source, target)
             await asyncio.sleep(3.2)
 
     assert trial.failed == 0, trial.classes
@@ -95,7 +74,9 @@ async def test_a_shard_is_emptied_under_load() -> None:
             await asyncio.sleep(0.6)
             slots = range(owned.first, owned.last + 1)
             for first in range(0, len(slots), 512):
-                await move(list(slots[first : first + 512]), cluster, source, target)
+                batch = slots[first : first + 512]
+                await open_slots(batch, cluster, source, target)
+                await close_slots(batch, cluster, source, target)
             await asyncio.sleep(3.0)
     assert trial.failed == 0, trial.classes
     assert trial.redirects["moved"] > 0
@@ -103,27 +84,3 @@ async def test_a_shard_is_emptied_under_load() -> None:
     last = max(second.second for second in trial.seconds)
     probed = {s.scope.shard for s in trial.seconds if s.second == last - 1}
     assert probed == {"0001", "0003"}
-
-
-async def move(
-    slots: list[int], cluster: LocalCluster, source: LocalNode, target: LocalNode
-) -> None:
-    """Move slots in one batch, each command for all of them in one pipeline."""
-    await target.pipeline(
-        [("CLUSTER", "SETSLOT", s, "IMPORTING", source.node_id) for s in slots]
-    )
-    await source.pipeline(
-        [("CLUSTER", "SETSLOT", s, "MIGRATING", target.node_id) for s in slots]
-    )
-    found = await source.pipeline(
-        [("CLUSTER", "GETKEYSINSLOT", slot, 100) for slot in slots]
-    )
-    names = [name for reply in found for name in reply]
-    if names:
-        await source.command(
-            "MIGRATE", target.host, target.ports.plain, "", 0, 5000, "KEYS", *names
-        )
-    for node in (target, source, *cluster.nodes):
-        await node.pipeline(
-            [("CLUSTER", "SETSLOT", s, "NODE", target.node_id) for s in slots]
-        )

@@ -113,9 +113,7 @@ def _reply(plan: Plan, done_ns: int) -> Settled:
     if done_ns <= due + DEADLINE_NS:
         return Served(due, sent, done_ns)
     if done_ns <= due + DEADLINE_NS + SETTLE_NS:
-        return Failure(
-            due, sent, done_ns, Outcome.LATE, ErrorClass.LATE, done_ns, sent
-        )
+        return Failure(due, sent, done_ns, Outcome.LATE, ErrorClass.LATE, done_ns, sent)
     return _timeout(plan)
 
 

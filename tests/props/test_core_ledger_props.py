@@ -1,11 +1,11 @@
-"""The ledger against a simulated server, in any order of events."""
+"""The history against a simulated server, in any order of events."""
 
 from dataclasses import dataclass, field
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadprobe.core.ledger import Ledger, ReadVerdict
+from loadprobe.core.ledger import History, ReadVerdict
 
 KEY = 7
 
@@ -17,7 +17,7 @@ def value(version: int) -> bytes:
 
 @dataclass
 class Read:
-    """A read under way: what the ledger said when it was sent, and what was found."""
+    """A read under way: what the history said when it was sent, and what was found."""
 
     acked: int
     present: bool
@@ -27,12 +27,12 @@ class Read:
 
 @dataclass
 class World:
-    """One register on a correct server, and a client with a ledger.
+    """One register on a correct server, and a client with a history.
 
     Requests are applied, and replies delivered, in any order and after any delay.
     """
 
-    ledger: Ledger = field(default_factory=Ledger)
+    history: History = field(default_factory=History)
     stored: int | None = None
     next_version: int = 1
     to_apply: list[int] = field(default_factory=list)
@@ -45,7 +45,7 @@ class World:
         """Let one thing happen; ``pick`` chooses among what waits."""
         match action:
             case "write":
-                self.ledger.begin_write(KEY, self.next_version)
+                self.history.begin_write(self.next_version)
                 self.to_apply.append(self.next_version)
                 self.next_version += 1
             case "apply" if self.to_apply:
@@ -55,15 +55,15 @@ class World:
             case "refuse" if self.to_apply:
                 refused = self.to_apply.pop(pick % len(self.to_apply))
                 if refused not in self.no_reply:
-                    self.ledger.failed(KEY, refused)
+                    self.history.failed(refused)
             case "lose" if self.to_apply:
                 self.no_reply.add(self.to_apply[pick % len(self.to_apply)])
             case "ack" if self.to_ack:
                 version = self.to_ack.pop(pick % len(self.to_ack))
-                self.ledger.acked(KEY, version, value(version))
+                self.history.acked(version, value(version))
             case "read":
                 self.reads.append(
-                    Read(self.ledger.acknowledged(KEY), self.ledger.is_present(KEY))
+                    Read(self.history.acked_version, self.history.value is not None)
                 )
             case "serve" if self.reads:
                 read = self.reads[pick % len(self.reads)]
@@ -78,19 +78,19 @@ class World:
 
     def judge(self, read: Read) -> None:
         """Give a read's reply to the client."""
-        verdict = self.ledger.judge_read(
-            KEY, read.found, acked_at_send=read.acked, was_present=read.present
+        verdict = self.history.judge_read(
+            read.found, acked_at_send=read.acked, was_present=read.present
         )
         self.verdicts.append(verdict)
         if verdict is ReadVerdict.OK and read.found is not None:
-            self.ledger.seen(KEY, read.found, value(read.found))
+            self.history.seen(read.found, value(read.found))
 
     def read_now(self) -> ReadVerdict:
         """Read without any delay."""
         self.judge(
             Read(
-                self.ledger.acknowledged(KEY),
-                self.ledger.is_present(KEY),
+                self.history.acked_version,
+                self.history.value is not None,
                 is_served=True,
                 found=self.stored,
             )

@@ -43,8 +43,10 @@ def understood(message: str, *, source: str = "rg", at_s: float = 1000.0) -> Mea
             None,
         ),
         (
-            "Failover from primary node rg-0001-001 "
-            "to replica node rg-0001-002 completed",
+            (
+                "Failover from primary node rg-0001-001 "
+                "to replica node rg-0001-002 completed"
+            ),
             "rg",
             EventKind.FAILOVER_COMPLETED,
             "0001",
@@ -52,8 +54,10 @@ def understood(message: str, *, source: str = "rg", at_s: float = 1000.0) -> Mea
             "rg-0001-002",
         ),
         (
-            "Failover from master node rg-0001-001 "
-            "to replica node rg-0001-002 completed",
+            (
+                "Failover from master node rg-0001-001 "
+                "to replica node rg-0001-002 completed"
+            ),
             "rg-0001-001",
             EventKind.FAILOVER_COMPLETED,
             "0001",

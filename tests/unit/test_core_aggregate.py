@@ -40,9 +40,7 @@ def refuse(block: Block, *dues_ms: float) -> Block:
 def be_late(block: Block, due_ms: float, done_ms: float) -> Block:
     """Add an arrival with a late reply."""
     due, done = round(due_ms * MS), round(done_ms * MS)
-    block.add_failure(
-        Failure(due, due, done, Outcome.LATE, ErrorClass.LATE, done, due)
-    )
+    block.add_failure(Failure(due, due, done, Outcome.LATE, ErrorClass.LATE, done, due))
     return block
 
 

@@ -156,7 +156,15 @@ def test_excused_arrivals_are_told() -> None:
     """Late arrivals that are the probe's own fault are counted and named."""
     late = block()
     late.add_failure(
-        Failure(500 * MS, 500 * MS, 760 * MS, Outcome.LATE, ErrorClass.LATE, 760 * MS, 500 * MS)
+        Failure(
+            500 * MS,
+            500 * MS,
+            760 * MS,
+            Outcome.LATE,
+            ErrorClass.LATE,
+            760 * MS,
+            500 * MS,
+        )
     )
     blocks = {("tcp", "0001"): late, ("tls", "0001"): block()}
     summary = judged(run(blocks, stalls=((600 * MS, 601 * MS),))).summary

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-import hiredis
+from hiredis import Reader, ReplyError
 
 from loadprobe.clock import mono_now_ns
 from loadprobe.drivers.base import Arrival
@@ -24,9 +24,7 @@ class Owner(Protocol):
 
     last_reply_ns: int
 
-    def error_reply(
-        self, arrival: Arrival, error: hiredis.ReplyError, done_ns: int
-    ) -> None:
+    def error_reply(self, arrival: Arrival, error: ReplyError, done_ns: int) -> None:
         """Take an error reply to an arrival."""
 
     def lost(self, connection: "Connection", exc: Exception | None) -> None:
@@ -47,7 +45,8 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_free",
         "_owner",
-        "_reader",
+        "_feed",
+        "_gets",
         "_replied",
         "_transport",
         "index",
@@ -62,7 +61,9 @@ class Connection(asyncio.Protocol):
         self._owner = owner
         self._replied = replied
         self._free = free
-        self._reader = hiredis.Reader(replyError=hiredis.ReplyError)
+        reader = Reader(replyError=ReplyError)
+        self._feed = reader.feed
+        self._gets = reader.gets
         self._transport: asyncio.Transport | None = None
         self.index = -1
         self.live = False
@@ -87,11 +88,11 @@ class Connection(asyncio.Protocol):
         now = mono_now_ns()
         owner = self._owner
         owner.last_reply_ns = now
-        reader = self._reader
-        reader.feed(data)
+        self._feed(data)
+        gets = self._gets
         pending = self.pending
         while True:
-            reply = reader.gets()
+            reply = gets()
             if reply is False:
                 return
             if not pending:
@@ -103,7 +104,7 @@ class Connection(asyncio.Protocol):
             if entry.__class__ is Arrival:
                 if self._free is not None and not pending:
                     self._free.append(self)
-                if reply.__class__ is hiredis.ReplyError:
+                if reply.__class__ is ReplyError:
                     owner.error_reply(entry, reply, now)
                 else:
                     self._replied(entry, reply, now)

@@ -78,17 +78,24 @@ class Dialer:
         """
         start_ns = mono_now_ns()
         connection: Connection | None = None
+        awaited = "no answer"
         try:
             async with asyncio.timeout(self.timeout_ms / 1000):
-                connection = await self._open(host, port, make)
+                sock = await self._connect(host, port)
+                if self.context is not None:
+                    awaited = tls.HANDSHAKE_UNANSWERED
+                connection = await self._wrap(sock, host, make)
+                awaited = "no answer to AUTH"
                 problem = await self._log_in(connection)
-        except Exception as exc:
+        except BaseException as exc:
             if connection is not None:
                 connection.abort()
+            if not isinstance(exc, Exception):  # cancelled: another scout was first
+                raise
             error = classify_connect_error(exc)
             detail = str(exc) or type(exc).__name__
             if isinstance(exc, TimeoutError):
-                detail = f"no answer within {self.timeout_ms} ms"
+                detail = f"{awaited} within {self.timeout_ms} ms"
             return DialFailure(error, detail, start_ns, mono_now_ns())
         if problem is not None:
             connection.abort()
@@ -97,14 +104,12 @@ class Dialer:
             )
         return connection
 
-    async def _open(
-        self, host: str, port: int, make: Callable[[], Connection]
-    ) -> Connection:
+    async def _connect(self, host: str, port: int) -> socket.socket:
         mapped = self.target.address_map.get(f"{host}:{port}")
         address, address_port = host, port
         if mapped is not None:
             address, _, text = mapped.rpartition(":")
-            address_port = int(text)
+            address, address_port = address.strip("[]"), int(text)
         address = await self._resolve(address)
         loop = asyncio.get_running_loop()
         sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
@@ -116,6 +121,16 @@ class Dialer:
                 await loop.sock_connect(sock, (address, address_port))
             elif code:
                 raise OSError(code, os.strerror(code))
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    async def _wrap(
+        self, sock: socket.socket, host: str, make: Callable[[], Connection]
+    ) -> Connection:
+        loop = asyncio.get_running_loop()
+        try:
             if self.context is None:
                 _, connection = await loop.create_connection(make, sock=sock)
             else:

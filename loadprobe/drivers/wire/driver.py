@@ -6,6 +6,7 @@ counted. What happens to connections is kept apart from what happens to arrivals
 """
 
 import asyncio
+import ssl
 from collections.abc import Callable
 
 import hiredis
@@ -33,6 +34,7 @@ _MOST_SUSPECTS = 8
 # TLS handshake takes more than a millisecond of the loop that measures.
 _PACE_TCP_S = 0.002
 _PACE_TLS_S = 0.006
+_WHAT_PORT = "is it a Valkey or Redis port?"
 
 
 class WireDriver:
@@ -130,9 +132,12 @@ class WireDriver:
                 slots = await made.request(resp.CLUSTER_SLOTS)
                 nodes = await made.request(resp.CLUSTER_NODES)
         except (OSError, TimeoutError) as exc:
+            # By TLS 1.3 a server demands a client certificate after the handshake.
+            is_tls = isinstance(exc, ssl.SSLError)
+            advice = "check cert_file and key_file" if is_tls else _WHAT_PORT
             raise PreflightError(
                 f"asking {host}:{port} for CLUSTER SLOTS failed: "
-                f"{str(exc) or 'no answer'}; is it a Valkey or Redis port?"
+                f"{str(exc) or 'no answer'}; {advice}"
             ) from exc
         finally:
             made.abort()
@@ -285,7 +290,7 @@ class WireDriver:
         free = node.free
         if free:
             connection = free.pop()
-            arrival.sent = mono_now_ns()
+            arrival.sent = arrival.due  # a closed loop's arrival is due when it is sent
             connection.pending.append(arrival)
             connection.write(arrival.command)
         else:
@@ -397,11 +402,13 @@ class WireDriver:
 def parse_redirect(text: str, asked_host: str) -> tuple[int, str, int]:
     """Return (slot, host, port) of ``MOVED 866 127.0.0.1:7302``.
 
-    An empty host means the host that was asked (Redis 7 cluster spec).
+    An empty host means the host that was asked (Redis 7 cluster spec), and so does "?"
+    (hostnames are preferred and the node has none; observed with redis 7.0.15).
     """
     _, slot, address = text.split(" ")[:3]
     host, _, port = address.rpartition(":")
-    return int(slot), host.strip("[]") or asked_host, int(port)
+    host = host.strip("[]")
+    return int(slot), asked_host if host in ("", "?") else host, int(port)
 
 
 def explain_dial_failure(

@@ -180,6 +180,9 @@ class Node:
                     self._driver.fail(entry, outcome, error, (entry.sent, now))
                 elif not entry.done():
                     entry.set_exception(exc or ConnectionResetError("closed by peer"))
+                    # Not everybody waits for the reply (ASKING): to the event loop a
+                    # failure that nobody looked at is a defect, and ends the run.
+                    entry.exception()
             self._driver.hurry()
 
     def _remove(self, connection: Connection) -> None:
