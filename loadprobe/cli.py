@@ -281,7 +281,7 @@ def _print_local(state: "LocalState") -> None:
 def main() -> None:
     """Run a command; print an error a person can act on as one line."""
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="loadprobe", standalone_mode=False)
     except _WrongCommand as exc:
         _explain(exc)
         code = UsageError.exit_code

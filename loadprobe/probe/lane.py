@@ -453,9 +453,13 @@ class Lane:
     def _time_out(self, arrival: Arrival) -> None:
         assert self._driver is not None
         self._driver.suspect(arrival.slot)
-        outcome = Outcome.UNKNOWN if arrival.sent else Outcome.UNSENT
-        error = ErrorClass.TIMEOUT if arrival.sent else ErrorClass.UNREACHABLE
-        evidence = self._time_evidence(arrival, arrival.due + self._give_up_ns)
+        end_ns = arrival.due + self._give_up_ns
+        if arrival.sent:
+            outcome, error = Outcome.UNKNOWN, ErrorClass.TIMEOUT
+            evidence = self._time_evidence(arrival, end_ns)
+        else:  # all that time there was no first connection to its node
+            outcome, error = Outcome.UNSENT, ErrorClass.UNREACHABLE
+            evidence = arrival.due, end_ns
         self._settle_failure(arrival, outcome, error, -1, evidence)
 
     # --- prefill and read-back -----------------------------------------------------

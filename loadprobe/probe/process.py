@@ -9,6 +9,7 @@ import asyncio
 import gc
 import os
 import resource
+import select
 import sys
 import traceback
 from array import array
@@ -21,6 +22,7 @@ from loadprobe.clock import NS_PER_MS, mono_now_ns, process_cpu_ns
 from loadprobe.drivers.tls import make_context
 from loadprobe.drivers.wire.dial import Dialer
 from loadprobe.drivers.wire.driver import WireDriver
+from loadprobe.drivers.wire.sockets import SocketPoller
 from loadprobe.errors import LoadprobeError, ProbeCrashed, UsageError
 from loadprobe.probe.lag import Lag
 from loadprobe.probe.lane import Lane
@@ -72,6 +74,7 @@ class ProbeProcess:
             if any(share.lane.tls for share in plan.shares)
             else None
         )
+        poller = SocketPoller() if hasattr(select, "epoll") else None
         self._drivers = [
             WireDriver(
                 plan.target,
@@ -80,6 +83,7 @@ class ProbeProcess:
                     context if share.lane.tls else None,
                     plan.password,
                     plan.probe.connect_timeout_ms,
+                    poller,
                 ),
                 lane,
                 on_topology=lane.on_topology,

@@ -254,7 +254,9 @@ def test_an_arrival_that_was_never_sent() -> None:
     bench.run(from_ns=START, until_ns=START + MS)
     bench.lane.give_up(START + 1000 * MS)
     (failure,) = bench.take()[1]
-    assert failure.outcome is Outcome.UNSENT
+    assert (failure.outcome, failure.error) == (Outcome.UNSENT, ErrorClass.UNREACHABLE)
+    assert failure.evidence_start_ns == START
+    assert failure.evidence_end_ns == START + DEADLINE + 200 * MS
 
 
 def test_a_failure_is_taken_once() -> None:
@@ -469,6 +471,7 @@ def test_a_closed_loop_pauses_without_a_connection() -> None:
 def test_a_closed_loop_goes_on_after_no_reply() -> None:
     """A worker whose arrival is given up goes on, and is drained after the stop."""
     bench = Bench(loop="closed", workers=1)
+    bench.store.now_ns = START
     bench.lane.start(START, START)
     bench.lane.issue_due(START)
     bench.lane.give_up(START + 300 * MS)

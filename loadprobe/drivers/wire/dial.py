@@ -21,6 +21,7 @@ from loadprobe.core.outcome import ErrorClass
 from loadprobe.drivers import resp, tls
 from loadprobe.drivers.errors import classify_connect_error, classify_reply
 from loadprobe.drivers.wire.connection import Connection
+from loadprobe.drivers.wire.sockets import SocketPoller
 
 _RESOLVE_EVERY_NS = NS_PER_S
 # A peer that vanished without a word (power loss, dropped packets) is noticed by the
@@ -55,12 +56,14 @@ class Dialer:
         context: the shared SSLContext of a TLS lane, or None.
         password: the password, read once.
         timeout_ms: an attempt is given up after this time.
+        poller: serves plain TCP connections; None leaves them to the loop.
     """
 
     target: Target
     context: ssl.SSLContext | None
     password: str | None
     timeout_ms: int
+    poller: SocketPoller | None = None
     _resolved: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     async def dial(
@@ -131,7 +134,10 @@ class Dialer:
     ) -> Connection:
         loop = asyncio.get_running_loop()
         try:
-            if self.context is None:
+            if self.context is None and self.poller is not None:
+                connection = make()
+                self.poller.open(sock, connection)
+            elif self.context is None:
                 _, connection = await loop.create_connection(make, sock=sock)
             else:
                 _, connection = await loop.create_connection(

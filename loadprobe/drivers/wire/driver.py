@@ -79,6 +79,8 @@ class WireDriver:
         self._discovery = Discovery(
             self._nodes_to_ask, self._apply, self._count_refresh
         )
+        self._outbox: list[tuple[Connection, bytes]] = []
+        self._call_soon = asyncio.get_running_loop().call_soon
         self.dialer = dialer
         self.pace_s = 0.0
         self.stats = DriverStats()
@@ -292,9 +294,23 @@ class WireDriver:
             connection = free.pop()
             arrival.sent = arrival.due  # a closed loop's arrival is due when it is sent
             connection.pending.append(arrival)
-            connection.write(arrival.command)
+            outbox = self._outbox
+            if not outbox:
+                self._call_soon(self._flush)
+            outbox.append((connection, arrival.command))
         else:
             self.forward(arrival, node)
+
+    def _flush(self) -> None:
+        """Write what this turn of the loop asked for, all at once.
+
+        Writing in the midst of reading wakes the servers for every command; written
+        together, most find them awake.
+        """
+        outbox, self._outbox = self._outbox, []
+        for connection, command in outbox:
+            if connection.live:
+                connection.write(command)
 
     def forward(self, arrival: Arrival, node: Node, *, asking: bool = False) -> None:
         """Send on any connection of a given node, or wait for its first one."""
@@ -449,7 +465,7 @@ def explain_slots_error(text: str, host: str, port: int) -> str:
     """Return one line on an error reply to CLUSTER SLOTS."""
     if "cluster support disabled" in text:
         advice = "the server is not in cluster mode; set [target] cluster = false"
-    elif classify_reply(text) is ErrorClass.AUTH:
+    elif classify_reply(text) is ErrorClass.AUTH and not text.startswith("NOPERM"):
         advice = "the server wants a password; set password_file or password_env"
     else:
         advice = "check the user's permissions (+cluster|slots, +cluster|nodes)"

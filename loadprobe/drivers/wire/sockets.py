@@ -1,0 +1,150 @@
+"""Plain TCP on bare sockets, in an epoll of their own inside the loop's.
+
+A closed loop is one recv and one send per operation, and the loop's transports cost
+more than a microsecond on top of each. The epoll is itself a file that becomes readable,
+so the loop waits for it like for any other (Linux; elsewhere the loop's transports are
+used). Measured with 200 workers: 13.5 against 12.0 us of CPU per operation.
+"""
+
+import asyncio
+import select
+import socket
+from typing import Protocol
+
+_RECEIVE_BYTES = 16_384
+_MOST_EVENTS = 512
+
+
+class Receiver(Protocol):
+    """What a transport feeds: the part of asyncio.Protocol that is used."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport."""
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take the end."""
+
+
+class SocketPoller:
+    """Waits for many sockets at once; one per process."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._transports: dict[int, PlainTransport] = {}
+        asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._serve)
+
+    def open(self, sock: socket.socket, receiver: Receiver) -> None:
+        """Serve a connected non-blocking socket from now on."""
+        transport = PlainTransport(self, sock, receiver)
+        self._transports[sock.fileno()] = transport
+        self._epoll.register(sock.fileno(), select.EPOLLIN)
+        receiver.connection_made(transport)
+
+    def _serve(self) -> None:
+        transports = self._transports
+        for fd, events in self._epoll.poll(0, _MOST_EVENTS):
+            transport = transports.get(fd)
+            if transport is None:  # closed by an earlier event of this turn
+                continue
+            if events & select.EPOLLOUT:
+                transport.send_rest()
+            if events & ~select.EPOLLOUT:
+                transport.receive()
+
+    def want_write(self, fd: int, *, wanted: bool) -> None:
+        """Wait for room in the send buffer as well, or no longer."""
+        events = select.EPOLLIN | select.EPOLLOUT if wanted else select.EPOLLIN
+        self._epoll.modify(fd, events)
+
+    def forget(self, fd: int) -> None:
+        """Serve a socket no more."""
+        if self._transports.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+
+class PlainTransport(asyncio.Transport):
+    """One socket; see ``asyncio.Transport`` for the methods."""
+
+    def __init__(
+        self, poller: SocketPoller, sock: socket.socket, receiver: Receiver
+    ) -> None:
+        super().__init__()
+        self._poller = poller
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._recv = sock.recv
+        self._send = sock.send
+        self._received = receiver.data_received
+        self._receiver = receiver
+        self._unsent = b""
+        self._is_closing = False
+
+    def is_closing(self) -> bool:
+        """Tell whether the end was asked for or has come."""
+        return self._is_closing
+
+    def write(self, data: "bytes | bytearray | memoryview[int]") -> None:
+        """Send now what the socket takes, the rest when it can."""
+        if self._is_closing:
+            return
+        if self._unsent:
+            self._unsent += data
+            return
+        try:
+            count = self._send(data)
+        except BlockingIOError:
+            count = 0
+        except OSError as exc:
+            self._end(exc)
+            return
+        if count < len(data):
+            self._unsent = bytes(data[count:])
+            self._poller.want_write(self._fd, wanted=True)
+
+    def send_rest(self) -> None:
+        """Send what the socket did not take before."""
+        try:
+            count = self._send(self._unsent)
+        except BlockingIOError:
+            return
+        except OSError as exc:
+            self._end(exc)
+            return
+        self._unsent = self._unsent[count:]
+        if not self._unsent and not self._is_closing:
+            self._poller.want_write(self._fd, wanted=False)
+
+    def receive(self) -> None:
+        """Pass on what has come."""
+        if self._is_closing:
+            return
+        try:
+            data = self._recv(_RECEIVE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as exc:
+            self._end(exc)
+            return
+        if data:
+            self._received(data)
+        else:
+            self._end(None)
+
+    def close(self) -> None:
+        """End the connection; it is used when nothing is outstanding."""
+        self._end(None)
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._end(None)
+
+    def _end(self, exc: Exception | None) -> None:
+        if self._is_closing:
+            return
+        self._is_closing = True
+        self._poller.forget(self._fd)
+        self._sock.close()
+        asyncio.get_running_loop().call_soon(self._receiver.connection_lost, exc)

@@ -1,0 +1,454 @@
+"""The wire driver against scripted servers: every way in which an arrival can end."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from loadprobe.clock import mono_now_ns
+from loadprobe.config import Target
+from loadprobe.core.columns import Scope
+from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.slots import tag_for_slot
+from loadprobe.core.topology import Topology
+from loadprobe.drivers import resp
+from loadprobe.drivers.base import Arrival
+from loadprobe.drivers.tls import make_context
+from loadprobe.drivers.wire.connection import Connection
+from loadprobe.drivers.wire.dial import Dialer, DialFailure
+from loadprobe.drivers.wire.driver import WireDriver
+from loadprobe.drivers.wire.node import Node
+from loadprobe.errors import PreflightError
+from loadprobe.local.certificates import write_certificates
+from loadprobe.probe.recorder import ScopeRecorder
+from tests.scripted import ScriptedCluster
+
+WORKERS = 3
+SLOT_OF = (0, 5462, 10923)
+
+
+class Sink:
+    """Notes how every arrival ended."""
+
+    def __init__(self) -> None:
+        self.replies: dict[int, object] = {}
+        self.failures: dict[int, tuple[Outcome, ErrorClass]] = {}
+        self.evidence: dict[int, tuple[int, int]] = {}
+
+    def replied(self, arrival: Arrival, reply: object, done_ns: int) -> None:
+        assert arrival.sent <= done_ns
+        arrival.settled = True
+        self.replies[arrival.version] = reply
+
+    def failed(
+        self,
+        arrival: Arrival,
+        outcome: Outcome,
+        error: ErrorClass,
+        *,
+        done_ns: int,
+        evidence: tuple[int, int],
+    ) -> None:
+        arrival.settled = True
+        assert evidence[0] <= evidence[1]
+        self.failures[arrival.version] = (outcome, error)
+        self.evidence[arrival.version] = evidence
+
+
+class Client:
+    """A driver at work, and what its arrivals came to."""
+
+    def __init__(self, driver: WireDriver, sink: Sink) -> None:
+        self.driver = driver
+        self.sink = sink
+        self.topologies: list[Topology] = []
+        self.made: list[Arrival] = []
+        self._recorder = ScopeRecorder(Scope("tcp", "0001", OpKind.READ))
+
+    def on_topology(self, topology: Topology) -> None:
+        """Take note of a topology."""
+        self.topologies.append(topology)
+
+    def submit(self, slot: int, *, value: bytes | None = None) -> Arrival:
+        """Send a GET, or a SET of a value, for a key in a slot."""
+        key = b"{%b}k" % tag_for_slot(slot)
+        words = (b"GET", key) if value is None else (b"SET", key, value)
+        number = len(self.made) + 1
+        arrival = Arrival(
+            mono_now_ns(),
+            self._recorder,
+            number % WORKERS,
+            OpKind.READ if value is None else OpKind.WRITE,
+            None,
+            slot,
+            resp.encode(*words),
+            None,
+            number,
+            value,
+        )
+        self.made.append(arrival)
+        self.driver.submit(arrival)
+        return arrival
+
+    async def ended(self) -> None:
+        """Wait until every arrival has ended."""
+        await until(lambda: all(arrival.settled for arrival in self.made))
+
+    async def ask(self, slot: int, *, value: bytes | None = None) -> object:
+        """Send one arrival and return its reply, or (outcome, class)."""
+        arrival = self.submit(slot, value=value)
+        await self.ended()
+        number = arrival.version
+        failure = self.sink.failures.get(number)
+        return self.sink.replies[number] if failure is None else failure
+
+
+async def until(is_true: Callable[[], bool]) -> None:
+    """Wait until something holds, at most twenty seconds."""
+    async with asyncio.timeout(20):
+        while not is_true():
+            await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def connected(
+    target: Target,
+    *,
+    tls: bool = False,
+    password: str | None = None,
+    closed_loop: bool = False,
+    max_in_flight: int = 100,
+) -> AsyncIterator[Client]:
+    """Run a driver; what it raises itself is raised here."""
+    sink = Sink()
+    context = make_context(target) if tls else None
+    clients: list[Client] = []
+    driver = WireDriver(
+        target,
+        Dialer(target, context, password, 300),
+        sink,
+        on_topology=lambda topology: clients[0].on_topology(topology),
+        tls=tls,
+        workers=WORKERS,
+        max_in_flight=max_in_flight,
+        closed_loop=closed_loop,
+    )
+    client = Client(driver, sink)
+    clients.append(client)
+    ready = asyncio.Event()
+    running = asyncio.create_task(driver.run(ready.set))
+    waiting = asyncio.create_task(ready.wait())
+    await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    try:
+        if running.done():
+            running.result()
+        yield client
+        assert not running.done(), running
+    finally:
+        waiting.cancel()
+        running.cancel()
+        await asyncio.wait({running, waiting})
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[ScriptedCluster]:
+    """Start three scripted shards."""
+    async with ScriptedCluster(shards=3) as started:
+        yield started
+
+
+def target_of(cluster: ScriptedCluster) -> Target:
+    """Return the target of a scripted cluster."""
+    return Target(host=cluster.host, port=cluster.port)
+
+
+@pytest.mark.parametrize("closed_loop", [False, True], ids=["open", "closed"])
+async def test_arrivals_are_answered(
+    cluster: ScriptedCluster, closed_loop: bool
+) -> None:
+    """Each arrival gets its own reply, from the shard that owns its slot."""
+    async with connected(target_of(cluster), closed_loop=closed_loop) as client:
+        for index, slot in enumerate(SLOT_OF):
+            assert await client.ask(slot) is None
+            assert await client.ask(slot, value=b"v%d" % index) == b"OK"
+        for index, slot in enumerate(SLOT_OF):
+            for _ in range(2 * WORKERS):
+                client.submit(slot)
+            assert await client.ask(slot) == b"v%d" % index
+        assert client.sink.failures == {}
+        assert client.driver.stats.redirects == {}
+        assert client.driver.live_connections() == {
+            "0001": WORKERS,
+            "0002": WORKERS,
+            "0003": WORKERS,
+        }
+    for shard in range(3):
+        assert await cluster.ops("SET", shard=shard) == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        ("CLUSTERDOWN The cluster is down", ErrorClass.CLUSTERDOWN),
+        ("TRYAGAIN Multiple keys", ErrorClass.TRYAGAIN),
+        ("LOADING Redis is loading", ErrorClass.LOADING),
+        ("NOPERM this user", ErrorClass.AUTH),
+        ("ERR something new", ErrorClass.OTHER),
+        ("NEWCODE that no table has", ErrorClass.OTHER),
+    ],
+)
+async def test_refusals(
+    cluster: ScriptedCluster, reply: str, expected: ErrorClass
+) -> None:
+    """An error reply is a refusal of its class; other shards are served meanwhile."""
+    async with connected(target_of(cluster)) as client:
+        fault = await cluster.fault("error", shards=[1], reply=reply)
+        assert await client.ask(SLOT_OF[1]) == (Outcome.REFUSED, expected)
+        assert await client.ask(SLOT_OF[0]) is None
+        truth = await cluster.heal(fault)
+        assert await client.ask(SLOT_OF[1]) is None
+        start, end = client.sink.evidence[1]
+        assert truth.start_ns <= end
+        assert start <= truth.end_ns
+
+
+async def test_a_redirect_that_leads_nowhere(cluster: ScriptedCluster) -> None:
+    """Redirects are followed five times; then the last one is the answer."""
+    async with connected(target_of(cluster)) as client:
+        moved = f"MOVED 0 127.0.0.1:{cluster.ports[0]}"
+        await cluster.fault("error", shards=[0], reply=moved)
+        expected = (Outcome.REFUSED, ErrorClass.MOVED)
+        assert await client.ask(SLOT_OF[0]) == expected
+        assert client.driver.stats.redirects == {"moved": 5}
+
+
+async def test_a_redirect_to_a_dead_node(cluster: ScriptedCluster) -> None:
+    """A redirect to where nobody listens is a refusal by redirect, not unsent."""
+    async with connected(target_of(cluster)) as client:
+        (closed,) = await closed_ports()
+        reply = f"MOVED 0 127.0.0.1:{closed}"
+        fault = await cluster.fault("error", shards=[0], reply=reply)
+        expected = (Outcome.REFUSED, ErrorClass.MOVED)
+        assert await client.ask(SLOT_OF[0]) == expected
+        await cluster.heal(fault)
+        # The map goes back to what the nodes say.
+        async with asyncio.timeout(20):
+            while await client.ask(SLOT_OF[0]) is not None:
+                await asyncio.sleep(0.02)
+
+
+async def closed_ports() -> tuple[int]:
+    """Return a port on which nobody listens."""
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    port: int = server.sockets[0].getsockname()[1]
+    server.close()
+    await server.wait_closed()
+    return (port,)
+
+
+async def test_moved_slots(cluster: ScriptedCluster) -> None:
+    """MOVED is followed and counted, and the new map is used from then on."""
+    async with connected(target_of(cluster)) as client:
+        assert await client.ask(SLOT_OF[0], value=b"there") == b"OK"
+        await cluster.move_slots(0, 99, to_shard=2)
+        assert await client.ask(SLOT_OF[0]) == b"there"
+        assert client.driver.stats.redirects == {"moved": 1}
+        assert await client.ask(SLOT_OF[0]) == b"there"
+        await until(lambda: len(client.topologies) > 1)
+        assert await client.ask(50) is None
+        assert client.driver.stats.redirects == {"moved": 1}
+        shard = next(s for s in client.topologies[-1].shards if s.name == "0003")
+        assert (0, 99) in shard.ranges
+
+
+async def test_a_promoted_replica() -> None:
+    """After a promotion the shard keeps its name and is served by the new primary."""
+    async with (
+        ScriptedCluster(shards=2, replicas_per_shard=1) as cluster,
+        connected(target_of(cluster)) as client,
+    ):
+        assert client.driver.live_connections() == {
+            "0001": WORKERS + 1,
+            "0002": WORKERS + 1,
+        }
+        await cluster.promote(1)
+        assert await client.ask(16383, value=b"v") == b"OK"
+        (port,) = cluster.replica_ports[1]
+        await until(
+            lambda: client.topologies[-1].shards[1].primary.port == port,
+        )
+        assert [shard.name for shard in client.topologies[-1].shards] == ["0001", "0002"]
+        assert client.sink.failures == {}
+
+
+@pytest.mark.parametrize("closed_loop", [False, True], ids=["open", "closed"])
+async def test_connections_that_are_reset(
+    cluster: ScriptedCluster, closed_loop: bool
+) -> None:
+    """What was on a connection is unknown, what finds none is unsent; then all is well."""
+    async with connected(target_of(cluster), closed_loop=closed_loop) as client:
+        frozen = await cluster.fault("freeze", shards=[1])
+        sent = [client.submit(SLOT_OF[1]) for _ in range(WORKERS)]
+        await cluster.heal(frozen)
+        fault = await cluster.fault("reset", shards=[1])
+        await until(lambda: not client.driver._owner[SLOT_OF[1]].live)
+        unsent = await client.ask(SLOT_OF[1])
+        assert isinstance(unsent, tuple)
+        assert unsent[0] is Outcome.UNSENT
+        assert unsent[1] in (ErrorClass.CONNECT_REFUSED, ErrorClass.RESET)
+        assert await client.ask(SLOT_OF[0]) is None
+        await cluster.heal(fault)
+        async with asyncio.timeout(20):
+            while await client.ask(SLOT_OF[1]) is not None:
+                await asyncio.sleep(0.005)
+        await until(lambda: client.driver._owner[SLOT_OF[1]].is_complete)
+        outcomes = Counter(o for o, _ in client.sink.failures.values())
+        assert outcomes.keys() <= {Outcome.UNSENT, Outcome.UNKNOWN}
+        assert all(arrival.settled for arrival in sent)
+        assert client.driver.stats.connects["connect_refused"] > 0
+
+
+async def test_a_connection_lost_with_a_request_on_it(
+    cluster: ScriptedCluster,
+) -> None:
+    """An arrival that was sent and whose connection is lost then is unknown."""
+    async with connected(target_of(cluster)) as client:
+        fault = await cluster.fault("blackhole", shards=[1])
+        arrival = client.submit(SLOT_OF[1])
+        await until(lambda: bool(client.driver._owner[SLOT_OF[1]].live))
+        await asyncio.sleep(0.05)
+        await cluster.heal(fault)
+        await client.ended()
+        assert client.sink.failures[arrival.version] == (
+            Outcome.UNKNOWN,
+            ErrorClass.RESET,
+        )
+
+
+async def test_late_replies_keep_their_place(cluster: ScriptedCluster) -> None:
+    """A given-up arrival costs neither its connection nor the order of replies."""
+    async with connected(target_of(cluster)) as client:
+        assert await client.ask(SLOT_OF[2], value=b"v") == b"OK"
+        before = dict(client.driver.stats.connects)
+        fault = await cluster.fault("freeze", shards=[2])
+        given_up = [client.submit(SLOT_OF[2]) for _ in range(2 * WORKERS)]
+        for arrival in given_up:
+            arrival.settled = True  # as a lane does after deadline and slack
+        waiting = [client.submit(SLOT_OF[2], value=b"w") for _ in range(WORKERS)]
+        await cluster.heal(fault)
+        await client.ended()
+        assert [client.sink.replies[a.version] for a in waiting] == [b"OK"] * WORKERS
+        assert await client.ask(SLOT_OF[2]) == b"w"
+        assert client.driver.stats.connects == before
+
+
+async def test_the_bound_of_arrivals_in_flight(cluster: ScriptedCluster) -> None:
+    """A connection takes no more than its bound; the rest is unsent and says why."""
+    async with connected(target_of(cluster), max_in_flight=2) as client:
+        fault = await cluster.fault("freeze", shards=[0])
+        for _ in range(5 * WORKERS):
+            client.submit(SLOT_OF[0])
+        failures = list(client.sink.failures.values())
+        assert len(failures) >= 3 * WORKERS
+        assert set(failures) == {(Outcome.UNSENT, ErrorClass.INFLIGHT)}
+        await cluster.heal(fault)
+        await client.ended()
+        assert len(client.sink.replies) == 5 * WORKERS - len(failures)
+
+
+async def test_tls_and_a_password(tmp_path: Path) -> None:
+    """A TLS lane logs in on every connection; wrong secrets and CAs are explained."""
+    certificates = write_certificates(tmp_path)
+    async with ScriptedCluster(shards=2, tls=certificates, password="right") as cluster:
+        target = Target(
+            host=cluster.host,
+            port=cluster.port,
+            tls_port=cluster.tls_port,
+            ca_file=str(certificates.ca),
+        )
+        async with connected(target, tls=True, password="right") as client:
+            assert await client.ask(SLOT_OF[0]) is None
+        for options, advice in [
+            ({"tls": True, "password": "wrong"}, "check username, password_file"),
+            ({"tls": True}, "the server wants a password"),
+        ]:
+            with pytest.raises(PreflightError, match=advice):
+                async with connected(target, **options):  # type: ignore[arg-type]
+                    pass
+        plain = Target(host=target.host, port=target.port, ca_file=target.ca_file)
+        with pytest.raises(PreflightError, match="by TLS failed"):
+            async with connected(plain, tls=True, password="right"):
+                pass
+
+
+async def test_an_attempt_that_is_not_needed_any_more() -> None:
+    """A connection whose login is cancelled is closed: the server keeps none of them."""
+    loop = asyncio.get_running_loop()
+    asked, closed = loop.create_future(), loop.create_future()
+
+    async def serve(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await reader.readuntil(b"AUTH")
+        asked.set_result(None)
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(100):
+                pass
+        closed.set_result(None)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    dialer = Dialer(Target(host="127.0.0.1", port=port), None, "secret", 10_000)
+    node = Node(
+        None,  # type: ignore[arg-type]
+        "127.0.0.1",
+        port,
+        replied=lambda *_: None,
+        width=1,
+        closed_loop=False,
+    )
+    attempt = asyncio.create_task(
+        dialer.dial("127.0.0.1", port, lambda: Connection(node, lambda *_: None, None))
+    )
+    async with asyncio.timeout(20):
+        await asked
+        node._driver = _Quiet()
+        attempt.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attempt
+        await closed
+        server.close()
+        await server.wait_closed()
+
+
+class _Quiet:
+    def hurry(self) -> None:
+        pass
+
+
+async def test_an_unanswered_login() -> None:
+    """An attempt ends after its time, with a failure that says what was waited for."""
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    dialer = Dialer(Target(host="127.0.0.1", port=port), None, "secret", 50)
+    node = Node(
+        _Quiet(),  # type: ignore[arg-type]
+        "127.0.0.1",
+        port,
+        replied=lambda *_: None,
+        width=1,
+        closed_loop=False,
+    )
+    made = await dialer.dial(
+        "127.0.0.1", port, lambda: Connection(node, lambda *_: None, None)
+    )
+    assert isinstance(made, DialFailure)
+    assert made.error is ErrorClass.UNREACHABLE
+    assert "within 50 ms" in made.detail
+    assert made.end_ns - made.start_ns >= 50_000_000
+    server.close()

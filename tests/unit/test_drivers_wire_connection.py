@@ -1,0 +1,263 @@
+"""Connections and redirects of the wire driver, without a network."""
+
+import asyncio
+import gc
+from collections.abc import Iterator
+from typing import Any
+
+import hiredis
+import pytest
+
+from loadprobe.core.columns import Scope
+from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.drivers import resp
+from loadprobe.drivers.base import Arrival, DriverStats
+from loadprobe.drivers.wire.connection import Connection
+from loadprobe.drivers.wire.driver import explain_slots_error, parse_redirect
+from loadprobe.drivers.wire.node import Node
+from loadprobe.probe.recorder import ScopeRecorder
+
+
+class Wire:
+    """A transport that keeps what is written."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.is_aborted = False
+        self.is_closed = False
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def is_closing(self) -> bool:
+        return self.is_aborted or self.is_closed
+
+
+class Hub:
+    """A driver and the sink behind it: notes what it is told."""
+
+    def __init__(self) -> None:
+        self.dialer: Any = None
+        self.stats = DriverStats()
+        self.pace_s = 0.0
+        self.replies: list[tuple[Arrival, object]] = []
+        self.errors: list[tuple[Arrival, str]] = []
+        self.failures: list[tuple[Arrival, Outcome, ErrorClass]] = []
+        self.hurries = 0
+
+    def replied(self, arrival: Arrival, reply: object, done_ns: int) -> None:
+        self.replies.append((arrival, reply))
+
+    def error_reply(
+        self, node: Node, arrival: Arrival, error: hiredis.ReplyError, done_ns: int
+    ) -> None:
+        self.errors.append((arrival, str(error)))
+
+    def fail(
+        self,
+        arrival: Arrival,
+        outcome: Outcome,
+        error: ErrorClass,
+        evidence: tuple[int, int],
+    ) -> None:
+        assert evidence[0] <= evidence[1]
+        self.failures.append((arrival, outcome, error))
+
+    def forward(self, arrival: Arrival, node: Node) -> None:
+        raise NotImplementedError
+
+    def hurry(self) -> None:
+        self.hurries += 1
+
+
+def arrival_of(number: int) -> Arrival:
+    """Return an arrival."""
+    recorder = ScopeRecorder(Scope("tcp", "0001", OpKind.READ))
+    return Arrival(
+        number, recorder, 0, OpKind.READ, None, 0, b"GET", None, 0, None, number
+    )
+
+
+class Line:
+    """One live connection of a node, and its other end."""
+
+    def __init__(self, *, closed_loop: bool = False) -> None:
+        self.hub = Hub()
+        self.node = Node(
+            self.hub,
+            "h",
+            1,
+            replied=self.hub.replied,
+            width=2,
+            closed_loop=closed_loop,
+        )
+        self.node.want(1, is_primary=True)
+        self.wire = Wire()
+        self.connection = Connection(self.node, self.hub.replied, self.node.free)
+        self.connection.connection_made(self.wire)  # type: ignore[arg-type]
+        self.node._welcome(self.connection, 0)
+
+    def send(self, *arrivals: Arrival) -> None:
+        """Put arrivals on the connection."""
+        for arrival in arrivals:
+            self.connection.pending.append(arrival)
+            self.connection.write(arrival.command)
+
+
+@pytest.fixture
+async def line() -> Line:
+    """Open a connection."""
+    return Line()
+
+
+async def test_replies_are_matched_in_order(line: Line) -> None:
+    """The n-th reply belongs to the n-th request, however the bytes were cut."""
+    arrivals = [arrival_of(n) for n in range(1, 5)]
+    line.send(*arrivals)
+    stream = b"$1\r\na\r\n-CLUSTERDOWN no\r\n$-1\r\n+OK\r\n"
+    for start in range(0, len(stream), 3):
+        line.connection.data_received(stream[start : start + 3])
+    assert line.hub.replies == [
+        (arrivals[0], b"a"),
+        (arrivals[2], None),
+        (arrivals[3], b"OK"),
+    ]
+    assert line.hub.errors == [(arrivals[1], "CLUSTERDOWN no")]
+    assert not line.connection.pending
+
+
+async def test_requests_beside_arrivals(line: Line) -> None:
+    """A request takes its turn among the arrivals; an error is a result, too."""
+    first, second = arrival_of(1), arrival_of(2)
+    line.send(first)
+    good = line.connection.request(resp.PING)
+    bad = line.connection.request(resp.CLUSTER_SLOTS)
+    line.send(second)
+    line.connection.data_received(b"$1\r\na\r\n+PONG\r\n-ERR unknown\r\n$1\r\nb\r\n")
+    assert await good == b"PONG"
+    assert isinstance(await bad, hiredis.ReplyError)
+    assert line.hub.replies == [(first, b"a"), (second, b"b")]
+
+
+async def test_an_unasked_error_ends_the_connection(line: Line) -> None:
+    """Bytes nobody asked for are no reply to the next request."""
+    line.connection.data_received(b"-ERR max number of clients reached\r\n")
+    assert line.wire.is_aborted
+    assert line.hub.errors == []
+
+
+async def test_a_lost_connection_settles_what_was_on_it(line: Line) -> None:
+    """Arrivals become unknown, requests fail, and the node is not live any more."""
+    arrivals = [arrival_of(1), arrival_of(2)]
+    line.send(*arrivals)
+    asked = line.connection.request(resp.PING)
+    line.connection.connection_lost(ConnectionResetError("reset"))
+    assert line.hub.failures == [
+        (arrival, Outcome.UNKNOWN, ErrorClass.RESET) for arrival in arrivals
+    ]
+    with pytest.raises(ConnectionResetError):
+        await asked
+    assert line.node.live == []
+    assert line.node.borrow() is None
+    assert line.hub.hurries == 1
+    with pytest.raises(ConnectionResetError):
+        line.connection.write(b"late")
+
+
+@pytest.fixture
+async def complaints() -> "AsyncComplaints":
+    """Collect what is reported to the event loop, as a probe process does."""
+    return AsyncComplaints()
+
+
+class AsyncComplaints:
+    """What reached the event loop's exception handler."""
+
+    def __init__(self) -> None:
+        self.found: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _loop, context: self.found.append(context)
+        )
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        gc.collect()
+        return iter(self.found)
+
+
+async def test_a_reply_nobody_waits_for_is_no_defect(
+    complaints: AsyncComplaints,
+) -> None:
+    """A connection that is lost after ASKING does not end the run of a probe.
+
+    A probe process takes everything the event loop reports for a defect of its own.
+    """
+    line = Line()
+    line.connection.request(resp.ASKING)
+    arrival = arrival_of(1)
+    line.send(arrival)
+    line.connection.connection_lost(ConnectionResetError("reset"))
+    assert line.hub.failures == [(arrival, Outcome.UNKNOWN, ErrorClass.RESET)]
+    del line
+    await asyncio.sleep(0)
+    assert list(complaints) == []
+
+
+async def test_the_closed_loop_keeps_idle_connections() -> None:
+    """A connection is idle when nothing is outstanding, and is handed out once."""
+    line = Line(closed_loop=True)
+    assert line.node.borrow() is line.connection
+    assert line.node.free == []
+    first, second = arrival_of(1), arrival_of(2)
+    line.send(first, second)
+    line.connection.data_received(b"$1\r\na\r\n")
+    assert line.node.free == []
+    line.connection.data_received(b"$1\r\nb\r\n")
+    assert line.node.free == [line.connection]
+    asked = line.node.borrow()
+    assert asked is not None
+    reply = asked.request(resp.PING)
+    line.connection.data_received(b"+PONG\r\n")
+    assert await reply == b"PONG"
+    assert line.node.free == [line.connection]
+    line.connection.connection_lost(None)
+    assert line.node.free == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("MOVED 866 127.0.0.1:7302", (866, "127.0.0.1", 7302)),
+        ("ASK 16383 node-1.lab.test:6379", (16383, "node-1.lab.test", 6379)),
+        ("MOVED 1 ::1:7302", (1, "::1", 7302)),
+        ("MOVED 1 [::1]:7302", (1, "::1", 7302)),
+        ("MOVED 2 :7302", (2, "asked", 7302)),
+        ("MOVED 3 ?:7302", (3, "asked", 7302)),
+        ("MOVED 4 10.0.0.9:7302 more", (4, "10.0.0.9", 7302)),
+    ],
+)
+def test_redirects(text: str, expected: tuple[int, str, int]) -> None:
+    """Every form of address is understood; no host means the one that was asked."""
+    assert parse_redirect(text, "asked") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("ERR This instance has cluster support disabled", "cluster = false"),
+        ("NOAUTH Authentication required.", "password_file"),
+        ("NOPERM this user has no permissions", "+cluster|slots"),
+        ("ERR unknown command 'CLUSTER'", "+cluster|slots"),
+    ],
+)
+def test_a_refused_topology_is_explained(text: str, advice: str) -> None:
+    """The message says what was refused, where, and what to do."""
+    message = explain_slots_error(text, "h", 6379)
+    assert "h:6379" in message
+    assert text in message
+    assert advice in message

@@ -1,0 +1,184 @@
+"""The small parts of a probe process: recorder, frames, shares of the load, lag."""
+
+from array import array
+
+import msgspec
+import pytest
+
+from loadprobe.config import Lane, Probe, Target
+from loadprobe.core.columns import Failure, Scope
+from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.probe.lag import Lag
+from loadprobe.probe.messages import (
+    HEADER_BYTES,
+    MAX_FRAME_BYTES,
+    Failed,
+    Finished,
+    FromProbe,
+    LaneHealth,
+    Plan,
+    Progress,
+    ReadBack,
+    Ready,
+    ScopeBlock,
+    Share,
+    Snapshot,
+    Start,
+    Stop,
+    ToProbe,
+    decode_from_probe,
+    decode_to_probe,
+    encode_frame,
+    frame_length,
+)
+from loadprobe.probe.plan import share_out
+from loadprobe.probe.recorder import ScopeRecorder
+
+MS = 1_000_000
+SCOPE = Scope("tcp", "0001", OpKind.WRITE)
+FAILURE = Failure(1, 2, -1, Outcome.UNKNOWN, ErrorClass.TIMEOUT, 3, 4)
+
+
+def test_a_recorder_gives_what_it_took_and_forgets_it() -> None:
+    """A block holds the columns in order; the bound appends stay good after it."""
+    recorder = ScopeRecorder(SCOPE)
+    due, sent, done = recorder.due_append, recorder.sent_append, recorder.done_append
+    assert recorder.take() is None
+    for number in (10, 20):
+        due(number)
+        sent(number + 1)
+        done(number + 5)
+    recorder.add_failure(FAILURE)
+    assert recorder.slowest_service_ns() == 4
+    block = recorder.take()
+    assert block == ScopeBlock(
+        "tcp",
+        "0001",
+        int(OpKind.WRITE),
+        array("q", [10, 20]).tobytes(),
+        array("q", [11, 21]).tobytes(),
+        array("q", [15, 25]).tobytes(),
+        array("q", FAILURE).tobytes(),
+    )
+    assert recorder.take() is None
+    assert recorder.slowest_service_ns() == 0
+    due(30)
+    sent(30)
+    done(30)
+    again = recorder.take()
+    assert again is not None
+    assert again.due == array("q", [30]).tobytes()
+    assert again.failures == b""
+
+
+def test_failures_alone_make_a_block() -> None:
+    """A scope in which nothing was served is heard of, too."""
+    recorder = ScopeRecorder(SCOPE)
+    recorder.add_failure(FAILURE)
+    block = recorder.take()
+    assert block is not None
+    assert (block.due, len(block.failures)) == (b"", 7 * 8)
+
+
+_LANE = Lane(name="tcp", workers=3)
+_TO_PROBE: list[ToProbe] = [
+    Plan(0, Target(host="h"), "secret", Probe(), (Share(_LANE, 0, 1, 3),), 7, True),
+    Start(1, 2),
+    Stop(3),
+]
+_FROM_PROBE: list[FromProbe] = [
+    Progress(0, "tcp", 1, 2, 3),
+    Ready(1, 4711, {"tcp": ("0001", "0002")}),
+    Snapshot(
+        0,
+        1,
+        2,
+        3,
+        [ScopeBlock("tcp", "0001", 0, b"a" * 8, b"b" * 8, b"c" * 8, b"")],
+        [LaneHealth("tcp", {}, {"moved": 1}, {}, [5], 0, 0, 0, 0, {}, {}, {})],
+        [(1, 2)],
+        b"",
+        [],
+        4,
+        5,
+    ),
+    ReadBack(0, "tcp", 1, 0, 0),
+    Finished(1),
+    Failed(1, True, "nothing listens there"),
+]
+
+
+def payload_of(message: ToProbe | FromProbe) -> bytes:
+    """Return the payload of a frame after checking its header."""
+    frame = encode_frame(message)
+    assert frame_length(frame[:HEADER_BYTES]) == len(frame) - HEADER_BYTES
+    return frame[HEADER_BYTES:]
+
+
+@pytest.mark.parametrize("message", _TO_PROBE, ids=lambda m: type(m).__name__)
+def test_what_a_probe_is_told_arrives(message: ToProbe) -> None:
+    """A frame to a probe gives the same message on the other side."""
+    assert decode_to_probe(payload_of(message)) == message
+
+
+@pytest.mark.parametrize("message", _FROM_PROBE, ids=lambda m: type(m).__name__)
+def test_what_a_probe_says_arrives(message: FromProbe) -> None:
+    """A frame from a probe gives the same message on the other side."""
+    assert decode_from_probe(payload_of(message)) == message
+
+
+def test_a_corrupt_header_is_refused() -> None:
+    """A length that no message has ends the conversation instead of the memory."""
+    assert frame_length(MAX_FRAME_BYTES.to_bytes(4, "big")) == MAX_FRAME_BYTES
+    with pytest.raises(ValueError, match="the pipe is corrupt"):
+        frame_length((MAX_FRAME_BYTES + 1).to_bytes(4, "big"))
+
+
+def test_a_message_of_the_other_direction_is_refused() -> None:
+    """A probe does not take what only a supervisor may be told."""
+    with pytest.raises(msgspec.ValidationError):
+        decode_to_probe(payload_of(Finished(0)))
+
+
+@pytest.mark.parametrize(("workers", "processes"), [(1, 1), (10, 3), (5, 5), (200, 7)])
+def test_workers_are_shared_out_evenly(workers: int, processes: int) -> None:
+    """All workers are given away, and no process has two more than another."""
+    lane = Lane(name="a", workers=workers, processes=processes)
+    shares = [share for (share,) in share_out([lane])]
+    assert sum(share.workers for share in shares) == workers
+    counts = [share.workers for share in shares]
+    assert max(counts) - min(counts) <= 1
+    assert [share.slice_index for share in shares] == list(range(processes))
+    assert {share.slice_count for share in shares} == {processes}
+
+
+def test_lanes_with_different_numbers_of_processes() -> None:
+    """There are as many processes as the greatest lane asks for; each has a share."""
+    one, three = Lane(name="one"), Lane(name="three", processes=3)
+    plans = share_out([one, three])
+    assert [[share.lane.name for share in shares] for shares in plans] == [
+        ["one", "three"],
+        ["three"],
+        ["three"],
+    ]
+
+
+def test_lag_of_a_loop_that_looks() -> None:
+    """While the loop is on time, what is read now came now."""
+    lag = Lag()
+    assert lag.unread_since(5 * MS) == 5 * MS
+    lag.woke(10 * MS, 10 * MS)
+    lag.plan(15 * MS)
+    assert lag.unread_since(11 * MS) == 11 * MS
+
+
+def test_lag_of_a_loop_that_did_not_look() -> None:
+    """What is read after a missed wake-up may be there since it was planned."""
+    lag = Lag()
+    lag.woke(10 * MS, 10 * MS)
+    lag.plan(15 * MS)
+    assert lag.unread_since(90 * MS) == 15 * MS
+    lag.woke(15 * MS, 90 * MS)
+    lag.plan(95 * MS)
+    assert lag.unread_since(91 * MS) == 15 * MS  # the same turn of the loop
+    assert lag.unread_since(94 * MS) == 94 * MS
