@@ -51,6 +51,7 @@ class _Quiet:
     """The owner of a connection that carries no arrivals."""
 
     last_reply_ns = 0
+    resumed_ns = 0
 
     def error_reply(self, *_: object) -> None:
         """Never called: nothing is submitted."""

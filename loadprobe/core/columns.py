@@ -27,9 +27,9 @@ class Failure(NamedTuple):
     ``evidence_start_ns`` and ``evidence_end_ns`` enclose an instant at which the
     target certainly did not serve (docs/measuring.md, "Error bars"); ``due_ns`` is
     what the schedule asked for and decides in which millisecond it is judged.
-    For a failure by time alone they mean: the reply can have come at
-    ``evidence_start_ns`` at the earliest (it may have waited for us to read it), and the
-    request had reached the target by ``evidence_end_ns``.
+    For a failure by time alone they mean: the target can have spoken again at
+    ``evidence_start_ns`` at the earliest (meaningful if it did), and the request had
+    reached it by ``evidence_end_ns``.
     ``done_ns`` is when a late, refused or wrong reply was parsed, else -1.
     """
 

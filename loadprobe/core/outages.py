@@ -14,7 +14,7 @@ arrival failed:
    one usual round trip, so the outage began before ``sent + round trip``; it was down
    for arrivals due at ``due``. Arrivals that queued up while the target was silent may
    miss their deadline only because the backlog is worked off after its return; they
-   do not prove anything beyond ``first late reply - deadline``.
+   do not prove anything beyond ``first reply after the silence - deadline``.
 """
 
 from bisect import bisect_left
@@ -138,11 +138,8 @@ class _Run:
     # evidence by time (2.)
     timed_sent_ns: int | None = None
     timed_due_ns: int | None = None
-    silent: int = 0
     silent_due_ns: int | None = None
-    late: int = 0
-    first_late_ns: int | None = None
-    last_late_ns: int | None = None
+    resumed_ns: int | None = None
     is_last_late: bool = False
 
     def __post_init__(self) -> None:
@@ -167,12 +164,9 @@ class _Run:
             transit_ns = failure.evidence_end_ns - failure.sent_ns
             self.round_trip_ns = max(self.round_trip_ns, transit_ns)
             if failure.done_ns >= 0:
-                self.late += 1
-                came_ns = failure.evidence_start_ns
-                self.first_late_ns = _least(self.first_late_ns, came_ns)
-                self.last_late_ns = _greatest(self.last_late_ns, failure.done_ns)
+                resumed_ns = failure.evidence_start_ns
+                self.resumed_ns = _least(self.resumed_ns, resumed_ns)
             else:
-                self.silent += 1
                 self.silent_due_ns = due
         else:
             self.answer_start_ns = _greatest(
@@ -212,22 +206,16 @@ class _Run:
     def _timed_end(self) -> int:
         """Return until when failures by time prove that nothing could be served."""
         assert self.timed_due_ns is not None
-        first_late, last_late = self.first_late_ns, self.last_late_ns
-        if first_late is None or last_late is None or self.timed_due_ns >= first_late:
+        resumed_ns = self.resumed_ns
+        if resumed_ns is None or self.timed_due_ns >= resumed_ns:
             return self.timed_due_ns
         # The target was silent, then answered what had queued up. An arrival whose
         # deadline fell into that backlog may have been due after the silence mattered.
-        resumed = first_late - self.round_trip_ns
-        if self.silent_due_ns is None:
-            return min(self.timed_due_ns, resumed - self.deadline_ns)
-        # Before the first late reply came those to arrivals given up as unanswered, at
-        # the pace of the late ones (doubled: the pace of a few replies is uncertain).
-        # An unanswered arrival itself waited far longer than any backlog.
-        if self.late < 2:
-            return self.silent_due_ns
-        pace = (last_late - first_late) // (self.late - 1)
-        resumed -= 2 * pace * self.silent + self.round_trip_ns
+        resumed = resumed_ns - self.round_trip_ns
         bound = min(self.timed_due_ns, resumed - self.deadline_ns)
+        if self.silent_due_ns is None:
+            return bound
+        # An unanswered arrival itself waited far longer than any backlog.
         return max(self.silent_due_ns, bound)
 
     def _hull_start(self) -> int:

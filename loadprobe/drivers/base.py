@@ -139,6 +139,9 @@ class Driver(Protocol):
     def suspect(self, slot: int) -> None:
         """Take note that an arrival for a slot got no answer."""
 
+    def resumed_ns(self, slot: int) -> int:
+        """Return when the server of a slot last spoke after a silence; 0 if never."""
+
     def request(self, slot: int, command: bytes) -> "asyncio.Future[object]":
         """Send a command beside the load (prefill, read-back)."""
 

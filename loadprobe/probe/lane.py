@@ -338,6 +338,12 @@ class Lane:
             error = ErrorClass.LATE if right else ErrorClass.VALUE
             evidence = (arrival.sent, done_ns)
             if right:
+                # It may have queued behind others: what counts is when the silence
+                # ended, not when its own turn came.
+                assert self._driver is not None
+                resumed_ns = self._driver.resumed_ns(arrival.slot)
+                if resumed_ns > arrival.due:
+                    came_ns = min(came_ns, resumed_ns)
                 evidence = self._time_evidence(arrival, came_ns)
             self._settle_failure(arrival, outcome, error, done_ns, evidence)
         if self._closed:
@@ -430,8 +436,8 @@ class Lane:
     def _time_evidence(self, arrival: Arrival, came_ns: int) -> tuple[int, int]:
         """Return the evidence of a failure by time (docs/measuring.md, "Error bars").
 
-        It begins when the reply can have come at the earliest, and ends when the request
-        had certainly reached the target.
+        It begins when the target can have spoken again at the earliest, and ends when
+        the request had certainly reached it.
         """
         sent_ns = arrival.sent or arrival.due
         return came_ns, sent_ns + max(self._transit_ns)

@@ -18,6 +18,8 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from loadprobe.config import Target
+from loadprobe.drivers.wire.dial import Dialer
 from loadprobe.local.certificates import Authority
 from loadprobe.local.cluster import LocalCluster
 from loadprobe.local.ports import free_ports
@@ -371,15 +373,10 @@ def config_of(
         "password_file": str(servers.password_file),
     }
     for key, value in tables.pop("target", {}).items():
+        target[key] = value
         if isinstance(value, str):
             filled = value.format(folder=servers.folder, **ports)
-            target[key] = (
-                int(filled)
-                if value.startswith("{port") or (value == "{tls_port}")
-                else filled
-            )
-        else:
-            target[key] = value
+            target[key] = int(filled) if filled.isdecimal() else filled
     given = {key: value for key, value in target.items() if value is not None}
     output: dict[str, object] = {"dir": str(tmp_path / "runs")}
     path = tmp_path / "run.toml"
@@ -504,6 +501,20 @@ async def test_a_failover_without_a_group(servers: Servers, tmp_path: Path) -> N
     path = config_of(servers, tmp_path)
     ended = await finish(await start("run", str(path), "--failover", "0001"))
     assert_refused(ended, "--failover 0001", "add [control] replication_group")
+
+
+async def test_addresses_in_brackets() -> None:
+    """The address map leads to IPv6 addresses, which it writes in brackets."""
+    try:
+        listening = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError as exc:
+        pytest.skip(f"this machine has no IPv6 loopback: {exc}")
+    with listening:
+        there = f"[::1]:{listening.getsockname()[1]}"
+        target = Target("db", address_map={"10.0.0.1:6379": there})
+        dialer = Dialer(target, None, None, 5_000)
+        with await dialer._connect("10.0.0.1", 6379) as connected:
+            assert connected.getpeername()[:2] == listening.getsockname()[:2]
 
 
 # --- files, environment and flags -----------------------------------------------------
@@ -678,7 +689,7 @@ async def test_the_second_interrupt_is_hard(servers: Servers, tmp_path: Path) ->
 
 
 def assert_whole(folder: Path) -> None:
-    """Check that what was written second by second is all that was judged at the end."""
+    """Check that what was written by the second is all that was judged at the end."""
     (lane,) = msgspec.json.decode((folder / "summary.json").read_bytes())["lanes"]
     lines = (folder / "series.ndjson").read_bytes().splitlines()
     rows = [msgspec.json.decode(line) for line in lines[1:]]

@@ -281,7 +281,10 @@ async def test_a_promoted_replica() -> None:
         await until(
             lambda: client.topologies[-1].shards[1].primary.port == port,
         )
-        assert [shard.name for shard in client.topologies[-1].shards] == ["0001", "0002"]
+        assert [shard.name for shard in client.topologies[-1].shards] == [
+            "0001",
+            "0002",
+        ]
         assert client.sink.failures == {}
 
 
@@ -385,57 +388,41 @@ async def test_tls_and_a_password(tmp_path: Path) -> None:
                 pass
 
 
-async def test_an_attempt_that_is_not_needed_any_more() -> None:
-    """A connection whose login is cancelled is closed: the server keeps none of them."""
-    loop = asyncio.get_running_loop()
-    asked, closed = loop.create_future(), loop.create_future()
+@asynccontextmanager
+async def silent_server() -> AsyncIterator[tuple[int, asyncio.Event, asyncio.Event]]:
+    """Serve a port that takes logins and never answers.
 
-    async def serve(
-        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        await reader.readuntil(b"AUTH")
-        asked.set_result(None)
-        with contextlib.suppress(ConnectionError):
+    Yields the port, and what tells that a login came and that its connection ended.
+    """
+    asked, closed = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"AUTH")
+            asked.set()
             while await reader.read(100):
                 pass
-        closed.set_result(None)
         writer.close()
+        closed.set()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    dialer = Dialer(Target(host="127.0.0.1", port=port), None, "secret", 10_000)
-    node = Node(
-        None,  # type: ignore[arg-type]
-        "127.0.0.1",
-        port,
-        replied=lambda *_: None,
-        width=1,
-        closed_loop=False,
-    )
-    attempt = asyncio.create_task(
-        dialer.dial("127.0.0.1", port, lambda: Connection(node, lambda *_: None, None))
-    )
-    async with asyncio.timeout(20):
-        await asked
-        node._driver = _Quiet()
-        attempt.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await attempt
-        await closed
+    try:
+        yield server.sockets[0].getsockname()[1], asked, closed
+    finally:
         server.close()
         await server.wait_closed()
 
 
 class _Quiet:
+    """What a node needs of a driver that is not there."""
+
     def hurry(self) -> None:
-        pass
+        """Take no note."""
 
 
-async def test_an_unanswered_login() -> None:
-    """An attempt ends after its time, with a failure that says what was waited for."""
-    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    dialer = Dialer(Target(host="127.0.0.1", port=port), None, "secret", 50)
+async def log_in(port: int, *, timeout_ms: int) -> Connection | DialFailure:
+    """Open one connection with a password."""
+    dialer = Dialer(Target(host="127.0.0.1", port=port), None, "secret", timeout_ms)
     node = Node(
         _Quiet(),  # type: ignore[arg-type]
         "127.0.0.1",
@@ -444,11 +431,28 @@ async def test_an_unanswered_login() -> None:
         width=1,
         closed_loop=False,
     )
-    made = await dialer.dial(
+    return await dialer.dial(
         "127.0.0.1", port, lambda: Connection(node, lambda *_: None, None)
     )
-    assert isinstance(made, DialFailure)
-    assert made.error is ErrorClass.UNREACHABLE
-    assert "within 50 ms" in made.detail
-    assert made.end_ns - made.start_ns >= 50_000_000
-    server.close()
+
+
+async def test_an_attempt_that_is_not_needed_any_more() -> None:
+    """A connection whose login is cancelled is closed: the server keeps none of them."""
+    async with silent_server() as (port, asked, closed), asyncio.timeout(20):
+        attempt = asyncio.create_task(log_in(port, timeout_ms=15_000))
+        await asked.wait()
+        attempt.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attempt
+        await closed.wait()
+
+
+async def test_an_unanswered_login() -> None:
+    """An attempt ends after its time, with a failure that says what was waited for."""
+    async with silent_server() as (port, _, closed), asyncio.timeout(20):
+        made = await log_in(port, timeout_ms=50)
+        assert isinstance(made, DialFailure)
+        assert made.error is ErrorClass.UNREACHABLE
+        assert made.detail == "no answer to AUTH within 50 ms"
+        assert made.end_ns - made.start_ns >= 49_000_000
+        await closed.wait()

@@ -88,6 +88,7 @@ def simulate(plans: Iterable[Plan], faults: Sequence[Fault]) -> list[Simulated]:
     """Return how the arrivals end, by due time."""
     free_ns = 0
     ended: list[Simulated] = []
+    answered: list[tuple[Plan, int, Fault | None]] = []
     for plan in sorted(plans, key=lambda p: p.reaches_ns):
         fault = next((f for f in faults if _meets(plan, f)), None)
         if fault is not None and fault.kind is not Kind.FREEZE:
@@ -95,8 +96,15 @@ def simulate(plans: Iterable[Plan], faults: Sequence[Fault]) -> list[Simulated]:
             continue
         start_ns = max(plan.reaches_ns, fault.end_ns if fault else 0, free_ns)
         free_ns = start_ns + WORK_NS
-        done_ns = free_ns + plan.back_ns
-        ended.append(Simulated(plan, _reply(plan, done_ns), fault))
+        answered.append((plan, free_ns + plan.back_ns, fault))
+    dones = sorted(done_ns for _, done_ns, _ in answered)
+    for plan, done_ns, fault in answered:
+        resumed_ns = done_ns
+        for freeze in faults:
+            if freeze.kind is Kind.FREEZE and plan.due_ns < freeze.end_ns <= done_ns:
+                # The first reply after the silence, whosever it is.
+                resumed_ns = next(d for d in dones if d >= freeze.end_ns)
+        ended.append(Simulated(plan, _reply(plan, done_ns, resumed_ns), fault))
     ended.sort(key=lambda s: s.settled)
     return ended
 
@@ -108,12 +116,14 @@ def _meets(plan: Plan, fault: Fault) -> bool:
     return fault.start_ns <= plan.reaches_ns < fault.end_ns
 
 
-def _reply(plan: Plan, done_ns: int) -> Settled:
+def _reply(plan: Plan, done_ns: int, resumed_ns: int) -> Settled:
     due, sent = plan.due_ns, plan.sent_ns
     if done_ns <= due + DEADLINE_NS:
         return Served(due, sent, done_ns)
     if done_ns <= due + DEADLINE_NS + SETTLE_NS:
-        return Failure(due, sent, done_ns, Outcome.LATE, ErrorClass.LATE, done_ns, sent)
+        return Failure(
+            due, sent, done_ns, Outcome.LATE, ErrorClass.LATE, resumed_ns, sent
+        )
     return _timeout(plan)
 
 

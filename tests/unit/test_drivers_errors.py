@@ -3,9 +3,12 @@
 import errno
 import socket
 import ssl
+from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
+from loadprobe.config import Target
 from loadprobe.core.outcome import ErrorClass, Outcome
 from loadprobe.drivers.errors import (
     REPLY_CLASSES,
@@ -13,7 +16,9 @@ from loadprobe.drivers.errors import (
     classify_lost_connection,
     classify_reply,
 )
-from loadprobe.drivers.tls import HANDSHAKE_UNANSWERED, advise
+from loadprobe.drivers.tls import HANDSHAKE_UNANSWERED, advise, make_context
+from loadprobe.errors import PreflightError
+from loadprobe.local.certificates import Authority
 
 
 @pytest.mark.parametrize(("word", "expected"), REPLY_CLASSES.items())
@@ -112,3 +117,24 @@ def test_remedies_of_tls(detail: str, remedy: str) -> None:
 def test_no_remedy_is_invented() -> None:
     """What OpenSSL says beside that gets no remedy."""
     assert advise("[SSL] internal error") is None
+
+
+def test_a_key_with_a_passphrase(tmp_path: Path) -> None:
+    """An encrypted key is refused; nobody is asked for its passphrase."""
+    files = Authority(tmp_path).issue("client")
+    key = serialization.load_pem_private_key(files.key.read_bytes(), None)
+    encrypted = tmp_path / "encrypted.key"
+    encrypted.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"hunter2"),
+        )
+    )
+    made = Target("h", cert_file=str(files.certificate), key_file=str(files.key))
+    assert make_context(made).verify_mode is ssl.CERT_REQUIRED
+    target = Target("h", cert_file=str(files.certificate), key_file=str(encrypted))
+    with pytest.raises(PreflightError) as caught:
+        make_context(target)
+    assert f"target.key_file {str(encrypted)!r}" in str(caught.value)
+    assert "without a passphrase" in str(caught.value)

@@ -62,6 +62,10 @@ class Store:
             arrival.sent = self.now_ns
         self.submitted.append(arrival)
 
+    def resumed_ns(self, slot: int) -> int:  # noqa: ARG002 - the driver's interface
+        """Return 0: this server is never silent."""
+        return 0
+
     def suspect(self, slot: int) -> None:
         self.suspected.append(slot)
 
@@ -359,7 +363,9 @@ def test_absent_keys() -> None:
 
 
 @pytest.mark.parametrize(
-    "reply", [b"garbage", None, b"", 7, [b"x"]], ids=["other", "nil", "empty", "7", "[]"]
+    "reply",
+    [b"garbage", None, b"", 7, [b"x"]],
+    ids=["other", "nil", "empty", "7", "[]"],
 )
 def test_wrong_values(reply: object) -> None:
     """A reply that nobody wrote is wrong, in time or not, and the run goes on."""

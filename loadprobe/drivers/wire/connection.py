@@ -12,10 +12,13 @@ from typing import Protocol
 
 from hiredis import Reader, ReplyError
 
-from loadprobe.clock import mono_now_ns
+from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.drivers.base import Arrival
 
 Request = "asyncio.Future[object]"
+SILENCE_NS = 20 * NS_PER_MS
+"""A node that says nothing for longer, and then does, has *resumed*."""
+
 Replied = Callable[[Arrival, object, int], None]
 
 
@@ -23,6 +26,7 @@ class Owner(Protocol):
     """The node a connection belongs to."""
 
     last_reply_ns: int
+    resumed_ns: int
 
     def error_reply(self, arrival: Arrival, error: ReplyError, done_ns: int) -> None:
         """Take an error reply to an arrival."""
@@ -50,6 +54,7 @@ class Connection(asyncio.Protocol):
         "_replied",
         "_transport",
         "index",
+        "last_reply_ns",
         "live",
         "pending",
         "write",
@@ -66,6 +71,7 @@ class Connection(asyncio.Protocol):
         self._gets = reader.gets
         self._transport: asyncio.Transport | None = None
         self.index = -1
+        self.last_reply_ns = mono_now_ns()
         self.live = False
         self.pending: deque[Arrival | asyncio.Future[object]] = deque()
         self.write: Callable[[bytes], None] = self._unwritable
@@ -85,8 +91,10 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Match replies to what is pending (asyncio callback, the hot path)."""
-        now = mono_now_ns()
+        now = self.last_reply_ns = mono_now_ns()
         owner = self._owner
+        if now - owner.last_reply_ns > SILENCE_NS:
+            owner.resumed_ns = now
         owner.last_reply_ns = now
         self._feed(data)
         gets = self._gets

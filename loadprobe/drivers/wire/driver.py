@@ -261,6 +261,10 @@ class WireDriver:
         self._suspects[self._owner[slot]] = None
         self._discovery.hurry()
 
+    def resumed_ns(self, slot: int) -> int:
+        """Return when the server of a slot last spoke after a silence; 0 if never."""
+        return self._owner[slot].resumed_ns
+
     # --- arrivals --------------------------------------------------------------
 
     def _submit_worker(self, arrival: Arrival) -> None:
@@ -337,9 +341,19 @@ class WireDriver:
         if not node.was_live and node.failure is None and not node.retired:
             node.waiting.append(arrival)
             return
+        if not node.is_primary:
+            self._forget_redirect(arrival.slot)
         failure = node.failure
         error = failure.error if failure is not None else ErrorClass.RESET
         self.fail(arrival, Outcome.UNSENT, error, node.evidence())
+
+    def _forget_redirect(self, slot: int) -> None:
+        """Go back to the topology's owner of a slot: a redirect led to a dead node."""
+        assert self.topology is not None
+        for shard in self.topology.shards:
+            if any(first <= slot <= last for first, last in shard.ranges):
+                self._owner[slot] = self._node(shard.primary.host, shard.primary.port)
+                return
 
     def fail(
         self,

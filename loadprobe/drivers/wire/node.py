@@ -95,6 +95,7 @@ class Node:
         self.retired = False
         self.is_primary = False
         self.last_reply_ns = 0
+        self.resumed_ns = 0
         self.failure: DialFailure | None = None
         self.slots_reply: object = None
         self.asked: asyncio.Future[object] | None = None
@@ -169,7 +170,10 @@ class Node:
         if was_live and not self.live:
             self._down_since_ns = now
             self.failure = DialFailure(
-                ErrorClass.RESET, str(exc or "closed by peer"), self.last_reply_ns, now
+                ErrorClass.RESET,
+                str(exc or "closed by peer"),
+                connection.last_reply_ns,
+                now,
             )
         self._wake.set()
         if pending or (was_live and not self.retired):
@@ -177,7 +181,10 @@ class Node:
             while pending:
                 entry = pending.popleft()
                 if isinstance(entry, Arrival):
-                    self._driver.fail(entry, outcome, error, (entry.sent, now))
+                    # Lost at some time since its last sign of life: what was sent on
+                    # it afterwards says nothing about the target at that moment.
+                    evidence = (connection.last_reply_ns, now)
+                    self._driver.fail(entry, outcome, error, evidence)
                 elif not entry.done():
                     entry.set_exception(exc or ConnectionResetError("closed by peer"))
                     # Not everybody waits for the reply (ASKING): to the event loop a
