@@ -80,9 +80,52 @@ def _bands(outages: Iterable[Outage]) -> tuple[list[Interval], ...]:
     rows = list(outages)
     return (
         [(o.core_start_ns, o.core_end_ns) for o in rows],
-        [(o.start_ns, o.end_ns) for o in rows],
+        _estimates(rows),
         [(o.hull_start_ns, o.hull_end_ns) for o in rows],
     )
+
+
+def _estimates(outages: Sequence[Outage]) -> list[Interval]:
+    """Return the estimated interval of each outage, given all the others.
+
+    Reads and writes of a shard that go dark for the same reason do so at the same time,
+    so their ranges for it overlap, and the time lies in what they have in common. It is
+    estimated from as few instants as can explain all the starts (and ends) of a shard.
+    """
+    by_shard: dict[str, list[Outage]] = {}
+    for outage in outages:
+        by_shard.setdefault(outage.scope.shard, []).append(outage)
+    estimates: list[Interval] = []
+    for rows in by_shard.values():
+        starts = _pierce(
+            [(2 * o.start_ns - o.core_start_ns, o.core_start_ns) for o in rows]
+        )
+        ends = _pierce([(o.core_end_ns, 2 * o.end_ns - o.core_end_ns) for o in rows])
+        estimates += zip(starts, ends, strict=True)
+    return estimates
+
+
+def _pierce(ranges: Sequence[Interval]) -> list[int]:
+    """Return an instant in each range, the same one for ranges that share one.
+
+    Ranges are taken by their start; one joins the group before it if it shares an
+    instant with all of that group. The instant is the middle of what a group shares.
+    """
+    order = sorted(range(len(ranges)), key=lambda i: ranges[i])
+    instants = [0] * len(ranges)
+    group: list[int] = []
+    low = high = 0
+    for i in order:
+        start, end = ranges[i]
+        if group and start <= high:
+            low, high = start, min(high, end)
+        else:
+            low, high = start, end
+            group = []
+        group.append(i)
+        for member in group:
+            instants[member] = (low + high) // 2
+    return instants
 
 
 def dark_time(outages: Iterable[Outage]) -> DarkTime:

@@ -98,7 +98,6 @@ class Lane:
         self._idle: list[tuple[int, int]] = []
         self._closed_index = share.slice_index
         self._counts = _Counts()
-        self._transit_ns = [0, 0, 0, 0]
 
     def attach(self, driver: Driver) -> None:
         """Set the driver that sends the arrivals."""
@@ -440,7 +439,7 @@ class Lane:
         the request had certainly reached it.
         """
         sent_ns = arrival.sent or arrival.due
-        return came_ns, sent_ns + max(self._transit_ns)
+        return came_ns, sent_ns + self._lag.recent_ns(sent_ns)
 
     def give_up(self, now_ns: int) -> None:
         """Settle as unknown what has waited for deadline and slack."""
@@ -520,11 +519,6 @@ class Lane:
 
     def take_blocks(self) -> list[ScopeBlock]:
         """Return what settled since the last call."""
-        slowest = max(
-            (r.slowest_service_ns() for r in self._recorders.values()), default=0
-        )
-        if slowest:  # nothing served says nothing about the time it takes
-            self._transit_ns = [*self._transit_ns[1:], slowest]
         blocks = (recorder.take() for recorder in self._recorders.values())
         return [block for block in blocks if block is not None]
 

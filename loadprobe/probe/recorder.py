@@ -47,14 +47,6 @@ class ScopeRecorder:
         """Add an arrival that was not served."""
         self._failures.extend(failure)
 
-    def slowest_service_ns(self) -> int:
-        """Return the longest done - sent among the served, or 0."""
-        if not self._due:
-            return 0
-        return max(
-            done - sent for done, sent in zip(self._done, self._sent, strict=True)
-        )
-
     def take(self) -> ScopeBlock | None:
         """Return what was recorded and forget it; None if there is nothing."""
         if not self._due and not self._failures:

@@ -1,4 +1,4 @@
-"""Ways to reach and to enter a target: one endpoint, users, certificates, other names."""
+"""Ways to reach and to enter a target: an endpoint, users, certificates, names."""
 
 import asyncio
 from pathlib import Path
@@ -19,7 +19,7 @@ from tests.integration.running import (
     target_of,
 )
 
-PASSWORD = "s3cret-of-the-test"  # noqa: S105
+PASSWORD = "s3cret-of-the-test"
 LANES = (small_lane("tcp"), small_lane("tls", tls=True))
 
 

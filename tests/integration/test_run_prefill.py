@@ -5,7 +5,7 @@ from tests.integration.running import config_of, measuring, small_lane, target_o
 
 
 async def test_prefill_is_resumable() -> None:
-    """A first start writes every key and says so; a second one checks and writes none."""
+    """A first start writes every key and says so; a second one writes none."""
     lanes = [small_lane("one", keys=3000, read_ratio=1.0), small_lane("two", keys=700)]
     async with LocalCluster(shards=2, replicas_per_shard=0, tls=False) as cluster:
         config = config_of(target_of(cluster), *lanes)

@@ -40,6 +40,7 @@ class Sink:
         self.evidence: dict[int, tuple[int, int]] = {}
 
     def replied(self, arrival: Arrival, reply: object, done_ns: int) -> None:
+        """Take a reply."""
         assert arrival.sent <= done_ns
         arrival.settled = True
         self.replies[arrival.version] = reply
@@ -53,6 +54,7 @@ class Sink:
         done_ns: int,
         evidence: tuple[int, int],
     ) -> None:
+        """Take a failure."""
         arrival.settled = True
         assert evidence[0] <= evidence[1]
         self.failures[arrival.version] = (outcome, error)
@@ -131,7 +133,7 @@ async def connected(
         target,
         Dialer(target, context, password, 300),
         sink,
-        on_topology=lambda topology: clients[0].on_topology(topology),
+        on_topology=clients[0].on_topology,
         tls=tls,
         workers=WORKERS,
         max_in_flight=max_in_flight,
@@ -292,7 +294,7 @@ async def test_a_promoted_replica() -> None:
 async def test_connections_that_are_reset(
     cluster: ScriptedCluster, closed_loop: bool
 ) -> None:
-    """What was on a connection is unknown, what finds none is unsent; then all is well."""
+    """What was on a connection is unknown, what finds none unsent, until it is back."""
     async with connected(target_of(cluster), closed_loop=closed_loop) as client:
         frozen = await cluster.fault("freeze", shards=[1])
         sent = [client.submit(SLOT_OF[1]) for _ in range(WORKERS)]
@@ -437,7 +439,7 @@ async def log_in(port: int, *, timeout_ms: int) -> Connection | DialFailure:
 
 
 async def test_an_attempt_that_is_not_needed_any_more() -> None:
-    """A connection whose login is cancelled is closed: the server keeps none of them."""
+    """A connection whose login is cancelled is closed: the server keeps none."""
     async with silent_server() as (port, asked, closed), asyncio.timeout(20):
         attempt = asyncio.create_task(log_in(port, timeout_ms=15_000))
         await asked.wait()

@@ -27,15 +27,19 @@ class Wire:
         self.is_closed = False
 
     def write(self, data: bytes) -> None:
+        """Keep what is written."""
         self.written.append(data)
 
     def abort(self) -> None:
+        """Take note of an abort."""
         self.is_aborted = True
 
     def close(self) -> None:
+        """Take note of a close."""
         self.is_closed = True
 
     def is_closing(self) -> bool:
+        """Tell whether it was closed."""
         return self.is_aborted or self.is_closed
 
 
@@ -52,11 +56,13 @@ class Hub:
         self.hurries = 0
 
     def replied(self, arrival: Arrival, reply: object, done_ns: int) -> None:
+        """Note a reply."""
         self.replies.append((arrival, reply))
 
     def error_reply(
         self, node: Node, arrival: Arrival, error: hiredis.ReplyError, done_ns: int
     ) -> None:
+        """Note an error reply."""
         self.errors.append((arrival, str(error)))
 
     def fail(
@@ -66,13 +72,16 @@ class Hub:
         error: ErrorClass,
         evidence: tuple[int, int],
     ) -> None:
+        """Note a failure."""
         assert evidence[0] <= evidence[1]
         self.failures.append((arrival, outcome, error))
 
     def forward(self, arrival: Arrival, node: Node) -> None:
+        """Nothing waits here for a first connection."""
         raise NotImplementedError
 
     def hurry(self) -> None:
+        """Note that the topology is to be looked at."""
         self.hurries += 1
 
 

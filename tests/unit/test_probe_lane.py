@@ -49,30 +49,37 @@ class Store:
         self.values: dict[bytes, bytes] = {}
         self.now_ns = 0
         self.is_connected = True
+        self.resumed = 0
 
     @property
     def topology(self) -> Topology | None:
+        """Return the topology (a lane does not ask for it)."""
         return ONE
 
     async def run(self, ready: Callable[[], None]) -> None:
+        """Connect (there is nothing to connect to)."""
         raise NotImplementedError
 
     def submit(self, arrival: Arrival) -> None:
+        """Take an arrival; what is not connected never sends it."""
         if self.is_connected:
             arrival.sent = self.now_ns
         self.submitted.append(arrival)
 
-    def resumed_ns(self, slot: int) -> int:  # noqa: ARG002 - the driver's interface
-        """Return 0: this server is never silent."""
-        return 0
-
     def suspect(self, slot: int) -> None:
+        """Note a slot that got no answer."""
         self.suspected.append(slot)
 
+    def resumed_ns(self, slot: int) -> int:
+        """Return when the server began to answer again after a silence."""
+        return self.resumed
+
     def request(self, slot: int, command: bytes) -> "asyncio.Future[object]":
+        """Send a command beside the load (there is none here)."""
         raise NotImplementedError
 
     def live_connections(self) -> dict[str, int]:
+        """Return the number of connections."""
         return {"0001": 1}
 
     def apply(self, arrival: Arrival) -> object:
@@ -90,7 +97,9 @@ class Store:
 class Bench:
     """A lane with its store, at a virtual time."""
 
-    def __init__(self, *, topology: Topology = TWO, share: Any = None, **lane: Any):
+    def __init__(
+        self, *, topology: Topology = TWO, share: Any = None, **lane: Any
+    ) -> None:
         plain: dict[str, Any] = {
             "workers": 4,
             "rate_per_s": 1000.0,
@@ -173,7 +182,7 @@ def test_slices_make_the_whole_schedule() -> None:
 
 
 def test_what_is_overdue_is_left_out() -> None:
-    """Arrivals older than the stall threshold are skipped and counted, not sent late."""
+    """Arrivals older than the stall threshold are skipped and counted, never sent."""
     bench = Bench()
     bench.lane.start(START, START)
     next_ns, skipped = bench.lane.issue_due(START + 100 * MS)
@@ -230,8 +239,21 @@ def test_the_deadline(after_ns: int, is_served: bool) -> None:
         assert failure.done_ns == START + after_ns
 
 
+def test_a_reply_that_queued_behind_a_silence() -> None:
+    """A late reply proves the silence only up to when the server answered again."""
+    bench = Bench()
+    bench.lane.start(START, START)
+    (arrival,) = bench.run(from_ns=START, until_ns=START + MS)
+    bench.store.resumed = START + 150 * MS
+    bench.answer(arrival, after_ns=170 * MS)
+    (failure,) = bench.take()[1]
+    assert failure.outcome is Outcome.LATE
+    assert failure.done_ns == START + 170 * MS
+    assert failure.evidence_start_ns == START + 150 * MS
+
+
 def test_no_reply_at_all() -> None:
-    """An arrival is given up after deadline and slack; a reply after that is too late."""
+    """An arrival is given up after deadline and slack; a later reply is too late."""
     bench = Bench()
     bench.lane.start(START, START)
     (arrival,) = bench.run(from_ns=START, until_ns=START + MS)

@@ -1,11 +1,12 @@
 """The ticker wakes up when it was asked to, and not before."""
 
 import asyncio
+import sys
+from itertools import pairwise
 
 import pytest
 
 from loadprobe.clock import mono_now_ns
-from loadprobe.probe import ticker as module
 from loadprobe.probe.ticker import Ticker
 
 MS = 1_000_000
@@ -16,8 +17,8 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     """Use both ways to wait: the one of Linux and the one of other systems."""
     name: str = request.param
     if name == "loop":
-        monkeypatch.setattr(module.sys, "platform", "other")
-    elif module.sys.platform != "linux":
+        monkeypatch.setattr(sys, "platform", "other")
+    elif sys.platform != "linux":
         pytest.skip("there is no timerfd on this system")
     return name
 
@@ -40,7 +41,7 @@ async def test_it_calls_at_planned_times(kind: str) -> None:
     async with asyncio.timeout(20):
         await finished.wait()
     assert calls[0][0] == start
-    for (_, before), (planned, now) in zip(calls, calls[1:], strict=False):
+    for (_, before), (planned, now) in pairwise(calls):
         assert planned == before + 3 * MS
         assert now >= planned
     # Nothing is left that could call once more.
