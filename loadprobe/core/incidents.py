@@ -97,10 +97,12 @@ def _estimates(outages: Sequence[Outage]) -> list[Interval]:
         by_shard.setdefault(outage.scope.shard, []).append(outage)
     estimates: list[Interval] = []
     for rows in by_shard.values():
+        # A start lies in the middle between the last arrival served before and the
+        # first failed one, and an end likewise.
         starts = _pierce(
-            [(2 * o.start_ns - o.core_start_ns, o.core_start_ns) for o in rows]
+            [(2 * o.start_ns - o.first_due_ns, o.first_due_ns) for o in rows]
         )
-        ends = _pierce([(o.core_end_ns, 2 * o.end_ns - o.core_end_ns) for o in rows])
+        ends = _pierce([(o.last_due_ns, 2 * o.end_ns - o.last_due_ns) for o in rows])
         estimates += zip(starts, ends, strict=True)
     return estimates
 

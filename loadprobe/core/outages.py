@@ -240,17 +240,17 @@ class _Run:
             return max(first_due, self.proof[2])
         return max(row[2] for row in self.after)
 
-    def to_outage(self, *, limit_ns: int | None, next_due_ns: int | None) -> Outage:
+    def to_outage(self, *, limit_ns: int | None) -> Outage:
         """Return the outage as known now.
 
         Args:
             limit_ns: the hull ends here at the latest (blind, or end of observation);
                 required while no served arrival is known after the last failure.
-            next_due_ns: due time of the next outage's first failure, if any.
         """
         core_start, core_end = self._core()
         hull_start = self._hull_start()
-        # Estimates use the nearest served arrivals, so those of neighbours never meet.
+        # Estimates lie between the due times of the nearest arrivals of either kind:
+        # the cores are on the safe side and would pull them inwards.
         near_start = self.before[-1][0] if self.before else hull_start
         gap_ns = self.gap_ns
         if self.after:
@@ -259,9 +259,7 @@ class _Run:
             hull_end = self._hull_end()
             if limit_ns is not None:
                 hull_end = max(first_due, min(hull_end, limit_ns))
-            near_end = min(hull_end, max(first_due, self.after[0][2]))
-            if next_due_ns is not None:
-                near_end = max(first_due, min(near_end, next_due_ns))
+            near_end = min(hull_end, first_due)
         else:
             assert limit_ns is not None
             hull_end = near_end = max(limit_ns, self.last_due_ns)
@@ -273,10 +271,10 @@ class _Run:
         return Outage(
             scope=self.scope,
             hull_start_ns=hull_start,
-            start_ns=(near_start + core_start) // 2,
+            start_ns=(near_start + self.first_due_ns) // 2,
             core_start_ns=core_start,
             core_end_ns=core_end,
-            end_ns=(core_end + near_end) // 2,
+            end_ns=(self.last_due_ns + near_end) // 2,
             hull_end_ns=hull_end,
             first_due_ns=self.first_due_ns,
             last_due_ns=self.last_due_ns,
@@ -328,7 +326,7 @@ class OutageTracker:
         run = self._run
         if run is None or run.after:
             return None
-        return run.to_outage(limit_ns=run.last_due_ns, next_due_ns=None)
+        return run.to_outage(limit_ns=run.last_due_ns)
 
     def seed(self, served: Iterable[Row]) -> None:
         """Replace the served arrivals remembered from before the next ones.
@@ -372,7 +370,7 @@ class OutageTracker:
     def _take_failed(self, failure: Failure) -> None:
         due = failure.due_ns
         if self._run is not None and self._run.after:
-            self._finish_run(limit_ns=None, next_due_ns=due)
+            self._finish_run(limit_ns=None)
         if self._run is None:
             horizon = due - HISTORY_NS
             recent = list(self._recent)
@@ -393,12 +391,12 @@ class OutageTracker:
             return
         proof = run.proof
         if proof is not None and max(proof[2], run.after[0][2]) <= until_ns:
-            self._finish_run(limit_ns=None, next_due_ns=None)
+            self._finish_run(limit_ns=None)
 
-    def _finish_run(self, *, limit_ns: int | None, next_due_ns: int | None) -> None:
+    def _finish_run(self, *, limit_ns: int | None) -> None:
         run = self._run
         assert run is not None
-        self._closed.append(run.to_outage(limit_ns=limit_ns, next_due_ns=next_due_ns))
+        self._closed.append(run.to_outage(limit_ns=limit_ns))
         self._recent = deque(run.after)
         self._floor_ns = run.last_due_ns
         self._run = None
@@ -411,7 +409,7 @@ class OutageTracker:
         """
         self._settle(start_ns)
         if self._run is not None:
-            self._finish_run(limit_ns=start_ns, next_due_ns=None)
+            self._finish_run(limit_ns=start_ns)
         self._recent.clear()
         self._floor_ns = end_ns - 1
         self._begin_ns = end_ns
@@ -425,7 +423,7 @@ class OutageTracker:
         self._settle(until_ns)
         if self._run is not None:
             limit = None if self._run.after else until_ns
-            self._finish_run(limit_ns=limit, next_due_ns=None)
+            self._finish_run(limit_ns=limit)
 
     def drain(self) -> tuple[list[Outage], list[Outage]]:
         """Return (outages that are going on and were not returned before, closed)."""

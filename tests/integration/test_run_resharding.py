@@ -18,7 +18,7 @@ KEYS = 96
 
 
 async def test_slots_move_under_load() -> None:
-    """No arrival fails, redirects are counted, and shards are probed evenly after it."""
+    """No arrival fails, redirects are counted, and shards are probed evenly after."""
     keyspace = Keyspace("tcp", KEYS, 0, 1)
     async with LocalCluster(shards=3, replicas_per_shard=0, tls=False) as cluster:
         source = await cluster.primary_of("0001")

@@ -129,11 +129,15 @@ async def connected(
     sink = Sink()
     context = make_context(target) if tls else None
     clients: list[Client] = []
+
+    def learn(topology: Topology) -> None:
+        clients[0].on_topology(topology)
+
     driver = WireDriver(
         target,
         Dialer(target, context, password, 300),
         sink,
-        on_topology=clients[0].on_topology,
+        on_topology=learn,
         tls=tls,
         workers=WORKERS,
         max_in_flight=max_in_flight,
@@ -190,6 +194,24 @@ async def test_arrivals_are_answered(
         }
     for shard in range(3):
         assert await cluster.ops("SET", shard=shard) == 1
+
+
+async def test_a_request_beside_a_closed_loop(cluster: ScriptedCluster) -> None:
+    """What is asked beside the load does not overtake the load on its connection.
+
+    Replies are matched in order, so each would be taken for the other's.
+    """
+    async with connected(target_of(cluster), closed_loop=True) as client:
+        assert await client.ask(SLOT_OF[0], value=b"v") == b"OK"
+        for _ in range(20):
+            arrivals = [client.submit(SLOT_OF[0]) for _ in range(WORKERS)]
+            pongs = [
+                client.driver.request(SLOT_OF[0], resp.PING) for _ in range(WORKERS)
+            ]
+            more = client.submit(SLOT_OF[0])
+            assert [await pong for pong in pongs] == [b"PONG"] * WORKERS
+            await client.ended()
+            assert {client.sink.replies[a.version] for a in [*arrivals, more]} == {b"v"}
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_refusals_between_served_arrivals() -> None:
     (outage,) = track(rows, [refused(103), refused(104), refused(105)])
     assert ms(outage.hull_start_ns, outage.hull_end_ns) == (102, 106.2)
     assert ms(outage.core_start_ns, outage.core_end_ns) == (103.2, 105)
-    assert ms(outage.start_ns, outage.end_ns) == (102.6, 105.6)
+    assert ms(outage.start_ns, outage.end_ns) == (102.5, 105.5)
     assert ms(outage.lower_ns, outage.duration_ns, outage.upper_ns) == (1.8, 3.0, 4.2)
     assert outage.failed == 3
     assert outage.classes == {ErrorClass.CLUSTERDOWN: 3}

@@ -111,7 +111,7 @@ def test_shard_outage() -> None:
     row = verdict.outages.outages[0]
     assert (row.lane, row.shard, row.op, row.failed) == ("tcp", "0002", "read", 400)
     assert (row.lower_ms, row.duration_ms, row.upper_ms) == (398.5, 400.0, 401.5)
-    assert row.start_unix_ns == CLOCK.wall_ns + 299_750_000
+    assert row.start_unix_ns == CLOCK.wall_ns + 299_500_000
     assert (row.attribution, row.incident, row.probe_gap_ms) == ("shard", 1, 1.0)
     assert row.classes == {"readonly": 400}
     scope = next(s for s in summary.scopes if (s.lane, s.shard) == ("tcp", "0002"))

@@ -80,6 +80,9 @@ class Hub:
         """Nothing waits here for a first connection."""
         raise NotImplementedError
 
+    def flush(self) -> None:
+        """Nothing waits here to be written."""
+
     def hurry(self) -> None:
         """Note that the topology is to be looked at."""
         self.hurries += 1

@@ -300,12 +300,12 @@ class WireDriver:
             connection.pending.append(arrival)
             outbox = self._outbox
             if not outbox:
-                self._call_soon(self._flush)
+                self._call_soon(self.flush)
             outbox.append((connection, arrival.command))
         else:
             self.forward(arrival, node)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         """Write what this turn of the loop asked for, all at once.
 
         Writing in the midst of reading wakes the servers for every command; written

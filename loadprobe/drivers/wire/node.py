@@ -54,6 +54,9 @@ class NodeDriver(Protocol):
     def forward(self, arrival: Arrival, node: "Node") -> None:
         """Send an arrival that had to wait for the first connection."""
 
+    def flush(self) -> None:
+        """Write what waits to be written."""
+
     def hurry(self) -> None:
         """Look at the topology soon."""
 
@@ -124,6 +127,8 @@ class Node:
             return self.free.pop()
         if not self.live:
             return None
+        if self.free is not None:
+            self._driver.flush()  # an arrival that waits to be written comes first
         self._turn = (self._turn + 1) % len(self.live)
         return self.live[self._turn]
 
