@@ -46,7 +46,7 @@ async def test_sigterm_amid_an_outage(cluster: LocalCluster, tmp_path: Path) -> 
         node.pause()
         await asyncio.sleep(1.0)
         command.send(signal.SIGTERM)
-        await asyncio.sleep(2.0)
+        await asyncio.sleep(1.0)
         node.resume()
         code, text = await command.wait()
     assert code == 0, text

@@ -102,7 +102,7 @@ async def test_stops_of_a_primary() -> None:
             stops = []
             for seconds in (0.4, 0.75, 1.1, 1.5):
                 stops.append(await stop_for(node.pid, seconds))
-                await asyncio.sleep(0.9)
+                await asyncio.sleep(0.7)
 
     checked = 0
     for lane in ("tcp", "tls"):

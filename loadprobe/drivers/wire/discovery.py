@@ -12,13 +12,22 @@ from collections.abc import Callable, Iterable
 import hiredis
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
-from loadprobe.core.topology import Topology, merge, parse_nodes, parse_slots
+from loadprobe.core.topology import Node as TopologyNode
+from loadprobe.core.topology import (
+    NodesView,
+    SlotsView,
+    Topology,
+    merge,
+    parse_nodes,
+    parse_slots,
+)
 from loadprobe.drivers import resp
 from loadprobe.drivers.wire.node import Node
 
 _CALM_S = 1.0
 _HURRY_S = 0.01
 _HURRY_FOR_NS = 500 * NS_PER_MS
+_TELLERS = 2
 
 
 class Discovery:
@@ -41,6 +50,7 @@ class Discovery:
         self._asked = asked
         self._hurry_until_ns = 0
         self._wake = asyncio.Event()
+        self._doubted: dict[TopologyNode, set[str]] = {}
         self.topology: Topology | None = None
 
     def hurry(self) -> None:
@@ -98,10 +108,42 @@ class Discovery:
         if not isinstance(slots, list):
             return False
         nodes_view = parse_nodes(nodes) if isinstance(nodes, bytes) else None
-        merged = merge(self.topology, parse_slots(slots, asked_host=host), nodes_view)
+        slots_view = parse_slots(slots, asked_host=host)
+        if nodes_view is not None and not self._is_believed(slots_view, nodes_view):
+            return False
+        merged = merge(self.topology, slots_view, nodes_view)
         if not merged.shards:
             return False
         if merged != self.topology:
             self.topology = merged
             self._changed(merged)
         return True
+
+    def _is_believed(self, slots: SlotsView, nodes: NodesView) -> bool:
+        """Tell whether every known node is told at its known address.
+
+        A new address is believed from the node itself, or from two nodes. A node that
+        has just been restarted tells TLS ports to plaintext askers until it has heard
+        from the others (redis-server 7.0.15 with tls-cluster).
+        """
+        if self.topology is None:
+            return True
+        known = {
+            node.id: node
+            for shard in self.topology.shards
+            for node in (shard.primary, *shard.replicas)
+        }
+        teller = next(
+            (line.id for line in nodes.nodes.values() if "myself" in line.flags), ""
+        )
+        believed = True
+        doubted: dict[TopologyNode, set[str]] = {}
+        for node in {n for _, _, p, replicas in slots.rows for n in (p, *replicas)}:
+            if node.id not in known or known[node.id] == node or node.id == teller:
+                continue
+            tellers = self._doubted.get(node, set()) | {teller}
+            doubted[node] = tellers
+            if len(tellers) < _TELLERS:
+                believed = False
+        self._doubted = doubted
+        return believed

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import hiredis
 
-from loadprobe.clock import mono_now_ns
+from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.config import Target
 from loadprobe.core.outcome import ErrorClass, Outcome
 from loadprobe.core.topology import Topology, single
@@ -30,6 +30,10 @@ _FIRST_CONNECTION_S = 10.0
 _ALL_CONNECTIONS_S = 120.0
 _TRIM_S = 1.0
 _MOST_SUSPECTS = 8
+# A redirect is ahead of the topology by the time gossip takes; after this the topology
+# is right again. A node that only a redirect has named is kept for this long.
+_OVERRULED_NS = NS_PER_S
+_STRANGER_NS = 10 * NS_PER_S
 # Between two connections of a node that is back: arrivals borrow meanwhile, and a
 # TLS handshake takes more than a millisecond of the loop that measures.
 _PACE_TCP_S = 0.002
@@ -73,6 +77,8 @@ class WireDriver:
         self._closed_loop = closed_loop
         self._nodes: dict[tuple[str, int], Node] = {}
         self._owner: list[Node] = []
+        self._members: set[Node] = set()
+        self._overruled_ns: int | None = None
         self._suspects: dict[Node, None] = {}
         self._ask_turn = 0
         self._group: asyncio.TaskGroup | None = None
@@ -181,7 +187,18 @@ class WireDriver:
             ) from None
 
     def _trim(self) -> None:
+        """Close what is not needed, and forget redirects nobody else knows of."""
+        if (
+            self._overruled_ns is not None
+            and mono_now_ns() - self._overruled_ns > _OVERRULED_NS
+        ):
+            self._route()
         for key, node in list(self._nodes.items()):
+            if (
+                node not in self._members
+                and mono_now_ns() - node.made_ns > _STRANGER_NS
+            ):
+                node.retire()
             node.trim()
             if node.retired and not node.live:
                 del self._nodes[key]
@@ -191,7 +208,7 @@ class WireDriver:
     def _node(self, host: str, port: int) -> Node:
         """Return the node at an address; a new one is opened like a replica."""
         node = self._nodes.get((host, port))
-        if node is None or node.retired:
+        if node is None:
             node = Node(
                 self,
                 host,
@@ -204,6 +221,12 @@ class WireDriver:
             assert self._group is not None
             node.want(1, is_primary=False)
             node.keeper = self._group.create_task(node.keep())
+        elif node.retired:  # it is back before the last connection was closed
+            node.retired = False
+            node.want(1, is_primary=False)
+            if node.keeper is None or node.keeper.done():
+                assert self._group is not None
+                node.keeper = self._group.create_task(node.keep())
         return node
 
     def _apply(self, topology: Topology) -> None:
@@ -212,7 +235,6 @@ class WireDriver:
             return
         self._on_topology(topology)
         known: set[Node] = set()
-        owner: list[Node] = list(self._owner)
         for shard in topology.shards:
             primary = self._node(shard.primary.host, shard.primary.port)
             primary.want(self._workers, is_primary=True)
@@ -221,14 +243,25 @@ class WireDriver:
                 node = self._node(replica.host, replica.port)
                 node.want(1, is_primary=False)
                 known.add(node)
+        self._members = known
+        self._route()
+        for node in self._nodes.values():
+            if node not in known:
+                node.retire()
+
+    def _route(self) -> None:
+        """Let every slot go to the primary that the topology names."""
+        topology = self._discovery.topology
+        assert topology is not None
+        owner: list[Node] = list(self._owner)
+        for shard in topology.shards:
+            primary = self._node(shard.primary.host, shard.primary.port)
             if not owner:
                 owner = [primary] * SLOTS
             for first, last in shard.ranges:
                 owner[first : last + 1] = [primary] * (last + 1 - first)
         self._owner = owner
-        for node in self._nodes.values():
-            if node not in known:
-                node.retire()
+        self._overruled_ns = None
 
     def _nodes_to_ask(self) -> list[Node]:
         """Return the replicas of suspect shards, and one node of all in turn."""
@@ -388,7 +421,9 @@ class WireDriver:
             slot, host, port = parse_redirect(text, node.host)
             target = self._node(host, port)
             if kind is ErrorClass.MOVED:
-                self._owner[slot] = target
+                if target in self._members:
+                    self._owner[slot] = target
+                    self._overruled_ns = done_ns
                 self._discovery.hurry()
             self.forward(arrival, target, asking=kind is ErrorClass.ASK)
             return

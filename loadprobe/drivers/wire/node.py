@@ -94,6 +94,7 @@ class Node:
         self.live: list[Connection] = []
         self.free: list[Connection] | None = [] if closed_loop else None
         self.waiting: deque[Arrival] = deque()
+        self.made_ns = mono_now_ns()
         self.was_live = False
         self.retired = False
         self.is_primary = False
