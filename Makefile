@@ -2,6 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help setup server demo test check bench integration soak clean
+.NOTPARALLEL:  # two apt-get at a time refuse each other
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -22,7 +23,17 @@ APT_INSTALL = apt_install() { \
 	  echo "setup: installing $$1 with apt-get"; \
 	  $$as_root apt-get -qq update; \
 	  $$as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 SYSTEMD_OFFLINE=1 \
-	    apt-get -qq install -y --no-install-recommends "$$1" >/dev/null; \
+	    apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends \
+	    "$$1" >/dev/null; \
+	}
+
+# find_python sets python to the name of one that is new enough, or to nothing.
+FIND_PYTHON = find_python() { \
+	  python=; \
+	  for name in python3.13 python3.12 python3.11 python3; do \
+	    if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	    then python=$$name; break; fi; \
+	  done; \
 	}
 
 help:
@@ -38,21 +49,16 @@ help:
 setup: $(STAMP) server
 
 $(STAMP): pyproject.toml constraints.txt
-	@set -e; $(APT_INSTALL); \
+	@set -e; $(APT_INSTALL); $(FIND_PYTHON); \
 	if [ ! -x $(BIN)/python ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
-	  python=; \
-	  for name in python3.13 python3.12 python3.11 python3; do \
-	    if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
-	    then python=$$name; break; fi; \
-	  done; \
-	  if [ -z "$$python" ]; then \
-	    echo "setup: no Python 3.11 or newer on PATH; install one, for example" \
-	      "with 'apt-get install python3 python3-venv' on Debian 12 or newer" >&2; \
-	    exit 1; \
-	  fi; \
+	  no_python="no Python 3.11 or newer on PATH; install one, for example with \
+'apt-get install python3-venv' on Debian 12 or newer"; \
+	  find_python; \
+	  if [ -z "$$python" ]; then apt_install python3-venv "$$no_python"; find_python; fi; \
+	  if [ -z "$$python" ]; then echo "setup: $$no_python" >&2; exit 1; fi; \
 	  if ! $$python -c 'import ensurepip, venv' 2>/dev/null; then \
-	    apt_install python3-venv "$$python cannot make virtual environments; install \
-its venv module, for example with 'apt-get install python3-venv'"; \
+	    apt_install $$python-venv "$$python cannot make virtual environments; install \
+its venv module, for example with 'apt-get install $$python-venv'"; \
 	  fi; \
 	  echo "setup: making $(VENV) with $$($$python --version)"; \
 	  $$python -m venv --clear $(VENV); \

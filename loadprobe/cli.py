@@ -17,7 +17,8 @@ import uvloop
 from rich.console import Console
 
 from loadprobe import __version__
-from loadprobe.config import Config, load_config
+from loadprobe.config import Config
+from loadprobe.config_file import load_config
 from loadprobe.errors import LoadprobeError, PreflightError, UsageError
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ NS_PER_S = 1_000_000_000
 
 
 mono_now_ns = cast("Callable[[], MonoNs]", time.monotonic_ns)
-"""Return CLOCK_MONOTONIC in nanoseconds (the bare C function: it runs per operation)."""
+"""Return CLOCK_MONOTONIC in nanoseconds (bare C function: it runs per operation)."""
 
 
 def wall_now_ns() -> WallNs:

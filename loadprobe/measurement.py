@@ -94,7 +94,7 @@ class Measurement:
         ]
 
     def _planner(self, process: int) -> Callable[[bool], Plan]:
-        def plan(is_first: bool) -> Plan:  # noqa: FBT001 - the fleet's callback
+        def plan(is_first: bool) -> Plan:
             return Plan(
                 process=process,
                 target=self._config.target,
@@ -222,7 +222,7 @@ class Measurement:
 
     @property
     def lost_writes(self) -> int | None:
-        """Return the acknowledged writes that are gone; None if not all were checked."""
+        """Return how many acknowledged writes are gone; None if some are unchecked."""
         if not self.read_backs or any(result.unread for result in self.read_backs):
             return None
         return sum(result.lost for result in self.read_backs)

@@ -18,25 +18,17 @@ import msgspec
 from rich.console import Console
 from rich.status import Status
 
-from loadprobe.clock import (
-    NS_PER_MS,
-    NS_PER_S,
-    mono_now_ns,
-    read_clock_pair,
-)
+from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns, read_clock_pair
 from loadprobe.config import Config
 from loadprobe.control.api import ElastiCacheApi, open_api
 from loadprobe.control.failover import fail_over
 from loadprobe.control.provider_events import ProviderEvents
 from loadprobe.control.topology_watch import TopologyWatch
-from loadprobe.core.aggregate import Results, Sealed
-from loadprobe.core.attribution import Context, LaneFacts, attribute, make_context
+from loadprobe.core.aggregate import Sealed
 from loadprobe.core.columns import Scope
 from loadprobe.core.events import Event
-from loadprobe.core.outages import Outage
-from loadprobe.core.topology import Topology
-from loadprobe.core.verdict import ObserverHealth, SloLimits, Verdict, summarize
 from loadprobe.errors import LoadprobeError, PreflightError, RunError, UsageError
+from loadprobe.judging import OutageCounter, judge
 from loadprobe.measurement import Measurement, Prefilled
 from loadprobe.outputs.documents import (
     OUTAGES,
@@ -45,6 +37,7 @@ from loadprobe.outputs.documents import (
     RunInfo,
     describe_run,
     moment,
+    plain_topology,
 )
 from loadprobe.outputs.http import start_http
 from loadprobe.outputs.prometheus import make_renderer
@@ -54,19 +47,14 @@ from loadprobe.outputs.run_metrics import RunMetrics
 from loadprobe.outputs.run_reader import load_run
 from loadprobe.outputs.terminal import LiveState, LiveView
 from loadprobe.preflight import preflight
-from loadprobe.probe.messages import (
-    Snapshot,
-)
+from loadprobe.probe.messages import Snapshot
 from loadprobe.telemetry import Telemetry
 
-_HEAD_START_NS = 200 * NS_PER_MS
 _REFRESH_S = 0.25
-_DRAIN_PATIENCE_S = 15.0
 _AFTER_FAILOVER_S = 5.0
 _FAILOVER_DEADLINE_S = 1800.0
 _POLL_LOCAL_S = 0.5
 _POLL_AWS_S = 10.0
-_SILENCE_NS = 5 * NS_PER_S
 
 EXIT_SLO = 3
 EXIT_INTERRUPTED = 130
@@ -144,6 +132,11 @@ class Run:
             "run_info", config.name, options.failover or "", "", "", value=1
         )
         self._telemetry = Telemetry(self._aggregate, self._live_state, self._metrics)
+        self._counter = OutageCounter(
+            self._aggregate,
+            self._metrics,
+            quiet_ns=config.probe.quiet_ms * NS_PER_MS,
+        )
         self._info: RunInfo | None = None
         self._stop = asyncio.Event()
         self._is_ready = False
@@ -154,7 +147,6 @@ class Run:
         self._status: Status | None = None
         self._ended_ns: int | None = None
         self._companion_problems: list[str] = []
-        self._attributing: list[Outage] = []
 
     # --- order of events -----------------------------------------------------------
 
@@ -361,50 +353,8 @@ class Run:
                 lower_ns=outage.lower_ns,
                 upper_ns=outage.upper_ns,
             )
-        self._attributing += sealed.closed
-        self._count_outages(sealed.until_ns)
-
-    def _count_outages(self, until_ns: int | None) -> None:
-        """Count outages once everything that went on beside them is known.
-
-        Args:
-            until_ns: everything due before has been judged; None is the end.
-        """
-        quiet_ns = self._config.probe.quiet_ms * NS_PER_MS
-        settled = [
-            outage
-            for outage in self._attributing
-            if until_ns is None or outage.hull_end_ns + quiet_ns < until_ns
-        ]
-        if not settled:
-            return
-        context = self._context(until_ns)
-        for outage in settled:
-            self._attributing.remove(outage)
-            cause = attribute(outage, context).cause
-            self._metrics.count_outage(outage, cause=cause.value)
-
-    def _context(self, until_ns: int | None) -> Context:
-        """Return what is known by now of everything that went on."""
-        totals = self._aggregate.lane_totals
-        shards: dict[str, dict[str, None]] = {}
-        for scope in self._aggregate.scope_totals:
-            shards.setdefault(scope.lane, {})[scope.shard] = None
-        end_ns = until_ns or mono_now_ns()
-        facts = [
-            LaneFacts(
-                name=lane.name,
-                tls=lane.tls,
-                is_witness=lane.is_witness,
-                shards=tuple(shards.get(lane.name, ())),
-                begin_ns=totals[lane.name].begin_ns or 0,
-                end_ns=end_ns,
-                blind=totals[lane.name].blind,
-            )
-            for lane in self._aggregate.lanes
-        ]
-        going_on = self._aggregate.current().values()
-        return make_context(facts, [*self._aggregate.outages, *going_on])
+        self._counter.add(sealed.closed)
+        self._counter.count(sealed.until_ns)
 
     # --- the journal -----------------------------------------------------------------
 
@@ -419,15 +369,21 @@ class Run:
         if self._view is not None:
             self._view.note_event(event)
 
-    # --- the end -----------------------------------------------------------------------
+    # --- the end ---------------------------------------------------------------------
 
     def _conclude(self, problem: LoadprobeError | None) -> int:
         """Judge the rest, write everything, show the report; return the exit code."""
         end_ns = self._ended_ns or mono_now_ns()
         results = self._aggregate.finish(end_ns)
         self._take(results.last)
-        self._count_outages(None)
-        verdict = self._judge(results)
+        self._counter.count(None)
+        verdict = judge(
+            results,
+            config=self._config,
+            clock=self._clock,
+            telemetry=self._telemetry,
+            lost_writes=self._measurement.lost_writes,
+        )
         assert self._folder is not None
         self._emit(Event(end_ns, "run", "ended", {"state": verdict.summary.state}))
         problems = list(self._companion_problems)
@@ -437,7 +393,7 @@ class Run:
         info = msgspec.structs.replace(
             self._info,
             end=moment(self._clock, end_ns),
-            topology_end=_plain_topology(self._watch.current if self._watch else None),
+            topology_end=plain_topology(self._watch.current if self._watch else None),
             problems=(*problems, *self._folder.problems),
         )
         self._folder.write_document(RUN, info)
@@ -454,30 +410,6 @@ class Run:
         if not all(check.is_met for check in verdict.summary.slo):
             return EXIT_SLO
         return 0
-
-    def _judge(self, results: Results) -> Verdict:
-        slo = self._config.slo
-        health = self._telemetry.processes.values()
-        stall_ns = self._config.probe.stall_ms * NS_PER_MS
-        late = sum(
-            totals.lateness.count - totals.lateness.cumulative([stall_ns])[0]
-            for totals in results.lane_totals.values()
-        )
-        return summarize(
-            results,
-            clock=self._clock,
-            quiet_ns=self._config.probe.quiet_ms * NS_PER_MS,
-            observer=ObserverHealth(
-                max_loop_lag_ns=self._telemetry.max_lag_ns(),
-                max_gc_pause_ns=max((h.max_gc_ns for h in health), default=0),
-                late_sends=late,
-                skipped=self._telemetry.skipped,
-                cpu_ns=self._telemetry.cpu_ns(),
-            ),
-            slo=SloLimits(slo.max_outage_ms, slo.availability, slo.p99_ms),
-            stale_reads=self._telemetry.stale_reads,
-            lost_writes=self._measurement.lost_writes,
-        )
 
     # --- signals ---------------------------------------------------------------------
 
@@ -499,20 +431,6 @@ class Run:
             self._measurement.kill()
             os._exit(EXIT_INTERRUPTED)
         self._stop.set()
-
-
-def _plain_topology(topology: Topology | None) -> dict[str, object] | None:
-    """Return shards and nodes as plain data for ``run.json``."""
-    if topology is None:
-        return None
-    return {
-        shard.name: {
-            "ranges": shard.ranges,
-            "primary": f"{shard.primary.host}:{shard.primary.port}",
-            "replicas": [f"{node.host}:{node.port}" for node in shard.replicas],
-        }
-        for shard in topology.shards
-    }
 
 
 def _scope_text(scope: Scope) -> str:

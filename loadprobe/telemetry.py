@@ -117,7 +117,7 @@ class Telemetry:
                 metrics.add(metric, name, label, by=count)
 
     def add_sealed(self, sealed: Sealed) -> None:
-        """Take what was judged: the last seconds make the quantiles of the live view."""
+        """Take what was judged: the last seconds make the live view's quantiles."""
         for row in sealed.histograms:
             latencies = self._latencies[row.lane]
             latencies.append((row.second, row.response))

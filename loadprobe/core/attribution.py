@@ -110,8 +110,9 @@ def attribute(outage: Outage, context: Context) -> Attribution:
 
     1. planned: the lane was expected to be dark then.
     2. client: the lane is no witness, and a witness was lit on the shard all through.
-    3. cluster: all shards of the lane (two or more) were dark then.
-    4. transport: a witness lane of the other transport was lit there all through.
+    3. transport: a witness lane of the other transport was lit there all through
+       (also if all shards of the lane were dark: one transport was, not the cluster).
+    4. cluster: all shards of the lane (two or more) were dark then.
     5. shard.
     """
     lane_name, shard, _ = outage.scope
@@ -133,18 +134,18 @@ def attribute(outage: Outage, context: Context) -> Attribution:
         return Attribution(
             Cause.CLIENT, f"witness lane {lit[0].name} was served on shard {shard}"
         )
-    others = [name for name in lane.shards if name != shard]
-    if others and all(_is_dark(outage, lane_name, s, context) for s in others):
-        return Attribution(
-            Cause.CLUSTER,
-            f"all {len(lane.shards)} shards were dark on lane {lane_name}",
-        )
     crossed = [other for other in lit if other.tls != lane.tls]
     if crossed:
         return Attribution(
             Cause.TRANSPORT,
             f"lane {crossed[0].name} ({'TLS' if crossed[0].tls else 'TCP'}) was served "
             f"on shard {shard}",
+        )
+    others = [name for name in lane.shards if name != shard]
+    if others and all(_is_dark(outage, lane_name, s, context) for s in others):
+        return Attribution(
+            Cause.CLUSTER,
+            f"all {len(lane.shards)} shards were dark on lane {lane_name}",
         )
     if not others:
         return Attribution(Cause.SHARD, f"shard {shard} is the only shard")

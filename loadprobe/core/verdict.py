@@ -1,16 +1,12 @@
 """The verdict: what summary.json and outages.json say, from the results of a run.
 
-Pure. Times in the documents are UNIX nanoseconds or milliseconds, as the keys say;
-null means "not checked" or "no value", never zero.
+Pure: the same results give the same documents.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
-import msgspec
-
-from loadprobe.clock import ClockPair
+from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
 from loadprobe.core.aggregate import LaneInfo, Results
 from loadprobe.core.attribution import (
     Attribution,
@@ -32,179 +28,23 @@ from loadprobe.core.incidents import (
 )
 from loadprobe.core.outcome import ErrorClass, Outcome
 from loadprobe.core.scope_state import ScopeTotals
-
-SCHEMA_VERSION = 1
-NS_PER_MS = 1_000_000
-NS_PER_S = 1_000_000_000
-
-State = Literal["clean", "outage", "blind", "invalid"]
-
-
-class Bounds(msgspec.Struct, frozen=True):
-    """A time with error bars, in ms: lower <= estimate <= upper."""
-
-    estimate: float
-    lower: float
-    upper: float
-
-
-class DowntimeMs(msgspec.Struct, frozen=True):
-    """Dark time: any shard (union), all shards at once (intersection), each shard."""
-
-    any_shard: Bounds
-    all_shards: Bounds
-    shards: dict[str, Bounds]
-
-
-class Quantiles(msgspec.Struct, frozen=True):
-    """Quantiles of a latency in ms; null if nothing was recorded."""
-
-    p50: float | None
-    p90: float | None
-    p99: float | None
-    p99_9: float | None
-    max: float | None
-    count: int
-
-
-class ScopeSummary(msgspec.Struct, frozen=True):
-    """One scope: a lane, a shard and an op kind."""
-
-    lane: str
-    shard: str
-    op: str
-    arrivals: int
-    outcomes: dict[str, int]
-    classes: dict[str, int]
-    availability: float | None
-    outages: int
-    dark_ms: Bounds
-    client_seconds_lost: float
-    excused: int
-    unjudged: int
-
-
-class LaneSummary(msgspec.Struct, frozen=True):
-    """One lane, over its shards and op kinds."""
-
-    name: str
-    tls: bool
-    arrivals: int
-    outcomes: dict[str, int]
-    classes: dict[str, int]
-    availability: float | None
-    response_ms: dict[str, Quantiles]
-    service_ms: dict[str, Quantiles]
-    lateness_ms: Quantiles
-    downtime_ms: DowntimeMs
-    client_seconds_lost: float
-    blind_ms: float
-    excused: int
-    unjudged: int
-
-
-class IncidentSummary(msgspec.Struct, frozen=True):
-    """Outages and blind spans that belong together."""
-
-    number: int
-    start_unix_ns: int
-    end_unix_ns: int
-    outages: int
-    is_probe_only: bool
-    blind_ms: float
-    causes: dict[str, int]
-    downtime_ms: dict[str, DowntimeMs]
-    scopes: list["ScopeDark"]
-
-
-class ScopeDark(msgspec.Struct, frozen=True):
-    """Dark time of one scope within an incident."""
-
-    lane: str
-    shard: str
-    op: str
-    dark_ms: Bounds
-
-
-class SloResult(msgspec.Struct, frozen=True):
-    """One threshold; ``actual`` is null if there was nothing to measure (not met)."""
-
-    name: str
-    limit: float
-    actual: float | None
-    is_met: bool
-
-
-class ObserverSummary(msgspec.Struct, frozen=True):
-    """How well the probe itself did."""
-
-    max_loop_lag_ms: float
-    max_gc_pause_ms: float
-    late_sends: int
-    skipped: int
-    cpu_seconds: float
-    lateness_ms: Quantiles
-    blind_ms: float
-    excused: int
-    unjudged: int
-    dropped_outages: int
-
-
-class Summary(msgspec.Struct, frozen=True):
-    """The content of summary.json.
-
-    Args:
-        state: "clean", "outage", "blind" (no outage seen, but the probe was blind at
-            times) or "invalid" (a lane had no arrival to judge).
-        verdict: plain sentences, the most important first.
-        lost_writes: null as long as it is not checked.
-    """
-
-    schema_version: int
-    state: State
-    verdict: list[str]
-    start_unix_ns: int
-    end_unix_ns: int
-    duration_s: float
-    downtime_ms: DowntimeMs
-    client_seconds_lost: float
-    lanes: list[LaneSummary]
-    scopes: list[ScopeSummary]
-    incidents: list[IncidentSummary]
-    observer: ObserverSummary
-    slo: list[SloResult]
-    lost_writes: int | None
-    stale_reads: int | None
-    wrong: int
-
-
-class OutageRow(msgspec.Struct, frozen=True):
-    """One outage in outages.json."""
-
-    lane: str
-    shard: str
-    op: str
-    start_unix_ns: int
-    end_unix_ns: int
-    duration_ms: float
-    lower_ms: float
-    upper_ms: float
-    probe_gap_ms: float
-    failed: int
-    classes: dict[str, int]
-    outcomes: dict[str, int]
-    attribution: str
-    evidence: str
-    incident: int
-    open_start: bool
-    open_end: bool
-
-
-class OutageList(msgspec.Struct, frozen=True):
-    """The content of outages.json."""
-
-    schema_version: int
-    outages: list[OutageRow]
+from loadprobe.core.sentences import make_sentences
+from loadprobe.core.summary import (
+    SCHEMA_VERSION,
+    Bounds,
+    DowntimeMs,
+    IncidentSummary,
+    LaneSummary,
+    ObserverSummary,
+    OutageList,
+    OutageRow,
+    Quantiles,
+    ScopeDark,
+    ScopeSummary,
+    SloResult,
+    State,
+    Summary,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +137,13 @@ def summarize(
     summary = Summary(
         schema_version=SCHEMA_VERSION,
         state=state,
-        verdict=_sentences(run, state, observed, checks),
+        verdict=make_sentences(
+            results,
+            state=state,
+            causes=[attribution.cause for attribution in causes.values()],
+            observer=observed,
+            checks=checks,
+        ),
         start_unix_ns=clock.to_wall(results.start_ns),
         end_unix_ns=clock.to_wall(results.end_ns),
         duration_s=(results.end_ns - results.start_ns) / NS_PER_S,
@@ -537,87 +383,3 @@ def _state(lanes: Sequence[LaneSummary], results: Results) -> State:
     if any(lane.blind_ms or lane.unjudged for lane in lanes):
         return "blind"
     return "clean"
-
-
-def _sentences(
-    run: _Run,
-    state: State,
-    observer: ObserverSummary,
-    checks: Sequence[SloResult],
-) -> list[str]:
-    results = run.results
-    seconds = (results.end_ns - results.start_ns) / NS_PER_S
-    judged = {s.lane for s, t in results.scope_totals.items() if t.arrivals}
-    sentences = [
-        f"lane {lane.name} had no arrival to judge: nothing is known about it"
-        for lane in results.lanes
-        if lane.name not in judged
-    ]
-    if results.outages:
-        sentences += _shard_sentences(run)
-    elif state != "invalid":
-        what = "no outage was seen" if observer.unjudged else "no arrival failed"
-        sentences.append(f"{what} in {seconds:.1f} s")
-    if results.dropped_outages:
-        sentences.append(
-            f"{results.dropped_outages} further outages were counted but not kept: "
-            "downtime is that of the first "
-            f"{len(results.outages)} outages only"
-        )
-    if observer.blind_ms:
-        sentences.append(
-            f"the probe itself was blind for {observer.blind_ms:.0f} ms; "
-            "that time is not counted as downtime"
-        )
-    if observer.unjudged:
-        sentences.append(
-            f"{observer.unjudged} arrivals failed while the probe was blind; "
-            "they belong to no outage"
-        )
-    if observer.excused:
-        sentences.append(
-            f"{observer.excused} arrivals came late while their own probe process was "
-            "stalled; they are not counted as failures"
-        )
-    sentences += [
-        f"{check.name} is missed: "
-        f"{'no value' if check.actual is None else f'{check.actual:.6g}'}, "
-        f"limit {check.limit:.6g}"
-        for check in checks
-        if not check.is_met
-    ]
-    return sentences
-
-
-def _shard_sentences(run: _Run) -> list[str]:
-    """Say per shard how long it was dark on each lane, and that the others were not."""
-    names = sorted({shard for shards in run.shards.values() for shard in shards})
-    dark: list[str] = []
-    sentences: list[str] = []
-    for shard in names:
-        parts = []
-        for lane in run.results.lanes:
-            rows = [o for o in run.results.outages if o.scope[:2] == (lane.name, shard)]
-            if rows:
-                parts.append(f"{_spoken(dark_time(rows))} on lane {lane.name}")
-        if parts:
-            dark.append(shard)
-            sentences.append(f"shard {shard} was dark for {', '.join(parts)}")
-    others = [name for name in names if name not in dark]
-    if others:
-        plural = "s" if len(others) > 1 else ""
-        sentences[-1] += f"; the other shard{plural} 0 ms"
-    causes = [a.cause for a in run.causes.values()]
-    told = ", ".join(
-        f"{causes.count(cause)} {cause.value}" for cause in Cause if cause in causes
-    )
-    sentences.append(f"{len(causes)} outages by cause: {told}")
-    return sentences
-
-
-def _spoken(time: DarkTime) -> str:
-    estimate, lower, upper = (
-        t / NS_PER_MS for t in (time.estimate_ns, time.lower_ns, time.upper_ns)
-    )
-    digits = 0 if estimate >= 100 else 1
-    return f"{estimate:.{digits}f} ms [{lower:.{digits}f}, {upper:.{digits}f}]"

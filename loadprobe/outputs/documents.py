@@ -21,6 +21,7 @@ from loadprobe.core.events import Event
 from loadprobe.core.histogram import SparseHistogram
 from loadprobe.core.outcome import Outcome
 from loadprobe.core.scope_state import SecondCounts
+from loadprobe.core.topology import Topology
 
 SCHEMA_VERSION = 1
 
@@ -228,6 +229,20 @@ def describe_run(config: Config, *, start: Moment, scenario: str | None) -> RunI
         scenario=scenario,
         start=start,
     )
+
+
+def plain_topology(topology: Topology | None) -> dict[str, object] | None:
+    """Return shards and nodes as plain data for ``run.json``; None if unknown."""
+    if topology is None:
+        return None
+    return {
+        shard.name: {
+            "ranges": shard.ranges,
+            "primary": f"{shard.primary.host}:{shard.primary.port}",
+            "replicas": [f"{node.host}:{node.port}" for node in shard.replicas],
+        }
+        for shard in topology.shards
+    }
 
 
 def digest(plain: Mapping[str, object]) -> str:

@@ -23,7 +23,7 @@ from rich.text import Text
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S
 from loadprobe.core.cells import Frame
-from loadprobe.core.verdict import (
+from loadprobe.core.summary import (
     Bounds,
     DowntimeMs,
     IncidentSummary,

@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from loadprobe.core.cells import Frame, read_film
-from loadprobe.core.verdict import OutageList, OutageRow, Summary
+from loadprobe.core.summary import OutageList, OutageRow, Summary
 from loadprobe.errors import UsageError
 from loadprobe.outputs.documents import (
     CELLS,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from loadprobe.clock import NS_PER_S
-from loadprobe.core.verdict import IncidentSummary, OutageRow
+from loadprobe.core.summary import IncidentSummary, OutageRow
 from loadprobe.outputs.documents import EventLine
 from loadprobe.outputs.wording import event_text, offset_text
 

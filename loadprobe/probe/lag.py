@@ -1,7 +1,8 @@
 """When this process's loop was not looking: the difference between late and read late.
 
-Pure. A reply that waited in our own socket buffer is not late by the server's doing. The
-loop is known not to have looked from the time a wake-up was planned until it happened.
+Pure. A reply that waited in our own socket buffer is not late by the server's doing.
+The loop is known not to have looked from the time a wake-up was planned until it
+happened.
 """
 
 from collections import deque
@@ -60,7 +61,7 @@ class Lag:
         return max(near, default=0)
 
     def unread_since(self, now_ns: int) -> int:
-        """Return since when what is read now may have waited for us; at most ``now_ns``.
+        """Return since when what is read now may have waited; at most ``now_ns``.
 
         Replies and the wake-up are served in one turn of the loop, in any order, so a
         wake-up that was late a moment ago delayed the replies read now as well.

@@ -107,7 +107,7 @@ class Lane:
     # --- topology --------------------------------------------------------------
 
     def on_topology(self, topology: Topology) -> None:
-        """Choose keys anew, so that every shard of the new topology is probed evenly."""
+        """Choose keys anew, so that every shard of the topology is probed evenly."""
         assigned = self.keyspace.assign([shard.ranges for shard in topology.shards])
         before = {load.recorders[0].scope.shard: load for load in self._shards}
         self._shards = []
@@ -142,7 +142,7 @@ class Lane:
     # --- making arrivals ---------------------------------------------------------
 
     def start(self, schedule_start_ns: int, first_due_ns: int) -> None:
-        """Begin: due times count from ``schedule_start_ns``; earlier ones are left out."""
+        """Begin at ``first_due_ns``; due times count from ``schedule_start_ns``."""
         self._start_ns = schedule_start_ns
         if self._closed:
             self._idle = [(first_due_ns, w) for w in range(self._share.workers)]
@@ -429,7 +429,7 @@ class Lane:
                 outcome,
                 error,
                 *evidence,
-            )  # fmt: skip
+            )
         )
 
     def _time_evidence(self, arrival: Arrival, came_ns: int) -> tuple[int, int]:

@@ -15,6 +15,7 @@ import traceback
 from array import array
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import uvloop
 
@@ -125,7 +126,7 @@ class ProbeProcess:
                     self._lanes, self._drivers, self._plan.shares, strict=True
                 ):
                     if share.lane.prefill:
-                        await self._prefill(lane, driver, share.lane.keys)
+                        await self._prefill(lane, driver)
             self._announce()
             start = await commands.get()
             if isinstance(start, Start):
@@ -138,7 +139,7 @@ class ProbeProcess:
         self._ready_events = [asyncio.Event() for _ in self._drivers]
         return list(zip(self._drivers, self._ready_events, strict=True))
 
-    async def _prefill(self, lane: Lane, driver: WireDriver, keys: int) -> None:
+    async def _prefill(self, lane: Lane, driver: WireDriver) -> None:
         total = lane.keyspace.owned_count
 
         def report(done: int, written: int) -> None:
@@ -257,10 +258,10 @@ class ProbeProcess:
 
 def _rss_bytes() -> int:
     try:
-        with open("/proc/self/statm", encoding="ascii") as statm:
-            return int(statm.read().split()[1]) * resource.getpagesize()
+        statm = Path("/proc/self/statm").read_text(encoding="ascii")
     except OSError:  # no /proc: the peak is the next best figure
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return int(statm.split()[1]) * resource.getpagesize()
 
 
 async def _read_commands(
@@ -323,7 +324,7 @@ async def _serve(read_fd: int, write_fd: int) -> int:
                 await asyncio.wait({working})
             else:
                 working.result()
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is reported
             cause = _first_cause(exc)
             if isinstance(cause, UsageError):
                 text = str(cause)

@@ -13,7 +13,7 @@ from loadprobe.probe.messages import ScopeBlock
 class ScopeRecorder:
     """Settled arrivals of one scope since the last snapshot.
 
-    The lists stay the same objects for ever, so that their ``append`` can be bound once.
+    The lists stay the same objects for ever: their ``append`` can be bound once.
     """
 
     __slots__ = (

@@ -1,8 +1,9 @@
 """Waking up when the next arrival is due.
 
 uvloop's timers have whole milliseconds and may fire early, so on Linux a timerfd is
-armed to the nanosecond instead (timerfd_create(2), absolute, CLOCK_MONOTONIC). Elsewhere
-the loop's own timer is used and lateness, which is measured anyway, is larger.
+armed to the nanosecond instead (timerfd_create(2), absolute, CLOCK_MONOTONIC).
+Elsewhere the loop's own timer is used and lateness, which is measured anyway, is
+larger.
 """
 
 import asyncio

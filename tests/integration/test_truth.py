@@ -66,7 +66,7 @@ class Case:
 
 def random_faults(seed: int) -> list[Fault]:
     """Return faults of random kind and length; those of a shard never overlap."""
-    draw = random.Random(seed)  # noqa: S311 - reproducible
+    draw = random.Random(seed)
     faults: list[Fault] = []
     for shard in range(SHARDS):
         at_ms = 500.0 + shard * 37
@@ -178,7 +178,7 @@ async def test_truth_lies_between_the_bounds_of_every_outage() -> None:
     lateness_ns = results.lane_totals["tcp"].lateness.quantile(0.99)
     assert lateness_ns is not None
     report = describe(cases, lateness_ns / NS_PER_MS)
-    print(report)
+    print(report)  # noqa: T201 - the figures, for pytest -s
     assert len(cases) >= 200
     outside = [case for case in cases if not case.is_inside and not case.is_blind]
     assert not outside, f"{report}\n" + "\n".join(map(str, outside))

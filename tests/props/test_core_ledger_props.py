@@ -41,7 +41,7 @@ class World:
     reads: list[Read] = field(default_factory=list)
     verdicts: list[ReadVerdict] = field(default_factory=list)
 
-    def step(self, action: str, pick: int) -> None:  # noqa: C901, PLR0912
+    def step(self, action: str, pick: int) -> None:
         """Let one thing happen; ``pick`` chooses among what waits."""
         match action:
             case "write":

@@ -6,7 +6,7 @@ Pure.
 from collections.abc import Sequence
 from typing import TypeAlias
 
-Reply: TypeAlias = "int | str | bytes | None | Sequence[Reply]"
+Reply: TypeAlias = "int | str | bytes | Sequence[Reply] | None"
 
 OK = b"+OK\r\n"
 PONG = b"+PONG\r\n"

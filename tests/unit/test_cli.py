@@ -8,7 +8,7 @@ import pytest
 
 from loadprobe import cli, preflight
 from loadprobe.cli import parse_duration
-from loadprobe.config import parse_config
+from loadprobe.config_file import parse_config
 from loadprobe.errors import ProbeCrashed, UsageError
 
 

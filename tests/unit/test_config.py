@@ -7,15 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from loadprobe.config import (
-    SECTIONS,
-    Config,
-    Target,
-    describe_key,
-    load_config,
-    masked,
-    parse_config,
-)
+from loadprobe.config import SECTIONS, Config, Target, masked
+from loadprobe.config_file import describe_key, load_config, parse_config
 from loadprobe.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]

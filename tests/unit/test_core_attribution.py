@@ -67,8 +67,30 @@ APP = lane("app", is_witness=False)
             [TCP, TLS],
             [outage(900, 2100, shard="0002")],
             [],
+            Cause.TRANSPORT,
+            id="all shards of the lane, other transport lit",
+        ),
+        pytest.param(
+            [TCP, TLS],
+            [
+                outage(900, 2100, shard="0002"),
+                outage(1900, 2100, lane="tls"),
+                outage(900, 2100, lane="tls", shard="0002"),
+            ],
+            [],
             Cause.CLUSTER,
-            id="all shards of the lane before transport",
+            id="all shards, other transport lit for a part only",
+        ),
+        pytest.param(
+            [TCP, TLS],
+            [
+                outage(900, 2100, shard="0002"),
+                outage(900, 2100, lane="tls"),
+                outage(900, 2100, lane="tls", shard="0002"),
+            ],
+            [],
+            Cause.CLUSTER,
+            id="all shards, both transports",
         ),
         pytest.param(
             [TCP, TLS],

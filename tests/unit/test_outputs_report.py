@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from loadprobe.core.cells import BlindSpan, FilmChunk
-from loadprobe.core.verdict import (
+from loadprobe.core.summary import (
     Bounds,
     DowntimeMs,
     IncidentSummary,

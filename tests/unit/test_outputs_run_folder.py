@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from loadprobe.clock import ClockPair, MonoNs, WallNs
-from loadprobe.config import parse_config
+from loadprobe.config_file import parse_config
 from loadprobe.core.aggregate import Sealed
 from loadprobe.core.cells import BlindSpan, read_film
 from loadprobe.core.events import Event

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from loadprobe.clock import ClockPair, MonoNs, WallNs
-from loadprobe.config import parse_config
+from loadprobe.config_file import parse_config
 from loadprobe.core.aggregate import Aggregate, LaneInfo
 from loadprobe.core.cells import FilmChunk
 from loadprobe.core.columns import Block, Failure, Scope

@@ -108,7 +108,7 @@ async def cluster() -> AsyncIterator[ScriptedCluster]:
 
 @pytest.fixture
 async def client(cluster: ScriptedCluster) -> AsyncIterator[Client]:
-    """A connection to the first shard's primary."""
+    """Provide a connection to the first shard's primary."""
     connected = await Client.connect(cluster.port)
     yield connected
     connected.close()

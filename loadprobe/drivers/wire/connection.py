@@ -47,10 +47,10 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_free",
-        "_owner",
         "_feed",
+        "_free",
         "_gets",
+        "_owner",
         "_replied",
         "_transport",
         "index",

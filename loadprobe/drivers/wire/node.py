@@ -123,7 +123,7 @@ class Node:
         return len(self.live) >= self._wanted
 
     def borrow(self) -> Connection | None:
-        """Return any live connection: an idle one if idle ones are kept, else in turn."""
+        """Return a live connection: an idle one if idle ones are kept, else in turn."""
         if self.free:
             return self.free.pop()
         if not self.live:

@@ -1,0 +1,120 @@
+"""What a run says of its outages: causes for the metrics meanwhile, then the verdict.
+
+Nothing is decided here: rules are in ``core.attribution`` and ``core.verdict``. This
+gathers what they need to know.
+"""
+
+from collections.abc import Sequence
+
+from loadprobe.clock import NS_PER_MS, ClockPair, mono_now_ns
+from loadprobe.config import Config
+from loadprobe.core.aggregate import Aggregate, Results
+from loadprobe.core.attribution import Context, LaneFacts, attribute, make_context
+from loadprobe.core.outages import Outage
+from loadprobe.core.verdict import ObserverHealth, SloLimits, Verdict, summarize
+from loadprobe.outputs.run_metrics import RunMetrics
+from loadprobe.telemetry import Telemetry
+
+
+class OutageCounter:
+    """Counts ended outages by cause, each once what went on beside it is known.
+
+    Args:
+        aggregate: the judged arrivals.
+        metrics: where outages are counted.
+        quiet_ns: an outage is looked at when this much time after it was judged.
+    """
+
+    def __init__(
+        self, aggregate: Aggregate, metrics: RunMetrics, *, quiet_ns: int
+    ) -> None:
+        self._aggregate = aggregate
+        self._metrics = metrics
+        self._quiet_ns = quiet_ns
+        self._waiting: list[Outage] = []
+
+    def add(self, ended: Sequence[Outage]) -> None:
+        """Take outages that ended."""
+        self._waiting += ended
+
+    def count(self, until_ns: int | None) -> None:
+        """Count outages once everything that went on beside them is known.
+
+        Args:
+            until_ns: everything due before has been judged; None is the end.
+        """
+        settled = [
+            outage
+            for outage in self._waiting
+            if until_ns is None or outage.hull_end_ns + self._quiet_ns < until_ns
+        ]
+        if not settled:
+            return
+        context = self._context(until_ns)
+        for outage in settled:
+            self._waiting.remove(outage)
+            cause = attribute(outage, context).cause
+            self._metrics.count_outage(outage, cause=cause.value)
+
+    def _context(self, until_ns: int | None) -> Context:
+        """Return what is known by now of everything that went on."""
+        totals = self._aggregate.lane_totals
+        shards: dict[str, dict[str, None]] = {}
+        for scope in self._aggregate.scope_totals:
+            shards.setdefault(scope.lane, {})[scope.shard] = None
+        end_ns = until_ns or mono_now_ns()
+        facts = [
+            LaneFacts(
+                name=lane.name,
+                tls=lane.tls,
+                is_witness=lane.is_witness,
+                shards=tuple(shards.get(lane.name, ())),
+                begin_ns=totals[lane.name].begin_ns or 0,
+                end_ns=end_ns,
+                blind=totals[lane.name].blind,
+            )
+            for lane in self._aggregate.lanes
+        ]
+        going_on = self._aggregate.current().values()
+        return make_context(facts, [*self._aggregate.outages, *going_on])
+
+
+def judge(
+    results: Results,
+    *,
+    config: Config,
+    clock: ClockPair,
+    telemetry: Telemetry,
+    lost_writes: int | None,
+) -> Verdict:
+    """Return the verdict of a run.
+
+    Args:
+        results: what ``Aggregate.finish`` returned.
+        config: what was measured and how.
+        clock: to show monotonic times as wall times.
+        telemetry: the health of the probe processes over the whole run.
+        lost_writes: acknowledged writes that are gone; None if not all were checked.
+    """
+    slo = config.slo
+    health = telemetry.processes.values()
+    stall_ns = config.probe.stall_ms * NS_PER_MS
+    late = sum(
+        totals.lateness.count - totals.lateness.cumulative([stall_ns])[0]
+        for totals in results.lane_totals.values()
+    )
+    return summarize(
+        results,
+        clock=clock,
+        quiet_ns=config.probe.quiet_ms * NS_PER_MS,
+        observer=ObserverHealth(
+            max_loop_lag_ns=telemetry.max_lag_ns(),
+            max_gc_pause_ns=max((h.max_gc_ns for h in health), default=0),
+            late_sends=late,
+            skipped=telemetry.skipped,
+            cpu_ns=telemetry.cpu_ns(),
+        ),
+        slo=SloLimits(slo.max_outage_ms, slo.availability, slo.p99_ms),
+        stale_reads=telemetry.stale_reads,
+        lost_writes=lost_writes,
+    )
