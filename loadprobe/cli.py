@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 import msgspec
 import typer
 import uvloop
-from rich.console import Console
 
 from loadprobe import __version__
 from loadprobe.config import Config
@@ -143,9 +142,10 @@ def check(config: ConfigPath) -> None:
 
 
 async def _check(config: Config, path: str) -> None:
+    from loadprobe.outputs.terminal import make_console
     from loadprobe.preflight import preflight
 
-    console = Console()
+    console = make_console()
     failed: list[str] = []
     async for line in preflight(config):
         mark = "[green]pass[/green]" if line.passed else "[red]FAIL[/red]"
@@ -170,13 +170,14 @@ def report(
     """Show a finished run again."""
     from loadprobe.outputs.report import render_json, render_text
     from loadprobe.outputs.run_reader import load_run
+    from loadprobe.outputs.terminal import make_console
 
     data = load_run(run_folder)
     if as_json:
         sys.stdout.buffer.write(render_json(data))
         sys.stdout.buffer.write(b"\n")
     else:
-        Console().print(render_text(data))
+        make_console().print(render_text(data))
 
 
 @app.command()

@@ -7,11 +7,10 @@ process of its own, writes the configuration a user would write, and runs it as
 
 import os
 
-from rich.console import Console
-
 from loadprobe.config import Config, Control, Http, Lane, Output, Target
 from loadprobe.local.background import down, up
 from loadprobe.local.serve import LocalOptions
+from loadprobe.outputs.terminal import make_console
 from loadprobe.supervisor import RunOptions, run_load
 
 _BASELINE_S = 5.0
@@ -48,7 +47,7 @@ async def run_demo(*, shards: int, duration_s: float, output_dir: str) -> int:
     Raises:
         UsageError: the machine lacks what is needed, and what to install.
     """
-    console = Console()
+    console = make_console()
 
     def tell(text: str) -> None:
         console.print(text, markup=False, highlight=False)

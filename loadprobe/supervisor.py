@@ -45,7 +45,7 @@ from loadprobe.outputs.report import render_text
 from loadprobe.outputs.run_folder import RunFolder
 from loadprobe.outputs.run_metrics import RunMetrics
 from loadprobe.outputs.run_reader import load_run
-from loadprobe.outputs.terminal import LiveState, LiveView
+from loadprobe.outputs.terminal import LiveState, LiveView, make_console
 from loadprobe.preflight import preflight
 from loadprobe.probe.messages import Snapshot
 from loadprobe.telemetry import Telemetry
@@ -95,7 +95,7 @@ async def run_load(
     async for check in preflight(config):
         if not check.passed:
             raise PreflightError(f"{check.name}: {check.detail}")
-    return await Run(config, options, console or Console()).run()
+    return await Run(config, options, console or make_console()).run()
 
 
 class Run:

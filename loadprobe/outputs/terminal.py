@@ -19,9 +19,18 @@ from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
 from loadprobe.core.events import Event
 from loadprobe.outputs.wording import clock_text, duration_text, event_text
 
+PLAIN_WIDTH = 100
+"""Columns of what is not written to a terminal, which has no width of its own."""
+
 PLAIN_EVERY_NS = 5 * NS_PER_S
 TICKER_LINES = 8
 OUTAGE_LINES = 5
+
+
+def make_console() -> Console:
+    """Return a console on standard output, wide enough for tables if it is a file."""
+    console = Console()
+    return console if console.is_terminal else Console(width=PLAIN_WIDTH)
 
 
 @dataclass(slots=True)
