@@ -15,6 +15,7 @@ from loadprobe.core.aggregate import Aggregate, LaneInfo, Sealed
 from loadprobe.core.columns import Block, Scope
 from loadprobe.core.events import Emit, Event
 from loadprobe.core.outcome import OpKind
+from loadprobe.core.topology import Topology
 from loadprobe.probe.fleet import Death, Probe
 from loadprobe.probe.messages import (
     FromProbe,
@@ -23,12 +24,15 @@ from loadprobe.probe.messages import (
     ReadBack,
     Snapshot,
     Start,
+    TopologySeen,
 )
 from loadprobe.probe.plan import share_out
 
 _HEAD_START_NS = 200 * NS_PER_MS
 _DRAIN_PATIENCE_S = 15.0
 _SILENCE_NS = 5 * NS_PER_S
+_AWAY_NS = NS_PER_S
+"""If nothing was sealed for so long, it was us who did not get to run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,8 @@ class Measurement:
         emit: receives stalls and deaths of probes.
         on_snapshot: receives every snapshot, for its health part.
         on_prefill: receives the progress of the prefill.
+
+    ``end_ns`` is the end of the load (monotonic ns), None before it.
     """
 
     def __init__(
@@ -69,8 +75,11 @@ class Measurement:
         self._password = config.target.read_password()
         self._shares = share_out(config.lanes)
         self._progress: dict[tuple[int, str], Progress] = {}
+        self._known: dict[str, Topology] = {}
         self._heard_ns: dict[int, int] = {}
         self._watermark_ns: dict[int, int] = {}
+        self._looked_ns: int | None = None
+        self.end_ns: int | None = None
         self.read_backs: list[ReadBack] = []
         self.aggregate = Aggregate(
             [
@@ -105,6 +114,7 @@ class Measurement:
                 # over restarts and runs.
                 version_base=wall_now_ns() // 1000,
                 prefill=is_first,
+                known={} if is_first else self._known,
             )
 
         return plan
@@ -128,18 +138,29 @@ class Measurement:
         start_ns = mono_now_ns() + _HEAD_START_NS
         for process, probe in enumerate(self.probes):
             self.aggregate.start_process(process, start_ns)
-            self._heard_ns[process] = start_ns
+            self._heard_ns[process] = self._watermark_ns[process] = start_ns
             probe.start(Start(start_ns, start_ns))
         return start_ns
 
     def seal(self) -> Sealed:
-        """Judge what has come in; a process that is silent does not hold it up."""
+        """Judge what has come in; a process that is silent does not hold it up.
+
+        Call it several times a second: what is said while nobody looks is heard late,
+        so silence counts only from the first call after a pause of a second or more.
+        From the end of the load on there may be silence, and nothing due later is
+        judged.
+        """
         now_ns = mono_now_ns()
+        if self.end_ns is not None:
+            return self.aggregate.seal(until_ns=self.end_ns)
+        if self._looked_ns is not None and now_ns - self._looked_ns > _AWAY_NS:
+            self._heard_ns = dict.fromkeys(self._heard_ns, now_ns)
+        self._looked_ns = now_ns
         for process, heard_ns in self._heard_ns.items():
             if now_ns - heard_ns > _SILENCE_NS:
-                watermark_ns = self._watermark_ns.get(process, heard_ns)
+                watermark_ns = self._watermark_ns[process]
                 self.aggregate.mark_blind(process, watermark_ns, now_ns - _SILENCE_NS)
-        return self.aggregate.seal()
+        return self.aggregate.seal(until_ns=now_ns)
 
     async def end(
         self, probing: "list[asyncio.Task[None]]", *, meanwhile: Callable[[], object]
@@ -153,7 +174,7 @@ class Measurement:
         Returns:
             The end of the load: nothing is due from then on, monotonic ns.
         """
-        end_ns = mono_now_ns()
+        end_ns = self.end_ns = mono_now_ns()
         for probe in self.probes:
             probe.stop(end_ns)
         waiting = set(probing)
@@ -187,6 +208,8 @@ class Measurement:
                         sum(part.total for part in parts),
                     )
                 )
+            case TopologySeen():
+                self._known[message.lane] = message.topology
             case ReadBack():
                 self.read_backs.append(message)
 

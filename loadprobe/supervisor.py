@@ -13,6 +13,7 @@ from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from rich.console import Console
@@ -60,6 +61,8 @@ EXIT_SLO = 3
 EXIT_INTERRUPTED = 130
 
 logger = logging.getLogger(__name__)
+
+_ErrorT = TypeVar("_ErrorT", bound=Exception)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +148,6 @@ class Run:
         self._view: LiveView | None = None
         self._watch: TopologyWatch | None = None
         self._status: Status | None = None
-        self._ended_ns: int | None = None
         self._companion_problems: list[str] = []
 
     # --- order of events -----------------------------------------------------------
@@ -157,23 +159,20 @@ class Run:
                 return await self._run(stack)
 
     async def _run(self, stack: AsyncExitStack) -> int:
-        api = await self._open_api(stack)
-        address = self._config.http.address
-        if address is not None:
-            server = await start_http(
-                address,
-                render=make_renderer(self._metrics),
-                not_ready=lambda: None if self._is_ready else "probes are not ready",
-            )
-            stack.push_async_callback(server.stop)
+        preparing = asyncio.create_task(self._prepare(stack))
+        await self._unless_stopped(preparing)
+        if self._stop.is_set():
+            return self._stopped_early()
+        api = await preparing
         problem: LoadprobeError | None = None
         begun_ns: int | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 probing = self._measurement.spawn(group)
                 if not await self._wait_until_ready():
-                    self._measurement.kill()
-                    return 0
+                    for task in probing:  # ends its process, also a starting one
+                        task.cancel()
+                    return self._stopped_early()
                 self._open_folder()
                 begun_ns = self._begin()
                 beside = [
@@ -183,19 +182,52 @@ class Run:
                 with self._viewing():
                     await self._measure()
                     self._is_ready = False
-                    self._ended_ns = await self._measurement.end(
-                        probing, meanwhile=self._look
-                    )
+                    await self._measurement.end(probing, meanwhile=self._look)
                 for task in beside:
                     task.cancel()
         except* LoadprobeError as group_error:
-            problem = _first_loadprobe_error(group_error)
+            problem = _first_error(group_error)
         except* asyncio.CancelledError:
-            problem = RunError("the run was cancelled")
+            problem = problem or RunError("the run was cancelled")
+        except* Exception as group_error:
+            # What was measured is worth more than a clean traceback.
+            if begun_ns is None:
+                raise
+            problem = problem or _defect("the run", _first_error(group_error))
         if begun_ns is None:
             assert problem is not None
             raise problem
         return self._conclude(problem)
+
+    async def _prepare(self, stack: AsyncExitStack) -> ElastiCacheApi | None:
+        """Open what is needed beside the probes; return the API, if there is one."""
+        api = await self._open_api(stack)
+        address = self._config.http.address
+        if address is not None:
+            server = await start_http(
+                address,
+                render=make_renderer(self._metrics),
+                not_ready=lambda: None if self._is_ready else "probes are not ready",
+            )
+            stack.push_async_callback(server.stop)
+        return api
+
+    async def _unless_stopped(self, task: asyncio.Task[object]) -> None:
+        """Wait until a task has ended; end it if told to stop meanwhile."""
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            task.cancel()
+            await asyncio.wait({task})
+        if self._stop.is_set() and not task.cancelled():
+            task.exception()  # of no interest any more
+
+    def _stopped_early(self) -> int:
+        """Say that there is nothing to report; return the exit code."""
+        self._console.print("stopped before the load began; nothing was measured")
+        return 0
 
     async def _open_api(self, stack: AsyncExitStack) -> ElastiCacheApi | None:
         """Open the API before anything is measured: it stalls this process."""
@@ -209,15 +241,9 @@ class Run:
         """Wait until every probe is connected and prefilled; False if told to stop."""
         with self._console.status("connecting") as status:
             self._status = status
-            ready = asyncio.create_task(self._measurement.wait_until_ready())
-            stopping = asyncio.create_task(self._stop.wait())
-            try:
-                await asyncio.wait(
-                    {ready, stopping}, return_when=asyncio.FIRST_COMPLETED
-                )
-            finally:
-                ready.cancel()
-                stopping.cancel()
+            await self._unless_stopped(
+                asyncio.create_task(self._measurement.wait_until_ready())
+            )
         self._status = None
         return not self._stop.is_set()
 
@@ -260,8 +286,13 @@ class Run:
         try:
             await companion
         except LoadprobeError as exc:
-            self._companion_problems.append(str(exc))
-            self._emit(Event(mono_now_ns(), "run", "problem", {"text": str(exc)}))
+            problem = exc
+        except Exception as exc:  # noqa: BLE001 - it is told, and is not the load
+            problem = _defect("what runs beside the load", exc)
+        else:
+            return
+        self._companion_problems.append(str(problem))
+        self._emit(Event(mono_now_ns(), "run", "problem", {"text": str(problem)}))
 
     def _companions(
         self, api: ElastiCacheApi | None
@@ -373,7 +404,7 @@ class Run:
 
     def _conclude(self, problem: LoadprobeError | None) -> int:
         """Judge the rest, write everything, show the report; return the exit code."""
-        end_ns = self._ended_ns or mono_now_ns()
+        end_ns = self._measurement.end_ns or mono_now_ns()
         results = self._aggregate.finish(end_ns)
         self._take(results.last)
         self._counter.count(None)
@@ -437,8 +468,17 @@ def _scope_text(scope: Scope) -> str:
     return f"{scope.lane} {scope.shard} {scope.op.label}"
 
 
-def _first_loadprobe_error(group: BaseExceptionGroup[LoadprobeError]) -> LoadprobeError:
+def _defect(what: str, error: Exception) -> RunError:
+    """Return a problem to report for an error that nothing expects, and log it."""
+    logger.error("unexpected_error", exc_info=error, extra={"lp_in": what})
+    return RunError(
+        f"{what} met an error it has no name for; this is a defect of loadprobe, "
+        f"please report it: {type(error).__name__}: {error}"
+    )
+
+
+def _first_error(group: BaseExceptionGroup[_ErrorT]) -> _ErrorT:
     first = group.exceptions[0]
     if isinstance(first, BaseExceptionGroup):
-        return _first_loadprobe_error(first)
+        return _first_error(first)
     return first

@@ -231,23 +231,31 @@ class Aggregate:
             if (outage := state.tracker.current) is not None
         }
 
-    def seal(self) -> Sealed:
-        """Judge what every process has delivered; in whole milliseconds."""
+    def seal(self, *, until_ns: int | None = None) -> Sealed:
+        """Judge what every process has delivered; in whole milliseconds.
+
+        Args:
+            until_ns: nothing due from here on is judged yet.
+        """
         marks = [p.watermark_ns for p in self._processes.values()]
         known = [mark for mark in marks if mark is not None]
         if len(known) < len(marks):
             return Sealed(self.sealed_until_ns)
-        until_ns = min(known) // NS_PER_MS * NS_PER_MS
-        if until_ns <= self.sealed_until_ns:
+        mark_ns = min(known)
+        if until_ns is not None:
+            mark_ns = min(mark_ns, until_ns)
+        mark_ns = mark_ns // NS_PER_MS * NS_PER_MS
+        if mark_ns <= self.sealed_until_ns:
             return Sealed(self.sealed_until_ns)
-        return self._judge(until_ns)
+        return self._judge(mark_ns)
 
     def finish(self, end_ns: int) -> Results:
         """Judge everything there is and close what is open.
 
         Args:
-            end_ns: no arrival is due from here on; a process that did not deliver up
-                to it is blind for the rest.
+            end_ns: the end of the load. A process that did not deliver up to it is
+                blind for the rest. What is due later was on its way and is judged all
+                the same, but no open outage and no blind time reaches beyond.
         """
         for process in self._processes.values():
             mark = process.watermark_ns or 0
@@ -255,7 +263,7 @@ class Aggregate:
                 process.blind.append((mark, end_ns))
         latest_ns = max((s.latest_due_ns for s in self._scopes.values()), default=-1)
         sealed = self._judge(
-            max(end_ns, latest_ns + 1, self.sealed_until_ns), is_last=True
+            max(end_ns, latest_ns + 1, self.sealed_until_ns), end_ns=end_ns
         )
         return Results(
             start_ns=self.begin_ns if self.begin_ns is not None else end_ns,
@@ -295,8 +303,11 @@ class Aggregate:
         self.scope_totals[scope] = state.totals
         return state
 
-    def _judge(self, until_ns: int, *, is_last: bool = False) -> Sealed:
+    def _judge(self, until_ns: int, *, end_ns: int | None = None) -> Sealed:
+        """Judge what is due before ``until_ns``; ``end_ns`` is given the last time."""
+        is_last = end_ns is not None
         start_ns = self.sealed_until_ns
+        observed_ns = until_ns if end_ns is None else end_ns
         sealed = Sealed(until_ns)
         blind = {
             index: process.blind
@@ -304,7 +315,7 @@ class Aggregate:
             if process.blind
         }
         cuts = {
-            lane.name: self._take_blind(lane, start_ns, until_ns, sealed)
+            lane.name: self._take_blind(lane, start_ns, observed_ns, sealed)
             for lane in self.lanes
         }
         going_on: list[Outage] = []
@@ -315,7 +326,7 @@ class Aggregate:
                 recent = self._ring.served(scope, start_ns - HISTORY_NS)
             state.judge(slab, cuts[scope.lane], recent)
             if is_last:
-                state.tracker.close(until_ns)
+                state.tracker.close(observed_ns)
             self._add_latencies(scope, slab)
             self._ring.push(scope, slab)
             opened, closed = state.tracker.drain()
@@ -349,6 +360,8 @@ class Aggregate:
         if totals.begin_ns is None:
             return []
         start_ns = max(start_ns, totals.begin_ns)
+        if start_ns >= until_ns:
+            return []
         cuts = intersection(
             [[(start_ns, until_ns)]]
             + [self._processes[index].blind for index in lane.processes]

@@ -245,7 +245,10 @@ class _Run:
 
         Args:
             limit_ns: the hull ends here at the latest (blind, or end of observation);
-                required while no served arrival is known after the last failure.
+                required while no served arrival is known after the last failure. It
+                then also ends HISTORY_NS after the last failure (or the largest gap
+                between arrivals, if that is more): a scope that gets no arrivals any
+                more, because its shard is gone, is not down for the rest of the run.
         """
         core_start, core_end = self._core()
         hull_start = self._hull_start()
@@ -262,7 +265,8 @@ class _Run:
             near_end = min(hull_end, first_due)
         else:
             assert limit_ns is not None
-            hull_end = near_end = max(limit_ns, self.last_due_ns)
+            latest = self.last_due_ns + max(HISTORY_NS, gap_ns)
+            hull_end = near_end = max(self.last_due_ns, min(limit_ns, latest))
             gap_ns = max(gap_ns, hull_end - self.last_due_ns)
         if core_end < core_start:
             middle = (core_start + core_end) // 2

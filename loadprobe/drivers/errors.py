@@ -35,6 +35,8 @@ _UNREACHABLE = frozenset(
         errno.ENETDOWN,
         errno.ETIMEDOUT,
         errno.ENETRESET,
+        errno.EACCES,  # "administratively prohibited", by ICMPv6 or a route
+        errno.ENOPROTOOPT,
     }
 )
 _RESET = frozenset(

@@ -111,6 +111,8 @@ class Probe:
             self._on_death(Death(plan.process, mono_now_ns(), cause))
             first = False
             await asyncio.sleep(_RESTART_PAUSE_S)
+            if self._stopping:
+                return
 
     async def _run_once(self, plan: Plan) -> tuple[FromProbe | None, str]:
         """Return the last message, and how the process ended."""
@@ -126,6 +128,8 @@ class Probe:
         )
         self._process = process
         self.pid = process.pid
+        if self._stopping:  # told so while the process was being made
+            self.kill()
         tail: deque[str] = deque(maxlen=_STDERR_LINES)
         try:
             self._write(plan)
@@ -170,9 +174,12 @@ class Probe:
 
     def _write(self, message: ToProbe) -> None:
         assert self._process is not None
-        assert self._process.stdin is not None
-        with suppress(ConnectionError):  # its death is reported by the reader
-            self._process.stdin.write(encode_frame(message))
+        stdin = self._process.stdin
+        assert stdin is not None
+        # Its death is reported by the reader; uvloop calls a closed pipe RuntimeError.
+        if self._process.returncode is None and not stdin.is_closing():
+            with suppress(ConnectionError, RuntimeError):
+                stdin.write(encode_frame(message))
 
     def start(self, message: Start) -> None:
         """Begin the load."""

@@ -84,6 +84,7 @@ class Lane:
         self._version = version_base
         self._lookup: Callable[[int], tuple[int, OpKind, bool]] | None = None
         self._plan_shards = 0
+        self._layout: list[tuple[str, tuple[tuple[int, int], ...]]] = []
         self._shards: list[_ShardLoad] = []
         self._recorders: dict[Scope, ScopeRecorder] = {}
         self._driver: Driver | None = None
@@ -107,7 +108,15 @@ class Lane:
     # --- topology --------------------------------------------------------------
 
     def on_topology(self, topology: Topology) -> None:
-        """Choose keys anew, so that every shard of the topology is probed evenly."""
+        """Choose keys anew, so that every shard of the topology is probed evenly.
+
+        Takes about 0.1 us per key, and nothing if slots stayed where they are: a
+        failover moves none.
+        """
+        layout = [(shard.name, shard.ranges) for shard in topology.shards]
+        if layout == self._layout:
+            return
+        self._layout = layout
         assigned = self.keyspace.assign([shard.ranges for shard in topology.shards])
         before = {load.recorders[0].scope.shard: load for load in self._shards}
         self._shards = []
@@ -497,7 +506,11 @@ class Lane:
     # --- reporting ---------------------------------------------------------------
 
     def watermark_ns(self, now_ns: int) -> int:
-        """Return a time before which every due arrival is settled."""
+        """Return a time before which every due arrival is settled.
+
+        Nothing is due from the stop on, so there is nothing to judge after it.
+        """
+        now_ns = min(now_ns, self._stop_ns)
         if self._closed:
             waiting = [a.due for a in self._outstanding if a is not None]
             return min(waiting, default=now_ns)

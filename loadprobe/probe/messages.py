@@ -9,6 +9,7 @@ import struct
 import msgspec
 
 from loadprobe.config import Lane, Probe, Target
+from loadprobe.core.topology import Topology
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -31,6 +32,7 @@ class Plan(msgspec.Struct, frozen=True, tag="plan"):
     """Everything a probe process needs; the first frame it reads.
 
     Args:
+        known: topology of each lane as last seen, for a restart in mid-run.
         version_base: first version this process may write; larger than any before.
         prefill: write the keyspace before the load (not after a restart).
     """
@@ -42,6 +44,7 @@ class Plan(msgspec.Struct, frozen=True, tag="plan"):
     shares: tuple[Share, ...]
     version_base: int
     prefill: bool
+    known: dict[str, Topology]
 
 
 class Start(msgspec.Struct, frozen=True, tag="start"):
@@ -73,6 +76,14 @@ class Progress(msgspec.Struct, frozen=True, tag="progress"):
     done: int
     written: int
     total: int
+
+
+class TopologySeen(msgspec.Struct, frozen=True, tag="topology"):
+    """A lane's topology, whenever it changed."""
+
+    process: int
+    lane: str
+    topology: Topology
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
@@ -176,7 +187,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     text: str
 
 
-FromProbe = Progress | Ready | Snapshot | ReadBack | Finished | Failed
+FromProbe = Progress | TopologySeen | Ready | Snapshot | ReadBack | Finished | Failed
 
 _HEADER = struct.Struct(">I")
 HEADER_BYTES = _HEADER.size

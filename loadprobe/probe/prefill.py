@@ -6,6 +6,7 @@ as it is, so an interrupted prefill goes on where it ended.
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
@@ -19,6 +20,7 @@ from loadprobe.probe.lane import Lane
 _WINDOW = 256
 _PATIENCE_S = 10.0
 _PAUSE_S = 0.05
+_READ_BACK_S = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +81,20 @@ async def read_back(lane: Lane, driver: Driver) -> ReadBackResult:
     """Read every key with an acknowledged write of this run once more.
 
     A key is lost when neither the acknowledged value nor a newer or indeterminate one
-    is there. Call it when replication has settled.
+    is there. Call it when replication has settled. It takes eight seconds at most: what
+    cannot be read by then counts as unread.
     """
-    checked = lost = unread = 0
-    for window in _windows(lane.acknowledged_keys()):
-        try:
-            replies = await _ask_all(
-                driver, [_get(lane, key) for key in window], "reading back"
-            )
-        except PreflightError:
-            unread += len(window)
-            continue
-        for key, reply in zip(window, replies, strict=True):
-            checked += 1
-            lost += lane.is_lost(key, reply)
-    return ReadBackResult(checked, lost, unread)
+    keys = lane.acknowledged_keys()
+    checked = lost = 0
+    with suppress(TimeoutError, PreflightError):
+        async with asyncio.timeout(_READ_BACK_S):
+            for window in _windows(keys):
+                commands = [_get(lane, key) for key in window]
+                replies = await _ask_all(driver, commands, "reading back")
+                for key, reply in zip(window, replies, strict=True):
+                    checked += 1
+                    lost += lane.is_lost(key, reply)
+    return ReadBackResult(checked, lost, len(keys) - checked)
 
 
 def _get(lane: Lane, key: int) -> tuple[int, bytes]:

@@ -20,6 +20,7 @@ from pathlib import Path
 import uvloop
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns, process_cpu_ns
+from loadprobe.core.topology import Topology
 from loadprobe.drivers.tls import make_context
 from loadprobe.drivers.wire.dial import Dialer
 from loadprobe.drivers.wire.driver import WireDriver
@@ -39,6 +40,7 @@ from loadprobe.probe.messages import (
     Snapshot,
     Start,
     Stop,
+    TopologySeen,
     ToProbe,
     decode_to_probe,
     encode_frame,
@@ -87,11 +89,12 @@ class ProbeProcess:
                     poller,
                 ),
                 lane,
-                on_topology=lane.on_topology,
+                on_topology=self._teller(lane),
                 tls=share.lane.tls,
                 workers=share.workers,
                 max_in_flight=plan.probe.max_in_flight,
                 closed_loop=share.lane.loop == "closed",
+                known=plan.known.get(lane.name),
             )
             for share, lane in zip(plan.shares, self._lanes, strict=True)
         ]
@@ -107,6 +110,15 @@ class ProbeProcess:
         self._next_snapshot_ns = 0
         self._stop_ns: int | None = None
         self._drained = asyncio.Event()
+
+    def _teller(self, lane: Lane) -> Callable[[Topology], None]:
+        """Return what tells a lane and the supervisor of a new topology."""
+
+        def tell(topology: Topology) -> None:
+            lane.on_topology(topology)
+            self._send(TopologySeen(self._plan.process, lane.name, topology))
+
+        return tell
 
     async def run(self, commands: "asyncio.Queue[ToProbe | None]") -> None:
         """Connect, prefill, probe until told to stop, drain, and report.

@@ -108,3 +108,40 @@ async def test_a_probe_is_stopped(cluster: LocalCluster) -> None:
     assert trial.skipped > 0
     assert "stall" in trial.kinds()
     assert trial.verdict().summary.state == "blind"
+
+
+async def test_a_probe_that_dies_during_an_outage_measures_the_rest_of_it() -> None:
+    """A restarted probe does not wait for what is down: it measures that it is."""
+    # The node timeout is long: of two shards, the other one would go down as well.
+    async with (
+        LocalCluster(
+            shards=2, replicas_per_shard=0, tls=False, node_timeout_ms=60_000
+        ) as cluster,
+        measuring(config_of(target_of(cluster), small_lane())) as trial,
+    ):
+        await asyncio.sleep(0.5)
+        await cluster.shards[1].nodes[0].kill()
+        probe = trial.measurement.probes[0]
+        pid = probe.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: probe.pid != pid, what="a new probe process")
+        seen = trial.snapshots
+        await until(lambda: trial.snapshots >= seen + 6, what="its snapshots")
+    outages = trial.results.outages
+    assert any(o.open_start and o.open_end and o.failed > 10 for o in outages)
+    assert {o.scope.shard for o in outages} == {"0002"}
+
+
+async def test_a_run_that_ends_while_a_probe_is_restarted(
+    cluster: LocalCluster,
+) -> None:
+    """Stopping between the death of a probe and its restart loses nothing."""
+    async with measuring(config_of(target_of(cluster), small_lane())) as trial:
+        await asyncio.sleep(0.7)
+        probe = trial.measurement.probes[0]
+        assert probe.pid is not None
+        os.kill(probe.pid, signal.SIGKILL)
+        await until(lambda: "died" in trial.kinds(), what="the report of the death")
+    assert trial.results.outages == []
+    assert trial.failed == 0

@@ -315,6 +315,39 @@ def test_arrivals_due_after_the_end_are_judged_all_the_same() -> None:
     assert results.scope_totals[SCOPE].served == 2
 
 
+def test_nothing_is_sealed_beyond_the_given_end() -> None:
+    """A watermark beyond the end of the load does not take judging there."""
+    aggregate = begun(ONE)
+    aggregate.add(0, {SCOPE: served(1, 2)}, watermark_ns=S)
+    assert aggregate.seal(until_ns=100 * MS + 7).until_ns == 100 * MS
+    assert aggregate.seal(until_ns=100 * MS + 7) == Sealed(100 * MS)
+
+
+def test_an_open_outage_ends_with_the_load() -> None:
+    """An arrival due just after the end is judged but stretches no open outage."""
+    aggregate = begun(ONE)
+    other = Scope("tcp", "0002", OpKind.READ)
+    blocks = {SCOPE: refuse(served(1), 60, 90), other: served(1, 150)}
+    aggregate.add(0, blocks, watermark_ns=5 * S)
+    results = aggregate.finish(100 * MS)
+    assert results.scope_totals[other].served == 2
+    (outage,) = results.outages
+    assert (outage.hull_end_ns, outage.end_ns) == (100 * MS, 95 * MS)
+    assert results.lane_totals["tcp"].blind_ns == 0
+
+
+def test_blind_time_ends_with_the_load() -> None:
+    """A stall over the end counts up to it, and excuses arrivals all the same."""
+    aggregate = begun(ONE)
+    stalls = [(90 * MS, 400 * MS)]
+    block = be_late(served(1, 150), 80, 400)
+    aggregate.add(0, {SCOPE: block}, watermark_ns=5 * S, stalls=stalls)
+    results = aggregate.finish(100 * MS)
+    assert results.lane_totals["tcp"].blind == [BlindSpan("tcp", 90 * MS, 100 * MS)]
+    assert results.lane_totals["tcp"].blind_ns == 10 * MS
+    assert results.scope_totals[SCOPE].excused == 1
+
+
 def test_nothing_happened() -> None:
     """A run without any process ends with empty results."""
     results = Aggregate([ONE]).finish(S)

@@ -215,6 +215,41 @@ def test_open_end() -> None:
     assert ms(outage.hull_end_ns, outage.probe_gap_ns) == (150, 47)
 
 
+def test_no_more_arrivals_are_no_outage_until_the_end() -> None:
+    """The bar of a scope that gets no arrivals any more ends 1 s after the last one."""
+    (outage,) = track([served(100)], [refused(102), refused(103)], end_ms=600_000)
+    assert outage.open_end
+    assert ms(outage.hull_end_ns, outage.end_ns) == (1103, 603)
+    assert ms(outage.probe_gap_ns) == (1000,)
+
+
+def test_few_arrivals_leave_a_longer_bar() -> None:
+    """With arrivals more than 1 s apart the open end is as long as their distance."""
+    (outage,) = track([served(100)], [refused(4100), refused(5100)], end_ms=600_000)
+    assert ms(outage.hull_end_ns, outage.end_ns) == (9100, 7100)
+
+
+def test_blind_time_long_after_the_last_arrival() -> None:
+    """A cut does not stretch an outage that gets no arrivals any more."""
+    tracker = OutageTracker(SCOPE, deadline_ns=DEADLINE_NS, begin_ns=0)
+    tracker.feed([served(100)], [refused(101), refused(102)])
+    tracker.cut(60_000 * MS, 60_100 * MS)
+    (outage,) = tracker.drain()[1]
+    assert ms(outage.hull_end_ns) == (1102,)
+
+
+def test_failing_arrivals_keep_an_outage_going() -> None:
+    """A scope that still gets failing arrivals is down up to now, however long."""
+    tracker = OutageTracker(SCOPE, deadline_ns=DEADLINE_NS, begin_ns=0)
+    tracker.feed([served(100)], [refused(t) for t in range(200, 60_000, 100)])
+    current = tracker.current
+    assert current is not None
+    assert ms(current.core_end_ns, current.end_ns) == (59_900, 59_900)
+    tracker.close(60_000 * MS)
+    (outage,) = tracker.drain()[1]
+    assert ms(outage.hull_end_ns, outage.end_ns) == (60_000, 59_950)
+
+
 def test_blind_cuts_an_outage() -> None:
     """An outage ends where the probe goes blind and a new one starts after it."""
     tracker = OutageTracker(SCOPE, deadline_ns=DEADLINE_NS, begin_ns=0)

@@ -76,7 +76,16 @@ class Hub:
         assert evidence[0] <= evidence[1]
         self.failures.append((arrival, outcome, error))
 
-    def forward(self, arrival: Arrival, node: Node) -> None:
+    def reroute(self, arrival: Arrival) -> None:
+        """Never called: no node is retired."""
+
+    def forward(
+        self,
+        arrival: Arrival,
+        node: Node,
+        *,
+        asking: bool = False,
+    ) -> None:
         """Nothing waits here for a first connection."""
         raise NotImplementedError
 

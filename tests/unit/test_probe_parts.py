@@ -8,6 +8,7 @@ import pytest
 from loadprobe.config import Lane, Probe, Target
 from loadprobe.core.columns import Failure, Scope
 from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.topology import single
 from loadprobe.probe.lag import Lag
 from loadprobe.probe.messages import (
     HEADER_BYTES,
@@ -25,6 +26,7 @@ from loadprobe.probe.messages import (
     Snapshot,
     Start,
     Stop,
+    TopologySeen,
     ToProbe,
     decode_from_probe,
     decode_to_probe,
@@ -80,13 +82,15 @@ def test_failures_alone_make_a_block() -> None:
 
 _LANE = Lane(name="tcp", workers=3)
 _TO_PROBE: list[ToProbe] = [
-    Plan(0, Target(host="h"), "secret", Probe(), (Share(_LANE, 0, 1, 3),), 7, True),
+    Plan(0, Target(host="h"), "secret", Probe(), (Share(_LANE, 0, 1, 3),), 7, True, {}),
+    Plan(0, Target(host="h"), None, Probe(), (), 7, False, {"tcp": single("h", 1)}),
     Start(1, 2),
     Stop(3),
 ]
 _FROM_PROBE: list[FromProbe] = [
     Progress(0, "tcp", 1, 2, 3),
     Ready(1, 4711, {"tcp": ("0001", "0002")}),
+    TopologySeen(1, "tcp", single("h", 1)),
     Snapshot(
         0,
         1,

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from hiredis import Reader, ReplyError
+from hiredis import ProtocolError, Reader, ReplyError
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.drivers.base import Arrival
@@ -50,6 +50,7 @@ class Connection(asyncio.Protocol):
         "_feed",
         "_free",
         "_gets",
+        "_made_ns",
         "_owner",
         "_replied",
         "_transport",
@@ -71,7 +72,7 @@ class Connection(asyncio.Protocol):
         self._gets = reader.gets
         self._transport: asyncio.Transport | None = None
         self.index = -1
-        self.last_reply_ns = mono_now_ns()
+        self._made_ns = self.last_reply_ns = mono_now_ns()
         self.live = False
         self.pending: deque[Arrival | asyncio.Future[object]] = deque()
         self.write: Callable[[bytes], None] = self._unwritable
@@ -100,7 +101,11 @@ class Connection(asyncio.Protocol):
         gets = self._gets
         pending = self.pending
         while True:
-            reply = gets()
+            try:
+                reply = gets()
+            except ProtocolError:  # whoever answers there speaks something else
+                self.abort()
+                return
             if reply is False:
                 return
             if not pending:
@@ -142,6 +147,11 @@ class Connection(asyncio.Protocol):
         self.pending.append(future)
         self.write(command)
         return future
+
+    @property
+    def has_spoken(self) -> bool:
+        """Tell whether the peer ever said anything."""
+        return self.last_reply_ns > self._made_ns
 
     def abort(self) -> None:
         """Close without waiting for anything."""

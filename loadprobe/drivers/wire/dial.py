@@ -64,7 +64,7 @@ class Dialer:
     password: str | None
     timeout_ms: int
     poller: SocketPoller | None = None
-    _resolved: dict[str, tuple[int, str]] = field(default_factory=dict)
+    _resolved: dict[str, tuple[int, str | OSError]] = field(default_factory=dict)
 
     async def dial(
         self, host: str, port: int, make: Callable[[], Connection]
@@ -158,10 +158,16 @@ class Dialer:
         now = mono_now_ns()
         known = self._resolved.get(host)
         if known is not None and now - known[0] < _RESOLVE_EVERY_NS:
+            if isinstance(known[1], OSError):
+                raise known[1]
             return known[1]
-        found = await asyncio.get_running_loop().getaddrinfo(
-            host, None, type=socket.SOCK_STREAM
-        )
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(
+                host, None, type=socket.SOCK_STREAM
+            )
+        except socket.gaierror as exc:
+            self._resolved[host] = (now, exc)
+            raise
         # A configuration endpoint answers with several addresses in changing order.
         address = str(found[0][4][0])
         self._resolved[host] = (now, address)

@@ -107,8 +107,11 @@ class Discovery:
         """
         if not isinstance(slots, list):
             return False
-        nodes_view = parse_nodes(nodes) if isinstance(nodes, bytes) else None
-        slots_view = parse_slots(slots, asked_host=host)
+        try:
+            nodes_view = parse_nodes(nodes) if isinstance(nodes, bytes) else None
+            slots_view = parse_slots(slots, asked_host=host)
+        except (ValueError, TypeError):
+            return False  # a node that speaks oddly; the others know as well
         if nodes_view is not None and not self._is_believed(slots_view, nodes_view):
             return False
         merged = merge(self.topology, slots_view, nodes_view)

@@ -6,6 +6,7 @@ counted. What happens to connections is kept apart from what happens to arrivals
 """
 
 import asyncio
+import re
 import ssl
 from collections.abc import Callable
 
@@ -25,10 +26,12 @@ from loadprobe.drivers.wire.node import Node
 from loadprobe.errors import PreflightError
 
 SLOTS = 16384
+_REDIRECT = re.compile(r"\w+ (?P<slot>\d{1,5}) (?P<host>\S*):(?P<port>\d{1,5})")
 _MAX_REDIRECTS = 5
 _FIRST_CONNECTION_S = 10.0
 _ALL_CONNECTIONS_S = 120.0
 _TRIM_S = 1.0
+_RESTART_S = 0.5
 _MOST_SUSPECTS = 8
 # A redirect is ahead of the topology by the time gossip takes; after this the topology
 # is right again. A node that only a redirect has named is kept for this long.
@@ -54,6 +57,7 @@ class WireDriver:
         max_in_flight: arrivals a connection may have outstanding.
         closed_loop: every worker has one arrival outstanding; use idle connections
             first, the last used first (its buffers are warm).
+        known: the topology before a restart in mid-run; nothing is waited for then.
     """
 
     def __init__(
@@ -67,8 +71,10 @@ class WireDriver:
         workers: int,
         max_in_flight: int,
         closed_loop: bool,
+        known: Topology | None = None,
     ) -> None:
         self._target = target
+        self._known = known
         self._sink = sink
         self._on_topology = on_topology
         self._port = (target.tls_port or target.port) if tls else target.port
@@ -107,7 +113,9 @@ class WireDriver:
         Raises:
             PreflightError: the first connections could not be made.
         """
-        if self._target.cluster:
+        if self._known is not None:
+            self._discovery.topology = self._known
+        elif self._target.cluster:
             await self._discover_first()
         else:
             self._discovery.topology = single(self._target.host, self._port)
@@ -115,14 +123,23 @@ class WireDriver:
             self._group = group
             assert self._discovery.topology is not None
             self._apply(self._discovery.topology)
-            await self._wait_for_connections()
+            if self._known is None:
+                await self._wait_for_connections()
+            else:
+                # In mid-run, and what cannot be reached is what is to be measured.
+                await asyncio.sleep(_RESTART_S)
             if self._target.cluster:
                 group.create_task(self._discovery.run())
             self.pace_s = _PACE_TCP_S if self.dialer.context is None else _PACE_TLS_S
             ready()
-            while True:
-                await asyncio.sleep(_TRIM_S)
-                self._trim()
+            try:
+                while True:
+                    await asyncio.sleep(_TRIM_S)
+                    self._trim()
+            finally:
+                for node in self._nodes.values():
+                    for connection in list(node.live):
+                        connection.abort()
 
     async def _discover_first(self) -> None:
         """Learn the topology from the configuration endpoint."""
@@ -353,7 +370,7 @@ class WireDriver:
         """Send on any connection of a given node, or wait for its first one."""
         connection = node.borrow()
         if connection is None:
-            self._no_connection(arrival, node)
+            self._no_connection(arrival, node, asking=asking)
             return
         if len(connection.pending) >= self._max_in_flight:
             self.fail(
@@ -370,9 +387,15 @@ class WireDriver:
         connection.pending.append(arrival)
         connection.write(arrival.command)
 
-    def _no_connection(self, arrival: Arrival, node: Node) -> None:
+    def reroute(self, arrival: Arrival) -> None:
+        """Send an arrival that waited for a node that is no longer one of us."""
+        self.forward(arrival, self._owner[arrival.slot])
+
+    def _no_connection(
+        self, arrival: Arrival, node: Node, *, asking: bool = False
+    ) -> None:
         if not node.was_live and node.failure is None and not node.retired:
-            node.waiting.append(arrival)
+            node.waiting.append((arrival, asking))
             return
         if not node.is_primary:
             self._forget_redirect(arrival.slot)
@@ -412,13 +435,14 @@ class WireDriver:
             return
         text = str(error)
         kind = classify_reply(text)
-        if (
-            kind is ErrorClass.MOVED or kind is ErrorClass.ASK
-        ) and arrival.redirects < _MAX_REDIRECTS:
+        redirect = None
+        if kind is ErrorClass.MOVED or kind is ErrorClass.ASK:
+            redirect = parse_redirect(text, node.host)
+        if redirect is not None and arrival.redirects < _MAX_REDIRECTS:
             arrival.redirects += 1
             label = kind.label
             self.stats.redirects[label] = self.stats.redirects.get(label, 0) + 1
-            slot, host, port = parse_redirect(text, node.host)
+            slot, host, port = redirect
             target = self._node(host, port)
             if kind is ErrorClass.MOVED:
                 if target in self._members:
@@ -464,16 +488,18 @@ class WireDriver:
         return counts
 
 
-def parse_redirect(text: str, asked_host: str) -> tuple[int, str, int]:
-    """Return (slot, host, port) of ``MOVED 866 127.0.0.1:7302``.
+def parse_redirect(text: str, asked_host: str) -> tuple[int, str, int] | None:
+    """Return (slot, host, port) of ``MOVED 866 127.0.0.1:7302``; None if it is not one.
 
     An empty host means the host that was asked (Redis 7 cluster spec), and so does "?"
     (hostnames are preferred and the node has none; observed with redis 7.0.15).
     """
-    _, slot, address = text.split(" ")[:3]
-    host, _, port = address.rpartition(":")
-    host = host.strip("[]")
-    return int(slot), asked_host if host in ("", "?") else host, int(port)
+    match = _REDIRECT.match(text)
+    if match is None:
+        return None
+    host = match["host"].strip("[]")
+    known = asked_host if host in ("", "?") else host
+    return int(match["slot"]) % SLOTS, known, int(match["port"])
 
 
 def explain_dial_failure(

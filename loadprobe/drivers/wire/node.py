@@ -12,21 +12,21 @@ from typing import Protocol
 
 import hiredis
 
-from loadprobe.clock import NS_PER_S, mono_now_ns
+from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
 from loadprobe.core.outcome import ErrorClass, Outcome
 from loadprobe.drivers.base import Arrival, DriverStats
 from loadprobe.drivers.errors import classify_lost_connection
 from loadprobe.drivers.wire.connection import Connection, Replied
 from loadprobe.drivers.wire.dial import Dialer, DialFailure
 
-_SCOUT_S = 0.001
-_SCOUT_STANDBY_S = 0.1
-_SCOUT_TIRED_S = 0.01
+_SCOUT_NS = NS_PER_MS
+_SCOUT_STANDBY_NS = 100 * NS_PER_MS
+_SCOUT_TIRED_NS = 10 * NS_PER_MS
 _TIRED_AFTER_NS = 60 * NS_PER_S
 # A refusal comes at once; an attempt that hangs (packets dropped) must not hold up
 # the next one, which may get through.
 _SCOUT_OVERLAP_S = 0.025
-_MAX_SCOUTS = 8
+_MAX_SCOUTS = 16
 _RETRY_S = 0.1
 
 
@@ -51,7 +51,10 @@ class NodeDriver(Protocol):
     ) -> None:
         """Take an error reply to an arrival."""
 
-    def forward(self, arrival: Arrival, node: "Node") -> None:
+    def reroute(self, arrival: Arrival) -> None:
+        """Send an arrival that waited for a node that is no longer one of us."""
+
+    def forward(self, arrival: Arrival, node: "Node", *, asking: bool = False) -> None:
         """Send an arrival that had to wait for the first connection."""
 
     def flush(self) -> None:
@@ -87,13 +90,14 @@ class Node:
         self._wake = asyncio.Event()
         self._wanted = 0
         self._turn = 0
+        self._tried_ns = 0
         self._down_since_ns = 0
         self.host = host
         self.port = port
         self.by_worker: list[Connection | None] = [None] * width
         self.live: list[Connection] = []
         self.free: list[Connection] | None = [] if closed_loop else None
-        self.waiting: deque[Arrival] = deque()
+        self.waiting: deque[tuple[Arrival, bool]] = deque()
         self.made_ns = mono_now_ns()
         self.was_live = False
         self.retired = False
@@ -158,6 +162,10 @@ class Node:
         self.retired = True
         self._wanted = 0
         self._wake.set()
+        waiting, self.waiting = self.waiting, deque()
+        for arrival, _ in waiting:
+            if not arrival.settled:
+                self._driver.reroute(arrival)
 
     # --- the life of connections -------------------------------------------------
 
@@ -174,7 +182,9 @@ class Node:
         self._remove(connection)
         pending = connection.pending
         if was_live and not self.live:
-            self._down_since_ns = now
+            # A peer that accepts and hangs up at once has not been up in between.
+            if connection.has_spoken or not self._down_since_ns:
+                self._down_since_ns = now
             self.failure = DialFailure(
                 ErrorClass.RESET,
                 str(exc or "closed by peer"),
@@ -223,11 +233,29 @@ class Node:
             elif not self.live:
                 await self._scout(index)
             else:
+                await self._refill(index)
+
+    async def _refill(self, index: int) -> None:
+        """Open one more connection, unless the last one is lost meanwhile.
+
+        Then every millisecond counts, and an attempt that hangs must not be waited for.
+        """
+        attempt = asyncio.create_task(self._attempt(index))
+        try:
+            while self.live and not attempt.done():
                 self._wake.clear()
-                done = await self._attempt(index)
-                # Woken when a connection is lost: it may have been the last one, and
-                # then every millisecond counts.
-                await self._pause(self._driver.pace_s if done else _RETRY_S)
+                woken = asyncio.create_task(self._wake.wait())
+                try:
+                    await asyncio.wait(
+                        {attempt, woken}, return_when=asyncio.FIRST_COMPLETED
+                    )
+                finally:
+                    woken.cancel()
+        finally:
+            attempt.cancel()
+        if attempt.done():
+            done = attempt.result()
+            await self._pause(self._driver.pace_s if done else _RETRY_S)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, or until something about the node changed."""
@@ -240,29 +268,36 @@ class Node:
     async def _scout(self, index: int) -> None:
         """Try until one attempt is through, starting attempts on a fixed schedule."""
         attempts: set[asyncio.Task[bool]] = set()
+        # Attempts that hang must not use up their number before the first one ends.
+        overlap_s = max(
+            _SCOUT_OVERLAP_S, self._driver.dialer.timeout_ms / 1000 / _MAX_SCOUTS
+        )
         try:
             while not self.live and not self.retired and self._wanted:
+                next_ns = self._tried_ns + self._scout_interval_ns()
+                while (wait_ns := next_ns - mono_now_ns()) > 0:
+                    # The loop rounds to milliseconds, and may round to none at all.
+                    await asyncio.sleep(max(wait_ns, NS_PER_MS) / NS_PER_S)
                 if len(attempts) < _MAX_SCOUTS:
+                    self._tried_ns = mono_now_ns()
                     attempts.add(asyncio.create_task(self._attempt(index)))
                 done, attempts = await asyncio.wait(
                     attempts,
-                    timeout=_SCOUT_OVERLAP_S,
+                    timeout=overlap_s,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 for attempt in done:
                     attempt.result()
-                if done and not self.live:
-                    await asyncio.sleep(self._scout_interval_s())
         finally:
             for attempt in attempts:
                 attempt.cancel()
 
-    def _scout_interval_s(self) -> float:
+    def _scout_interval_ns(self) -> int:
         if not self.is_primary:
-            return _SCOUT_STANDBY_S
+            return _SCOUT_STANDBY_NS
         if mono_now_ns() - self._down_since_ns > _TIRED_AFTER_NS:
-            return _SCOUT_TIRED_S
-        return _SCOUT_S
+            return _SCOUT_TIRED_NS
+        return _SCOUT_NS
 
     async def _attempt(self, index: int) -> bool:
         start_ns = mono_now_ns()
@@ -301,14 +336,14 @@ class Node:
         self.was_live = True
         self.failure = None
         while self.waiting:
-            arrival = self.waiting.popleft()
+            arrival, asking = self.waiting.popleft()
             if not arrival.settled:
-                self._driver.forward(arrival, self)
+                self._driver.forward(arrival, self, asking=asking)
 
     def _refuse_waiting(self, failure: DialFailure) -> None:
         evidence = (failure.start_ns, failure.end_ns)
         while self.waiting:
-            arrival = self.waiting.popleft()
+            arrival, _ = self.waiting.popleft()
             self._driver.fail(arrival, Outcome.UNSENT, failure.error, evidence)
 
 

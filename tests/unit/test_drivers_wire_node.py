@@ -1,0 +1,205 @@
+"""How a node gets its connections back."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import pairwise
+
+import pytest
+
+from loadprobe.config import Target
+from loadprobe.core.outcome import ErrorClass, Outcome
+from loadprobe.core.topology import single
+from loadprobe.drivers.base import Arrival
+from loadprobe.drivers.wire.connection import Connection
+from loadprobe.drivers.wire.dial import Dialer, DialFailure
+from loadprobe.drivers.wire.driver import WireDriver, parse_redirect
+from loadprobe.drivers.wire.node import Node
+
+
+class Ignoring:
+    """A sink that takes everything."""
+
+    def replied(self, arrival: Arrival, reply: object, done_ns: int) -> None:
+        """Take a reply."""
+
+    def failed(
+        self,
+        arrival: Arrival,
+        outcome: Outcome,
+        error: ErrorClass,
+        *,
+        done_ns: int,
+        evidence: tuple[int, int],
+    ) -> None:
+        """Take a failure."""
+
+
+class Server:
+    """Accepts connections on a free port; told to, it hangs up at once."""
+
+    def __init__(self) -> None:
+        self.is_closing = False
+        self.accepted = 0
+        self.writers: list[asyncio.StreamWriter] = []
+
+    async def serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Serve one client."""
+        self.accepted += 1
+        if self.is_closing:
+            writer.close()
+            return
+        self.writers.append(writer)
+        await reader.read()
+        writer.close()
+
+
+@asynccontextmanager
+async def driving(server: Server, workers: int) -> AsyncIterator[WireDriver]:
+    """Connect a driver to a server."""
+    async with await asyncio.start_server(server.serve, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        target = Target(host="127.0.0.1", port=port, cluster=False)
+        driver = WireDriver(
+            target,
+            Dialer(target, None, None, 1000),
+            Ignoring(),
+            on_topology=lambda _: None,
+            tls=False,
+            workers=workers,
+            max_in_flight=16,
+            closed_loop=False,
+        )
+        ready = asyncio.Event()
+        running = asyncio.create_task(driver.run(ready.set))
+        try:
+            async with asyncio.timeout(10):
+                await ready.wait()
+            yield driver
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+
+
+async def reached(condition: Callable[[], bool], what: str) -> None:
+    """Wait until a condition holds."""
+    try:
+        async with asyncio.timeout(10):
+            while not condition():
+                await asyncio.sleep(0.001)
+    except TimeoutError:
+        pytest.fail(f"{what} did not happen within 10 s")
+
+
+def only_node(driver: WireDriver) -> Node:
+    """Return the node of a driver that has one."""
+    (node,) = driver._nodes.values()
+    return node
+
+
+async def test_a_peer_that_hangs_up_at_once_is_not_flooded() -> None:
+    """Attempts are a millisecond apart, also where each of them gets through."""
+    server = Server()
+    async with driving(server, workers=2) as driver:
+        server.is_closing = True
+        starts: list[int] = []
+        node = only_node(driver)
+        attempt = node._attempt
+
+        async def counted(index: int) -> bool:
+            starts.append(node._tried_ns)
+            return await attempt(index)
+
+        node._attempt = counted  # type: ignore[method-assign]
+        for writer in server.writers:
+            writer.close()
+        await reached(lambda: len(starts) > 50, "fifty attempts")
+    # Refills while a connection is alive for a moment share its starting time.
+    scouted = sorted(set(starts))
+    assert all(later - earlier >= 900_000 for earlier, later in pairwise(scouted))
+
+
+async def test_an_attempt_that_hangs_does_not_hold_up_the_scout() -> None:
+    """When the last connection is lost, a hanging refill is given up at once."""
+    server = Server()
+    async with driving(server, workers=2) as driver:
+        node = only_node(driver)
+        dial = driver.dialer.dial
+        hung = asyncio.Event()
+
+        async def hang(
+            host: str, port: int, make: Callable[[], Connection]
+        ) -> Connection | DialFailure:
+            if hung.is_set():
+                return await dial(host, port, make)
+            hung.set()
+            await asyncio.Event().wait()
+            raise AssertionError("never woken")
+
+        driver.dialer = HangingDialer(driver.dialer, hang)
+        node.live[0].abort()
+        await hung.wait()
+        node.live[0].abort()
+        # The hanging attempt would hang for ever: only a new one can succeed.
+        await reached(lambda: len(node.live) == 2, "reconnecting")
+
+
+class HangingDialer(Dialer):
+    """A dialer whose ``dial`` is another function."""
+
+    def __init__(
+        self,
+        like: Dialer,
+        dial: Callable[[str, int, Callable[[], Connection]], object],
+    ) -> None:
+        super().__init__(like.target, like.context, like.password, like.timeout_ms)
+        self._other = dial
+
+    async def dial(
+        self, host: str, port: int, make: Callable[[], Connection]
+    ) -> Connection | DialFailure:
+        """Call the other function."""
+        return await self._other(host, port, make)  # type: ignore[misc,no-any-return]
+
+
+async def test_a_restart_in_mid_run_waits_for_nobody() -> None:
+    """With a known topology a driver is ready although nothing can be reached."""
+    target = Target(host="127.0.0.1", port=1)
+    driver = WireDriver(
+        target,
+        Dialer(target, None, None, 1000),
+        Ignoring(),
+        on_topology=lambda _: None,
+        tls=False,
+        workers=1,
+        max_in_flight=16,
+        closed_loop=False,
+        known=single("127.0.0.1", 1),
+    )
+    ready = asyncio.Event()
+    running = asyncio.create_task(driver.run(ready.set))
+    async with asyncio.timeout(5):
+        await ready.wait()
+    running.cancel()
+    await asyncio.wait({running})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("MOVED 866 127.0.0.1:7302", (866, "127.0.0.1", 7302)),
+        ("ASK 1 [::1]:7302", (1, "::1", 7302)),
+        ("MOVED 1 ::1:7302", (1, "::1", 7302)),
+        ("MOVED 1 :7302", (1, "asked", 7302)),
+        ("MOVED 1 ?:7302", (1, "asked", 7302)),
+        ("MOVED 1", None),
+        ("MOVED", None),
+        ("MOVED x h:1", None),
+        ("ASK 1 h:port", None),
+    ],
+)
+def test_redirects(text: str, expected: tuple[int, str, int] | None) -> None:
+    """A redirect names slot, host and port; anything else is a mere refusal."""
+    assert parse_redirect(text, "asked") == expected

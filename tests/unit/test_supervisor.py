@@ -1,0 +1,196 @@
+"""The order of a run: whatever ends it, what was measured is written and reported."""
+
+import asyncio
+import io
+import json
+import os
+import signal
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from loadprobe import supervisor
+from loadprobe.clock import mono_now_ns
+from loadprobe.config import Config, Http, Lane, Output, Target
+from loadprobe.core.aggregate import Aggregate, LaneInfo, Sealed
+from loadprobe.supervisor import Run, RunOptions
+
+
+class Unprobed:
+    """A measurement without probe processes."""
+
+    def __init__(self, _config: Config, **_callbacks: object) -> None:
+        self.aggregate = Aggregate([LaneInfo("tcp", False, (0,), 250_000_000)])
+        self.lost_writes = None
+        self.end_ns: int | None = None
+        self.spawned = False
+        self.seals = 0
+        self.on_seal: Callable[[], None] = lambda: None
+        self.ready = asyncio.Event()
+        self.ready.set()
+
+    def spawn(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+        """Start what never ends by itself."""
+        self.spawned = True
+
+        async def probe() -> None:
+            await asyncio.Event().wait()
+
+        return [group.create_task(probe())]
+
+    async def wait_until_ready(self) -> None:
+        """Wait for the test."""
+        await self.ready.wait()
+
+    def begin(self) -> int:
+        """Begin now."""
+        now_ns = mono_now_ns()
+        self.aggregate.start_process(0, now_ns)
+        return now_ns
+
+    def seal(self) -> Sealed:
+        """Count, and do what the test wants."""
+        self.seals += 1
+        self.on_seal()
+        return self.aggregate.seal()
+
+    async def end(
+        self, probing: list[asyncio.Task[None]], *, meanwhile: Callable[[], object]
+    ) -> int:
+        """End at once."""
+        self.end_ns = mono_now_ns()
+        for task in probing:
+            task.cancel()
+        meanwhile()
+        return self.end_ns
+
+    def kill(self) -> None:
+        """Nothing runs."""
+
+
+class Supervised:
+    """A run without probes, and what it printed."""
+
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        folder: Path,
+        *companions: Callable[[], Coroutine[None, None, None]],
+        duration_s: float | None = 0.3,
+    ) -> None:
+        monkeypatch.setattr(supervisor, "Measurement", Unprobed)
+        self._folder = folder
+        self._text = io.StringIO()
+        config = Config(
+            target=Target(host="127.0.0.1"),
+            lanes=(Lane(name="tcp"),),
+            http=Http(listen=""),
+            output=Output(dir=str(folder)),
+        )
+        console = Console(file=self._text, width=160)
+        self.run = Run(config, RunOptions(duration_s=duration_s), console)
+        start = self.run._companions
+
+        def companions_of(api: Any) -> list[Coroutine[None, None, None]]:
+            for coroutine in start(api):  # the watch would ask a real target
+                coroutine.close()
+            return [make() for make in companions]
+
+        monkeypatch.setattr(self.run, "_companions", companions_of)
+        measurement: Any = self.run._measurement
+        assert isinstance(measurement, Unprobed)
+        self.measurement = measurement
+
+    @property
+    def text(self) -> str:
+        """Return what was printed."""
+        return self._text.getvalue()
+
+    def document(self, name: str) -> dict[str, Any]:
+        """Return a document of the run folder."""
+        (path,) = self._folder.glob(f"*/{name}")
+        document: dict[str, Any] = json.loads(path.read_bytes())
+        return document
+
+
+async def break_down() -> None:
+    """Meet what nobody thought of."""
+    raise KeyError("no such thing")
+
+
+async def test_a_defect_beside_the_load_is_noted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An unexpected error of a companion is a problem; measuring goes on."""
+    run = Supervised(monkeypatch, tmp_path, break_down)
+    assert await run.run.run() == 1
+    assert run.measurement.end_ns is not None
+    (problem,) = run.document("run.json")["problems"]
+    assert "KeyError: 'no such thing'" in problem
+    assert "PROBLEM" in run.text
+    assert run.document("summary.json")
+
+
+async def test_a_defect_of_the_run_is_reported_with_what_was_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An unexpected error once the load has begun ends it with all files written."""
+    run = Supervised(monkeypatch, tmp_path, duration_s=None)
+
+    def fail() -> None:
+        if run.measurement.seals == 2:
+            raise ZeroDivisionError("by nothing")
+
+    run.measurement.on_seal = fail
+    assert await run.run.run() == 1
+    (problem,) = run.document("run.json")["problems"]
+    assert "ZeroDivisionError: by nothing" in problem
+    assert "ZeroDivisionError: by nothing" in run.text
+    assert run.document("summary.json")
+    assert run.document("run.json")["end"] is not None
+
+
+async def test_a_defect_before_the_load_is_raised(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Before the load begins there is nothing to write: the error comes through."""
+    run = Supervised(monkeypatch, tmp_path)
+    monkeypatch.setattr(run.run, "_wait_until_ready", break_down)
+    with pytest.raises(ExceptionGroup) as caught:
+        await run.run.run()
+    assert caught.group_contains(KeyError)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_before_the_probes_starts_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: signal.Signals
+) -> None:
+    """While the API does not answer, a signal ends the run at once with code 0."""
+    run = Supervised(monkeypatch, tmp_path)
+
+    async def never(_stack: object) -> None:
+        os.kill(os.getpid(), number)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(run.run, "_open_api", never)
+    async with asyncio.timeout(10):
+        assert await run.run.run() == 0
+    assert not run.measurement.spawned
+    assert run.text == "stopped before the load began; nothing was measured\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_signal_while_connecting_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Before the load begins, a signal ends the probes and says what there is."""
+    run = Supervised(monkeypatch, tmp_path)
+    run.measurement.ready.clear()
+    asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGTERM)
+    async with asyncio.timeout(10):
+        assert await run.run.run() == 0
+    assert "stopped before the load began; nothing was measured" in run.text
+    assert list(tmp_path.iterdir()) == []
