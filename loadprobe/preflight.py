@@ -24,7 +24,7 @@ from loadprobe.drivers import resp, tls
 from loadprobe.drivers.errors import classify_reply
 from loadprobe.drivers.wire.connection import Connection
 from loadprobe.drivers.wire.dial import Dialer, DialFailure
-from loadprobe.drivers.wire.driver import explain_dial_failure, explain_slots_error
+from loadprobe.drivers.wire.explain import explain_dial_failure, explain_slots_error
 from loadprobe.errors import LoadprobeError, UsageError
 from loadprobe.outputs.http import start_http
 from loadprobe.outputs.run_folder import check_writable

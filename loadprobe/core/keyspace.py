@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from loadprobe.core.outcome import OpKind
-from loadprobe.core.slots import SLOT_COUNT, tag_for_slot
+from loadprobe.core.slots import SLOTS, tag_for_slot
 
 KEPT_NAMES = 100_000
 
@@ -24,7 +24,7 @@ to 12 to within 7."""
 _LONGEST_TABLE = 4096
 """Arrivals; such a table takes 1 ms to make, and a plan is made while load runs."""
 
-_MASK = SLOT_COUNT - 1
+_MASK = SLOTS - 1
 
 
 class Keyspace:
@@ -102,7 +102,7 @@ class Keyspace:
         Returns:
             For each shard a list, empty only for a shard without slots.
         """
-        owner = [len(shards)] * SLOT_COUNT
+        owner = [len(shards)] * SLOTS
         for ordinal, ranges in enumerate(shards):
             for first, last in ranges:
                 owner[first : last + 1] = [ordinal] * (last + 1 - first)

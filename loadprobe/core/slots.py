@@ -8,8 +8,7 @@ from binascii import crc_hqx
 from functools import cache
 from itertools import count
 
-SLOT_COUNT = 16384
-SLOTS = SLOT_COUNT
+SLOTS = 16384
 
 
 def key_slot(key: bytes) -> int:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from loadprobe.core.keyspace import ArrivalPlan, Keyspace
 from loadprobe.core.outcome import OpKind
-from loadprobe.core.slots import SLOT_COUNT, key_slot
+from loadprobe.core.slots import SLOTS, key_slot
 
 RATIOS = st.sampled_from([0.0, 0.1, 0.5, 0.8, 0.95, 1.0]) | st.floats(0, 1)
 COUNTS = st.integers(1, 8)
@@ -18,10 +18,10 @@ COUNTS = st.integers(1, 8)
 def cut(points: list[int]) -> list[list[tuple[int, int]]]:
     """Return shards that begin at the given slots and at 0."""
     starts = sorted({0, *points})
-    return [[(a, b - 1)] for a, b in pairwise([*starts, SLOT_COUNT])]
+    return [[(a, b - 1)] for a, b in pairwise([*starts, SLOTS])]
 
 
-SHARDS = st.lists(st.integers(1, SLOT_COUNT - 1), max_size=6).map(cut)
+SHARDS = st.lists(st.integers(1, SLOTS - 1), max_size=6).map(cut)
 
 
 @settings(deadline=None)
@@ -32,7 +32,7 @@ def test_every_shard_has_its_share(
     """A range of slots holds its share of the keys to within 4 keys."""
     assigned = Keyspace("a", keys, 0, 1).assign(shards)
     for ((first, last),), own in zip(shards, assigned, strict=True):
-        share = keys * (last + 1 - first) / SLOT_COUNT
+        share = keys * (last + 1 - first) / SLOTS
         assert max(share - 4, 1) <= len(own) <= share + 4
 
 
@@ -46,7 +46,7 @@ def test_every_process_has_its_share(
         keyspace = Keyspace("a", keys, index, count)
         assigned = keyspace.assign(shards)
         for ((first, last),), own in zip(shards, assigned, strict=True):
-            share = keyspace.owned_count * (last + 1 - first) / SLOT_COUNT
+            share = keyspace.owned_count * (last + 1 - first) / SLOTS
             assert abs(len(own) - share) <= 7
 
 

@@ -4,9 +4,9 @@ import pytest
 
 from loadprobe.core.keyspace import KEPT_NAMES, ArrivalPlan, Keyspace
 from loadprobe.core.outcome import OpKind
-from loadprobe.core.slots import SLOT_COUNT, key_slot, tag_for_slot
+from loadprobe.core.slots import SLOTS, key_slot, tag_for_slot
 
-WHOLE = (0, SLOT_COUNT - 1)
+WHOLE = (0, SLOTS - 1)
 
 
 def test_names() -> None:
@@ -41,7 +41,7 @@ def test_a_shard_without_keys_gets_a_spare_key() -> None:
     """While slots move one by one, even a shard of one slot has a key of ours."""
     one = Keyspace("a", 5, 0, 2)
     other = Keyspace("a", 5, 1, 2)
-    shards = [[(0, 8000), (8002, SLOT_COUNT - 1)], [(8001, 8001)], []]
+    shards = [[(0, 8000), (8002, SLOTS - 1)], [(8001, 8001)], []]
     (spare,) = one.assign(shards)[1]
     (foreign,) = other.assign(shards)[1]
     assert one.slot(spare) == 8001 == key_slot(one.key(spare))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadprobe.core.slots import SLOT_COUNT, key_slot, tag_for_slot
+from loadprobe.core.slots import SLOTS, key_slot, tag_for_slot
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_an_empty_tag_is_no_tag() -> None:
 
 def test_every_slot_has_a_tag() -> None:
     """The tag of a slot hashes to it, for all slots, and is short and different."""
-    tags = [tag_for_slot(slot) for slot in range(SLOT_COUNT)]
-    assert [key_slot(b"lp:{%b}:1" % tag) for tag in tags] == list(range(SLOT_COUNT))
-    assert len(set(tags)) == SLOT_COUNT
+    tags = [tag_for_slot(slot) for slot in range(SLOTS)]
+    assert [key_slot(b"lp:{%b}:1" % tag) for tag in tags] == list(range(SLOTS))
+    assert len(set(tags)) == SLOTS
     assert max(map(len, tags)) <= 6

@@ -13,8 +13,9 @@ from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival, DriverStats
 from loadprobe.drivers.wire.connection import Connection
-from loadprobe.drivers.wire.driver import explain_slots_error, parse_redirect
+from loadprobe.drivers.wire.explain import explain_slots_error
 from loadprobe.drivers.wire.node import Node
+from loadprobe.drivers.wire.redirect import parse_redirect
 from loadprobe.probe.recorder import ScopeRecorder
 
 

@@ -13,8 +13,9 @@ from loadprobe.core.topology import single
 from loadprobe.drivers.base import Arrival
 from loadprobe.drivers.wire.connection import Connection
 from loadprobe.drivers.wire.dial import Dialer, DialFailure
-from loadprobe.drivers.wire.driver import WireDriver, parse_redirect
+from loadprobe.drivers.wire.driver import WireDriver
 from loadprobe.drivers.wire.node import Node
+from loadprobe.drivers.wire.redirect import parse_redirect
 
 
 class Ignoring:

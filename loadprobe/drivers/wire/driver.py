@@ -6,7 +6,6 @@ counted. What happens to connections is kept apart from what happens to arrivals
 """
 
 import asyncio
-import re
 import ssl
 from collections.abc import Callable
 
@@ -15,6 +14,7 @@ import hiredis
 from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.config import Target
 from loadprobe.core.outcome import ErrorClass, Outcome
+from loadprobe.core.slots import SLOTS
 from loadprobe.core.topology import Topology, single
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival, DriverStats, OnTopology, Sink
@@ -22,11 +22,11 @@ from loadprobe.drivers.errors import classify_reply
 from loadprobe.drivers.wire.connection import Connection
 from loadprobe.drivers.wire.dial import Dialer, DialFailure
 from loadprobe.drivers.wire.discovery import Discovery
+from loadprobe.drivers.wire.explain import explain_dial_failure, explain_slots_error
 from loadprobe.drivers.wire.node import Node
+from loadprobe.drivers.wire.redirect import parse_redirect
 from loadprobe.errors import PreflightError
 
-SLOTS = 16384
-_REDIRECT = re.compile(r"\w+ (?P<slot>\d{1,5}) (?P<host>\S*):(?P<port>\d{1,5})")
 _MAX_REDIRECTS = 5
 _FIRST_CONNECTION_S = 10.0
 _ALL_CONNECTIONS_S = 120.0
@@ -486,62 +486,3 @@ class WireDriver:
                     if (member.host, member.port) in self._nodes
                 )
         return counts
-
-
-def parse_redirect(text: str, asked_host: str) -> tuple[int, str, int] | None:
-    """Return (slot, host, port) of ``MOVED 866 127.0.0.1:7302``; None if it is not one.
-
-    An empty host means the host that was asked (Redis 7 cluster spec), and so does "?"
-    (hostnames are preferred and the node has none; observed with redis 7.0.15).
-    """
-    match = _REDIRECT.match(text)
-    if match is None:
-        return None
-    host = match["host"].strip("[]")
-    known = asked_host if host in ("", "?") else host
-    return int(match["slot"]) % SLOTS, known, int(match["port"])
-
-
-def explain_dial_failure(
-    failure: DialFailure, host: str, port: int, dialer: Dialer
-) -> str:
-    """Return one line: what failed, and what to do."""
-    doing = f"connecting to {host}:{port} by {'TLS' if dialer.context else 'TCP'}"
-    match failure.error:
-        case ErrorClass.DNS:
-            advice = "check [target] host"
-        case ErrorClass.CONNECT_REFUSED:
-            advice = "nothing listens there; check host, port and tls_port"
-        case ErrorClass.UNREACHABLE:
-            advice = "check routes, security groups and port" + (
-                "; a plaintext port does not answer a TLS handshake"
-                if dialer.context
-                else ""
-            )
-        case ErrorClass.TLS if "WRONG_VERSION_NUMBER" in failure.detail:
-            advice = "the port speaks plaintext; set tls_port, or tls = false"
-        case ErrorClass.TLS:
-            advice = "check ca_file, server_name, and the dates of the certificate"
-        case ErrorClass.AUTH:
-            advice = "check username, password_file or password_env"
-        case ErrorClass.RESET:
-            advice = (
-                "the server closed the connection; does the port speak "
-                f"{'plaintext (set tls = false)' if dialer.context else 'TLS'}?"
-            )
-        case ErrorClass.OTHER if "AUTH" in failure.detail:
-            advice = "the server has no password; remove password_file or password_env"
-        case _:
-            advice = "the server is not ready"
-    return f"{doing} failed: {failure.detail}; {advice}"
-
-
-def explain_slots_error(text: str, host: str, port: int) -> str:
-    """Return one line on an error reply to CLUSTER SLOTS."""
-    if "cluster support disabled" in text:
-        advice = "the server is not in cluster mode; set [target] cluster = false"
-    elif classify_reply(text) is ErrorClass.AUTH and not text.startswith("NOPERM"):
-        advice = "the server wants a password; set password_file or password_env"
-    else:
-        advice = "check the user's permissions (+cluster|slots, +cluster|nodes)"
-    return f"CLUSTER SLOTS at {host}:{port} was refused: {text}; {advice}"
