@@ -17,7 +17,7 @@ from benchmarks.rows import Limit, Row
 Block = dict[tuple[str, bool], Measurement]
 """(tool, by TLS) -> its run in this block."""
 
-_RB, _PY, _WIRE = "redis-benchmark", "redis-py", "wire"
+_RB, _PY, _PY_UV, _WIRE = "redis-benchmark", "redis-py", "redis-py on uvloop", "wire"
 _WIRE_MODULE = "benchmarks.wire"
 
 
@@ -54,7 +54,11 @@ def run(
 
 
 def _tools() -> dict[str, Tool]:
-    tools: dict[str, Tool] = {_RB: redis_benchmark.measure, _PY: redis_py.measure}
+    tools: dict[str, Tool] = {
+        _RB: redis_benchmark.measure,
+        _PY: redis_py.measure,
+        _PY_UV: redis_py.measure_on_uvloop,
+    }
     if importlib.util.find_spec(_WIRE_MODULE) is not None:
         tools[_WIRE] = cast("Tool", importlib.import_module(_WIRE_MODULE).measure)
     return tools
@@ -71,7 +75,8 @@ def _figures(
 
 def _wire_rows(blocks: list[Block]) -> list[Row]:
     rows = []
-    for tls, (rival, bound) in product((False, True), ((_RB, 1.0), (_PY, 0.2))):
+    rivals = ((_RB, 1.0), (_PY, 0.2), (_PY_UV, 0.2))
+    for tls, (rival, bound) in product((False, True), rivals):
         ratios = [
             block[_WIRE, tls].cpu_us_per_op / block[rival, tls].cpu_us_per_op
             for block in blocks

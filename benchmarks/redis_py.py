@@ -1,7 +1,8 @@
 """redis-py's asyncio RedisCluster in a child process, every reply verified.
 
-As an application would set it up well: uvloop, hiredis, enough connections, and one
-TLS context for all of them (the library makes one per connection, at 30 ms each).
+As an application would set it up well: hiredis, enough connections, and one TLS context
+for all of them (the library makes one per connection, at 30 ms each). Once on asyncio's
+own event loop, as it comes, and once on uvloop.
 """
 
 import asyncio
@@ -33,16 +34,31 @@ class _Order(msgspec.Struct, frozen=True):
     ca_file: str | None
     workers: int
     seconds: float
+    on_uvloop: bool
 
 
 def measure(target: Target, *, tls: bool, workers: int, seconds: float) -> Measurement:
-    """Measure the loop between the end of its warm-up and its own end; see ``Tool``."""
+    """Measure between the end of the warm-up and the end of the load; see ``Tool``."""
+    return _measure(target, tls=tls, workers=workers, seconds=seconds, on_uvloop=False)
+
+
+def measure_on_uvloop(
+    target: Target, *, tls: bool, workers: int, seconds: float
+) -> Measurement:
+    """Do as ``measure`` does, on uvloop."""
+    return _measure(target, tls=tls, workers=workers, seconds=seconds, on_uvloop=True)
+
+
+def _measure(
+    target: Target, *, tls: bool, workers: int, seconds: float, on_uvloop: bool
+) -> Measurement:
     order = _Order(
         target.host,
         target.port_for(tls=tls),
         target.ca_file if tls else None,
         workers,
         seconds,
+        on_uvloop,
     )
     finished = run_child(
         [sys.executable, "-m", "benchmarks.redis_py"],
@@ -120,6 +136,7 @@ async def _main(order: _Order) -> Measurement:
 
 if __name__ == "__main__":
     given = msgspec.json.decode(sys.stdin.buffer.read(), type=_Order)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    factory = uvloop.new_event_loop if given.on_uvloop else None
+    with asyncio.Runner(loop_factory=factory) as runner:
         result = runner.run(_main(given))
     sys.stdout.buffer.write(msgspec.json.encode(result))
