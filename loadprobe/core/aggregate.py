@@ -11,6 +11,7 @@ and counted beyond, seconds and film frames are handed over by ``seal``.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import sub
 
 from loadprobe.core.cells import BlindSpan, Frame
 from loadprobe.core.columns import Block, Scope
@@ -384,19 +385,27 @@ class Aggregate:
             lateness.record_many(
                 [max(0, s - d) for d, s in zip(slab.due, slab.sent, strict=True)]
             )
+        second = slab.start_ns // NS_PER_S
+        if not late and second == (slab.until_ns - 1) // NS_PER_S:
+            if slab.due:
+                self._record(scope, second, slab.due, slab.sent, slab.done)
+            return
         by_second: dict[int, list[Row]] = {}
         rows = list(zip(slab.due, slab.sent, slab.done, strict=True))
         rows += [(f.due_ns, f.sent_ns, f.done_ns) for f in late]
-        if slab.start_ns // NS_PER_S == (slab.until_ns - 1) // NS_PER_S:
-            by_second[slab.start_ns // NS_PER_S] = rows
-        else:
-            for row in rows:
-                by_second.setdefault(row[0] // NS_PER_S, []).append(row)
+        for row in rows:
+            by_second.setdefault(row[0] // NS_PER_S, []).append(row)
         for second, part in by_second.items():
-            if part:
-                self._record(scope, second, part)
+            self._record(scope, second, *zip(*part, strict=True))
 
-    def _record(self, scope: Scope, second: int, rows: Sequence[Row]) -> None:
+    def _record(
+        self,
+        scope: Scope,
+        second: int,
+        due: Sequence[int],
+        sent: Sequence[int],
+        done: Sequence[int],
+    ) -> None:
         key = (second, scope.lane, scope.op)
         entry = self._latencies.get(key)
         if entry is None:
@@ -404,16 +413,15 @@ class Aggregate:
                 scope.lane, scope.op, second, Histogram(), Histogram()
             )
             self._latencies[key] = entry
-        response = [done - due for due, _, done in rows]
-        service = [done - sent for _, sent, done in rows]
-        if service == response:  # a closed loop: counted once, merged twice
+        response = list(map(sub, done, due))
+        if sent == due:  # a closed loop: counted once, merged twice
             both = Histogram()
             both.record_many(response)
             entry.response.merge(both)
             entry.service.merge(both)
         else:
             entry.response.record_many(response)
-            entry.service.record_many(service)
+            entry.service.record_many(list(map(sub, done, sent)))
 
     def _take_histograms(self, until_ns: int | None) -> list[SecondHistograms]:
         """Remove, add to the totals and return the seconds that are complete."""
