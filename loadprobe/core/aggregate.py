@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from operator import sub
 
 from loadprobe.core.cells import BlindSpan, Frame
-from loadprobe.core.columns import Block, Scope
+from loadprobe.core.columns import Block, Columns, Scope, split_served
 from loadprobe.core.histogram import Histogram
 from loadprobe.core.intervals import Interval, intersection
 from loadprobe.core.outages import HISTORY_NS, Outage, Row
@@ -149,10 +149,16 @@ class Aggregate:
     Args:
         lanes: the lanes; a process may belong to several.
         film_margin_ns: the film shows this much before and after every failure.
+        asleep: processes that nobody waits for until they are started. A lane none of
+            whose processes was started has no totals, and its ``begin_ns`` is None.
     """
 
     def __init__(
-        self, lanes: Sequence[LaneInfo], *, film_margin_ns: int = NS_PER_S
+        self,
+        lanes: Sequence[LaneInfo],
+        *,
+        film_margin_ns: int = NS_PER_S,
+        asleep: Iterable[int] = (),
     ) -> None:
         self.lanes = tuple(lanes)
         self.lane_totals = {lane.name: LaneTotals() for lane in lanes}
@@ -162,6 +168,7 @@ class Aggregate:
         self.sealed_until_ns = 0
         self._lane_by_name = {lane.name: lane for lane in lanes}
         self._processes = {p: _Process() for lane in lanes for p in lane.processes}
+        self._asleep = set(asleep)
         self._scopes: dict[Scope, ScopeState] = {}
         self._latencies: dict[tuple[int, str, OpKind], SecondHistograms] = {}
         self._ring = Ring(margin_ns=film_margin_ns)
@@ -170,6 +177,7 @@ class Aggregate:
 
     def start_process(self, process: int, at_ns: int) -> None:
         """Take note that a process began (again); nothing of it is due before."""
+        self._asleep.discard(process)
         state = self._processes[process]
         if state.watermark_ns is None or state.watermark_ns < at_ns:
             state.blind.append((state.watermark_ns or 0, at_ns))
@@ -238,9 +246,13 @@ class Aggregate:
         Args:
             until_ns: nothing due from here on is judged yet.
         """
-        marks = [p.watermark_ns for p in self._processes.values()]
+        marks = [
+            process.watermark_ns
+            for index, process in self._processes.items()
+            if index not in self._asleep
+        ]
         known = [mark for mark in marks if mark is not None]
-        if len(known) < len(marks):
+        if not known or len(known) < len(marks):
             return Sealed(self.sealed_until_ns)
         mark_ns = min(known)
         if until_ns is not None:
@@ -385,18 +397,16 @@ class Aggregate:
             lateness.record_many(
                 [max(0, s - d) for d, s in zip(slab.due, slab.sent, strict=True)]
             )
-        second = slab.start_ns // NS_PER_S
-        if not late and second == (slab.until_ns - 1) // NS_PER_S:
-            if slab.due:
-                self._record(scope, second, slab.due, slab.sent, slab.done)
-            return
-        by_second: dict[int, list[Row]] = {}
-        rows = list(zip(slab.due, slab.sent, slab.done, strict=True))
-        rows += [(f.due_ns, f.sent_ns, f.done_ns) for f in late]
-        for row in rows:
-            by_second.setdefault(row[0] // NS_PER_S, []).append(row)
-        for second, part in by_second.items():
-            self._record(scope, second, *zip(*part, strict=True))
+        second, last = slab.start_ns // NS_PER_S, (slab.until_ns - 1) // NS_PER_S
+        rest: Columns = slab.due, slab.sent, slab.done
+        while second < last:  # rarely more than one second is cut
+            part, rest = split_served(rest, (second + 1) * NS_PER_S)
+            self._record(scope, second, *part)
+            second = min(rest[0]) // NS_PER_S if rest[0] else last
+        self._record(scope, second, *rest)
+        for f in late:
+            row = (f.due_ns,), (f.sent_ns,), (f.done_ns,)
+            self._record(scope, f.due_ns // NS_PER_S, *row)
 
     def _record(
         self,
@@ -406,6 +416,8 @@ class Aggregate:
         sent: Sequence[int],
         done: Sequence[int],
     ) -> None:
+        if not due:
+            return
         key = (second, scope.lane, scope.op)
         entry = self._latencies.get(key)
         if entry is None:

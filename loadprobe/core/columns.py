@@ -107,6 +107,30 @@ class Block:
         self.failures.extend(other.failures)
 
 
+Columns = tuple["array[int]", "array[int]", "array[int]"]
+"""Due, sent and done of served arrivals, of equal length."""
+
+
+def split_served(columns: Columns, at_ns: int) -> tuple[Columns, Columns]:
+    """Return the served arrivals due before ``at_ns`` and the others.
+
+    They are nearly in due order: only those around ``at_ns`` are sorted one by one.
+    """
+    due, sent, done = columns
+    count = len(due)
+    first = next((i for i, due_ns in enumerate(due) if due_ns >= at_ns), count)
+    behind = enumerate(reversed(due))
+    last = count - next((i for i, due_ns in behind if due_ns < at_ns), count)
+    last = max(first, last)
+    early = due[:first], sent[:first], done[:first]
+    late = due[last:], sent[last:], done[last:]
+    for i in range(first, last):
+        part = early if due[i] < at_ns else late
+        for column, values in zip(part, columns, strict=True):
+            column.append(values[i])
+    return early, late
+
+
 def merge_blocks(blocks: Iterable[Block]) -> Block:
     """Return one block with the arrivals of all given blocks."""
     merged = Block()

@@ -122,6 +122,10 @@ class Keyspace:
         return b"%b{%b}:%x" % (self._prefix, tag_for_slot(self.slot(k)), k)
 
 
+Choice = tuple[int, OpKind, bool]
+"""What an arrival is: shard ordinal, op, whether its key shall be absent."""
+
+
 class ArrivalPlan:
     """Which shard an arrival goes to, and what it does: computed from its index.
 
@@ -142,6 +146,11 @@ class ArrivalPlan:
         slice_count: processes that share the lane, N.
         read_ratio: share of reads, 0 to 1.
         miss_ratio: share of misses among the reads, 0 to 1.
+
+    Attributes:
+        shards: number of shards.
+        table: all choices of one period, after which they repeat; empty if the period
+            is too long to be kept.
     """
 
     def __init__(
@@ -162,7 +171,7 @@ class ArrivalPlan:
                 f"read ratio {read_ratio} and miss ratio {miss_ratio} must be 0 to 1"
             )
         reads, misses = Fraction(str(read_ratio)), Fraction(str(miss_ratio))
-        self._shards = shards
+        self.shards = shards
         self._round = shards * slice_count
         self._shift_every = (
             math.lcm(shards, slice_count) if math.gcd(shards, slice_count) > 1 else 0
@@ -179,16 +188,16 @@ class ArrivalPlan:
         self._hits_of = [(s, OpKind.READ, False) for s in range(shards)]
         self._misses_of = [(s, OpKind.READ, True) for s in range(shards)]
         self._period = self._find_period()
-        self._table = (
+        self.table: list[Choice] = (
             [self._compute(i) for i in range(self._period)]
             if self._period <= _LONGEST_TABLE
             else []
         )
 
-    def lookup(self, i: int) -> tuple[int, OpKind, bool]:
-        """Return (shard ordinal, op, whether the key shall be absent) of arrival i."""
-        if self._table:
-            return self._table[i % self._period]
+    def lookup(self, i: int) -> Choice:
+        """Return what arrival i is."""
+        if self.table:
+            return self.table[i % self._period]
         return self._compute(i)
 
     def _find_period(self) -> int:
@@ -196,12 +205,12 @@ class ArrivalPlan:
         arrivals = self._of
         if self._misses:
             arrivals *= self._of_reads // math.gcd(self._of_reads, self._reads)
-        turns = self._shift_every * self._shards or self._shards
+        turns = self._shift_every * self.shards or self.shards
         return math.lcm(turns, self._round * arrivals)
 
-    def _compute(self, i: int) -> tuple[int, OpKind, bool]:
+    def _compute(self, i: int) -> Choice:
         every = self._shift_every
-        shard = (i - i // every if every else i) % self._shards
+        shard = (i - i // every if every else i) % self.shards
         scaled = (i // self._round + self._phases[shard]) * self._reads
         if scaled % self._of < self._write_below:
             return self._writes_of[shard]

@@ -44,6 +44,7 @@ class History:
         "_acked_judged",
         "_highest",
         "_oldest_judged",
+        "_on_its_way",
         "_rivals",
         "_value_version",
         "acked_version",
@@ -52,6 +53,7 @@ class History:
 
     def __init__(self) -> None:
         self._highest = 0
+        self._on_its_way = 0  # the highest version, until it ends; else 0
         self._rivals: dict[int, int] = {}
         self._oldest_judged = 0
         self._acked_judged = 0
@@ -61,36 +63,42 @@ class History:
 
     def begin_write(self, version: int) -> None:
         """Take note that a version is on its way; versions only grow."""
-        self._highest = version
-        rivals = self._rivals
-        rivals[version] = _NO_END
-        if len(rivals) > _MOST_KEPT:
-            self._forgive(min(rivals))
+        earlier = self._on_its_way
+        self._highest = self._on_its_way = version
+        if earlier:  # nothing was heard of it yet
+            self._rivals[earlier] = _NO_END
+            if len(self._rivals) > _MOST_KEPT:
+                self._forgive(min(self._rivals))
 
     def acked(self, version: int, value: bytes) -> None:
         """Take note of an acknowledgement and of the value that is now expected.
 
         It may also come late, when the write was already given up as unknown.
         """
-        rivals = self._rivals
-        if version == self._highest:
-            rivals.pop(version, None)
+        if version == self._on_its_way:
+            self._on_its_way = 0
         else:
             self._end(version)
         if version >= self.acked_version:
             self.acked_version = self._value_version = version
             self.value = value
+            rivals = self._rivals
             if rivals:
                 for old in [v for v, rival in rivals.items() if rival < version]:
                     self._forgive(old)
 
     def failed(self, version: int) -> None:
         """Take note that a version was certainly not applied."""
-        self._rivals.pop(version, None)
+        if version == self._on_its_way:
+            self._on_its_way = 0
+        else:
+            self._rivals.pop(version, None)
 
     def seen(self, version: int, value: bytes) -> None:
         """Take note of a good value that was read, for a quick comparison."""
-        if version in self._rivals:
+        if version == self._on_its_way:
+            self._on_its_way = 0
+        elif version in self._rivals:
             self._end(version)
         if self.value is None or version >= self._value_version:
             self._value_version = version
@@ -112,6 +120,8 @@ class History:
             # Newer than anything we sent: another program writes our keys.
             if self._highest and version > self._highest:
                 return ReadVerdict.FUTURE
+            return ReadVerdict.OK
+        if version == self._on_its_way:
             return ReadVerdict.OK
         if self._rivals.get(version, 0) >= acked_at_send:
             return ReadVerdict.OK

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from loadprobe.core.columns import Block, Failure, Scope
+from loadprobe.core.columns import Block, Failure, Scope, split_served
 from loadprobe.core.intervals import Interval, overlaps
 from loadprobe.core.outages import Outage, OutageTracker, Row, is_timed
 from loadprobe.core.outcome import ErrorClass, Outcome
@@ -169,7 +169,9 @@ class ScopeState:
             elif pending.high_ns < until_ns:
                 _extend(slab, pending.block)
             else:
-                early, late = _split(pending.block, until_ns)
+                block = pending.block
+                columns = block.due, block.sent, block.done
+                early, late = (Block(*part) for part in split_served(columns, until_ns))
                 _extend(slab, early)
                 kept.append(_Pending(late, min(late.due), pending.high_ns))
         self._served = kept
@@ -295,11 +297,3 @@ def _extend(slab: Slab, block: Block) -> None:
     slab.due.extend(block.due)
     slab.sent.extend(block.sent)
     slab.done.extend(block.done)
-
-
-def _split(block: Block, at_ns: int) -> tuple[Block, Block]:
-    """Return the served arrivals due before ``at_ns`` and the others."""
-    early, late = Block(), Block()
-    for due, sent, done in zip(block.due, block.sent, block.done, strict=True):
-        (early if due < at_ns else late).add_served(due, sent, done)
-    return early, late

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import msgspec
-
 from loadprobe.core.ledger import History
 from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.topology import Topology
@@ -44,8 +42,12 @@ class KeyRecord:
     history: History
 
 
-class Arrival(msgspec.Struct, gc=False):
+@dataclass(slots=True, eq=False)
+class Arrival:
     """One operation on its way; created per arrival, so it is kept small.
+
+    In a closed loop an arrival that was served is used again for the next one: nobody
+    may keep it beyond its reply.
 
     Args:
         due: when the schedule wanted it sent, monotonic ns.

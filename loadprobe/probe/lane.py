@@ -5,13 +5,14 @@ loop: each worker sends its next arrival when the last one has ended.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.config import Probe
 from loadprobe.core.columns import Failure, Scope
-from loadprobe.core.keyspace import ArrivalPlan, Keyspace
+from loadprobe.core.keyspace import ArrivalPlan, Choice, Keyspace
 from loadprobe.core.ledger import History, ReadVerdict
 from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.schedule import make_schedule
@@ -29,22 +30,24 @@ _UNSENT_PAUSE_NS = NS_PER_MS
 _FAR_FUTURE_NS = 1 << 62
 # Names of this module are found faster than members of an enum.
 _READ, _WRITE = OpKind.READ, OpKind.WRITE
+_new_arrival = Arrival.__new__
 
 
 @dataclass(slots=True)
 class _ShardLoad:
-    """What is needed to make an arrival for one shard."""
+    """What is needed to make an arrival for one shard.
 
-    keys: list[int]
-    recorders: tuple[ScopeRecorder, ScopeRecorder]
+    Args:
+        keys: its keys: numbers, replaced by their records when used first.
+        reads: where its reads are recorded.
+        writes: where its writes are recorded.
+        cursor: how many arrivals were made.
+    """
+
+    keys: list[Any]
+    reads: ScopeRecorder
+    writes: ScopeRecorder
     cursor: int = 0
-
-    def next_key(self) -> int:
-        """Return the next key; every round begins one later, so no pattern repeats."""
-        cursor = self.cursor
-        self.cursor = cursor + 1
-        count = len(self.keys)
-        return self.keys[(cursor + cursor // count) % count]
 
 
 @dataclass(slots=True)
@@ -76,14 +79,16 @@ class Lane:
         self._give_up_ns = self._deadline_ns + probe.settle_ms * NS_PER_MS
         self._stall_ns = probe.stall_ms * NS_PER_MS
         self._slice = (share.slice_index, share.slice_count)
+        self._step = share.slice_count
         self.keyspace = Keyspace(
             lane.name, lane.keys, share.slice_index, share.slice_count
         )
         self.codec = ValueCodec(lane.name, lane.value_bytes)
+        self._encode = self.codec.encode
         self._keys: dict[int, KeyRecord] = {}
         self._version = version_base
-        self._lookup: Callable[[int], tuple[int, OpKind, bool]] | None = None
-        self._plan_shards = 0
+        self._plan: ArrivalPlan | None = None
+        self._table: Sequence[Choice] = ()
         self._layout: list[tuple[str, tuple[tuple[int, int], ...]]] = []
         self._shards: list[_ShardLoad] = []
         self._recorders: dict[Scope, ScopeRecorder] = {}
@@ -118,29 +123,27 @@ class Lane:
             return
         self._layout = layout
         assigned = self.keyspace.assign([shard.ranges for shard in topology.shards])
-        before = {load.recorders[0].scope.shard: load for load in self._shards}
+        before = {load.reads.scope.shard: load for load in self._shards}
         self._shards = []
         for shard, keys in zip(topology.shards, assigned, strict=True):
             load = _ShardLoad(
                 keys,
-                (
-                    self._recorder(Scope(self.name, shard.name, OpKind.READ)),
-                    self._recorder(Scope(self.name, shard.name, OpKind.WRITE)),
-                ),
+                self._recorder(Scope(self.name, shard.name, OpKind.READ)),
+                self._recorder(Scope(self.name, shard.name, OpKind.WRITE)),
             )
             if shard.name in before:
                 load.cursor = before[shard.name].cursor
             self._shards.append(load)
-        if len(self._shards) != self._plan_shards:
+        if self._plan is None or len(self._shards) != self._plan.shards:
             lane = self._share.lane
-            self._plan_shards = len(self._shards)
-            self._lookup = ArrivalPlan(
-                self._plan_shards,
+            self._plan = ArrivalPlan(
+                len(self._shards),
                 slice_index=self._share.slice_index,
                 slice_count=self._share.slice_count,
                 read_ratio=lane.read_ratio,
                 miss_ratio=lane.miss_ratio,
-            ).lookup
+            )
+            self._table = self._plan.table
 
     def _recorder(self, scope: Scope) -> ScopeRecorder:
         recorder = self._recorders.get(scope)
@@ -213,39 +216,58 @@ class Lane:
         return self._next_due_ns, first_skipped
 
     def _make(self, index: int, due_ns: int, worker: int) -> Arrival:
-        assert self._lookup is not None
-        ordinal, op, is_miss = self._lookup(index)
-        load = self._shards[ordinal]
-        number = load.next_key()
-        key = self._keys.get(number)
-        if key is None:
-            key = self._key(number)
-        if op is _WRITE:
-            version, command, written = self._make_write(key)
-            key.history.begin_write(version)
-            return Arrival(
-                due_ns, load.recorders[1], worker, op, key, key.slot, command, resp.OK,
-                version, written,
-            )  # fmt: skip
-        if is_miss:
-            command = resp.encode_get(self.keyspace.absent_key(number))
-            return Arrival(
-                due_ns, load.recorders[0], worker, op, None, key.slot, command, None,
-                0, None,
-            )  # fmt: skip
-        history = key.history
-        value = history.value
-        return Arrival(
-            due_ns, load.recorders[0], worker, op, key, key.slot, key.get, value,
-            history.acked_version, value,
-        )  # fmt: skip
+        arrival = _new_arrival(Arrival)
+        arrival.worker = worker
+        self._fill(arrival, index, due_ns)
+        return arrival
 
-    def _make_write(self, key: KeyRecord) -> tuple[int, bytes, bytes]:
-        """Return version, command and value of the next write of a key."""
-        version = self._version
-        self._version = version + 1
-        value = self.codec.encode(key.index, version)
-        return version, b"%b%b\r\n" % (key.set_head, value), value
+    def _fill(self, arrival: Arrival, index: int, due_ns: int) -> None:
+        """Set everything of an arrival but its worker (cheaper than a constructor)."""
+        table = self._table
+        if table:
+            ordinal, op, is_miss = table[index % len(table)]
+        else:
+            assert self._plan is not None
+            ordinal, op, is_miss = self._plan.lookup(index)
+        load = self._shards[ordinal]
+        # Every round over the keys begins one later, so no pattern repeats.
+        cursor = load.cursor
+        load.cursor = cursor + 1
+        keys = load.keys
+        count = len(keys)
+        at = (cursor + cursor // count) % count
+        key = keys[at]
+        if key.__class__ is int:
+            key = keys[at] = self._key(key)
+        arrival.due = due_ns
+        arrival.op = op
+        arrival.slot = key.slot
+        arrival.sent = 0
+        arrival.redirects = 0
+        arrival.settled = False
+        if op is _WRITE:
+            version = self._version
+            self._version = version + 1
+            value = self._encode(key.index, version)
+            key.history.begin_write(version)
+            arrival.scope = load.writes
+            arrival.key = key
+            arrival.command = b"%b%b\r\n" % (key.set_head, value)
+            arrival.expect = resp.OK
+            arrival.version = version
+            arrival.value = value
+        elif is_miss:
+            arrival.scope = load.reads
+            arrival.key = arrival.expect = arrival.value = None
+            arrival.command = resp.encode_get(self.keyspace.absent_key(key.index))
+            arrival.version = 0
+        else:
+            history = key.history
+            arrival.scope = load.reads
+            arrival.key = key
+            arrival.command = key.get
+            arrival.expect = arrival.value = history.value
+            arrival.version = history.acked_version
 
     def _key(self, number: int) -> KeyRecord:
         """Return the record of a key, made when it is used first."""
@@ -281,9 +303,9 @@ class Lane:
         return min((at for at, _ in self._idle), default=_FAR_FUTURE_NS)
 
     def _issue_next(self, worker: int, now_ns: int) -> None:
-        arrival = self._make(self._closed_index, now_ns, worker)
-        self._closed_index += self._share.slice_count
-        self._outstanding[worker] = arrival
+        index = self._closed_index
+        self._closed_index = index + self._step
+        arrival = self._outstanding[worker] = self._make(index, now_ns, worker)
         self._submit(arrival)
 
     def _ended(self, arrival: Arrival, now_ns: int, *, pause_ns: int = 0) -> None:
@@ -301,14 +323,15 @@ class Lane:
 
     def replied(self, arrival: Arrival, reply: object, done_ns: int) -> None:
         """Take a reply that is not an error (the hot path)."""
+        due_ns = arrival.due
         if (
             reply == arrival.expect
             and not arrival.settled
-            and done_ns - arrival.due <= self._deadline_ns
+            and done_ns - due_ns <= self._deadline_ns
         ):
             arrival.settled = True
             scope = arrival.scope
-            scope.due_append(arrival.due)
+            scope.due_append(due_ns)
             scope.sent_append(arrival.sent)
             scope.done_append(done_ns)
             if arrival.op is _WRITE:
@@ -319,7 +342,10 @@ class Lane:
                 scope.acknowledged += 1
             if self._closed:
                 if done_ns < self._stop_ns:
-                    self._issue_next(arrival.worker, done_ns)
+                    index = self._closed_index
+                    self._closed_index = index + self._step
+                    self._fill(arrival, index, done_ns)
+                    self._submit(arrival)
                 else:
                     self._outstanding[arrival.worker] = None
             return
@@ -480,7 +506,10 @@ class Lane:
 
     def make_prefill(self, key: int) -> tuple[bytes, bytes]:
         """Return (command, value) that write a key for the first time."""
-        return self._make_write(self._key(key))[1:]
+        version = self._version
+        self._version = version + 1
+        value = self._encode(key, version)
+        return b"%b%b\r\n" % (self._key(key).set_head, value), value
 
     def is_good(self, key: int, reply: object) -> bool:
         """Tell whether a reply is a good value of a key; it is remembered then."""

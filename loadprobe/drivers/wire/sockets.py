@@ -10,10 +10,14 @@ operation.
 import asyncio
 import select
 import socket
+from collections.abc import Callable
 from typing import Protocol
 
 _RECEIVE_BYTES = 16_384
 _MOST_EVENTS = 512
+
+_Recv = Callable[[int], bytes]
+_Received = Callable[[bytes], None]
 
 
 class Receiver(Protocol):
@@ -34,26 +38,38 @@ class SocketPoller:
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
-        self._transports: dict[int, PlainTransport] = {}
+        self._open: dict[int, tuple[PlainTransport, _Recv, _Received]] = {}
         asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._serve)
 
     def open(self, sock: socket.socket, receiver: Receiver) -> None:
         """Serve a connected non-blocking socket from now on."""
         transport = PlainTransport(self, sock, receiver)
-        self._transports[sock.fileno()] = transport
+        self._open[sock.fileno()] = transport, sock.recv, receiver.data_received
         self._epoll.register(sock.fileno(), select.EPOLLIN)
         receiver.connection_made(transport)
 
     def _serve(self) -> None:
-        transports = self._transports
+        get = self._open.get
         for fd, events in self._epoll.poll(0, _MOST_EVENTS):
-            transport = transports.get(fd)
-            if transport is None:  # closed by an earlier event of this turn
+            entry = get(fd)
+            if entry is None:  # closed by an earlier event of this turn
                 continue
+            transport, recv, received = entry
             if events & select.EPOLLOUT:
                 transport.send_rest()
-            if events & ~select.EPOLLOUT:
-                transport.receive()
+                if events == select.EPOLLOUT or transport.is_closing():
+                    continue
+            try:
+                data = recv(_RECEIVE_BYTES)
+            except BlockingIOError:
+                continue
+            except OSError as exc:
+                transport.end(exc)
+                continue
+            if data:
+                received(data)
+            else:
+                transport.end(None)
 
     def want_write(self, fd: int, *, wanted: bool) -> None:
         """Wait for room in the send buffer as well, or no longer."""
@@ -62,7 +78,7 @@ class SocketPoller:
 
     def forget(self, fd: int) -> None:
         """Serve a socket no more."""
-        if self._transports.pop(fd, None) is not None:
+        if self._open.pop(fd, None) is not None:
             self._epoll.unregister(fd)
 
 
@@ -76,9 +92,7 @@ class PlainTransport(asyncio.Transport):
         self._poller = poller
         self._sock = sock
         self._fd = sock.fileno()
-        self._recv = sock.recv
         self._send = sock.send
-        self._received = receiver.data_received
         self._receiver = receiver
         self._unsent = b""
         self._is_closing = False
@@ -99,7 +113,7 @@ class PlainTransport(asyncio.Transport):
         except BlockingIOError:
             count = 0
         except OSError as exc:
-            self._end(exc)
+            self.end(exc)
             return
         if count < len(data):
             self._unsent = bytes(data[count:])
@@ -112,37 +126,22 @@ class PlainTransport(asyncio.Transport):
         except BlockingIOError:
             return
         except OSError as exc:
-            self._end(exc)
+            self.end(exc)
             return
         self._unsent = self._unsent[count:]
         if not self._unsent and not self._is_closing:
             self._poller.want_write(self._fd, wanted=False)
 
-    def receive(self) -> None:
-        """Pass on what has come."""
-        if self._is_closing:
-            return
-        try:
-            data = self._recv(_RECEIVE_BYTES)
-        except BlockingIOError:
-            return
-        except OSError as exc:
-            self._end(exc)
-            return
-        if data:
-            self._received(data)
-        else:
-            self._end(None)
-
     def close(self) -> None:
         """End the connection; it is used when nothing is outstanding."""
-        self._end(None)
+        self.end(None)
 
     def abort(self) -> None:
         """End the connection at once."""
-        self._end(None)
+        self.end(None)
 
-    def _end(self, exc: Exception | None) -> None:
+    def end(self, exc: Exception | None) -> None:
+        """Close, for a reason or for none."""
         if self._is_closing:
             return
         self._is_closing = True
