@@ -4,18 +4,23 @@ Exit codes: 0 ok, 1 the run failed, 2 usage or preflight, 3 thresholds not met,
 130 interrupted hard (second Ctrl-C).
 """
 
-import asyncio
 import re
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 
 import msgspec
 import typer
-import uvloop
 
 from loadprobe import __version__
+from loadprobe.cli_scenarios import (
+    choose_scenario,
+    cleanup,
+    confirm_changes,
+    mention_left_behind,
+    run_async,
+    scenarios,
+)
 from loadprobe.config import Config
 from loadprobe.config_file import load_config
 from loadprobe.errors import LoadprobeError, PreflightError, UsageError
@@ -45,12 +50,6 @@ app.add_typer(local_app, name="local")
 T = TypeVar("T")
 
 ConfigPath = Annotated[str, typer.Argument(metavar="CONFIG", help="TOML file.")]
-
-
-def run_async(main: Coroutine[object, object, T]) -> T:
-    """Run on uvloop."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main)
 
 
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h|d)")
@@ -106,32 +105,65 @@ def run(
     *,
     duration: Annotated[
         str | None,
-        typer.Option("--for", help="How long, for example 90s or 10m; else for ever."),
+        typer.Option("--for", help="How long at least, for example 90s or 10m."),
     ] = None,
+    scenario: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME_OR_FILE",
+            help="Change the cluster meanwhile: a scenario of `loadprobe scenarios`, "
+            "or a file of your own. Without it nothing of the cluster is changed.",
+        ),
+    ] = None,
+    variables: Annotated[
+        list[str] | None,
+        typer.Option("--var", metavar="KEY=VALUE", help="A variable of the scenario."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what would be done; do nothing.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask before a group is changed.")
+    ] = False,
     failover: Annotated[
         str | None,
         typer.Option(
             metavar="SHARD",
-            help="Fail this shard over through the ElastiCache API, for example 0002. "
-            "Without it nothing of the cluster is changed.",
+            help="Fail this shard over, for example 0002: short for "
+            "--scenario failover --var shard=0002 --yes.",
         ),
     ] = None,
     failover_after: Annotated[
-        str, typer.Option(help="Load before the failover, the baseline.")
+        str, typer.Option(help="Load before the failover of --failover.")
     ] = "5s",
 ) -> None:
     """Put load on a cluster and measure its downtime until SIGTERM or --for."""
-    from loadprobe.supervisor import RunOptions, run_load
+    from loadprobe.control.scenario_plan import rehearse
+    from loadprobe.launch import RunOptions, run_load
 
     loaded = load_config(config)
-    options = RunOptions(
-        duration_s=(
-            parse_duration(duration, option="--for") if duration is not None else None
-        ),
-        failover=failover,
-        failover_after_s=parse_duration(failover_after, option="--failover-after"),
+    duration_s = (
+        parse_duration(duration, option="--for") if duration is not None else None
     )
+    baseline_s = parse_duration(failover_after, option="--failover-after")
+    chosen = None
+    if scenario is not None or failover is not None or variables or dry_run:
+        chosen = choose_scenario(
+            loaded, scenario, variables or [], failover=failover, baseline_s=baseline_s
+        )
+        lines = run_async(rehearse(loaded, chosen))
+        if dry_run:
+            print("\n".join(lines))
+            return
+        if not yes and failover is None:
+            confirm_changes(loaded, chosen, lines)
+    mention_left_behind()
+    options = RunOptions(duration_s=duration_s, scenario=chosen)
     raise typer.Exit(run_async(run_load(loaded, options)))
+
+
+app.command()(scenarios)
+app.command()(cleanup)
 
 
 @app.command()
@@ -190,9 +222,26 @@ def version() -> None:
 def local_up(
     *,
     name: Annotated[str, typer.Option(help="Name of the cluster.")] = "local",
-    shards: Annotated[int, typer.Option(min=1, max=90)] = 3,
+    shards: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=90,
+            show_default="3, or 1 without cluster mode",
+            help="Node groups; 0 starts the API alone.",
+        ),
+    ] = None,
     replicas: Annotated[int, typer.Option(min=0, max=5, help="Per shard.")] = 1,
-    tls: Annotated[bool, typer.Option(help="Serve TLS beside plaintext.")] = True,
+    cluster_mode: Annotated[
+        bool, typer.Option(help="Without it: one primary with replicas.")
+    ] = True,
+    tls: Annotated[
+        bool, typer.Option(help="Serve TLS beside plaintext; short for --tls-mode.")
+    ] = True,
+    tls_mode: Annotated[
+        Literal["none", "preferred", "required"] | None,
+        typer.Option(help="Plaintext only, TLS beside plaintext, or TLS only."),
+    ] = None,
     password_file: Annotated[
         str | None, typer.Option(help="File whose first line is the password.")
     ] = None,
@@ -208,21 +257,40 @@ def local_up(
     event_delay_s: Annotated[
         float, typer.Option(min=0, help="Delay until events can be seen.")
     ] = 0.0,
+    modifying_delay_s: Annotated[
+        float, typer.Option(min=0, help="Delay until an accepted change shows.")
+    ] = 1.0,
+    settle_delay_s: Annotated[
+        float, typer.Option(min=0, help="Delay until a finished change settles.")
+    ] = 1.0,
+    maintenance_delay_s: Annotated[
+        float | None,
+        typer.Option(min=0, help="When changes not applied immediately are applied."),
+    ] = None,
 ) -> None:
     """Start a local cluster and its ElastiCache API in the background."""
     from loadprobe.local.background import up
     from loadprobe.local.serve import LocalOptions
 
+    if not tls and tls_mode not in (None, "none"):
+        raise UsageError(
+            f"loadprobe local up: --no-tls with --tls-mode {tls_mode}: give one of them"
+        )
     options = {
         "name": name,
-        "shards": shards,
+        "shards": shards if shards is not None else (3 if cluster_mode else 1),
         "replicas": replicas,
+        "cluster_mode": cluster_mode,
         "tls": tls,
+        "tls_mode": tls_mode,
         "password_file": password_file,
         "server": server,
         "api_port": api_port,
         "detect_s": detect_s,
         "event_delay_s": event_delay_s,
+        "modifying_delay_s": modifying_delay_s,
+        "settle_delay_s": settle_delay_s,
+        "maintenance_delay_s": maintenance_delay_s,
     }
     try:
         checked = msgspec.convert(options, LocalOptions)
@@ -247,8 +315,8 @@ def local_down(
 def local_status(
     *, name: Annotated[str, typer.Option(help="Name of the cluster.")] = "local"
 ) -> None:
-    """Show where a local cluster is reached."""
-    from loadprobe.local.background import status
+    """Show where a local cluster is reached, and the groups of its API."""
+    from loadprobe.local.background import list_groups, status
 
     state = status(name)
     if state is None:
@@ -256,27 +324,38 @@ def local_status(
             f"no local cluster {name!r} runs; start it: "
             f"loadprobe local up --name {name}"
         )
+    groups = run_async(list_groups(state))
     _print_local(state)
+    print("\n# groups" if groups else "\n# no groups")
+    for group in groups:
+        where = f" at {group.host}:{group.port}" if group.port is not None else ""
+        trust = f", CA {group.ca_file}" if group.ca_file is not None else ""
+        print(
+            f"# {group.group_id}: {group.status}, {group.engine}, "
+            f"{group.shards} shards, {group.nodes} nodes, TLS {group.tls_mode}"
+            f"{where}{trust}"
+        )
 
 
 def _print_local(state: "LocalState") -> None:
     """Print where a local cluster is reached, ready to be pasted into a CONFIG."""
-    lines = [
-        f"# local cluster {state.name!r}, process {state.pid}",
-        "[target]",
-        f'host = "{state.host}"',
-        f"port = {state.port}",
-    ]
+    lines = [f"# local cluster {state.name!r}, process {state.pid}"]
+    if state.replication_group_id:
+        lines += ["[target]", f'host = "{state.host}"', f"port = {state.port}"]
+        if not state.cluster_mode:
+            lines.append("cluster = false")
     if state.tls_port is not None:
-        lines += [f"tls_port = {state.tls_port}", f'ca_file = "{state.ca_file}"']
+        lines.append(f"tls_port = {state.tls_port}")
+    if state.ca_file is not None:
+        lines.append(f'ca_file = "{state.ca_file}"')
     if state.password_file is not None:
         lines.append(f'password_file = "{state.password_file}"')
-    lines += [
-        "",
-        "[control]",
-        f'replication_group = "{state.replication_group_id}"',
-        f'endpoint_url = "{state.endpoint_url}"',
-    ]
+    if state.replication_group_id:
+        lines.append("")
+    lines.append("[control]")
+    if state.replication_group_id:
+        lines.append(f'replication_group = "{state.replication_group_id}"')
+    lines.append(f'endpoint_url = "{state.endpoint_url}"')
     print("\n".join(lines))
 
 

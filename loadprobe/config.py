@@ -43,7 +43,8 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is measured: the configuration endpoint and how to log in.
 
     Args:
-        host: configuration endpoint (cluster mode), or the single endpoint.
+        host: configuration endpoint (cluster mode), or the single endpoint. It is ""
+            only if it is to be asked of the API (there is a [control] section).
         port: port of plaintext lanes, and of TLS lanes when ``tls_port`` is absent.
         tls_port: port of TLS lanes where it differs from ``port``.
         cluster: False for a single endpoint without cluster mode.
@@ -56,7 +57,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         address_map: "host:port" as announced by nodes -> "host:port" to connect to.
     """
 
-    host: Text
+    host: Text = ""
     port: Port = 6379
     tls_port: Port | None = None
     cluster: bool = True
@@ -68,6 +69,16 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     password_file: Text | None = None
     password_env: Text | None = None
     address_map: AddressMap = {}
+
+    def at(self, *, tls: bool, host: str, port: int) -> "Target":
+        """Return the target with another endpoint for lanes of one transport."""
+        if tls:
+            return msgspec.structs.replace(self, host=host, tls_port=port)
+        return msgspec.structs.replace(self, host=host, port=port)
+
+    def port_of(self, *, tls: bool) -> int:
+        """Return the port of the endpoint for lanes of a transport."""
+        return (self.tls_port or self.port) if tls else self.port
 
     def read_password(self) -> str | None:
         """Return the password behind the reference, or None if there is none.
@@ -213,6 +224,21 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     output: Output = Output()
     slo: Slo = Slo()
     probe: Probe = Probe()
+
+
+def with_endpoint(config: Config, host: str, port: int, tls_port: int | None) -> Config:
+    """Return a configuration with the endpoint that the API told.
+
+    Args:
+        config: as it was read.
+        host: of the configuration endpoint, or of the primary without cluster mode.
+        port: for plaintext lanes.
+        tls_port: for TLS lanes; None if it is the same.
+    """
+    target = msgspec.structs.replace(
+        config.target, host=host, port=port, tls_port=tls_port
+    )
+    return msgspec.structs.replace(config, target=target)
 
 
 def masked(config: Config) -> dict[str, object]:

@@ -4,14 +4,24 @@ Nothing is decided here: rules are in ``core.attribution`` and ``core.verdict``.
 gathers what they need to know.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from loadprobe.clock import NS_PER_MS, ClockPair, mono_now_ns
 from loadprobe.config import Config
+from loadprobe.control.scenario_keys import Expect
 from loadprobe.core.aggregate import Aggregate, Results
-from loadprobe.core.attribution import Context, LaneFacts, attribute, make_context
+from loadprobe.core.attribution import (
+    Context,
+    LaneFacts,
+    Planned,
+    attribute,
+    make_context,
+)
+from loadprobe.core.expected import Expected
 from loadprobe.core.outages import Outage
-from loadprobe.core.verdict import ObserverHealth, SloLimits, Verdict, summarize
+from loadprobe.core.steps import ScenarioRecord
+from loadprobe.core.thresholds import SloLimits
+from loadprobe.core.verdict import ObserverHealth, Verdict, summarize
 from loadprobe.outputs.run_metrics import RunMetrics
 from loadprobe.telemetry import Telemetry
 
@@ -23,14 +33,21 @@ class OutageCounter:
         aggregate: the judged arrivals.
         metrics: where outages are counted.
         quiet_ns: an outage is looked at when this much time after it was judged.
+        planned: returns the darkness that was planned so far.
     """
 
     def __init__(
-        self, aggregate: Aggregate, metrics: RunMetrics, *, quiet_ns: int
+        self,
+        aggregate: Aggregate,
+        metrics: RunMetrics,
+        *,
+        quiet_ns: int,
+        planned: Callable[[], Sequence[Planned]] = tuple,
     ) -> None:
         self._aggregate = aggregate
         self._metrics = metrics
         self._quiet_ns = quiet_ns
+        self._planned = planned
         self._waiting: list[Outage] = []
 
     def add(self, ended: Sequence[Outage]) -> None:
@@ -69,14 +86,20 @@ class OutageCounter:
                 tls=lane.tls,
                 is_witness=lane.is_witness,
                 shards=tuple(shards.get(lane.name, ())),
-                begin_ns=totals[lane.name].begin_ns or 0,
+                # A lane that was not woken yet has seen nothing.
+                begin_ns=(
+                    end_ns
+                    if (begin_ns := totals[lane.name].begin_ns) is None
+                    else begin_ns
+                ),
                 end_ns=end_ns,
                 blind=totals[lane.name].blind,
             )
             for lane in self._aggregate.lanes
         ]
         going_on = self._aggregate.current().values()
-        return make_context(facts, [*self._aggregate.outages, *going_on])
+        outages = [*self._aggregate.outages, *going_on]
+        return make_context(facts, outages, self._planned())
 
 
 def judge(
@@ -86,6 +109,9 @@ def judge(
     clock: ClockPair,
     telemetry: Telemetry,
     lost_writes: int | None,
+    planned: Sequence[Planned] = (),
+    scenario: ScenarioRecord | None = None,
+    expect: Expect | None = None,
 ) -> Verdict:
     """Return the verdict of a run.
 
@@ -95,6 +121,9 @@ def judge(
         clock: to show monotonic times as wall times.
         telemetry: the health of the probe processes over the whole run.
         lost_writes: acknowledged writes that are gone; None if not all were checked.
+        planned: expected darkness.
+        scenario: how the scenario was carried out, if there was one.
+        expect: what it expects of the load, besides ``planned``.
     """
     slo = config.slo
     health = telemetry.processes.values()
@@ -115,6 +144,19 @@ def judge(
             cpu_ns=telemetry.cpu_ns(),
         ),
         slo=SloLimits(slo.max_outage_ms, slo.availability, slo.p99_ms),
+        planned=planned,
         stale_reads=telemetry.stale_reads,
         lost_writes=lost_writes,
+        scenario=scenario,
+        expected=Expected() if expect is None else _expected(expect),
+        p99=telemetry.p99,
+        events=telemetry.provider_events,
+    )
+
+
+def _expected(expect: Expect) -> Expected:
+    lost = expect.max_lost_writes
+    return Expected(
+        max_lost_writes=lost if isinstance(lost, int) else None,
+        max_wrong=expect.max_wrong,
     )

@@ -2,21 +2,22 @@
 
 Everything a run needs to measure and nothing it needs to show: the supervisor adds the
 controller, the files and the view; a benchmark or a calibration needs none of them.
+
+Lanes may be dormant: of a transport that the cluster does not serve yet. They have
+processes of their own, which do not exist until they are woken in mid-run.
 """
 
 import asyncio
-from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns, wall_now_ns
-from loadprobe.config import Config
+from loadprobe.config import Config, Target
 from loadprobe.core.aggregate import Aggregate, LaneInfo, Sealed
-from loadprobe.core.columns import Block, Scope
 from loadprobe.core.events import Emit, Event
-from loadprobe.core.outcome import OpKind
-from loadprobe.core.topology import Topology
-from loadprobe.probe.fleet import Death, Probe
+from loadprobe.core.shard_names import ShardNames
+from loadprobe.errors import RunError
+from loadprobe.probe.fleet import Death, Probe, rouse
 from loadprobe.probe.messages import (
     FromProbe,
     Plan,
@@ -25,11 +26,18 @@ from loadprobe.probe.messages import (
     Snapshot,
     Start,
     TopologySeen,
+    UsePassword,
 )
 from loadprobe.probe.plan import share_out
+from loadprobe.probe.routes import Routes
+from loadprobe.probe.translation import read_blocks, translate_health
 
 _HEAD_START_NS = 200 * NS_PER_MS
 _DRAIN_PATIENCE_S = 15.0
+_WAKE_S = 60.0
+_WAKE_PAUSE_S = 0.5
+_CUT_OVER_S = 60.0
+_CUT_OVER_POLL_S = 0.02
 _SILENCE_NS = 5 * NS_PER_S
 _AWAY_NS = NS_PER_S
 """If nothing was sealed for so long, it was us who did not get to run."""
@@ -53,17 +61,22 @@ class Measurement:
 
     Args:
         config: what to measure and how.
+        dormant: names of lanes that do not begin with the load (see ``wake``).
         emit: receives stalls and deaths of probes.
         on_snapshot: receives every snapshot, for its health part.
         on_prefill: receives the progress of the prefill.
 
-    ``end_ns`` is the end of the load (monotonic ns), None before it.
+    Attributes:
+        names: the authority on names of shards; everything that is told here has
+            canonical names.
+        end_ns: the end of the load (monotonic ns), None before it.
     """
 
     def __init__(
         self,
         config: Config,
         *,
+        dormant: Collection[str] = (),
         emit: Emit = _ignore,
         on_snapshot: Callable[[Snapshot], None] = _ignore,
         on_prefill: Callable[[Prefilled], None] = _ignore,
@@ -73,12 +86,20 @@ class Measurement:
         self._on_snapshot = on_snapshot
         self._on_prefill = on_prefill
         self._password = config.target.read_password()
-        self._shares = share_out(config.lanes)
+        self._shares = share_out(config.lanes, dormant)
+        self._asleep = {
+            process
+            for process, shares in enumerate(self._shares)
+            if any(share.lane.name in dormant for share in shares)
+        }
+        self._routes = Routes(config.lanes, config.target)
         self._progress: dict[tuple[int, str], Progress] = {}
-        self._known: dict[str, Topology] = {}
         self._heard_ns: dict[int, int] = {}
         self._watermark_ns: dict[int, int] = {}
         self._looked_ns: int | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self.names = ShardNames()
         self.end_ns: int | None = None
         self.read_backs: list[ReadBack] = []
         self.aggregate = Aggregate(
@@ -86,60 +107,92 @@ class Measurement:
                 LaneInfo(
                     lane.name,
                     lane.tls,
-                    tuple(range(lane.processes)),
+                    tuple(self._processes_of([lane.name])),
                     lane.deadline_ms * NS_PER_MS,
                 )
                 for lane in config.lanes
-            ]
+            ],
+            asleep=self._asleep,
         )
-        self.probes = [
-            Probe(
-                self._planner(process),
-                on_message=self._take,
-                on_death=self._take_death,
-                on_restart=self.aggregate.start_process,
-            )
-            for process in range(len(self._shares))
+        self.probes = [self._make_probe(p) for p in range(len(self._shares))]
+
+    def _processes_of(self, lanes: Collection[str]) -> list[int]:
+        return [
+            process
+            for process, shares in enumerate(self._shares)
+            if any(share.lane.name in lanes for share in shares)
         ]
 
-    def _planner(self, process: int) -> Callable[[bool], Plan]:
-        def plan(is_first: bool) -> Plan:
-            return Plan(
-                process=process,
-                target=self._config.target,
-                password=self._password,
-                probe=self._config.probe,
-                shares=self._shares[process],
-                # Microseconds grow faster than any process writes, so versions grow
-                # over restarts and runs.
-                version_base=wall_now_ns() // 1000,
-                prefill=is_first,
-                known={} if is_first else self._known,
-            )
+    def _make_probe(self, process: int) -> Probe:
+        return Probe(
+            process,
+            lambda is_first: self._plan(process, is_first=is_first),
+            on_message=self._take,
+            on_death=self._take_death,
+            on_restart=self.aggregate.start_process,
+        )
 
-        return plan
+    def _plan(self, process: int, *, is_first: bool) -> Plan:
+        shares = self._shares[process]
+        lanes = [share.lane.name for share in shares]
+        for lane in lanes:
+            self.names.forget((process, lane))
+        return Plan(
+            process=process,
+            targets={lane: self._routes[lane].target for lane in lanes},
+            password=self._password,
+            probe=self._config.probe,
+            shares=shares,
+            # Microseconds grow faster than any process writes, so versions grow
+            # over restarts and runs.
+            version_base=wall_now_ns() // 1000,
+            prefill=is_first,
+            known={} if is_first else self._routes.known(lanes),
+            cut_overs={lane: self._routes[lane].cut_over for lane in lanes},
+            gently=bool(self._heard_ns),
+        )
 
     # --- life --------------------------------------------------------------------
 
     def spawn(self, group: asyncio.TaskGroup) -> "list[asyncio.Task[None]]":
         """Start the probe processes; a task ends when its process has finished.
 
-        A task raises PreflightError or ProbeCrashed (see ``probe.fleet``).
+        Processes that are woken later are tasks of the same group, and are appended to
+        the same list. A task raises PreflightError or ProbeCrashed (see
+        ``probe.fleet``).
         """
-        return [group.create_task(probe.run()) for probe in self.probes]
+        self._group = group
+        self._tasks += [group.create_task(probe.run()) for probe in self._awake]
+        return self._tasks
+
+    @property
+    def _awake(self) -> list[Probe]:
+        return [probe for p, probe in enumerate(self.probes) if p not in self._asleep]
+
+    @property
+    def dormant(self) -> frozenset[str]:
+        """Return the names of the lanes that were not woken yet."""
+        return frozenset(
+            share.lane.name for p in self._asleep for share in self._shares[p]
+        )
 
     async def wait_until_ready(self) -> None:
         """Wait until every probe is connected and prefilled."""
-        for probe in self.probes:
+        for probe in self._awake:
             await probe.ready.wait()
 
     def begin(self) -> int:
         """Start the load; return when the first arrival is due, monotonic ns."""
+        return self._begin(
+            [p for p in range(len(self.probes)) if p not in self._asleep]
+        )
+
+    def _begin(self, processes: Sequence[int]) -> int:
         start_ns = mono_now_ns() + _HEAD_START_NS
-        for process, probe in enumerate(self.probes):
+        for process in processes:
             self.aggregate.start_process(process, start_ns)
             self._heard_ns[process] = self._watermark_ns[process] = start_ns
-            probe.start(Start(start_ns, start_ns))
+            self.probes[process].start(Start(start_ns, start_ns))
         return start_ns
 
     def seal(self) -> Sealed:
@@ -177,7 +230,7 @@ class Measurement:
         end_ns = self.end_ns = mono_now_ns()
         for probe in self.probes:
             probe.stop(end_ns)
-        waiting = set(probing)
+        waiting = {*probing, *self._tasks}
         give_up_ns = end_ns + int(_DRAIN_PATIENCE_S * NS_PER_S)
         while waiting and mono_now_ns() < give_up_ns:
             _, waiting = await asyncio.wait(waiting, timeout=0.25)
@@ -191,6 +244,106 @@ class Measurement:
         """End the processes at once."""
         for probe in self.probes:
             probe.kill()
+
+    # --- what changes in mid-run --------------------------------------------------
+
+    async def wake(
+        self,
+        lanes: Collection[str],
+        target: Target | None = None,
+        *,
+        within_s: float = _WAKE_S,
+    ) -> None:
+        """Begin dormant lanes while the others go on; they are probing on return.
+
+        Args:
+            lanes: all dormant lanes of a transport (they share processes), or of both.
+            target: where they go; None is where they were told to go before.
+            within_s: a failure is not tried again after this time.
+
+        Raises:
+            RunError: they could not be connected or prefilled, and why.
+        """
+        processes = [p for p in self._processes_of(lanes) if p in self._asleep]
+        left = {share.lane.name for p in processes for share in self._shares[p]}
+        left -= set(lanes)
+        if left:
+            raise ValueError(f"{sorted(left)} share processes with {sorted(lanes)}")
+        if target is not None:
+            for lane in lanes:
+                self._routes[lane].target = target
+        give_up_ns = mono_now_ns() + int(within_s * NS_PER_S)
+        names = ", ".join(sorted(lanes))
+        while processes:
+            problem = await self._rouse(processes)
+            if self.end_ns is not None:
+                raise RunError(f"waking lanes {names}: the load ended before")
+            if problem is None:
+                break
+            if mono_now_ns() >= give_up_ns:
+                raise RunError(f"waking lanes {names} failed: {problem}")
+            await asyncio.sleep(_WAKE_PAUSE_S)
+        self._asleep.difference_update(processes)
+        self._begin(processes)
+
+    async def _rouse(self, processes: Sequence[int]) -> str | None:
+        """Start processes and wait until they are ready; return what went wrong."""
+        assert self._group is not None
+        if self.end_ns is not None:
+            return None
+        for process in processes:
+            self.probes[process] = self._make_probe(process)
+        probes = [self.probes[process] for process in processes]
+        return await rouse(probes, self._group, self._tasks)
+
+    async def use_endpoint(
+        self,
+        *,
+        tls: bool,
+        host: str,
+        port: int,
+        replace: bool = False,
+        within_s: float = _CUT_OVER_S,
+    ) -> None:
+        """Let all lanes of a transport go to another endpoint from now on.
+
+        Args:
+            tls: the transport.
+            host: the endpoint.
+            port: its port.
+            replace: it is another cluster. Every lane goes on at the old one until it
+                is connected to the new one; on return all that probe have gone over.
+            within_s: how long to wait for that.
+
+        Raises:
+            RunError: some lanes could not be connected to the other cluster in time;
+                they go on trying.
+        """
+        order = self._routes.move(tls=tls, host=host, port=port, replace=replace)
+        lanes = self._routes.of(tls=tls)
+        processes = [p for p in self._processes_of(lanes) if p not in self._asleep]
+        for process in processes:
+            self.probes[process].tell(order)
+        give_up_ns = mono_now_ns() + int(within_s * NS_PER_S)
+        while late := {
+            share.lane.name
+            for process in processes
+            for share in self._shares[process]
+            if not self._routes.has_followed(process, share.lane.name)
+        }.intersection(lanes):
+            if self.end_ns is not None or mono_now_ns() >= give_up_ns:
+                raise RunError(
+                    f"lanes {', '.join(sorted(late))} are not connected to the cluster "
+                    f"at {host}:{port} after {within_s:g} s; check that it can be "
+                    "reached from here"
+                )
+            await asyncio.sleep(_CUT_OVER_POLL_S)
+
+    def use_password(self, password: str) -> None:
+        """Let new connections log in with another password; open ones stay."""
+        self._password = password
+        for probe in self._awake:
+            probe.tell(UsePassword(password))
 
     # --- what the probes say -------------------------------------------------------
 
@@ -209,28 +362,23 @@ class Measurement:
                     )
                 )
             case TopologySeen():
-                self._known[message.lane] = message.topology
+                observer = message.process, message.lane
+                topology = self.names.see(observer, message.topology)
+                self._routes.note(message, topology)
             case ReadBack():
                 self.read_backs.append(message)
 
     def _take_snapshot(self, snapshot: Snapshot) -> None:
-        self._heard_ns[snapshot.process] = mono_now_ns()
-        self._watermark_ns[snapshot.process] = snapshot.watermark_ns
+        process = snapshot.process
+        self._heard_ns[process] = mono_now_ns()
+        self._watermark_ns[process] = snapshot.watermark_ns
         self.aggregate.add(
-            snapshot.process,
-            {
-                Scope(row.lane, row.shard, OpKind(row.op)): Block(
-                    _column(row.due),
-                    _column(row.sent),
-                    _column(row.done),
-                    _column(row.failures),
-                )
-                for row in snapshot.blocks
-            },
+            process,
+            read_blocks(snapshot, self.names),
             watermark_ns=snapshot.watermark_ns,
             stalls=snapshot.stalls,
         )
-        self._on_snapshot(snapshot)
+        self._on_snapshot(translate_health(snapshot, self.names))
         for start_ns, end_ns in snapshot.stalls:
             fields = {
                 "process": snapshot.process,
@@ -249,9 +397,3 @@ class Measurement:
         if not self.read_backs or any(result.unread for result in self.read_backs):
             return None
         return sum(result.lost for result in self.read_backs)
-
-
-def _column(data: bytes) -> "array[int]":
-    column: array[int] = array("q")
-    column.frombytes(data)
-    return column

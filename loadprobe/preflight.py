@@ -9,7 +9,7 @@ import re
 import resource
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from loadprobe.drivers.errors import classify_reply
 from loadprobe.drivers.wire.connection import Connection
 from loadprobe.drivers.wire.dial import Dialer, DialFailure
 from loadprobe.drivers.wire.explain import explain_dial_failure, explain_slots_error
+from loadprobe.drivers.wire.seed import Bystander
 from loadprobe.errors import LoadprobeError, UsageError
 from loadprobe.outputs.http import start_http
 from loadprobe.outputs.run_folder import check_writable
@@ -47,27 +48,20 @@ class Check:
     detail: str
 
 
-class _Quiet:
-    """The owner of a connection that carries no arrivals."""
+async def preflight(
+    config: Config, *, dormant: Collection[str] = ()
+) -> AsyncIterator[Check]:
+    """Yield the result of every check, in an order in which causes come first.
 
-    last_reply_ns = 0
-    resumed_ns = 0
-
-    def error_reply(self, *_: object) -> None:
-        """Never called: nothing is submitted."""
-
-    def lost(self, connection: Connection, exc: Exception | None) -> None:
-        """Tell those who wait for a reply."""
-        for entry in connection.pending:
-            if isinstance(entry, asyncio.Future) and not entry.done():
-                entry.set_exception(exc or ConnectionResetError("closed by peer"))
-
-
-async def preflight(config: Config) -> AsyncIterator[Check]:
-    """Yield the result of every check, in an order in which causes come first."""
+    Args:
+        config: what is to be run; its endpoint may be missing if all lanes are dormant.
+        dormant: names of lanes whose transport the cluster does not serve yet.
+    """
     yield _guard("output", lambda: _output(config))
     yield await _http(config)
-    yield _guard("open files", lambda: _open_files(config, shards=1, replicas=0))
+    yield _guard(
+        "open files", lambda: _open_files(config, dormant, shards=1, replicas=0)
+    )
     password, check = _password(config)
     yield check
     if not check.passed:
@@ -80,14 +74,24 @@ async def preflight(config: Config) -> AsyncIterator[Check]:
             yield Check("certificates", passed=False, detail=str(exc))
             return
         yield Check("certificates", passed=True, detail="usable")
-    check = await _dns(config)
-    yield check
-    if not check.passed:
-        return
-    for with_tls in sorted({lane.tls for lane in config.lanes}):
-        lanes = [lane for lane in config.lanes if lane.tls == with_tls]
-        async for check in _server(config, lanes, context, password):
-            yield check
+    awake = [lane for lane in config.lanes if lane.name not in dormant]
+    if awake:
+        check = await _dns(config)
+        yield check
+        if not check.passed:
+            return
+    for with_tls in (False, True):
+        lanes = [lane for lane in awake if lane.tls == with_tls]
+        if lanes:
+            async for check in _server(config, lanes, dormant, context, password):
+                yield check
+        asleep = [
+            lane.name
+            for lane in config.lanes
+            if lane.name in dormant and lane.tls == with_tls
+        ]
+        if asleep:
+            yield _asleep(asleep, "tls" if with_tls else "tcp")
     if config.control is not None:
         yield await _api(config)
 
@@ -97,6 +101,14 @@ def _guard(name: str, look: Callable[[], str]) -> Check:
         return Check(name, passed=True, detail=look())
     except LoadprobeError as exc:
         return Check(name, passed=False, detail=str(exc))
+
+
+def _asleep(lanes: Sequence[str], label: str) -> Check:
+    detail = (
+        f"{', '.join(lanes)}: not connected to now; probing begins when the cluster "
+        f"serves {label.upper()}"
+    )
+    return Check(f"{label} dormant", passed=True, detail=detail)
 
 
 def _output(config: Config) -> str:
@@ -118,7 +130,9 @@ async def _http(config: Config) -> Check:
     return Check("http", passed=True, detail=f"{config.http.listen} is free")
 
 
-def _open_files(config: Config, *, shards: int, replicas: int) -> str:
+def _open_files(
+    config: Config, dormant: Collection[str] = (), *, shards: int, replicas: int
+) -> str:
     """Compare the connections of the busiest probe process with what it may open.
 
     The wire driver opens one per worker to each primary, and one to each replica.
@@ -126,7 +140,7 @@ def _open_files(config: Config, *, shards: int, replicas: int) -> str:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = _SPARE_FILES + max(
         sum(share.workers * shards + replicas for share in process)
-        for process in share_out(config.lanes)
+        for process in share_out(config.lanes, dormant)
     )
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise UsageError(
@@ -167,13 +181,14 @@ async def _dns(config: Config) -> Check:
 async def _server(
     config: Config,
     lanes: list[Lane],
+    dormant: Collection[str],
     context: ssl.SSLContext | None,
     password: str | None,
 ) -> AsyncIterator[Check]:
     """Connect as lanes of one transport would, and ask for what they will need."""
     target = config.target
     with_tls = lanes[0].tls
-    port = (target.tls_port or target.port) if with_tls else target.port
+    port = target.port_of(tls=with_tls)
     label = "tls" if with_tls else "tcp"
     dialer = Dialer(
         target,
@@ -181,7 +196,7 @@ async def _server(
         password,
         config.probe.connect_timeout_ms,
     )
-    owner = _Quiet()
+    owner = Bystander()
     made = await dialer.dial(
         target.host, port, lambda: Connection(owner, lambda *_: None, None)
     )
@@ -195,7 +210,7 @@ async def _server(
         return
     try:
         async with asyncio.timeout(config.probe.connect_timeout_ms / 1000):
-            async for check in _ask(config, lanes, made, label, port):
+            async for check in _ask(config, lanes, dormant, made, label):
                 yield check
     except (OSError, TimeoutError) as exc:
         said = str(exc) or f"no answer within {config.probe.connect_timeout_ms} ms"
@@ -236,9 +251,13 @@ def _refused(doing: str, error: hiredis.ReplyError) -> str:
 
 
 async def _ask(
-    config: Config, lanes: list[Lane], connection: Connection, label: str, port: int
+    config: Config,
+    lanes: list[Lane],
+    dormant: Collection[str],
+    connection: Connection,
+    label: str,
 ) -> AsyncIterator[Check]:
-    host = config.target.host
+    host, port = config.target.host, config.target.port_of(tls=lanes[0].tls)
     where = f"{host}:{port}"
     pong = await connection.request(resp.PING)
     if isinstance(pong, hiredis.ReplyError):
@@ -255,7 +274,7 @@ async def _ask(
             detail=f"the server's clock is {offset_ms:+.1f} ms from ours (not used)",
         )
     if config.target.cluster:
-        yield await _cluster(config, connection, label, port)
+        yield await _cluster(config, dormant, connection, label, port)
     else:
         yield await _single(connection, label, where)
     yield await _access(lanes, connection, label, where)
@@ -284,7 +303,11 @@ async def _access(
 
 
 async def _cluster(
-    config: Config, connection: Connection, label: str, port: int
+    config: Config,
+    dormant: Collection[str],
+    connection: Connection,
+    label: str,
+    port: int,
 ) -> Check:
     host = config.target.host
     name = f"{label} cluster"
@@ -322,7 +345,7 @@ async def _cluster(
     shards = len(topology.shards)
     replicas = sum(len(shard.replicas) for shard in topology.shards)
     try:
-        _open_files(config, shards=shards, replicas=replicas)
+        _open_files(config, dormant, shards=shards, replicas=replicas)
     except UsageError as exc:
         return Check("open files", passed=False, detail=str(exc))
     return Check(

@@ -7,9 +7,7 @@ until then is judged and written.
 
 import asyncio
 import logging
-import os
-import signal
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +19,17 @@ from rich.status import Status
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns, read_clock_pair
 from loadprobe.config import Config
-from loadprobe.control.api import ElastiCacheApi, open_api
-from loadprobe.control.failover import fail_over
+from loadprobe.control.api import ElastiCacheApi
 from loadprobe.control.provider_events import ProviderEvents
+from loadprobe.control.scenario import run_scenario
+from loadprobe.control.scenario_file import Scenario
+from loadprobe.control.steps import rounds, turn_of
 from loadprobe.control.topology_watch import TopologyWatch
 from loadprobe.core.aggregate import Sealed
 from loadprobe.core.columns import Scope
 from loadprobe.core.events import Event
-from loadprobe.errors import LoadprobeError, PreflightError, RunError, UsageError
+from loadprobe.core.steps import ScenarioRecord
+from loadprobe.errors import LoadprobeError, RunError
 from loadprobe.judging import OutageCounter, judge
 from loadprobe.measurement import Measurement, Prefilled
 from loadprobe.outputs.documents import (
@@ -46,19 +47,18 @@ from loadprobe.outputs.report import render_text
 from loadprobe.outputs.run_folder import RunFolder
 from loadprobe.outputs.run_metrics import RunMetrics
 from loadprobe.outputs.run_reader import load_run
-from loadprobe.outputs.terminal import LiveState, LiveView, make_console
-from loadprobe.preflight import preflight
+from loadprobe.outputs.terminal import LiveState, LiveView
 from loadprobe.probe.messages import Snapshot
+from loadprobe.steering import Steering
+from loadprobe.stopping import Stopping
 from loadprobe.telemetry import Telemetry
 
 _REFRESH_S = 0.25
-_AFTER_FAILOVER_S = 5.0
-_FAILOVER_DEADLINE_S = 1800.0
 _POLL_LOCAL_S = 0.5
 _POLL_AWS_S = 10.0
 
 EXIT_SLO = 3
-EXIT_INTERRUPTED = 130
+STOPPED_EARLY = "stopped before the load began; nothing was measured"
 
 logger = logging.getLogger(__name__)
 
@@ -66,104 +66,105 @@ _ErrorT = TypeVar("_ErrorT", bound=Exception)
 
 
 @dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What the command line adds to a configuration.
+class RunPlan:
+    """What is going to be run; see ``launch``.
 
     Args:
-        duration_s: length of the load; None is until a signal, or until a failover
-            that was asked for has settled.
-        failover: shard to fail over, or None to change nothing.
-        failover_after_s: load before the failover.
+        config: what to measure and how; the endpoint is known.
+        duration_s: least length of the load; None is until a signal, or until the
+            scenario is over.
+        scenario: what to change meanwhile, or None to change nothing.
+        dormant: names of lanes that the cluster does not serve yet.
     """
 
+    config: Config
     duration_s: float | None = None
-    failover: str | None = None
-    failover_after_s: float = 5.0
-
-
-async def run_load(
-    config: Config, options: RunOptions, *, console: Console | None = None
-) -> int:
-    """Check everything, run, report; return the exit code.
-
-    Raises:
-        UsageError: nothing was started, and why.
-        RunError: the run ended early; what was measured is in the run folder.
-    """
-    if options.failover is not None and config.control is None:
-        raise UsageError(
-            f"--failover {options.failover} needs to know the replication group: "
-            "add [control] replication_group to the configuration"
-        )
-    async for check in preflight(config):
-        if not check.passed:
-            raise PreflightError(f"{check.name}: {check.detail}")
-    return await Run(config, options, console or make_console()).run()
+    scenario: Scenario | None = None
+    dormant: frozenset[str] = frozenset()
 
 
 class Run:
     """One run of a configuration (see the module).
 
     Args:
-        config: what to measure and how.
-        options: what the command line adds.
+        plan: what to run.
+        api: the open API of the replication group, if there is one.
         console: where the live view and the report go.
+        stopping: whether we were told to end.
     """
 
-    def __init__(self, config: Config, options: RunOptions, console: Console) -> None:
+    def __init__(
+        self,
+        plan: RunPlan,
+        api: ElastiCacheApi | None,
+        console: Console,
+        stopping: Stopping,
+    ) -> None:
+        config = plan.config
+        self._plan = plan
         self._config = config
-        self._options = options
+        self._api = api
         self._console = console
+        self._stopping = stopping
         self._clock = read_clock_pair()
         self._measurement = Measurement(
             config,
+            dormant=plan.dormant,
             emit=self._emit,
             on_snapshot=self._on_snapshot,
             on_prefill=self._on_prefill,
         )
         self._aggregate = self._measurement.aggregate
+        stopping.before_exit = self._measurement.kill
+        # The lane that will live longest: TLS ports outlive plaintext ones.
+        awake = [lane for lane in config.lanes if lane.name not in plan.dormant]
+        self._watch = TopologyWatch(
+            config.target, self._emit, tls=any(lane.tls for lane in awake)
+        )
+        self._steering = Steering(
+            config, self._measurement, self._watch, on_woken=self._on_woken
+        )
         self._live_state = LiveState(
             run=config.name,
             target=f"{config.target.host}:{config.target.port}",
             started_ns=0,
-            planned_s=options.duration_s,
+            planned_s=plan.duration_s,
         )
         self._metrics = RunMetrics(
             config.target.host, aggregate=self._aggregate, clock=self._clock
         )
-        self._metrics.set(
-            "run_info", config.name, options.failover or "", "", "", value=1
-        )
+        self._metrics.set("run_info", config.name, self._name, "", "", value=1)
         self._telemetry = Telemetry(self._aggregate, self._live_state, self._metrics)
         self._counter = OutageCounter(
             self._aggregate,
             self._metrics,
             quiet_ns=config.probe.quiet_ms * NS_PER_MS,
+            planned=self._steering.planned,
         )
         self._info: RunInfo | None = None
-        self._stop = asyncio.Event()
         self._is_ready = False
-        self._signals = 0
+        self._has_steps = plan.scenario is not None and bool(plan.scenario.steps)
+        self._is_over = not self._has_steps
+        self._record: ScenarioRecord | None = None
         self._folder: RunFolder | None = None
         self._view: LiveView | None = None
-        self._watch: TopologyWatch | None = None
         self._status: Status | None = None
         self._companion_problems: list[str] = []
+
+    @property
+    def _name(self) -> str:
+        """Name of the scenario, or ""."""
+        return self._plan.scenario.name if self._plan.scenario is not None else ""
 
     # --- order of events -----------------------------------------------------------
 
     async def run(self) -> int:
         """Run and report; return the exit code."""
-        with self._signals_caught():
-            async with AsyncExitStack() as stack:
-                return await self._run(stack)
+        async with AsyncExitStack() as stack:
+            return await self._run(stack)
 
     async def _run(self, stack: AsyncExitStack) -> int:
-        preparing = asyncio.create_task(self._prepare(stack))
-        await self._unless_stopped(preparing)
-        if self._stop.is_set():
-            return self._stopped_early()
-        api = await preparing
+        await self._serve_http(stack)
         problem: LoadprobeError | None = None
         begun_ns: int | None = None
         try:
@@ -175,13 +176,15 @@ class Run:
                     return self._stopped_early()
                 self._open_folder()
                 begun_ns = self._begin()
+                changing = group.create_task(self._beside(self._carry_out()))
                 beside = [
                     group.create_task(self._beside(coroutine))
-                    for coroutine in self._companions(api)
+                    for coroutine in self._watching()
                 ]
                 with self._viewing():
                     await self._measure()
                     self._is_ready = False
+                    changing.cancel()  # nothing is changed without being measured
                     await self._measurement.end(probing, meanwhile=self._look)
                 for task in beside:
                     task.cancel()
@@ -199,9 +202,7 @@ class Run:
             raise problem
         return self._conclude(problem)
 
-    async def _prepare(self, stack: AsyncExitStack) -> ElastiCacheApi | None:
-        """Open what is needed beside the probes; return the API, if there is one."""
-        api = await self._open_api(stack)
+    async def _serve_http(self, stack: AsyncExitStack) -> None:
         address = self._config.http.address
         if address is not None:
             server = await start_http(
@@ -210,42 +211,19 @@ class Run:
                 not_ready=lambda: None if self._is_ready else "probes are not ready",
             )
             stack.push_async_callback(server.stop)
-        return api
-
-    async def _unless_stopped(self, task: asyncio.Task[object]) -> None:
-        """Wait until a task has ended; end it if told to stop meanwhile."""
-        stopping = asyncio.create_task(self._stop.wait())
-        try:
-            await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stopping.cancel()
-            task.cancel()
-            await asyncio.wait({task})
-        if self._stop.is_set() and not task.cancelled():
-            task.exception()  # of no interest any more
 
     def _stopped_early(self) -> int:
         """Say that there is nothing to report; return the exit code."""
-        self._console.print("stopped before the load began; nothing was measured")
+        self._console.print(STOPPED_EARLY)
         return 0
-
-    async def _open_api(self, stack: AsyncExitStack) -> ElastiCacheApi | None:
-        """Open the API before anything is measured: it stalls this process."""
-        if self._config.control is None:
-            return None
-        api = await stack.enter_async_context(open_api(self._config.control))
-        await api.describe_group()
-        return api
 
     async def _wait_until_ready(self) -> bool:
         """Wait until every probe is connected and prefilled; False if told to stop."""
         with self._console.status("connecting") as status:
             self._status = status
-            await self._unless_stopped(
-                asyncio.create_task(self._measurement.wait_until_ready())
-            )
+            await self._stopping.unless_set(self._measurement.wait_until_ready())
         self._status = None
-        return not self._stop.is_set()
+        return not self._stopping.is_set
 
     def _on_prefill(self, prefilled: Prefilled) -> None:
         text = (
@@ -259,7 +237,11 @@ class Run:
         self._folder = RunFolder.create(
             Path(self._config.output.dir), self._config.name, clock=self._clock
         )
-        self._view = LiveView(self._console, clock=self._clock)
+        scenario = self._plan.scenario
+        steps = (
+            [turn_of(step, n).name for n, step in rounds(scenario)] if scenario else ()
+        )
+        self._view = LiveView(self._console, clock=self._clock, steps=steps)
 
     @contextmanager
     def _viewing(self) -> Iterator[None]:
@@ -275,7 +257,7 @@ class Run:
         self._info = describe_run(
             self._config,
             start=moment(self._clock, start_ns),
-            scenario="failover" if self._options.failover else None,
+            scenario=self._name or None,
         )
         self._folder.write_document(RUN, self._info)
         self._emit(Event(start_ns, "run", "started", {"name": self._config.name}))
@@ -294,26 +276,18 @@ class Run:
         self._companion_problems.append(str(problem))
         self._emit(Event(mono_now_ns(), "run", "problem", {"text": str(problem)}))
 
-    def _companions(
-        self, api: ElastiCacheApi | None
-    ) -> list[Coroutine[None, None, None]]:
-        """Return what goes on beside the measuring."""
-        target = self._config.target
-        # The lane that will live longest: TLS ports outlive plaintext ones.
-        tls = any(lane.tls for lane in self._config.lanes)
-        self._watch = TopologyWatch(target, self._emit, tls=tls)
-        companions = [self._watch.run()]
-        if api is not None:
+    def _watching(self) -> list[Coroutine[None, None, None]]:
+        """Return what is watched beside the measuring."""
+        watching = [self._watch.run()]
+        if self._api is not None:
             events = ProviderEvents(
-                api,
+                self._api,
                 self._emit,
                 since_unix_ns=self._clock.wall_ns,
                 poll_s=self._poll_s,
             )
-            companions.append(events.run())
-            if self._options.failover is not None:
-                companions.append(self._fail_over(api, self._options.failover))
-        return companions
+            watching.append(events.run())
+        return watching
 
     @property
     def _poll_s(self) -> float:
@@ -324,41 +298,49 @@ class Run:
     async def _measure(self) -> None:
         """Judge and show what comes in until the run is to end."""
         started_ns = self._live_state.started_ns
-        duration_s = self._options.duration_s
+        duration_s = self._plan.duration_s
         end_ns = started_ns + int(duration_s * NS_PER_S) if duration_s else None
-        while not self._stop.is_set():
+        while not self._stopping.is_set:
             now_ns = mono_now_ns()
-            if end_ns is not None and now_ns >= end_ns:
+            # Without a length a scenario's steps end the run, and else a signal does.
+            is_long = now_ns >= end_ns if end_ns is not None else self._has_steps
+            if is_long and self._is_over:
                 return
             self._look()
             try:
                 async with asyncio.timeout(_REFRESH_S):
-                    await self._stop.wait()
+                    await self._stopping.event.wait()
             except TimeoutError:
                 continue
 
-    async def _fail_over(self, api: ElastiCacheApi, shard: str) -> None:
-        """Fail a shard over after the baseline; the load goes on if that fails."""
-        assert self._watch is not None
-        await asyncio.sleep(self._options.failover_after_s)
+    async def _carry_out(self) -> None:
+        """Carry the scenario out; the load goes on whatever becomes of it."""
+        scenario = self._plan.scenario
+        if self._api is None or scenario is None:
+            return
+        self._steering.begin()
         try:
-            await fail_over(
-                api,
-                shard,
-                emit=self._emit,
+            await run_scenario(
+                scenario,
+                api=self._api,
                 topology=self._watch,
-                deadline_s=_FAILOVER_DEADLINE_S,
+                lanes=self._steering,
+                load=self._steering,
+                emit=self._emit,
                 poll_s=self._poll_s,
+                config=self._config,
+                on_record=self._take_record,
             )
         finally:
-            if self._options.duration_s is None:
-                asyncio.get_running_loop().call_later(_AFTER_FAILOVER_S, self._stop.set)
+            self._is_over = True
+
+    def _take_record(self, record: ScenarioRecord) -> None:
+        self._record = record
 
     def _look(self) -> None:
         """Judge what has come in, write it down and show it."""
         now_ns = mono_now_ns()
         self._take(self._measurement.seal())
-        assert self._watch is not None
         self._telemetry.show_topology(self._watch.current)
         self._telemetry.refresh(now_ns)
         assert self._view is not None
@@ -387,6 +369,11 @@ class Run:
         self._counter.add(sealed.closed)
         self._counter.count(sealed.until_ns)
 
+    def _on_woken(self, lanes: Sequence[str]) -> None:
+        """Note that lanes which the cluster did not serve have begun."""
+        for lane in lanes:
+            self._emit(Event(mono_now_ns(), "run", "lane_woken", {"lane": lane}))
+
     # --- the journal -----------------------------------------------------------------
 
     def _on_snapshot(self, snapshot: Snapshot) -> None:
@@ -395,6 +382,7 @@ class Run:
     def _emit(self, event: Event) -> None:
         """Put an event into the journal, and show it."""
         self._metrics.take_event(event)
+        self._telemetry.take_event(event)
         if self._folder is not None:
             self._folder.add_events([event])
         if self._view is not None:
@@ -414,6 +402,9 @@ class Run:
             clock=self._clock,
             telemetry=self._telemetry,
             lost_writes=self._measurement.lost_writes,
+            planned=self._steering.planned(end_ns),
+            scenario=self._record,
+            expect=self._plan.scenario.expect if self._plan.scenario else None,
         )
         assert self._folder is not None
         self._emit(Event(end_ns, "run", "ended", {"state": verdict.summary.state}))
@@ -424,7 +415,7 @@ class Run:
         info = msgspec.structs.replace(
             self._info,
             end=moment(self._clock, end_ns),
-            topology_end=plain_topology(self._watch.current if self._watch else None),
+            topology_end=plain_topology(self._watch.current),
             problems=(*problems, *self._folder.problems),
         )
         self._folder.write_document(RUN, info)
@@ -441,27 +432,6 @@ class Run:
         if not all(check.is_met for check in verdict.summary.slo):
             return EXIT_SLO
         return 0
-
-    # --- signals ---------------------------------------------------------------------
-
-    @contextmanager
-    def _signals_caught(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._on_signal)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
-
-    def _on_signal(self) -> None:
-        """End in order at the first signal, at once at the second."""
-        self._signals += 1
-        if self._signals > 1:
-            self._measurement.kill()
-            os._exit(EXIT_INTERRUPTED)
-        self._stop.set()
 
 
 def _scope_text(scope: Scope) -> str:

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from loadprobe.clock import NS_PER_MS, NS_PER_S
 from loadprobe.core.aggregate import Aggregate, Sealed
 from loadprobe.core.columns import Scope
+from loadprobe.core.events import Event
 from loadprobe.core.histogram import Histogram
+from loadprobe.core.latency import P99Log
 from loadprobe.core.outages import Outage
 from loadprobe.core.outcome import ErrorClass
 from loadprobe.core.scope_state import ScopeTotals
@@ -22,6 +24,7 @@ from loadprobe.outputs.terminal import LaneState, LiveState, ObserverState
 from loadprobe.probe.messages import LaneHealth, Snapshot
 
 _WINDOW_S = 3
+_KEPT_EVENTS = 1000
 
 
 @dataclass(slots=True)
@@ -79,6 +82,8 @@ class Telemetry:
         self.processes: dict[int, ProcessHealth] = defaultdict(ProcessHealth)
         self.skipped = 0
         self.stale_reads = 0
+        self.p99 = P99Log()
+        self.provider_events: deque[Event] = deque(maxlen=_KEPT_EVENTS)
 
     # --- taking ------------------------------------------------------------------
 
@@ -118,11 +123,17 @@ class Telemetry:
 
     def add_sealed(self, sealed: Sealed) -> None:
         """Take what was judged: the last seconds make the live view's quantiles."""
+        self.p99.add(sealed.p99)
         for row in sealed.histograms:
             latencies = self._latencies[row.lane]
             latencies.append((row.second, row.response))
             while latencies[0][0] < row.second - _WINDOW_S:
                 latencies.popleft()
+
+    def take_event(self, event: Event) -> None:
+        """Keep what the provider told, for the verdict."""
+        if event.source == "provider" and event.kind == "provider_event":
+            self.provider_events.append(event)
 
     def show_topology(self, topology: Topology | None) -> None:
         """Take the topology that is known now."""

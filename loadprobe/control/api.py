@@ -1,57 +1,50 @@
 """The ElastiCache API in the few calls the controller needs, typed and timed.
 
-Rule: reads are retried, a mutation is sent once and only once. Two clients keep that
-apart; both exist, and have made a call, before load starts, because creating the first
-client of a process blocks its event loop for about 300 ms (aiobotocore 2.25).
+Rule: reads are retried, a mutation is sent once and only once (see ``clients``).
 """
 
 import asyncio
-import ipaddress
-import os
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Collection, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
-from typing import Any
-from urllib.parse import urlsplit
-
-import aioboto3  # type: ignore[import-untyped]
-from aiobotocore.config import AioConfig
-from aiobotocore.session import AioSession, get_session
+from typing import Any, TypeVar
 
 from loadprobe import config
-from loadprobe.clock import ClockPair, read_clock_pair
+from loadprobe.clock import NS_PER_S, ClockPair, read_clock_pair, wall_now_ns
+from loadprobe.control.clients import open_clients
 from loadprobe.control.faults import (
+    GROUP_NOT_FOUND,
     THROTTLED_BY_CUSTOMER_RATE,
+    UNKNOWN_ACTION,
     ApiFault,
     ApiRefused,
     ApiUnanswered,
     CallErrors,
     explain,
 )
+from loadprobe.control.secret import Secret, reveal
 from loadprobe.control.shapes import (
     CacheCluster,
     Call,
+    EngineVersion,
     Group,
     ProviderRecord,
+    UpdateAction,
     from_unix_ns,
     read_cache_cluster,
     read_group,
     read_offset_ns,
     read_records,
+    read_update_action,
 )
+from loadprobe.control.state import ABSENT, ApiCall, GroupState, Need, absent_group
 
+__all__ = ["ApiCall", "ElastiCacheApi", "GroupState", "Need", "open_api"]
+
+_T = TypeVar("_T")
 _PAGE_RECORDS = 100
 _THROTTLE_ATTEMPTS = 5
-_METADATA_TIMEOUT_S = 5
-_METADATA_ATTEMPTS = 3
-_CREDENTIAL_VARIABLES = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_PROFILE",
-    "AWS_DEFAULT_PROFILE",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-)
+_DAY_NS = 24 * 3600 * NS_PER_S
 
 
 class ElastiCacheApi:
@@ -65,6 +58,7 @@ class ElastiCacheApi:
         members: cache cluster id -> node group id of every node ever described; it
             only grows, so that events of removed nodes are still known as ours.
         offset_ns: provider clock minus ours as of the last reply (see ``Call``).
+        turn: held by whoever changes the group: one mutation at a time.
     """
 
     def __init__(
@@ -79,12 +73,28 @@ class ElastiCacheApi:
         self.group_id = group_id
         self.members: dict[str, str] = {}
         self.offset_ns: int | None = None
+        self.turn = asyncio.Lock()
         self._reads = reads
         self._mutations = mutations
         self._where = where
         self._throttle_backoff_s = throttle_backoff_s
 
-    async def warm_up(self) -> None:
+    @property
+    def provider_now_ns(self) -> int:
+        """The provider's time in UNIX ns, as far as its last reply tells."""
+        return wall_now_ns() + (self.offset_ns or 0)
+
+    def for_group(self, group_id: str) -> "ElastiCacheApi":
+        """Return the same API for another group."""
+        return ElastiCacheApi(
+            self._reads,
+            self._mutations,
+            group_id=group_id,
+            where=self._where,
+            throttle_backoff_s=self._throttle_backoff_s,
+        )
+
+    async def warm_up(self, *, must_exist: bool = True) -> None:
         """Make the first call of each client.
 
         The client without retries goes first, so that an endpoint that cannot be
@@ -93,15 +103,15 @@ class ElastiCacheApi:
         with suppress(ApiRefused, ApiUnanswered):
             await self._call(
                 self._mutations,
-                "DescribeReplicationGroups",
+                _DESCRIBE_GROUPS,
                 ReplicationGroupId=self.group_id,
             )
-        await self.describe_group()
+        await self._group(missing_ok=not must_exist)
 
     async def describe_group(self) -> Group:
         """Return the replication group as it is now."""
         reply, call = await self._read(
-            "DescribeReplicationGroups", ReplicationGroupId=self.group_id
+            _DESCRIBE_GROUPS, ReplicationGroupId=self.group_id
         )
         groups = reply.get("ReplicationGroups", [])
         if not groups:
@@ -109,20 +119,46 @@ class ElastiCacheApi:
                 f"DescribeReplicationGroups at {self._where} knows no group "
                 f"{self.group_id!r}; check control.replication_group and "
                 "control.region",
-                code="ReplicationGroupNotFoundFault",
+                code=GROUP_NOT_FOUND,
             )
         group = read_group(groups[0], call)
         self.members.update(group.members)
         return group
 
-    async def describe_clusters(self) -> tuple[CacheCluster, ...]:
-        """Return the nodes of the group that exist now, with engine and node type."""
-        members = (await self.describe_group()).members
-        replies = await self._read_pages(
-            "DescribeCacheClusters", "CacheClusters", ShowCacheNodeInfo=True
+    async def describe_state(
+        self, needs: Collection[Need] = (), *, missing_ok: bool = False
+    ) -> GroupState:
+        """Return the group with its nodes as they are now, and what else is needed.
+
+        What an emulator does not know (InvalidAction) stays unknown.
+
+        Args:
+            needs: what to ask for beside the group and its nodes.
+            missing_ok: a group the provider does not know gives a state, not a fault.
+        """
+        group = await self._group(missing_ok=missing_ok)
+        is_there = group.status != ABSENT
+        clusters = await self._clusters(group) if is_there else ()
+        updates: tuple[UpdateAction, ...] = ()
+        if Need.UPDATES in needs:
+            updates = await self._updates()
+        node_types = versions = records = None
+        if Need.NODE_TYPES in needs and is_there:
+            node_types = await _if_known(self._node_types())
+        if Need.ENGINE_VERSIONS in needs:
+            versions = await _if_known(self._engine_versions())
+        if Need.RECORDS in needs:
+            records = await self.events_since(self.provider_now_ns - _DAY_NS)
+        return GroupState(
+            group,
+            clusters,
+            updates,
+            node_types=node_types,
+            engine_versions=versions,
+            records=records,
+            seen_unix_ns=self.provider_now_ns,
+            members=self.members,
         )
-        clusters = (read_cache_cluster(reply) for reply in replies)
-        return tuple(cluster for cluster in clusters if cluster.id in members)
 
     async def events_since(self, wall_ns: int) -> tuple[ProviderRecord, ...]:
         """Return the account's events from a UNIX time on, oldest first.
@@ -138,19 +174,70 @@ class ElastiCacheApi:
         )
         return read_records(replies)
 
-    async def test_failover(self, node_group_id: str) -> Call:
-        """Ask for a failover of one shard; sent exactly once.
+    async def send(self, call: ApiCall) -> Call:
+        """Send a mutation, exactly once.
 
         Raises:
-            ApiUnanswered: the reply was lost; the failover may be under way.
+            ApiUnanswered: the reply was lost; it may have been applied.
         """
-        _, call = await self._call(
-            self._mutations,
-            "TestFailover",
-            ReplicationGroupId=self.group_id,
-            NodeGroupId=node_group_id,
+        reply, made = await self._call(
+            self._mutations, call.operation, **call.arguments
         )
-        return call
+        # A batch answers "yes" also for what it did not do.
+        for left in reply.get("UnprocessedUpdateActions", ()):
+            code = left.get("ErrorType", "")
+            raise ApiRefused(
+                f"{call.shown()} at {self._where} was refused with {code}: "
+                f"{left.get('ErrorMessage', 'no message')}; change the request or the "
+                "group accordingly",
+                code=code,
+            )
+        return made
+
+    async def _group(self, *, missing_ok: bool) -> Group:
+        try:
+            return await self.describe_group()
+        except ApiRefused as fault:
+            if not missing_ok or fault.code != GROUP_NOT_FOUND:
+                raise
+        now = read_clock_pair()
+        call = Call(_DESCRIBE_GROUPS, now, now, request_id="", offset_ns=None)
+        return absent_group(self.group_id, call)
+
+    async def _clusters(self, group: Group) -> tuple[CacheCluster, ...]:
+        members = group.members
+        replies = await self._read_pages(
+            "DescribeCacheClusters", "CacheClusters", ShowCacheNodeInfo=True
+        )
+        clusters = (read_cache_cluster(reply) for reply in replies)
+        return tuple(cluster for cluster in clusters if cluster.id in members)
+
+    async def _updates(self) -> tuple[UpdateAction, ...]:
+        replies = await self._read_pages(
+            "DescribeUpdateActions",
+            "UpdateActions",
+            ReplicationGroupIds=[self.group_id],
+            ShowNodeLevelUpdateStatus=True,
+        )
+        return tuple(map(read_update_action, replies))
+
+    async def _node_types(self) -> tuple[str, ...]:
+        reply, _ = await self._read(
+            "ListAllowedNodeTypeModifications", ReplicationGroupId=self.group_id
+        )
+        return (
+            *reply.get("ScaleUpModifications", ()),
+            *reply.get("ScaleDownModifications", ()),
+        )
+
+    async def _engine_versions(self) -> tuple[EngineVersion, ...]:
+        replies = await self._read_pages(
+            "DescribeCacheEngineVersions", "CacheEngineVersions"
+        )
+        return tuple(
+            EngineVersion(reply.get("Engine", ""), reply.get("EngineVersion", ""))
+            for reply in replies
+        )
 
     async def _read_pages(
         self, operation: str, member: str, **arguments: object
@@ -183,132 +270,104 @@ class ElastiCacheApi:
         self, client: Any, operation: str, **arguments: object
     ) -> tuple[dict[str, Any], Call]:
         method = getattr(client, _METHODS[operation])
+        sent = {name: reveal(value) for name, value in arguments.items()}
         before = read_clock_pair()
         try:
-            reply: dict[str, Any] = await method(**arguments)
+            reply: dict[str, Any] = await method(**sent)
         except CallErrors as exc:
-            raise self._fault(exc, operation, arguments) from exc
+            raise self._fault(exc, operation, arguments) from _cause(exc, arguments)
         call = _describe_call(operation, reply, before)
         self.offset_ns = call.offset_ns
         return reply, call
 
     def _fault(
-        self, exc: BaseException, operation: str, arguments: dict[str, object]
+        self, exc: BaseException, operation: str, arguments: Mapping[str, object]
     ) -> ApiFault:
         shown = {
             name: value.isoformat() if isinstance(value, datetime) else value
             for name, value in arguments.items()
         }
-        return explain(exc, operation=operation, arguments=shown, where=self._where)
+        return explain(
+            exc,
+            operation=operation,
+            arguments=shown,
+            where=self._where,
+            hidden=_secrets(arguments),
+        )
 
 
+async def _if_known(read: Coroutine[None, None, _T]) -> _T | None:
+    """Return what a read gives, or None if the endpoint does not know the call."""
+    try:
+        return await read
+    except ApiRefused as fault:
+        if fault.code != UNKNOWN_ACTION:
+            raise
+        return None
+
+
+def _secrets(arguments: Mapping[str, object]) -> list[str]:
+    return [v.reveal() for v in arguments.values() if isinstance(v, Secret)]
+
+
+def _cause(exc: BaseException, arguments: Mapping[str, object]) -> BaseException | None:
+    """Return the cause to show: none if its own text may hold a secret."""
+    return None if _secrets(arguments) else exc
+
+
+_DESCRIBE_GROUPS = "DescribeReplicationGroups"
 _METHODS = {
-    "DescribeReplicationGroups": "describe_replication_groups",
+    "BatchApplyUpdateAction": "batch_apply_update_action",
+    "CompleteMigration": "complete_migration",
+    "CreateReplicationGroup": "create_replication_group",
+    "DecreaseReplicaCount": "decrease_replica_count",
+    "DeleteReplicationGroup": "delete_replication_group",
     "DescribeCacheClusters": "describe_cache_clusters",
+    "DescribeCacheEngineVersions": "describe_cache_engine_versions",
     "DescribeEvents": "describe_events",
+    "DescribeReplicationGroups": "describe_replication_groups",
+    "DescribeUpdateActions": "describe_update_actions",
+    "IncreaseReplicaCount": "increase_replica_count",
+    "ListAllowedNodeTypeModifications": "list_allowed_node_type_modifications",
+    "ModifyReplicationGroup": "modify_replication_group",
+    "ModifyReplicationGroupShardConfiguration": (
+        "modify_replication_group_shard_configuration"
+    ),
+    "StartMigration": "start_migration",
     "TestFailover": "test_failover",
 }
 
 
 @asynccontextmanager
 async def open_api(
-    control: config.Control, *, throttle_backoff_s: float = 1.0
+    control: config.Control,
+    *,
+    throttle_backoff_s: float = 1.0,
+    must_exist: bool = True,
 ) -> AsyncIterator[ElastiCacheApi]:
     """Open both clients and make a first call on each, so that nothing stalls later.
 
-    Enter it before load starts, and in the process that carries no load. On a
-    loopback endpoint without credentials in the environment, placeholder keys are
-    used and no metadata service is asked.
+    Enter it before load starts, and in the process that carries no load.
 
     Args:
         control: replication group, region, endpoint.
         throttle_backoff_s: first pause after APICallRateForCustomerExceeded on a
             read; doubled each time, five attempts in all.
+        must_exist: False for a group that is to be created.
 
     Raises:
         ControlError: on entering: the group cannot be described.
     """
-    is_local = _is_loopback(control.endpoint_url)
-    arguments: dict[str, Any] = {
-        "region_name": control.region,
-        "endpoint_url": control.endpoint_url,
-    }
-    if is_local and not any(map(os.environ.get, _CREDENTIAL_VARIABLES)):
-        arguments |= {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
-    where = control.endpoint_url or control.region
-    async with AsyncExitStack() as stack:
-        try:
-            session = aioboto3.Session(botocore_session=_patient_session())
-            reads, mutations = [
-                await stack.enter_async_context(
-                    session.client("elasticache", config=settings, **arguments)
-                )
-                for settings in (_read_settings(is_local), _mutation_settings(is_local))
-            ]
-        except (*CallErrors, ValueError) as exc:
-            raise explain(
-                exc, operation="create the client", arguments={}, where=where
-            ) from exc
+    async with open_clients(control) as (reads, mutations):
         api = ElastiCacheApi(
             reads,
             mutations,
             group_id=control.replication_group,
-            where=where,
+            where=control.endpoint_url or control.region,
             throttle_backoff_s=throttle_backoff_s,
         )
-        await api.warm_up()
+        await api.warm_up(must_exist=must_exist)
         yield api
-
-
-def _read_settings(is_local: bool) -> AioConfig:
-    return AioConfig(
-        retries={"mode": "standard", "max_attempts": 8},
-        connect_timeout=3,
-        read_timeout=10,
-        tcp_keepalive=True,
-        proxies={} if is_local else None,
-    )
-
-
-def _mutation_settings(is_local: bool) -> AioConfig:
-    """One attempt (max_attempts would count the retries), on a fresh connection.
-
-    A kept-alive connection that the provider has just closed would turn a request
-    that never arrived into one that may have been applied.
-    """
-    return AioConfig(
-        retries={"mode": "standard", "total_max_attempts": 1},
-        connect_timeout=3,
-        read_timeout=10,
-        proxies={} if is_local else None,
-        connector_args={"force_close": True, "keepalive_timeout": None},
-    )
-
-
-def _patient_session() -> AioSession:
-    """Return a session that asks the instance metadata service more than once.
-
-    The defaults are one attempt of one second (botocore 1.40); a value from the
-    environment wins where it is larger.
-    """
-    session = get_session()
-    for name, least in (
-        ("metadata_service_timeout", _METADATA_TIMEOUT_S),
-        ("metadata_service_num_attempts", _METADATA_ATTEMPTS),
-    ):
-        current = int(session.get_config_variable(name))
-        session.set_config_variable(name, max(current, least))
-    return session
-
-
-def _is_loopback(endpoint_url: str | None) -> bool:
-    host = urlsplit(endpoint_url or "").hostname
-    if host is None:
-        return False
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _describe_call(operation: str, reply: dict[str, Any], before: ClockPair) -> Call:

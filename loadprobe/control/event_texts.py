@@ -29,6 +29,18 @@ class EventKind(StrEnum):
     NODE_SHUTDOWN = "node_shutdown"
     NODE_RESTARTED = "node_restarted"
     PATCHED = "patched"
+    UPDATE_AVAILABLE = "update_available"
+    MIGRATION_COMPLETED = "migration_completed"
+    FAILED = "failed"
+    CREATED = "created"
+    DELETED = "deleted"
+    MODIFIED = "modified"
+    TLS_CHANGED = "tls_changed"
+    AUTH_CHANGED = "auth_changed"
+    REPLICAS_CHANGED = "replicas_changed"
+    RESHARDED = "resharded"
+    UPDATE_ENDED = "update_ended"
+    MIGRATION_STARTED = "migration_started"
     OTHER = "other"
 
 
@@ -71,6 +83,52 @@ _PATTERNS: tuple[tuple[EventKind, re.Pattern[str]], ...] = (
     (EventKind.NODE_SHUTDOWN, re.compile(r"Cache node \d+ shutdown")),
     (EventKind.NODE_RESTARTED, re.compile(r"Cache node \d+ restarted")),
     (EventKind.PATCHED, re.compile(r"Cache cluster patched")),
+    (
+        EventKind.UPDATE_AVAILABLE,
+        re.compile(r"Service update is available for cache node"),
+    ),
+    (
+        EventKind.MIGRATION_COMPLETED,
+        re.compile(r"Complete Migration successful for \S+"),
+    ),
+    (
+        EventKind.FAILED,
+        re.compile(r"Failed applying modification to cache node type"),
+    ),
+    # ElastiCache's texts of what follows are not documented: these are those of the
+    # local control plane.
+    (
+        EventKind.FAILED,
+        re.compile(
+            r"Test Failover of node group (?P<node_group>\S+) failed"
+            r"|\w+ of replication group \S+ failed"
+            r"|(?:Start|Complete) Migration failed for \S+"
+        ),
+    ),
+    (EventKind.CREATED, re.compile(r"Replication group \S+ created")),
+    (EventKind.DELETED, re.compile(r"Replication group \S+ deleted")),
+    (EventKind.MODIFIED, re.compile(r"Replication group \S+ modified")),
+    (
+        EventKind.RESHARDED,
+        re.compile(r"Replication group \S+ (?:scaled (?:out|in)|rebalanced)"),
+    ),
+    (
+        EventKind.TLS_CHANGED,
+        re.compile(r"Transit encryption mode of replication group \S+ changed"),
+    ),
+    (
+        EventKind.AUTH_CHANGED,
+        re.compile(r"Auth token of replication group \S+ changed"),
+    ),
+    (
+        EventKind.REPLICAS_CHANGED,
+        re.compile(r"Replica count of replication group \S+ (?:in|de)creased"),
+    ),
+    (
+        EventKind.UPDATE_ENDED,
+        re.compile(r"Service update \S+ ended for replication group \S+"),
+    ),
+    (EventKind.MIGRATION_STARTED, re.compile(r"Start Migration successful for \S+")),
 )
 
 

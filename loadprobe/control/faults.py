@@ -5,7 +5,7 @@ unreachable provider makes a second attempt safe. Texts name the call, its argum
 what came back and what to do.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import assert_never
 
 import aiohttp
@@ -25,11 +25,17 @@ from botocore.exceptions import (
     TokenRetrievalError,
     UnauthorizedSSOTokenError,
 )
+from botocore.parsers import ResponseParserError
 
+from loadprobe.clock import NS_PER_S, mono_now_ns
+from loadprobe.control.secret import MASK
 from loadprobe.errors import ControlError
 
 THROTTLED_BY_CUSTOMER_RATE = "APICallRateForCustomerExceeded"
 """A throttle code that botocore's retry modes do not know (botocore 1.40)."""
+
+GROUP_NOT_FOUND = "ReplicationGroupNotFoundFault"
+UNKNOWN_ACTION = "InvalidAction"
 
 
 class ApiRefused(ControlError):
@@ -54,9 +60,15 @@ class ApiUnreachable(ControlError):
 
 
 ApiFault = ApiRefused | ApiUnanswered | ApiUnreachable
-CallErrors = (BotoCoreError, ClientError, aiohttp.ClientError, OSError)
+CallErrors = (
+    BotoCoreError,
+    ClientError,
+    ResponseParserError,
+    aiohttp.ClientError,
+    OSError,
+)
 """What a call of an aiobotocore client raises for reasons outside of us (TimeoutError
-is an OSError)."""
+is an OSError; a reply that is no XML, as proxies give, is a ResponseParserError)."""
 
 _DENIED = frozenset(
     {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized"}
@@ -72,21 +84,20 @@ _BAD_KEYS = frozenset(
         "UnrecognizedClientException",
     }
 )
+_LIMITED = frozenset({THROTTLED_BY_CUSTOMER_RATE, "RequestLimitExceeded"})
 _ADVICE: Mapping[str, str] = {
     THROTTLED_BY_CUSTOMER_RATE: (
         "wait and try again; TestFailover is limited to 15 node groups in 24 hours"
     ),
     "Throttling": "call less often: raise the poll intervals",
-    "ReplicationGroupNotFoundFault": (
-        "check control.replication_group and control.region"
-    ),
+    GROUP_NOT_FOUND: "check control.replication_group and control.region",
     "NodeGroupNotFoundFault": 'use a node group id of this group, such as "0001"',
     "TestFailoverNotAvailableFault": (
         "wait until the previous node replacement of this group is complete"
     ),
     "InvalidReplicationGroupState": "wait until the group is available",
     "InvalidCacheClusterState": "wait until all nodes of the group are available",
-    "InvalidAction": "the endpoint does not know this call: check control.endpoint_url",
+    UNKNOWN_ACTION: "the endpoint does not know this call: check control.endpoint_url",
 }
 _NO_CREDENTIALS = (
     NoCredentialsError,
@@ -100,16 +111,33 @@ _OWN_MISTAKE = (ParamValidationError, NoRegionError, ValueError)
 
 
 def explain(
-    exc: BaseException, *, operation: str, arguments: Mapping[str, object], where: str
+    exc: BaseException,
+    *,
+    operation: str,
+    arguments: Mapping[str, object],
+    where: str,
+    hidden: Collection[str] = (),
 ) -> ApiFault:
     """Turn what a client raised into one of the three faults.
 
     Args:
         exc: an exception of ``CallErrors``.
         operation: API action, such as "TestFailover".
-        arguments: what it was called with (no secrets occur in these calls).
+        arguments: what it was called with, secrets masked.
         where: the endpoint, or the region.
+        hidden: secrets that were sent; a reply that repeats one is masked.
     """
+    fault = _explain(exc, operation=operation, arguments=arguments, where=where)
+    text = str(fault)
+    for secret in hidden:
+        text = text.replace(secret, MASK)
+    fault.args = (text,)
+    return fault
+
+
+def _explain(
+    exc: BaseException, *, operation: str, arguments: Mapping[str, object], where: str
+) -> ApiFault:
     shown = ", ".join(f"{name}={value}" for name, value in arguments.items())
     call = f"{operation}({shown}) at {where}"
     if isinstance(exc, ClientError):
@@ -129,8 +157,7 @@ def explain(
             "control.endpoint_url"
         )
     return ApiUnanswered(
-        f"{call} was sent and no usable reply came: {_text(exc)}; it may have been "
-        "applied: look at the events of the group before repeating it"
+        f"{call} was sent and no usable reply came: {_text(exc)}{_doubt(operation)}"
     )
 
 
@@ -143,8 +170,18 @@ def may_pass(fault: ApiFault) -> bool:
     if isinstance(fault, ApiUnanswered | ApiUnreachable):
         return True
     if isinstance(fault, ApiRefused):
-        return "Throttl" in fault.code or fault.code == THROTTLED_BY_CUSTOMER_RATE
+        return is_throttled(fault)
     assert_never(fault)
+
+
+def is_throttled(fault: ApiRefused) -> bool:
+    """Tell whether a call was refused for its frequency, so that nothing was done."""
+    return "Throttl" in fault.code or fault.code in _LIMITED
+
+
+def has_bad_keys(fault: ApiFault) -> bool:
+    """Tell whether the credentials were refused; they may be renewed meanwhile."""
+    return isinstance(fault, ApiRefused) and fault.code in _BAD_KEYS
 
 
 def _explain_reply(exc: ClientError, *, call: str, operation: str) -> ApiFault:
@@ -154,8 +191,8 @@ def _explain_reply(exc: ClientError, *, call: str, operation: str) -> ApiFault:
     status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if status >= 500:
         return ApiUnanswered(
-            f"{call} failed inside the provider (HTTP {status}, {said}); it may have "
-            "been applied: look at the events of the group before repeating it"
+            f"{call} failed inside the provider (HTTP {status}, {said})"
+            f"{_doubt(operation)}"
         )
     if code in _DENIED:
         advice = f"allow the IAM action elasticache:{operation} for these credentials"
@@ -164,6 +201,15 @@ def _explain_reply(exc: ClientError, *, call: str, operation: str) -> ApiFault:
     else:
         advice = _ADVICE.get(code, "change the request or the group accordingly")
     return ApiRefused(f"{call} was refused with {said}; {advice}", code=code)
+
+
+def _doubt(operation: str) -> str:
+    if operation.startswith(("Describe", "List")):
+        return ""
+    return (
+        "; it may have been applied: look at the events of the group before repeating "
+        "it"
+    )
 
 
 def _is_unsent(exc: BaseException) -> bool:
@@ -181,4 +227,39 @@ def _is_unsent(exc: BaseException) -> bool:
 
 
 def _text(exc: BaseException) -> str:
-    return str(exc) or type(exc).__name__
+    """Return one line: an answer that is a page of HTML would come along whole."""
+    lines = str(exc).splitlines()
+    return lines[0] if lines else type(exc).__name__
+
+
+class Patience:
+    """Bears the faults of reads that pass, and refused credentials for a while.
+
+    Args:
+        limit_s: how long credentials may be refused in a row before it ends.
+
+    Attributes:
+        last: text of the last fault since an answer came, else "".
+    """
+
+    def __init__(self, *, limit_s: float) -> None:
+        self.last = ""
+        self._limit_ns = int(limit_s * NS_PER_S)
+        self._since_ns: int | None = None
+
+    def bear(self, fault: ApiFault) -> None:
+        """Note a fault, or raise it if it will not pass."""
+        now_ns = mono_now_ns()
+        if has_bad_keys(fault):
+            if self._since_ns is None:
+                self._since_ns = now_ns
+            if now_ns - self._since_ns >= self._limit_ns:
+                raise fault
+        elif not may_pass(fault):
+            raise fault
+        self.last = str(fault)
+
+    def reset(self) -> None:
+        """Note an answer."""
+        self.last = ""
+        self._since_ns = None

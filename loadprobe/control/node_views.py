@@ -19,6 +19,8 @@ from redis.exceptions import RedisError
 from loadprobe.config import Target
 from loadprobe.drivers.tls import make_context, server_name
 
+_DEFAULT_USER = "default"
+
 
 class NodeSilent(Exception):
     """A node gave no answer that can be used; the text is the reason."""
@@ -68,13 +70,21 @@ class NodeLogin:
         target: the target.
         tls: connect by TLS.
         timeout_s: bound of a command, with the connection attempt it may need.
+        password: instead of the target's.
 
     Raises:
         ConfigError: the password's reference cannot be read.
         PreflightError: a certificate file cannot be used.
     """
 
-    def __init__(self, target: Target, *, tls: bool, timeout_s: float) -> None:
+    def __init__(
+        self,
+        target: Target,
+        *,
+        tls: bool,
+        timeout_s: float,
+        password: str | None = None,
+    ) -> None:
         self._target = target
         self._timeout_s = timeout_s
         self._context = make_context(target) if tls else None
@@ -90,6 +100,23 @@ class NodeLogin:
             "protocol": 2,
             "decode_responses": False,
         }
+        if password is not None:
+            self.use_password(password)
+
+    def use_password(self, password: str) -> None:
+        """Let clients that are opened from now on log in with another password.
+
+        They name the user: until all clients log in, servers stay open beside the
+        password, and then refuse one without a name (redis-server 7.0.15, observed).
+        """
+        self._settings["password"] = password
+        self._settings["username"] = self._target.username or _DEFAULT_USER
+
+    @property
+    def password(self) -> str | None:
+        """Return the password of clients that are opened now."""
+        password: str | None = self._settings["password"]
+        return password
 
     def open_node(self, host: str, port: int) -> "NodeClient":
         """Return a client, not yet connected, of a node announced as host and port."""
@@ -104,16 +131,26 @@ class NodeLogin:
             tls_name=server_name(self._target, host),
             **self._settings,
         )
-        return NodeClient(Redis.from_pool(pool), host, timeout_s=self._timeout_s)
+        return NodeClient(
+            Redis.from_pool(pool), host, self.password, timeout_s=self._timeout_s
+        )
 
 
 class NodeClient:
-    """One node, asked one thing at a time."""
+    """One node, asked one thing at a time.
 
-    def __init__(self, client: Redis, host: str, *, timeout_s: float) -> None:
+    Attributes:
+        host: as announced.
+        password: what it logs in with.
+    """
+
+    def __init__(
+        self, client: Redis, host: str, password: str | None, *, timeout_s: float
+    ) -> None:
         self._client = client
         self._timeout_s = timeout_s
         self.host = host
+        self.password = password
 
     async def view(self) -> NodeView:
         """Return the node's view of the cluster.
@@ -136,6 +173,19 @@ class NodeClient:
         count = int(info.get("connected_slaves", "0"))
         states = [info.get(f"slave{index}", "") for index in range(count)]
         return sum("state=online" in state.split(",") for state in states)
+
+    async def follows_source(self) -> bool:
+        """Tell whether this node is a replica whose link is up and in step.
+
+        Raises:
+            NodeSilent: as above.
+        """
+        info = read_info(await self._ask(b"INFO", b"replication"))
+        return (
+            info.get("role") == "slave"
+            and info.get("master_link_status") == "up"
+            and info.get("master_sync_in_progress") == "0"
+        )
 
     async def close(self) -> None:
         """Close the connection."""

@@ -2,7 +2,8 @@
 
 Rule: an event is published late and without an id, so every poll asks again for the
 minutes before the last answered poll, and what was already seen is left out. Nothing
-the provider answers ends the poller, except a missing permission.
+the provider answers ends the poller, except a missing permission, and credentials that
+nobody renews.
 """
 
 import asyncio
@@ -20,9 +21,12 @@ from loadprobe.control.faults import (
     ApiRefused,
     ApiUnanswered,
     ApiUnreachable,
-    may_pass,
+    Patience,
 )
 from loadprobe.core.events import Emit, Event
+
+_RENEWAL_S = 15 * 60.0
+"""How long credentials may be refused in a row: whoever renews them may be late."""
 
 OVERLAP_NS = 15 * 60 * NS_PER_S
 """How far before the last answered poll every poll asks again: the delay of publication
@@ -55,21 +59,23 @@ class ProviderEvents:
         self._new = NewEvents(since_unix_ns=since_unix_ns)
         self._grouping = FailoverGrouping()
         self._is_failing = False
+        self._patience = Patience(limit_s=_RENEWAL_S)
 
     async def run(self) -> None:
         """Poll until cancelled.
 
         Raises:
-            ApiRefused: the events may not be read at all (a permission is missing).
+            ApiRefused: the events may not be read at all: a permission is missing, or
+                credentials were refused for 15 minutes.
         """
         while True:
             try:
                 await self.poll()
             except (ApiRefused, ApiUnanswered, ApiUnreachable) as fault:
-                if not may_pass(fault):
-                    raise
+                self._patience.bear(fault)
                 self._note_failing(fault)
             else:
+                self._patience.reset()
                 self._is_failing = False
             await asyncio.sleep(self._poll_s)
 

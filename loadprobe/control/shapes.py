@@ -71,11 +71,18 @@ class Group:
     Args:
         id: replication group id.
         status: "available", "modifying", "migrating" or another.
-        pending: PendingModifiedValues as given; empty when nothing is pending.
+        pending: PendingModifiedValues without its empty members; empty when nothing
+            is pending.
         shards: node group id -> node group.
-        endpoint: the configuration endpoint; None without cluster mode.
+        endpoint: the configuration endpoint; without cluster mode, the primary's.
         tls_mode: "none", "preferred" or "required".
         call: the call that gave it.
+        is_cluster: cluster mode is on.
+        has_auth: clients log in with a token.
+        user_groups: ids of the user groups that control access.
+        multi_az: "enabled", "disabled" or "" (not told).
+        auth_changed_unix_ns: when the token was last changed, the provider's time.
+        created_unix_ns: when the group was made, the provider's time.
     """
 
     id: str
@@ -85,6 +92,12 @@ class Group:
     endpoint: Endpoint | None
     tls_mode: str
     call: Call
+    is_cluster: bool = True
+    has_auth: bool = False
+    user_groups: tuple[str, ...] = ()
+    multi_az: str = ""
+    auth_changed_unix_ns: int | None = None
+    created_unix_ns: int | None = None
 
     @property
     def members(self) -> dict[str, str]:
@@ -106,6 +119,52 @@ class CacheCluster:
     engine: str
     engine_version: str
     pending: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeUpdate:
+    """What a service update does to one node, in the provider's time.
+
+    Args:
+        cluster_id: cache cluster id of the node.
+        status: "not-applied", "in-progress", "complete" or another.
+        start_unix_ns: when its update began; None if it has not.
+        end_unix_ns: when its update ended; None if it has not.
+    """
+
+    cluster_id: str
+    status: str
+    start_unix_ns: int | None
+    end_unix_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateAction:
+    """A service update as it concerns one replication group.
+
+    Args:
+        name: ServiceUpdateName.
+        status: "not-applied", "in-progress", "complete" or another.
+        update_status: the update itself: "available", "cancelled" or "expired".
+        severity: "critical", "important", "medium" or "low".
+        nodes_updated: such as "3/9".
+        nodes: its nodes.
+    """
+
+    name: str
+    status: str
+    update_status: str
+    severity: str
+    nodes_updated: str
+    nodes: tuple[NodeUpdate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EngineVersion:
+    """An engine version the provider offers."""
+
+    engine: str
+    version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +198,8 @@ def read_group(reply: Reply, call: Call) -> Group:
         for shard in reply.get("NodeGroups", ())
     ]
     endpoint = reply.get("ConfigurationEndpoint")
+    if endpoint is None and len(shards) == 1:
+        endpoint = reply["NodeGroups"][0].get("PrimaryEndpoint")
     tls_mode = "none"
     if reply.get("TransitEncryptionEnabled"):
         # Absent on groups from before the mode existed; those are TLS only.
@@ -146,11 +207,17 @@ def read_group(reply: Reply, call: Call) -> Group:
     return Group(
         id=reply["ReplicationGroupId"],
         status=reply.get("Status", ""),
-        pending=dict(reply.get("PendingModifiedValues", {})),
+        pending=_without_empty(reply.get("PendingModifiedValues", {})),
         shards={shard.id: shard for shard in shards},
         endpoint=Endpoint(endpoint["Address"], endpoint["Port"]) if endpoint else None,
         tls_mode=tls_mode,
         call=call,
+        is_cluster=reply.get("ClusterEnabled", True),
+        has_auth=reply.get("AuthTokenEnabled", False),
+        user_groups=tuple(reply.get("UserGroupIds", ())),
+        multi_az=reply.get("MultiAZ", ""),
+        auth_changed_unix_ns=_moment(reply.get("AuthTokenLastModifiedDate")),
+        created_unix_ns=_moment(reply.get("ReplicationGroupCreateTime")),
     )
 
 
@@ -162,7 +229,32 @@ def read_cache_cluster(reply: Reply) -> CacheCluster:
         node_type=reply.get("CacheNodeType", ""),
         engine=reply.get("Engine", ""),
         engine_version=reply.get("EngineVersion", ""),
-        pending=dict(reply.get("PendingModifiedValues", {})),
+        pending=_without_empty(reply.get("PendingModifiedValues", {})),
+    )
+
+
+def read_update_action(reply: Reply) -> UpdateAction:
+    """Build an UpdateAction from one member of UpdateActions."""
+    nodes = [
+        node
+        for shard in reply.get("NodeGroupUpdateStatus", ())
+        for node in shard.get("NodeGroupMemberUpdateStatus", ())
+    ]
+    return UpdateAction(
+        name=reply.get("ServiceUpdateName", ""),
+        status=reply.get("UpdateActionStatus", ""),
+        update_status=reply.get("ServiceUpdateStatus", ""),
+        severity=reply.get("ServiceUpdateSeverity", ""),
+        nodes_updated=reply.get("NodesUpdated", ""),
+        nodes=tuple(
+            NodeUpdate(
+                cluster_id=node.get("CacheClusterId", ""),
+                status=node.get("NodeUpdateStatus", ""),
+                start_unix_ns=_moment(node.get("NodeUpdateStartDate")),
+                end_unix_ns=_moment(node.get("NodeUpdateEndDate")),
+            )
+            for node in nodes
+        ),
     )
 
 
@@ -215,3 +307,12 @@ def to_unix_ns(date: datetime) -> int:
 def from_unix_ns(wall_ns: int) -> datetime:
     """Return UNIX ns as UTC, cut to the millisecond the provider's API knows."""
     return _EPOCH + timedelta(milliseconds=wall_ns // 1_000_000)
+
+
+def _moment(date: datetime | None) -> int | None:
+    return None if date is None else to_unix_ns(date)
+
+
+def _without_empty(pending: Reply) -> dict[str, object]:
+    """Drop members that say nothing: some replies carry empty structures."""
+    return {name: value for name, value in pending.items() if value not in ({}, [], "")}

@@ -3,34 +3,43 @@
 Rule: one task per watched node, so that a hung node delays nobody's view but its own;
 nothing a node does or fails to do ends the watch. Every node's view is merged into one
 topology (see ``core.topology``), in which the higher config epoch wins.
+
+The watch has one transport at a time. When it changes to another endpoint, what it knew
+stays in ``current`` until a node has answered there; what the old nodes do by then (a
+port that closes) is no news.
 """
 
 import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.config import Target
 from loadprobe.control.node_views import NodeClient, NodeLogin, NodeSilent
+from loadprobe.control.secret import Secret
+from loadprobe.control.shapes import Endpoint, Group
 from loadprobe.core.events import Emit, Event
+from loadprobe.core.shard_names import ShardNames
 from loadprobe.core.topology import (
     Node,
     NodesView,
     SlotsView,
     Topology,
-    diff,
     merge,
     parse_nodes,
     parse_slots,
     single,
 )
+from loadprobe.core.topology_changes import diff
 
 MAX_NODES = 12
 """Nodes asked at the same time; primaries first. Views spread by gossip in about a
 second, so asking more of a large cluster tells little more."""
 
 _BUSY_NS = 5 * NS_PER_S
+_OBSERVER = "topology watch"
 
 logger = logging.getLogger(__name__)
 _Address = tuple[str, int]
@@ -50,6 +59,7 @@ class TopologyWatch:
         target: configuration endpoint and login.
         emit: where events go.
         tls: connect by TLS.
+        names: gives shards their names; share it with the probes.
         poll_s: pause between two polls of a node.
         busy_poll_s: the pause while something changed in the last five seconds.
         timeout_s: bound of each command, with the connection attempt it may need.
@@ -67,36 +77,83 @@ class TopologyWatch:
         emit: Emit,
         *,
         tls: bool,
+        names: ShardNames | None = None,
         poll_s: float = 1.0,
         busy_poll_s: float = 0.1,
         timeout_s: float = 1.0,
     ) -> None:
-        port = target.tls_port if tls and target.tls_port is not None else target.port
         self.current: Topology | None = None
-        self._seed = (target.host, port)
-        self._is_cluster = target.cluster
+        self._target = target
+        self._names = names if names is not None else ShardNames()
         self._emit = emit
-        self._login = NodeLogin(target, tls=tls, timeout_s=timeout_s)
+        self._timeout_s = timeout_s
+        self._password: str | None = None
+        self._route = self._make_route(tls=tls, is_other_cluster=False)
         self._poll_s = poll_s
         self._busy_poll_s = busy_poll_s
         self._busy_until_ns = 0
-        self._epoch: int | None = None
-        self._states: dict[_Address, str] = {}
-        self._views: dict[_Address, View] = {}
-        self._watched: set[_Address] = set()
         self._pulse = asyncio.Event()
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        if not self._is_cluster:
-            self._adopt(single(*self._seed))
-            await asyncio.Event().wait()
         async with asyncio.TaskGroup() as group:
             while True:
-                for address in self._wanted() - self._watched:
-                    self._watched.add(address)
-                    group.create_task(self._watch_node(address))
+                route = self._route
+                if not self._target.cluster:
+                    self._adopt(route, single(*route.seed))
+                else:
+                    for address in self._wanted(route) - route.watched:
+                        route.watched.add(address)
+                        group.create_task(self._watch_node(route, address))
                 await self._pulse.wait()
+
+    def use_endpoint(
+        self, *, tls: bool, host: str, port: int, replace: bool = False
+    ) -> None:
+        """Watch through another endpoint from now on.
+
+        Args:
+            tls: connect by TLS.
+            host: the endpoint.
+            port: its port.
+            replace: it is another cluster; that its nodes are others is no change.
+
+        Raises:
+            ConfigError, PreflightError: the login cannot be used.
+        """
+        self._target = self._target.at(tls=tls, host=host, port=port)
+        route = self._make_route(tls=tls, is_other_cluster=replace)
+        if replace or (route.seed, route.tls) != (self._route.seed, self._route.tls):
+            self._route = route
+            self._names.forget(_OBSERVER)  # it names shards from ``current`` now
+            self._wake()
+
+    def follow(self, group: Group) -> None:
+        """Change the transport if a group does not serve the present one any more.
+
+        The endpoint is kept otherwise: the one that was configured may be a tunnel.
+        """
+        tls = {"none": False, "required": True}.get(group.tls_mode, self._route.tls)
+        if tls != self._route.tls and group.endpoint is not None:
+            endpoint = group.endpoint
+            self.use_endpoint(tls=tls, host=endpoint.host, port=endpoint.port)
+
+    def use_password(self, password: Secret | str) -> None:
+        """Log in with another password from now on; open connections stay."""
+        self._password = password if isinstance(password, str) else password.reveal()
+        self._route.login.use_password(self._password)
+
+    def _make_route(self, *, tls: bool, is_other_cluster: bool) -> "_Route":
+        seed = self._target.host, self._target.port_of(tls=tls)
+        return _Route(seed, tls, self._make_login(tls=tls), is_other_cluster)
+
+    def _make_login(self, *, tls: bool) -> NodeLogin:
+        return NodeLogin(
+            self._target,
+            tls=tls,
+            timeout_s=self._timeout_s,
+            password=self._password,
+        )
 
     async def wait_for(
         self, predicate: Callable[[Topology], bool], deadline_s: float
@@ -118,6 +175,16 @@ class TopologyWatch:
             return False
         return True
 
+    async def follows_source(self, endpoint: Endpoint) -> bool:
+        """Tell whether a node without TLS is itself in step with another server."""
+        client = self._make_login(tls=False).open_node(endpoint.host, endpoint.port)
+        try:
+            return await client.follows_source()
+        except NodeSilent:
+            return False
+        finally:
+            await client.close()
+
     async def linked_replicas(self, shard: str) -> int:
         """Ask a shard's primary how many replicas it serves now; 0 if it is silent.
 
@@ -128,7 +195,7 @@ class TopologyWatch:
         primary = next((s.primary for s in shards if s.name == shard), None)
         if primary is None:
             return 0
-        client = self._login.open_node(primary.host, primary.port)
+        client = self._route.login.open_node(primary.host, primary.port)
         try:
             return await client.linked_replicas()
         except NodeSilent:
@@ -136,33 +203,48 @@ class TopologyWatch:
         finally:
             await client.close()
 
-    async def _watch_node(self, address: _Address) -> None:
-        client = self._login.open_node(*address)
+    async def _watch_node(self, route: "_Route", address: _Address) -> None:
+        client = route.login.open_node(*address)
         try:
-            while address in self._wanted():
-                await self._look(client, address)
-                await self._pause()
+            while route is self._route and address in self._wanted(route):
+                if await self._look(route, client, address):
+                    await self._pause()
+                else:
+                    await client.close()
+                    client = route.login.open_node(*address)
         finally:
-            self._watched.discard(address)
-            self._views.pop(address, None)
-            self._states.pop(address, None)
+            route.watched.discard(address)
+            route.views.pop(address, None)
+            route.states.pop(address, None)
             await client.close()
 
-    async def _look(self, client: NodeClient, address: _Address) -> None:
-        """Ask one node, and merge again if its view is another one."""
+    async def _look(
+        self, route: "_Route", client: NodeClient, address: _Address
+    ) -> bool:
+        """Ask one node, and merge again if its view is another one.
+
+        Returns:
+            False if it has to be asked again by a client that logs in as it is now.
+        """
         try:
             view = await client.view()
         except NodeSilent as silent:
-            self._note_state(address, "silent", reason=str(silent))
-            if self._views.pop(address, None) is not None:
-                self._note_views()
-            return
-        self._note_state(address, view.info.get("cluster_state", "fail"))
-        self._note_epoch(int(view.info.get("cluster_current_epoch", "0")))
-        seen = parse_slots(view.slots, asked_host=client.host), parse_nodes(view.nodes)
-        if self._views.get(address) != seen:
-            self._views[address] = seen
-            self._note_views()
+            if client.password != route.login.password:
+                return False
+            if route is self._route:
+                self._note_state(route, address, "silent", reason=str(silent))
+                if route.views.pop(address, None) is not None:
+                    self._note_views(route)
+            return True
+        if route is self._route:
+            self._note_state(route, address, view.info.get("cluster_state", "fail"))
+            self._note_epoch(route, int(view.info.get("cluster_current_epoch", "0")))
+            slots = parse_slots(view.slots, asked_host=client.host)
+            seen = slots, parse_nodes(view.nodes)
+            if route.views.get(address) != seen:
+                route.views[address] = seen
+                self._note_views(route)
+        return True
 
     async def _pause(self) -> None:
         """Sleep one interval; a change seen elsewhere ends a long sleep early."""
@@ -175,50 +257,58 @@ class TopologyWatch:
         except TimeoutError:
             pass
 
-    def _wanted(self) -> set[_Address]:
+    def _wanted(self, route: "_Route") -> set[_Address]:
         """Return the endpoint and up to MAX_NODES nodes, the primaries first."""
-        shards = self.current.shards if self.current is not None else ()
+        shards = route.topology.shards if route.topology is not None else ()
         primaries = [shard.primary for shard in shards]
         replicas = [replica for shard in shards for replica in shard.replicas]
         nodes = [(node.host, node.port) for node in (*primaries, *replicas)]
-        return {self._seed, *nodes[:MAX_NODES]}
+        return {route.seed, *nodes[:MAX_NODES]}
 
-    def _note_views(self) -> None:
+    def _note_views(self, route: "_Route") -> None:
         """Merge all views in a fixed order, and report what changed.
 
         For half a second nodes disagree about who is healthy, without an epoch to
         decide. Merging each view when its turn comes would let replicas flap; here the
         outcome depends on what the views are, not on the order of the replies.
         """
-        topology = self.current
-        for slots, nodes in trusted([self._views[key] for key in sorted(self._views)]):
-            topology = merge(topology, slots, nodes)
-        if topology is None or topology == self.current:
+        views = trusted([route.views[key] for key in sorted(route.views)])
+        topology = route.topology
+        for slots, nodes in views:
+            # What was told for another transport is not what is told for this one.
+            base = topology if topology is not None else self.current
+            topology = merge(base, slots, nodes, afresh=topology is None)
+        if topology is None or topology == route.topology:
             return
         previous = self.current
-        self._adopt(topology)
-        if previous is None:
+        is_news = route.topology is not None or not route.is_other_cluster
+        self._adopt(route, topology)
+        if previous is None or self.current is None or not is_news:
             return
-        for change in diff(previous, topology):
+        for change in diff(previous, self.current):
             self._report(change.kind, shard=change.shard, detail=change.detail)
 
-    def _note_state(self, address: _Address, state: str, *, reason: str = "") -> None:
+    def _note_state(
+        self, route: "_Route", address: _Address, state: str, *, reason: str = ""
+    ) -> None:
         """Report a changed state of a node; it is "ok" until it says otherwise."""
-        if self._states.get(address, "ok") != state:
+        if route.states.get(address, "ok") != state:
             host, port = address
             self._report(
                 "cluster_state", node=f"{host}:{port}", state=state, reason=reason
             )
-        self._states[address] = state
+        route.states[address] = state
 
-    def _note_epoch(self, epoch: int) -> None:
-        if self._epoch is not None and epoch > self._epoch:
-            self._report("epoch", epoch=epoch, previous=self._epoch)
-        self._epoch = max(epoch, self._epoch or 0)
+    def _note_epoch(self, route: "_Route", epoch: int) -> None:
+        if route.epoch is not None and epoch > route.epoch:
+            self._report("epoch", epoch=epoch, previous=route.epoch)
+        route.epoch = max(epoch, route.epoch or 0)
 
-    def _adopt(self, topology: Topology) -> None:
-        self.current = topology
-        self._wake()
+    def _adopt(self, route: "_Route", topology: Topology) -> None:
+        if topology != route.topology:
+            route.topology = topology
+            self.current = self._names.see(_OBSERVER, topology)
+            self._wake()
 
     def _report(self, kind: str, **fields: object) -> None:
         now_ns = mono_now_ns()
@@ -231,6 +321,33 @@ class TopologyWatch:
         """Wake everybody who waits now, and let those who wait later wait."""
         self._pulse.set()
         self._pulse = asyncio.Event()
+
+
+@dataclass(slots=True)
+class _Route:
+    """One way to the cluster, and all that was told on it.
+
+    Args:
+        seed: the endpoint.
+        tls: its transport.
+        login: transport and password.
+        is_other_cluster: what was known before is of another cluster.
+        topology: in the names that this watch gives; None until a node has answered.
+        epoch: the highest that was told.
+        states: state of each node.
+        views: what each node tells.
+        watched: nodes that have a task.
+    """
+
+    seed: _Address
+    tls: bool
+    login: NodeLogin
+    is_other_cluster: bool
+    topology: Topology | None = None
+    epoch: int | None = None
+    states: dict[_Address, str] = field(default_factory=dict)
+    views: dict[_Address, View] = field(default_factory=dict)
+    watched: set[_Address] = field(default_factory=set)
 
 
 def trusted(views: list[View]) -> list[View]:

@@ -11,14 +11,14 @@ and counted beyond, seconds and film frames are handed over by ``seal``.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import sub
 
 from loadprobe.core.cells import BlindSpan, Frame
-from loadprobe.core.columns import Block, Columns, Scope, split_served
+from loadprobe.core.columns import Block, Scope
 from loadprobe.core.histogram import Histogram
 from loadprobe.core.intervals import Interval, intersection
+from loadprobe.core.latency import Latencies, SecondHistograms, SecondP99
 from loadprobe.core.outages import HISTORY_NS, Outage, Row
-from loadprobe.core.outcome import OpKind, Outcome
+from loadprobe.core.outcome import OpKind
 from loadprobe.core.ring import Ring, Slab
 from loadprobe.core.scope_state import ScopeState, ScopeTotals, SecondCounts
 
@@ -46,25 +46,6 @@ class LaneInfo:
     is_witness: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class SecondHistograms:
-    """The latencies of one lane and op kind, of arrivals due in one second.
-
-    Args:
-        lane: name of the lane.
-        op: op kind.
-        second: monotonic second (due time // 1 s).
-        response: done - due of served and late arrivals, ns.
-        service: done - sent of served and late arrivals, ns.
-    """
-
-    lane: str
-    op: OpKind
-    second: int
-    response: Histogram
-    service: Histogram
-
-
 @dataclass(slots=True)
 class Sealed:
     """What became certain with one call of ``seal``.
@@ -77,6 +58,7 @@ class Sealed:
             the first one of the next call.
         seconds: complete seconds of the series, per scope.
         histograms: complete seconds of latencies, per lane and op kind.
+        p99: complete seconds of percentiles, per lane and shard.
         film: frames to append to the film file.
     """
 
@@ -86,6 +68,7 @@ class Sealed:
     blind: list[BlindSpan] = field(default_factory=list)
     seconds: list[SecondCounts] = field(default_factory=list)
     histograms: list[SecondHistograms] = field(default_factory=list)
+    p99: list[SecondP99] = field(default_factory=list)
     film: list[Frame] = field(default_factory=list)
 
 
@@ -170,7 +153,7 @@ class Aggregate:
         self._processes = {p: _Process() for lane in lanes for p in lane.processes}
         self._asleep = set(asleep)
         self._scopes: dict[Scope, ScopeState] = {}
-        self._latencies: dict[tuple[int, str, OpKind], SecondHistograms] = {}
+        self._latencies = Latencies()
         self._ring = Ring(margin_ns=film_margin_ns)
 
     # what the supervisor reports
@@ -340,7 +323,8 @@ class Aggregate:
             state.judge(slab, cuts[scope.lane], recent)
             if is_last:
                 state.tracker.close(observed_ns)
-            self._add_latencies(scope, slab)
+            self._add_lateness(scope, slab)
+            self._latencies.add(scope, slab)
             self._ring.push(scope, slab)
             opened, closed = state.tracker.drain()
             sealed.opened += opened
@@ -355,7 +339,7 @@ class Aggregate:
         room = KEPT_OUTAGES - len(self.outages)
         self.outages += sealed.closed[:room]
         self.dropped_outages += len(sealed.closed[room:])
-        sealed.histograms = self._take_histograms(None if is_last else until_ns)
+        self._take_latencies(None if is_last else until_ns, sealed)
         sealed.film += sealed.blind
         sealed.film += self._ring.leave(
             None if is_last else until_ns, going_on=going_on, closed=sealed.closed
@@ -388,8 +372,7 @@ class Aggregate:
                 totals.blind.append(BlindSpan(lane.name, start, end))
         return cuts
 
-    def _add_latencies(self, scope: Scope, slab: Slab) -> None:
-        late = [f for f in slab.failures if f.outcome is Outcome.LATE]
+    def _add_lateness(self, scope: Scope, slab: Slab) -> None:
         lateness = self.lane_totals[scope.lane].lateness
         if slab.due and slab.sent == slab.due:  # a closed loop
             lateness.record(0, len(slab.due))
@@ -397,54 +380,11 @@ class Aggregate:
             lateness.record_many(
                 [max(0, s - d) for d, s in zip(slab.due, slab.sent, strict=True)]
             )
-        second, last = slab.start_ns // NS_PER_S, (slab.until_ns - 1) // NS_PER_S
-        rest: Columns = slab.due, slab.sent, slab.done
-        while second < last:  # rarely more than one second is cut
-            part, rest = split_served(rest, (second + 1) * NS_PER_S)
-            self._record(scope, second, *part)
-            second = min(rest[0]) // NS_PER_S if rest[0] else last
-        self._record(scope, second, *rest)
-        for f in late:
-            row = (f.due_ns,), (f.sent_ns,), (f.done_ns,)
-            self._record(scope, f.due_ns // NS_PER_S, *row)
 
-    def _record(
-        self,
-        scope: Scope,
-        second: int,
-        due: Sequence[int],
-        sent: Sequence[int],
-        done: Sequence[int],
-    ) -> None:
-        if not due:
-            return
-        key = (second, scope.lane, scope.op)
-        entry = self._latencies.get(key)
-        if entry is None:
-            entry = SecondHistograms(
-                scope.lane, scope.op, second, Histogram(), Histogram()
-            )
-            self._latencies[key] = entry
-        response = list(map(sub, done, due))
-        if sent == due:  # a closed loop: counted once, merged twice
-            both = Histogram()
-            both.record_many(response)
-            entry.response.merge(both)
-            entry.service.merge(both)
-        else:
-            entry.response.record_many(response)
-            entry.service.record_many(list(map(sub, done, sent)))
-
-    def _take_histograms(self, until_ns: int | None) -> list[SecondHistograms]:
-        """Remove, add to the totals and return the seconds that are complete."""
-        done = sorted(
-            key
-            for key in self._latencies
-            if until_ns is None or (key[0] + 1) * NS_PER_S <= until_ns
-        )
-        taken = [self._latencies.pop(key) for key in done]
-        for entry in taken:
+    def _take_latencies(self, until_ns: int | None, sealed: Sealed) -> None:
+        """Hand over the seconds that are complete, and add them to the totals."""
+        sealed.histograms, sealed.p99 = self._latencies.take(until_ns)
+        for entry in sealed.histograms:
             totals = self.lane_totals[entry.lane]
             totals.response.setdefault(entry.op, Histogram()).merge(entry.response)
             totals.service.setdefault(entry.op, Histogram()).merge(entry.service)
-        return taken

@@ -5,7 +5,7 @@ nothing, so what it sees is the cluster's doing and what only others see is thei
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -61,11 +61,19 @@ class LaneFacts:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A lane was expected to be dark during [start_ns, end_ns)."""
+    """A lane was expected to be dark during [start_ns, end_ns).
+
+    Args:
+        lane: its name.
+        start_ns: from when on, monotonic.
+        end_ns: until when.
+        shard: the shard that was expected to be dark; None is all of the lane's.
+    """
 
     lane: str
     start_ns: int
     end_ns: int
+    shard: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +116,7 @@ def make_context(
 def attribute(outage: Outage, context: Context) -> Attribution:
     """Return the cause of an outage; the first rule that holds decides.
 
-    1. planned: the lane was expected to be dark then.
+    1. planned: the lane, or the shard on it, was expected to be dark then.
     2. client: the lane is no witness, and a witness was lit on the shard all through.
     3. transport: a witness lane of the other transport was lit there all through
        (also if all shards of the lane were dark: one transport was, not the cluster).
@@ -117,12 +125,12 @@ def attribute(outage: Outage, context: Context) -> Attribution:
     """
     lane_name, shard, _ = outage.scope
     lane = context.lanes[lane_name]
-    for planned in context.planned:
-        span = (planned.start_ns, planned.end_ns)
-        if planned.lane == lane_name and _share(outage, [span]) >= MOST:
-            return Attribution(
-                Cause.PLANNED, f"lane {lane_name} was expected to be dark"
-            )
+    expected = _expected(outage, context.planned)
+    if is_planned(outage, expected):
+        where = f"lane {lane_name}"
+        if all(planned.shard is not None for planned in expected):
+            where = f"shard {shard} on {where}"
+        return Attribution(Cause.PLANNED, f"{where} was expected to be dark")
     lit = [
         other
         for other in context.lanes.values()
@@ -150,6 +158,18 @@ def attribute(outage: Outage, context: Context) -> Attribution:
     if not others:
         return Attribution(Cause.SHARD, f"shard {shard} is the only shard")
     return Attribution(Cause.SHARD, f"other shards were served on lane {lane_name}")
+
+
+def is_planned(outage: Outage, planned: Iterable[Planned]) -> bool:
+    """Tell whether an outage was expected: for most of it, its scope was to be dark."""
+    spans = union((p.start_ns, p.end_ns) for p in _expected(outage, planned))
+    return _share(outage, spans) >= MOST
+
+
+def _expected(outage: Outage, planned: Iterable[Planned]) -> list[Planned]:
+    """Return those that are about the scope of an outage."""
+    lane, shard, _ = outage.scope
+    return [p for p in planned if p.lane == lane and p.shard in (None, shard)]
 
 
 def _within(spans: Sequence[Interval], start_ns: int, end_ns: int) -> list[Interval]:

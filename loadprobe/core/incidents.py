@@ -6,7 +6,7 @@ outages: unions and intersections only grow when their parts grow, so they stay 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from loadprobe.core.cells import BlindSpan
 from loadprobe.core.columns import Scope
@@ -46,8 +46,9 @@ class Incident:
         number: 1, 2, ... by time.
         start_ns: start of the earliest hull or span.
         end_ns: end of the latest one.
-        outages: by start.
+        outages: by start; all of them planned, or none.
         blind: by start.
+        is_planned: the darkness was expected.
     """
 
     number: int
@@ -55,6 +56,7 @@ class Incident:
     end_ns: int
     outages: tuple[Outage, ...]
     blind: tuple[BlindSpan, ...]
+    is_planned: bool = False
 
     @property
     def is_probe_only(self) -> bool:
@@ -155,12 +157,35 @@ def downtime(outages: Iterable[Outage], shards: Sequence[str]) -> Downtime:
 
 
 def group_incidents(
-    outages: Iterable[Outage], blind: Iterable[BlindSpan], *, quiet_ns: int
+    outages: Iterable[Outage],
+    blind: Iterable[BlindSpan],
+    *,
+    quiet_ns: int,
+    planned: Iterable[Outage] = (),
 ) -> list[Incident]:
     """Return the incidents by time.
 
     Two neighbours belong together if less than ``quiet_ns`` lies between their hulls.
+    Planned outages are grouped among themselves: a lane that is dark by plan for the
+    rest of a run must not make one incident of all that happens meanwhile.
+
+    Args:
+        outages: those that were not planned.
+        blind: when lanes were blind.
+        quiet_ns: length of the quiet time.
+        planned: outages that were expected.
     """
+    incidents = [
+        *_group(outages, blind, quiet_ns),
+        *(replace(i, is_planned=True) for i in _group(planned, (), quiet_ns)),
+    ]
+    incidents.sort(key=lambda incident: (incident.start_ns, incident.is_planned))
+    return [replace(i, number=number) for number, i in enumerate(incidents, start=1)]
+
+
+def _group(
+    outages: Iterable[Outage], blind: Iterable[BlindSpan], quiet_ns: int
+) -> list[Incident]:
     parts: list[tuple[int, int, Outage | BlindSpan]] = [
         (o.hull_start_ns, o.hull_end_ns, o) for o in outages
     ]
@@ -177,11 +202,11 @@ def group_incidents(
             latest_ns = part[1]
     return [
         Incident(
-            number=number,
+            number=0,
             start_ns=group[0][0],
             end_ns=max(end for _, end, _ in group),
             outages=tuple(p for _, _, p in group if isinstance(p, Outage)),
             blind=tuple(p for _, _, p in group if isinstance(p, BlindSpan)),
         )
-        for number, group in enumerate(groups, start=1)
+        for group in groups
     ]

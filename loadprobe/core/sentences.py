@@ -5,42 +5,60 @@ Pure. Every number is told with its error bars; what is not known is said to be 
 
 from collections.abc import Sequence
 
-from loadprobe.clock import NS_PER_MS, NS_PER_S
-from loadprobe.core.aggregate import Results
+from loadprobe.clock import NS_PER_S, ClockPair
+from loadprobe.core.aggregate import LaneInfo, Results
 from loadprobe.core.attribution import Cause
-from loadprobe.core.incidents import DarkTime, dark_time
-from loadprobe.core.summary import ObserverSummary, SloResult, State
+from loadprobe.core.incidents import dark_time
+from loadprobe.core.outages import Outage
+from loadprobe.core.outcome import ErrorClass
+from loadprobe.core.steps import ScenarioState
+from loadprobe.core.summary import (
+    ObserverSummary,
+    ScenarioSummary,
+    SloResult,
+    State,
+)
+from loadprobe.core.texts import clock_text, dark_text, reason_text
 
 
 def make_sentences(
     results: Results,
     *,
     state: State,
+    outages: Sequence[Outage],
     causes: Sequence[Cause],
+    planned: Sequence[Outage],
     observer: ObserverSummary,
     checks: Sequence[SloResult],
+    scenario: ScenarioSummary | None,
+    clock: ClockPair,
 ) -> list[str]:
     """Return the verdict of a run in plain sentences, the most important first.
 
     Args:
         results: what ``Aggregate.finish`` returned.
         state: state of the run.
-        causes: one per outage.
+        outages: those that were not planned.
+        causes: one for each of them.
+        planned: the planned ones.
         observer: how well the probe itself did.
         checks: thresholds, met or not.
+        scenario: what was done to the target.
+        clock: to show monotonic times as wall times.
     """
     seconds = (results.end_ns - results.start_ns) / NS_PER_S
-    judged = {s.lane for s, t in results.scope_totals.items() if t.arrivals}
-    sentences = [
-        f"lane {lane.name} had no arrival to judge: nothing is known about it"
-        for lane in results.lanes
-        if lane.name not in judged
-    ]
-    if results.outages:
-        sentences += _shard_sentences(results, causes)
+    sentences = [] if scenario is None else _scenario_sentences(scenario)
+    sentences += _unknown_lanes(results)
+    if outages:
+        sentences += _shard_sentences(results, outages, causes)
     elif state != "invalid":
         what = "no outage was seen" if observer.unjudged else "no arrival failed"
-        sentences.append(f"{what} in {seconds:.1f} s")
+        but = " but by plan" if planned else ""
+        sentences.append(f"{what} in {seconds:.1f} s{but}")
+    for lane in results.lanes:
+        own = [o for o in planned if o.scope.lane == lane.name]
+        if own:
+            sentences.append(_planned_sentence(lane, results, own, clock))
     if results.dropped_outages:
         sentences.append(
             f"{results.dropped_outages} further outages were counted but not kept: "
@@ -72,7 +90,65 @@ def make_sentences(
     return sentences
 
 
-def _shard_sentences(results: Results, causes: Sequence[Cause]) -> list[str]:
+def _scenario_sentences(scenario: ScenarioSummary) -> list[str]:
+    """Say what did not go as the scenario has it."""
+    sentences: list[str] = []
+    if scenario.state is not ScenarioState.COMPLETED:
+        word = {
+            ScenarioState.ABORTED: "was aborted",
+            ScenarioState.FAILED: "failed",
+        }.get(scenario.state, "was stopped")
+        sentences.append(f"the scenario {scenario.name} {word}: {scenario.reason}")
+    sentences += [
+        f"expected, but not so: {expectation.what} ({expectation.detail})"
+        for expectation in scenario.expectations
+        if expectation.is_met is False
+    ]
+    return sentences
+
+
+def _unknown_lanes(results: Results) -> list[str]:
+    judged = {s.lane for s, t in results.scope_totals.items() if t.arrivals}
+    sentences: list[str] = []
+    for lane in results.lanes:
+        if lane.name in judged:
+            continue
+        if results.lane_totals[lane.name].begin_ns is None:
+            sentences.append(
+                f"lane {lane.name} never began, for the target did not serve it: "
+                "nothing is known about it"
+            )
+        else:
+            sentences.append(
+                f"lane {lane.name} had no arrival to judge: nothing is known about it"
+            )
+    return sentences
+
+
+def _planned_sentence(
+    lane: LaneInfo, results: Results, own: Sequence[Outage], clock: ClockPair
+) -> str:
+    """Say from when on and how a lane was dark by plan, and for how long."""
+    shards = {scope.shard for scope in results.scope_totals if scope.lane == lane.name}
+    dark = sorted({o.scope.shard for o in own})
+    some = "" if len(dark) == len(shards) else f" on shard {', '.join(dark)}"
+    begun = clock_text(clock.to_wall(min(o.start_ns for o in own)))
+    return (
+        f"lane {lane.name} was dark as planned{some} from {begun} UTC on "
+        f"({_reason(own, tls=lane.tls)}) for {dark_text(dark_time(own))}; this is not "
+        "counted as downtime"
+    )
+
+
+def _reason(outages: Sequence[Outage], *, tls: bool) -> str:
+    if all(ErrorClass.CONNECT_REFUSED in outage.classes for outage in outages):
+        return "TLS refused" if tls else "plaintext refused"
+    return reason_text(outages)
+
+
+def _shard_sentences(
+    results: Results, outages: Sequence[Outage], causes: Sequence[Cause]
+) -> list[str]:
     """Say per shard how long it was dark on each lane, and that the others were not."""
     names = sorted({scope.shard for scope in results.scope_totals})
     dark: list[str] = []
@@ -80,9 +156,9 @@ def _shard_sentences(results: Results, causes: Sequence[Cause]) -> list[str]:
     for shard in names:
         parts = []
         for lane in results.lanes:
-            rows = [o for o in results.outages if o.scope[:2] == (lane.name, shard)]
+            rows = [o for o in outages if o.scope[:2] == (lane.name, shard)]
             if rows:
-                parts.append(f"{_spoken(dark_time(rows))} on lane {lane.name}")
+                parts.append(f"{dark_text(dark_time(rows))} on lane {lane.name}")
         if parts:
             dark.append(shard)
             sentences.append(f"shard {shard} was dark for {', '.join(parts)}")
@@ -95,11 +171,3 @@ def _shard_sentences(results: Results, causes: Sequence[Cause]) -> list[str]:
     )
     sentences.append(f"{len(causes)} outages by cause: {told}")
     return sentences
-
-
-def _spoken(time: DarkTime) -> str:
-    estimate, lower, upper = (
-        t / NS_PER_MS for t in (time.estimate_ns, time.lower_ns, time.upper_ns)
-    )
-    digits = 0 if estimate >= 100 else 1
-    return f"{estimate:.{digits}f} ms [{lower:.{digits}f}, {upper:.{digits}f}]"

@@ -8,6 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from loadprobe.core.steps import Expectation, ScenarioState, StepState
+
 SCHEMA_VERSION = 1
 
 State = Literal["clean", "outage", "blind", "invalid"]
@@ -29,6 +31,10 @@ class DowntimeMs(msgspec.Struct, frozen=True):
     shards: dict[str, Bounds]
 
 
+NO_TIME = Bounds(0.0, 0.0, 0.0)
+NO_DOWNTIME = DowntimeMs(NO_TIME, NO_TIME, {})
+
+
 class Quantiles(msgspec.Struct, frozen=True):
     """Quantiles of a latency in ms; null if nothing was recorded."""
 
@@ -41,7 +47,11 @@ class Quantiles(msgspec.Struct, frozen=True):
 
 
 class ScopeSummary(msgspec.Struct, frozen=True):
-    """One scope: a lane, a shard and an op kind."""
+    """One scope: a lane, a shard and an op kind.
+
+    ``planned_ms`` and ``planned_failed`` are about the darkness by plan: it is neither
+    in ``dark_ms`` and ``outages`` nor counted against ``availability``.
+    """
 
     lane: str
     shard: str
@@ -55,10 +65,12 @@ class ScopeSummary(msgspec.Struct, frozen=True):
     client_seconds_lost: float
     excused: int
     unjudged: int
+    planned_ms: Bounds = NO_TIME
+    planned_failed: int = 0
 
 
 class LaneSummary(msgspec.Struct, frozen=True):
-    """One lane, over its shards and op kinds."""
+    """One lane, over its shards and op kinds; what is planned as in a scope."""
 
     name: str
     tls: bool
@@ -74,10 +86,12 @@ class LaneSummary(msgspec.Struct, frozen=True):
     blind_ms: float
     excused: int
     unjudged: int
+    planned_ms: DowntimeMs = NO_DOWNTIME
+    planned_failed: int = 0
 
 
 class IncidentSummary(msgspec.Struct, frozen=True):
-    """Outages and blind spans that belong together."""
+    """Outages and blind spans that belong together; planned outages by themselves."""
 
     number: int
     start_unix_ns: int
@@ -88,6 +102,7 @@ class IncidentSummary(msgspec.Struct, frozen=True):
     causes: dict[str, int]
     downtime_ms: dict[str, DowntimeMs]
     scopes: list["ScopeDark"]
+    is_planned: bool = False
 
 
 class ScopeDark(msgspec.Struct, frozen=True):
@@ -123,14 +138,107 @@ class ObserverSummary(msgspec.Struct, frozen=True):
     dropped_outages: int
 
 
+class PhaseTime(msgspec.Struct, frozen=True):
+    """When a phase of a step was entered.
+
+    ``offset_ms`` counts from the step's API call; it lies in [earliest_ms, latest_ms]
+    where these are not null.
+    """
+
+    phase: str
+    at_unix_ns: int
+    offset_ms: float
+    earliest_ms: float | None = None
+    latest_ms: float | None = None
+
+
+class P99Ms(msgspec.Struct, frozen=True):
+    """How the p99 of response times went, in ms; see ``core.phases.P99Course``."""
+
+    baseline: float
+    limit: float
+    worst: float
+    has_left: bool
+
+
+class BlastRadius(msgspec.Struct, frozen=True):
+    """What a step did to shards it was not about; see ``core.phases.Blast``."""
+
+    shards: list[str]
+    failed: int
+    shard: str | None
+    baseline_p99_ms: float | None
+    worst_p99_ms: float | None
+
+
+class StepLane(msgspec.Struct, frozen=True):
+    """What one lane saw of a step.
+
+    ``phases`` may hold first_error, first_planned_error, first_served, p99_recovered.
+    """
+
+    lane: str
+    phases: list[PhaseTime]
+    dark_ms: DowntimeMs
+    planned_ms: DowntimeMs
+    is_dark_at_end: bool
+    p99_ms: P99Ms | None
+    blast_radius: BlastRadius | None
+
+
+class ProviderMoment(msgspec.Struct, frozen=True):
+    """What the provider told of a step, with its own time and when we saw it."""
+
+    date_unix_ns: int
+    seen_unix_ns: int
+    offset_ms: float
+    message: str
+
+
+class StepSummary(msgspec.Struct, frozen=True):
+    """One step: ``phases`` are those of the controller, and of all lanes together.
+
+    ``start_unix_ns`` and ``end_unix_ns`` enclose the time of the step; null if it
+    changed nothing.
+    """
+
+    name: str
+    operation: str
+    state: StepState
+    reason: str
+    shards: list[str]
+    start_unix_ns: int | None
+    end_unix_ns: int | None
+    phases: list[PhaseTime]
+    lanes: list[StepLane]
+    provider: list[ProviderMoment]
+
+
+class ScenarioSummary(msgspec.Struct, frozen=True):
+    """What was done to the target, step by step.
+
+    ``outages_outside`` counts the outages that belong to no step, without planned.
+    """
+
+    name: str
+    state: ScenarioState
+    reason: str
+    steps: list[StepSummary]
+    expectations: list[Expectation]
+    outages_outside: int
+
+
 class Summary(msgspec.Struct, frozen=True):
     """The content of summary.json.
 
     Args:
         state: "clean", "outage", "blind" (no outage seen, but the probe was blind at
-            times) or "invalid" (a lane had no arrival to judge).
+            times) or "invalid" (a lane had no arrival to judge). Planned darkness is
+            no outage.
         verdict: plain sentences, the most important first.
         lost_writes: null as long as it is not checked.
+        planned_ms: darkness by plan, which is not in ``downtime_ms``.
+        scenario: null if nothing was done to the target.
     """
 
     schema_version: int
@@ -149,6 +257,8 @@ class Summary(msgspec.Struct, frozen=True):
     lost_writes: int | None
     stale_reads: int | None
     wrong: int
+    planned_ms: DowntimeMs = NO_DOWNTIME
+    scenario: ScenarioSummary | None = None
 
 
 class OutageRow(msgspec.Struct, frozen=True):

@@ -89,22 +89,6 @@ class NodesView:
     nodes: dict[str, NodeLine]
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One difference between two topologies.
-
-    Args:
-        kind: role_change, slots_moved, shard_added, shard_removed, node_added or
-            node_removed.
-        shard: name of the shard.
-        detail: what changed, for people.
-    """
-
-    kind: str
-    shard: str
-    detail: str
-
-
 def _text(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
@@ -177,7 +161,11 @@ class _Claim(NamedTuple):
 
 
 def merge(
-    previous: Topology | None, slots: SlotsView, nodes: NodesView | None
+    previous: Topology | None,
+    slots: SlotsView,
+    nodes: NodesView | None,
+    *,
+    afresh: bool = False,
 ) -> Topology:
     """Merge one node's view into what is known.
 
@@ -189,11 +177,23 @@ def merge(
     CLUSTER NODES claims nothing, for the epoch it shows is that of its new primary.
 
     Only claims that are new are worked on, so an unchanged view costs next to nothing.
+
+    Args:
+        previous: what is known.
+        slots: its CLUSTER SLOTS.
+        nodes: its CLUSTER NODES, or None.
+        afresh: what is known is another cluster's, or told for another transport:
+            nothing of it is left but the names of shards that can be recognised.
     """
     claims: list[_Claim] = []
     replicas: dict[Node, tuple[Node, ...]] = {}
     epochs: dict[Node, int] = {}
-    if previous is not None and nodes is not None and _is_same_cluster(previous, nodes):
+    if (
+        previous is not None
+        and nodes is not None
+        and not afresh
+        and _is_same_cluster(previous, nodes)
+    ):
         for shard in previous.shards:
             replicas[shard.primary] = shard.replicas
             epochs[shard.primary] = shard.epoch
@@ -340,44 +340,3 @@ def _known_names(
                 del free[name]
                 break
     return names
-
-
-def diff(old: Topology, new: Topology) -> list[Change]:
-    """Return what changed between two topologies, in the order of the shards."""
-    before = {shard.name: shard for shard in old.shards}
-    after = {shard.name: shard for shard in new.shards}
-    changes: list[Change] = []
-    for name in sorted(before.keys() | after.keys()):
-        was, now = before.get(name), after.get(name)
-        if was is None and now is not None:
-            changes.append(Change("shard_added", name, now.primary.address))
-        elif now is None and was is not None:
-            changes.append(Change("shard_removed", name, was.primary.address))
-        elif was is not None and now is not None:
-            changes += _diff_shard(was, now)
-    return changes
-
-
-def _diff_shard(was: Shard, now: Shard) -> list[Change]:
-    changes: list[Change] = []
-    if was.primary != now.primary:
-        detail = f"{was.primary.address} -> {now.primary.address}"
-        changes.append(Change("role_change", now.name, detail))
-    if was.ranges != now.ranges:
-        detail = f"{_count(was)} -> {_count(now)} slots"
-        changes.append(Change("slots_moved", now.name, detail))
-    nodes_before = {was.primary, *was.replicas}
-    nodes_after = {now.primary, *now.replicas}
-    changes += [
-        Change("node_added", now.name, node.address)
-        for node in sorted(nodes_after - nodes_before)
-    ]
-    changes += [
-        Change("node_removed", now.name, node.address)
-        for node in sorted(nodes_before - nodes_after)
-    ]
-    return changes
-
-
-def _count(shard: Shard) -> int:
-    return sum(last + 1 - first for first, last in shard.ranges)

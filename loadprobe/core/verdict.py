@@ -6,7 +6,7 @@ Pure: the same results give the same documents.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
+from loadprobe.clock import NS_PER_S, ClockPair
 from loadprobe.core.aggregate import LaneInfo, Results
 from loadprobe.core.attribution import (
     Attribution,
@@ -17,34 +17,42 @@ from loadprobe.core.attribution import (
     make_context,
 )
 from loadprobe.core.columns import Scope
+from loadprobe.core.events import Event
+from loadprobe.core.expected import Expected, judge_expected
 from loadprobe.core.histogram import Histogram
-from loadprobe.core.incidents import (
-    DarkTime,
-    Downtime,
-    Incident,
-    dark_time,
-    downtime,
-    group_incidents,
+from loadprobe.core.incidents import Incident, dark_time, group_incidents
+from loadprobe.core.latency import P99Log
+from loadprobe.core.measures import (
+    as_downtime_ms,
+    bounds,
+    downtime_ms,
+    ms,
+    quantiles_ms,
 )
+from loadprobe.core.outages import Outage
 from loadprobe.core.outcome import ErrorClass, Outcome
+from loadprobe.core.phases import LoadSeen
+from loadprobe.core.scenario_summary import summarize_scenario
 from loadprobe.core.scope_state import ScopeTotals
 from loadprobe.core.sentences import make_sentences
+from loadprobe.core.steps import ScenarioRecord
 from loadprobe.core.summary import (
     SCHEMA_VERSION,
-    Bounds,
-    DowntimeMs,
     IncidentSummary,
     LaneSummary,
     ObserverSummary,
     OutageList,
     OutageRow,
-    Quantiles,
+    ScenarioSummary,
     ScopeDark,
     ScopeSummary,
-    SloResult,
     State,
     Summary,
 )
+from loadprobe.core.thresholds import SloLimits, check_slo
+
+_NO_LIMITS = SloLimits()
+_NOTHING = Expected()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +75,6 @@ class ObserverHealth:
 
 
 @dataclass(frozen=True, slots=True)
-class SloLimits:
-    """Thresholds; None is not checked."""
-
-    max_outage_ms: float | None = None
-    availability: float | None = None
-    p99_ms: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Verdict:
     """All that is said about a run."""
 
@@ -85,13 +84,30 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """The results with what is derived from them once."""
+    """The results with what is derived from them once.
+
+    Args:
+        results: what was judged.
+        clock: to show monotonic times as wall times.
+        shards: names of the shards of each lane.
+        causes: id of an outage -> its cause.
+        outages: those that were not planned.
+        planned: those that were.
+        incidents: of both.
+    """
 
     results: Results
     clock: ClockPair
     shards: Mapping[str, tuple[str, ...]]
-    incidents: Sequence[Incident]
-    causes: Mapping[int, Attribution] = field(default_factory=dict)
+    causes: Mapping[int, Attribution]
+    outages: Sequence[Outage]
+    planned: Sequence[Outage]
+    incidents: Sequence[Incident] = field(default_factory=list)
+
+    @property
+    def all_shards(self) -> list[str]:
+        """Return the names of the shards of all lanes."""
+        return sorted({shard for shards in self.shards.values() for shard in shards})
 
 
 def summarize(
@@ -100,10 +116,14 @@ def summarize(
     clock: ClockPair,
     quiet_ns: int,
     observer: ObserverHealth,
-    slo: SloLimits = SloLimits(),
+    slo: SloLimits = _NO_LIMITS,
     planned: Sequence[Planned] = (),
     stale_reads: int | None = None,
     lost_writes: int | None = None,
+    scenario: ScenarioRecord | None = None,
+    expected: Expected = _NOTHING,
+    p99: P99Log | None = None,
+    events: Sequence[Event] = (),
 ) -> Verdict:
     """Return what is to be said about a run.
 
@@ -116,49 +136,93 @@ def summarize(
         planned: expected darkness of lanes.
         stale_reads: number of stale reads, None if not checked.
         lost_writes: number of lost writes, None if not checked.
+        scenario: what was done to the target, None if nothing.
+        expected: what the scenario expects of the load, besides ``planned``.
+        p99: response times second by second, for the phases of the scenario.
+        events: the provider's events.
     """
-    shards = {
-        lane.name: tuple(
-            sorted({s.shard for s in results.scope_totals if s.lane == lane.name})
-        )
-        for lane in results.lanes
-    }
-    blind = [span for t in results.lane_totals.values() for span in t.blind]
-    incidents = group_incidents(results.outages, blind, quiet_ns=quiet_ns)
-    context = make_context(_lane_facts(results, shards), results.outages, planned)
-    causes = {id(o): attribute(o, context) for o in results.outages}
-    run = _Run(results, clock, shards, incidents, causes)
-
+    run = _derive(results, clock, quiet_ns, planned)
     lanes = [_lane(run, lane) for lane in results.lanes]
-    overall = _overall_downtime(run)
-    state = _state(lanes, results)
+    state = _state(run, lanes)
     observed = _observer(results, observer)
-    checks = _check_slo(results, slo)
+    totals = list(results.scope_totals.values())
+    planned_failed = sum(o.failed for o in run.planned)
+    checks = check_slo(
+        results,
+        slo,
+        outages=run.outages,
+        availability=_availability(totals, planned_failed),
+    )
+    wrong = sum(t.counts[Outcome.WRONG] for t in totals)
+    steps: ScenarioSummary | None = None
+    if scenario is not None:
+        load = LoadSeen(
+            shards=run.shards,
+            outages=run.outages,
+            planned=run.planned,
+            p99=p99 or P99Log(),
+            begin_ns=results.start_ns,
+            end_ns=results.end_ns,
+        )
+        steps = summarize_scenario(
+            scenario,
+            load,
+            clock=clock,
+            events=events,
+            expectations=judge_expected(
+                expected, load, planned, lost_writes=lost_writes, wrong=wrong
+            ),
+        )
     summary = Summary(
         schema_version=SCHEMA_VERSION,
         state=state,
         verdict=make_sentences(
             results,
             state=state,
-            causes=[attribution.cause for attribution in causes.values()],
+            outages=run.outages,
+            causes=[run.causes[id(o)].cause for o in run.outages],
+            planned=run.planned,
             observer=observed,
             checks=checks,
+            scenario=steps,
+            clock=clock,
         ),
         start_unix_ns=clock.to_wall(results.start_ns),
         end_unix_ns=clock.to_wall(results.end_ns),
         duration_s=(results.end_ns - results.start_ns) / NS_PER_S,
-        downtime_ms=overall,
+        downtime_ms=downtime_ms(run.outages, run.all_shards),
         client_seconds_lost=sum(lane.client_seconds_lost for lane in lanes),
         lanes=lanes,
         scopes=[_scope(run, s, t) for s, t in results.scope_totals.items()],
-        incidents=[_incident(run, incident) for incident in incidents],
+        incidents=[_incident(run, incident) for incident in run.incidents],
         observer=observed,
         slo=checks,
         lost_writes=lost_writes,
         stale_reads=stale_reads,
-        wrong=sum(t.counts[Outcome.WRONG] for t in results.scope_totals.values()),
+        wrong=wrong,
+        planned_ms=downtime_ms(run.planned, run.all_shards),
+        scenario=steps,
     )
     return Verdict(summary, OutageList(SCHEMA_VERSION, _rows(run)))
+
+
+def _derive(
+    results: Results, clock: ClockPair, quiet_ns: int, planned: Sequence[Planned]
+) -> _Run:
+    shards = {
+        lane.name: tuple(
+            sorted({s.shard for s in results.scope_totals if s.lane == lane.name})
+        )
+        for lane in results.lanes
+    }
+    context = make_context(_lane_facts(results, shards), results.outages, planned)
+    causes = {id(o): attribute(o, context) for o in results.outages}
+    parts: tuple[list[Outage], list[Outage]] = [], []
+    for outage in results.outages:
+        parts[causes[id(outage)].cause is Cause.PLANNED].append(outage)
+    blind = [span for t in results.lane_totals.values() for span in t.blind]
+    incidents = group_incidents(parts[0], blind, quiet_ns=quiet_ns, planned=parts[1])
+    return _Run(results, clock, shards, causes, *parts, incidents)
 
 
 def _lane_facts(
@@ -182,45 +246,6 @@ def _lane_facts(
     return facts
 
 
-def _ms(ns: float) -> float:
-    return round(ns / NS_PER_MS, 6)
-
-
-def _bounds(time: DarkTime) -> Bounds:
-    return Bounds(_ms(time.estimate_ns), _ms(time.lower_ns), _ms(time.upper_ns))
-
-
-def _downtime_ms(value: Downtime) -> DowntimeMs:
-    return DowntimeMs(
-        _bounds(value.any_shard),
-        _bounds(value.all_shards),
-        {shard: _bounds(time) for shard, time in value.shards.items()},
-    )
-
-
-def _overall_downtime(run: _Run) -> DowntimeMs:
-    names = sorted({shard for shards in run.shards.values() for shard in shards})
-    return _downtime_ms(downtime(run.results.outages, names))
-
-
-def quantiles_ms(histogram: Histogram) -> Quantiles:
-    """Return the usual quantiles of a histogram of ns, in ms."""
-
-    def at(q: float) -> float | None:
-        value = histogram.quantile(q)
-        return None if value is None else _ms(value)
-
-    longest = histogram.max_ns if histogram.count else None
-    return Quantiles(
-        p50=at(0.5),
-        p90=at(0.9),
-        p99=at(0.99),
-        p99_9=at(0.999),
-        max=None if longest is None else _ms(longest),
-        count=histogram.count,
-    )
-
-
 def _outcomes(totals: Sequence[ScopeTotals]) -> dict[str, int]:
     return {o.label: sum(t.counts[o] for t in totals) for o in Outcome}
 
@@ -230,13 +255,16 @@ def _classes(totals: Sequence[ScopeTotals]) -> dict[str, int]:
     return {label: count for label, count in counts.items() if count}
 
 
-def _availability(totals: Sequence[ScopeTotals]) -> float | None:
-    arrivals = sum(t.arrivals for t in totals)
+def _availability(totals: Sequence[ScopeTotals], planned: int) -> float | None:
+    """Return served / all arrivals, without the given number that failed by plan."""
+    arrivals = sum(t.arrivals for t in totals) - planned
     return sum(t.served for t in totals) / arrivals if arrivals else None
 
 
 def _scope(run: _Run, scope: Scope, totals: ScopeTotals) -> ScopeSummary:
-    outages = [o for o in run.results.outages if o.scope == scope]
+    outages = [o for o in run.outages if o.scope == scope]
+    planned = [o for o in run.planned if o.scope == scope]
+    planned_failed = sum(o.failed for o in planned)
     return ScopeSummary(
         lane=scope.lane,
         shard=scope.shard,
@@ -244,37 +272,43 @@ def _scope(run: _Run, scope: Scope, totals: ScopeTotals) -> ScopeSummary:
         arrivals=totals.arrivals,
         outcomes=_outcomes([totals]),
         classes=_classes([totals]),
-        availability=_availability([totals]),
-        outages=totals.outages,
-        dark_ms=_bounds(dark_time(outages)),
+        availability=_availability([totals], planned_failed),
+        outages=totals.outages - len(planned),
+        dark_ms=bounds(dark_time(outages)),
         client_seconds_lost=totals.lost_ns / NS_PER_S,
         excused=totals.excused,
         unjudged=totals.unjudged,
+        planned_ms=bounds(dark_time(planned)),
+        planned_failed=planned_failed,
     )
 
 
 def _lane(run: _Run, lane: LaneInfo) -> LaneSummary:
-    results = run.results
-    own = results.lane_totals[lane.name]
-    totals = [t for s, t in results.scope_totals.items() if s.lane == lane.name]
-    outages = [o for o in results.outages if o.scope.lane == lane.name]
+    own = run.results.lane_totals[lane.name]
+    totals = [t for s, t in run.results.scope_totals.items() if s.lane == lane.name]
+    outages = [o for o in run.outages if o.scope.lane == lane.name]
+    planned = [o for o in run.planned if o.scope.lane == lane.name]
+    planned_failed = sum(o.failed for o in planned)
+    shards = run.shards[lane.name]
     return LaneSummary(
         name=lane.name,
         tls=lane.tls,
         arrivals=sum(t.arrivals for t in totals),
         outcomes=_outcomes(totals),
         classes=_classes(totals),
-        availability=_availability(totals),
+        availability=_availability(totals, planned_failed),
         response_ms={
             op.label: quantiles_ms(h) for op, h in sorted(own.response.items())
         },
         service_ms={op.label: quantiles_ms(h) for op, h in sorted(own.service.items())},
         lateness_ms=quantiles_ms(own.lateness),
-        downtime_ms=_downtime_ms(downtime(outages, run.shards[lane.name])),
+        downtime_ms=downtime_ms(outages, shards),
         client_seconds_lost=sum(t.lost_ns for t in totals) / NS_PER_S,
-        blind_ms=_ms(own.blind_ns),
+        blind_ms=ms(own.blind_ns),
         excused=sum(t.excused for t in totals),
         unjudged=sum(t.unjudged for t in totals),
+        planned_ms=downtime_ms(planned, shards),
+        planned_failed=planned_failed,
     )
 
 
@@ -288,16 +322,17 @@ def _incident(run: _Run, incident: Incident) -> IncidentSummary:
         end_unix_ns=run.clock.to_wall(incident.end_ns),
         outages=len(incident.outages),
         is_probe_only=incident.is_probe_only,
-        blind_ms=_ms(sum(span.duration_ns for span in incident.blind)),
+        blind_ms=ms(sum(span.duration_ns for span in incident.blind)),
         causes={c.value: causes.count(c) for c in Cause if c in causes},
         downtime_ms={
-            lane: _downtime_ms(value)
+            lane: as_downtime_ms(value)
             for lane, value in incident.downtime(run.shards).items()
         },
         scopes=[
-            ScopeDark(scope.lane, scope.shard, scope.op.label, _bounds(time))
+            ScopeDark(scope.lane, scope.shard, scope.op.label, bounds(time))
             for scope, time in incident.scopes().items()
         ],
+        is_planned=incident.is_planned,
     )
 
 
@@ -314,10 +349,10 @@ def _rows(run: _Run) -> list[OutageRow]:
                 op=scope.op.label,
                 start_unix_ns=run.clock.to_wall(outage.start_ns),
                 end_unix_ns=run.clock.to_wall(outage.end_ns),
-                duration_ms=_ms(outage.duration_ns),
-                lower_ms=_ms(outage.lower_ns),
-                upper_ms=_ms(outage.upper_ns),
-                probe_gap_ms=_ms(outage.probe_gap_ns),
+                duration_ms=ms(outage.duration_ns),
+                lower_ms=ms(outage.lower_ns),
+                upper_ms=ms(outage.upper_ns),
+                probe_gap_ms=ms(outage.probe_gap_ns),
                 failed=outage.failed,
                 classes={e.label: n for e, n in sorted(outage.classes.items())},
                 outcomes={o.label: n for o, n in sorted(outage.outcomes.items())},
@@ -337,48 +372,25 @@ def _observer(results: Results, health: ObserverHealth) -> ObserverSummary:
         lateness.merge(lane_totals.lateness)
     totals = results.scope_totals.values()
     return ObserverSummary(
-        max_loop_lag_ms=_ms(health.max_loop_lag_ns),
-        max_gc_pause_ms=_ms(health.max_gc_pause_ns),
+        max_loop_lag_ms=ms(health.max_loop_lag_ns),
+        max_gc_pause_ms=ms(health.max_gc_pause_ns),
         late_sends=health.late_sends,
         skipped=health.skipped,
         cpu_seconds=health.cpu_ns / NS_PER_S,
         lateness_ms=quantiles_ms(lateness),
-        blind_ms=_ms(
-            max((t.blind_ns for t in results.lane_totals.values()), default=0)
-        ),
+        blind_ms=ms(max((t.blind_ns for t in results.lane_totals.values()), default=0)),
         excused=sum(t.excused for t in totals),
         unjudged=sum(t.unjudged for t in totals),
         dropped_outages=results.dropped_outages,
     )
 
 
-def _check_slo(results: Results, limits: SloLimits) -> list[SloResult]:
-    checks: list[SloResult] = []
-    totals = list(results.scope_totals.values())
-    if limits.max_outage_ms is not None:
-        longest = max((o.duration_ns for o in results.outages), default=0)
-        actual = _ms(longest) if totals else None
-        met = actual is not None and actual <= limits.max_outage_ms
-        checks.append(SloResult("max_outage_ms", limits.max_outage_ms, actual, met))
-    if limits.availability is not None:
-        share = _availability(totals)
-        met = share is not None and share >= limits.availability
-        checks.append(SloResult("availability", limits.availability, share, met))
-    if limits.p99_ms is not None:
-        merged = Histogram()
-        for lane_totals in results.lane_totals.values():
-            for histogram in lane_totals.response.values():
-                merged.merge(histogram)
-        p99 = quantiles_ms(merged).p99
-        met = p99 is not None and p99 <= limits.p99_ms
-        checks.append(SloResult("p99_ms", limits.p99_ms, p99, met))
-    return checks
-
-
-def _state(lanes: Sequence[LaneSummary], results: Results) -> State:
-    if not lanes or any(lane.arrivals == 0 for lane in lanes):
+def _state(run: _Run, lanes: Sequence[LaneSummary]) -> State:
+    totals = run.results.lane_totals
+    begun = [lane for lane in lanes if totals[lane.name].begin_ns is not None]
+    if not begun or any(lane.arrivals == 0 for lane in begun):
         return "invalid"
-    if results.outages or results.dropped_outages:
+    if run.outages or run.results.dropped_outages:
         return "outage"
     if any(lane.blind_ms or lane.unjudged for lane in lanes):
         return "blind"

@@ -151,4 +151,5 @@ class Driver(Protocol):
         """Return the number of usable connections per shard name."""
 
 
-OnTopology = Callable[[Topology], None]
+OnTopology = Callable[[Topology, int], None]
+"""Takes a new topology, and the number of the cut-over that led to it (0: none)."""

@@ -1,19 +1,24 @@
 """A real local cluster and a control plane that speaks the ElastiCache API."""
 
-from loadprobe.local.background import down, status, up
+from loadprobe.local.background import down, list_groups, status, up
 from loadprobe.local.cluster import LocalCluster
 from loadprobe.local.control_plane import ControlPlane
+from loadprobe.local.injection import FaultPlan, Injection
 from loadprobe.local.plane import Knobs
 from loadprobe.local.serve import LocalOptions, serve
-from loadprobe.local.state import LocalState
+from loadprobe.local.state import GroupState, LocalState
 
 __all__ = [
     "ControlPlane",
+    "FaultPlan",
+    "GroupState",
+    "Injection",
     "Knobs",
     "LocalCluster",
     "LocalOptions",
     "LocalState",
     "down",
+    "list_groups",
     "serve",
     "status",
     "up",

@@ -33,13 +33,14 @@ class AdminConnection:
     Args:
         folder: the server's folder; its unix socket is ``admin.sock`` there.
         name: the server's name, for error texts.
-        password: what to authenticate with, if anything.
+        password: what to log in with, if anything; it may be changed, and an open
+            connection stays logged in.
     """
 
     def __init__(self, folder: Path, *, name: str, password: str | None) -> None:
         self._folder = folder
         self._name = name
-        self._password = password
+        self.password = password
         self._lock = asyncio.Lock()
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._parser = _new_parser()
@@ -90,8 +91,10 @@ class AdminConnection:
         if self._streams is None:
             self._parser = _new_parser()
             self._streams = await _connected(self._folder)
-            if self._password is not None:
-                (answer,) = await self._send([("AUTH", self._password)])
+            if self.password is not None:
+                # With the user's name: also taken where no password is needed.
+                login = ("AUTH", "default", self.password)
+                (answer,) = await self._send([login])
                 if isinstance(answer, hiredis.ReplyError):
                     raise ServerRefused(f"{self._name} refused AUTH: {answer}")
         return await self._send(commands)

@@ -28,6 +28,17 @@ from loadprobe.local.faults import ApiFault
 
 Params = dict[str, Any]
 _DEFAULT_STATUS = 400
+# Of the errors common to all services ("Common Errors" in AWS's API reference) those
+# that are not 400 and not in the service model.
+_COMMON_STATUS = {
+    "AccessDenied": 403,
+    "ExpiredToken": 403,
+    "InternalFailure": 500,
+    "InvalidClientTokenId": 403,
+    "OptInRequired": 403,
+    "ServiceUnavailable": 503,
+    "SignatureDoesNotMatch": 403,
+}
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # A bare carriage return would be read back as a newline (XML 1.0, section 2.11).
 _ENTITIES = {"\r": "&#13;"}
@@ -48,7 +59,7 @@ class ApiCodec:
             str(error["code"]): int(error["httpStatusCode"])
             for shape in map(model.shape_for, model.shape_names)
             if (error := shape.metadata.get("error"))
-        } | {"InternalFailure": 500}
+        } | _COMMON_STATUS
 
     def parse(self, body: str) -> tuple[str, Params]:
         """Return the operation's name and its typed parameters.
@@ -100,7 +111,7 @@ class ApiCodec:
         """Return the HTTP status and the XML of a fault."""
         status = self._status.get(fault.code, _DEFAULT_STATUS)
         side = "Sender" if status < 500 else "Receiver"
-        message = _text(_NOT_IN_XML.sub("?", fault.message))
+        message = _text(printable(fault.message))
         return status, (
             f'<ErrorResponse xmlns="{self._namespace}"><Error><Type>{side}</Type>'
             f"<Code>{fault.code}</Code><Message>{message}</Message></Error>"
@@ -109,6 +120,11 @@ class ApiCodec:
 
     def _operation(self, action: str) -> OperationModel:
         return self._model.operation_model(action)
+
+
+def printable(text: str) -> str:
+    """Return a text with "?" for the characters that XML cannot carry."""
+    return _NOT_IN_XML.sub("?", text)
 
 
 def load_codec() -> ApiCodec:
@@ -196,8 +212,14 @@ def _parse_timestamp(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def _parse_string(text: str) -> str:
+    if _NOT_IN_XML.search(text):  # it could never be shown again
+        raise ValueError(text)
+    return text
+
+
 _SCALAR_PARSERS: dict[str, Callable[[str], Any]] = {
-    "string": str,
+    "string": _parse_string,
     "boolean": _parse_boolean,
     "integer": int,
     "double": float,

@@ -10,16 +10,25 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import aiohttp
 import msgspec
 
 from loadprobe.errors import PreflightError, RunError, UsageError
+from loadprobe.local.control_plane import GROUPS_PATH
 from loadprobe.local.folders import remove_abandoned, temp_folder
 from loadprobe.local.processes import send_signal
 from loadprobe.local.serve import LocalOptions
-from loadprobe.local.state import LocalState, log_path, read_state, remove_state
+from loadprobe.local.state import (
+    GroupState,
+    LocalState,
+    log_path,
+    read_state,
+    remove_state,
+)
 
 _READY_TIMEOUT_S = 40.0
 _STOP_TIMEOUT_S = 15.0
+_ASK_TIMEOUT_S = 5.0
 _POLL_S = 0.02
 _ERROR_TYPES = {
     UsageError.__name__: UsageError,
@@ -64,8 +73,11 @@ async def up(
             f"starting the local cluster {options.name!r}: it runs already; end it "
             "(loadprobe local down), or choose another name"
         )
-    servers = options.shards * (1 + options.replicas)
-    tell(f"starting {servers} servers ({options.shards} shards)")
+    if options.shards:
+        servers = options.shards * (1 + options.replicas)
+        tell(f"starting {servers} servers ({options.shards} shards)")
+    else:
+        tell("starting the API without a group")
     process = _spawn(options)
     try:
         async with asyncio.timeout(_READY_TIMEOUT_S):
@@ -78,7 +90,8 @@ async def up(
             raise _not_ready(options, f"no answer in {_READY_TIMEOUT_S:g} s") from exc
         raise
     _children[process.pid] = process
-    tell(f"ready: API at {state.endpoint_url}, servers at {state.host}:{state.port}")
+    where = f", servers at {state.host}:{state.port}" if options.shards else ""
+    tell(f"ready: API at {state.endpoint_url}{where}")
     return state
 
 
@@ -86,6 +99,27 @@ def status(name: str = "local") -> LocalState | None:
     """Return the state of the running cluster of that name, or None."""
     state = read_state(name)
     return state if state is not None and state.is_running else None
+
+
+async def list_groups(state: LocalState) -> list[GroupState]:
+    """Ask a running cluster's API for its groups.
+
+    Raises:
+        RunError: it did not answer.
+    """
+    timeout = aiohttp.ClientTimeout(total=_ASK_TIMEOUT_S)
+    url = state.endpoint_url + GROUPS_PATH
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(url) as response,
+        ):
+            return msgspec.json.decode(await response.read(), type=list[GroupState])
+    except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError) as exc:
+        raise RunError(
+            f"asking {url} for the groups of the local cluster {state.name!r}: "
+            f"{type(exc).__name__} {exc}; see its log {log_path(state.name)}"
+        ) from exc
 
 
 async def down(name: str = "local") -> LocalState | None:

@@ -3,6 +3,7 @@
 Private keys are written with mode 0600 into the folder given, and only there.
 """
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -82,6 +83,20 @@ class Authority:
             b"".join(blob.bytes() for blob in leaf.cert_chain_pems)
         )
         return files
+
+
+def copy_certificates(files: CertificateSet, folder: Path) -> CertificateSet:
+    """Copy the files of another cluster: whoever trusts that one trusts this one."""
+
+    def copied(path: Path) -> Path:
+        return Path(shutil.copy2(path, folder))
+
+    def both(pair: CertificateFiles) -> CertificateFiles:
+        return CertificateFiles(copied(pair.certificate), copied(pair.key))
+
+    return CertificateSet(
+        ca=copied(files.ca), server=both(files.server), client=both(files.client)
+    )
 
 
 def write_certificates(folder: Path) -> CertificateSet:

@@ -3,60 +3,75 @@
 Nothing outlives the ``async with`` block: processes are killed and the folder is
 removed on every way out; after a SIGKILL of this process the kernel kills the
 servers, and the next cluster started removes the folder.
+
+The modules beside this one change a running cluster: ``transport`` (TLS),
+``membership`` (replicas), ``resharding``, ``replacement``, ``passwords``,
+``migration``. They keep what is said here true.
 """
 
 import asyncio
 import shutil
+from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from loadprobe.errors import PreflightError, RunError, UsageError
 from loadprobe.local.admin import ServerGone, ServerRefused
-from loadprobe.local.certificates import CertificateSet, write_certificates
+from loadprobe.local.certificates import (
+    CertificateSet,
+    copy_certificates,
+    write_certificates,
+)
 from loadprobe.local.folders import make_cluster_folder
-from loadprobe.local.formation import form_cluster, in_sync, until
+from loadprobe.local.formation import form_cluster, in_sync, start_all, until
 from loadprobe.local.layout import LocalShard, even_slots, parse_nodes
-from loadprobe.local.node import LocalNode, Setting
+from loadprobe.local.node import LocalNode
 from loadprobe.local.servers import ServerBinary, find_server
+from loadprobe.local.settings import (
+    TLS_MODES,
+    Access,
+    Settings,
+    TlsMode,
+    access_settings,
+    base_settings,
+    certificate_settings,
+    transport_settings,
+)
+
+__all__ = ["LocalCluster", "TlsMode"]
 
 _T = TypeVar("_T")
 _FAST_NODE_TIMEOUT_MS = 1_000
 _READY_TIMEOUT_S = 20.0
 _ASK_TIMEOUT_S = 0.5
-# As ElastiCache documents its defaults; stock servers cover fully by default.
-_CLUSTER_SETTINGS: dict[str, Setting] = {
-    "cluster-enabled": "yes",
-    "cluster-require-full-coverage": "no",
-    "cluster-allow-reads-when-down": "no",
-    "cluster-allow-replica-migration": "no",
-}
-_COMMON_SETTINGS: dict[str, Setting] = {
-    "save": "",
-    "appendonly": "no",
-    "repl-diskless-sync-delay": "0",
-    # CLUSTER SLOTS leaves out replicas with offset 0; a ping makes it move.
-    "repl-ping-replica-period": "1",
-    "enable-debug-command": "yes",
-}
 
 
 class LocalCluster:
     """Start a cluster on entering, end it on leaving.
 
-    With ``tls`` every node serves plaintext and TLS at the same time, on two ports,
-    and CLUSTER SLOTS tells each asker the ports of its own kind.
+    In TLS mode "preferred" every node serves plaintext and TLS at the same time, on two
+    ports, and CLUSTER SLOTS tells each asker the ports of its own kind. "required"
+    closes the plaintext ports, "none" those with TLS.
 
     Args:
         shards: node groups; 1 when ``cluster_mode`` is off.
         replicas_per_shard: replicas beside each primary.
-        tls: serve TLS beside plaintext.
-        password: requirepass of every node.
+        tls: short for the TLS modes "preferred" and "none".
+        tls_mode: the TLS mode; None follows ``tls``.
+        password: what every node demands; None lets everyone in.
         server: the program; None searches one (see ``find_server``).
         node_timeout_ms: cluster-node-timeout; failure detection follows it.
         cluster_mode: False makes one standalone primary with replicas.
         mutual_tls: servers demand client certificates.
         name: prefix of node names ("local" -> "local-0001-001").
+        certificates: files of another cluster to copy; None makes new ones.
+
+    Attributes:
+        tls_mode: the TLS mode now.
+        access: the passwords that are valid now.
+        source: (host, port) of the server that data is migrated from, if any.
 
     Raises:
         PreflightError: on entering: no server, or TLS wanted and the server has none.
@@ -71,12 +86,14 @@ class LocalCluster:
         shards: int = 3,
         replicas_per_shard: int = 1,
         tls: bool = True,
+        tls_mode: TlsMode | None = None,
         password: str | None = None,
         server: str | Path | None = None,
         node_timeout_ms: int = 1_000,
         cluster_mode: bool = True,
         mutual_tls: bool = False,
         name: str = "local",
+        certificates: CertificateSet | None = None,
     ) -> None:
         if shards < 1 or (shards > 1 and not cluster_mode):
             raise UsageError(
@@ -85,8 +102,14 @@ class LocalCluster:
             )
         self.name = name
         self.cluster_mode = cluster_mode
-        self.tls = tls
-        self.password = password
+        self.tls_mode: TlsMode = tls_mode or ("preferred" if tls else "none")
+        if self.tls_mode not in TLS_MODES:
+            raise UsageError(
+                f"a local cluster with the TLS mode {tls_mode!r}: expected one of "
+                f"{', '.join(TLS_MODES)}"
+            )
+        self.access = Access.by(password)
+        self.source: tuple[str, int] | None = None
         self.shards: list[LocalShard] = []
         self._shard_count = shards
         self._replicas_per_shard = replicas_per_shard
@@ -95,12 +118,27 @@ class LocalCluster:
         self._mutual_tls = mutual_tls
         self._server: ServerBinary | None = None
         self._folder: Path | None = None
-        self._certificates: CertificateSet | None = None
+        self._certificates = certificates
+        self._processes: list[LocalNode] = []  # also those no shard holds (yet)
 
     @property
     def server(self) -> ServerBinary:
-        """The program in use."""
+        """The program of new nodes."""
         return _started(self._server)
+
+    @server.setter
+    def server(self, server: ServerBinary) -> None:
+        self._server = server
+
+    @property
+    def tls(self) -> bool:
+        """Whether TLS is served."""
+        return self.tls_mode != "none"
+
+    @property
+    def password(self) -> str | None:
+        """The newest password, if there is one."""
+        return self.access.newest
 
     @property
     def folder(self) -> Path:
@@ -113,13 +151,18 @@ class LocalCluster:
         return [node for shard in self.shards for node in shard.nodes]
 
     @property
+    def live_nodes(self) -> list[LocalNode]:
+        """All nodes that are up now, also those that are joining or leaving."""
+        return [node for node in self._processes if node.is_responsive]
+
+    @property
     def endpoint(self) -> LocalNode:
         """A node that is up now: what a configuration endpoint would resolve to."""
         return next((node for node in self.nodes if node.is_responsive), self.nodes[0])
 
     @property
     def port(self) -> int:
-        """The endpoint's plaintext port."""
+        """The endpoint's plaintext port (closed while TLS is required)."""
         return self.endpoint.ports.plain
 
     @property
@@ -134,8 +177,8 @@ class LocalCluster:
 
     @property
     def ca_file(self) -> Path | None:
-        """What clients have to trust, if TLS is on."""
-        return self._certificates.ca if self.tls and self._certificates else None
+        """What TLS clients have to trust, if the server can do TLS (it may be off)."""
+        return self._certificates.ca if self._certificates is not None else None
 
     def shard(self, node_group_id: str) -> LocalShard:
         """Return one shard.
@@ -195,62 +238,85 @@ class LocalCluster:
                 "it (apt-get install redis-server), or turn TLS off"
             )
         self._folder = make_cluster_folder()
-        if self._server.has_tls:
+        if not self._server.has_tls:
+            self._certificates = None
+        elif self._certificates is None:
             self._certificates = write_certificates(self._folder)
-        settings = self._settings()
-        ranges = even_slots(self._shard_count)
-        for index, owned in enumerate(ranges):
+        else:
+            self._certificates = copy_certificates(self._certificates, self._folder)
+        for index, owned in enumerate(even_slots(self._shard_count)):
             shard = LocalShard(f"{index + 1:04d}", [owned] if self.cluster_mode else [])
             self.shards.append(shard)
-            for member in range(1 + self._replicas_per_shard):
-                shard.nodes.append(self._new_node(shard, member + 1, settings))
-        try:
-            async with asyncio.TaskGroup() as starting:
-                for node in self.nodes:
-                    starting.create_task(node.start())
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from failed
+            for _ in range(1 + self._replicas_per_shard):
+                shard.nodes.append(self.new_node(shard))
+        await start_all(self.nodes)
         await (self._form() if self.cluster_mode else self._replicate())
 
-    def _new_node(
-        self, shard: LocalShard, number: int, settings: dict[str, Setting]
+    def new_node(
+        self,
+        shard: LocalShard,
+        *,
+        name: str | None = None,
+        server: ServerBinary | None = None,
     ) -> LocalNode:
-        return LocalNode(
-            f"{self.name}-{shard.node_group_id}-{number:03d}",
+        """Make a node, not yet started; it ends with the cluster at the latest.
+
+        Args:
+            shard: what it will belong to; it is not added to ``shard.nodes``.
+            name: its name; None takes the first that is free.
+            server: its program; None takes that of the cluster.
+        """
+        taken = {node.name for node in self._processes}
+        names = (
+            f"{self.name}-{shard.node_group_id}-{number:03d}" for number in count(1)
+        )
+        server = server or self.server
+        node = LocalNode(
+            name or next(each for each in names if each not in taken),
             folder=self.folder,
-            server=self.server,
-            settings=settings,
+            server=server,
+            settings=self._settings(server),
             has_tls_port=self.tls,
+            has_plain_port=self.tls_mode != "required",
             password=self.password,
         )
+        self._processes.append(node)
+        return node
 
-    def _settings(self) -> dict[str, Setting]:
-        settings = dict(_COMMON_SETTINGS)
-        if self.cluster_mode:
-            first = min(self._node_timeout_ms, _FAST_NODE_TIMEOUT_MS)
-            settings |= _CLUSTER_SETTINGS | {"cluster-node-timeout": str(first)}
-        if self.password is not None:
-            settings |= {"requirepass": self.password, "masterauth": self.password}
-        if self._certificates is not None:
+    async def retire(self, *nodes: LocalNode) -> None:
+        """End nodes for good, and remove their folders."""
+        for node in nodes:
+            node.signal_kill()
+        for node in nodes:
+            await node.kill()
+            shutil.rmtree(node.folder, ignore_errors=True)
+            self._processes.remove(node)
+
+    async def settle_node_timeout(self, nodes: Sequence[LocalNode]) -> None:
+        """Set the node timeout that was asked for: nodes start with a short one."""
+        if self.cluster_mode and self._node_timeout_ms > _FAST_NODE_TIMEOUT_MS:
+            wanted = {"cluster-node-timeout": str(self._node_timeout_ms)}
+            for node in nodes:
+                await node.configure(wanted)
+
+    def _settings(self, server: ServerBinary) -> Settings:
+        settings = base_settings(
+            cluster_mode=self.cluster_mode,
+            node_timeout_ms=min(self._node_timeout_ms, _FAST_NODE_TIMEOUT_MS),
+        )
+        settings |= access_settings(self.access)
+        if self._certificates is not None and server.has_tls:
             # Also when TLS is off: it can then be turned on without a restart.
-            settings |= {
-                "tls-ca-cert-file": str(self._certificates.ca),
-                "tls-cert-file": str(self._certificates.server.certificate),
-                "tls-key-file": str(self._certificates.server.key),
-                "tls-auth-clients": "yes" if self._mutual_tls else "no",
-            }
+            settings |= certificate_settings(
+                self._certificates, mutual_tls=self._mutual_tls
+            )
         if self.tls:
-            settings |= {"tls-replication": "yes"}
-            if self.cluster_mode:
-                settings |= {"tls-cluster": "yes"}
+            settings |= transport_settings(tls=True, cluster_mode=self.cluster_mode)
         return settings
 
     async def _form(self) -> None:
         await form_cluster(self.shards, timeout_s=_READY_TIMEOUT_S)
-        if self._node_timeout_ms > _FAST_NODE_TIMEOUT_MS:
-            wanted = {"cluster-node-timeout": str(self._node_timeout_ms)}
-            for node in self.nodes:
-                await node.configure(wanted)
+        await self.settle_node_timeout(self.nodes)
 
     async def _replicate(self) -> None:
         primary, *replicas = self.nodes
@@ -274,21 +340,26 @@ class LocalCluster:
         try:
             if not self.cluster_mode:
                 role = await node.command("ROLE", timeout_s=_ASK_TIMEOUT_S)
-                return 0 if role[0] == "master" else -1
+                return 0 if role[0] == "master" or self._is_head(role) else -1
             text = await node.command("CLUSTER", "NODES", timeout_s=_ASK_TIMEOUT_S)
         except (ServerGone, ServerRefused):
             return -1
         mine = next(line for line in parse_nodes(text) if "myself" in line.flags)
         return mine.config_epoch if "master" in mine.flags and mine.slots else -1
 
+    def _is_head(self, role: list[Any]) -> bool:
+        """Tell whether a node replicates the source that data is migrated from."""
+        return self.source is not None and (role[1], role[2]) == self.source
+
     async def _end(self) -> None:
-        for node in self.nodes:
+        for node in self._processes:
             node.signal_kill()  # all at once, before anything can be cancelled
         try:
-            for node in self.nodes:
+            for node in self._processes:
                 await node.kill()
         finally:
             self.shards.clear()
+            self._processes.clear()
             if self._folder is not None:
                 shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -6,12 +6,13 @@ that long after its start (redis 7.0.15, redis 8.2.3, valkey 9.1.2, observed).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from loadprobe.errors import RunError
 from loadprobe.local.admin import ServerGone, ServerRefused
-from loadprobe.local.layout import LocalShard, is_settled, parse_nodes
+from loadprobe.local.layout import DOUBTS, LocalShard, is_settled, parse_nodes
 from loadprobe.local.node import LocalNode
 
 _T = TypeVar("_T")
@@ -54,6 +55,72 @@ async def form_cluster(shards: Sequence[LocalShard], *, timeout_s: float) -> Non
             f"forming a cluster of {len(nodes)} nodes: not ready in {timeout_s:g} s; "
             f"their logs end with:\n{tails}"
         ) from exc
+
+
+async def start_all(nodes: Sequence[LocalNode]) -> None:
+    """Start nodes at the same time.
+
+    Raises:
+        RunError: the first that did not come up.
+    """
+    try:
+        async with asyncio.TaskGroup() as starting:
+            for node in nodes:
+                starting.create_task(node.start())
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from failed
+
+
+async def join(
+    newcomers: Sequence[LocalNode], members: Sequence[LocalNode], *, timeout_s: float
+) -> None:
+    """Make started nodes known to the nodes of a cluster, and the other way round.
+
+    Raises:
+        RunError: that was not so within ``timeout_s`` seconds.
+    """
+    for node in newcomers:
+        node.node_id = await _node_id(node)
+    for index, node in enumerate(newcomers):
+        for other in (*members, *newcomers[index + 1 :]):
+            await meet(node, other)
+    names = ", ".join(node.name for node in newcomers)
+    async with within(timeout_s, what=f"{names} and the other nodes know each other"):
+        everyone = [*members, *newcomers]
+        await until(lambda: _know_each_other(everyone))
+
+
+async def agree(nodes: Sequence[LocalNode]) -> bool:
+    """Tell whether live nodes see the same roles and slots, and no doubt about any."""
+    try:
+        views = await _each(nodes, lambda node: _view(node, nodes))
+    except (ServerGone, ServerRefused):
+        return False
+    return None not in views and len(set(views)) == 1
+
+
+async def all_serve(nodes: Sequence[LocalNode]) -> bool:
+    """Tell whether nodes take commands: a new primary does not, for 2 s."""
+    states = await _each(nodes, lambda node: node.cluster_info())
+    return all(state["cluster_state"] == "ok" for state in states)
+
+
+@asynccontextmanager
+async def within(timeout_s: float, *, what: str) -> AsyncIterator[None]:
+    """Limit the time of a block.
+
+    Args:
+        timeout_s: the limit in seconds.
+        what: what should hold at its end, for the error text.
+
+    Raises:
+        RunError: the time was over.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            yield
+    except TimeoutError as exc:
+        raise RunError(f"not so within {timeout_s:g} s: {what}") from exc
 
 
 async def meet(node: LocalNode, other: LocalNode) -> None:
@@ -103,6 +170,29 @@ async def _all_known(nodes: Sequence[LocalNode]) -> bool:
         return len(lines) == len(nodes) and not handshaking
 
     return all(await _each(nodes, knows_all))
+
+
+async def _know_each_other(nodes: Sequence[LocalNode]) -> bool:
+    wanted = {node.node_id for node in nodes}
+
+    async def knows(node: LocalNode) -> bool:
+        lines = parse_nodes(await node.command("CLUSTER", "NODES"))
+        known = {line.node_id for line in lines if not line.flags & DOUBTS}
+        return known >= wanted
+
+    return all(await _each(nodes, knows))
+
+
+async def _view(
+    node: LocalNode, nodes: Sequence[LocalNode]
+) -> frozenset[tuple[object, ...]] | None:
+    """Return who owns what, as a node sees it, or None if it is in doubt."""
+    wanted = {each.node_id for each in nodes}
+    text = await node.command("CLUSTER", "NODES")
+    lines = [line for line in parse_nodes(text) if line.node_id in wanted]
+    if len(lines) < len(wanted) or any(line.flags & DOUBTS for line in lines):
+        return None
+    return frozenset((line.node_id, line.primary_id, line.slots) for line in lines)
 
 
 async def _node_id(node: LocalNode) -> str:

@@ -1,21 +1,23 @@
 """A replication group: a local cluster plus what the API says about it.
 
-Rendering only reads; the operations change a group.
+Operations start changes of a group; how it is shown is in ``rendering``.
 """
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from loadprobe.local.changes import Change
 from loadprobe.local.cluster import LocalCluster
+from loadprobe.local.faults import ApiFault
 from loadprobe.local.layout import LocalShard
 from loadprobe.local.node import LocalNode
+from loadprobe.local.node_types import DEFAULT_NODE_TYPE
+from loadprobe.local.settings import TlsMode
 
-REGION = "us-east-1"
-ACCOUNT = "000000000000"
 CACHE_NODE_ID = "0001"
-_ZONES = tuple(f"{REGION}{letter}" for letter in "abc")
+NO_ENDPOINTS = frozenset({"creating", "create-failed", "deleting"})
 
 
 @dataclass(slots=True)
@@ -26,151 +28,150 @@ class ReplicationGroup:
         group_id: ReplicationGroupId.
         cluster: the servers.
         created: ReplicationGroupCreateTime.
+        engine: "redis" or "valkey".
         description: Description.
-        status: Status.
-        pending: PendingModifiedValues.
+        resting_status: Status while no change is visible: "available", "creating",
+            "migrating" or "create-failed".
         node_type: CacheNodeType: a label, the servers do not change with it.
-        replacing: the node replacement under way, if any.
+        parameter_group: CacheParameterGroupName, a label too.
+        maintenance_window: PreferredMaintenanceWindow, a label too.
+        automatic_failover: whether TestFailover is possible (a replica provided).
+        multi_az: MultiAZ.
+        is_owned: whether the servers live and end with the control plane.
+        is_rotating: whether two auth tokens are valid.
+        token_changed: AuthTokenLastModifiedDate.
+        change: the change under way, if any.
+        deferred: the change that waits for the maintenance window, if any.
+        replacing: the failover under way, if any.
     """
 
     group_id: str
     cluster: LocalCluster
     created: datetime
+    engine: str
     description: str = "local cluster"
-    status: str = "available"
-    pending: dict[str, Any] = field(default_factory=dict)
-    node_type: str = "cache.t4g.micro"
+    resting_status: str = "available"
+    node_type: str = DEFAULT_NODE_TYPE
+    parameter_group: str | None = None
+    maintenance_window: str | None = None
+    automatic_failover: bool = True
+    multi_az: bool = True
+    is_owned: bool = False
+    is_rotating: bool = False
+    token_changed: datetime | None = None
+    change: Change | None = None
+    deferred: Change | None = None
     replacing: asyncio.Task[None] | None = None
 
     @property
-    def transit_encryption_mode(self) -> str | None:
-        """TransitEncryptionMode: both kinds of port are served, so "preferred"."""
-        return "preferred" if self.cluster.tls else None
+    def visible(self) -> Change | None:
+        """The change under way, as soon as the API shows it."""
+        return self.change if self.change and self.change.is_visible else None
 
+    @property
+    def status(self) -> str:
+        """Status."""
+        return self.visible.status if self.visible else self.resting_status
 
-async def describe_group(group: ReplicationGroup) -> dict[str, Any]:
-    """Return the API's ReplicationGroup."""
-    cluster = group.cluster
-    has_replicas = any(len(shard.nodes) > 1 for shard in cluster.shards)
-    described: dict[str, Any] = {
-        "ReplicationGroupId": group.group_id,
-        "Description": group.description,
-        "Status": group.status,
-        "ARN": _arn("replicationgroup", group.group_id),
-        "Engine": cluster.server.engine,
-        "ClusterEnabled": cluster.cluster_mode,
-        "ClusterMode": "enabled" if cluster.cluster_mode else "disabled",
-        "CacheNodeType": group.node_type,
-        "AutomaticFailover": "enabled" if has_replicas else "disabled",
-        "MultiAZ": "enabled" if has_replicas else "disabled",
-        "MemberClusters": [node.name for node in cluster.nodes],
-        "NodeGroups": [await _node_group(group, shard) for shard in cluster.shards],
-        "PendingModifiedValues": group.pending,
-        "AuthTokenEnabled": cluster.password is not None,
-        "AtRestEncryptionEnabled": False,
-        "AutoMinorVersionUpgrade": False,
-        "NetworkType": "ipv4",
-        "IpDiscovery": "ipv4",
-        "ReplicationGroupCreateTime": group.created,
-        **_transit_encryption(group),
-    }
-    if cluster.cluster_mode:
-        described["ConfigurationEndpoint"] = endpoint(group, cluster.endpoint)
-    return described
+    @property
+    def pending(self) -> dict[str, Any]:
+        """PendingModifiedValues."""
+        shown = self.visible or self.deferred
+        return shown.pending if shown else {}
 
+    @property
+    def tls_mode(self) -> TlsMode:
+        """The transit encryption mode shown: the old one until a change is settled."""
+        return self.change.tls_mode if self.change else self.cluster.tls_mode
 
-def describe_node(
-    group: ReplicationGroup, node: LocalNode, *, zone: str, with_nodes: bool
-) -> dict[str, Any]:
-    """Return the API's CacheCluster: one node of the group.
+    @property
+    def node_count(self) -> int:
+        """How many nodes there are, with those that a change is going to add."""
+        there = len(self.cluster.nodes)
+        if self.change is None:
+            return there
+        return max(there, len(self.change.old_nodes) + self.change.more_nodes)
 
-    Args:
-        group: the node's group.
-        node: the node.
-        zone: its availability zone.
-        with_nodes: add CacheNodes (the request's ShowCacheNodeInfo).
-    """
-    described: dict[str, Any] = {
-        "CacheClusterId": node.name,
-        "CacheClusterStatus": group.status,
-        "CacheNodeType": group.node_type,
-        "Engine": node.server.engine,
-        "EngineVersion": node.server.version,
-        "NumCacheNodes": 1,
-        "PreferredAvailabilityZone": zone,
-        "CacheClusterCreateTime": group.created,
-        "PendingModifiedValues": {},
-        "ReplicationGroupId": group.group_id,
-        "ARN": _arn("cluster", node.name),
-        "AuthTokenEnabled": group.cluster.password is not None,
-        "AtRestEncryptionEnabled": False,
-        "AutoMinorVersionUpgrade": False,
-        "NetworkType": "ipv4",
-        "IpDiscovery": "ipv4",
-        **_transit_encryption(group),
-    }
-    if with_nodes:
-        described["CacheNodes"] = [
-            {
-                "CacheNodeId": CACHE_NODE_ID,
-                "CacheNodeStatus": group.status,
-                "CacheNodeCreateTime": group.created,
-                "Endpoint": endpoint(group, node),
-                "ParameterGroupStatus": "in-sync",
-                "CustomerAvailabilityZone": zone,
-            }
-        ]
-    return described
+    @property
+    def has_replicas(self) -> bool:
+        """Whether any node group has a replica."""
+        return any(len(shard.nodes) > 1 for shard in self.cluster.shards)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether a change may begin now."""
+        is_busy = self.change is not None or self.is_failing_over
+        return self.resting_status == "available" and not is_busy
 
-def nodes_with_zones(shard: LocalShard) -> list[tuple[LocalNode, str]]:
-    """Return the nodes of a shard, each with its (nominal) availability zone."""
-    return [
-        (node, _ZONES[index % len(_ZONES)]) for index, node in enumerate(shard.nodes)
-    ]
+    @property
+    def is_failing_over(self) -> bool:
+        """Whether a failover is under way, up to the recovery of the old primary."""
+        return self.replacing is not None and not self.replacing.done()
 
+    def shard(self, node_group_id: str) -> LocalShard:
+        """Return a node group, or raise the API's fault."""
+        for shard in self.cluster.shards:
+            if shard.node_group_id == node_group_id:
+                return shard
+        raise ApiFault(
+            "NodeGroupNotFoundFault",
+            f"Node group {node_group_id} not found in {self.group_id}.",
+        )
 
-def endpoint(group: ReplicationGroup, node: LocalNode) -> dict[str, Any]:
-    """Return a node's Endpoint: the TLS port when TLS is on, as AWS returns it."""
-    port = node.ports.tls if group.cluster.tls else node.ports.plain
-    return {"Address": node.host, "Port": port}
+    def shard_status(self, shard: LocalShard) -> str:
+        """Return the Status of a node group."""
+        if self.visible:
+            return self.visible.shard_status(shard.node_group_id)
+        return self._resting_part_status
 
+    def node_status(self, shard: LocalShard, node: LocalNode) -> str:
+        """Return the CacheClusterStatus of a node."""
+        if self.visible:
+            return self.visible.node_status(shard.node_group_id, node.name)
+        return self._resting_part_status
 
-async def _node_group(group: ReplicationGroup, shard: LocalShard) -> dict[str, Any]:
-    """Return the API's NodeGroup; roles are shown for cluster mode disabled only."""
-    described: dict[str, Any] = {
-        "NodeGroupId": shard.node_group_id,
-        "Status": group.status,
-        "NodeGroupMembers": [
-            {
-                "CacheClusterId": node.name,
-                "CacheNodeId": CACHE_NODE_ID,
-                "PreferredAvailabilityZone": zone,
-            }
-            for node, zone in nodes_with_zones(shard)
-        ],
-    }
-    if group.cluster.cluster_mode:
-        described["Slots"] = ",".join(str(owned) for owned in shard.slots)
-        return described
-    primary = await group.cluster.find_primary(shard)
-    for node, member in zip(shard.nodes, described["NodeGroupMembers"], strict=True):
-        member["CurrentRole"] = "primary" if node is primary else "replica"
-        member["ReadEndpoint"] = endpoint(group, node)
-    if primary is not None:
-        described["PrimaryEndpoint"] = endpoint(group, primary)
-    replica = next((node for node in shard.nodes if node is not primary), primary)
-    if replica is not None:
-        described["ReaderEndpoint"] = endpoint(group, replica)
-    return described
+    def node_pending(self, shard: LocalShard, node: LocalNode) -> dict[str, Any]:
+        """Return the PendingModifiedValues of a node."""
+        shown = self.visible or self.deferred
+        return shown.pending_of(shard.node_group_id, node.name) if shown else {}
 
+    def node_type_of(self, node: LocalNode) -> str:
+        """Return the CacheNodeType of a node: a new one once the node is replaced."""
+        shown = self.visible
+        if shown and node.name in shown.done_nodes:
+            return str(shown.node_pending.get("CacheNodeType", self.node_type))
+        return self.node_type
 
-def _transit_encryption(group: ReplicationGroup) -> dict[str, Any]:
-    mode = group.transit_encryption_mode
-    if mode is None:
-        return {"TransitEncryptionEnabled": False}
-    return {"TransitEncryptionEnabled": True, "TransitEncryptionMode": mode}
+    def require_available(self) -> None:
+        """Raise the API's fault unless a change may begin now."""
+        self._require("available")
 
+    def require_migrating(self) -> None:
+        """Raise the API's fault unless a migration may be completed now."""
+        self._require("migrating")
 
-def _arn(kind: str, name: str) -> str:
-    return f"arn:aws:elasticache:{REGION}:{ACCOUNT}:{kind}:{name}"
+    def require_deletable(self) -> None:
+        """Raise the API's fault unless the group may be deleted now."""
+        if self.resting_status != "create-failed" or self.change:
+            self._require("available")
+
+    @property
+    def _resting_part_status(self) -> str:
+        # Node groups and nodes of a migrating group: no status is documented.
+        resting = self.resting_status
+        return "available" if resting == "migrating" else resting
+
+    def _require(self, resting_status: str) -> None:
+        reason = ""
+        if self.change is not None:
+            reason = f"{self.change.action} is under way"
+        elif self.is_failing_over:
+            reason = "a failover is under way"
+        elif self.resting_status != resting_status:
+            reason = f"it is {self.resting_status}"
+        if reason:
+            raise ApiFault(
+                "InvalidReplicationGroupState",
+                f"Replication group {self.group_id} is not in state {resting_status}: "
+                f"{reason}.",
+            )

@@ -3,12 +3,14 @@
 Pure: values and parsing only.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from loadprobe.local.node import LocalNode
 
 SLOTS = 16_384
+# Flags of a node whose state is not known for sure (CLUSTER NODES).
+DOUBTS = frozenset({"handshake", "fail", "fail?", "noaddr"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,21 @@ class SlotRange:
 
     def __str__(self) -> str:
         return f"{self.first}-{self.last}"
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Slots that change their owner.
+
+    Args:
+        source: node group id of the owner.
+        target: node group id of the owner to be.
+        slots: the slots, ascending.
+    """
+
+    source: str
+    target: str
+    slots: tuple[int, ...]
 
 
 @dataclass(slots=True)
@@ -68,6 +85,51 @@ def even_slots(shards: int) -> list[SlotRange]:
     return ranges
 
 
+def slots_of(ranges: Iterable[SlotRange]) -> list[int]:
+    """Return the slots of ranges, ascending."""
+    return sorted(slot for each in ranges for slot in range(each.first, each.last + 1))
+
+
+def ranges_of(slots: Iterable[int]) -> list[SlotRange]:
+    """Return the fewest ranges that hold exactly these slots."""
+    ranges: list[SlotRange] = []
+    for slot in sorted(slots):
+        if ranges and ranges[-1].last == slot - 1:
+            ranges[-1] = SlotRange(ranges[-1].first, slot)
+        else:
+            ranges.append(SlotRange(slot, slot))
+    return ranges
+
+
+def plan_moves(
+    owned: Mapping[str, Sequence[SlotRange]], keep: Collection[str]
+) -> list[Move]:
+    """Plan the fewest moves after which some shards own equal shares of all slots.
+
+    Args:
+        owned: the slots of every shard, by node group id.
+        keep: the shards that own slots afterwards; the others end up empty.
+    """
+    slots = {shard: slots_of(ranges) for shard, ranges in owned.items()}
+    share, larger = divmod(sum(map(len, slots.values())), len(keep))
+    by_size = sorted(keep, key=lambda shard: -len(slots[shard]))
+    shares = dict.fromkeys(owned, 0)
+    shares |= {
+        shard: share + (1 if index < larger else 0)
+        for index, shard in enumerate(by_size)
+    }
+    spare = {shard: slots[shard][shares[shard] :] for shard in owned}
+    moves = []
+    for target in owned:
+        missing = shares[target] - len(slots[target])
+        for source, left in spare.items():
+            if missing > 0 and left:
+                spare[source], moved = left[missing:], left[:missing]
+                moves.append(Move(source, target, tuple(moved)))
+                missing -= len(moved)
+    return moves
+
+
 def parse_nodes(text: str) -> list[NodeLine]:
     """Parse the reply of CLUSTER NODES."""
     return [_node_line(line.split()) for line in text.splitlines() if line.strip()]
@@ -89,7 +151,7 @@ def is_settled(
         state.get("cluster_state") == "ok"
         and len(flags) == nodes
         and sum("slave" in each for each in flags) == replicas
-        and not any(each & {"handshake", "fail", "fail?", "noaddr"} for each in flags)
+        and not any(each & DOUBTS for each in flags)
     )
 
 

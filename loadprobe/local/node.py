@@ -10,6 +10,7 @@ import shutil
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from loadprobe.errors import RunError
@@ -17,8 +18,8 @@ from loadprobe.local.admin import SOCKET_NAME, AdminConnection, Reply, ServerGon
 from loadprobe.local.ports import free_ports
 from loadprobe.local.processes import bind_life_to_parent, send_signal, start_ticks
 from loadprobe.local.servers import ServerBinary
+from loadprobe.local.settings import Setting
 
-Setting = str | tuple[str, ...]
 COMMAND_TIMEOUT_S = 5.0
 _START_TIMEOUT_S = 10.0
 _POLL_S = 0.01
@@ -46,11 +47,13 @@ class LocalNode:
     """One server process.
 
     Args:
-        name: also the name of its folder, for example "local-0001-001".
+        name: for example "local-0001-001"; its folder has that name too, with a number
+            added while the folder of a node of the same name is still there.
         folder: where its folder is made.
         server: the program.
         settings: configuration directives beside ports, folder and socket.
-        has_tls_port: listen with TLS too.
+        has_tls_port: listen with TLS.
+        has_plain_port: listen without TLS.
         password: what the administrative connection authenticates with.
     """
 
@@ -64,13 +67,15 @@ class LocalNode:
         server: ServerBinary,
         settings: Mapping[str, Setting],
         has_tls_port: bool,
+        has_plain_port: bool = True,
         password: str | None = None,
     ) -> None:
         self.name = name
-        self.folder = folder / name
+        self.folder = _unused(folder, name)
         self.server = server
         self.settings: dict[str, Setting] = dict(settings)
         self.has_tls_port = has_tls_port
+        self.has_plain_port = has_plain_port
         self.ports = NodePorts(*free_ports(3))
         self.node_id = ""
         self.is_paused = False
@@ -92,6 +97,15 @@ class LocalNode:
     def is_responsive(self) -> bool:
         """Whether the process exists and was not paused."""
         return self.is_alive and not self.is_paused
+
+    @property
+    def password(self) -> str | None:
+        """What the next administrative connection logs in with."""
+        return self._admin.password
+
+    @password.setter
+    def password(self, password: str | None) -> None:
+        self._admin.password = password
 
     async def start(self) -> None:
         """Start the process and wait until it answers.
@@ -162,17 +176,45 @@ class LocalNode:
 
     async def info(self, section: str) -> dict[str, str]:
         """Return one section of INFO as a dict."""
-        return _fields(await self.command("INFO", section))
+        return parse_info(await self.command("INFO", section))
 
     async def cluster_info(self) -> dict[str, str]:
         """Return CLUSTER INFO as a dict."""
-        return _fields(await self.command("CLUSTER", "INFO"))
+        return parse_info(await self.command("CLUSTER", "INFO"))
 
     async def configure(self, settings: Mapping[str, str]) -> None:
         """Change settings of the running process, and of its next start."""
-        words = [word for pair in settings.items() for word in pair]
-        await self.command("CONFIG", "SET", *words)
+        await self.command("CONFIG", "SET", *_flat(settings))
         self.settings.update(settings)
+
+    async def reconfigure(self, settings: Mapping[str, str]) -> None:
+        """Change settings of the process, if it runs, until it ends."""
+        if self.is_alive:
+            await self.command("CONFIG", "SET", *_flat(settings))
+
+    async def listen(
+        self, *, plain: bool, tls: bool, settings: Mapping[str, str] | None = None
+    ) -> None:
+        """Open and close ports, now and at later starts; connections stay.
+
+        Args:
+            plain: listen without TLS.
+            tls: listen with TLS.
+            settings: settings to change in the same instant.
+        """
+        ports = {"port": str(self.ports.plain if plain else 0)}
+        if self.server.has_tls:
+            ports["tls-port"] = str(self.ports.tls if tls else 0)
+        await self.reconfigure(ports | dict(settings or {}))
+        self.has_plain_port, self.has_tls_port = plain, tls
+        self.settings.update(settings or {})
+
+    async def disconnect(self, port: int) -> None:
+        """Cut the clients (never replicas) that came in by one of its ports."""
+        for kind in ("normal", "pubsub"):
+            await self.command(
+                "CLIENT", "KILL", "LADDR", f"{self.host}:{port}", "TYPE", kind
+            )
 
     def log_tail(self) -> str:
         """Return the last lines of the server's log."""
@@ -224,7 +266,7 @@ class LocalNode:
     def _write_configuration(self) -> None:
         settings: dict[str, Setting] = {
             "bind": self.host,
-            "port": str(self.ports.plain),
+            "port": str(self.ports.plain if self.has_plain_port else 0),
             "unixsocket": SOCKET_NAME,  # in its working folder
             "unixsocketperm": "700",
             "dir": str(self.folder),
@@ -251,13 +293,23 @@ class LocalNode:
             send_signal(self._process.pid, self._start_ticks, signal_number)
 
 
+def _unused(folder: Path, name: str) -> Path:
+    """Return the first of NAME, NAME.2, NAME.3 ... that does not exist."""
+    names = (name if number == 1 else f"{name}.{number}" for number in count(1))
+    return next(path for each in names if not (path := folder / each).exists())
+
+
+def _flat(settings: Mapping[str, str]) -> list[str]:
+    return [word for pair in settings.items() for word in pair]
+
+
 def _quoted(value: Setting) -> str:
     words = (value,) if isinstance(value, str) else value
     escaped = (word.replace("\\", "\\\\").replace('"', '\\"') for word in words)
     return " ".join(f'"{word}"' for word in escaped)
 
 
-def _fields(text: str) -> dict[str, str]:
+def parse_info(text: str) -> dict[str, str]:
     """Split ``key:value`` lines, as INFO and CLUSTER INFO have them."""
     parts = (line.partition(":") for line in text.splitlines())
     return {key: value for key, colon, value in parts if colon}

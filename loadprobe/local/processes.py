@@ -1,12 +1,15 @@
 """Processes: life bound to the parent, and identity that survives pid reuse.
 
-Linux only: PR_SET_PDEATHSIG (prctl(2)) and /proc/PID/stat (proc(5)).
+Linux only: PR_SET_PDEATHSIG (prctl(2)) and pidfds (pidfd_open(2)).
 """
 
 import ctypes
 import os
 import signal
-from pathlib import Path
+
+from loadprobe.liveness import is_process, start_ticks
+
+__all__ = ["bind_life_to_parent", "is_process", "send_signal", "start_ticks"]
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -31,29 +34,6 @@ def bind_life_to_parent(parent_pid: int, signal_number: signal.Signals) -> None:
         raise OSError(number, f"prctl(PR_SET_PDEATHSIG): {os.strerror(number)}")
     if os.getppid() != parent_pid:
         os.kill(os.getpid(), signal_number)
-
-
-def start_ticks(pid: int) -> int | None:
-    """Return when a process started, in clock ticks since boot.
-
-    (pid, start ticks) names a process for good; a pid alone can be reused.
-
-    Returns:
-        None if there is no such process, or only its zombie.
-    """
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    # Fields after the command name, which may itself hold spaces and parentheses:
-    # [0] is the state (field 3), [19] the start time (field 22).
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else int(fields[19])
-
-
-def is_process(pid: int, ticks: int) -> bool:
-    """Tell whether the process (pid, start ticks) is still alive."""
-    return start_ticks(pid) == ticks
 
 
 def send_signal(pid: int, ticks: int, signal_number: signal.Signals) -> bool:

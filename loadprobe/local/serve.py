@@ -4,16 +4,19 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from loadprobe.errors import PreflightError
 from loadprobe.local.cluster import LocalCluster
 from loadprobe.local.control_plane import ControlPlane
 from loadprobe.local.plane import Knobs
 from loadprobe.local.processes import start_ticks
+from loadprobe.local.settings import TlsMode
 from loadprobe.local.state import (
     LocalState,
     NodeState,
@@ -30,9 +33,12 @@ class LocalOptions(Struct, frozen=True, forbid_unknown_fields=True):
 
     Args:
         name: names the state file, the replication group and its nodes.
-        shards: node groups.
+        shards: node groups; 0 starts the API without a group.
         replicas: replicas per shard.
-        tls: serve TLS beside plaintext.
+        cluster_mode: False makes one primary with replicas.
+        tls: False is short for the TLS mode "none".
+        tls_mode: "none", "preferred" (TLS beside plaintext) or "required"; None means
+            "preferred", or "none" without ``tls``.
         password_file: a file whose first line is the password of every node.
         server: the server program; None searches one.
         api_port: where the API listens; 0 picks a free port.
@@ -40,13 +46,20 @@ class LocalOptions(Struct, frozen=True, forbid_unknown_fields=True):
         detect_s: wait this long for the servers' own election, in seconds.
         event_delay_s: events become visible this much later, in seconds.
         failovers_per_day: TestFailover calls in any 24 hours.
+        modifying_delay_s: an accepted change shows and begins so much later, in
+            seconds.
+        settle_delay_s: a finished change settles so much later, in seconds.
+        maintenance_delay_s: a change with ApplyImmediately=false waits so long, in
+            seconds; None is for ever.
         die_with_parent: stop when the process that started it in the background dies.
     """
 
     name: Annotated[str, Meta(pattern=r"^[a-z](-?[a-z0-9])*$", max_length=30)] = "local"
-    shards: Annotated[int, Meta(ge=1, le=90)] = 3
+    shards: Annotated[int, Meta(ge=0, le=90)] = 3
     replicas: Annotated[int, Meta(ge=0, le=5)] = 1
+    cluster_mode: bool = True
     tls: bool = True
+    tls_mode: TlsMode | None = None
     password_file: str | None = None
     server: str | None = None
     api_port: Annotated[int, Meta(ge=0, le=65_535)] = 0
@@ -54,6 +67,9 @@ class LocalOptions(Struct, frozen=True, forbid_unknown_fields=True):
     detect_s: Annotated[float, Meta(ge=0)] = 3.0
     event_delay_s: Annotated[float, Meta(ge=0)] = 0.0
     failovers_per_day: Annotated[int, Meta(ge=0)] = 15
+    modifying_delay_s: Annotated[float, Meta(ge=0)] = 1.0
+    settle_delay_s: Annotated[float, Meta(ge=0)] = 1.0
+    maintenance_delay_s: Annotated[float, Meta(ge=0)] | None = None
     die_with_parent: bool = False
 
 
@@ -90,23 +106,25 @@ async def serve(
 
 
 async def _run(options: LocalOptions, announce: Callable[[LocalState], None]) -> None:
-    cluster = LocalCluster(
-        shards=options.shards,
-        replicas_per_shard=options.replicas,
-        tls=options.tls,
-        password=_password(options.password_file),
-        server=options.server,
-        node_timeout_ms=options.node_timeout_ms,
-        name=options.name,
-    )
     knobs = Knobs(
         detect_s=options.detect_s,
         event_delay_s=options.event_delay_s,
         failovers_per_day=options.failovers_per_day,
+        modifying_delay_s=options.modifying_delay_s,
+        settle_delay_s=options.settle_delay_s,
+        maintenance_delay_s=options.maintenance_delay_s,
     )
+    password = _password(options.password_file)
     with claimed(options.name):
-        async with cluster, ControlPlane(port=options.api_port, knobs=knobs) as plane:
-            plane.add_group(options.name, cluster)
+        async with AsyncExitStack() as stack:
+            cluster: LocalCluster | None = None
+            if options.shards:
+                cluster = await stack.enter_async_context(_cluster(options, password))
+            plane = await stack.enter_async_context(
+                ControlPlane(port=options.api_port, knobs=knobs)
+            )
+            if cluster is not None:
+                plane.add_group(options.name, cluster)
             state = _state(options, cluster, plane)
             write_state(state)
             try:
@@ -114,6 +132,20 @@ async def _run(options: LocalOptions, announce: Callable[[LocalState], None]) ->
                 await asyncio.Event().wait()  # until cancelled
             finally:
                 remove_state(options.name)
+
+
+def _cluster(options: LocalOptions, password: str | None) -> LocalCluster:
+    return LocalCluster(
+        shards=options.shards,
+        replicas_per_shard=options.replicas,
+        tls=options.tls,
+        tls_mode=options.tls_mode,
+        password=password,
+        server=options.server,
+        node_timeout_ms=options.node_timeout_ms,
+        cluster_mode=options.cluster_mode,
+        name=options.name,
+    )
 
 
 def _password(password_file: str | None) -> str | None:
@@ -134,8 +166,25 @@ def _password(password_file: str | None) -> str | None:
 
 
 def _state(
-    options: LocalOptions, cluster: LocalCluster, plane: ControlPlane
+    options: LocalOptions, cluster: LocalCluster | None, plane: ControlPlane
 ) -> LocalState:
+    password_file = options.password_file
+    state = LocalState(
+        name=options.name,
+        pid=os.getpid(),
+        start_ticks=start_ticks(os.getpid()) or 0,
+        endpoint_url=plane.endpoint_url,
+        replication_group_id="",
+        host=LocalCluster.host,
+        port=0,
+        tls_port=None,
+        ca_file=None,
+        password_file=str(Path(password_file).resolve()) if password_file else None,
+        nodes=[],
+        cluster_mode=options.cluster_mode,
+    )
+    if cluster is None:
+        return state
     nodes = [
         NodeState(
             name=node.name,
@@ -147,17 +196,11 @@ def _state(
         for shard in cluster.shards
         for node in shard.nodes
     ]
-    password_file = options.password_file
-    return LocalState(
-        name=options.name,
-        pid=os.getpid(),
-        start_ticks=start_ticks(os.getpid()) or 0,
-        endpoint_url=plane.endpoint_url,
+    return replace(
+        state,
         replication_group_id=options.name,
-        host=cluster.host,
         port=cluster.port,
         tls_port=cluster.tls_port,
         ca_file=str(cluster.ca_file) if cluster.ca_file else None,
-        password_file=str(Path(password_file).resolve()) if password_file else None,
         nodes=nodes,
     )

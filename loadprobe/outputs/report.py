@@ -24,25 +24,43 @@ from rich.text import Text
 from loadprobe.clock import NS_PER_MS, NS_PER_S
 from loadprobe.core.cells import Frame
 from loadprobe.core.summary import (
+    NO_TIME,
     Bounds,
     DowntimeMs,
     IncidentSummary,
     LaneSummary,
     ObserverSummary,
     Quantiles,
+    ScenarioSummary,
     ScopeSummary,
     SloResult,
     Summary,
 )
+from loadprobe.core.texts import clock_text, duration_text
 from loadprobe.outputs.documents import SCHEMA_VERSION, encode_document
 from loadprobe.outputs.film import LEGEND, draw_axis, draw_strips, fit_window
+from loadprobe.outputs.report_steps import (
+    expectation_line,
+    scenario_title,
+    steps_view,
+)
 from loadprobe.outputs.run_reader import RunData
 from loadprobe.outputs.timeline import Timeline, make_timelines, shown_offset
-from loadprobe.outputs.wording import clock_text, date_text, duration_text
+from loadprobe.outputs.wording import date_text
 
 SHOWN_INCIDENTS = 5
 SHOWN_MOMENTS = 60
 FILM_COLUMNS = 80
+DARK_COLUMNS: tuple[str, ...] = (
+    "lane",
+    "shard",
+    "dark ms",
+    "[lower, upper]",
+    "outages",
+    "failed",
+    "available %",
+    "planned ms",
+)
 
 _STYLES = {"clean": "green", "outage": "red", "blind": "yellow", "invalid": "magenta"}
 _INDENT = (0, 0, 0, 2)
@@ -66,6 +84,8 @@ def render_text(run: RunData) -> RenderableType:
     """Return the report for a terminal of any width; 100 columns are enough for all."""
     summary = run.summary
     parts: list[RenderableType] = [_header(run), _verdict(summary)]
+    if summary.scenario is not None:
+        parts += _scenario(summary.scenario, run)
     parts += _titled("Dark time", _dark_table(summary))
     if summary.slo:
         parts += _titled("Thresholds", *map(_slo_line, summary.slo))
@@ -76,7 +96,7 @@ def render_text(run: RunData) -> RenderableType:
             _timeline_table(timeline),
         )
     parts += _more(len(timelines), "timelines")
-    incidents = [i for i in summary.incidents if not i.is_probe_only]
+    incidents = [i for i in summary.incidents if not (i.is_probe_only or i.is_planned)]
     for incident in incidents[:SHOWN_INCIDENTS]:
         start = incident.start_unix_ns
         length_ns = incident.end_unix_ns - start
@@ -109,6 +129,15 @@ def _verdict(summary: Summary) -> RenderableType:
     for line in lines[1:]:
         table.add_row("-", line)
     return Group(lines[0], table)
+
+
+def _scenario(scenario: ScenarioSummary, run: RunData) -> list[RenderableType]:
+    steps = steps_view(scenario, run.events)
+    parts = _titled(scenario_title(scenario), *steps)
+    if scenario.expectations:
+        lines = map(expectation_line, scenario.expectations)
+        parts += _titled("Expectations", *lines)
+    return parts
 
 
 def _titled(title: str, *parts: RenderableType) -> list[RenderableType]:
@@ -158,6 +187,7 @@ class _Rows:
 
 
 def _dark_table(summary: Summary) -> RenderableType:
+    """Return the dark times; those by plan get a column of their own, if any."""
     rows: list[list[str]] = []
     classes: list[Text] = []
     for lane in summary.lanes:
@@ -166,22 +196,17 @@ def _dark_table(summary: Summary) -> RenderableType:
             rows.append(_shard_row(lane, shard, own))
             if ranked := _ranked_classes(own):
                 classes.append(Text(f"failures on {lane.name} {shard}: {ranked}"))
-        rows += _lane_rows(lane.name, lane.downtime_ms)
-    rows += _lane_rows("all lanes", summary.downtime_ms)
-    columns = (
-        "lane",
-        "shard",
-        "dark ms",
-        "[lower, upper]",
-        "outages",
-        "failed",
-        "available %",
-    )
+        rows += _lane_rows(lane.name, lane.downtime_ms, lane.planned_ms)
+    rows += _lane_rows("all lanes", summary.downtime_ms, summary.planned_ms)
+    columns = DARK_COLUMNS
+    if not summary.planned_ms.any_shard.upper:
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
     return Group(_Rows(columns, 2, rows), *classes)
 
 
 def _shard_row(lane: LaneSummary, shard: str, own: Sequence[ScopeSummary]) -> list[str]:
-    arrivals = sum(scope.arrivals for scope in own)
+    planned = sum(scope.planned_failed for scope in own)
+    arrivals = sum(scope.arrivals for scope in own) - planned
     failed = arrivals - sum(scope.outcomes["served"] for scope in own)
     return [
         lane.name,
@@ -190,6 +215,7 @@ def _shard_row(lane: LaneSummary, shard: str, own: Sequence[ScopeSummary]) -> li
         f"{sum(scope.outages for scope in own):,}",
         f"{failed:,}",
         _percent((arrivals - failed) / arrivals if arrivals else None),
+        _bounds(lane.planned_ms.shards.get(shard, NO_TIME))[0],
     ]
 
 
@@ -200,12 +226,15 @@ def _ranked_classes(own: Sequence[ScopeSummary]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counts.most_common())
 
 
-def _lane_rows(name: str, downtime: DowntimeMs) -> list[list[str]]:
-    if len(downtime.shards) <= 1:  # one shard has said it all
+def _lane_rows(name: str, dark: DowntimeMs, planned: DowntimeMs) -> list[list[str]]:
+    if len(dark.shards) <= 1:  # one shard has said it all
         return []
     return [
-        [name, "any shard", *_bounds(downtime.any_shard), "", "", ""],
-        [name, "all at once", *_bounds(downtime.all_shards), "", "", ""],
+        [name, word, *_bounds(time), "", "", "", _bounds(by_plan)[0]]
+        for word, time, by_plan in (
+            ("any shard", dark.any_shard, planned.any_shard),
+            ("all at once", dark.all_shards, planned.all_shards),
+        )
     ]
 
 

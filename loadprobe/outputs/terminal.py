@@ -5,7 +5,7 @@ calls ``refresh`` about four times a second and ``note`` at every transition.
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -17,7 +17,9 @@ from rich.text import Text
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
 from loadprobe.core.events import Event
-from loadprobe.outputs.wording import clock_text, duration_text, event_text
+from loadprobe.core.texts import clock_text, duration_text
+from loadprobe.outputs.progress import Progress
+from loadprobe.outputs.wording import event_text
 
 PLAIN_WIDTH = 100
 """Columns of what is not written to a terminal, which has no width of its own."""
@@ -105,9 +107,13 @@ class LiveView:
         console: where to write; a table that renews itself if it is a terminal,
             plain lines otherwise.
         clock: to show monotonic times as wall times (UTC).
+        steps: names of the steps of the scenario, in their order.
     """
 
-    def __init__(self, console: Console, *, clock: ClockPair) -> None:
+    def __init__(
+        self, console: Console, *, clock: ClockPair, steps: Sequence[str] = ()
+    ) -> None:
+        self._progress = Progress(steps)
         self._console = console
         self._clock = clock
         self._ticker: deque[str] = deque(maxlen=TICKER_LINES)
@@ -143,6 +149,8 @@ class LiveView:
             self._next_plain_ns = now_ns + PLAIN_EVERY_NS
             for lane in state.lanes:
                 self._print(now_ns, _plain_lane(lane, state, now_ns))
+            if progress := self._progress.line(now_ns):
+                self._print(now_ns, progress)
             for problem in state.problems:
                 if problem not in self._told_problems:
                     self._told_problems.add(problem)
@@ -150,6 +158,7 @@ class LiveView:
 
     def note_event(self, event: Event) -> None:
         """Show a phase, a provider event or a change of topology."""
+        self._progress.take(event)
         line = event_text(event.source, event.kind, event.fields)
         self._ticker.append(f"{self._time(event.mono_ns)} {line}")
         if self._live is None:
@@ -190,6 +199,8 @@ class LiveView:
             Text(_header(state, now_ns), style="bold"),
             _lane_table(state.lanes),
         ]
+        if progress := self._progress.line(now_ns):
+            parts.insert(1, Text(progress))
         parts.extend(
             Text(f"DARK  {lane.name} {shard} dark for {_seconds(since, now_ns)}")
             for lane in state.lanes

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from loadprobe.clock import NS_PER_S
+from loadprobe.core.attribution import Cause
 from loadprobe.core.summary import IncidentSummary, OutageRow
 from loadprobe.outputs.documents import EventLine
 from loadprobe.outputs.wording import event_text, offset_text
@@ -67,8 +68,12 @@ def make_timelines(
     return [
         _cut(
             " ".join(
-                str(call.fields.get(k, "")) for k in ("operation", "shard")
-            ).strip(),
+                dict.fromkeys(
+                    str(call.fields[k])
+                    for k in ("step", "operation", "shard")
+                    if call.fields.get(k)
+                )
+            ),
             call.wall_ns,
             moments,
             call.wall_ns,
@@ -106,6 +111,8 @@ def _outage_moments(outages: Iterable[OutageRow]) -> Iterable[Moment]:
         first_class = max(row.classes, key=lambda name: row.classes[name], default="")
         begun = "dark when it was first observed" if row.open_start else "first error"
         ended = "still dark at the end" if row.open_end else "served again"
+        if row.attribution == Cause.PLANNED:
+            begun = f"{begun} by plan"
         yield Moment(row.start_unix_ns, f"load: {scope} {begun} ({first_class})")
         yield Moment(row.end_unix_ns, f"load: {scope} {ended}")
 

@@ -7,17 +7,18 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S
+from loadprobe.core.texts import clock_text
 
-_MINUTE_S = 60
-_HOUR_S = 3600
+_MS_PER_S = 1000
+_LONG_MS = 10 * _MS_PER_S
+_SHOWN_FIELDS = {
+    "phase": ("step", "operation", "shard", "phase"),
+    "step": ("step", "operation", "state"),
+    "scenario": ("name", "state"),
+    "exec": ("step", "stream", "line"),
+}
+"""Fields that are told without their names, by kind of event; the same word once."""
 _UNSHOWN_FIELDS = frozenset({"date_unix_ns", "seen_unix_ns", "failover_id"})
-
-
-def clock_text(wall_ns: int) -> str:
-    """Return the time of day with milliseconds: ``12:34:56.789``."""
-    seconds, rest_ns = divmod(wall_ns, NS_PER_S)
-    at = datetime.fromtimestamp(seconds, UTC)
-    return f"{at:%H:%M:%S}.{rest_ns // NS_PER_MS:03d}"
 
 
 def date_text(wall_ns: int) -> str:
@@ -26,20 +27,21 @@ def date_text(wall_ns: int) -> str:
     return f"{at:%Y-%m-%d} {clock_text(wall_ns)} UTC"
 
 
-def duration_text(duration_ns: int) -> str:
-    """Return a length in the units a person would use: ``1 h 02 min``, ``12.3 s``."""
-    tenths = round(10 * duration_ns / NS_PER_S)
-    if tenths < 10 * _MINUTE_S:
-        return f"{tenths / 10:.1f} s"
-    seconds = round(tenths / 10)
-    if seconds < _HOUR_S:
-        return f"{seconds // _MINUTE_S} min {seconds % _MINUTE_S:02d} s"
-    return f"{seconds // _HOUR_S} h {seconds % _HOUR_S // _MINUTE_S:02d} min"
-
-
 def offset_text(offset_ns: int) -> str:
     """Return a signed distance in milliseconds: ``+123.4 ms``."""
     return f"{offset_ns / NS_PER_MS:+,.1f} ms"
+
+
+def span_text(span_ms: float) -> str:
+    """Return a signed distance: ``+123.4 ms``, from ten seconds on ``+12.345 s``."""
+    if abs(span_ms) < _LONG_MS:
+        return f"{span_ms:+,.1f} ms"
+    return f"{span_ms / _MS_PER_S:+,.3f} s"
+
+
+def printable(text: str) -> str:
+    """Return a foreign text with line breaks and control characters as spaces."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def event_text(source: str, kind: str, fields: Mapping[str, object]) -> str:
@@ -47,9 +49,10 @@ def event_text(source: str, kind: str, fields: Mapping[str, object]) -> str:
 
     Line breaks and control characters of foreign texts are shown as spaces.
     """
-    if kind == "phase":
-        shown = ("operation", "shard", "phase")
-        what = " ".join(str(fields[name]) for name in shown if name in fields)
+    if kind in _SHOWN_FIELDS:
+        shown = _SHOWN_FIELDS[kind]
+        words = [str(fields[k]) for k in shown if fields.get(k) not in (None, "")]
+        what = " ".join(dict.fromkeys(words))
         rest = {k: v for k, v in fields.items() if k not in shown}
     elif "message" in fields:
         what = str(fields["message"])
@@ -60,7 +63,7 @@ def event_text(source: str, kind: str, fields: Mapping[str, object]) -> str:
     details = " ".join(
         f"{name}={value}"
         for name, value in rest.items()
-        if name not in _UNSHOWN_FIELDS and value is not None
+        if name not in _UNSHOWN_FIELDS and value not in (None, "")
     )
     line = f"{source}: {what} {details}".rstrip()
-    return "".join(c if c.isprintable() else " " for c in line)
+    return printable(line)

@@ -8,12 +8,13 @@ so and ends the run.
 import asyncio
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
-from loadprobe.errors import PreflightError, ProbeCrashed, RunError
+from loadprobe.errors import LoadprobeError, PreflightError, ProbeCrashed, RunError
 from loadprobe.probe.messages import (
     HEADER_BYTES,
     Failed,
@@ -24,6 +25,8 @@ from loadprobe.probe.messages import (
     Start,
     Stop,
     ToProbe,
+    UseEndpoint,
+    UsePassword,
     decode_from_probe,
     encode_frame,
     frame_length,
@@ -55,6 +58,7 @@ class Probe:
     """One probe process, over all its restarts.
 
     Args:
+        process: its index.
         make_plan: makes the plan of a (re)start; the argument says whether it is the
             first one.
         on_message: receives all messages except the last.
@@ -64,12 +68,14 @@ class Probe:
 
     def __init__(
         self,
+        process: int,
         make_plan: Callable[[bool], Plan],
         *,
         on_message: OnMessage,
         on_death: Callable[[Death], None],
         on_restart: Callable[[int, int], None],
     ) -> None:
+        self.process = process
         self._make_plan = make_plan
         self._on_message = on_message
         self._on_death = on_death
@@ -89,32 +95,36 @@ class Probe:
         """
         first = True
         while True:
-            plan = self._make_plan(first)
-            last, cause = await self._run_once(plan)
+            last, cause = await self._run_once(first)
             if isinstance(last, Finished) or self._stopping:
-                if not isinstance(last, Finished):
-                    self._on_death(Death(plan.process, mono_now_ns(), cause))
+                if not isinstance(last, Finished) and self.has_begun:
+                    self._on_death(Death(self.process, mono_now_ns(), cause))
                 return
             if isinstance(last, Failed) and not last.preflight:
                 raise ProbeCrashed(
-                    f"probe process {plan.process} met an error it has no name for; "
+                    f"probe process {self.process} met an error it has no name for; "
                     f"this is a defect of loadprobe, please report it:\n{last.text}"
                 )
-            if first and self._start is None:
+            if first and not self.has_begun:
                 if isinstance(last, Failed):
                     raise PreflightError(last.text)
                 raise RunError(
-                    f"probe process {plan.process} ended before the run: {cause}"
+                    f"probe process {self.process} ended before the run: {cause}"
                 )
             if isinstance(last, Failed):
                 cause = last.text
-            self._on_death(Death(plan.process, mono_now_ns(), cause))
+            self._on_death(Death(self.process, mono_now_ns(), cause))
             first = False
             await asyncio.sleep(_RESTART_PAUSE_S)
             if self._stopping:
                 return
 
-    async def _run_once(self, plan: Plan) -> tuple[FromProbe | None, str]:
+    @property
+    def has_begun(self) -> bool:
+        """Tell whether the load has begun."""
+        return self._start is not None
+
+    async def _run_once(self, first: bool) -> tuple[FromProbe | None, str]:
         """Return the last message, and how the process ended."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -132,7 +142,8 @@ class Probe:
             self.kill()
         tail: deque[str] = deque(maxlen=_STDERR_LINES)
         try:
-            self._write(plan)
+            # Not made earlier: what was told since then would be missing in it.
+            self._write(self._make_plan(first))
             async with asyncio.TaskGroup() as group:
                 group.create_task(_keep_tail(process, tail))
                 last = await self._read_messages(process)
@@ -181,6 +192,11 @@ class Probe:
             with suppress(ConnectionError, RuntimeError):
                 stdin.write(encode_frame(message))
 
+    def tell(self, message: UseEndpoint | UsePassword) -> None:
+        """Pass on what has changed; a process yet to come has it in its plan."""
+        if self._process is not None:
+            self._write(message)
+
     def start(self, message: Start) -> None:
         """Begin the load."""
         self._start = message
@@ -206,3 +222,58 @@ async def _keep_tail(process: asyncio.subprocess.Process, tail: "deque[str]") ->
     assert process.stderr is not None
     while line := await process.stderr.readline():
         tail.append(line.decode(errors="replace").rstrip())
+
+
+async def rouse(
+    probes: Sequence[Probe],
+    group: asyncio.TaskGroup,
+    tasks: "list[asyncio.Task[None]]",
+) -> str | None:
+    """Run probes in mid-run, and wait until all are ready.
+
+    Args:
+        probes: none of them was run before.
+        group: they run in tasks of it, and on after this returns.
+        tasks: the tasks are added to it.
+
+    Returns:
+        What went wrong, or None. Then none of them runs any more.
+    """
+    failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    running = [group.create_task(_run_roused(probe, failed)) for probe in probes]
+    tasks += running
+    ready = asyncio.create_task(_all_ready(probes))
+    is_done = False
+    try:
+        waiting: set[asyncio.Future[Any]] = {ready, failed}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        is_done = not failed.done()
+    finally:
+        ready.cancel()
+        if not is_done:
+            for probe in probes:
+                probe.kill()
+    if is_done:
+        return None
+    await asyncio.wait(running)
+    return failed.result()
+
+
+async def _all_ready(probes: Sequence[Probe]) -> None:
+    for probe in probes:
+        await probe.ready.wait()
+
+
+async def _run_roused(probe: Probe, failed: "asyncio.Future[str]") -> None:
+    """Run a probe; until its load has begun, its failure does not end the run."""
+    problem = f"probe process {probe.process} ended"
+    try:
+        await probe.run()
+    except ProbeCrashed:
+        raise
+    except LoadprobeError as exc:
+        if probe.has_begun:
+            raise
+        problem = str(exc)
+    if not failed.done():
+        failed.set_result(problem)

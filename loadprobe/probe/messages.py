@@ -32,19 +32,28 @@ class Plan(msgspec.Struct, frozen=True, tag="plan"):
     """Everything a probe process needs; the first frame it reads.
 
     Args:
+        targets: where each lane goes; an endpoint is that of one transport.
         known: topology of each lane as last seen, for a restart in mid-run.
+        cut_overs: number of each lane's last cut-over to another cluster, if any.
         version_base: first version this process may write; larger than any before.
         prefill: write the keyspace before the load (not after a restart).
+        gently: others are probing: connect and prefill without disturbing them.
     """
 
     process: int
-    target: Target
+    targets: dict[str, Target]
     password: str | None
     probe: Probe
     shares: tuple[Share, ...]
     version_base: int
     prefill: bool
-    known: dict[str, Topology]
+    known: dict[str, Topology] = {}
+    cut_overs: dict[str, int] = {}
+    gently: bool = False
+
+    def __repr__(self) -> str:
+        """Show nothing of the password."""
+        return f"<Plan of process {self.process}>"
 
 
 class Start(msgspec.Struct, frozen=True, tag="start"):
@@ -65,7 +74,34 @@ class Stop(msgspec.Struct, frozen=True, tag="stop"):
     at_ns: int
 
 
-ToProbe = Plan | Start | Stop
+class UseEndpoint(msgspec.Struct, frozen=True, tag="endpoint"):
+    """Find the topology through another endpoint from now on.
+
+    Args:
+        tls: for lanes of this transport.
+        host: the endpoint.
+        port: its port.
+        cut_over: None: it is the same cluster. A number: it is another one, to be
+            connected to first and then switched to; higher than any before.
+    """
+
+    tls: bool
+    host: str
+    port: int
+    cut_over: int | None
+
+
+class UsePassword(msgspec.Struct, frozen=True, tag="password"):
+    """Log in with another password from now on; open connections stay."""
+
+    password: str
+
+    def __repr__(self) -> str:
+        """Show nothing of it."""
+        return "<UsePassword>"
+
+
+ToProbe = Plan | Start | Stop | UseEndpoint | UsePassword
 
 
 class Progress(msgspec.Struct, frozen=True, tag="progress"):
@@ -79,11 +115,16 @@ class Progress(msgspec.Struct, frozen=True, tag="progress"):
 
 
 class TopologySeen(msgspec.Struct, frozen=True, tag="topology"):
-    """A lane's topology, whenever it changed."""
+    """A lane's topology, whenever it changed, before any block that uses its names.
+
+    Args:
+        cut_over: number of the cut-over that led to this cluster, 0 if there was none.
+    """
 
     process: int
     lane: str
     topology: Topology
+    cut_over: int = 0
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):

@@ -1,19 +1,36 @@
 """Which process runs which part of which lane. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from loadprobe.config import Lane
 from loadprobe.probe.messages import Share
 
 
-def share_out(lanes: Sequence[Lane]) -> list[tuple[Share, ...]]:
-    """Return the shares of every process.
+def share_out(
+    lanes: Sequence[Lane], dormant: Collection[str] = ()
+) -> list[tuple[Share, ...]]:
+    """Return the shares of every process; those that run from the start come first.
 
     There are as many processes as the lane with the most asks for; a lane that asks for
     n runs in the first n of them, its workers split as evenly as they can be.
+
+    Args:
+        lanes: all lanes.
+        dormant: names of lanes that begin later. Those of one transport begin
+            together, so they have processes of their own.
     """
+    later = [lane for lane in lanes if lane.name in dormant]
+    groups = (
+        [lane for lane in lanes if lane.name not in dormant],
+        [lane for lane in later if not lane.tls],
+        [lane for lane in later if lane.tls],
+    )
+    return [process for group in groups for process in _share_group(group)]
+
+
+def _share_group(lanes: Sequence[Lane]) -> list[tuple[Share, ...]]:
     shares: list[list[Share]] = [
-        [] for _ in range(max(lane.processes for lane in lanes))
+        [] for _ in range(max((lane.processes for lane in lanes), default=0))
     ]
     for lane in lanes:
         count = lane.processes

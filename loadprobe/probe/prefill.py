@@ -12,12 +12,14 @@ from itertools import islice
 
 import hiredis
 
+from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Driver
 from loadprobe.errors import PreflightError
 from loadprobe.probe.lane import Lane
 
 _WINDOW = 256
+_GENTLE_WINDOW = 64
 _PATIENCE_S = 10.0
 _PAUSE_S = 0.05
 _READ_BACK_S = 8.0
@@ -32,27 +34,34 @@ class ReadBackResult:
     unread: int
 
 
-def _windows(keys: Iterable[int]) -> Iterator[list[int]]:
+def _windows(keys: Iterable[int], size: int) -> Iterator[list[int]]:
     source = iter(keys)
-    while window := list(islice(source, _WINDOW)):
+    while window := list(islice(source, size)):
         yield window
 
 
 async def prefill(
-    lane: Lane, driver: Driver, *, progress: Callable[[int, int], None]
+    lane: Lane,
+    driver: Driver,
+    *,
+    progress: Callable[[int, int], None],
+    gently: bool = False,
 ) -> None:
     """Write every owned key that does not hold a good value yet.
 
     Args:
         lane: whose keys.
         driver: must be connected.
-        progress: called with (keys done, keys written) after every 256 keys.
+        progress: called with (keys done, keys written) after every window of keys.
+        gently: use at most half of the time, for others are measuring.
 
     Raises:
         PreflightError: a key could not be written for 10 s.
     """
     done = written = 0
-    for window in _windows(lane.keyspace.owned()):
+    size = _GENTLE_WINDOW if gently else _WINDOW
+    for window in _windows(lane.keyspace.owned(), size):
+        began_ns = mono_now_ns()
         replies = await _ask_all(driver, [_get(lane, k) for k in window], "reading")
         missing = [
             key
@@ -75,6 +84,8 @@ async def prefill(
         done += len(window)
         written += len(missing)
         progress(done, written)
+        if gently:
+            await asyncio.sleep((mono_now_ns() - began_ns) / NS_PER_S)
 
 
 async def read_back(lane: Lane, driver: Driver) -> ReadBackResult:
@@ -88,7 +99,7 @@ async def read_back(lane: Lane, driver: Driver) -> ReadBackResult:
     checked = lost = 0
     with suppress(TimeoutError, PreflightError):
         async with asyncio.timeout(_READ_BACK_S):
-            for window in _windows(keys):
+            for window in _windows(keys, _WINDOW):
                 commands = [_get(lane, key) for key in window]
                 replies = await _ask_all(driver, commands, "reading back")
                 for key, reply in zip(window, replies, strict=True):

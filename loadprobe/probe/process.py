@@ -21,6 +21,7 @@ import uvloop
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns, process_cpu_ns
 from loadprobe.core.topology import Topology
+from loadprobe.drivers.base import OnTopology
 from loadprobe.drivers.tls import make_context
 from loadprobe.drivers.wire.dial import Dialer
 from loadprobe.drivers.wire.driver import WireDriver
@@ -42,6 +43,8 @@ from loadprobe.probe.messages import (
     Stop,
     TopologySeen,
     ToProbe,
+    UseEndpoint,
+    UsePassword,
     decode_to_probe,
     encode_frame,
     frame_length,
@@ -72,17 +75,14 @@ class ProbeProcess:
             Lane(share, plan.probe, version_base=plan.version_base, lag=self._lag)
             for share in plan.shares
         ]
-        context = (
-            make_context(plan.target)
-            if any(share.lane.tls for share in plan.shares)
-            else None
-        )
+        by_tls = [share.lane.name for share in plan.shares if share.lane.tls]
+        context = make_context(plan.targets[by_tls[0]]) if by_tls else None
         poller = SocketPoller() if hasattr(select, "epoll") else None
         self._drivers = [
             WireDriver(
-                plan.target,
+                plan.targets[lane.name],
                 Dialer(
-                    plan.target,
+                    plan.targets[lane.name],
                     context if share.lane.tls else None,
                     plan.password,
                     plan.probe.connect_timeout_ms,
@@ -95,6 +95,8 @@ class ProbeProcess:
                 max_in_flight=plan.probe.max_in_flight,
                 closed_loop=share.lane.loop == "closed",
                 known=plan.known.get(lane.name),
+                cut_over=plan.cut_overs.get(lane.name, 0),
+                gently=plan.gently,
             )
             for share, lane in zip(plan.shares, self._lanes, strict=True)
         ]
@@ -111,12 +113,13 @@ class ProbeProcess:
         self._stop_ns: int | None = None
         self._drained = asyncio.Event()
 
-    def _teller(self, lane: Lane) -> Callable[[Topology], None]:
+    def _teller(self, lane: Lane) -> OnTopology:
         """Return what tells a lane and the supervisor of a new topology."""
 
-        def tell(topology: Topology) -> None:
+        def tell(topology: Topology, cut_over: int) -> None:
+            # In this order: a block with a new name must find it known.
+            self._send(TopologySeen(self._plan.process, lane.name, topology, cut_over))
             lane.on_topology(topology)
-            self._send(TopologySeen(self._plan.process, lane.name, topology))
 
         return tell
 
@@ -124,14 +127,15 @@ class ProbeProcess:
         """Connect, prefill, probe until told to stop, drain, and report.
 
         Args:
-            commands: Start and Stop, or None at the end of standard input.
+            commands: what the supervisor says, None at the end of standard input.
         """
+        ready = [asyncio.Event() for _ in self._drivers]
         async with asyncio.TaskGroup() as group:
             running = [
-                group.create_task(driver.run(ready.set))
-                for driver, ready in self._with_events()
+                group.create_task(driver.run(event.set))
+                for driver, event in zip(self._drivers, ready, strict=True)
             ]
-            for event in self._ready_events:
+            for event in ready:
                 await event.wait()
             if self._plan.prefill:
                 for lane, driver, share in zip(
@@ -140,16 +144,12 @@ class ProbeProcess:
                     if share.lane.prefill:
                         await self._prefill(lane, driver)
             self._announce()
-            start = await commands.get()
+            start = await self._next(commands)
             if isinstance(start, Start):
                 await self._probe(start, commands)
             for task in running:
                 task.cancel()
         self._send(Finished(self._plan.process))
-
-    def _with_events(self) -> list[tuple[WireDriver, asyncio.Event]]:
-        self._ready_events = [asyncio.Event() for _ in self._drivers]
-        return list(zip(self._drivers, self._ready_events, strict=True))
 
     async def _prefill(self, lane: Lane, driver: WireDriver) -> None:
         total = lane.keyspace.owned_count
@@ -157,7 +157,26 @@ class ProbeProcess:
         def report(done: int, written: int) -> None:
             self._send(Progress(self._plan.process, lane.name, done, written, total))
 
-        await prefill(lane, driver, progress=report)
+        await prefill(lane, driver, progress=report, gently=self._plan.gently)
+
+    async def _next(self, commands: "asyncio.Queue[ToProbe | None]") -> ToProbe | None:
+        """Return the next command that is about the load; carry out the others."""
+        while True:
+            command = await commands.get()
+            match command:
+                case UseEndpoint():
+                    for share, driver in zip(
+                        self._plan.shares, self._drivers, strict=True
+                    ):
+                        if share.lane.tls == command.tls:
+                            driver.use_endpoint(
+                                command.host, command.port, cut_over=command.cut_over
+                            )
+                case UsePassword():
+                    for driver in self._drivers:
+                        driver.use_password(command.password)
+                case _:
+                    return command
 
     def _announce(self) -> None:
         shards = {
@@ -184,7 +203,7 @@ class ProbeProcess:
         ticker = Ticker(self._tick)
         ticker.start(first_ns)
         try:
-            stop = await commands.get()
+            stop = await self._next(commands)
             self._stop_ns = stop.at_ns if isinstance(stop, Stop) else mono_now_ns()
             for lane in self._lanes:
                 lane.stop(self._stop_ns)
@@ -196,17 +215,21 @@ class ProbeProcess:
             await self._read_back()
 
     async def _read_back(self) -> None:
-        for lane, driver in zip(self._lanes, self._drivers, strict=True):
-            result = await read_back(lane, driver)
-            self._send(
-                ReadBack(
-                    self._plan.process,
-                    lane.name,
-                    result.checked,
-                    result.lost,
-                    result.unread,
-                )
+        async with asyncio.TaskGroup() as group:
+            for lane, driver in zip(self._lanes, self._drivers, strict=True):
+                group.create_task(self._read_back_lane(lane, driver))
+
+    async def _read_back_lane(self, lane: Lane, driver: WireDriver) -> None:
+        result = await read_back(lane, driver)
+        self._send(
+            ReadBack(
+                self._plan.process,
+                lane.name,
+                result.checked,
+                result.lost,
+                result.unread,
             )
+        )
 
     def _tick(self, planned_ns: int, now_ns: int) -> int:
         self._lag.woke(planned_ns, now_ns)

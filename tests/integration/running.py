@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,6 +86,7 @@ class Trial:
     """A measurement that runs, and what it found once it has ended."""
 
     config: Config
+    dormant: Collection[str] = ()
     clock: ClockPair = field(default_factory=read_clock_pair)
     events: list[Event] = field(default_factory=list)
     prefills: list[Prefilled] = field(default_factory=list)
@@ -120,6 +121,7 @@ class Trial:
         """Make the measurement."""
         self._measurement = Measurement(
             self.config,
+            dormant=self.dormant,
             emit=self.events.append,
             on_snapshot=self._take_snapshot,
             on_prefill=self.prefills.append,
@@ -206,9 +208,11 @@ class Trial:
 
 
 @asynccontextmanager
-async def measuring(config: Config) -> AsyncIterator[Trial]:
+async def measuring(
+    config: Config, *, dormant: Collection[str] = ()
+) -> AsyncIterator[Trial]:
     """Measure while the block runs; results are there after it."""
-    trial = Trial(config)
+    trial = Trial(config, dormant)
     measurement = trial.start()
     try:
         async with asyncio.TaskGroup() as group:

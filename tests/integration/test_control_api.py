@@ -13,7 +13,9 @@ from loadprobe.config import Control
 from loadprobe.control.api import open_api
 from loadprobe.control.faults import ApiRefused, ApiUnanswered, ApiUnreachable
 from loadprobe.control.provider_events import ProviderEvents
-from loadprobe.control.shapes import from_unix_ns
+from loadprobe.control.secret import Secret
+from loadprobe.control.shapes import EngineVersion, from_unix_ns
+from loadprobe.control.state import ABSENT, ApiCall, Need
 from loadprobe.core.events import Event
 from loadprobe.errors import ControlError
 from loadprobe.local.api_codec import ApiCodec, load_codec
@@ -36,6 +38,7 @@ GROUP = {
     ],
 }
 DESCRIBED = {"ReplicationGroups": [GROUP]}
+FAILOVER = ApiCall("TestFailover", {"ReplicationGroupId": "rg", "NodeGroupId": "0001"})
 
 
 class ScriptedApi:
@@ -118,7 +121,7 @@ async def test_every_call_is_timed_and_has_its_request_id(server: ScriptedApi) -
     """Both clocks around the call, and the provider's id, are kept."""
     server.default["TestFailover"] = {"ReplicationGroup": GROUP}
     async with open_api(control(server)) as api:
-        call = await api.test_failover("0001")
+        call = await api.send(FAILOVER)
     assert call.request_id == "request-1"
     assert call.before.mono_ns < call.after.mono_ns
     assert server.requests[-1] == (
@@ -137,7 +140,7 @@ async def test_a_mutation_without_an_answer_is_sent_once(
     server.default["TestFailover"] = step
     async with open_api(control(server)) as api:
         with pytest.raises(ApiUnanswered, match="may have been applied"):
-            await api.test_failover("0001")
+            await api.send(FAILOVER)
     assert server.count("TestFailover") == 1
 
 
@@ -148,7 +151,7 @@ async def test_a_throttled_mutation_is_refused_and_not_repeated(
     server.default["TestFailover"] = ApiFault("APICallRateForCustomerExceeded", "no")
     async with open_api(control(server)) as api:
         with pytest.raises(ApiRefused, match="limited to 15") as caught:
-            await api.test_failover("0001")
+            await api.send(FAILOVER)
     assert caught.value.code == "APICallRateForCustomerExceeded"
     assert server.count("TestFailover") == 1
 
@@ -200,8 +203,125 @@ async def test_only_nodes_of_the_group_are_described(server: ScriptedApi) -> Non
         ]
     }
     async with open_api(control(server)) as api:
-        clusters = await api.describe_clusters()
-    assert [(c.id, c.engine_version) for c in clusters] == [("rg-0001-001", "7.1")]
+        state = await api.describe_state()
+    found = [(cluster.id, cluster.engine_version) for cluster in state.clusters]
+    assert found == [("rg-0001-001", "7.1")]
+
+
+async def test_what_is_needed_is_asked_for_and_no_more(server: ScriptedApi) -> None:
+    """Each need is a call; what the endpoint does not know stays unknown."""
+    node = {"CacheClusterId": "rg-0001-001", "NodeUpdateStatus": "complete"}
+    server.default |= {
+        "DescribeCacheClusters": {"CacheClusters": []},
+        "DescribeUpdateActions": {
+            "UpdateActions": [
+                {
+                    "ServiceUpdateName": "u-1",
+                    "UpdateActionStatus": "in-progress",
+                    "NodesUpdated": "1/2",
+                    "NodeGroupUpdateStatus": [{"NodeGroupMemberUpdateStatus": [node]}],
+                }
+            ]
+        },
+        "ListAllowedNodeTypeModifications": {
+            "ScaleUpModifications": ["cache.t4g.small"],
+            "ScaleDownModifications": ["cache.t4g.micro"],
+        },
+        "DescribeCacheEngineVersions": {
+            "CacheEngineVersions": [{"Engine": "valkey", "EngineVersion": "8.1"}]
+        },
+        "DescribeEvents": {"Events": [event("x")]},
+    }
+    async with open_api(control(server)) as api:
+        bare = await api.describe_state()
+        asked = {action for action, _ in server.requests}
+        full = await api.describe_state(tuple(Need))
+        for action in (
+            "ListAllowedNodeTypeModifications",
+            "DescribeCacheEngineVersions",
+        ):
+            server.default[action] = ApiFault("InvalidAction", "what?")
+        unknown = await api.describe_state(tuple(Need))
+    assert asked == {"DescribeReplicationGroups", "DescribeCacheClusters"}
+    assert (bare.node_types, bare.engine_versions, bare.records) == (None, None, None)
+    assert full.node_types == ("cache.t4g.small", "cache.t4g.micro")
+    assert full.engine_versions == (EngineVersion("valkey", "8.1"),)
+    (update,) = full.updates
+    assert (update.name, update.status, update.nodes_updated) == (
+        "u-1",
+        "in-progress",
+        "1/2",
+    )
+    assert [(node.cluster_id, node.status) for node in update.nodes] == [
+        ("rg-0001-001", "complete")
+    ]
+    assert [record.message for record in full.records or ()] == ["x"]
+    assert (unknown.node_types, unknown.engine_versions) == (None, None)
+
+
+async def test_a_group_to_be_created_may_be_absent(server: ScriptedApi) -> None:
+    """Opening does not insist on it, and its state says so."""
+    server.default["DescribeReplicationGroups"] = ApiFault(
+        "ReplicationGroupNotFoundFault", "rg not found"
+    )
+    async with open_api(control(server), must_exist=False) as api:
+        state = await api.describe_state(missing_ok=True)
+        with pytest.raises(ApiRefused, match="rg not found"):
+            await api.describe_state()
+    assert (state.group.id, state.group.status) == ("rg", ABSENT)
+    assert not state.is_there
+
+
+async def test_another_group_is_reached_through_the_same_clients(
+    server: ScriptedApi,
+) -> None:
+    """It has its own id, members and turn."""
+    async with open_api(control(server)) as api:
+        other = api.for_group("other")
+        await other.describe_group()
+        assert other.turn is not api.turn
+    assert server.requests[-1][1] == {"ReplicationGroupId": "other"}
+
+
+async def test_a_secret_is_sent_and_not_told(
+    server: ScriptedApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It goes over the wire; a refusal that repeats it, and logs, have a mask."""
+    caplog.set_level("INFO")
+    token = "correct-horse-battery"
+    call = ApiCall(
+        "ModifyReplicationGroup",
+        {"ReplicationGroupId": "rg", "AuthToken": Secret(token)},
+    )
+    server.default["ModifyReplicationGroup"] = ApiFault(
+        "InvalidParameterValue", f"The token {token} is odd"
+    )
+    async with open_api(control(server)) as api:
+        with pytest.raises(ApiRefused) as caught:
+            await api.send(call)
+    assert server.requests[-1][1]["AuthToken"] == token
+    assert "AuthToken=****" in str(caught.value)
+    assert "The token **** is odd" in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert token not in caplog.text
+
+
+async def test_a_batch_that_did_nothing_is_a_refusal(server: ScriptedApi) -> None:
+    """Its reply is a success, with the refusal in it."""
+    left = {
+        "ServiceUpdateName": "u-1",
+        "ErrorType": "InvalidReplicationGroupState",
+        "ErrorMessage": "rg is busy",
+    }
+    server.default["BatchApplyUpdateAction"] = {"UnprocessedUpdateActions": [left]}
+    call = ApiCall(
+        "BatchApplyUpdateAction",
+        {"ServiceUpdateName": "u-1", "ReplicationGroupIds": ["rg"]},
+    )
+    async with open_api(control(server)) as api:
+        with pytest.raises(ApiRefused, match="rg is busy") as caught:
+            await api.send(call)
+    assert caught.value.code == "InvalidReplicationGroupState"
 
 
 async def test_an_unknown_group_is_told_on_opening(server: ScriptedApi) -> None:
@@ -273,6 +393,24 @@ async def test_the_event_poller_outlives_throttling_and_ends_on_denial(
     async with open_api(control(server), throttle_backoff_s=0.001) as api:
         server.script["DescribeEvents"].extend(
             [*[limit] * 7, {"Events": [event("x")]}, ApiFault("AccessDenied", "no")]
+        )
+        poller = ProviderEvents(
+            api, emitted.append, since_unix_ns=wall_now_ns() - NS_PER_S, poll_s=0.01
+        )
+        with pytest.raises(ApiRefused, match="elasticache:DescribeEvents"):
+            await poller.run()
+    assert [emission.fields["message"] for emission in emitted] == ["x"]
+
+
+async def test_the_event_poller_waits_for_renewed_credentials(
+    server: ScriptedApi,
+) -> None:
+    """Refused keys do not end it; the events come when they are renewed."""
+    expired = ApiFault("ExpiredToken", "expired")
+    emitted: list[Event] = []
+    async with open_api(control(server)) as api:
+        server.script["DescribeEvents"].extend(
+            [*[expired] * 3, {"Events": [event("x")]}, ApiFault("AccessDenied", "no")]
         )
         poller = ProviderEvents(
             api, emitted.append, since_unix_ns=wall_now_ns() - NS_PER_S, poll_s=0.01

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from loadprobe.errors import PreflightError, RunError, UsageError
-from loadprobe.local.background import down, status, up
+from loadprobe.local.background import down, list_groups, status, up
 from loadprobe.local.folders import temp_folder
 from loadprobe.local.processes import send_signal, start_ticks
 from loadprobe.local.serve import LocalOptions
@@ -83,6 +83,36 @@ async def test_up_status_down(tmp_path: Path) -> None:
     assert not state_path("small").exists()
     assert list(temp_folder().glob("cluster-*")) == []
     assert await down("small") is None
+
+
+async def test_an_api_without_a_group_makes_groups_that_end_with_it() -> None:
+    """It begins empty, tells of groups made through it, and takes them down."""
+    state = await up(LocalOptions(name="small", shards=0, settle_delay_s=0))
+    assert (state.replication_group_id, state.nodes) == ("", [])
+    assert await list_groups(state) == []
+    request = {
+        "Action": "CreateReplicationGroup",
+        "ReplicationGroupId": "made",
+        "ReplicationGroupDescription": "by hand",
+    }
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(state.endpoint_url, data=request) as response,
+    ):
+        assert response.status == 200
+    async with asyncio.timeout(DEADLINE_S):
+        while (await list_groups(state))[0].status != "available":
+            await asyncio.sleep(0.05)
+    (group,) = await list_groups(state)
+    assert (group.group_id, group.shards, group.nodes) == ("made", 1, 1)
+    assert (group.cluster_mode, group.tls_mode) == (False, "none")
+    assert group.port is not None
+    servers = servers_of(state)
+    assert len(servers) == 1
+    assert await down("small") == state
+    await all_gone(servers)
+    with pytest.raises(RunError, match="asking http://.*/loadprobe/groups"):
+        await list_groups(state)
 
 
 async def test_a_killed_background_process_leaves_no_servers() -> None:

@@ -221,8 +221,9 @@ async def test_a_primary_that_nobody_can_follow_comes_back() -> None:
                 await asyncio.sleep(0.01)
             while await cluster.find_primary(cluster.shards[0]) is not primary:
                 await asyncio.sleep(0.01)
-        (event,) = (await one.client.describe_events())["Events"]
-        assert event["Message"] == "Test Failover API called for node group 0001"
+        called, failed = told(await events_of(one.client, count=2))
+        assert called[2] == "Test Failover API called for node group 0001"
+        assert failed[2].startswith("Test Failover of node group 0001 failed: ")
 
 
 async def test_faults_have_the_codes_of_the_api(three: Rig) -> None:

@@ -130,7 +130,7 @@ async def connected(
     context = make_context(target) if tls else None
     clients: list[Client] = []
 
-    def learn(topology: Topology) -> None:
+    def learn(topology: Topology, _cut_over: int) -> None:
         clients[0].on_topology(topology)
 
     driver = WireDriver(

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from loadprobe.config import SECTIONS, Config, Target, masked
+from loadprobe.config import SECTIONS, Config, Target, masked, with_endpoint
 from loadprobe.config_file import describe_key, load_config, parse_config
 from loadprobe.errors import ConfigError
 
@@ -324,3 +324,24 @@ def shown_default(field: msgspec.structs.FieldInfo) -> str:
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
     return f'`"{default}"`' if isinstance(default, str) else f"`{default}`"
+
+
+def test_the_endpoint_may_be_asked_of_the_api() -> None:
+    """With a [control] section there need not be a host; its endpoint is put in."""
+    text = '[target]\ncluster = false\n[control]\nreplication_group = "g"\n'
+    config = with_environment(text + '[[lanes]]\nname = "tcp"\n')
+    assert config.target.host == ""
+    resolved = with_endpoint(config, "db.example.com", 6379, 6380)
+    assert resolved.target == Target(
+        "db.example.com", port=6379, tls_port=6380, cluster=False
+    )
+    assert resolved.lanes == config.lanes
+
+
+def test_an_endpoint_is_that_of_one_transport() -> None:
+    """Another endpoint for TLS lanes leaves the port of the others as it is."""
+    target = Target("h", port=1)
+    assert target.at(tls=True, host="h", port=2) == Target("h", port=1, tls_port=2)
+    assert target.at(tls=False, host="g", port=3) == Target("g", port=3)
+    assert (target.port_of(tls=True), target.port_of(tls=False)) == (1, 1)
+    assert Target("h", port=1, tls_port=2).port_of(tls=True) == 2

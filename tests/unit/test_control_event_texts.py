@@ -32,6 +32,64 @@ def understood(message: str, *, source: str = "rg", at_s: float = 1000.0) -> Mea
 
 
 @pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        (
+            "Failed applying modification to cache node type to cache.r7g.large.",
+            EventKind.FAILED,
+        ),
+        (
+            "ModifyReplicationGroup of replication group rg failed: no luck",
+            EventKind.FAILED,
+        ),
+        ("Complete Migration failed for rg", EventKind.FAILED),
+        (
+            "Service update is available for cache node 0001.",
+            EventKind.UPDATE_AVAILABLE,
+        ),
+        ("Complete Migration successful for rg", EventKind.MIGRATION_COMPLETED),
+        ("Start Migration successful for rg", EventKind.MIGRATION_STARTED),
+        ("Replication group rg created", EventKind.CREATED),
+        ("Replication group rg deleted", EventKind.DELETED),
+        (
+            "Replication group rg modified: node type cache.r7g.large",
+            EventKind.MODIFIED,
+        ),
+        (
+            "Replication group rg scaled in: 2 node groups, slots moved",
+            EventKind.RESHARDED,
+        ),
+        (
+            "Transit encryption mode of replication group rg changed to preferred",
+            EventKind.TLS_CHANGED,
+        ),
+        (
+            "Auth token of replication group rg changed: ROTATE",
+            EventKind.AUTH_CHANGED,
+        ),
+        ("Replica count of replication group rg increased", EventKind.REPLICAS_CHANGED),
+        (
+            "Service update u-1 ended for replication group rg",
+            EventKind.UPDATE_ENDED,
+        ),
+        ("Something that nobody has ever read", EventKind.OTHER),
+    ],
+)
+def test_what_happens_to_a_whole_group_is_known(message: str, kind: EventKind) -> None:
+    """It belongs to no shard, and to no failover; unknown texts are kept."""
+    meaning = understood(message)
+    assert (meaning.kind, meaning.node_group) == (kind, None)
+    assert meaning.record.message == message
+    assert FailoverGrouping().assign(meaning) is None
+
+
+def test_a_failed_failover_is_about_its_shard() -> None:
+    """The text has the node group."""
+    meaning = understood("Test Failover of node group 0002 failed: nobody left")
+    assert (meaning.kind, meaning.node_group) == (EventKind.FAILED, "0002")
+
+
+@pytest.mark.parametrize(
     ("message", "source", "kind", "node_group", "from_node", "to_node"),
     [
         (

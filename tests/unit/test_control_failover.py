@@ -9,8 +9,12 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from loadprobe.control.api import ElastiCacheApi
-from loadprobe.control.failover import FailoverResult, fail_over
+from loadprobe.control.mutations import FailOver
+from loadprobe.control.secret import Secret
+from loadprobe.control.settle import mutate
+from loadprobe.control.shapes import Endpoint, Group
 from loadprobe.core.events import Event
+from loadprobe.core.steps import StepRecord, StepState
 from loadprobe.core.topology import Node, Shard, Topology
 from loadprobe.errors import ControlError
 
@@ -79,6 +83,10 @@ class Provider:
         }
         return {"ReplicationGroups": [group]}
 
+    async def describe_cache_clusters(self, **_: object) -> dict[str, Any]:
+        """Answer as botocore does."""
+        return {"CacheClusters": [{"CacheClusterId": each} for each in self.members]}
+
     async def describe_events(
         self, *, StartTime: datetime, **_: object
     ) -> dict[str, Any]:
@@ -105,6 +113,16 @@ class Provider:
         assert shard == "0007"
         return len(self.current.shards[0].replicas) if self.current is not None else 0
 
+    async def follows_source(self, endpoint: Endpoint) -> bool:
+        """Answer as the topology watch does."""
+        return False
+
+    def follow(self, group: Group) -> None:
+        """Take what the topology watch takes."""
+
+    def use_password(self, password: Secret) -> None:
+        """Take what the topology watch takes."""
+
 
 class Run:
     """One attempt, and the phases it emitted."""
@@ -118,9 +136,7 @@ class Run:
         """Names of the phases so far."""
         return [event.fields["phase"] for event in self.events]
 
-    async def start(
-        self, shard: str = "0001", deadline_s: float = 5.0
-    ) -> FailoverResult:
+    async def start(self, shard: str = "0001", deadline_s: float = 5.0) -> StepRecord:
         """Fail over."""
         api = ElastiCacheApi(
             self.provider,
@@ -129,14 +145,16 @@ class Run:
             where="here",
             throttle_backoff_s=0,
         )
-        return await fail_over(
+        return await mutate(
             api,
-            shard,
+            FailOver(shard),
+            step="first",
             emit=self.events.append,
             topology=self.provider,
             deadline_s=deadline_s,
             poll_s=0.001,
             evidence_s=0.05,
+            ready_s=0.05,
         )
 
 
@@ -148,23 +166,33 @@ def run() -> Run:
 
 @pytest.mark.parametrize("shard", ["0001", "1"])
 async def test_a_failover_passes_its_phases_in_order(run: Run, shard: str) -> None:
-    """Each phase is emitted once, and the result names both primaries."""
-    result = await run.start(shard)
+    """Each phase is emitted once, and "promoted" names both primaries."""
+    record = await run.start(shard)
     assert run.phases == [
         "api_call",
         "accepted",
         "promoted",
         "provider_completed",
         "settled",
+        "replicas_recovered",
     ]
-    assert list(result.phases_mono_ns) == run.phases
+    assert list(record.phases_ns) == run.phases
+    assert (record.name, record.state) == ("first", StepState.SETTLED)
+    assert (record.operation, record.shards) == ("failover", ("0001",))
     assert {(e.source, e.kind) for e in run.events} == {("controller", "phase")}
-    assert {(e.fields["operation"], e.fields["shard"]) for e in run.events} == {
-        ("failover", "0001")
-    }
+    told = {(e.fields["step"], e.fields["operation"]) for e in run.events}
+    assert told == {("first", "failover")}
+    assert {e.fields["shard"] for e in run.events} == {"0001"}
     assert run.provider.calls == [{"ReplicationGroupId": "rg", "NodeGroupId": "0001"}]
-    assert (result.from_node, result.to_node) == ("10.0.0.1:6379", "10.0.0.2:6379")
-    assert (result.shard, result.request_id) == ("0001", "request-1")
+    fields = {e.fields["phase"]: e.fields for e in run.events}
+    promoted = fields["promoted"]
+    assert promoted["from_node"] == "10.0.0.1:6379"
+    assert promoted["to_node"] == "10.0.0.2:6379"
+    assert fields["accepted"]["request_id"] == "request-1"
+    assert (
+        fields["api_call"]["call"]
+        == "TestFailover(ReplicationGroupId=rg, NodeGroupId=0001)"
+    )
 
 
 async def refused(run: Run, text: str, shard: str = "0001") -> None:
@@ -188,13 +216,26 @@ async def test_failovers_of_the_day_before_do_not_count(run: Run) -> None:
     for hour in range(30):
         run.provider.add(CALLED, age_s=(10.5 + hour) * 3600)
     await run.start()
-    assert run.phases[-1] == "settled"
+    assert run.phases[-1] == "replicas_recovered"
 
 
 async def test_a_busy_group_is_not_failed_over(run: Run) -> None:
-    """The text has the status."""
+    """It is waited for, and the text has the status when that took too long."""
     run.provider.status = "modifying"
     await refused(run, "'modifying', not 'available'")
+
+
+async def test_a_node_still_being_replaced_is_waited_for(run: Run) -> None:
+    """The provider would refuse a failover until the previous one is complete."""
+    run.provider.add(CALLED, age_s=60)
+    await refused(run, "waiting 0.05 s: a node of shard 0001 is still being replaced")
+
+
+async def test_a_replacement_whose_end_was_never_told_is_forgotten(run: Run) -> None:
+    """Half an hour later a failover is sent all the same."""
+    run.provider.add(CALLED, age_s=31 * 60)
+    await run.start()
+    assert run.phases[-1] == "replicas_recovered"
 
 
 async def test_an_unknown_shard_is_told_with_the_known_ones(run: Run) -> None:
@@ -227,12 +268,11 @@ async def test_a_lost_reply_is_accepted_by_its_event(run: Run) -> None:
         lose_reply()
 
     run.provider.on_call = apply_and_lose
-    result = await run.start()
+    await run.start()
     accepted = run.events[1].fields
     assert (accepted["phase"], accepted["evidence"]) == ("accepted", "event")
-    assert run.phases[-1] == "settled"
+    assert run.phases[-1] == "replicas_recovered"
     assert len(run.provider.calls) == 1
-    assert result.request_id == ""
 
 
 async def test_a_lost_reply_is_accepted_by_a_new_primary(run: Run) -> None:
@@ -251,7 +291,8 @@ async def test_a_lost_reply_is_accepted_by_a_new_primary(run: Run) -> None:
 
 async def test_a_lost_reply_without_a_sign_fails_unrepeated(run: Run) -> None:
     """Events from before the call are no sign of it."""
-    run.provider.add(CALLED, age_s=1)
+    run.provider.add(CALLED, age_s=2)
+    run.provider.add(RECOVERED, source="rg-0001-001", age_s=1)
     run.provider.on_call = lose_reply
     with pytest.raises(ControlError, match=r"no sign .* the call was not repeated"):
         await run.start()
@@ -280,6 +321,27 @@ async def test_the_deadline_names_what_is_missing(run: Run) -> None:
     assert run.phases == ["api_call", "accepted", "provider_completed", "failed"]
 
 
+async def test_a_failover_that_the_provider_gives_up_ends(run: Run) -> None:
+    """Its event says so, and the deadline is not waited for."""
+    text = "Test Failover of node group 0001 failed: nobody left"
+    run.provider.on_call = lambda: run.provider.add(text)
+    with pytest.raises(ControlError, match="the provider gave it up: .*nobody left"):
+        await run.start()
+    assert run.phases == ["api_call", "accepted", "failed"]
+
+
+async def test_a_failover_of_another_group_is_no_evidence(run: Run) -> None:
+    """The same shard id of another group of the account says nothing of ours."""
+
+    def apply_elsewhere() -> None:
+        run.provider.add(CALLED, source="other")
+        lose_reply()
+
+    run.provider.on_call = apply_elsewhere
+    with pytest.raises(ControlError, match="no sign of it"):
+        await run.start()
+
+
 async def test_a_shard_that_lost_a_node_is_not_settled(run: Run) -> None:
     """All events and an available status do not make up for a missing replica."""
 
@@ -306,7 +368,7 @@ async def test_passing_faults_do_not_end_a_failover(run: Run) -> None:
     late = ReadTimeoutError(endpoint_url="http://here", error="late")
     run.provider.faults = [late, late]
     await run.start()
-    assert run.phases[-1] == "settled"
+    assert run.phases[-1] == "replicas_recovered"
 
 
 async def test_a_missing_permission_ends_a_failover(run: Run) -> None:

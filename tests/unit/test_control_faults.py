@@ -12,13 +12,17 @@ from botocore.exceptions import (
     ParamValidationError,
     ReadTimeoutError,
 )
+from botocore.parsers import ResponseParserError
 
 from loadprobe.control.faults import (
     ApiFault,
     ApiRefused,
     ApiUnanswered,
     ApiUnreachable,
+    Patience,
     explain,
+    has_bad_keys,
+    is_throttled,
     may_pass,
 )
 from loadprobe.errors import ControlError
@@ -88,6 +92,7 @@ def test_a_refusal_names_call_arguments_answer_and_remedy(
             endpoint_url=URL, error=aiohttp.ClientOSError(104, "x")
         ),
         aiohttp.ClientPayloadError("half a body"),
+        ResponseParserError("no XML:\n<html>a page</html>"),
         TimeoutError(),
     ],
 )
@@ -96,6 +101,15 @@ def test_a_lost_reply_is_never_taken_for_a_refusal(exc: BaseException) -> None:
     fault = explained(exc)
     assert isinstance(fault, ApiUnanswered)
     assert "may have been applied" in str(fault)
+    assert "\n" not in str(fault)
+
+
+def test_a_lost_reply_of_a_read_needs_no_doubt() -> None:
+    """Nothing is applied by looking."""
+    lost = ReadTimeoutError(endpoint_url=URL, error="late")
+    fault = explain(lost, operation="DescribeEvents", arguments={}, where="here")
+    assert isinstance(fault, ApiUnanswered)
+    assert "applied" not in str(fault)
 
 
 @pytest.mark.parametrize(
@@ -134,6 +148,7 @@ def test_a_wrong_argument_points_to_the_configuration() -> None:
         (reply("Throttling"), True),
         (reply("ThrottlingException"), True),
         (reply("APICallRateForCustomerExceeded"), True),
+        (reply("RequestLimitExceeded"), True),
         (reply("InternalFailure", status=500), True),
         (ReadTimeoutError(endpoint_url=URL, error="late"), True),
         (reply("AccessDenied"), False),
@@ -145,3 +160,56 @@ def test_pollers_outlive_what_passes_and_nothing_else(
 ) -> None:
     """Throttling and the network pass by themselves; missing permissions do not."""
     assert may_pass(explained(exc)) is expected
+
+
+def test_what_was_refused_for_its_frequency_may_be_sent_again() -> None:
+    """All of the throttling codes, and no other refusal."""
+    for code in ("Throttling", "APICallRateForCustomerExceeded"):
+        fault = explained(reply(code))
+        assert isinstance(fault, ApiRefused)
+        assert is_throttled(fault)
+    fault = explained(reply("InvalidParameterValue"))
+    assert isinstance(fault, ApiRefused)
+    assert not is_throttled(fault)
+
+
+def test_a_secret_that_a_reply_repeats_is_masked() -> None:
+    """However often it occurs."""
+    fault = explain(
+        reply("InvalidParameterValue", message="s3cret is odd: s3cret"),
+        operation="ModifyReplicationGroup",
+        arguments={"AuthToken": "****"},
+        where="here",
+        hidden=["s3cret"],
+    )
+    assert "**** is odd: ****" in str(fault)
+    assert "s3cret" not in str(fault)
+    assert isinstance(fault, ApiRefused)
+    assert fault.code == "InvalidParameterValue"
+
+
+def test_patience_with_refused_credentials_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is counted from the first refusal in a row; other passing faults have none."""
+    now_s = 100
+    monkeypatch.setattr(
+        "loadprobe.control.faults.mono_now_ns", lambda: now_s * 1_000_000_000
+    )
+    patience = Patience(limit_s=60)
+    expired = explained(reply("ExpiredToken"))
+    assert has_bad_keys(expired)
+    patience.bear(expired)
+    assert patience.last == str(expired)
+    now_s = 159
+    patience.bear(expired)
+    patience.reset()
+    assert patience.last == ""
+    now_s = 500
+    patience.bear(expired)
+    patience.bear(explained(reply("Throttling")))
+    now_s = 560
+    with pytest.raises(ApiRefused, match="renew the credentials"):
+        patience.bear(expired)
+    with pytest.raises(ApiRefused, match="IAM action"):
+        patience.bear(explained(reply("AccessDenied")))

@@ -80,6 +80,34 @@ def test_a_process_that_never_came_does_not_hold_up_the_others() -> None:
     assert sealed.blind == []
 
 
+def test_nobody_waits_for_a_process_that_is_asleep() -> None:
+    """A lane that begins later is neither awaited nor blind before; then it counts."""
+    tls = LaneInfo("tls", True, (1,), D)
+    aggregate = Aggregate([ONE, tls], asleep=[1])
+    assert aggregate.seal() == Sealed(0)
+    aggregate.start_process(0, 0)
+    aggregate.add(0, {SCOPE: served(1, 2)}, watermark_ns=S)
+    assert aggregate.seal().until_ns == S
+    aggregate.start_process(1, 1500 * MS)
+    aggregate.add(0, {}, watermark_ns=2 * S)
+    assert aggregate.seal().until_ns == 1500 * MS
+    later = Scope("tls", "0001", OpKind.READ)
+    aggregate.add(1, {later: served(1600, 1700)}, watermark_ns=2 * S)
+    results = aggregate.finish(2 * S)
+    assert aggregate.scope_totals[later].served == 2
+    assert results.lane_totals["tls"].begin_ns == 1500 * MS
+    assert all(totals.blind_ns == 0 for totals in results.lane_totals.values())
+
+
+def test_a_lane_that_never_woke_has_no_begin() -> None:
+    """It is told from one that began and had no arrivals; alone it holds up nothing."""
+    aggregate = Aggregate([ONE], asleep=[0])
+    assert aggregate.seal(until_ns=S) == Sealed(0)
+    results = aggregate.finish(S)
+    assert results.lane_totals["tcp"].begin_ns is None
+    assert results.lane_totals["tcp"].blind_ns == 0
+
+
 def test_all_processes_blind_is_blind() -> None:
     """A lane is blind while all its processes are, and arrivals due then not judged."""
     aggregate = begun(TWO)

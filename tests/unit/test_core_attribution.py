@@ -145,6 +145,23 @@ APP = lane("app", is_witness=False)
             Cause.TRANSPORT,
             id="hardly planned",
         ),
+        pytest.param(
+            [TCP, TLS],
+            [],
+            [
+                Planned("tcp", 0, 1300 * MS, "0001"),
+                Planned("tcp", 1500 * MS, 1900 * MS),
+            ],
+            Cause.PLANNED,
+            id="planned in parts",
+        ),
+        pytest.param(
+            [TCP, TLS],
+            [],
+            [Planned("tcp", 0, 9000 * MS, "0002")],
+            Cause.TRANSPORT,
+            id="another shard was planned",
+        ),
     ],
 )
 def test_witness_lane(

@@ -1,21 +1,21 @@
 """Topology from replies of real nodes, and how shards keep their names."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from loadprobe.core.topology import (
-    Change,
     Node,
     NodesView,
     SlotsView,
     Topology,
-    diff,
     merge,
     parse_nodes,
     parse_slots,
     single,
 )
+from loadprobe.core.topology_changes import Change, diff
 
 ID = b"18a25e7d3e8f7693fe3085285b5a5ef8b18c5817"
 
@@ -225,3 +225,41 @@ def test_single() -> None:
     (shard,) = single("::1", 6379).shards
     assert (shard.name, shard.ranges) == ("0001", ((0, 16383),))
     assert shard.primary.address == "[::1]:6379"
+
+
+def test_another_port_of_the_same_nodes_is_no_change() -> None:
+    """A node is known by its id: told for another transport, it is where it was."""
+    moved = Topology(
+        tuple(
+            replace(
+                shard,
+                primary=replace(shard.primary, port=shard.primary.port + 100),
+                replicas=tuple(replace(n, port=n.port + 100) for n in shard.replicas),
+            )
+            for shard in START.shards
+        )
+    )
+    assert moved != START
+    assert diff(START, moved) == []
+    one, other = single("10.0.0.1", 1), single("10.0.0.1", 2)
+    assert {change.kind for change in diff(one, other)} == {
+        "role_change",
+        "node_added",
+        "node_removed",
+    }
+
+
+def test_afresh_only_the_names_are_left() -> None:
+    """Another cluster is taken as it is, with low epochs; equal slots keep the name."""
+    other: Claims = {
+        "x": (1, [(0, 5460)], "y"),
+        "z": (0, [(5461, 16383)], ""),
+    }
+    assert look(merge(START, *view(other), afresh=True)) == {
+        "0001": ("x", [(0, 5460)]),
+        "0004": ("z", [(5461, 16383)]),
+    }
+    same: Claims = {name: (0, *rest) for name, (_, *rest) in THREE.items()}
+    lower = merge(START, *view(same), afresh=True)
+    assert look(lower) == look(START)
+    assert {shard.epoch for shard in lower.shards} == {0}

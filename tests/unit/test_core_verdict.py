@@ -8,7 +8,8 @@ from loadprobe.core.aggregate import Aggregate, LaneInfo, Results
 from loadprobe.core.columns import Block, Failure, Scope
 from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.summary import Bounds, SloResult, Summary
-from loadprobe.core.verdict import ObserverHealth, SloLimits, Verdict, summarize
+from loadprobe.core.thresholds import SloLimits
+from loadprobe.core.verdict import ObserverHealth, Verdict, summarize
 
 MS = 1_000_000
 S = 1_000_000_000

@@ -1,5 +1,9 @@
 """Which views of the cluster the wire driver believes."""
 
+import asyncio
+
+import pytest
+
 from loadprobe.core.topology import Topology
 from loadprobe.drivers.wire.discovery import Discovery
 
@@ -63,3 +67,72 @@ async def test_a_node_is_believed_about_itself() -> None:
     found, _ = discovery()
     assert found.learn(HOST, slots(1, 22, 3), nodes(B))
     assert ports(found) == [1, 22, 3]
+
+
+async def test_with_nobody_else_to_ask_an_endpoint_is_believed() -> None:
+    """If all that is known is gone, what a node tells of others is all there is."""
+    found, _ = discovery()
+    assert not found.learn(HOST, slots(1, 22, 3), nodes(A))
+    assert found.learn(HOST, slots(1, 22, 3), nodes(A), is_trusted=True)
+    assert ports(found) == [1, 22, 3]
+
+
+async def test_reading_another_cluster_changes_nothing_yet() -> None:
+    """A cluster is read first; it is followed when it has been connected to."""
+    found, changes = discovery()
+    before = found.topology
+    other = found.read(HOST, slots(7, 8, 9), nodes(A))
+    assert other is not None
+    assert found.topology is before
+    found.switch(other)
+    assert ports(found) == [7, 8, 9]
+    assert changes[-1] is other
+    assert found.read(HOST, None, None) is None
+    assert found.read(HOST, [[0]], b"") is None
+    assert found.read(HOST, [], b"") is None
+
+
+class Answering:
+    """A node with one connection that answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.host = HOST
+        self.live = [self]
+        self.retired = False
+        self.asked: asyncio.Future[object] | None = None
+        self.slots_reply: object = None
+        self.waiting: asyncio.Queue[asyncio.Future[object]] = asyncio.Queue()
+
+    def borrow(self) -> "Answering":
+        """Return the connection."""
+        return self
+
+    def request(self, _command: bytes) -> "asyncio.Future[object]":
+        """Take a question."""
+        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self.waiting.put_nowait(future)
+        return future
+
+
+@pytest.mark.parametrize("is_switched", [False, True])
+async def test_an_answer_from_the_cluster_that_was_left_is_ignored(
+    is_switched: bool,
+) -> None:
+    """What was asked before the cut-over does not lead back after it."""
+    node = Answering()
+    changes: list[Topology] = []
+    found = Discovery(lambda: [node], changes.append, lambda: None)  # type: ignore[list-item]
+    found.learn(HOST, slots(1, 2, 3), nodes(A))
+    running = asyncio.create_task(found.run())
+    (await node.waiting.get()).set_result(slots(1, 22, 3))
+    last = await node.waiting.get()
+    if is_switched:
+        other = found.read(HOST, slots(7, 8, 9), nodes(A).replace(b"a" * 40, b"x" * 40))
+        assert other is not None
+        found.switch(other)
+    last.set_result(nodes(B))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.wait({running})
+    assert ports(found) == ([7, 8, 9] if is_switched else [1, 22, 3])

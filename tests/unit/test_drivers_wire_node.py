@@ -1,6 +1,7 @@
 """How a node gets its connections back."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -37,7 +38,7 @@ class Ignoring:
 
 
 class Server:
-    """Accepts connections on a free port; told to, it hangs up at once."""
+    """Answers whatever it is asked; told to, it hangs up at once."""
 
     def __init__(self) -> None:
         self.is_closing = False
@@ -53,7 +54,8 @@ class Server:
             writer.close()
             return
         self.writers.append(writer)
-        await reader.read()
+        while await reader.read(1000):
+            writer.write(b"+PONG\r\n")
         writer.close()
 
 
@@ -67,7 +69,7 @@ async def driving(server: Server, workers: int) -> AsyncIterator[WireDriver]:
             target,
             Dialer(target, None, None, 1000),
             Ignoring(),
-            on_topology=lambda _: None,
+            on_topology=lambda *_: None,
             tls=False,
             workers=workers,
             max_in_flight=16,
@@ -96,7 +98,7 @@ async def reached(condition: Callable[[], bool], what: str) -> None:
 
 def only_node(driver: WireDriver) -> Node:
     """Return the node of a driver that has one."""
-    (node,) = driver._nodes.values()
+    (node,) = driver._members.nodes.values()
     return node
 
 
@@ -109,9 +111,9 @@ async def test_a_peer_that_hangs_up_at_once_is_not_flooded() -> None:
         node = only_node(driver)
         attempt = node._attempt
 
-        async def counted(index: int) -> bool:
+        async def counted(index: int, begun: socket.socket | None = None) -> bool:
             starts.append(node._tried_ns)
-            return await attempt(index)
+            return await attempt(index, begun)
 
         node._attempt = counted  # type: ignore[method-assign]
         for writer in server.writers:
@@ -159,9 +161,16 @@ class HangingDialer(Dialer):
         self._other = dial
 
     async def dial(
-        self, host: str, port: int, make: Callable[[], Connection]
+        self,
+        host: str,
+        port: int,
+        make: Callable[[], Connection],
+        *,
+        begun: socket.socket | None = None,
     ) -> Connection | DialFailure:
         """Call the other function."""
+        if begun is not None:
+            begun.close()
         return await self._other(host, port, make)  # type: ignore[misc,no-any-return]
 
 
@@ -172,7 +181,7 @@ async def test_a_restart_in_mid_run_waits_for_nobody() -> None:
         target,
         Dialer(target, None, None, 1000),
         Ignoring(),
-        on_topology=lambda _: None,
+        on_topology=lambda *_: None,
         tls=False,
         workers=1,
         max_in_flight=16,

@@ -9,6 +9,9 @@ from loadprobe.local.layout import (
     even_slots,
     is_settled,
     parse_nodes,
+    plan_moves,
+    ranges_of,
+    slots_of,
 )
 
 # From redis-server 7.0.15; ids shortened.
@@ -61,3 +64,44 @@ def test_settled_means_ok_complete_and_without_doubt() -> None:
     assert not is_settled(ok, whole, nodes=4, replicas=1)
     assert not is_settled(ok, whole, nodes=3, replicas=2)
     assert not is_settled(ok, parse_nodes(NODES), nodes=4, replicas=1)
+
+
+def test_ranges_hold_exactly_the_slots() -> None:
+    """Slots become the fewest ranges, and ranges become the same slots again."""
+    ranges = ranges_of([9, 3, 1, 2, 7])
+    assert [str(each) for each in ranges] == ["1-3", "7-7", "9-9"]
+    assert slots_of(ranges) == [1, 2, 3, 7, 9]
+    assert ranges_of([]) == []
+
+
+@pytest.mark.parametrize(
+    ("shards", "keep"),
+    [
+        (2, ["0001", "0002", "0003"]),
+        (3, ["0001", "0003"]),
+        (5, ["0002"]),
+        (4, ["0001", "0002", "0003", "0004"]),
+    ],
+)
+def test_moves_even_out_the_slots(shards: int, keep: list[str]) -> None:
+    """After the moves every kept shard has its share, and no slot moved needlessly."""
+    owned = {f"{n + 1:04d}": [each] for n, each in enumerate(even_slots(shards))}
+    owned |= {shard: owned.get(shard, []) for shard in keep}
+    slots = {shard: set(slots_of(ranges)) for shard, ranges in owned.items()}
+    moves = plan_moves(owned, keep)
+    for move in moves:
+        assert set(move.slots) <= slots[move.source]
+        slots[move.source] -= set(move.slots)
+        slots[move.target] |= set(move.slots)
+    sizes = [len(slots[shard]) for shard in keep]
+    assert sum(sizes) == SLOTS
+    assert max(sizes) - min(sizes) <= 1
+    assert all(not slots[shard] for shard in slots if shard not in keep)
+    received = {move.target for move in moves}
+    assert received.isdisjoint(move.source for move in moves)
+
+
+def test_nothing_moves_between_even_shards() -> None:
+    """Shards whose sizes differ by one slot are even."""
+    owned = {f"{n + 1:04d}": [each] for n, each in enumerate(even_slots(3))}
+    assert plan_moves(owned, list(owned)) == []

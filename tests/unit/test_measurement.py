@@ -1,13 +1,29 @@
 """Measuring: whose silence is whose, and where the load ends."""
 
 import asyncio
+from array import array
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, ClassVar
 
+import msgspec
 import pytest
 
 from loadprobe import measurement as module
+from loadprobe.clock import mono_now_ns
 from loadprobe.config import Config, Lane, Target
+from loadprobe.core.topology import Node, Shard, Topology
+from loadprobe.errors import PreflightError, RunError
 from loadprobe.measurement import Measurement
-from loadprobe.probe.messages import FromProbe, Snapshot
+from loadprobe.probe.messages import (
+    FromProbe,
+    LaneHealth,
+    ScopeBlock,
+    Snapshot,
+    TopologySeen,
+    UseEndpoint,
+    UsePassword,
+)
 
 S = 1_000_000_000
 
@@ -26,7 +42,8 @@ class Clock:
 class QuietProbe:
     """A probe process that takes what it is told and says nothing."""
 
-    def __init__(self, _plan: object, **_callbacks: object) -> None:
+    def __init__(self, process: int, _plan: object, **_callbacks: object) -> None:
+        self.process = process
         self.stopped_at_ns: int | None = None
 
     def start(self, _message: object) -> None:
@@ -141,3 +158,192 @@ async def test_the_read_back_is_not_blind(clock: Clock) -> None:
     assert ended_ns == measurement.end_ns == end_ns
     assert measurement.aggregate.sealed_until_ns == end_ns // 1_000_000 * 1_000_000
     assert blind_ns(measurement, end_ns) == 0
+
+
+# --- lanes that begin later, and shards by one name -----------------------------------
+
+TLS = Lane(name="tls", tls=True)
+TCP = Lane(name="tcp")
+
+
+class Talking(QuietProbe):
+    """A probe process that is made to say things; it is ready at once."""
+
+    made: ClassVar[list["Talking"]] = []
+
+    def __init__(self, process: int, plan: Any, **callbacks: Any) -> None:
+        super().__init__(process, plan)
+        self.plan = plan
+        self.say = callbacks["on_message"]
+        self.told: list[object] = []
+        self.ready = asyncio.Event()
+        self.has_begun = False
+        self.ended = asyncio.Event()
+        self.made.append(self)
+
+    async def run(self) -> None:
+        """Say what has to be said at the start, and run until killed."""
+        self.plan(True)
+        self.say(topology_seen(self.process, "tls" if self.process else "tcp", "ab"))
+        self.ready.set()
+        await self.ended.wait()
+
+    def start(self, _message: object) -> None:
+        """Begin."""
+        self.has_begun = True
+
+    def tell(self, message: object) -> None:
+        """Note what was told."""
+        self.told.append(message)
+
+    def kill(self) -> None:
+        """End."""
+        self.ended.set()
+
+    def stop(self, at_ns: int) -> None:
+        """End in order."""
+        super().stop(at_ns)
+        self.ended.set()
+
+
+class Refused(Talking):
+    """A probe process that cannot connect."""
+
+    async def run(self) -> None:
+        """Fail if it is not the first one."""
+        if self.process:
+            raise PreflightError("connecting to h:1 by TLS failed")
+        await super().run()
+
+
+def topology_seen(
+    process: int, lane: str, primaries: str, cut_over: int = 0
+) -> TopologySeen:
+    """Return what a process tells of shards, named in the order of the letters."""
+    shards = tuple(
+        Shard(f"{i + 1:04d}", ((ord(n), ord(n)),), Node(n, "h", ord(n)), (), 1)
+        for i, n in enumerate(primaries)
+    )
+    return TopologySeen(process, lane, Topology(shards, len(shards)), cut_over)
+
+
+@asynccontextmanager
+async def running(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Talking] = Talking
+) -> AsyncIterator[Measurement]:
+    """Measure with processes of a kind; the TLS lane is dormant."""
+    Talking.made.clear()
+    monkeypatch.setattr(module, "Probe", kind)
+    measurement = Measurement(
+        Config(target=Target(host="h"), lanes=(TCP, TLS)), dormant={"tls"}
+    )
+    async with asyncio.TaskGroup() as group:
+        tasks = measurement.spawn(group)
+        await measurement.wait_until_ready()
+        measurement.begin()
+        yield measurement
+        await measurement.end(tasks, meanwhile=lambda: None)
+    assert all(probe.stopped_at_ns is not None for probe in measurement.probes)
+
+
+async def test_a_dormant_lane_begins_when_it_is_woken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It does not hold up the others before, and its process is ended with them."""
+    async with running(monkeypatch) as measurement:
+        assert measurement.dormant == {"tls"}
+        assert [probe.has_begun for probe in measurement.probes] == [True, False]
+        target = Target(host="other", tls_port=6380)
+        await measurement.wake(["tls"], target)
+        assert measurement.dormant == frozenset()
+        assert [probe.has_begun for probe in measurement.probes] == [True, True]
+        plan = measurement._plan(1, is_first=True)
+        assert plan.targets == {"tls": target}
+        assert plan.gently
+        await measurement.wake(["tls"])  # nothing is left to do
+    assert all(task.done() for task in measurement._tasks)
+    assert len(measurement._tasks) == 2
+
+
+async def test_a_lane_that_cannot_be_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is tried again for a while; then the reason is told, and the run goes on."""
+    async with running(monkeypatch, Refused) as measurement:
+        with pytest.raises(RunError, match="waking lanes tls failed: connecting to"):
+            await measurement.wake(["tls"], within_s=0.6)
+        assert len([p for p in Talking.made if p.process == 1]) >= 1 + 2
+        assert measurement.dormant == {"tls"}
+    with pytest.raises(RunError, match="the load ended before"):
+        await measurement.wake(["tls"])
+
+
+def block(process: int, lane: str, shard: str) -> Snapshot:
+    """Return a snapshot with one served arrival."""
+    now = array("q", [mono_now_ns()]).tobytes()
+    health = LaneHealth(lane, {shard: 7}, {}, {}, [], 0, 0, 0, 0, {shard: 1}, {}, {})
+    row = ScopeBlock(lane, shard, 0, now, now, now, b"")
+    plain = snapshot(0)
+    assert isinstance(plain, Snapshot)
+    return msgspec.structs.replace(
+        plain, process=process, blocks=[row, row], lanes=[health]
+    )
+
+
+async def test_processes_that_name_shards_differently(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Arrivals and health are counted by one name, whatever a process calls a shard."""
+    told: list[Snapshot] = []
+    async with running(monkeypatch) as measurement:
+        measurement._on_snapshot = told.append
+        await measurement.wake(["tls"])
+        tcp, tls = measurement.probes
+        assert isinstance(tcp, Talking)
+        assert isinstance(tls, Talking)
+        tcp.say(topology_seen(0, "tcp", "abcd"))
+        tls.say(topology_seen(1, "tls", "abdc"))
+        tcp.say(block(0, "tcp", "0003"))
+        tls.say(block(1, "tls", "0003"))
+        with pytest.raises(KeyError):
+            tls.say(block(1, "tls", "0005"))
+    shards = {scope.lane: scope.shard for scope in measurement.aggregate._scopes}
+    assert shards == {"tcp": "0003", "tls": "0004"}
+    assert [message.lanes[0].connections for message in told] == [
+        {"0003": 7},
+        {"0004": 7},
+    ]
+    assert told[1].lanes[0].acknowledged == {"0004": 1}
+
+
+async def test_a_restart_goes_where_the_lane_was_told_to_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Endpoint, password and topology of a restart are the newest ones."""
+    async with running(monkeypatch) as measurement:
+        (probe, _) = measurement.probes
+        assert isinstance(probe, Talking)
+        plan = measurement._plan(0, is_first=False)
+        assert list(plan.known) == ["tcp"]
+        measurement.use_password("new")
+        await measurement.use_endpoint(tls=False, host="h2", port=7)
+        going = asyncio.create_task(
+            measurement.use_endpoint(tls=False, host="h3", port=8, replace=True)
+        )
+        await asyncio.sleep(0)
+        assert probe.told == [
+            UsePassword("new"),
+            UseEndpoint(False, "h2", 7, None),
+            UseEndpoint(False, "h3", 8, 1),
+        ]
+        probe.say(topology_seen(0, "tcp", "ba"))  # the old cluster, once more
+        plan = measurement._plan(0, is_first=False)
+        assert (plan.known, plan.cut_overs, plan.password) == ({}, {"tcp": 1}, "new")
+        assert plan.targets == {"tcp": Target(host="h3", port=8)}
+        assert not going.done()
+        probe.say(topology_seen(0, "tcp", "xy", cut_over=1))
+        await going
+        known = measurement._plan(0, is_first=False).known["tcp"]
+        assert {shard.primary.id for shard in known.shards} == {"x", "y"}
+        with pytest.raises(RunError, match="lanes tcp are not connected to the clu"):
+            await measurement.use_endpoint(
+                tls=False, host="h4", port=9, replace=True, within_s=0.05
+            )

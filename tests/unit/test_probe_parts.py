@@ -28,6 +28,8 @@ from loadprobe.probe.messages import (
     Stop,
     TopologySeen,
     ToProbe,
+    UseEndpoint,
+    UsePassword,
     decode_from_probe,
     decode_to_probe,
     encode_frame,
@@ -82,8 +84,11 @@ def test_failures_alone_make_a_block() -> None:
 
 _LANE = Lane(name="tcp", workers=3)
 _TO_PROBE: list[ToProbe] = [
-    Plan(0, Target(host="h"), "secret", Probe(), (Share(_LANE, 0, 1, 3),), 7, True, {}),
-    Plan(0, Target(host="h"), None, Probe(), (), 7, False, {"tcp": single("h", 1)}),
+    Plan(0, {"tcp": Target("h")}, "p", Probe(), (Share(_LANE, 0, 1, 3),), 7, True),
+    Plan(0, {}, None, Probe(), (), 7, False, {"tcp": single("h", 1)}, {"tcp": 2}),
+    UseEndpoint(True, "h", 6380, None),
+    UseEndpoint(False, "h", 6379, 3),
+    UsePassword("secret"),
     Start(1, 2),
     Stop(3),
 ]
@@ -91,6 +96,7 @@ _FROM_PROBE: list[FromProbe] = [
     Progress(0, "tcp", 1, 2, 3),
     Ready(1, 4711, {"tcp": ("0001", "0002")}),
     TopologySeen(1, "tcp", single("h", 1)),
+    TopologySeen(1, "tcp", single("h", 1), 2),
     Snapshot(
         0,
         1,
@@ -163,6 +169,30 @@ def test_lanes_with_different_numbers_of_processes() -> None:
         ["three"],
         ["three"],
     ]
+
+
+def test_dormant_lanes_have_processes_of_their_own() -> None:
+    """Those that begin at the start come first; those of a transport are together."""
+    lanes = [
+        Lane(name="tcp"),
+        Lane(name="tls", tls=True, processes=2),
+        Lane(name="tls2", tls=True),
+        Lane(name="old"),
+    ]
+    plans = share_out(lanes, {"tls", "tls2", "old"})
+    assert [[share.lane.name for share in shares] for shares in plans] == [
+        ["tcp"],
+        ["old"],
+        ["tls", "tls2"],
+        ["tls"],
+    ]
+    assert share_out(lanes, {lane.name for lane in lanes})[0][0].lane.name == "tcp"
+
+
+def test_what_has_a_password_does_not_show_it() -> None:
+    """Neither a plan nor a new password is ever shown with it."""
+    plan = Plan(0, {"tcp": Target("h")}, "s3cret", Probe(), (), 7, True)
+    assert "s3cret" not in f"{plan!r} {plan} {UsePassword('s3cret')!r}"
 
 
 def test_lag_of_a_loop_that_looks() -> None:

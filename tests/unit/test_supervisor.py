@@ -5,18 +5,21 @@ import io
 import json
 import os
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from loadprobe import supervisor
+from loadprobe import launch, supervisor
 from loadprobe.clock import mono_now_ns
-from loadprobe.config import Config, Http, Lane, Output, Target
+from loadprobe.config import Config, Control, Http, Lane, Output, Target
 from loadprobe.core.aggregate import Aggregate, LaneInfo, Sealed
-from loadprobe.supervisor import Run, RunOptions
+from loadprobe.launch import RunOptions
+from loadprobe.stopping import Stopping
+from loadprobe.supervisor import Run, RunPlan
 
 
 class Unprobed:
@@ -26,7 +29,6 @@ class Unprobed:
         self.aggregate = Aggregate([LaneInfo("tcp", False, (0,), 250_000_000)])
         self.lost_writes = None
         self.end_ns: int | None = None
-        self.spawned = False
         self.seals = 0
         self.on_seal: Callable[[], None] = lambda: None
         self.ready = asyncio.Event()
@@ -34,7 +36,6 @@ class Unprobed:
 
     def spawn(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         """Start what never ends by itself."""
-        self.spawned = True
 
         async def probe() -> None:
             await asyncio.Event().wait()
@@ -91,15 +92,17 @@ class Supervised:
             output=Output(dir=str(folder)),
         )
         console = Console(file=self._text, width=160)
-        self.run = Run(config, RunOptions(duration_s=duration_s), console)
-        start = self.run._companions
+        self.stopping = Stopping()
+        plan = RunPlan(config, duration_s=duration_s)
+        self.run = Run(plan, None, console, self.stopping)
+        start = self.run._watching
 
-        def companions_of(api: Any) -> list[Coroutine[None, None, None]]:
-            for coroutine in start(api):  # the watch would ask a real target
+        def watching() -> list[Coroutine[None, None, None]]:
+            for coroutine in start():  # the watch would ask a real target
                 coroutine.close()
             return [make() for make in companions]
 
-        monkeypatch.setattr(self.run, "_companions", companions_of)
+        monkeypatch.setattr(self.run, "_watching", watching)
         measurement: Any = self.run._measurement
         assert isinstance(measurement, Unprobed)
         self.measurement = measurement
@@ -169,17 +172,25 @@ async def test_a_signal_before_the_probes_starts_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: signal.Signals
 ) -> None:
     """While the API does not answer, a signal ends the run at once with code 0."""
-    run = Supervised(monkeypatch, tmp_path)
 
-    async def never(_stack: object) -> None:
+    @asynccontextmanager
+    async def never(_control: object, **_more: object) -> AsyncIterator[None]:
         os.kill(os.getpid(), number)
         await asyncio.Event().wait()
+        yield
 
-    monkeypatch.setattr(run.run, "_open_api", never)
+    monkeypatch.setattr(launch, "open_api", never)
+    config = Config(
+        target=Target(host="127.0.0.1"),
+        lanes=(Lane(name="tcp"),),
+        control=Control(replication_group="group"),
+        output=Output(dir=str(tmp_path)),
+    )
+    text = io.StringIO()
+    console = Console(file=text, width=160)
     async with asyncio.timeout(10):
-        assert await run.run.run() == 0
-    assert not run.measurement.spawned
-    assert run.text == "stopped before the load began; nothing was measured\n"
+        assert await launch.run_load(config, RunOptions(), console=console) == 0
+    assert text.getvalue() == "stopped before the load began; nothing was measured\n"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -191,6 +202,7 @@ async def test_a_signal_while_connecting_says_so(
     run.measurement.ready.clear()
     asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGTERM)
     async with asyncio.timeout(10):
-        assert await run.run.run() == 0
+        with run.stopping.caught():
+            assert await run.run.run() == 0
     assert "stopped before the load began; nothing was measured" in run.text
     assert list(tmp_path.iterdir()) == []

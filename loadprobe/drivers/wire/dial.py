@@ -66,8 +66,41 @@ class Dialer:
     poller: SocketPoller | None = None
     _resolved: dict[str, tuple[int, str | OSError]] = field(default_factory=dict)
 
+    def use_endpoint(self, host: str, port: int) -> None:
+        """Take note of another endpoint: nodes may be verified under its name."""
+        by_tls = self.context is not None
+        self.target = self.target.at(tls=by_tls, host=host, port=port)
+        self._resolved.clear()
+
+    def knock(self, host: str, port: int) -> "socket.socket | DialFailure | None":
+        """Begin to connect, without waiting for anything.
+
+        A closed port of this host refuses within the call: a scout that knocks every
+        millisecond needs no task for that.
+
+        Returns:
+            A socket for ``dial``, a failure, or None if a name has to be resolved.
+        """
+        address, address_port = self._mapped(host, port)
+        if not tls.is_ip(address):
+            return None
+        start_ns = mono_now_ns()
+        sock = _make_socket(address)
+        code = sock.connect_ex((address, address_port))
+        if code in (0, errno.EINPROGRESS):
+            return sock
+        sock.close()
+        exc = OSError(code, os.strerror(code))
+        error = classify_connect_error(exc)
+        return DialFailure(error, str(exc), start_ns, mono_now_ns())
+
     async def dial(
-        self, host: str, port: int, make: Callable[[], Connection]
+        self,
+        host: str,
+        port: int,
+        make: Callable[[], Connection],
+        *,
+        begun: socket.socket | None = None,
     ) -> Connection | DialFailure:
         """Open one connection and log in.
 
@@ -75,6 +108,7 @@ class Dialer:
             host: as announced by the cluster.
             port: as announced by the cluster.
             make: makes the protocol object.
+            begun: what ``knock`` returned.
 
         Raises:
             Exception: what no table knows; it is not the target's doing.
@@ -84,7 +118,7 @@ class Dialer:
         awaited = "no answer"
         try:
             async with asyncio.timeout(self.timeout_ms / 1000):
-                sock = await self._connect(host, port)
+                sock = await self._connect(host, port, begun)
                 if self.context is not None:
                     awaited = tls.HANDSHAKE_UNANSWERED
                 connection = await self._wrap(sock, host, make)
@@ -107,25 +141,34 @@ class Dialer:
             )
         return connection
 
-    async def _connect(self, host: str, port: int) -> socket.socket:
+    def _mapped(self, host: str, port: int) -> tuple[str, int]:
+        """Return where to connect to for an announced address."""
         mapped = self.target.address_map.get(f"{host}:{port}")
-        address, address_port = host, port
-        if mapped is not None:
-            address, _, text = mapped.rpartition(":")
-            address, address_port = address.strip("[]"), int(text)
-        address = await self._resolve(address)
-        loop = asyncio.get_running_loop()
-        sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+        if mapped is None:
+            return host, port
+        address, _, text = mapped.rpartition(":")
+        return address.strip("[]"), int(text)
+
+    async def _connect(
+        self, host: str, port: int, begun: socket.socket | None
+    ) -> socket.socket:
+        address, address_port = self._mapped(host, port)
+        sock = begun
         try:
-            _tune(sock)
+            if sock is None:
+                address = await self._resolve(address)
+                sock = _make_socket(address)
             # A closed port of this host refuses at once: no need to wait for that.
             code = sock.connect_ex((address, address_port))
-            if code == errno.EINPROGRESS:
+            if code in (errno.EINPROGRESS, errno.EALREADY):
+                loop = asyncio.get_running_loop()
                 await loop.sock_connect(sock, (address, address_port))
-            elif code:
+            elif code not in (0, errno.EISCONN):
                 raise OSError(code, os.strerror(code))
+            _tune(sock)
         except BaseException:
-            sock.close()
+            if sock is not None:
+                sock.close()
             raise
         return sock
 
@@ -183,8 +226,13 @@ class Dialer:
         return str(reply) if isinstance(reply, hiredis.ReplyError) else None
 
 
-def _tune(sock: socket.socket) -> None:
+def _make_socket(address: str) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
     sock.setblocking(False)
+    return sock
+
+
+def _tune(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux

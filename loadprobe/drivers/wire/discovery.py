@@ -51,6 +51,7 @@ class Discovery:
         self._hurry_until_ns = 0
         self._wake = asyncio.Event()
         self._doubted: dict[TopologyNode, set[str]] = {}
+        self._switches = 0
         self.topology: Topology | None = None
 
     def hurry(self) -> None:
@@ -84,6 +85,7 @@ class Discovery:
         group.create_task(self._take(node, node.asked))
 
     async def _take(self, node: Node, asked: "asyncio.Future[object]") -> None:
+        switches = self._switches
         try:
             reply = await asked
             if isinstance(reply, hiredis.ReplyError) or reply == node.slots_reply:
@@ -94,25 +96,54 @@ class Discovery:
             nodes = await connection.request(resp.CLUSTER_NODES)
         except OSError:
             return  # the connection ended; the arrivals on it tell the story
+        if switches != self._switches or node.retired:
+            return  # it tells of the cluster that was left
         if self.learn(node.host, reply, nodes):
             node.slots_reply = reply
 
-    def learn(self, host: str, slots: object, nodes: object) -> bool:
-        """Merge one node's view; return whether it could be used.
+    def switch(self, topology: Topology) -> None:
+        """Follow another cluster; what nodes of this one were asked is ignored."""
+        self._switches += 1
+        self._doubted = {}
+        self.topology = topology
+        self._changed(topology)
+
+    def read(self, host: str, slots: object, nodes: object) -> Topology | None:
+        """Return the topology that one node tells, whatever is known so far.
+
+        Shards keep their names where they can be recognised. None if it tells nothing.
 
         Args:
             host: the node that was asked (it stands for "me" in the reply).
             slots: reply to CLUSTER SLOTS.
             nodes: reply to CLUSTER NODES, or an error reply.
         """
-        if not isinstance(slots, list):
+        view = _parse(host, slots, nodes)
+        if view is None:
+            return None
+        topology = merge(self.topology, *view, afresh=True)
+        return topology if topology.shards else None
+
+    def learn(
+        self, host: str, slots: object, nodes: object, *, is_trusted: bool = False
+    ) -> bool:
+        """Merge one node's view; return whether it could be used.
+
+        Args:
+            host: the node that was asked (it stands for "me" in the reply).
+            slots: reply to CLUSTER SLOTS.
+            nodes: reply to CLUSTER NODES, or an error reply.
+            is_trusted: believe new addresses of other nodes.
+        """
+        view = _parse(host, slots, nodes)
+        if view is None:
             return False
-        try:
-            nodes_view = parse_nodes(nodes) if isinstance(nodes, bytes) else None
-            slots_view = parse_slots(slots, asked_host=host)
-        except (ValueError, TypeError):
-            return False  # a node that speaks oddly; the others know as well
-        if nodes_view is not None and not self._is_believed(slots_view, nodes_view):
+        slots_view, nodes_view = view
+        if (
+            nodes_view is not None
+            and not self._is_believed(slots_view, nodes_view)
+            and not is_trusted
+        ):
             return False
         merged = merge(self.topology, slots_view, nodes_view)
         if not merged.shards:
@@ -150,3 +181,16 @@ class Discovery:
                 believed = False
         self._doubted = doubted
         return believed
+
+
+def _parse(
+    host: str, slots: object, nodes: object
+) -> tuple[SlotsView, NodesView | None] | None:
+    """Return a view, or None of a node that speaks oddly; the others know as well."""
+    if not isinstance(slots, list):
+        return None
+    try:
+        nodes_view = parse_nodes(nodes) if isinstance(nodes, bytes) else None
+        return parse_slots(slots, asked_host=host), nodes_view
+    except (ValueError, TypeError):
+        return None

@@ -6,42 +6,36 @@ counted. What happens to connections is kept apart from what happens to arrivals
 """
 
 import asyncio
-import ssl
 from collections.abc import Callable
 
 import hiredis
 
-from loadprobe.clock import NS_PER_S, mono_now_ns
+from loadprobe.clock import mono_now_ns
 from loadprobe.config import Target
 from loadprobe.core.outcome import ErrorClass, Outcome
-from loadprobe.core.slots import SLOTS
 from loadprobe.core.topology import Topology, single
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival, DriverStats, OnTopology, Sink
 from loadprobe.drivers.errors import classify_reply
 from loadprobe.drivers.wire.connection import Connection
-from loadprobe.drivers.wire.dial import Dialer, DialFailure
+from loadprobe.drivers.wire.dial import Dialer
 from loadprobe.drivers.wire.discovery import Discovery
-from loadprobe.drivers.wire.explain import explain_dial_failure, explain_slots_error
+from loadprobe.drivers.wire.members import Members, reached
 from loadprobe.drivers.wire.node import Node
 from loadprobe.drivers.wire.redirect import parse_redirect
+from loadprobe.drivers.wire.seed import ask_seed
 from loadprobe.errors import PreflightError
 
 _MAX_REDIRECTS = 5
-_FIRST_CONNECTION_S = 10.0
-_ALL_CONNECTIONS_S = 120.0
+_CUT_OVER_S = 5.0
 _TRIM_S = 1.0
 _RESTART_S = 0.5
-_MOST_SUSPECTS = 8
-# A redirect is ahead of the topology by the time gossip takes; after this the topology
-# is right again. A node that only a redirect has named is kept for this long.
-_OVERRULED_NS = NS_PER_S
-_STRANGER_NS = 10 * NS_PER_S
+# The endpoint is asked so often while no node that is known can be reached.
+_SEED_EVERY_S = 0.25
 # Between two connections of a node that is back: arrivals borrow meanwhile, and a
 # TLS handshake takes more than a millisecond of the loop that measures.
 _PACE_TCP_S = 0.002
 _PACE_TLS_S = 0.006
-_WHAT_PORT = "is it a Valkey or Redis port?"
 
 
 class WireDriver:
@@ -58,6 +52,8 @@ class WireDriver:
         closed_loop: every worker has one arrival outstanding; use idle connections
             first, the last used first (its buffers are warm).
         known: the topology before a restart in mid-run; nothing is waited for then.
+        cut_over: number of the last cut-over to another cluster, 0 if there was none.
+        gently: open the first connections at the pace of later ones.
     """
 
     def __init__(
@@ -72,29 +68,31 @@ class WireDriver:
         max_in_flight: int,
         closed_loop: bool,
         known: Topology | None = None,
+        cut_over: int = 0,
+        gently: bool = False,
     ) -> None:
-        self._target = target
+        self._is_cluster = target.cluster
+        self._seed = target.host, target.port_of(tls=tls)
         self._known = known
+        self._cut_over = cut_over
         self._sink = sink
         self._on_topology = on_topology
-        self._port = (target.tls_port or target.port) if tls else target.port
-        self._workers = workers
         self._max_in_flight = max_in_flight
-        self._closed_loop = closed_loop
-        self._nodes: dict[tuple[str, int], Node] = {}
-        self._owner: list[Node] = []
-        self._members: set[Node] = set()
-        self._overruled_ns: int | None = None
-        self._suspects: dict[Node, None] = {}
-        self._ask_turn = 0
         self._group: asyncio.TaskGroup | None = None
+        self._switching: asyncio.Task[None] | None = None
+        self._next_cut_over: int | None = None
+        self._members = Members(
+            self, replied=sink.replied, workers=workers, closed_loop=closed_loop
+        )
+        self._owner = self._members.owner
         self._discovery = Discovery(
-            self._nodes_to_ask, self._apply, self._count_refresh
+            self._members.to_ask, self._apply, self._count_refresh
         )
         self._outbox: list[tuple[Connection, bytes]] = []
         self._call_soon = asyncio.get_running_loop().call_soon
         self.dialer = dialer
-        self.pace_s = 0.0
+        self._later_pace_s = _PACE_TCP_S if dialer.context is None else _PACE_TLS_S
+        self.pace_s = self._later_pace_s if gently else 0.0
         self.stats = DriverStats()
         self.submit: Callable[[Arrival], None] = (
             self._submit_idle if closed_loop else self._submit_worker
@@ -113,191 +111,119 @@ class WireDriver:
         Raises:
             PreflightError: the first connections could not be made.
         """
-        if self._known is not None:
-            self._discovery.topology = self._known
-        elif self._target.cluster:
-            await self._discover_first()
-        else:
-            self._discovery.topology = single(self._target.host, self._port)
+        topology = self._known or await self._find()
+        self._discovery.topology = topology
         async with asyncio.TaskGroup() as group:
             self._group = group
-            assert self._discovery.topology is not None
-            self._apply(self._discovery.topology)
+            self._members.start(group)
+            self._apply(topology)
             if self._known is None:
-                await self._wait_for_connections()
+                await self._members.wait_for_connections()
             else:
                 # In mid-run, and what cannot be reached is what is to be measured.
                 await asyncio.sleep(_RESTART_S)
-            if self._target.cluster:
+            if self._is_cluster:
                 group.create_task(self._discovery.run())
-            self.pace_s = _PACE_TCP_S if self.dialer.context is None else _PACE_TLS_S
+                group.create_task(self._keep_in_touch())
+            self.pace_s = self._later_pace_s
             ready()
             try:
                 while True:
                     await asyncio.sleep(_TRIM_S)
-                    self._trim()
+                    self._members.trim()
             finally:
-                for node in self._nodes.values():
-                    for connection in list(node.live):
-                        connection.abort()
+                self._members.close()
 
-    async def _discover_first(self) -> None:
-        """Learn the topology from the configuration endpoint."""
-        host, port = self._target.host, self._port
-        seed = Node(
-            self, host, port, replied=self._sink.replied, width=1, closed_loop=False
-        )
-        made = await self.dialer.dial(
-            host, port, lambda: Connection(seed, self._sink.replied, None)
-        )
-        if isinstance(made, DialFailure):
-            raise PreflightError(explain_dial_failure(made, host, port, self.dialer))
-        try:
-            async with asyncio.timeout(self.dialer.timeout_ms / 1000):
-                slots = await made.request(resp.CLUSTER_SLOTS)
-                nodes = await made.request(resp.CLUSTER_NODES)
-        except (OSError, TimeoutError) as exc:
-            # By TLS 1.3 a server demands a client certificate after the handshake.
-            is_tls = isinstance(exc, ssl.SSLError)
-            advice = "check cert_file and key_file" if is_tls else _WHAT_PORT
-            raise PreflightError(
-                f"asking {host}:{port} for CLUSTER SLOTS failed: "
-                f"{str(exc) or 'no answer'}; {advice}"
-            ) from exc
-        finally:
-            made.abort()
-        if isinstance(slots, hiredis.ReplyError):
-            raise PreflightError(explain_slots_error(str(slots), host, port))
-        if not self._discovery.learn(host, slots, nodes):
+    async def _find(self) -> Topology:
+        """Learn the topology from the endpoint, whatever is known so far.
+
+        Raises:
+            PreflightError: the endpoint could not be asked, or tells nothing.
+        """
+        host, port = self._seed
+        if not self._is_cluster:
+            return single(host, port)
+        slots, nodes = await ask_seed(self.dialer, host, port)
+        topology = self._discovery.read(host, slots, nodes)
+        if topology is None:
             raise PreflightError(
                 f"the cluster at {host}:{port} has no slots assigned; "
                 "wait until it is created, or check CLUSTER NODES"
             )
-
-    async def _wait_for_connections(self) -> None:
-        """Wait for one connection to every primary, then for all of them."""
-        primaries = [node for node in self._nodes.values() if node.is_primary]
-        try:
-            async with asyncio.timeout(_FIRST_CONNECTION_S):
-                while not all(node.live for node in primaries):
-                    await asyncio.sleep(0.005)
-        except TimeoutError:
-            down = next(node for node in primaries if not node.live)
-            failure = down.failure or DialFailure(
-                ErrorClass.UNREACHABLE, "no answer", 0, 0
-            )
-            raise PreflightError(
-                explain_dial_failure(failure, down.host, down.port, self.dialer)
-            ) from None
-        try:
-            async with asyncio.timeout(_ALL_CONNECTIONS_S):
-                while not all(
-                    node.is_complete for node in self._nodes.values() if node.is_primary
-                ):
-                    await asyncio.sleep(0.005)
-        except TimeoutError:
-            raise PreflightError(
-                f"only {sum(len(n.live) for n in primaries)} of "
-                f"{len(primaries) * self._workers} connections could be opened in "
-                f"{_ALL_CONNECTIONS_S:.0f} s; check maxclients of the server, or use "
-                "fewer workers"
-            ) from None
-
-    def _trim(self) -> None:
-        """Close what is not needed, and forget redirects nobody else knows of."""
-        if (
-            self._overruled_ns is not None
-            and mono_now_ns() - self._overruled_ns > _OVERRULED_NS
-        ):
-            self._route()
-        for key, node in list(self._nodes.items()):
-            if (
-                node not in self._members
-                and mono_now_ns() - node.made_ns > _STRANGER_NS
-            ):
-                node.retire()
-            node.trim()
-            if node.retired and not node.live:
-                del self._nodes[key]
+        return topology
 
     # --- topology --------------------------------------------------------------
 
-    def _node(self, host: str, port: int) -> Node:
-        """Return the node at an address; a new one is opened like a replica."""
-        node = self._nodes.get((host, port))
-        if node is None:
-            node = Node(
-                self,
-                host,
-                port,
-                replied=self._sink.replied,
-                width=self._workers,
-                closed_loop=self._closed_loop,
-            )
-            self._nodes[host, port] = node
-            assert self._group is not None
-            node.want(1, is_primary=False)
-            node.keeper = self._group.create_task(node.keep())
-        elif node.retired:  # it is back before the last connection was closed
-            node.retired = False
-            node.want(1, is_primary=False)
-            if node.keeper is None or node.keeper.done():
-                assert self._group is not None
-                node.keeper = self._group.create_task(node.keep())
-        return node
-
     def _apply(self, topology: Topology) -> None:
         """Route by a new topology, after telling the lane about it."""
-        if self._group is None:
+        self._on_topology(topology, self._cut_over)
+        self._members.apply(topology)
+
+    def use_endpoint(self, host: str, port: int, *, cut_over: int | None) -> None:
+        """Find the topology through another endpoint from now on.
+
+        Args:
+            host: the endpoint.
+            port: its port.
+            cut_over: None: of the same cluster. A number: of another cluster, which is
+                switched to once it is known and connected to; arrivals go on to the
+                old one until then.
+        """
+        self._seed = host, port
+        self.dialer.use_endpoint(host, port)
+        assert self._group is not None
+        if cut_over is None and not self._is_cluster:
+            cut_over = self._cut_over  # another endpoint is all there is to know
+        if cut_over is not None:
+            self._next_cut_over = cut_over
+        if self._next_cut_over is None:
+            self._discovery.hurry()
+            self._group.create_task(self._ask_again())
             return
-        self._on_topology(topology)
-        known: set[Node] = set()
-        for shard in topology.shards:
-            primary = self._node(shard.primary.host, shard.primary.port)
-            primary.want(self._workers, is_primary=True)
-            known.add(primary)
-            for replica in shard.replicas:
-                node = self._node(replica.host, replica.port)
-                node.want(1, is_primary=False)
-                known.add(node)
-        self._members = known
-        self._route()
-        for node in self._nodes.values():
-            if node not in known:
-                node.retire()
+        if self._switching is not None:
+            self._switching.cancel()
+        self._switching = self._group.create_task(self._switch(self._next_cut_over))
 
-    def _route(self) -> None:
-        """Let every slot go to the primary that the topology names."""
-        topology = self._discovery.topology
-        assert topology is not None
-        owner: list[Node] = list(self._owner)
-        for shard in topology.shards:
-            primary = self._node(shard.primary.host, shard.primary.port)
-            if not owner:
-                owner = [primary] * SLOTS
-            for first, last in shard.ranges:
-                owner[first : last + 1] = [primary] * (last + 1 - first)
-        self._owner = owner
-        self._overruled_ns = None
+    def use_password(self, password: str) -> None:
+        """Log in with another password from now on; open connections stay."""
+        self.dialer.password = password
 
-    def _nodes_to_ask(self) -> list[Node]:
-        """Return the replicas of suspect shards, and one node of all in turn."""
-        topology = self._discovery.topology
-        suspects, self._suspects = self._suspects, {}
-        asked: dict[Node, None] = {}
-        if topology is not None and suspects:
-            for shard in topology.shards:
-                primary = self._nodes.get((shard.primary.host, shard.primary.port))
-                if primary in suspects and len(asked) < _MOST_SUSPECTS:
-                    for replica in shard.replicas:
-                        node = self._nodes.get((replica.host, replica.port))
-                        if node is not None:
-                            asked[node] = None
-        everyone = [node for node in self._nodes.values() if node.live]
-        if everyone:
-            self._ask_turn = (self._ask_turn + 1) % len(everyone)
-            asked[everyone[self._ask_turn]] = None
-        return list(asked)
+    async def _switch(self, cut_over: int) -> None:
+        """Connect to another cluster, and only then send arrivals to it."""
+        while True:
+            try:
+                topology = await self._find()
+            except PreflightError:
+                await asyncio.sleep(_SEED_EVERY_S)
+                continue
+            primaries = self._members.prepare(topology)
+            if await reached(primaries, lambda node: bool(node.live), _CUT_OVER_S):
+                break
+        await reached(primaries, lambda node: node.is_complete, _CUT_OVER_S)
+        self._cut_over = cut_over
+        self._next_cut_over = None
+        self._discovery.switch(topology)
+
+    async def _keep_in_touch(self) -> None:
+        """Ask the endpoint again while all nodes that are known are gone."""
+        while True:
+            await asyncio.sleep(_SEED_EVERY_S)
+            if not self._members.is_reachable:
+                await self._ask_again()
+
+    async def _ask_again(self) -> None:
+        """Ask the endpoint once, beside the nodes that are known."""
+        host, port = self._seed
+        try:
+            slots, nodes = await ask_seed(self.dialer, host, port)
+        except PreflightError:
+            return  # the arrivals tell the story
+        if (host, port) != self._seed or self._next_cut_over is not None:
+            return  # it may tell of the cluster that is being left
+        self._count_refresh()
+        # A view that one node alone tells is doubted, if there are others to ask.
+        is_trusted = not self._members.is_reachable
+        self._discovery.learn(host, slots, nodes, is_trusted=is_trusted)
 
     def _count_refresh(self) -> None:
         self.stats.refreshes += 1
@@ -308,7 +234,7 @@ class WireDriver:
 
     def suspect(self, slot: int) -> None:
         """Take note that an arrival for a slot failed: has its shard a new primary?"""
-        self._suspects[self._owner[slot]] = None
+        self._members.suspect(slot)
         self._discovery.hurry()
 
     def resumed_ns(self, slot: int) -> int:
@@ -398,18 +324,10 @@ class WireDriver:
             node.waiting.append((arrival, asking))
             return
         if not node.is_primary:
-            self._forget_redirect(arrival.slot)
+            self._members.forget_redirect(arrival.slot)
         failure = node.failure
         error = failure.error if failure is not None else ErrorClass.RESET
         self.fail(arrival, Outcome.UNSENT, error, node.evidence())
-
-    def _forget_redirect(self, slot: int) -> None:
-        """Go back to the topology's owner of a slot: a redirect led to a dead node."""
-        assert self.topology is not None
-        for shard in self.topology.shards:
-            if any(first <= slot <= last for first, last in shard.ranges):
-                self._owner[slot] = self._node(shard.primary.host, shard.primary.port)
-                return
 
     def fail(
         self,
@@ -443,11 +361,9 @@ class WireDriver:
             label = kind.label
             self.stats.redirects[label] = self.stats.redirects.get(label, 0) + 1
             slot, host, port = redirect
-            target = self._node(host, port)
+            target = self._members.node(host, port)
             if kind is ErrorClass.MOVED:
-                if target in self._members:
-                    self._owner[slot] = target
-                    self._overruled_ns = done_ns
+                self._members.redirect(slot, target, done_ns)
                 self._discovery.hurry()
             self.forward(arrival, target, asking=kind is ErrorClass.ASK)
             return
@@ -476,13 +392,4 @@ class WireDriver:
 
     def live_connections(self) -> dict[str, int]:
         """Return the number of live connections per shard, replicas included."""
-        counts: dict[str, int] = {}
-        topology = self._discovery.topology
-        if topology is not None:
-            for shard in topology.shards:
-                counts[shard.name] = sum(
-                    len(self._nodes[member.host, member.port].live)
-                    for member in (shard.primary, *shard.replicas)
-                    if (member.host, member.port) in self._nodes
-                )
-        return counts
+        return self._members.live_connections()

@@ -6,6 +6,7 @@ stall the very loop that measures.
 """
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -14,6 +15,7 @@ import hiredis
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
 from loadprobe.core.outcome import ErrorClass, Outcome
+from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival, DriverStats
 from loadprobe.drivers.errors import classify_lost_connection
 from loadprobe.drivers.wire.connection import Connection, Replied
@@ -22,12 +24,19 @@ from loadprobe.drivers.wire.dial import Dialer, DialFailure
 _SCOUT_NS = NS_PER_MS
 _SCOUT_STANDBY_NS = 100 * NS_PER_MS
 _SCOUT_TIRED_NS = 10 * NS_PER_MS
-_TIRED_AFTER_NS = 60 * NS_PER_S
+# After five seconds a node is tried the rarer the longer it is away: the end of an
+# outage is found to a thousandth of its length, and one that is to last (a port closed
+# for good) is cheap to wait for.
+_EAGER_NS = 5 * NS_PER_S
+_TIRED_PARTS = 1_000
 # A refusal comes at once; an attempt that hangs (packets dropped) must not hold up
 # the next one, which may get through.
 _SCOUT_OVERLAP_S = 0.025
 _MAX_SCOUTS = 16
 _RETRY_S = 0.1
+# Until a node that is back has answered, one connection to it is enough: a port that
+# closed for plaintext may go on to accept.
+_UNSPOKEN_S = 0.005
 
 
 class NodeDriver(Protocol):
@@ -232,6 +241,9 @@ class Node:
                 await self._wake.wait()
             elif not self.live:
                 await self._scout(index)
+            elif self._down_since_ns and not any(c.has_spoken for c in self.live):
+                self._wake.clear()
+                await self._pause(_UNSPOKEN_S)
             else:
                 await self._refill(index)
 
@@ -280,7 +292,13 @@ class Node:
                     await asyncio.sleep(max(wait_ns, NS_PER_MS) / NS_PER_S)
                 if len(attempts) < _MAX_SCOUTS:
                     self._tried_ns = mono_now_ns()
-                    attempts.add(asyncio.create_task(self._attempt(index)))
+                    begun = self._driver.dialer.knock(self.host, self.port)
+                    if not isinstance(begun, DialFailure):
+                        attempts.add(self._start_attempt(index, begun))
+                    else:
+                        self._note_failure(begun)
+                        if not attempts:
+                            continue
                 done, attempts = await asyncio.wait(
                     attempts,
                     timeout=overlap_s,
@@ -295,28 +313,48 @@ class Node:
     def _scout_interval_ns(self) -> int:
         if not self.is_primary:
             return _SCOUT_STANDBY_NS
-        if mono_now_ns() - self._down_since_ns > _TIRED_AFTER_NS:
-            return _SCOUT_TIRED_NS
-        return _SCOUT_NS
+        away_ns = mono_now_ns() - self._down_since_ns if self._down_since_ns else 0
+        slower_ns = max(0, away_ns - _EAGER_NS) // _TIRED_PARTS
+        return min(_SCOUT_NS + slower_ns, _SCOUT_TIRED_NS)
 
-    async def _attempt(self, index: int) -> bool:
+    def _start_attempt(
+        self, index: int, begun: socket.socket | None
+    ) -> "asyncio.Task[bool]":
+        attempt = asyncio.create_task(self._attempt(index, begun))
+        if begun is not None:  # it may be cancelled before it runs
+
+            def close(done: "asyncio.Task[bool]") -> None:
+                if done.cancelled():
+                    begun.close()
+
+            attempt.add_done_callback(close)
+        return attempt
+
+    async def _attempt(self, index: int, begun: socket.socket | None = None) -> bool:
+        """Open a connection; it is the index-th. Tell whether it is open now."""
         start_ns = mono_now_ns()
-        result = await self._driver.dialer.dial(self.host, self.port, self._make)
+        result = await self._driver.dialer.dial(
+            self.host, self.port, self._make, begun=begun
+        )
         stats = self._driver.stats
         if isinstance(result, DialFailure):
-            label = result.error.label
-            stats.connects[label] = stats.connects.get(label, 0) + 1
-            if not self.live:
-                if not self._down_since_ns:
-                    self._down_since_ns = result.end_ns
-                if self.failure is None or result.start_ns > self.failure.start_ns:
-                    self.failure = result
-                self._refuse_waiting(result)
+            self._note_failure(result)
             return False
         stats.connects["ok"] = stats.connects.get("ok", 0) + 1
         stats.connect_ns.append(mono_now_ns() - start_ns)
         self._welcome(result, index)
         return True
+
+    def _note_failure(self, failure: DialFailure) -> None:
+        connects, label = self._driver.stats.connects, failure.error.label
+        connects[label] = connects.get(label, 0) + 1
+        if self.live:
+            return
+        if not self._down_since_ns:
+            self._down_since_ns = failure.end_ns
+        if self.failure is None or failure.start_ns > self.failure.start_ns:
+            self.failure = failure
+        self._refuse_waiting(failure)
 
     def _make(self) -> Connection:
         return Connection(self, self._replied, self.free)
@@ -335,6 +373,8 @@ class Node:
             self.free.append(connection)
         self.was_live = True
         self.failure = None
+        if self._down_since_ns:  # who only accepts is not back
+            connection.request(resp.PING)
         while self.waiting:
             arrival, asking = self.waiting.popleft()
             if not arrival.settled:

@@ -1,0 +1,57 @@
+"""Thresholds, and whether a run met them. Pure.
+
+Planned darkness counts against none of them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from loadprobe.core.aggregate import Results
+from loadprobe.core.histogram import Histogram
+from loadprobe.core.measures import ms, quantiles_ms
+from loadprobe.core.outages import Outage
+from loadprobe.core.summary import SloResult
+
+
+@dataclass(frozen=True, slots=True)
+class SloLimits:
+    """Thresholds; None is not checked."""
+
+    max_outage_ms: float | None = None
+    availability: float | None = None
+    p99_ms: float | None = None
+
+
+def check_slo(
+    results: Results,
+    limits: SloLimits,
+    *,
+    outages: Sequence[Outage],
+    availability: float | None,
+) -> list[SloResult]:
+    """Return each threshold with what was measured; without a value it is not met.
+
+    Args:
+        results: what ``Aggregate.finish`` returned.
+        limits: the thresholds.
+        outages: those that were not planned.
+        availability: share of served arrivals, those that failed by plan left out.
+    """
+    checks: list[SloResult] = []
+    if limits.max_outage_ms is not None:
+        longest = max((o.duration_ns for o in outages), default=0)
+        actual = ms(longest) if results.scope_totals else None
+        met = actual is not None and actual <= limits.max_outage_ms
+        checks.append(SloResult("max_outage_ms", limits.max_outage_ms, actual, met))
+    if limits.availability is not None:
+        met = availability is not None and availability >= limits.availability
+        checks.append(SloResult("availability", limits.availability, availability, met))
+    if limits.p99_ms is not None:
+        merged = Histogram()
+        for lane_totals in results.lane_totals.values():
+            for histogram in lane_totals.response.values():
+                merged.merge(histogram)
+        p99 = quantiles_ms(merged).p99
+        met = p99 is not None and p99 <= limits.p99_ms
+        checks.append(SloResult("p99_ms", limits.p99_ms, p99, met))
+    return checks

@@ -1,0 +1,73 @@
+"""Asking an endpoint for the topology, on a connection of its own."""
+
+import asyncio
+import ssl
+
+import hiredis
+
+from loadprobe.drivers import resp
+from loadprobe.drivers.base import Arrival
+from loadprobe.drivers.wire.connection import Connection
+from loadprobe.drivers.wire.dial import Dialer, DialFailure
+from loadprobe.drivers.wire.explain import explain_dial_failure, explain_slots_error
+from loadprobe.errors import PreflightError
+
+_WHAT_PORT = "is it a Valkey or Redis port?"
+
+
+class Bystander:
+    """The owner of a connection that carries no arrivals."""
+
+    last_reply_ns = 0
+    resumed_ns = 0
+
+    def error_reply(self, *_: object) -> None:
+        """Never called: nothing is submitted."""
+
+    def lost(self, connection: Connection, exc: Exception | None) -> None:
+        """Tell those who wait for a reply."""
+        for entry in connection.pending:
+            if not isinstance(entry, Arrival) and not entry.done():
+                entry.set_exception(exc or ConnectionResetError("closed by peer"))
+                # If nobody waits any more, that is no defect.
+                entry.exception()
+
+
+async def ask_seed(dialer: Dialer, host: str, port: int) -> tuple[list[object], object]:
+    """Return an endpoint's replies to CLUSTER SLOTS and CLUSTER NODES.
+
+    Args:
+        dialer: opens the connection.
+        host: the endpoint.
+        port: its port.
+
+    Raises:
+        PreflightError: there is no answer, or it is a refusal; it says what to do.
+    """
+    owner = Bystander()
+    made = await dialer.dial(
+        host, port, lambda: Connection(owner, lambda *_: None, None)
+    )
+    if isinstance(made, DialFailure):
+        raise PreflightError(explain_dial_failure(made, host, port, dialer))
+    try:
+        async with asyncio.timeout(dialer.timeout_ms / 1000):
+            slots = await made.request(resp.CLUSTER_SLOTS)
+            nodes = await made.request(resp.CLUSTER_NODES)
+    except (OSError, TimeoutError) as exc:
+        # By TLS 1.3 a server demands a client certificate after the handshake.
+        is_tls = isinstance(exc, ssl.SSLError)
+        advice = "check cert_file and key_file" if is_tls else _WHAT_PORT
+        raise PreflightError(
+            f"asking {host}:{port} for CLUSTER SLOTS failed: "
+            f"{str(exc) or 'no answer'}; {advice}"
+        ) from exc
+    finally:
+        made.abort()
+    if isinstance(slots, hiredis.ReplyError):
+        raise PreflightError(explain_slots_error(str(slots), host, port))
+    if not isinstance(slots, list):
+        raise PreflightError(
+            f"asking {host}:{port} for CLUSTER SLOTS gave {slots!r}; {_WHAT_PORT}"
+        )
+    return slots, nodes

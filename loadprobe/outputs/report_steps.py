@@ -1,0 +1,199 @@
+"""The part of the report that tells a scenario: its steps and its expectations.
+
+Pure but for what rich does. A step is told by time, from its API call on: what the
+controller saw, what the load saw, and what the provider says of it. Then come how long
+which shard was dark, apart from that by plan, and what became of the other shards.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from loadprobe.core.steps import Expectation, StepState
+from loadprobe.core.summary import (
+    Bounds,
+    DowntimeMs,
+    PhaseTime,
+    ScenarioSummary,
+    StepLane,
+    StepSummary,
+)
+from loadprobe.core.texts import clock_text
+from loadprobe.outputs.documents import EventLine
+from loadprobe.outputs.wording import printable, span_text
+
+SHOWN_STEPS = 50
+_SHOWN_SHARDS = 4
+_LOAD_PHASES = frozenset(
+    {"first_error", "first_planned_error", "first_served", "p99_recovered"}
+)
+_WORDS = {
+    "begun": "begun",
+    "accepted": "call accepted",
+    "modifying": "status is modifying",
+    "promoted": "another node is primary",
+    "provider_completed": "the provider tells of its completion",
+    "settled": "settled",
+    "replicas_recovered": "replicas recovered",
+    "failed": "failed",
+    "endpoint_refused": "the old endpoint refuses new connections",
+    "endpoint_cut": "the old endpoint cut open connections",
+    "first_error": "first error",
+    "first_planned_error": "first error by plan",
+    "first_served": "served again",
+    "p99_recovered": "p99 back in its band",
+}
+_STYLES = {
+    StepState.SETTLED: "",
+    StepState.UNNEEDED: "dim",
+    StepState.FAILED: "red",
+    StepState.SKIPPED: "yellow",
+}
+
+
+def scenario_title(scenario: ScenarioSummary) -> str:
+    """Return the heading: name and state."""
+    return f"Scenario {scenario.name}: {scenario.state}"
+
+
+def steps_view(
+    scenario: ScenarioSummary, events: Sequence[EventLine]
+) -> list[RenderableType]:
+    """Return what was done, step by step.
+
+    Args:
+        scenario: the scenario, judged.
+        events: the journal, for the calls as they were made.
+    """
+    calls = {
+        str(event.fields.get("step")): str(event.fields["call"])
+        for event in events
+        if event.kind == "phase" and "call" in event.fields
+    }
+    parts = [_step(s, calls.get(s.name, "")) for s in scenario.steps[:SHOWN_STEPS]]
+    hidden = len(scenario.steps) - SHOWN_STEPS
+    if hidden > 0:
+        parts.append(Text(f"{hidden} more steps: see summary.json"))
+    if scenario.outages_outside:
+        parts.append(
+            Text(f"{scenario.outages_outside:,} outages belong to none of the steps")
+        )
+    return parts
+
+
+def expectation_line(expectation: Expectation) -> Text:
+    """Return one expectation with its result."""
+    word, style = {
+        True: ("pass", ""),
+        False: ("FAIL", "red"),
+        None: ("open", "yellow"),
+    }[expectation.is_met]
+    detail = f" ({printable(expectation.detail)})" if expectation.detail else ""
+    return Text(f"{word}  {expectation.what}{detail}", style=style)
+
+
+def _step(step: StepSummary, call: str) -> RenderableType:
+    shards = f" shard {', '.join(step.shards)}" if step.shards else ""
+    title = f"{step.name}: {step.operation}{shards}, {step.state}"
+    if step.start_unix_ns is not None:
+        title += f", from {clock_text(step.start_unix_ns)} UTC"
+    lines: list[RenderableType] = [Text(title, style=_STYLES[step.state])]
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    if step.reason:
+        table.add_row("why", Text(printable(step.reason)))
+    if call:
+        table.add_row("call", Text(printable(call)))
+    for _, offset, text in sorted(_moments(step), key=lambda row: row[0]):
+        table.add_row(offset, Text(text))
+    for label, text in _findings(step):
+        table.add_row(label, Text(text))
+    return Group(*lines, table)
+
+
+def _moments(step: StepSummary) -> Iterable[tuple[float, str, str]]:
+    """Yield (offset in ms, offset in words, what) of everything that has a time."""
+    for phase in step.phases:
+        if phase.phase not in _LOAD_PHASES and phase.phase != "api_call":
+            yield _moment(phase, _WORDS.get(phase.phase, phase.phase))
+    for lane in step.lanes:
+        for phase in lane.phases:
+            yield _moment(phase, f"{lane.lane}: {_WORDS[phase.phase]}{_bars(phase)}")
+    for told in step.provider:
+        late = span_text((told.seen_unix_ns - told.date_unix_ns) / 1e6)
+        text = f"provider: {printable(told.message)} (its own time; seen {late} later)"
+        yield told.offset_ms, span_text(told.offset_ms), text
+
+
+def _moment(phase: PhaseTime, text: str) -> tuple[float, str, str]:
+    return phase.offset_ms, span_text(phase.offset_ms), text
+
+
+def _bars(phase: PhaseTime) -> str:
+    if phase.earliest_ms is None or phase.latest_ms is None:
+        return ""
+    return f" [{span_text(phase.earliest_ms)}, {span_text(phase.latest_ms)}]"
+
+
+def _findings(step: StepSummary) -> Iterable[tuple[str, str]]:
+    """Yield (label, text): darkness, that by plan, latency, and the other shards."""
+    if not step.lanes:
+        return
+    yield "dark", _dark(step.lanes, planned=False) or "0 ms on all lanes"
+    if planned := _dark(step.lanes, planned=True):
+        yield "planned", planned
+    courses = [
+        f"{lane.lane} {lane.p99_ms.baseline:.2f} ms before, at worst "
+        f"{lane.p99_ms.worst:.2f} (band to {lane.p99_ms.limit:.2f})"
+        for lane in step.lanes
+        if lane.p99_ms is not None
+    ]
+    if courses:
+        yield "p99", "; ".join(courses)
+    others = [text for lane in step.lanes if (text := _blast(lane))]
+    if others:
+        yield "others", "; ".join(others)
+
+
+def _dark(lanes: Sequence[StepLane], *, planned: bool) -> str:
+    texts: list[str] = []
+    for lane in lanes:
+        downtime = lane.planned_ms if planned else lane.dark_ms
+        parts = list(_dark_shards(downtime))
+        if parts:
+            still = " (still dark at the end)" if lane.is_dark_at_end else ""
+            texts.append(f"{lane.lane} {', '.join(parts)}{'' if planned else still}")
+    return "; ".join(texts)
+
+
+def _dark_shards(downtime: DowntimeMs) -> Iterable[str]:
+    dark = {name: time for name, time in downtime.shards.items() if time.upper}
+    if len(dark) > _SHOWN_SHARDS or (len(dark) == len(downtime.shards) > 1):
+        yield f"any shard {bounds_text(downtime.any_shard)}"
+        yield f"all at once {bounds_text(downtime.all_shards)}"
+        return
+    for name, time in dark.items():
+        yield f"{name} {bounds_text(time)}"
+
+
+def _blast(lane: StepLane) -> str:
+    blast = lane.blast_radius
+    if blast is None:
+        return ""
+    text = f"{lane.lane} {', '.join(blast.shards)}: {blast.failed:,} arrivals failed"
+    if blast.baseline_p99_ms is None or blast.worst_p99_ms is None:
+        return text
+    return (
+        f"{text}, p99 at worst {blast.worst_p99_ms:.2f} ms on {blast.shard} "
+        f"({blast.baseline_p99_ms:.2f} before)"
+    )
+
+
+def bounds_text(value: Bounds) -> str:
+    """Return a length with its error bars: ``12.0 ms [11.0, 13.0]``."""
+    if value.upper == 0:
+        return "0 ms"
+    return f"{value.estimate:.1f} ms [{value.lower:.1f}, {value.upper:.1f}]"

@@ -1,0 +1,84 @@
+"""Where the lanes go: endpoints, cut-overs, and the topologies found there."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+from loadprobe.config import Lane, Target
+from loadprobe.core.topology import Topology
+from loadprobe.probe.messages import TopologySeen, UseEndpoint
+
+
+@dataclass(slots=True)
+class Route:
+    """Where one lane goes.
+
+    Args:
+        tls: its transport.
+        target: its endpoint, and how to log in.
+        cut_over: number of its last cut-over to another cluster, 0 if there was none.
+        known: the topology last told, for a restart in mid-run.
+        followed: the cut-over that each of its processes has followed.
+    """
+
+    tls: bool
+    target: Target
+    cut_over: int = 0
+    known: Topology | None = None
+    followed: dict[int, int] = field(default_factory=dict)
+
+
+class Routes:
+    """The routes of all lanes.
+
+    Args:
+        lanes: the lanes.
+        target: where all of them go at first.
+    """
+
+    def __init__(self, lanes: Iterable[Lane], target: Target) -> None:
+        self._routes = {lane.name: Route(lane.tls, target) for lane in lanes}
+        self._cut_overs = 0
+
+    def __getitem__(self, lane: str) -> Route:
+        """Return the route of a lane."""
+        return self._routes[lane]
+
+    def of(self, *, tls: bool) -> list[str]:
+        """Return the names of the lanes of a transport."""
+        return [name for name, route in self._routes.items() if route.tls == tls]
+
+    def move(self, *, tls: bool, host: str, port: int, replace: bool) -> UseEndpoint:
+        """Let the lanes of a transport go to another endpoint; return the order.
+
+        Args:
+            tls: the transport.
+            host: the endpoint.
+            port: its port.
+            replace: it is another cluster: what was known is of no use there.
+        """
+        self._cut_overs += replace
+        for lane in self.of(tls=tls):
+            route = self._routes[lane]
+            route.target = route.target.at(tls=tls, host=host, port=port)
+            if replace:
+                route.cut_over = self._cut_overs
+                route.known = None
+        return UseEndpoint(tls, host, port, self._cut_overs if replace else None)
+
+    def note(self, seen: TopologySeen, topology: Topology) -> None:
+        """Take a topology that a process told of a lane, with canonical names."""
+        route = self._routes[seen.lane]
+        route.followed[seen.process] = seen.cut_over
+        # A process that is slow to go over must not lead others back.
+        if seen.cut_over >= route.cut_over:
+            route.known = topology
+
+    def known(self, lanes: Collection[str]) -> dict[str, Topology]:
+        """Return the topologies known of some lanes."""
+        found = {lane: self._routes[lane].known for lane in lanes}
+        return {lane: known for lane, known in found.items() if known is not None}
+
+    def has_followed(self, process: int, lane: str) -> bool:
+        """Tell whether a process has followed the lane's last cut-over."""
+        route = self._routes[lane]
+        return route.followed.get(process, 0) >= route.cut_over

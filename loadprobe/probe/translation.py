@@ -1,0 +1,45 @@
+"""What probes tell, in canonical names of shards (see ``core.shard_names``)."""
+
+from collections import Counter
+
+import msgspec
+
+from loadprobe.core.columns import Block, Scope
+from loadprobe.core.outcome import OpKind
+from loadprobe.core.shard_names import ShardNames
+from loadprobe.probe.messages import LaneHealth, Snapshot
+
+
+def read_blocks(snapshot: Snapshot, names: ShardNames) -> dict[Scope, Block]:
+    """Return the arrivals of a snapshot by scope."""
+    blocks: dict[Scope, Block] = {}
+    for row in snapshot.blocks:
+        shard = names.canonical((snapshot.process, row.lane), row.shard)
+        block = blocks.setdefault(Scope(row.lane, shard, OpKind(row.op)), Block())
+        block.due.frombytes(row.due)
+        block.sent.frombytes(row.sent)
+        block.done.frombytes(row.done)
+        block.failures.frombytes(row.failures)
+    return blocks
+
+
+def translate_health(snapshot: Snapshot, names: ShardNames) -> Snapshot:
+    """Return a snapshot whose health part has canonical names."""
+    lanes = [_translate(health, snapshot.process, names) for health in snapshot.lanes]
+    return msgspec.structs.replace(snapshot, lanes=lanes)
+
+
+def _translate(health: LaneHealth, process: int, names: ShardNames) -> LaneHealth:
+    def renamed(by_shard: dict[str, int]) -> dict[str, int]:
+        total: Counter[str] = Counter()
+        for local, count in by_shard.items():
+            total[names.canonical((process, health.lane), local)] += count
+        return dict(total)
+
+    return msgspec.structs.replace(
+        health,
+        connections=renamed(health.connections),
+        acknowledged=renamed(health.acknowledged),
+        stale=renamed(health.stale),
+        wrong=renamed(health.wrong),
+    )

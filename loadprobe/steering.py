@@ -1,0 +1,129 @@
+"""What a scenario sees of a run's load and does to it: the two protocols, implemented.
+
+The scenario runs beside the measurement and knows neither probes nor aggregates; this
+is all that lies between them.
+"""
+
+from collections.abc import Callable, Sequence
+
+from loadprobe.clock import NS_PER_MS, mono_now_ns
+from loadprobe.config import Config, Lane
+from loadprobe.control.topology_watch import TopologyWatch
+from loadprobe.core.aggregate import Aggregate
+from loadprobe.core.attribution import Planned, is_planned
+from loadprobe.core.outages import Outage
+from loadprobe.core.outcome import Outcome
+from loadprobe.measurement import Measurement
+
+_NO_END_NS = 1 << 62
+
+
+class Steering:
+    """The load as a scenario's ``LaneControl`` and ``LoadView``.
+
+    Args:
+        config: the lanes.
+        measurement: the probes.
+        watch: the topology watch, which follows the endpoints, too.
+        on_woken: called with the names of lanes that woke up.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        measurement: Measurement,
+        watch: TopologyWatch,
+        *,
+        on_woken: Callable[[Sequence[str]], None],
+    ) -> None:
+        self.lanes: tuple[Lane, ...] = config.lanes
+        self._config = config
+        self._measurement = measurement
+        self._aggregate: Aggregate = measurement.aggregate
+        self._watch = watch
+        self._on_woken = on_woken
+        self._planned: dict[tuple[str, str | None], list[Planned]] = {}
+        self._before = (0, 0)
+
+    # --- LaneControl -----------------------------------------------------------------
+
+    async def use_endpoint(
+        self, *, tls: bool, host: str, port: int, replace: bool = False
+    ) -> None:
+        """Send the lanes of one transport, and the watch, to an endpoint."""
+        self._watch.use_endpoint(tls=tls, host=host, port=port, replace=replace)
+        asleep = [
+            lane.name
+            for lane in self.lanes
+            if lane.tls == tls and lane.name in self._measurement.dormant
+        ]
+        await self._measurement.use_endpoint(
+            tls=tls, host=host, port=port, replace=replace
+        )
+        if asleep:
+            target = self._config.target.at(tls=tls, host=host, port=port)
+            await self._measurement.wake(asleep, target)
+            self._on_woken(asleep)
+
+    async def use_password(self, password: str) -> None:
+        """Log in with another password from the next connection on."""
+        self._watch.use_password(password)
+        self._measurement.use_password(password)
+
+    def expect_dark(self, *, lane: str, shard: str | None, start_ns: int) -> None:
+        """Note that a lane is dark by plan from a time on."""
+        spans = self._planned.setdefault((lane, shard), [])
+        spans.append(Planned(lane, start_ns, _NO_END_NS, shard))
+
+    def expect_lit(self, *, lane: str, shard: str | None, end_ns: int) -> None:
+        """Note that this ends."""
+        spans = self._planned[lane, shard]
+        spans[-1] = Planned(lane, spans[-1].start_ns, end_ns, shard)
+
+    # --- LoadView --------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Count errors from now on."""
+        self._before = self._counted()
+
+    def longest_outage_ms(self) -> float:
+        """Return the longest outage that was not planned, with those going on."""
+        planned = self.planned()
+        longest = 0
+        for outage in self._outages():
+            if not is_planned(outage, planned):
+                longest = max(longest, outage.duration_ns)
+        return longest / NS_PER_MS
+
+    def error_ratio(self) -> float:
+        """Return failed / all arrivals since ``begin``, those planned left out."""
+        arrivals, failed = self._counted()
+        arrivals, failed = arrivals - self._before[0], failed - self._before[1]
+        planned = self.planned()
+        excused = sum(o.failed for o in self._outages() if is_planned(o, planned))
+        arrivals, failed = arrivals - excused, failed - excused
+        return max(0, failed) / arrivals if arrivals > 0 else 0.0
+
+    def wrong(self) -> int:
+        """Return the number of wrong replies."""
+        totals = self._aggregate.scope_totals.values()
+        return sum(each.counts[Outcome.WRONG] for each in totals)
+
+    # --- for the verdict -------------------------------------------------------------
+
+    def planned(self, until_ns: int | None = None) -> list[Planned]:
+        """Return what was planned so far; what is open ends at a given time, or now."""
+        end_ns = until_ns if until_ns is not None else mono_now_ns()
+        return [
+            Planned(span.lane, span.start_ns, min(span.end_ns, end_ns), span.shard)
+            for spans in self._planned.values()
+            for span in spans
+            if span.start_ns < end_ns
+        ]
+
+    def _outages(self) -> list[Outage]:
+        return [*self._aggregate.outages, *self._aggregate.current().values()]
+
+    def _counted(self) -> tuple[int, int]:
+        totals = self._aggregate.scope_totals.values()
+        return sum(t.arrivals for t in totals), sum(t.failed for t in totals)

@@ -1,0 +1,67 @@
+"""A group that a run created and left behind is deleted by the next clean-up."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from loadprobe.config import Control
+from loadprobe.control import markers
+from loadprobe.control.api import open_api
+from loadprobe.control.cleanup import Unwatched, clean_up
+from loadprobe.control.lifecycle import CreateGroup
+from loadprobe.control.markers import Marker
+from loadprobe.control.settle import mutate
+from loadprobe.core.steps import StepState
+from loadprobe.local.control_plane import ControlPlane
+
+
+def abandon(control: Control, *, now_ns: int) -> Marker:
+    """Mark a group as created by a process of another boot."""
+    markers.write(control, now_ns=now_ns)
+    (path,) = markers.folder().glob("*.json")
+    marker = msgspec.json.decode(path.read_bytes(), type=Marker)
+    path.write_bytes(
+        msgspec.json.encode(msgspec.structs.replace(marker, boot_id="another"))
+    )
+    (found,) = markers.left_behind()
+    return found
+
+
+async def test_a_created_group_is_found_and_deleted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its age tells that it is ours; once it is gone, so is the note of it."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    told: list[str] = []
+    async with ControlPlane() as plane:
+        control = Control("made", endpoint_url=plane.endpoint_url)
+        async with open_api(control, must_exist=False) as api:
+            now_ns = api.provider_now_ns
+            record = await mutate(
+                api,
+                CreateGroup(1, 0, "cache.t4g.micro", engine="redis"),
+                step="create",
+                emit=lambda _: None,
+                topology=Unwatched(),
+                deadline_s=60.0,
+                poll_s=0.2,
+            )
+            assert record.state is StepState.SETTLED
+            assert (await api.describe_group()).created_unix_ns is not None
+
+            an_hour_ns = 3_600 * 10**9
+            early = abandon(control, now_ns=now_ns + an_hour_ns)
+            assert await clean_up(early, tell=told.append, poll_s=0.2)
+            assert (await api.describe_group()).status == "available"
+            assert "left alone" in told.pop()
+
+            marker = abandon(control, now_ns=now_ns)
+            assert await clean_up(marker, tell=told.append, poll_s=0.2)
+            assert told[-1] == f"made at {plane.endpoint_url}: deleted"
+            assert not (await api.describe_state(missing_ok=True)).is_there
+        assert markers.left_behind() == ()
+
+        gone = abandon(control, now_ns=now_ns - an_hour_ns)
+        assert await clean_up(gone, tell=told.append, poll_s=0.2)
+        assert told[-1] == f"made at {plane.endpoint_url}: already gone"

@@ -1,0 +1,334 @@
+"""A scenario on a stage: a group, lanes and load that are made up, in virtual time.
+
+The event loop's clock jumps to whatever comes next, so that hours take milliseconds and
+every time is exact.
+"""
+
+import asyncio
+import selectors
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from loadprobe.clock import NS_PER_S, MonoNs, WallNs, read_clock_pair
+from loadprobe.config import Config, Control, Lane, Target
+from loadprobe.control import scenario as scenario_module
+from loadprobe.control import step_runner
+from loadprobe.control.endpoint_watch import Watched
+from loadprobe.control.mutation import Mutation
+from loadprobe.control.projection import projected
+from loadprobe.control.scenario import run_scenario
+from loadprobe.control.scenario_file import Scenario, parse_scenario
+from loadprobe.control.shapes import (
+    CacheCluster,
+    Call,
+    Endpoint,
+    Group,
+    NodeGroup,
+    UpdateAction,
+)
+from loadprobe.control.state import ABSENT, AVAILABLE, GroupState
+from loadprobe.core.events import Emit, Event
+from loadprobe.core.steps import ScenarioRecord, StepRecord, StepState
+from loadprobe.errors import ControlError
+
+PLAIN, TLS = Endpoint("plain.example.com", 6379), Endpoint("tls.example.com", 6380)
+CONFIG = Config(
+    target=Target("plain.example.com", tls_port=6380),
+    lanes=(Lane("tcp"), Lane("tls", tls=True)),
+    control=Control("rg"),
+)
+
+
+class _JumpingSelector(selectors.SelectSelector):
+    """Waits for nothing, and says how long it would have waited."""
+
+    waited_s = 0.0
+
+    def select(
+        self, timeout: float | None = None
+    ) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            raise AssertionError("everybody waits, and nothing will ever happen")
+        self.waited_s += max(0.0, timeout)
+        return super().select(0)
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time jumps."""
+
+    def __init__(self) -> None:
+        self._jumping = _JumpingSelector()
+        super().__init__(self._jumping)
+
+    def time(self) -> float:
+        """Return the virtual seconds since the loop began."""
+        return self._jumping.waited_s
+
+
+def now_ns() -> MonoNs:
+    """Return the virtual time; 0 outside of a loop."""
+    return MonoNs(round(asyncio.get_running_loop().time() * 1000) * NS_PER_S // 1000)
+
+
+def group_of(shards: int, *, size: int = 2, tls_mode: str = "none") -> Group:
+    """Return an available group."""
+    now = read_clock_pair()
+    ids = [f"{number:04d}" for number in range(1, shards + 1)]
+    return Group(
+        id="rg",
+        status=AVAILABLE,
+        pending={},
+        shards={
+            id_: NodeGroup(
+                id_,
+                AVAILABLE,
+                slots=(),
+                members=tuple(f"rg-{id_}-{n:03d}" for n in range(1, size + 1)),
+            )
+            for id_ in ids
+        },
+        endpoint=PLAIN if tls_mode == "none" else TLS,
+        tls_mode=tls_mode,
+        call=Call("DescribeReplicationGroups", now, now, "", None),
+    )
+
+
+def state_of(group: Group) -> GroupState:
+    """Return a state with what all steps may need."""
+    nodes = [
+        CacheCluster(m, AVAILABLE, "small", "redis", "7.0.15") for m in group.members
+    ]
+    return GroupState(
+        group,
+        tuple(nodes),
+        updates=(UpdateAction("update-1", "not-applied", "available", "low", "0/6"),),
+        node_types=("large", "huge"),
+        records=(),
+        seen_unix_ns=0,
+    )
+
+
+class Api:
+    """The group, as the provider tells it."""
+
+    def __init__(self, state: GroupState) -> None:
+        self.group_id = state.group.id
+        self.state = state
+        self.faults: list[ControlError] = []
+
+    @property
+    def provider_now_ns(self) -> WallNs:
+        """Return the provider's time."""
+        return WallNs(1_000 * NS_PER_S)
+
+    async def describe_state(
+        self, needs: object = (), *, missing_ok: bool = False
+    ) -> GroupState:
+        """Return the state, or raise the next fault."""
+        if self.faults:
+            raise self.faults.pop(0)
+        return self.state
+
+    async def describe_group(self) -> Group:
+        """Return the group."""
+        return self.state.group
+
+
+@dataclass
+class Lanes:
+    """The lanes, and what was asked of them: (virtual seconds, what)."""
+
+    lanes: Sequence[Lane] = CONFIG.lanes
+    asked: list[tuple[float, str]] = field(default_factory=list)
+
+    async def use_endpoint(
+        self, *, tls: bool, host: str, port: int, replace: bool = False
+    ) -> None:
+        """Note it."""
+        how = ", another cluster" if replace else ""
+        self._note(f"{'tls' if tls else 'tcp'} to {host}:{port}{how}")
+
+    async def use_password(self, password: str) -> None:
+        """Note it."""
+        self._note(f"password of {len(password)}")
+
+    def expect_dark(self, *, lane: str, shard: str | None, start_ns: int) -> None:
+        """Note it, as of the time that was given."""
+        self.asked.append((start_ns / NS_PER_S, f"{lane} {shard or 'all'} dark"))
+
+    def expect_lit(self, *, lane: str, shard: str | None, end_ns: int) -> None:
+        """Note it, as of the time that was given."""
+        self.asked.append((end_ns / NS_PER_S, f"{lane} {shard or 'all'} lit"))
+
+    def _note(self, what: str) -> None:
+        self.asked.append((now_ns() / NS_PER_S, what))
+
+
+@dataclass
+class Load:
+    """The measurement: what it shows from which virtual second on."""
+
+    outages_ms: dict[float, float] = field(default_factory=dict)
+    ratio: float = 0.0
+    wrong_replies: int = 0
+
+    def longest_outage_ms(self) -> float:
+        """Return the outage of now."""
+        now_s = now_ns() / NS_PER_S
+        return max((ms for s, ms in self.outages_ms.items() if s <= now_s), default=0.0)
+
+    def error_ratio(self) -> float:
+        """Return the ratio."""
+        return self.ratio
+
+    def wrong(self) -> int:
+        """Return the number."""
+        return self.wrong_replies
+
+
+class Watch:
+    """An endpoint that ends with the step."""
+
+    def __init__(self, watched: Watched, emit: Emit) -> None:
+        self.name = f"{watched.endpoint.host}:{watched.endpoint.port}"
+        self.is_tls = watched.context is not None
+        self.refused_ns: int | None = None
+        self.cut_ns: int | None = None
+
+    async def run(self) -> None:
+        """Watch for ever."""
+        await asyncio.Event().wait()
+
+    async def wait_refused(self, deadline_s: float) -> bool:
+        """Note the end, now."""
+        self.refused_ns = self.cut_ns = now_ns()
+        return True
+
+
+class Stage:
+    """All of it, and how mutations go: each takes ten seconds.
+
+    Attributes:
+        mutations: what was carried out: (virtual seconds, step, mutation).
+        refuses: name of a step -> what its mutation fails with.
+        unneeded: names of steps whose target is there already.
+        on_call: called with the mutation at its call.
+    """
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, group: Group | None = None
+    ) -> None:
+        self.api = Api(state_of(group or group_of(3)))
+        self.lanes = Lanes()
+        self.load = Load()
+        self.events: list[Event] = []
+        self.records: list[ScenarioRecord] = []
+        self.mutations: list[tuple[float, str, Mutation]] = []
+        self.watches: list[Watch] = []
+        self.refuses: dict[str, ControlError] = {}
+        self.unneeded: set[str] = set()
+        self.on_call: Callable[[Mutation], None] = lambda _: None
+        monkeypatch.setattr(step_runner, "mutate", self._mutate)
+        monkeypatch.setattr(step_runner, "EndpointWatch", self._watch)
+        for module in (step_runner, scenario_module):
+            monkeypatch.setattr(module, "mono_now_ns", now_ns)
+
+    def run(
+        self, text: str | Scenario, *, stop_at_s: float | None = None
+    ) -> ScenarioRecord:
+        """Carry a scenario out; return the last record, also after a stop."""
+        scenario = text if isinstance(text, Scenario) else stage_scenario(text)
+
+        async def carry_out() -> None:
+            try:
+                async with asyncio.timeout(stop_at_s):
+                    await run_scenario(
+                        scenario,
+                        api=self.api,  # type: ignore[arg-type]
+                        topology=None,  # type: ignore[arg-type]
+                        lanes=self.lanes,
+                        load=self.load,
+                        emit=self.events.append,
+                        poll_s=1.0,
+                        config=CONFIG,
+                        on_record=self.records.append,
+                    )
+            except TimeoutError:
+                assert stop_at_s is not None
+            self.ended_s = asyncio.get_running_loop().time()
+
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            runner.run(carry_out())
+        return self.records[-1]
+
+    def told(self, kind: str) -> list[tuple[float, str, str]]:
+        """Return (virtual seconds, name, state) of the events of a kind."""
+        return [
+            (
+                event.mono_ns / NS_PER_S,
+                str(event.fields.get("step", event.fields.get("name"))),
+                str(event.fields["state"]),
+            )
+            for event in self.events
+            if event.kind == kind
+        ]
+
+    def _watch(self, watched: Watched, emit: Emit) -> Watch:
+        self.watches.append(Watch(watched, emit))
+        return self.watches[-1]
+
+    async def _mutate(
+        self,
+        api: object,
+        mutation: Mutation,
+        *,
+        step: str,
+        emit: Emit,
+        topology: object,
+        deadline_s: float,
+        poll_s: float,
+    ) -> StepRecord:
+        """Do what ``settle.mutate`` does: phases, time, another state."""
+        self.mutations.append((now_ns() / NS_PER_S, step, mutation))
+        phases_ns: dict[str, int] = {}
+
+        def enter(phase: str) -> None:
+            phases_ns[phase] = now_ns()
+            fields = {"step": step, "phase": phase}
+            emit(Event(now_ns(), "controller", "phase", fields))
+
+        state = StepState.UNNEEDED
+        if step not in self.unneeded:
+            state = StepState.SETTLED
+            enter("api_call")
+            self.on_call(mutation)
+            if step in self.refuses:
+                raise self.refuses[step]
+            enter("accepted")
+            await asyncio.sleep(10)
+            after = projected(self.api.state, mutation)
+            mode = after.group.tls_mode
+            group = replace(after.group, endpoint=PLAIN if mode == "none" else TLS)
+            if group.status == ABSENT:
+                group = replace(group, endpoint=None)
+            self.api.state = replace(after, group=group, node_types=("large", "huge"))
+            enter("settled")
+        return StepRecord(step, mutation.operation, state, ("0001",), phases_ns)
+
+
+def stage_scenario(text: str) -> Scenario:
+    """Return a scenario with holds of seconds, written down shortly."""
+    head = 'description = "x"\nbaseline_s = 10\nafter_s = 20\n'
+    return parse_scenario(f"{head}{text}", where="s.toml", name="s")
+
+
+def step(operation: str, **keys: object) -> str:
+    """Return a [[steps]] section with a hold of 5 s after it."""
+    lines = [f"{key} = {_toml(value)}" for key, value in keys.items()]
+    return "\n".join(["[[steps]]", f'operation = "{operation}"', *lines, ""])
+
+
+def _toml(value: object) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value).lower()

@@ -1,0 +1,222 @@
+"""The commands about scenarios: list, rehearse, ask before a change, clean up."""
+
+import io
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from loadprobe import cli, launch
+from loadprobe.config import Config, Control
+from loadprobe.control import cleanup, markers, scenario_plan
+from loadprobe.control.markers import Marker
+from loadprobe.control.scenario_file import Scenario, load_scenario, shipped
+from loadprobe.launch import RunOptions
+
+TARGET = '[target]\nhost = "db.example.com"\n[[lanes]]\nname = "tcp"\n'
+CONTROL = '[control]\nreplication_group = "rg"\n'
+
+
+class Answers(io.StringIO):
+    """What is typed at a terminal."""
+
+    def isatty(self) -> bool:
+        """Be a terminal."""
+        return True
+
+
+class Shell:
+    """A shell in which neither API nor load exist; what would be run is kept."""
+
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        folder: Path,
+    ) -> None:
+        self.ran: list[RunOptions] = []
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+        self.config = folder / "my.toml"
+        self.config.write_text(TARGET + CONTROL)
+        monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
+
+        async def rehearsed(config: Config, scenario: Scenario) -> list[str]:
+            return [f"the plan of {scenario.name}"]
+
+        async def run_load(config: Config, options: RunOptions) -> int:
+            self.ran.append(options)
+            return 0
+
+        monkeypatch.setattr(scenario_plan, "rehearse", rehearsed)
+        monkeypatch.setattr(launch, "run_load", run_load)
+
+    def call(self, *arguments: str, typed: str | None = None) -> tuple[int, str, str]:
+        """Run a command; return its exit code, output and error output."""
+        answers = io.StringIO() if typed is None else Answers(typed)
+        self._monkeypatch.setattr(sys, "stdin", answers)
+        self._monkeypatch.setattr(sys, "argv", ["loadprobe", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        output = self._capsys.readouterr()
+        code = caught.value.code
+        return code if isinstance(code, int) else 0, output.out, output.err
+
+    def run(self, *arguments: str, typed: str | None = None) -> tuple[int, str, str]:
+        """Run the command ``run`` with the configuration."""
+        return self.call("run", str(self.config), *arguments, typed=typed)
+
+
+@pytest.fixture
+def shell(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> Shell:
+    """Return a shell with a configuration that has a [control] section."""
+    return Shell(monkeypatch, capsys, tmp_path)
+
+
+def test_scenarios_are_listed_and_shown(shell: Shell) -> None:
+    """The list has names and descriptions, the one shown is the file as it is."""
+    code, out, _ = shell.call("scenarios")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == list(shipped())
+    assert load_scenario("failover").description in out
+    assert shell.call("scenarios", "watch")[1] == shipped()["watch"].read_text()
+    code, _, err = shell.call("scenarios", "watches")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "did you mean 'watch'?" in err
+
+
+def test_a_run_without_a_scenario_changes_nothing(shell: Shell) -> None:
+    """Nobody is asked, nothing is rehearsed."""
+    assert shell.run("--for", "10s")[0] == 0
+    assert shell.ran == [RunOptions(duration_s=10.0)]
+
+
+def test_a_dry_run_tells_and_does_nothing(shell: Shell) -> None:
+    """The plan is the output; nobody is asked."""
+    arguments = ("--scenario", "failover", "--dry-run")
+    assert shell.run(*arguments) == (0, "the plan of failover\n", "")
+    assert shell.ran == []
+
+
+def test_the_name_of_the_group_has_to_be_typed(shell: Shell) -> None:
+    """The right name begins the run; another one changes nothing."""
+    code, _, err = shell.run(
+        "--scenario", "failover", "--var", "shard=0002", typed="rg\n"
+    )
+    assert code == 0
+    assert "the plan of failover\nThis changes rg. Type its name to go on: " in err
+    (options,) = shell.ran
+    assert options.scenario == load_scenario("failover", {"shard": "0002"})
+    for typed in ("yes\n", ""):
+        code, _, err = shell.run("--scenario", "failover", typed=typed)
+        assert code == 2
+        assert err.endswith("loadprobe: that is not 'rg'; nothing was changed\n")
+    assert len(shell.ran) == 1
+
+
+def test_without_a_terminal_a_yes_is_needed(shell: Shell) -> None:
+    """A pipe cannot be asked; with --yes nobody is."""
+    code, _, err = shell.run("--scenario", "failover")
+    assert code == 2
+    assert "there is no terminal to ask at; look at --dry-run, then give --yes" in err
+    assert shell.run("--scenario", "failover", "--yes")[0] == 0
+    assert shell.run("--scenario", "watch")[0] == 0
+    assert [options.scenario for options in shell.ran] == [
+        load_scenario("failover"),
+        load_scenario("watch"),
+    ]
+
+
+def test_failover_is_short_for_a_scenario(shell: Shell) -> None:
+    """The shard's id is completed, and the baseline is what was given."""
+    assert shell.run("--failover", "2", "--failover-after", "3s")[0] == 0
+    (options,) = shell.ran
+    assert options.scenario is not None
+    assert options.scenario.steps == load_scenario("failover", {"shard": "0002"}).steps
+    assert options.scenario.baseline_s == 3.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("--scenario", "failover", "--failover", "1"),
+            "--scenario and --failover exclude each other; give one of them",
+        ),
+        (("--dry-run",), "--var and --dry-run are about a scenario; give --scenario"),
+        (("--var", "a=b"), "--var and --dry-run are about a scenario; give --scenario"),
+        (
+            ("--scenario", "failover", "--var", "shard"),
+            "--var 'shard' is not of the form KEY=VALUE, for example shard=0002",
+        ),
+        (
+            ("--scenario", "failover", "--var", "shrd=1"),
+            "--var shrd: failover has no such variable; did you mean 'shard'?",
+        ),
+    ],
+)
+def test_options_that_do_not_fit(
+    shell: Shell, arguments: tuple[str, ...], message: str
+) -> None:
+    """Wrong combinations are refused in one line, before anything is asked."""
+    assert shell.run(*arguments) == (2, "", f"loadprobe: {message}\n")
+
+
+def test_a_failover_without_a_group(shell: Shell) -> None:
+    """It is said where the group is to be named."""
+    shell.config.write_text(TARGET)
+    code, _, err = shell.run("--failover", "1")
+    assert code == 2
+    assert "--failover 1 needs to know the replication group: add [control]" in err
+
+
+def abandoned() -> Marker:
+    """Leave a marker behind, as of a process that is gone."""
+    markers.write(Control("made"), now_ns=1)
+    (path,) = markers.folder().glob("*.json")
+    marker = msgspec.json.decode(path.read_bytes(), type=Marker)
+    marker = msgspec.structs.replace(marker, boot_id="another")
+    path.write_bytes(msgspec.json.encode(marker))
+    return marker
+
+
+def test_a_run_mentions_what_was_left_behind(shell: Shell) -> None:
+    """It is no reason not to run, and neither is a note that cannot be read."""
+    abandoned()
+    code, _, err = shell.run("--for", "10s")
+    assert code == 0
+    assert err == (
+        "loadprobe: an earlier run created made at us-east-1 and left it behind; "
+        "delete it: loadprobe cleanup\n"
+    )
+    (markers.folder() / "broken.json").write_text("{")
+    code, _, err = shell.run("--for", "10s")
+    assert code == 0
+    assert "broken.json" in err
+
+
+def test_cleaning_up(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each group is asked for by name, unless --yes is given."""
+    cleaned: list[Marker] = []
+
+    async def clean_up(marker: Marker, *, tell: cleanup.Tell) -> bool:
+        cleaned.append(marker)
+        tell(f"{marker.where}: deleted")
+        return True
+
+    monkeypatch.setattr(cleanup, "clean_up", clean_up)
+    assert shell.call("cleanup") == (0, "no run left a group behind\n", "")
+    marker = abandoned()
+    code, _, err = shell.call("cleanup")
+    assert code == 2
+    assert "made at us-east-1 was left behind, and there is no terminal" in err
+    assert shell.call("cleanup", typed="no\n")[0] == 2
+    assert cleaned == []
+    assert shell.call("cleanup", typed="made\n")[1] == "made at us-east-1: deleted\n"
+    assert shell.call("cleanup", "--yes")[0] == 0
+    assert cleaned == [marker, marker]

@@ -1,0 +1,161 @@
+"""A program of a step runs without a shell, and nothing of it is left behind."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadprobe.control.exec_step import LONGEST_LINE, MOST_LINES, run_command
+from loadprobe.control.secret import Secret
+from loadprobe.core.events import Event
+from loadprobe.errors import ControlError
+from loadprobe.liveness import start_ticks
+
+
+async def run(
+    *command: str, timeout_s: float = 30.0, secrets: tuple[str, ...] = ()
+) -> list[Event]:
+    """Run a program as the step "x"; return its events."""
+    events: list[Event] = []
+    await run_command(
+        command,
+        step="x",
+        emit=events.append,
+        timeout_s=timeout_s,
+        secrets=[Secret(secret) for secret in secrets],
+    )
+    return events
+
+
+def python(source: str) -> tuple[str, ...]:
+    """Return the command that runs a text of Python."""
+    return (sys.executable, "-c", source)
+
+
+async def gone(pid_file: Path) -> bool:
+    """Wait until the process whose pid is in a file has ended."""
+    pid = int(pid_file.read_text())
+    async with asyncio.timeout(10):
+        while start_ticks(pid) is not None:
+            await asyncio.sleep(0.01)
+    return True
+
+
+async def test_output_and_exit_code_are_recorded() -> None:
+    """Lines are told by stream, then the exit code with the number of lines."""
+    events = await run(
+        *python("import os; os.write(1, b'a\\nb'); os.write(2, b'c\\n')")
+    )
+    assert {event.kind for event in events} == {"exec"}
+    lines = [(e.fields["stream"], e.fields["line"]) for e in events[:-1]]
+    assert sorted(lines) == [("stderr", "c"), ("stdout", "a"), ("stdout", "b")]
+    end = {"step": "x", "exit_code": 0, "lines": 3, "kept": 3}
+    assert dict(events[-1].fields) == end
+
+
+async def test_no_shell_is_involved() -> None:
+    """What means something to a shell is an argument like any other."""
+    events = await run(*python("import sys; print(sys.argv[1])"), "$HOME; `id` *")
+    assert events[0].fields["line"] == "$HOME; `id` *"
+
+
+async def test_output_is_bounded() -> None:
+    """A flood of lines, and a line without an end, are cut but read to the end."""
+    flood = f"for i in range({MOST_LINES + 500}): print(i)"
+    events = await run(*python(flood))
+    assert len(events) == MOST_LINES + 1
+    assert events[-1].fields["lines"] == MOST_LINES + 500
+    (line, _) = await run(*python("print('x' * 3_000_000, end='')"))
+    assert line.fields["line"] == "x" * LONGEST_LINE
+
+
+async def test_secrets_are_masked() -> None:
+    """A secret is in no line, no message and no command that is shown."""
+    secret = "hunter2hunter2"
+    events = await run(*python("print('token: hunter2hunter2!')"), secrets=(secret,))
+    assert events[0].fields["line"] == "token: ****!"
+    with pytest.raises(ControlError) as caught:
+        await run(*python(f"print('{secret}'); raise SystemExit(3)"), secrets=(secret,))
+    assert secret not in str(caught.value)
+    assert str(caught.value).endswith("ended with exit code 3; its last line: ****")
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (("false",), "step x: 'false' ended with exit code 1"),
+        (("sh", "-c", "kill -9 $$"), "step x: 'sh -c kill -9 $$' ended with signal 9"),
+        (
+            ("loadprobe-no-such-program",),
+            (
+                "step x: 'loadprobe-no-such-program' could not be started: "
+                "No such file or directory; give a program and its arguments as a "
+                "list, without shell syntax"
+            ),
+        ),
+    ],
+)
+async def test_a_program_that_fails(command: tuple[str, ...], message: str) -> None:
+    """The error tells how it ended, or why it did not begin."""
+    with pytest.raises(ControlError) as caught:
+        await run(*command)
+    assert str(caught.value) == message
+
+
+async def test_the_timeout_kills_the_whole_group(tmp_path: Path) -> None:
+    """Neither the program nor its child survives the timeout."""
+    script = (
+        f"sleep 600 & echo $! > {tmp_path}/child; echo $$ > {tmp_path}/leader; wait"
+    )
+    with pytest.raises(ControlError, match="ran longer than 1 s and was killed"):
+        await run("sh", "-c", script, timeout_s=1.0)
+    assert await gone(tmp_path / "child")
+    assert await gone(tmp_path / "leader")
+
+
+async def test_cancellation_kills_the_whole_group(tmp_path: Path) -> None:
+    """A run that ends takes the program with it."""
+    script = f"sleep 600 & echo $! > {tmp_path}/child; echo up > {tmp_path}/up; wait"
+    task = asyncio.create_task(run("sh", "-c", script))
+    async with asyncio.timeout(30):
+        while not (tmp_path / "up").exists():
+            await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await gone(tmp_path / "child")
+
+
+async def test_cancellation_during_the_start_kills_the_whole_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program may have started others before its own start is known here."""
+    start = asyncio.create_subprocess_exec
+
+    async def start_slowly(*command: str, **more: Any) -> asyncio.subprocess.Process:
+        process = await start(*command, **more)
+        async with asyncio.timeout(30):
+            while not (tmp_path / "up").exists():
+                await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.sleep(0.05)
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start_slowly)
+    script = f"sleep 600 & echo $! > {tmp_path}/child; echo up > {tmp_path}/up; wait"
+    task = asyncio.create_task(run("sh", "-c", script))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await gone(tmp_path / "child")
+
+
+async def test_a_child_left_behind_is_neither_waited_for_nor_kept(
+    tmp_path: Path,
+) -> None:
+    """A program is over when it has ended, whatever it started in the background."""
+    script = f"sleep 600 & echo $! > {tmp_path}/child; echo done"
+    events = await run("sh", "-c", script)
+    assert events[0].fields["line"] == "done"
+    assert await gone(tmp_path / "child")
