@@ -15,6 +15,8 @@ from msgspec import Meta
 from loadprobe.errors import ConfigError
 
 LARGEST_PORT = 65535
+_POLL_AWS_S = 10.0
+_POLL_LOCAL_S = 0.5
 Port = Annotated[int, Meta(ge=1, le=LARGEST_PORT)]
 Ratio = Annotated[
     float, Meta(ge=0.0, le=1.0, description="a ratio from 0 to 1 (99.9 % is 0.999)")
@@ -164,6 +166,11 @@ class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     replication_group: Text
     region: Text = "us-east-1"
     endpoint_url: Text | None = None
+
+    @property
+    def poll_s(self) -> float:
+        """Pause between two looks at the group: only AWS limits how often is asked."""
+        return _POLL_AWS_S if self.endpoint_url is None else _POLL_LOCAL_S
 
 
 class Http(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

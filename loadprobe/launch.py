@@ -41,6 +41,9 @@ async def run_load(
 ) -> int:
     """Check everything, run, report; return the exit code.
 
+    A group that the scenario created is deleted after the load and its report, whatever
+    ended them, unless the scenario keeps it.
+
     Raises:
         UsageError: nothing was started, and why.
         RunError: the run ended early; what was measured is in the run folder.
@@ -54,7 +57,58 @@ async def run_load(
                 console.print(STOPPED_EARLY)
                 return 0
             plan, api = found
-            return await Run(plan, api, console, stopping).run()
+            try:
+                code = await Run(plan, api, console, stopping).run()
+            except BaseException:
+                await _end_created(plan, api, console, stopping)
+                raise
+            is_ended = await _end_created(plan, api, console, stopping)
+            return code if is_ended else RunError.exit_code
+
+
+async def _end_created(
+    plan: RunPlan, api: ElastiCacheApi | None, console: Console, stopping: Stopping
+) -> bool:
+    """Delete the group that the run created, or let it go; tell how, and if it failed.
+
+    Returns:
+        False if it may be there although it should not.
+    """
+
+    def tell(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    control = plan.config.control
+    create = _create_step(plan.scenario)
+    if api is None or control is None or create is None:
+        return True
+    left = f"{control.replication_group} is left behind; delete it: loadprobe cleanup"
+    try:
+        marker = markers.own(control)
+        if marker is None:
+            return True
+        if create.keep:
+            await keep_created(api, marker, tell=tell)
+            return True
+        tell(
+            f"{marker.where}: created by this run, so it is deleted before the end "
+            "(interrupt to leave it to loadprobe cleanup)"
+        )
+        stopping.before_exit = lambda: tell(left)
+        await delete_created(api, marker, tell=tell)
+    except Exception as exc:
+        # Whatever it is, it must not hide what ended the run, nor that the group costs.
+        if not isinstance(exc, LoadprobeError):
+            logger.exception("unexpected_error", extra={"lp_in": "deleting the group"})
+        reason = str(exc) or type(exc).__name__
+        tell(f"PROBLEM  {left} (deleting it failed: {reason})")
+        return False
+    return True
+
+
+def _create_step(scenario: Scenario | None) -> CreateStep | None:
+    steps = scenario.steps if scenario is not None else ()
+    return next((step for step in steps if isinstance(step, CreateStep)), None)
 
 
 async def _prepare(

@@ -149,7 +149,7 @@ class Measurement:
             prefill=is_first,
             known={} if is_first else self._routes.known(lanes),
             cut_overs={lane: self._routes[lane].cut_over for lane in lanes},
-            gently=bool(self._heard_ns),
+            gently=is_first and bool(self._heard_ns),
         )
 
     # --- life --------------------------------------------------------------------

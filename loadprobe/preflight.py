@@ -16,7 +16,7 @@ from pathlib import Path
 import hiredis
 
 from loadprobe.clock import NS_PER_MS, wall_now_ns
-from loadprobe.config import Config, Lane
+from loadprobe.config import Config, Control, Lane
 from loadprobe.control.api import open_api
 from loadprobe.core.outcome import ErrorClass
 from loadprobe.core.topology import Topology, merge, parse_nodes, parse_slots
@@ -49,13 +49,14 @@ class Check:
 
 
 async def preflight(
-    config: Config, *, dormant: Collection[str] = ()
+    config: Config, *, dormant: Collection[str] = (), must_exist: bool = True
 ) -> AsyncIterator[Check]:
     """Yield the result of every check, in an order in which causes come first.
 
     Args:
         config: what is to be run; its endpoint may be missing if all lanes are dormant.
         dormant: names of lanes whose transport the cluster does not serve yet.
+        must_exist: False for a replication group that is to be created.
     """
     yield _guard("output", lambda: _output(config))
     yield await _http(config)
@@ -93,7 +94,7 @@ async def preflight(
         if asleep:
             yield _asleep(asleep, "tls" if with_tls else "tcp")
     if config.control is not None:
-        yield await _api(config)
+        yield await _api(config.control, must_exist=must_exist)
 
 
 def _guard(name: str, look: Callable[[], str]) -> Check:
@@ -372,12 +373,20 @@ def uncovered_slots(topology: Topology) -> int:
     return 16384 - covered
 
 
-async def _api(config: Config) -> Check:
-    assert config.control is not None
-    group_id = config.control.replication_group
+async def _api(control: Control, *, must_exist: bool) -> Check:
+    name = control.replication_group
     try:
-        async with open_api(config.control) as api:
-            group = await api.describe_group()
+        async with open_api(control, must_exist=must_exist) as api:
+            state = await api.describe_state(missing_ok=not must_exist)
     except LoadprobeError as exc:
         return Check("api", passed=False, detail=str(exc))
-    return Check("api", passed=True, detail=f"group {group_id!r} is {group.status}")
+    status = state.group.status
+    if must_exist:
+        return Check("api", passed=True, detail=f"group {name!r} is {status}")
+    if state.is_there:
+        detail = (
+            f"group {name!r} is to be created, and one of that name is {status}; "
+            "choose another name, or delete it"
+        )
+        return Check("api", passed=False, detail=detail)
+    return Check("api", passed=True, detail=f"group {name!r} is to be created")

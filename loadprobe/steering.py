@@ -25,6 +25,7 @@ class Steering:
         config: the lanes.
         measurement: the probes.
         watch: the topology watch, which follows the endpoints, too.
+        on_endpoint: called with host and port of every endpoint that lanes go to.
         on_woken: called with the names of lanes that woke up.
     """
 
@@ -34,6 +35,7 @@ class Steering:
         measurement: Measurement,
         watch: TopologyWatch,
         *,
+        on_endpoint: Callable[[str, int], None],
         on_woken: Callable[[Sequence[str]], None],
     ) -> None:
         self.lanes: tuple[Lane, ...] = config.lanes
@@ -41,6 +43,7 @@ class Steering:
         self._measurement = measurement
         self._aggregate: Aggregate = measurement.aggregate
         self._watch = watch
+        self._on_endpoint = on_endpoint
         self._on_woken = on_woken
         self._planned: dict[tuple[str, str | None], list[Planned]] = {}
         self._before = (0, 0)
@@ -51,6 +54,7 @@ class Steering:
         self, *, tls: bool, host: str, port: int, replace: bool = False
     ) -> None:
         """Send the lanes of one transport, and the watch, to an endpoint."""
+        self._on_endpoint(host, port)
         self._watch.use_endpoint(tls=tls, host=host, port=port, replace=replace)
         asleep = [
             lane.name

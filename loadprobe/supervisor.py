@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.status import Status
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns, read_clock_pair
-from loadprobe.config import Config
+from loadprobe.config import Config, with_endpoint
 from loadprobe.control.api import ElastiCacheApi
 from loadprobe.control.provider_events import ProviderEvents
 from loadprobe.control.scenario import run_scenario
@@ -28,7 +28,8 @@ from loadprobe.control.topology_watch import TopologyWatch
 from loadprobe.core.aggregate import Sealed
 from loadprobe.core.columns import Scope
 from loadprobe.core.events import Event
-from loadprobe.core.steps import ScenarioRecord
+from loadprobe.core.steps import ScenarioRecord, ScenarioState
+from loadprobe.core.summary import Summary
 from loadprobe.errors import LoadprobeError, RunError
 from loadprobe.judging import OutageCounter, judge
 from loadprobe.measurement import Measurement, Prefilled
@@ -54,8 +55,6 @@ from loadprobe.stopping import Stopping
 from loadprobe.telemetry import Telemetry
 
 _REFRESH_S = 0.25
-_POLL_LOCAL_S = 0.5
-_POLL_AWS_S = 10.0
 
 EXIT_SLO = 3
 STOPPED_EARLY = "stopped before the load began; nothing was measured"
@@ -122,16 +121,22 @@ class Run:
             config.target, self._emit, tls=any(lane.tls for lane in awake)
         )
         self._steering = Steering(
-            config, self._measurement, self._watch, on_woken=self._on_woken
+            config,
+            self._measurement,
+            self._watch,
+            on_endpoint=self._on_endpoint,
+            on_woken=self._on_woken,
         )
         self._live_state = LiveState(
             run=config.name,
-            target=f"{config.target.host}:{config.target.port}",
+            target=self._where,
             started_ns=0,
             planned_s=plan.duration_s,
         )
         self._metrics = RunMetrics(
-            config.target.host, aggregate=self._aggregate, clock=self._clock
+            config.target.host or self._group_id,
+            aggregate=self._aggregate,
+            clock=self._clock,
         )
         self._metrics.set("run_info", config.name, self._name, "", "", value=1)
         self._telemetry = Telemetry(self._aggregate, self._live_state, self._metrics)
@@ -155,6 +160,20 @@ class Run:
     def _name(self) -> str:
         """Name of the scenario, or ""."""
         return self._plan.scenario.name if self._plan.scenario is not None else ""
+
+    @property
+    def _group_id(self) -> str:
+        """Replication group, or ""."""
+        control = self._config.control
+        return control.replication_group if control is not None else ""
+
+    @property
+    def _where(self) -> str:
+        """The target for people."""
+        target = self._config.target
+        if target.host:
+            return f"{target.host}:{target.port}"
+        return f"{self._group_id} (not there yet)"
 
     # --- order of events -----------------------------------------------------------
 
@@ -253,6 +272,12 @@ class Run:
         start_ns = self._measurement.begin()
         self._live_state.started_ns = start_ns
         self._is_ready = True
+        self._describe(start_ns)
+        self._emit(Event(start_ns, "run", "started", {"name": self._config.name}))
+        return start_ns
+
+    def _describe(self, start_ns: int) -> None:
+        """Write down what is run, and against which target."""
         assert self._folder is not None
         self._info = describe_run(
             self._config,
@@ -260,8 +285,6 @@ class Run:
             scenario=self._name or None,
         )
         self._folder.write_document(RUN, self._info)
-        self._emit(Event(start_ns, "run", "started", {"name": self._config.name}))
-        return start_ns
 
     async def _beside(self, companion: Coroutine[None, None, None]) -> None:
         """Run what goes on beside the measuring; its failure is noted, no more."""
@@ -280,20 +303,15 @@ class Run:
         """Return what is watched beside the measuring."""
         watching = [self._watch.run()]
         if self._api is not None:
+            assert self._config.control is not None, "the API is open"
             events = ProviderEvents(
                 self._api,
                 self._emit,
                 since_unix_ns=self._clock.wall_ns,
-                poll_s=self._poll_s,
+                poll_s=self._config.control.poll_s,
             )
             watching.append(events.run())
         return watching
-
-    @property
-    def _poll_s(self) -> float:
-        control = self._config.control
-        is_local = control is not None and control.endpoint_url is not None
-        return _POLL_LOCAL_S if is_local else _POLL_AWS_S
 
     async def _measure(self) -> None:
         """Judge and show what comes in until the run is to end."""
@@ -318,6 +336,7 @@ class Run:
         scenario = self._plan.scenario
         if self._api is None or scenario is None:
             return
+        assert self._config.control is not None, "the API is open"
         self._steering.begin()
         try:
             await run_scenario(
@@ -327,7 +346,7 @@ class Run:
                 lanes=self._steering,
                 load=self._steering,
                 emit=self._emit,
-                poll_s=self._poll_s,
+                poll_s=self._config.control.poll_s,
                 config=self._config,
                 on_record=self._take_record,
             )
@@ -368,6 +387,15 @@ class Run:
             )
         self._counter.add(sealed.closed)
         self._counter.count(sealed.until_ns)
+
+    def _on_endpoint(self, host: str, port: int) -> None:
+        """Note where the load goes, if there was nowhere to go until now."""
+        if self._config.target.host:
+            return
+        self._config = with_endpoint(self._config, host, port, None)
+        self._live_state.target = self._where
+        self._metrics.cluster = host
+        self._describe(self._live_state.started_ns)
 
     def _on_woken(self, lanes: Sequence[str]) -> None:
         """Note that lanes which the cluster did not serve have begun."""
@@ -429,9 +457,20 @@ class Run:
             return problem.exit_code
         if problems or self._folder.problems:
             return RunError.exit_code
-        if not all(check.is_met for check in verdict.summary.slo):
+        return _exit_code(verdict.summary)
+
+
+def _exit_code(summary: Summary) -> int:
+    """Return what a run that came to its end says by its exit code."""
+    scenario = summary.scenario
+    if scenario is not None:
+        if scenario.state in (ScenarioState.FAILED, ScenarioState.ABORTED):
+            return RunError.exit_code
+        if scenario.state is ScenarioState.COMPLETED and not all(
+            expectation.is_met for expectation in scenario.expectations
+        ):
             return EXIT_SLO
-        return 0
+    return 0 if all(check.is_met for check in summary.slo) else EXIT_SLO
 
 
 def _scope_text(scope: Scope) -> str:

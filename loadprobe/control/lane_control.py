@@ -121,7 +121,8 @@ class LaneEndpoints:
 
     A group describes one endpoint: plaintext while its TLS mode is "none", else TLS.
     Lanes of the other transport keep the one they had, and get it back when plaintext
-    is served again.
+    is served again. If there never was one (the group was created with TLS), they go on
+    waiting for it.
 
     Args:
         scenario: a scenario that migrates leaves the lanes at the source until the
@@ -161,7 +162,8 @@ class LaneEndpoints:
             if is_new or group.endpoint != self._at[tls]:
                 replace = isinstance(step, MigrateCompleteStep)
                 await self._send(group.endpoint, tls=tls, replace=replace)
-        if (before, group.tls_mode) == ("required", "preferred"):
+        had_plaintext = bool(self._at[False].host)
+        if had_plaintext and (before, group.tls_mode) == ("required", "preferred"):
             await self._send(self._at[False], tls=False, replace=False)
 
     async def _send(self, endpoint: Endpoint, *, tls: bool, replace: bool) -> None:
@@ -182,9 +184,30 @@ def dormant_lanes(
         group: the group before it.
         lanes: all lanes of the run.
     """
-    if scenario.has(CreateStep):
+    if begins_with_group(scenario):
         return frozenset(lane.name for lane in lanes)
     if not scenario.has(TlsStep):
         return frozenset()
     unserved = {"none": True, "required": False}.get(group.tls_mode)
     return frozenset(lane.name for lane in lanes if lane.tls is unserved)
+
+
+def begins_with_group(scenario: Scenario) -> bool:
+    """Tell whether lanes have nowhere to go before a scenario has created its group.
+
+    One that is to take over another server's data has the lanes at that server first.
+    """
+    return scenario.has(CreateStep) and not scenario.has(MigrateCompleteStep)
+
+
+def never_served(scenario: Scenario, lanes: Sequence[LaneView]) -> list[str]:
+    """Return the lanes that a group which a scenario creates never serves.
+
+    Args:
+        scenario: one that ``begins_with_group``.
+        lanes: all lanes of the run.
+    """
+    modes = {s.mode for s in scenario.steps if isinstance(s, CreateStep | TlsStep)}
+    # "preferred" has plaintext, too, but a group describes one endpoint only.
+    served = {False: "none" in modes, True: bool(modes - {"none"})}
+    return [lane.name for lane in lanes if not served[lane.tls]]

@@ -119,6 +119,17 @@ def remove(control: Control) -> None:
     _path(control).unlink(missing_ok=True)
 
 
+def own(control: Control) -> Marker | None:
+    """Return the marker of a group if this process wrote it.
+
+    Raises:
+        ControlError: the file is no marker of this version.
+    """
+    marker = _read(_path(control))
+    is_ours = marker is not None and marker.is_owned and marker.pid == os.getpid()
+    return marker if is_ours else None
+
+
 def left_behind() -> tuple[Marker, ...]:
     """Return the markers whose owners are gone, by the time they were written.
 

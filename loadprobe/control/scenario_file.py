@@ -327,6 +327,11 @@ def _check_order(scenario: Scenario, where: str) -> None:
                     '"delete" is only for a group that the scenario created; '
                     'add a "create" step, or remove this one',
                 )
+            case CreateStep() if step.keep and scenario.has(DeleteStep):
+                raise ConfigError(
+                    f"{at}.keep",
+                    'true, and there is a "delete" step; remove one of the two',
+                )
             case CreateStep() | AuthRotateStep() if scenario.repeat > 1:
                 raise ConfigError(
                     f"{where}: repeat",

@@ -88,6 +88,7 @@ class CreateStep(BaseStep, frozen=True, kw_only=True):
         subnet_group: the cache subnet group it is placed in.
         security_groups: ids of its security groups.
         parameter_group: its cache parameter group.
+        keep: the group stays when the run ends, whatever ends it; else it is deleted.
     """
 
     node_type: Text
@@ -99,6 +100,7 @@ class CreateStep(BaseStep, frozen=True, kw_only=True):
     subnet_group: Text | None = None
     security_groups: Names | None = None
     parameter_group: Text | None = None
+    keep: bool = False
 
 
 class DeleteStep(BaseStep, frozen=True, kw_only=True):

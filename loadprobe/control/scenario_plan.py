@@ -159,6 +159,11 @@ def _planned(scenario: Scenario, state: GroupState) -> Iterator[str]:
             if step.hold_after_s:
                 yield f"     load for {step.hold_after_s:g} s"
     yield f"  load for {scenario.after_s:g} s at the end"
+    for step in scenario.steps:
+        if isinstance(step, CreateStep) and step.keep:
+            yield f"  {state.group.id} stays when the run ends, and costs"
+        elif isinstance(step, CreateStep):
+            yield f"  {state.group.id} is deleted whatever ends the run"
 
 
 def _told(

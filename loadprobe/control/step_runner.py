@@ -57,7 +57,7 @@ from loadprobe.control.witness import TopologySource
 from loadprobe.core.events import Emit, Event
 from loadprobe.core.steps import StepRecord, StepState
 from loadprobe.drivers.tls import make_context, server_name
-from loadprobe.errors import ConfigError, ControlError
+from loadprobe.errors import ControlError, LoadprobeError
 
 _REFUSAL_WAIT_S = 10.0
 _ENDPOINT_PATIENCE_S = 60.0
@@ -146,7 +146,7 @@ class StepRunner:
         self._tell(progress, "begun")
         try:
             record = progress.record(*await self._carry_out(progress))
-        except (ControlError, ConfigError) as exc:
+        except LoadprobeError as exc:
             record = progress.record(StepState.FAILED, str(exc))
         except asyncio.CancelledError:
             note(progress.record(StepState.FAILED, _STOPPED))

@@ -56,7 +56,8 @@ class TopologyWatch:
     previous). Without cluster mode there is one shard and nothing is polled.
 
     Args:
-        target: configuration endpoint and login.
+        target: configuration endpoint and login; without a host nothing is watched
+            until an endpoint is there (see ``use_endpoint``).
         emit: where events go.
         tls: connect by TLS.
         names: gives shards their names; share it with the probes.
@@ -99,7 +100,9 @@ class TopologyWatch:
         async with asyncio.TaskGroup() as group:
             while True:
                 route = self._route
-                if not self._target.cluster:
+                if not route.seed[0]:
+                    pass  # there is no cluster yet
+                elif not self._target.cluster:
                     self._adopt(route, single(*route.seed))
                 else:
                     for address in self._wanted(route) - route.watched:
@@ -134,7 +137,8 @@ class TopologyWatch:
         The endpoint is kept otherwise: the one that was configured may be a tunnel.
         """
         tls = {"none": False, "required": True}.get(group.tls_mode, self._route.tls)
-        if tls != self._route.tls and group.endpoint is not None:
+        is_stranded = tls != self._route.tls or not self._route.seed[0]
+        if is_stranded and group.endpoint is not None:
             endpoint = group.endpoint
             self.use_endpoint(tls=tls, host=endpoint.host, port=endpoint.port)
 

@@ -9,7 +9,7 @@ from loadprobe.core.incidents import dark_time
 from loadprobe.core.outages import Outage
 from loadprobe.core.phases import LoadSeen
 from loadprobe.core.steps import Expectation
-from loadprobe.core.texts import dark_text, reason_text
+from loadprobe.core.texts import dark_text, main_reason
 
 _END_NS = NS_PER_S
 """Darkness that goes on may lack its last second: the load ends before the run."""
@@ -87,7 +87,7 @@ def _darkness(span: Planned, load: LoadSeen) -> Expectation:
     if lit:
         still = "still served at the end" if is_to_last else "never dark"
         return Expectation(what, False, f"{still}: shard {', '.join(lit)}")
-    detail = f"dark for {dark_text(dark_time(dark))}, {reason_text(dark)}"
+    detail = f"dark for {dark_text(dark_time(dark))}, mostly {main_reason(dark).label}"
     return Expectation(what, True, detail)
 
 
@@ -98,7 +98,8 @@ def _calm(lane: str, load: LoadSeen) -> Expectation:
     own = [o for o in load.outages if o.scope.lane == lane]
     if not own:
         return Expectation(what, True)
-    detail = f"{len(own):,} outages, dark for {dark_text(dark_time(own))}"
+    noun = "outage" if len(own) == 1 else "outages"
+    detail = f"{len(own):,} {noun}, dark for {dark_text(dark_time(own))}"
     return Expectation(what, False, detail)
 
 

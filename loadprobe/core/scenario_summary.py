@@ -104,7 +104,13 @@ def _step(
     if start_ns is None:
         start_ns = min(seen.values(), default=0)
     origin = _Origin(clock, start_ns)
-    moments = [_moment(event, clock.to_wall(start_ns)) for event in events]
+    # A provider tells some things twice, of the group and of a node of it.
+    moments = {
+        (event.fields["date_unix_ns"], event.fields["message"]): _moment(
+            event, clock.to_wall(start_ns)
+        )
+        for event in reversed(events)
+    }
     return StepSummary(
         name=record.name,
         operation=record.operation,
@@ -123,7 +129,7 @@ def _step(
             }
         ),
         lanes=[_lane(lane, origin, shards.get(lane.lane, ())) for lane in step.lanes],
-        provider=sorted(moments, key=lambda moment: moment.date_unix_ns),
+        provider=sorted(moments.values(), key=lambda moment: moment.date_unix_ns),
     )
 
 

@@ -18,7 +18,7 @@ from loadprobe.core.summary import (
     SloResult,
     State,
 )
-from loadprobe.core.texts import clock_text, dark_text, reason_text
+from loadprobe.core.texts import clock_text, dark_text, main_reason
 
 
 def make_sentences(
@@ -141,9 +141,10 @@ def _planned_sentence(
 
 
 def _reason(outages: Sequence[Outage], *, tls: bool) -> str:
-    if all(ErrorClass.CONNECT_REFUSED in outage.classes for outage in outages):
+    reason = main_reason(outages)
+    if reason is ErrorClass.CONNECT_REFUSED:
         return "TLS refused" if tls else "plaintext refused"
-    return reason_text(outages)
+    return f"mostly {reason.label}"
 
 
 def _shard_sentences(

@@ -40,11 +40,9 @@ def dark_text(time: DarkTime) -> str:
     return f"{estimate:.{digits}f} ms [{lower:.{digits}f}, {upper:.{digits}f}]"
 
 
-def reason_text(outages: Iterable[Outage]) -> str:
-    """Return what most of the arrivals failed with: ``mostly connect_refused``."""
+def main_reason(outages: Iterable[Outage]) -> ErrorClass:
+    """Return what most of the arrivals failed with; there is at least one outage."""
     classes: Counter[ErrorClass] = Counter()
     for outage in outages:
         classes.update(outage.classes)
-    (error, count) = classes.most_common(1)[0]
-    word = "all" if count == classes.total() else "mostly"
-    return f"{word} {error.label}"
+    return classes.most_common(1)[0][0]

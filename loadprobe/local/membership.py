@@ -17,7 +17,7 @@ from loadprobe.local.formation import agree, join, start_all, until, within
 from loadprobe.local.layout import LocalShard, parse_nodes
 from loadprobe.local.node import LocalNode
 
-_JOIN_TIMEOUT_S = 20.0
+_JOIN_TIMEOUT_S = 40.0
 _SYNC_TIMEOUT_S = 60.0
 _LINGER_S = 0.5
 
@@ -35,6 +35,7 @@ async def add_replica(cluster: LocalCluster, shard: LocalShard) -> LocalNode:
     ):
         await launch(cluster, [node])
         await attach(cluster, [node], primary)
+        await cluster.settle_node_timeout([node])
     shard.nodes.append(node)
     return node
 
@@ -62,6 +63,9 @@ async def remove_replica(
 async def launch(cluster: LocalCluster, nodes: Sequence[LocalNode]) -> None:
     """Start nodes; with cluster mode they are empty primaries that all know.
 
+    They have a short node timeout, so that news of them spread fast; give them that of
+    the cluster when they have their place (``LocalCluster.settle_node_timeout``).
+
     Raises:
         RunError: one did not start, or they did not get to know each other.
     """
@@ -69,7 +73,6 @@ async def launch(cluster: LocalCluster, nodes: Sequence[LocalNode]) -> None:
     await start_all(nodes)
     if cluster.cluster_mode:
         await join(nodes, members, timeout_s=_JOIN_TIMEOUT_S)
-        await cluster.settle_node_timeout(nodes)
 
 
 async def attach(

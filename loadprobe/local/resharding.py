@@ -120,13 +120,15 @@ def _check_cluster_mode(cluster: LocalCluster, what: str) -> None:
 
 async def _set_up(cluster: LocalCluster, added: Sequence[LocalShard]) -> None:
     """Start the nodes of new shards; the first of each is its primary."""
-    await launch(cluster, [node for shard in added for node in shard.nodes])
+    nodes = [node for shard in added for node in shard.nodes]
+    await launch(cluster, nodes)
     for shard in added:
         await replicate(cluster, shard.nodes[1:], shard.nodes[0])
     for shard in added:
         await synced(cluster, shard.nodes[1:], shard.nodes[0])
     async with within(_SETTLE_TIMEOUT_S, what="the new primaries take commands"):
         await until(lambda: all_serve([shard.nodes[0] for shard in added]))
+    await cluster.settle_node_timeout(nodes)
 
 
 async def _drop(cluster: LocalCluster, empty: Sequence[LocalShard]) -> None:

@@ -40,6 +40,7 @@ class Progress:
         fields = event.fields
         if event.kind == "scenario":
             self._name, self._state = str(fields["name"]), str(fields["state"])
+            self._begun_ns = None
         elif event.kind == "hold":
             seconds = fields["seconds"]
             assert isinstance(seconds, int | float)

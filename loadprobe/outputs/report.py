@@ -46,7 +46,7 @@ from loadprobe.outputs.report_steps import (
 )
 from loadprobe.outputs.run_reader import RunData
 from loadprobe.outputs.timeline import Timeline, make_timelines, shown_offset
-from loadprobe.outputs.wording import date_text
+from loadprobe.outputs.wording import date_text, printable
 
 SHOWN_INCIDENTS = 5
 SHOWN_MOMENTS = 60
@@ -124,7 +124,7 @@ def _header(run: RunData) -> RenderableType:
 
 def _verdict(summary: Summary) -> RenderableType:
     lines = [Text(f"Verdict: {summary.state}", style=f"bold {_STYLES[summary.state]}")]
-    lines += [Text(sentence) for sentence in summary.verdict]
+    lines += [Text(printable(sentence)) for sentence in summary.verdict]
     table = Table.grid(padding=(0, 1))
     for line in lines[1:]:
         table.add_row("-", line)

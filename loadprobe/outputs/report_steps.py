@@ -8,6 +8,7 @@ which shard was dark, apart from that by plan, and what became of the other shar
 from collections.abc import Iterable, Sequence
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -26,6 +27,7 @@ from loadprobe.outputs.wording import printable, span_text
 
 SHOWN_STEPS = 50
 _SHOWN_SHARDS = 4
+_OFFSET_WIDTH = len("+1,234.5 ms")
 _LOAD_PHASES = frozenset(
     {"first_error", "first_planned_error", "first_served", "p99_recovered"}
 )
@@ -72,7 +74,10 @@ def steps_view(
         for event in events
         if event.kind == "phase" and "call" in event.fields
     }
-    parts = [_step(s, calls.get(s.name, "")) for s in scenario.steps[:SHOWN_STEPS]]
+    parts: list[RenderableType] = []
+    for step in scenario.steps[:SHOWN_STEPS]:
+        space = 1 if parts else 0
+        parts.append(Padding(_step(step, calls.get(step.name, "")), (space, 0, 0, 0)))
     hidden = len(scenario.steps) - SHOWN_STEPS
     if hidden > 0:
         parts.append(Text(f"{hidden} more steps: see summary.json"))
@@ -96,12 +101,12 @@ def expectation_line(expectation: Expectation) -> Text:
 
 def _step(step: StepSummary, call: str) -> RenderableType:
     shards = f" shard {', '.join(step.shards)}" if step.shards else ""
-    title = f"{step.name}: {step.operation}{shards}, {step.state}"
+    name = "" if step.name == step.operation else f"{step.name}: "
+    title = f"{name}{step.operation}{shards}, {step.state}"
     if step.start_unix_ns is not None:
         title += f", from {clock_text(step.start_unix_ns)} UTC"
-    lines: list[RenderableType] = [Text(title, style=_STYLES[step.state])]
     table = Table.grid(padding=(0, 2))
-    table.add_column(justify="right", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True, min_width=_OFFSET_WIDTH)
     table.add_column(overflow="fold")
     if step.reason:
         table.add_row("why", Text(printable(step.reason)))
@@ -111,7 +116,7 @@ def _step(step: StepSummary, call: str) -> RenderableType:
         table.add_row(offset, Text(text))
     for label, text in _findings(step):
         table.add_row(label, Text(text))
-    return Group(*lines, table)
+    return Group(Text(title, style=_STYLES[step.state]), table)
 
 
 def _moments(step: StepSummary) -> Iterable[tuple[float, str, str]]:
@@ -145,13 +150,7 @@ def _findings(step: StepSummary) -> Iterable[tuple[str, str]]:
     yield "dark", _dark(step.lanes, planned=False) or "0 ms on all lanes"
     if planned := _dark(step.lanes, planned=True):
         yield "planned", planned
-    courses = [
-        f"{lane.lane} {lane.p99_ms.baseline:.2f} ms before, at worst "
-        f"{lane.p99_ms.worst:.2f} (band to {lane.p99_ms.limit:.2f})"
-        for lane in step.lanes
-        if lane.p99_ms is not None
-    ]
-    if courses:
+    if courses := [text for lane in step.lanes if (text := _p99(lane))]:
         yield "p99", "; ".join(courses)
     others = [text for lane in step.lanes if (text := _blast(lane))]
     if others:
@@ -177,6 +176,22 @@ def _dark_shards(downtime: DowntimeMs) -> Iterable[str]:
         return
     for name, time in dark.items():
         yield f"{name} {bounds_text(time)}"
+
+
+def _p99(lane: StepLane) -> str:
+    p99 = lane.p99_ms
+    if p99 is None:
+        return ""
+    text = (
+        f"{lane.lane} {p99.baseline:.2f} ms before, at worst {p99.worst:.2f} "
+        f"(band to {p99.limit:.2f})"
+    )
+    is_back = any(phase.phase == "p99_recovered" for phase in lane.phases)
+    return (
+        f"{text}, not back before the next step"
+        if p99.has_left and not is_back
+        else text
+    )
 
 
 def _blast(lane: StepLane) -> str:

@@ -25,23 +25,18 @@ class RunMetrics:
     """A ``MetricsSource`` (see ``outputs.prometheus``) for one run.
 
     Args:
-        cluster: name of the target, the label of every series.
+        cluster: name of the target, the label of every series; another may follow.
         aggregate: the judgement, read at every scrape.
         clock: to give outages and phases their UNIX time.
     """
 
     def __init__(self, cluster: str, *, aggregate: Aggregate, clock: ClockPair) -> None:
-        self._cluster = cluster
+        self.cluster = cluster
         self._aggregate = aggregate
         self._clock = clock
         self._values: dict[str, dict[Labels, float]] = {}
         self._histograms: dict[str, dict[Labels, Histogram]] = {}
         self.set("build_info", __version__, value=1)
-
-    @property
-    def cluster(self) -> str:
-        """Return the name of the target."""
-        return self._cluster
 
     # what the supervisor reports; labels are in the order of the catalogue
 

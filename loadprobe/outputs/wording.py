@@ -18,7 +18,9 @@ _SHOWN_FIELDS = {
     "exec": ("step", "stream", "line"),
 }
 """Fields that are told without their names, by kind of event; the same word once."""
-_UNSHOWN_FIELDS = frozenset({"date_unix_ns", "seen_unix_ns", "failover_id"})
+_UNSHOWN_FIELDS = frozenset(
+    {"date_unix_ns", "seen_unix_ns", "failover_id", "request_id", "provider_offset_ms"}
+)
 
 
 def date_text(wall_ns: int) -> str:
@@ -52,7 +54,8 @@ def event_text(source: str, kind: str, fields: Mapping[str, object]) -> str:
     if kind in _SHOWN_FIELDS:
         shown = _SHOWN_FIELDS[kind]
         words = [str(fields[k]) for k in shown if fields.get(k) not in (None, "")]
-        what = " ".join(dict.fromkeys(words))
+        prefix = "" if kind == "phase" else f"{kind} "
+        what = prefix + " ".join(dict.fromkeys(words))
         rest = {k: v for k, v in fields.items() if k not in shown}
     elif "message" in fields:
         what = str(fields["message"])

@@ -1,77 +1,28 @@
 """The API client against a server that answers, refuses, fails and hangs up on cue."""
 
-from collections import defaultdict, deque
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
-from aiohttp import web
 
-from loadprobe.clock import NS_PER_S, wall_now_ns
+from loadprobe.clock import NS_PER_S
 from loadprobe.config import Control
 from loadprobe.control.api import open_api
 from loadprobe.control.faults import ApiRefused, ApiUnanswered, ApiUnreachable
-from loadprobe.control.provider_events import ProviderEvents
 from loadprobe.control.secret import Secret
 from loadprobe.control.shapes import EngineVersion, from_unix_ns
 from loadprobe.control.state import ABSENT, ApiCall, Need
-from loadprobe.core.events import Event
 from loadprobe.errors import ControlError
-from loadprobe.local.api_codec import ApiCodec, load_codec
 from loadprobe.local.faults import ApiFault
+from tests.integration.scripted_api import (
+    GROUP,
+    HANG_UP,
+    ScriptedApi,
+    control,
+    event,
+    serving_script,
+)
 
-HANG_UP = "hang up"
-GROUP = {
-    "ReplicationGroupId": "rg",
-    "Status": "available",
-    "NodeGroups": [
-        {
-            "NodeGroupId": "0001",
-            "Status": "available",
-            "Slots": "0-16383",
-            "NodeGroupMembers": [
-                {"CacheClusterId": "rg-0001-001"},
-                {"CacheClusterId": "rg-0001-002"},
-            ],
-        }
-    ],
-}
-DESCRIBED = {"ReplicationGroups": [GROUP]}
 FAILOVER = ApiCall("TestFailover", {"ReplicationGroupId": "rg", "NodeGroupId": "0001"})
-
-
-class ScriptedApi:
-    """Answers each action with the next step of its script, or else its default."""
-
-    def __init__(self, codec: ApiCodec) -> None:
-        self.url = ""
-        self.requests: list[tuple[str, dict[str, Any]]] = []
-        self.credentials: set[str] = set()
-        self.script: dict[str, deque[Any]] = defaultdict(deque)
-        self.default: dict[str, Any] = {"DescribeReplicationGroups": DESCRIBED}
-        self._codec = codec
-
-    def count(self, action: str) -> int:
-        """Return how many requests of an action arrived."""
-        return sum(name == action for name, _ in self.requests)
-
-    async def answer(self, request: web.Request) -> web.Response:
-        """Serve one request."""
-        action, arguments = self._codec.parse(await request.text())
-        self.requests.append((action, arguments))
-        self.credentials.add(request.headers["Authorization"].split("Credential=")[1])
-        script = self.script[action]
-        step = script.popleft() if script else self.default[action]
-        if step == HANG_UP:
-            assert request.transport is not None
-            request.transport.abort()
-            return web.Response()
-        if isinstance(step, ApiFault):
-            status, body = self._codec.render_fault(step, "request-1")
-        else:
-            status, body = 200, self._codec.render(action, step, "request-1")
-        return web.Response(status=status, text=body, content_type="text/xml")
 
 
 @pytest.fixture
@@ -79,30 +30,8 @@ async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ScriptedApi]:
     """Serve a script on loopback, with no credentials in the environment."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
-    scripted = ScriptedApi(load_codec())
-    application = web.Application()
-    application.router.add_post("/", scripted.answer)
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    scripted.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield scripted
-    await runner.cleanup()
-
-
-def control(server: ScriptedApi) -> Control:
-    """Return the configuration of the scripted endpoint."""
-    return Control(replication_group="rg", endpoint_url=server.url)
-
-
-def event(message: str, *, age_s: float = 0.0, source: str = "rg") -> dict[str, Any]:
-    """Return an event as the API shows it."""
-    return {
-        "SourceIdentifier": source,
-        "SourceType": "replication-group" if source == "rg" else "cache-cluster",
-        "Message": message,
-        "Date": datetime.now(UTC) - timedelta(seconds=age_s),
-    }
+    async with serving_script() as scripted:
+        yield scripted
 
 
 async def test_opening_warms_up_both_clients_with_placeholder_keys(
@@ -347,74 +276,3 @@ async def test_a_malformed_endpoint_is_told_on_opening() -> None:
     with pytest.raises(ControlError, match=r"check the \[control\] section"):
         async with open_api(Control(replication_group="rg", endpoint_url="nonsense")):
             pytest.fail("opened")
-
-
-async def test_each_event_reaches_the_journal_once(server: ScriptedApi) -> None:
-    """Overlapping polls, foreign events and events before the run add nothing."""
-    called = event("Test Failover API called for node group 0001")
-    server.default["DescribeEvents"] = {
-        "Events": [
-            event("before the run", age_s=60),
-            called,
-            event("of another group", source="rg-blue"),
-        ]
-    }
-    emitted: list[Event] = []
-    since_unix_ns = wall_now_ns() - NS_PER_S
-    async with open_api(control(server)) as api:
-        poller = ProviderEvents(
-            api, emitted.append, since_unix_ns=since_unix_ns, poll_s=1
-        )
-        assert await poller.poll() == 1
-        assert await poller.poll() == 0
-        # Published a minute late, and in the overlap of a later poll.
-        late = event("Cache cluster patched", source="rg-0001-002")
-        server.default["DescribeEvents"]["Events"].append(late)
-        assert await poller.poll() == 1
-    fields = [emission.fields for emission in emitted]
-    assert [(f["kind"], f["node_group"], f["failover_id"]) for f in fields] == [
-        ("test_failover_called", "0001", "0001#1"),
-        ("patched", "0001", "0001#1"),
-    ]
-    assert {(e.source, e.kind) for e in emitted} == {("provider", "provider_event")}
-    starts = [a["StartTime"] for n, a in server.requests if n == "DescribeEvents"]
-    assert all(
-        datetime.now(UTC) - start > timedelta(minutes=14, seconds=58)
-        for start in starts
-    )
-
-
-async def test_the_event_poller_outlives_throttling_and_ends_on_denial(
-    server: ScriptedApi,
-) -> None:
-    """What passes is waited out; a missing permission ends it, naming the action."""
-    limit = ApiFault("APICallRateForCustomerExceeded", "slow down")
-    emitted: list[Event] = []
-    async with open_api(control(server), throttle_backoff_s=0.001) as api:
-        server.script["DescribeEvents"].extend(
-            [*[limit] * 7, {"Events": [event("x")]}, ApiFault("AccessDenied", "no")]
-        )
-        poller = ProviderEvents(
-            api, emitted.append, since_unix_ns=wall_now_ns() - NS_PER_S, poll_s=0.01
-        )
-        with pytest.raises(ApiRefused, match="elasticache:DescribeEvents"):
-            await poller.run()
-    assert [emission.fields["message"] for emission in emitted] == ["x"]
-
-
-async def test_the_event_poller_waits_for_renewed_credentials(
-    server: ScriptedApi,
-) -> None:
-    """Refused keys do not end it; the events come when they are renewed."""
-    expired = ApiFault("ExpiredToken", "expired")
-    emitted: list[Event] = []
-    async with open_api(control(server)) as api:
-        server.script["DescribeEvents"].extend(
-            [*[expired] * 3, {"Events": [event("x")]}, ApiFault("AccessDenied", "no")]
-        )
-        poller = ProviderEvents(
-            api, emitted.append, since_unix_ns=wall_now_ns() - NS_PER_S, poll_s=0.01
-        )
-        with pytest.raises(ApiRefused, match="elasticache:DescribeEvents"):
-            await poller.run()
-    assert [emission.fields["message"] for emission in emitted] == ["x"]

@@ -81,11 +81,11 @@ async def test_lanes_follow_a_migration_to_tls_and_back() -> None:
         ):
             await set_tls_mode(cluster, "preferred")
             assert cluster.tls_port is not None
-            where = {"tls": True, "host": cluster.host, "port": cluster.tls_port}
             woken_ns = mono_now_ns()
             measurement = trial.measurement
             watch.use_endpoint(tls=True, host=cluster.host, port=cluster.tls_port)
-            await measurement.wake(["tls"], target.at(**where))
+            there = target.at(tls=True, host=cluster.host, port=cluster.tls_port)
+            await measurement.wake(["tls"], there)
             await until(is_served(trial, "tls"), what="the TLS lane being served")
             await set_tls_mode(cluster, "required")
             closed_ns = mono_now_ns()
@@ -189,10 +189,7 @@ async def test_a_password_that_is_rotated(monkeypatch: pytest.MonkeyPatch) -> No
             await until(is_served(trial, "tcp"), what="arrivals later on")
     labels = {error.label for error in trial.classes}
     assert labels <= {"reset", "connect_refused"}, labels
-    assert all(
-        outage.end_ns - before < 2_000 * NS_PER_MS for outage in trial.results.outages
-    )
-    assert [event.fields for event in events if event.fields.get("state") != "ok"] == []
+    assert [event.fields for event in events] == []
     assert "second-one" not in f"{trial.events} {events}"
 
 

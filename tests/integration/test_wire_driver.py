@@ -14,7 +14,8 @@ from loadprobe.config import Target
 from loadprobe.core.columns import Scope
 from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.slots import tag_for_slot
-from loadprobe.core.topology import Topology
+from loadprobe.core.topology import Node as TopologyNode
+from loadprobe.core.topology import Shard, Topology
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival
 from loadprobe.drivers.tls import make_context
@@ -124,6 +125,7 @@ async def connected(
     password: str | None = None,
     closed_loop: bool = False,
     max_in_flight: int = 100,
+    known: Topology | None = None,
 ) -> AsyncIterator[Client]:
     """Run a driver; what it raises itself is raised here."""
     sink = Sink()
@@ -142,6 +144,7 @@ async def connected(
         workers=WORKERS,
         max_in_flight=max_in_flight,
         closed_loop=closed_loop,
+        known=known,
     )
     client = Client(driver, sink)
     clients.append(client)
@@ -480,3 +483,72 @@ async def test_an_unanswered_login() -> None:
         assert made.detail == "no answer to AUTH within 50 ms"
         assert made.end_ns - made.start_ns >= 49_000_000
         await closed.wait()
+
+
+# --- other endpoints ------------------------------------------------------------------
+
+
+def gone() -> Topology:
+    """Return a topology of nodes that are all gone."""
+    shards = tuple(
+        Shard(
+            name=f"{i + 1:04d}",
+            ranges=((slot, slot + 5000),),
+            primary=TopologyNode(f"x{i}", "127.0.0.1", 1),
+            replicas=(),
+            epoch=9,
+        )
+        for i, slot in enumerate(SLOT_OF)
+    )
+    return Topology(shards, len(shards))
+
+
+async def test_the_endpoint_is_asked_when_all_nodes_are_gone(
+    cluster: ScriptedCluster,
+) -> None:
+    """A driver that knows nobody who lives finds the others through its endpoint."""
+    async with connected(target_of(cluster), known=gone()) as client:
+        assert (await client.ask(SLOT_OF[0]))[0] is Outcome.UNSENT  # type: ignore[index]
+        await until(lambda: len(client.driver.live_connections()) == 3)
+        await until(lambda: all(client.driver.live_connections().values()))
+        for slot in SLOT_OF:
+            assert await client.ask(slot, value=b"v") == b"OK"
+
+
+async def test_another_endpoint_of_the_same_cluster(cluster: ScriptedCluster) -> None:
+    """It is asked at once, and again when all nodes are gone."""
+    dead = Target(host=cluster.host, port=1)
+    async with connected(dead, known=gone()) as client:
+        client.driver.use_endpoint("localhost", cluster.port, cut_over=None)
+        await until(lambda: all(client.driver.live_connections().values()))
+        assert await client.ask(SLOT_OF[1], value=b"v") == b"OK"
+
+
+async def test_a_cut_over_loses_nothing(cluster: ScriptedCluster) -> None:
+    """Arrivals go to the old cluster until the new one is connected to; none fails.
+
+    What nodes of the old one say afterwards does not lead back.
+    """
+    async with (
+        ScriptedCluster(shards=2) as other,
+        connected(target_of(cluster)) as client,
+    ):
+        driver = client.driver
+        driver.use_endpoint(cluster.host, 1, cut_over=1)  # nobody is there
+        for slot in SLOT_OF:
+            assert await client.ask(slot, value=b"v") == b"OK"
+        driver.use_endpoint(other.host, other.port, cut_over=2)
+        old = {node for node in driver._members.nodes.values() if node.is_primary}
+        while client.topologies[-1].shards[0].primary.port not in other.ports:
+            client.submit(SLOT_OF[len(client.made) % 3], value=b"w")
+            await asyncio.sleep(0.001)
+        await client.ended()
+        assert client.sink.failures == {}
+        await until(lambda: not any(node.live for node in old))
+        for slot in SLOT_OF:
+            assert await client.ask(slot, value=b"x") == b"OK"
+        assert client.sink.failures == {}
+        driver.hurry()
+        await asyncio.sleep(0.3)
+        assert {s.primary.port for s in client.topologies[-1].shards} <= {*other.ports}
+        assert await other.ops("SET") >= 3

@@ -96,3 +96,15 @@ def test_a_long_outage_holds_its_incident_together() -> None:
     """The quiet time is counted from the latest end, not from the latest start."""
     rows = [outage(100, 5000), outage(200, 210, shard="0002"), outage(5500, 5600)]
     assert len(group_incidents(rows, [], quiet_ns=1000 * MS)) == 1
+
+
+def test_planned_outages_are_apart() -> None:
+    """What is planned is grouped by itself, and numbers go by time."""
+    planned = [outage(150, 90_000), outage(150, 90_000, shard="0002")]
+    rows = [outage(100, 200), outage(50_000, 50_100)]
+    found = group_incidents(rows, [], quiet_ns=1000 * MS, planned=planned)
+    assert [(i.number, i.is_planned, len(i.outages)) for i in found] == [
+        (1, False, 1),
+        (2, True, 2),
+        (3, False, 1),
+    ]

@@ -259,7 +259,7 @@ def test_afresh_only_the_names_are_left() -> None:
         "0001": ("x", [(0, 5460)]),
         "0004": ("z", [(5461, 16383)]),
     }
-    same: Claims = {name: (0, *rest) for name, (_, *rest) in THREE.items()}
+    same: Claims = {n: (0, ranges, rest) for n, (_, ranges, rest) in THREE.items()}
     lower = merge(START, *view(same), afresh=True)
     assert look(lower) == look(START)
     assert {shard.epoch for shard in lower.shards} == {0}

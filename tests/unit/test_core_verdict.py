@@ -5,6 +5,7 @@ import pytest
 
 from loadprobe.clock import ClockPair, MonoNs, WallNs
 from loadprobe.core.aggregate import Aggregate, LaneInfo, Results
+from loadprobe.core.attribution import Planned
 from loadprobe.core.columns import Block, Failure, Scope
 from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.summary import Bounds, SloResult, Summary
@@ -229,3 +230,80 @@ def test_documents_survive_json() -> None:
     assert summary.observer.max_loop_lag_ms == 3
     assert summary.lanes[0].response_ms["read"].max == 0.5
     assert summary.lanes[0].lateness_ms.p50 == pytest.approx(0.1, rel=0.01)
+
+
+def planned_run() -> Verdict:
+    """Return a run in which TCP is dark by plan from 400 ms on, on all shards."""
+    dark = dict.fromkeys((f"tcp_{n}" for n in (1, 2, 3)), range(420, 1000))
+    return summarize(
+        run(everywhere(**dark, tls_2=range(300, 350))),
+        clock=CLOCK,
+        quiet_ns=S,
+        observer=ObserverHealth(),
+        slo=SloLimits(max_outage_ms=60, availability=0.98),
+        planned=[Planned("tcp", 400 * MS, 1000 * MS)],
+    )
+
+
+def test_planned_darkness_is_counted_apart() -> None:
+    """Darkness by plan is in no downtime, no threshold and no availability."""
+    summary = planned_run().summary
+    tcp, tls = summary.lanes
+    assert tcp.downtime_ms.any_shard == Bounds(0, 0, 0)
+    assert tcp.planned_ms.shards["0003"].estimate == pytest.approx(580, abs=1)
+    assert (tcp.planned_failed, tcp.availability) == (3 * 580, 1.0)
+    assert (tls.planned_failed, tls.planned_ms.any_shard.upper) == (0, 0)
+    assert summary.downtime_ms.any_shard.estimate == 50
+    assert summary.planned_ms.all_shards.estimate == pytest.approx(580, abs=1)
+    assert all(check.is_met for check in summary.slo)
+    scope = next(s for s in summary.scopes if (s.lane, s.shard) == ("tcp", "0001"))
+    assert (scope.outages, scope.dark_ms.upper, scope.planned_failed) == (0, 0, 580)
+    assert scope.planned_ms == tcp.planned_ms.shards["0001"]
+
+
+def test_planned_darkness_is_told() -> None:
+    """The verdict says from when on a lane was dark by plan, and how."""
+    verdict = planned_run().summary.verdict
+    assert verdict[1] == "1 outages by cause: 1 transport"
+    assert verdict[2] == (
+        "lane tcp was dark as planned from 22:13:20.419 UTC on (mostly readonly) for "
+        "580 ms [578, 581]; this is not counted as downtime"
+    )
+
+
+def test_planned_darkness_is_an_incident_of_its_own() -> None:
+    """What happens beside it is not drawn into it, and outages.json has both."""
+    verdict = planned_run()
+    found = [(i.is_planned, i.outages, i.causes) for i in verdict.summary.incidents]
+    assert found == [(False, 1, {"transport": 1}), (True, 3, {"planned": 3})]
+    rows = [(row.attribution, row.incident) for row in verdict.outages.outages]
+    assert rows == [("transport", 1), *[("planned", 2)] * 3]
+
+
+def test_planned_darkness_alone_is_a_clean_run() -> None:
+    """A run in which only happened what was planned is clean, and says what was."""
+    dark = dict.fromkeys((f"tcp_{n}" for n in (1, 2, 3)), range(500, 1000))
+    planned = [Planned("tcp", 400 * MS, 1000 * MS)]
+    summary = summarize(
+        run(everywhere(**dark)),
+        clock=CLOCK,
+        quiet_ns=S,
+        observer=ObserverHealth(),
+        planned=planned,
+    ).summary
+    assert summary.state == "clean"
+    assert summary.verdict[0] == "no arrival failed in 1.0 s but by plan"
+
+
+def test_lane_that_never_began() -> None:
+    """A lane that was not served yet makes a run that ended early not invalid."""
+    aggregate = Aggregate([LANES[0], LaneInfo("tls", True, (1,), 250 * MS)], asleep=[1])
+    aggregate.start_process(0, 0)
+    scope = Scope("tcp", "0001", OpKind.READ)
+    aggregate.add(0, {scope: block()}, watermark_ns=S)
+    summary = judged(aggregate.finish(S)).summary
+    assert summary.state == "clean"
+    assert summary.verdict[0] == (
+        "lane tls never began, for the target did not serve it: nothing is known "
+        "about it"
+    )

@@ -3,7 +3,11 @@
 from pathlib import Path
 
 from loadprobe.core.incidents import DarkTime, downtime
+from loadprobe.core.latency import P99Log, SecondP99
 from loadprobe.core.outages import Outage
+from loadprobe.core.phases import Instant, LanePhases, LoadSeen, find_phases
+from loadprobe.core.steps import StepRecord, StepState
+from loadprobe.core.texts import dark_text
 from tests.unit.test_core_aggregate import MS, ONE, SCOPE, begun, refuse
 from tests.unit.test_core_aggregate import served as block_of
 from tests.unit.test_core_incidents import outage
@@ -70,3 +74,56 @@ def test_example_4() -> None:
     text = " ".join(TEXT.split())
     both = f"any shard {told(found.any_shard)}, all shards {told(found.all_shards)}"
     assert both in text
+
+
+def test_example_5() -> None:
+    """Phases, planned darkness and blast radius of a failover."""
+    step = StepRecord(
+        "failover",
+        "failover",
+        StepState.SETTLED,
+        ("0002",),
+        {"api_call": 10_000 * MS, "settled": 16_000 * MS},
+    )
+    p99 = P99Log()
+    for second in range(30):
+        value_ms = 1 if second < 12 else 4 if second < 15 else 2
+        p99.add([SecondP99("tcp", None, second, value_ms * MS)])
+    rows = [outage(12_000, 13_200, shard="0002"), outage(12_500, 12_600)]
+    planned = [outage(20_000, 30_000)]
+
+    def lane(planned: list[Outage]) -> LanePhases:
+        shards = {"tcp": ("0001", "0002", "0003")}
+        load = LoadSeen(shards, rows, planned, p99, 0, 30_000 * MS)
+        return find_phases([step], load)[0].lanes[0]
+
+    def offset(at_ns: int) -> str:
+        return f"{at_ns / MS - 10_000:+.1f}"
+
+    def row(phase: str, at: Instant | None) -> str:
+        assert at is not None
+        bars = f"[{offset(at.earliest_ns)}, {offset(at.latest_ns)}]"
+        return f"| {phase} | {offset(at.at_ns)} ms {bars} |"
+
+    found = lane(planned)
+    course = lane([]).p99
+    assert found.p99 is None
+    assert found.blast is not None
+    assert course is not None
+    assert course.recovered_ns is not None
+    dark = downtime(found.outages, ["0001", "0002"]).shards
+    spoken = ", ".join(
+        f"{dark_text(dark[name])} on {name}" for name in ("0002", "0001")
+    )
+    table = "\n".join(
+        [
+            row("first_error", found.first_error),
+            row("first_served", found.first_served),
+            f"| band | up to {course.limit_ns / MS:.1f} ms |",
+            f"| p99_recovered | {offset(course.recovered_ns)} ms |",
+            row("first_planned_error", found.first_planned_error),
+            f"| dark | {spoken} |",
+            f"| blast radius | {found.blast.failed} arrivals failed |",
+        ]
+    )
+    assert table in TEXT

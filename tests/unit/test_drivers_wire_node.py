@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 
+from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
 from loadprobe.config import Target
 from loadprobe.core.outcome import ErrorClass, Outcome
 from loadprobe.core.topology import single
@@ -42,6 +43,7 @@ class Server:
 
     def __init__(self) -> None:
         self.is_closing = False
+        self.is_mute = False
         self.accepted = 0
         self.writers: list[asyncio.StreamWriter] = []
 
@@ -55,7 +57,8 @@ class Server:
             return
         self.writers.append(writer)
         while await reader.read(1000):
-            writer.write(b"+PONG\r\n")
+            if not self.is_mute:
+                writer.write(b"+PONG\r\n")
         writer.close()
 
 
@@ -194,6 +197,38 @@ async def test_a_restart_in_mid_run_waits_for_nobody() -> None:
         await ready.wait()
     running.cancel()
     await asyncio.wait({running})
+
+
+async def test_who_only_accepts_is_not_back() -> None:
+    """One connection is enough until it is answered; then the others follow."""
+    server = Server()
+    async with driving(server, workers=3) as driver:
+        node = only_node(driver)
+        server.is_closing = True
+        for writer in server.writers:
+            writer.close()
+        await reached(lambda: server.accepted > 6, "coming back in vain")
+        server.is_closing, server.is_mute = False, True
+        known = server.accepted
+        await reached(lambda: server.accepted > known, "a connection that stays")
+        await asyncio.sleep(0.1)
+        assert len(node.live) == 1
+        server.is_mute = False
+        node.live[0].abort()
+        await reached(lambda: len(node.live) == 3, "reconnecting")
+
+
+async def test_a_port_that_is_closed_for_good_is_tried_rarely() -> None:
+    """Every millisecond for five seconds, then less often, in the end every ten."""
+    server = Server()
+    async with driving(server, workers=1) as driver:
+        node = only_node(driver)
+        now = mono_now_ns()
+        pauses_ms = []
+        for away_s in (0.5, 4.9, 8, 60, 3600):
+            node._down_since_ns = now - int(away_s * NS_PER_S)
+            pauses_ms.append(round(node._scout_interval_ns() / NS_PER_MS))
+    assert pauses_ms == [1, 1, 4, 10, 10]
 
 
 @pytest.mark.parametrize(

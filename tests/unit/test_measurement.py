@@ -243,7 +243,9 @@ async def running(
         measurement.begin()
         yield measurement
         await measurement.end(tasks, meanwhile=lambda: None)
-    assert all(probe.stopped_at_ns is not None for probe in measurement.probes)
+    for probe in measurement.probes:
+        assert isinstance(probe, Talking)
+        assert probe.stopped_at_ns is not None
 
 
 async def test_a_dormant_lane_begins_when_it_is_woken(

@@ -150,7 +150,7 @@ class Dialer:
         return address.strip("[]"), int(text)
 
     async def _connect(
-        self, host: str, port: int, begun: socket.socket | None
+        self, host: str, port: int, begun: socket.socket | None = None
     ) -> socket.socket:
         address, address_port = self._mapped(host, port)
         sock = begun

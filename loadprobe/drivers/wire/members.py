@@ -123,10 +123,10 @@ class Members:
         """Send arrivals by a topology, and let go of all other nodes."""
         self._topology = topology
         self._current = self._open(topology)
-        self._coming = set()
+        self._coming -= self._current
         self.route()
         for node in self.nodes.values():
-            if node not in self._current:
+            if node not in self._current and node not in self._coming:
                 node.retire()
 
     def prepare(self, topology: Topology) -> list[Node]:

@@ -1,0 +1,248 @@
+"""The shipped scenarios, in a short form, on real clusters under load."""
+
+import io
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import orjson
+import pytest
+from rich.console import Console
+
+from loadprobe.config import Config, Control, Output
+from loadprobe.control.scenario_file import Scenario, load_scenario
+from loadprobe.launch import RunOptions, run_load
+from loadprobe.local.cluster import LocalCluster, TlsMode
+from loadprobe.local.control_plane import ControlPlane
+from loadprobe.local.plane import Knobs
+from loadprobe.local.servers import find_engine
+from tests.integration.running import config_of, small_lane, target_of
+
+KNOBS = Knobs(modifying_delay_s=0.2, settle_delay_s=0.2)
+LANE = {"workers": 200, "rate_per_s": 1000.0, "keys": 2000}
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a run left behind."""
+
+    code: int
+    text: str
+    summary: Mapping[str, Any]
+    outages: list[Mapping[str, Any]]
+    events: list[Mapping[str, Any]]
+
+    @property
+    def scenario(self) -> Mapping[str, Any]:
+        """Return how the scenario went."""
+        scenario: Mapping[str, Any] = self.summary["scenario"]
+        return scenario
+
+    def states(self) -> dict[str, str]:
+        """Return step -> how it ended."""
+        return {step["name"]: step["state"] for step in self.scenario["steps"]}
+
+    def of(self, lane: str) -> Mapping[str, Any]:
+        """Return the summary of a lane."""
+        found: Mapping[str, Any] = next(
+            each for each in self.summary["lanes"] if each["name"] == lane
+        )
+        return found
+
+    def check(self, *, may_lose: bool = False) -> None:
+        """Check what holds for every scenario."""
+        assert self.code == 0, self.text
+        assert self.scenario["state"] == "completed", self.text
+        assert set(self.states().values()) == {"settled"}, self.text
+        assert self.summary["wrong"] == 0, self.text
+        if not may_lose:
+            assert self.summary["lost_writes"] == 0, self.text
+            assert self.summary["stale_reads"] == 0, self.text
+        assert all(check["is_met"] for check in self.scenario["expectations"])
+
+
+@asynccontextmanager
+async def rehearsing(
+    tls_mode: TlsMode = "preferred", **more: Any
+) -> AsyncIterator[tuple[LocalCluster, ControlPlane]]:
+    """Run a small group with its API."""
+    shape: dict[str, Any] = {"shards": 3, "replicas_per_shard": 1, "name": "rg"}
+    async with (
+        LocalCluster(tls_mode=tls_mode, **(shape | more)) as cluster,
+        ControlPlane(knobs=KNOBS) as plane,
+    ):
+        plane.add_group("rg", cluster)
+        yield cluster, plane
+
+
+def short(name: str, **variables: str) -> Scenario:
+    """Return a shipped scenario without its long holds."""
+    scenario = load_scenario(name, variables)
+    steps = tuple(
+        msgspec.structs.replace(step, hold_before_s=0.0, hold_after_s=0.5)
+        for step in scenario.steps
+    )
+    return replace(scenario, steps=steps, baseline_s=1.0, after_s=1.0)
+
+
+def config_for(
+    cluster: LocalCluster, plane: ControlPlane, tmp_path: Path, *, tls: bool = True
+) -> Config:
+    """Return a configuration with a TCP lane, and a TLS lane if wanted."""
+    lanes = [small_lane("tcp", **LANE)]
+    if tls:
+        lanes.append(small_lane("tls", tls=True, **LANE))
+    return config_of(
+        target_of(cluster),
+        *lanes,
+        control=Control("rg", endpoint_url=plane.endpoint_url),
+        output=Output(dir=str(tmp_path / "runs")),
+    )
+
+
+async def carry_out(config: Config, scenario: Scenario, **more: Any) -> Ran:
+    """Run a scenario to its end."""
+    text = io.StringIO()
+    options = RunOptions(scenario=scenario, **more)
+    code = await run_load(config, options, console=Console(file=text, width=120))
+    (folder,) = Path(config.output.dir).iterdir()
+    events = (folder / "events.ndjson").read_bytes().splitlines()
+    return Ran(
+        code,
+        text.getvalue(),
+        orjson.loads((folder / "summary.json").read_bytes()),
+        orjson.loads((folder / "outages.json").read_bytes())["outages"],
+        [orjson.loads(line) for line in events[1:]],
+    )
+
+
+async def test_tls_migration(tmp_path: Path) -> None:
+    """Nobody is down but the TCP lane, by plan, while plaintext is refused."""
+    async with rehearsing("none") as (cluster, plane):
+        config = config_for(cluster, plane, tmp_path)
+        ran = await carry_out(config, short("tls-migration"))
+    ran.check()
+    unplanned = [o for o in ran.outages if o["attribution"] != "planned"]
+    assert unplanned == []
+    for lane in ("tcp", "tls"):
+        assert ran.of(lane)["downtime_ms"]["any_shard"]["estimate"] == 0, ran.text
+    planned = {o["lane"] for o in ran.outages}
+    assert planned == {"tcp", "tls"}
+    ends = [e for e in ran.events if e["kind"] == "endpoint"]
+    tcp = [e["fields"]["state"] for e in ends if not e["fields"]["tls"]]
+    assert {"refused", "cut"} <= set(tcp), ends
+    by_name = {step["name"]: step for step in ran.scenario["steps"]}
+    required_ns = next(
+        e["wall_ns"]
+        for e in ran.events
+        if e["kind"] == "phase"
+        and e["fields"]["phase"] == "api_call"
+        and e["fields"]["step"] == "required"
+    )
+    first_ns = min(o["start_unix_ns"] for o in ran.outages if o["lane"] == "tcp")
+    assert first_ns > required_ns
+    assert "required" in by_name
+
+
+async def test_failover(tmp_path: Path) -> None:
+    """Only the shard that fails over is dark, on both lanes."""
+    async with rehearsing() as (cluster, plane):
+        config = config_for(cluster, plane, tmp_path)
+        ran = await carry_out(config, short("failover", shard="0002"))
+    ran.check(may_lose=True)
+    assert {(o["lane"], o["shard"]) for o in ran.outages} == {
+        ("tcp", "0002"),
+        ("tls", "0002"),
+    }
+
+
+async def test_failover_each_shard(tmp_path: Path) -> None:
+    """Every shard fails over once, one after the other."""
+    async with rehearsing() as (cluster, plane):
+        config = config_for(cluster, plane, tmp_path)
+        ran = await carry_out(config, short("failover-each-shard"))
+    ran.check(may_lose=True)
+    assert {o["shard"] for o in ran.outages} == {"0001", "0002", "0003"}
+
+
+@pytest.mark.parametrize(
+    "name", ["scale-out-in", "replicas", "node-type", "service-update"]
+)
+async def test_what_must_not_lose_anything(tmp_path: Path, name: str) -> None:
+    """Changes of shards, replicas and nodes lose no write and no shard."""
+    async with rehearsing() as (cluster, plane):
+        config = config_for(cluster, plane, tmp_path)
+        ran = await carry_out(config, short(name))
+    ran.check()
+
+
+async def test_engine_upgrade(tmp_path: Path) -> None:
+    """Every process is replaced by the other server program."""
+    redis = find_engine("redis", "7.0")
+    async with rehearsing("none", server=redis.path) as (cluster, plane):
+        config = config_for(cluster, plane, tmp_path, tls=False)
+        scenario = short("engine-upgrade", version="9.1", engine="valkey")
+        ran = await carry_out(config, scenario)
+        engines = {node.server.engine for node in cluster.nodes}
+    ran.check()
+    assert engines == {"valkey"}
+
+
+async def test_auth_rotation(tmp_path: Path) -> None:
+    """A new token is in use, the old one is refused, and nobody noticed."""
+    secret = tmp_path / "password"
+    secret.write_text("the-first-password-of-all\n")
+    token = tmp_path / "token"
+    async with rehearsing("required", password=secret.read_text().strip()) as (
+        cluster,
+        plane,
+    ):
+        target = target_of(cluster, password_file=str(secret))
+        config = msgspec.structs.replace(
+            config_for(cluster, plane, tmp_path),
+            target=target,
+            lanes=(small_lane("tls", tls=True, **LANE),),
+        )
+        ran = await carry_out(config, short("auth-rotation", token_file=str(token)))
+    ran.check()
+    assert ran.outages == []
+    written = token.read_text().strip()
+    assert written not in ran.text
+    assert not any(written.encode() in orjson.dumps(event) for event in ran.events)
+
+
+async def test_migration(tmp_path: Path) -> None:
+    """The lane moves from a server of our own to the group, and finds its data."""
+    source = LocalCluster(
+        shards=1, replicas_per_shard=0, cluster_mode=False, tls=False, name="source"
+    )
+    async with (
+        source,
+        rehearsing("none", shards=1, cluster_mode=False) as (cluster, plane),
+    ):
+        target = target_of(source)
+        config = msgspec.structs.replace(
+            config_for(cluster, plane, tmp_path, tls=False), target=target
+        )
+        scenario = short(
+            "migration", source_host=source.host, source_port=str(source.port)
+        )
+        ran = await carry_out(config, scenario)
+    ran.check(may_lose=True)
+    # What the source took after the promotion is not in the group, and we know it.
+    assert ran.summary["lost_writes"] > 0
+
+
+async def test_watch(tmp_path: Path) -> None:
+    """Nothing is called, and what others do is recorded."""
+    async with rehearsing(shards=1) as (cluster, plane):
+        config = config_for(cluster, plane, tmp_path)
+        ran = await carry_out(config, short("watch"), duration_s=3.0)
+    assert ran.code == 0, ran.text
+    assert ran.scenario["state"] == "completed"
+    assert not any(e["kind"] == "phase" for e in ran.events)
+
+

@@ -1,0 +1,229 @@
+"""Phases: what belongs to which step, when the load went dark and came back."""
+
+from loadprobe.core.latency import P99Log, SecondP99
+from loadprobe.core.outages import Outage
+from loadprobe.core.outcome import OpKind
+from loadprobe.core.phases import (
+    Blast,
+    Instant,
+    LanePhases,
+    LoadSeen,
+    P99Course,
+    StepPhases,
+    find_phases,
+    step_at,
+)
+from loadprobe.core.steps import StepRecord, StepState
+from tests.unit.scenario_run import MS, S, step
+from tests.unit.test_core_incidents import outage
+
+SHARDS = {"tcp": ("0001", "0002")}
+
+
+def log(*p99_ms: float, lane: str = "tcp", shard: str | None = None) -> P99Log:
+    """Return the p99 of the seconds 0, 1, 2 ... of a lane and of one of its shards."""
+    found = P99Log()
+    for place in {shard, None}:
+        found.add(
+            SecondP99(lane, place, second, round(value * MS))
+            for second, value in enumerate(p99_ms)
+            if value
+        )
+    return found
+
+
+def seen(
+    *outages: Outage, planned: tuple[Outage, ...] = (), p99: P99Log | None = None
+) -> LoadSeen:
+    """Return a minute on one lane of two shards."""
+    return LoadSeen(SHARDS, outages, planned, p99 or P99Log(), 0, 60 * S)
+
+
+def one(record: StepRecord, load: LoadSeen) -> LanePhases:
+    """Return what the lane saw of a single step."""
+    (found,) = find_phases([record], load)
+    (lane,) = found.lanes
+    return lane
+
+
+FAILOVER = step("f", "failover", "0001", api_call=10_000, accepted=10_100,
+                settled=20_000)  # fmt: skip
+
+
+def test_error_and_service() -> None:
+    """The first error is the first failed arrival; served is the end of the last."""
+    first, last = outage(12_000, 13_000), outage(15_000, 15_500, op=OpKind.WRITE)
+    lane = one(FAILOVER, seen(first, last))
+    assert lane.first_error == Instant(12_001 * MS, 11_999 * MS, 12_001 * MS)
+    assert lane.first_served == Instant(15_500 * MS, 15_499 * MS, 15_501 * MS)
+    assert not lane.is_dark_at_end
+
+
+def test_what_belongs_to_a_step() -> None:
+    """Outages belong from the call on, until 10 s after the last phase."""
+    before, after = outage(9_990, 11_000), outage(29_990, 35_000)
+    too_late = outage(30_000, 31_000)
+    (found,) = find_phases([FAILOVER], seen(before, after, too_late))
+    assert (found.start_ns, found.end_ns) == (10 * S, 30 * S)
+    assert found.lanes[0].outages == (after,)
+
+
+def test_the_next_step_ends_a_step() -> None:
+    """What begins after the next call belongs to the next step; holds end nothing."""
+    later = step("g", "failover", "0002", api_call=22_000, settled=23_000)
+    hold = StepRecord("h", "hold", StepState.SETTLED, (), {"begun": 21 * S})
+    rows = [outage(21_500, 25_000), outage(22_500, 23_000)]
+    first, idle, second = find_phases([FAILOVER, hold, later], seen(*rows))
+    assert first.lanes[0].outages == (rows[0],)
+    assert second.lanes[0].outages == (rows[1],)
+    assert idle == StepPhases(hold)
+
+
+def test_a_failed_step_lasts() -> None:
+    """After a step that failed, what happens belongs to it until the next one."""
+    failed = step("f", "scale", api_call=10_000, failed=11_000, reason="refused")
+    late = outage(50_000, 51_000)
+    assert one(failed, seen(late)).outages == (late,)
+
+
+def test_steps_that_did_nothing() -> None:
+    """Steps that were skipped, or had nothing to do, saw nothing."""
+    skipped = StepRecord("s", "tls", StepState.SKIPPED)
+    unneeded = StepRecord("u", "tls", StepState.UNNEEDED)
+    found = find_phases([skipped, unneeded], seen(outage(1_000, 2_000)))
+    assert [step.lanes for step in found] == [(), ()]
+
+
+def test_planned_is_apart() -> None:
+    """Planned darkness has its own first error and is in no other number."""
+    by_plan = outage(14_000, 60_000)
+    lane = one(FAILOVER, seen(outage(12_000, 13_000), planned=(by_plan,)))
+    assert lane.first_planned_error == Instant(14_001 * MS, 13_999 * MS, 14_001 * MS)
+    assert lane.first_served is not None
+    assert lane.first_served.at_ns == 13_000 * MS
+    assert (lane.outages[0].start_ns, lane.planned) == (12_000 * MS, (by_plan,))
+    assert lane.p99 is None
+
+
+def test_open_outage_is_never_served() -> None:
+    """A lane that is dark at the end was not served again."""
+    row = outage(12_000, 60_000)
+    values = {f: getattr(row, f) for f in row.__dataclass_fields__} | {"open_end": True}
+    (found,) = find_phases([FAILOVER], seen(Outage(**values)))
+    assert found.lanes[0].is_dark_at_end
+    assert found.first_served is None
+    assert found.first_error is not None
+
+
+def test_p99_recovers_after_three_calm_seconds() -> None:
+    """The band is 1.5 x the median before + 1 ms; two calm seconds are too few."""
+    values = [1.0] * 10 + [1.0, 9.0, 2.5, 2.5, 9.0, 2.0, 2.5, 2.4] + [1.0] * 10
+    record = step("f", "scale", api_call=10_500, settled=14_200)
+    course = one(record, seen(p99=log(*values))).p99
+    assert course == P99Course(MS, round(2.5 * MS), 9 * MS, True, 15 * S)
+
+
+def test_p99_waits_for_the_end_of_outages() -> None:
+    """A second with an outage in it is not calm, whatever its served arrivals say."""
+    lane = one(FAILOVER, seen(outage(12_000, 13_200), p99=log(*[1.0] * 60)))
+    assert lane.p99 is not None
+    assert (lane.p99.has_left, lane.p99.recovered_ns) == (True, 14 * S)
+
+
+def test_p99_that_stays() -> None:
+    """A p99 that never left the band did not recover either."""
+    course = one(FAILOVER, seen(p99=log(*[1.0] * 60))).p99
+    assert course == P99Course(MS, round(2.5 * MS), MS, False, None)
+
+
+def test_p99_that_stays_away() -> None:
+    """Without three calm seconds before the next step there is no recovery."""
+    values = [1.0] * 10 + [9.0] * 50
+    course = one(FAILOVER, seen(p99=log(*values))).p99
+    assert course is not None
+    assert (course.has_left, course.recovered_ns) == (True, None)
+
+
+def test_seconds_without_a_p99_are_not_calm() -> None:
+    """Three calm seconds must follow each other."""
+    values = [1.0] * 10 + [9.0] + [1.0, 1.0, 0, 1.0, 1.0, 1.0, 1.0] + [1.0] * 9
+    record = step("f", "scale", api_call=10_000, settled=10_200)
+    course = one(record, seen(p99=log(*values))).p99
+    assert course is not None
+    assert course.recovered_ns == 14 * S
+
+
+def test_baseline_of_the_first_step() -> None:
+    """Without three calm seconds of its own, a step has the first one's baseline."""
+    values = [1.0] * 10 + [5.0] * 50
+    later = step("g", "scale", api_call=21_000, settled=22_000)
+    second = find_phases([FAILOVER, later], seen(p99=log(*values)))[1]
+    assert second.lanes[0].p99 is not None
+    assert second.lanes[0].p99.baseline_ns == MS
+    rested = step("g", "scale", api_call=24_000, settled=25_000)
+    second = find_phases([FAILOVER, rested], seen(p99=log(*values)))[1]
+    assert second.lanes[0].p99 is not None
+    assert second.lanes[0].p99.baseline_ns == 5 * MS
+
+
+def test_no_baseline() -> None:
+    """Without any baseline nothing is said of the p99."""
+    record = step("f", "scale", api_call=2_000, settled=3_000)
+    assert one(record, seen(p99=log(*[1.0] * 60))).p99 is None
+
+
+def test_blast_radius() -> None:
+    """The failures and the p99 of the shards that the step was not about."""
+    rows = [outage(12_000, 13_000), outage(12_000, 12_500, shard="0002")]
+    values = [1.0] * 10 + [1.0, 1.0, 3.0] + [1.0] * 47
+    lane = one(FAILOVER, seen(*rows, p99=log(*values, shard="0002")))
+    assert lane.blast == Blast(("0002",), 2, "0002", MS, 3 * MS)
+
+
+def test_blast_radius_of_everything() -> None:
+    """A step about all shards, or about none that is known, has no others."""
+    assert one(step("t", "tls", api_call=10_000), seen()).blast is None
+    everywhere = step("t", "scale", "0001", "0002", api_call=10_000)
+    assert one(everywhere, seen()).blast is None
+    foreign = step("t", "scale", "0009", api_call=10_000)
+    assert one(foreign, seen()).blast is None
+
+
+def test_all_lanes_together() -> None:
+    """A step's first error is the earliest of its lanes, its end the latest."""
+    rows = (outage(12_000, 13_000), outage(11_500, 14_000, lane="tls"))
+    load = LoadSeen(
+        {"tcp": ("0001",), "tls": ("0001",)}, rows, (), log(*[1.0] * 60), 0, 60 * S
+    )
+    (found,) = find_phases([FAILOVER], load)
+    assert found.first_error is not None
+    assert found.first_served is not None
+    assert found.first_error.at_ns == 11_501 * MS
+    assert found.first_served.at_ns == 14_000 * MS
+    assert found.first_planned_error is None
+    assert found.p99_recovered_ns == 13 * S  # the other lane has no p99
+
+
+def test_events_of_a_step() -> None:
+    """An event belongs to the latest step before it, if it is about its shard."""
+    later = step("g", "failover", "0002", api_call=22_000, settled=23_000)
+    steps = find_phases([FAILOVER, later], seen())
+
+    def found(ms: int, shard: str | None = None) -> str | None:
+        belonging = step_at(steps, ms * MS, shard=shard)
+        return belonging.record.name if belonging else None
+
+    assert [found(ms) for ms in (8_000, 9_500, 20_500, 21_500)] == [None, "f", "f", "g"]
+    assert found(21_500, "0002") == "g"
+    assert found(12_000, "0002") is None
+
+
+def test_percentiles_are_forgotten_in_the_end() -> None:
+    """The log keeps the latest seconds, at least as many as it was told."""
+    found = P99Log(kept_s=10)
+    for second in range(100):
+        found.add([SecondP99("tcp", None, second, second)])
+    kept = found.between("tcp", None, 0, 100)
+    assert 10 <= len(kept) <= 20
+    assert list(kept.items())[-1] == (99, 99)
+    assert found.between("tls", None, 0, 100) == {}

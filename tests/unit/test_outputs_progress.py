@@ -1,0 +1,112 @@
+"""Where a scenario is, as the live view tells it."""
+
+import io
+
+from rich.console import Console
+
+from loadprobe.core.events import Event
+from loadprobe.outputs.progress import Progress
+from loadprobe.outputs.terminal import LiveView
+from tests.unit.test_outputs_terminal import CLOCK, make_state
+
+S = 1_000_000_000
+STEPS = ("preferred", "failover", "required")
+
+
+def told(second: int, kind: str, **fields: object) -> Event:
+    """Return an event of the controller."""
+    return Event(second * S, "controller", kind, fields)
+
+
+def begun(second: int, step: str, operation: str) -> Event:
+    """Return the begin of a step."""
+    return told(second, "step", step=step, operation=operation, state="begun")
+
+
+def phase(second: int, step: str, name: str) -> Event:
+    """Return a phase of a step."""
+    return told(second, "phase", step=step, operation="x", shard=None, phase=name)
+
+
+def test_a_scenario_from_begin_to_end() -> None:
+    """Holds count down, steps tell their phase and their time, and what is next."""
+    progress = Progress(STEPS)
+    lines = [progress.line(0)]
+    for second, event in (
+        (1, told(0, "scenario", name="tls", state="begun", reason="")),
+        (1, told(0, "hold", seconds=10.0)),
+        (12, begun(10, "preferred", "tls")),
+        (30, phase(15, "preferred", "modifying")),
+        (42, told(40, "step", step="preferred", operation="tls", state="settled")),
+        (52, begun(50, "failover/0001", "failover")),
+        (62, begun(60, "failover/0002", "failover")),
+        (71, begun(70, "required", "tls")),
+        (82, told(80, "scenario", name="tls", state="aborted", reason="why")),
+    ):
+        progress.take(event)
+        lines.append(progress.line(second * S))
+    assert lines == [
+        "",
+        "scenario tls  next: preferred",
+        "scenario tls  hold, 9.0 s left  next: preferred",
+        "scenario tls  step 1 of 3  preferred (tls)  begun for 2.0 s  next: failover",
+        (
+            "scenario tls  step 1 of 3  preferred (tls)  modifying for 15.0 s  "
+            "20.0 s in all  next: failover"
+        ),
+        "scenario tls  next: failover",
+        (
+            "scenario tls  step 2 of 3  failover/0001 (failover)  begun for 2.0 s  "
+            "next: required"
+        ),
+        (
+            "scenario tls  step 2 of 3  failover/0002 (failover)  begun for 2.0 s  "
+            "next: required"
+        ),
+        "scenario tls  step 3 of 3  required (tls)  begun for 1.0 s  next: the end",
+        "scenario tls  aborted",
+    ]
+
+
+def test_later_rounds_have_names_of_their_own() -> None:
+    """The second round of a step is told apart from the first."""
+    progress = Progress(("failover", "failover#2"))
+    progress.take(told(0, "scenario", name="f", state="begun", reason=""))
+    progress.take(begun(1, "failover/0001#2", "failover"))
+    assert "step 2 of 2" in progress.line(2 * S)
+
+
+def test_other_events_change_nothing() -> None:
+    """What the provider, the topology or a program tells is no progress."""
+    progress = Progress(STEPS)
+    progress.take(Event(0, "topology", "epoch", {"epoch": 7}))
+    progress.take(told(0, "exec", step="x", stream="stdout", line="hello"))
+    assert progress.line(S) == ""
+
+
+def shown(*, is_terminal: bool) -> str:
+    """Return what a view writes while a scenario holds."""
+    console = Console(
+        file=io.StringIO(),
+        width=100,
+        height=40,
+        force_terminal=is_terminal,
+        color_system=None,
+        _environ={},
+    )
+    with LiveView(console, clock=CLOCK, steps=STEPS) as view:
+        view.note_event(told(20, "scenario", name="tls", state="begun", reason=""))
+        view.note_event(told(20, "hold", seconds=5))
+        view.refresh(make_state(), 21 * S)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_views() -> None:
+    """A terminal has a line for it, and so have the plain lines every 5 s."""
+    line = "scenario tls  hold, 4.0 s left  next: preferred"
+    assert line in shown(is_terminal=True)
+    plain = shown(is_terminal=False).splitlines()
+    assert plain[0] == "03:04:25.000 controller: scenario tls begun"
+    assert plain[1] == "03:04:25.000 controller: hold seconds=5"
+    assert plain[4] == f"03:04:26.000 {line}"
