@@ -149,6 +149,7 @@ def cleanup(
     found = left_behind()
     if not found:
         print("no run left a group behind")
+    problem: ControlError | None = None
     for marker in found:
         if not yes:
             if not sys.stdin.isatty():
@@ -159,4 +160,14 @@ def cleanup(
             _ask_for_name(
                 marker.group, question=f"This deletes {marker.where} with its data."
             )
-        run_async(clean_up(marker, tell=print))
+        try:
+            run_async(clean_up(marker, tell=_tell))
+        except ControlError as exc:  # the others are not to wait for this one
+            print(f"loadprobe: {marker.where} is still there: {exc}", file=sys.stderr)
+            problem = exc
+    if problem is not None:
+        raise typer.Exit(problem.exit_code)
+
+
+def _tell(text: str) -> None:
+    print(text, flush=True)

@@ -4,22 +4,31 @@ Everything that can be found out before the load begins is found out here, and n
 is changed: whoever refuses does so before a single arrival.
 """
 
+import logging
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+import msgspec
 from rich.console import Console
 
 from loadprobe.config import Config, with_endpoint
+from loadprobe.control import markers
 from loadprobe.control.api import ElastiCacheApi, open_api
-from loadprobe.control.lane_control import dormant_lanes
+from loadprobe.control.cleanup import delete_created
+from loadprobe.control.lane_control import (
+    begins_with_group,
+    dormant_lanes,
+    never_served,
+)
 from loadprobe.control.scenario_file import Scenario, check_lanes
-from loadprobe.control.scenario_keys import CreateStep
 from loadprobe.control.shapes import Group
-from loadprobe.errors import PreflightError, UsageError
+from loadprobe.errors import LoadprobeError, PreflightError, RunError, UsageError
 from loadprobe.outputs.terminal import make_console
 from loadprobe.preflight import preflight
 from loadprobe.stopping import Stopping
 from loadprobe.supervisor import STOPPED_EARLY, Run, RunPlan
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,32 +81,34 @@ async def _end_created(
     """Delete the group that the run created, or let it go; tell how, and if it failed.
 
     Returns:
-        False if it may be there although it should not.
+        False if it is there although it should not be.
     """
 
     def tell(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    control = plan.config.control
-    create = _create_step(plan.scenario)
-    if api is None or control is None or create is None:
+    create = plan.scenario.creates if plan.scenario is not None else None
+    if api is None or plan.config.control is None or create is None:
         return True
-    left = f"{control.replication_group} is left behind; delete it: loadprobe cleanup"
+    group = plan.config.control.replication_group
+    left = f"{group} is left behind and costs; delete it: loadprobe cleanup"
     try:
-        marker = markers.own(control)
-        if marker is None:
-            return True
-        if create.keep:
-            await keep_created(api, marker, tell=tell)
-            return True
-        tell(
-            f"{marker.where}: created by this run, so it is deleted before the end "
-            "(interrupt to leave it to loadprobe cleanup)"
-        )
-        stopping.before_exit = lambda: tell(left)
-        await delete_created(api, marker, tell=tell)
+        marker = markers.own(plan.config.control)
+        if marker is not None and create.keep:
+            markers.remove(marker.control)
+            tell(
+                f"{marker.where}: stays, as the scenario says (keep = true), and costs "
+                "until you delete it"
+            )
+        elif marker is not None:
+            tell(
+                f"{marker.where}: this run created it, so it is deleted now (a second "
+                "signal leaves it to loadprobe cleanup)"
+            )
+            stopping.before_exit = lambda: tell(left)
+            await delete_created(api, marker, tell=tell)
     except Exception as exc:
-        # Whatever it is, it must not hide what ended the run, nor that the group costs.
+        # Whatever it is must not hide what ended the run, nor that the group costs.
         if not isinstance(exc, LoadprobeError):
             logger.exception("unexpected_error", extra={"lp_in": "deleting the group"})
         reason = str(exc) or type(exc).__name__
@@ -106,34 +117,36 @@ async def _end_created(
     return True
 
 
-def _create_step(scenario: Scenario | None) -> CreateStep | None:
-    steps = scenario.steps if scenario is not None else ()
-    return next((step for step in steps if isinstance(step, CreateStep)), None)
-
-
 async def _prepare(
     config: Config, options: RunOptions, stack: AsyncExitStack
 ) -> tuple[RunPlan, ElastiCacheApi | None]:
     """Find out what can be found out before the run; open the API on the stack."""
-    api = await _open_api(config, options, stack)
+    scenario = options.scenario
+    must_exist = scenario is None or scenario.creates is None
+    api = await _open_api(config, scenario, stack, must_exist=must_exist)
     plan = await _plan(config, options, api)
-    async for check in preflight(plan.config, dormant=plan.dormant):
+    async for check in preflight(
+        plan.config, dormant=plan.dormant, must_exist=must_exist
+    ):
         if not check.passed:
             raise PreflightError(f"{check.name}: {check.detail}")
     return plan, api
 
 
 async def _open_api(
-    config: Config, options: RunOptions, stack: AsyncExitStack
+    config: Config,
+    scenario: Scenario | None,
+    stack: AsyncExitStack,
+    *,
+    must_exist: bool,
 ) -> ElastiCacheApi | None:
     """Open the API before anything is measured: it stalls this process."""
     if config.control is not None:
-        makes_it = options.scenario is not None and options.scenario.has(CreateStep)
-        opening = open_api(config.control, must_exist=not makes_it)
+        opening = open_api(config.control, must_exist=must_exist)
         return await stack.enter_async_context(opening)
-    if options.scenario is not None and options.scenario.steps:
+    if scenario is not None and scenario.steps:
         raise UsageError(
-            f"scenario {options.scenario.name} needs to know the replication group: "
+            f"scenario {scenario.name} needs to know the replication group: "
             "add [control] replication_group to the configuration"
         )
     return None
@@ -142,20 +155,58 @@ async def _open_api(
 async def _plan(
     config: Config, options: RunOptions, api: ElastiCacheApi | None
 ) -> RunPlan:
-    """Complete the configuration with what the API tells."""
+    """Complete the configuration with what scenario and API tell."""
     scenario = options.scenario
+    dormant: frozenset[str] = frozenset()
     if scenario is not None:
         check_lanes(scenario, (lane.name for lane in config.lanes), where=scenario.name)
-    dormant: frozenset[str] = frozenset()
-    if api is not None and not (scenario is not None and scenario.has(CreateStep)):
+    if scenario is not None and scenario.creates is not None:
+        config = for_created(config, scenario)
+        dormant = dormant_lanes(scenario, None, config.lanes)
+    elif api is not None:
         group = await api.describe_group()
         if not config.target.host:
             config = _at_endpoint(config, group)
         if scenario is not None:
             dormant = dormant_lanes(scenario, group, config.lanes)
-    elif scenario is not None:
-        dormant = frozenset(lane.name for lane in config.lanes)
     return RunPlan(config, options.duration_s, scenario, dormant)
+
+
+def for_created(config: Config, scenario: Scenario) -> Config:
+    """Return the configuration for a group that a scenario is going to create.
+
+    There is no endpoint before the group is there, and whether it is in cluster mode
+    is the scenario's word. One that is to take over another server's data has the lanes
+    at that server first, and nothing of this applies.
+
+    Raises:
+        UsageError: the lanes do not fit the group, before it is paid for.
+    """
+    target = config.target
+    if not begins_with_group(scenario):
+        if not target.host:
+            raise UsageError(
+                f"scenario {scenario.name} begins with the lanes at the source of the "
+                "migration: set target.host to it"
+            )
+        return config
+    idle = never_served(scenario, config.lanes)
+    if idle:
+        raise UsageError(
+            f"scenario {scenario.name} creates a group that never serves lane "
+            f"{idle[0].name} ({'TLS' if idle[0].tls else 'plaintext'}); remove the "
+            'lane, or set the mode of the "create" step'
+        )
+    if target.password_file is not None or target.password_env is not None:
+        raise UsageError(
+            f"scenario {scenario.name} creates a group without a password, which "
+            "refuses one; remove target.password_file or password_env"
+        )
+    assert scenario.creates is not None, "it begins with its group"
+    target = msgspec.structs.replace(
+        target, host="", cluster=scenario.creates.shards > 0
+    )
+    return msgspec.structs.replace(config, target=target)
 
 
 def _at_endpoint(config: Config, group: Group) -> Config:

@@ -97,31 +97,6 @@ async def delete_created(
     markers.remove(marker.control)
 
 
-async def keep_created(
-    api: ElastiCacheApi, marker: Marker, *, tell: Tell, visible_s: float = VISIBLE_S
-) -> None:
-    """Let a group that was created stay, say so, and remove its marker.
-
-    Args:
-        api: the open API of the group.
-        marker: nobody else is at work for it.
-        tell: called with the outcome.
-        visible_s: as for ``clean_up``.
-
-    Raises:
-        ControlError: the API refused, or did not answer; the marker stays.
-    """
-    ending = _Ending(api, marker, tell, visible_s=visible_s)
-    async with ending.bounded():
-        state = await ending.find()
-    if state is not None:
-        tell(
-            f"{marker.where}: stays, as the scenario says (keep = true); it is "
-            f"{state.group.status!r} and costs until you delete it"
-        )
-    markers.remove(marker.control)
-
-
 def is_created_by(marker: Marker, state: GroupState) -> bool:
     """Tell whether a group can be the one that a marker announced.
 

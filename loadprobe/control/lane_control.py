@@ -4,8 +4,8 @@ The lanes themselves are behind two protocols, so that a scenario can be tested 
 any load.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from typing import Protocol, TypeVar
 
 from loadprobe.config import Target
 from loadprobe.control.scenario_file import Scenario
@@ -29,6 +29,9 @@ class LaneView(Protocol):
     @property
     def tls(self) -> bool:
         """Whether it connects by TLS."""
+
+
+LaneT = TypeVar("LaneT", bound=LaneView)
 
 
 class LaneControl(Protocol):
@@ -175,18 +178,18 @@ class LaneEndpoints:
 
 
 def dormant_lanes(
-    scenario: Scenario, group: Group, lanes: Sequence[LaneView]
+    scenario: Scenario, group: Group | None, lanes: Sequence[LaneView]
 ) -> frozenset[str]:
     """Return the lanes that cannot connect yet, but will in the course of a scenario.
 
     Args:
         scenario: what is going to be carried out.
-        group: the group before it.
+        group: the group before it; None if the scenario creates it.
         lanes: all lanes of the run.
     """
     if begins_with_group(scenario):
         return frozenset(lane.name for lane in lanes)
-    if not scenario.has(TlsStep):
+    if group is None or not scenario.has(TlsStep):
         return frozenset()
     unserved = {"none": True, "required": False}.get(group.tls_mode)
     return frozenset(lane.name for lane in lanes if lane.tls is unserved)
@@ -200,7 +203,7 @@ def begins_with_group(scenario: Scenario) -> bool:
     return scenario.has(CreateStep) and not scenario.has(MigrateCompleteStep)
 
 
-def never_served(scenario: Scenario, lanes: Sequence[LaneView]) -> list[str]:
+def never_served(scenario: Scenario, lanes: Iterable[LaneT]) -> list[LaneT]:
     """Return the lanes that a group which a scenario creates never serves.
 
     Args:
@@ -210,4 +213,4 @@ def never_served(scenario: Scenario, lanes: Sequence[LaneView]) -> list[str]:
     modes = {s.mode for s in scenario.steps if isinstance(s, CreateStep | TlsStep)}
     # "preferred" has plaintext, too, but a group describes one endpoint only.
     served = {False: "none" in modes, True: bool(modes - {"none"})}
-    return [lane.name for lane in lanes if not served[lane.tls]]
+    return [lane for lane in lanes if not served[lane.tls]]

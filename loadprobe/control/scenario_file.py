@@ -89,6 +89,11 @@ class Scenario:
         """Tell whether a step is of one of some kinds."""
         return any(isinstance(step, kinds) for step in self.steps)
 
+    @property
+    def creates(self) -> CreateStep | None:
+        """The step that creates the group, None if it is there before."""
+        return next((s for s in self.steps if isinstance(s, CreateStep)), None)
+
 
 def load_scenario(
     name_or_path: str, variables: Mapping[str, str] | None = None

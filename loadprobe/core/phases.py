@@ -211,22 +211,25 @@ def called_ns(record: StepRecord) -> int | None:
 
 
 def step_at(
-    steps: Sequence[StepPhases], at_ns: int, *, shard: str | None
+    steps: Sequence[StepPhases], at_ns: int, *, seen_ns: int, shard: str | None
 ) -> StepPhases | None:
     """Return the step that something the provider told belongs to.
 
-    That is the latest step called before (its clock may be a second behind ours), if
-    it is about that shard.
+    That is the latest step called before (its clock may be a second behind ours, but
+    it cannot tell of a call to come), if it is about that shard.
 
     Args:
         steps: what ``find_phases`` returned.
         at_ns: the provider's time of it, on our clock.
+        seen_ns: when we saw it.
         shard: the shard it is about, None if that is not known.
     """
     before = [
         step
         for step in steps
-        if step.start_ns is not None and step.start_ns - EARLY_NS <= at_ns
+        if step.start_ns is not None
+        and step.start_ns - EARLY_NS <= at_ns
+        and step.start_ns <= seen_ns
     ]
     if not before:
         return None

@@ -78,7 +78,8 @@ def summarize_scenario(
         dated_ns, shard = event.fields.get("date_unix_ns"), event.fields["node_group"]
         if isinstance(dated_ns, int):
             at_ns = clock.to_mono(dated_ns)
-            step = step_at(steps, at_ns, shard=str(shard) if shard else None)
+            about = str(shard) if shard else None
+            step = step_at(steps, at_ns, seen_ns=event.mono_ns, shard=about)
             if step is not None:
                 told.setdefault(id(step), []).append(event)
     belonging = sum(len(lane.outages) for step in steps for lane in step.lanes)

@@ -209,13 +209,18 @@ def test_events_of_a_step() -> None:
     later = step("g", "failover", "0002", api_call=22_000, settled=23_000)
     steps = find_phases([FAILOVER, later], seen())
 
-    def found(ms: int, shard: str | None = None) -> str | None:
-        belonging = step_at(steps, ms * MS, shard=shard)
+    def found(
+        ms: int, shard: str | None = None, *, seen_ms: int | None = None
+    ) -> str | None:
+        seen_ns = 60 * S if seen_ms is None else seen_ms * MS
+        belonging = step_at(steps, ms * MS, seen_ns=seen_ns, shard=shard)
         return belonging.record.name if belonging else None
 
     assert [found(ms) for ms in (8_000, 9_500, 20_500, 21_500)] == [None, "f", "f", "g"]
     assert found(21_500, "0002") == "g"
     assert found(12_000, "0002") is None
+    # Its clock may be ahead or behind, but what we saw before a call is not of it.
+    assert found(21_500, seen_ms=21_600) == "f"
 
 
 def test_percentiles_are_forgotten_in_the_end() -> None:
