@@ -216,20 +216,29 @@ class Measurement:
         return self.aggregate.seal(until_ns=now_ns)
 
     async def end(
-        self, probing: "list[asyncio.Task[None]]", *, meanwhile: Callable[[], object]
+        self,
+        probing: "list[asyncio.Task[None]]",
+        *,
+        meanwhile: Callable[[], object],
+        closed: Collection[str] = (),
     ) -> int:
         """Stop arrivals, wait until all are settled, end the processes.
 
         Args:
             probing: what ``spawn`` returned.
             meanwhile: called every 250 ms.
+            closed: lanes whose transport is not served any more: their keys are read
+                back by the other one.
 
         Returns:
             The end of the load: nothing is due from then on, monotonic ns.
         """
         end_ns = self.end_ns = mono_now_ns()
+        asleep = self.dormant
+        found = {lane: self._routes.detour(lane, asleep=asleep) for lane in closed}
+        detours = {lane: detour for lane, detour in found.items() if detour is not None}
         for probe in self.probes:
-            probe.stop(end_ns)
+            probe.stop(end_ns, detours)
         waiting = {*probing, *self._tasks}
         give_up_ns = end_ns + int(_DRAIN_PATIENCE_S * NS_PER_S)
         while waiting and mono_now_ns() < give_up_ns:

@@ -113,6 +113,15 @@ class Steering:
         totals = self._aggregate.scope_totals.values()
         return sum(each.counts[Outcome.WRONG] for each in totals)
 
+    @property
+    def closed(self) -> list[str]:
+        """Return the lanes that are dark by plan now, with all their shards."""
+        return [
+            lane
+            for (lane, shard), spans in self._planned.items()
+            if shard is None and spans[-1].end_ns == _NO_END_NS
+        ]
+
     # --- for the verdict -------------------------------------------------------------
 
     def planned(self, until_ns: int | None = None) -> list[Planned]:

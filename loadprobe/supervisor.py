@@ -118,7 +118,10 @@ class Run:
         # The lane that will live longest: TLS ports outlive plaintext ones.
         awake = [lane for lane in config.lanes if lane.name not in plan.dormant]
         self._watch = TopologyWatch(
-            config.target, self._emit, tls=any(lane.tls for lane in awake)
+            config.target,
+            self._emit,
+            tls=any(lane.tls for lane in awake),
+            names=self._measurement.names,
         )
         self._steering = Steering(
             config,
@@ -204,7 +207,9 @@ class Run:
                     await self._measure()
                     self._is_ready = False
                     changing.cancel()  # nothing is changed without being measured
-                    await self._measurement.end(probing, meanwhile=self._look)
+                    await self._measurement.end(
+                        probing, meanwhile=self._look, closed=self._steering.closed
+                    )
                 for task in beside:
                     task.cancel()
         except* LoadprobeError as group_error:

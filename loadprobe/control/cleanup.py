@@ -1,8 +1,8 @@
 """Ends groups that loadprobe created: that of a run at its end, and those left behind.
 
 What may be deleted is told by a marker (see ``markers``), which goes with its group. A
-group that is being changed cannot be deleted, so that is waited for. Deleting twice does
-no harm, so a call whose reply was lost is simply made again.
+group that is being changed cannot be deleted, so its rest is waited for. Deleting twice
+does no harm: a call whose reply was lost is simply made again.
 """
 
 import asyncio

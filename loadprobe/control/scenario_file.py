@@ -5,7 +5,7 @@ fail for reasons that lie in the cluster or its provider.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import loadprobe
 from loadprobe.control.scenario_keys import (
     BACK,
     OPERATIONS,
+    RECORDED,
     Abort,
     AuthRotateStep,
     CreateStep,
@@ -170,19 +171,22 @@ def parse_scenario(
         for key in raw
     }
     top = convert(filled, ScenarioKeys, keys=_KEYS, where=where)
-    steps = [
-        _step(raw_step, where=where, at=f"steps[{index}]")
-        for index, raw_step in enumerate(top.steps)
-    ]
+    steps = _named(
+        [
+            _step(raw_step, where=where, at=f"steps[{index}]")
+            for index, raw_step in enumerate(top.steps)
+        ],
+        where=where,
+    )
     scenario = Scenario(
         name=name,
         description=top.description,
-        steps=_named(steps, where=where),
+        steps=steps,
         baseline_s=top.baseline_s,
         after_s=top.after_s,
         repeat=top.repeat,
-        expected=top.expected,
-        expect=top.expect,
+        expected=(*top.expected, *_expected_end(steps, top.expected)),
+        expect=_expect(top.expect, steps, raw, where=where),
         abort=top.abort,
         variables=values,
     )
@@ -311,6 +315,33 @@ def _named(steps: list[Step], *, where: str) -> tuple[Step, ...]:
         names[name] = 0
         named.append(msgspec.structs.replace(step, name=name))
     return tuple(named)
+
+
+def _expected_end(
+    steps: Sequence[Step], expected: Sequence[ExpectedDark]
+) -> Iterator[ExpectedDark]:
+    """Yield what needs not be written: a group that is deleted serves nobody."""
+    told = {each.from_step for each in expected}
+    for step in steps:
+        if isinstance(step, DeleteStep) and step.label not in told:
+            yield ExpectedDark(dark=("all",), from_step=step.label)
+
+
+def _expect(
+    expect: Expect, steps: Sequence[Step], raw: Mapping[str, object], *, where: str
+) -> Expect:
+    """Return what is expected of data that may be gone at the end."""
+    if not any(isinstance(step, DeleteStep) for step in steps):
+        return expect
+    given = raw.get("expect")
+    is_given = isinstance(given, Mapping) and "max_lost_writes" in given
+    if is_given and expect.max_lost_writes != RECORDED:
+        raise ConfigError(
+            f"{where}: expect.max_lost_writes",
+            'nothing is left to look writes up in after "delete"; set "any", or remove '
+            "that step: the group is deleted at the end of the run anyway",
+        )
+    return msgspec.structs.replace(expect, max_lost_writes=RECORDED)
 
 
 # --- what no single key can tell -----------------------------------------------------

@@ -17,6 +17,7 @@ from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.errors import LoadprobeError, PreflightError, ProbeCrashed, RunError
 from loadprobe.probe.messages import (
     HEADER_BYTES,
+    Detour,
     Failed,
     Finished,
     FromProbe,
@@ -202,13 +203,13 @@ class Probe:
         self._start = message
         self._write(message)
 
-    def stop(self, at_ns: int) -> None:
-        """Ask for an orderly end."""
+    def stop(self, at_ns: int, detours: dict[str, Detour]) -> None:
+        """Ask for an orderly end (see ``Stop``)."""
         self._stopping = True
         if self._start is None:
             self.kill()
         else:
-            self._write(Stop(at_ns))
+            self._write(Stop(at_ns, detours))
 
     def kill(self) -> None:
         """End it at once."""

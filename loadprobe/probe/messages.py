@@ -68,10 +68,28 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
     first_due_ns: int
 
 
+class Detour(msgspec.Struct, frozen=True):
+    """Where the keys of a lane are read back whose own transport is not served.
+
+    Args:
+        tls: the other transport.
+        target: where it is served.
+    """
+
+    tls: bool
+    target: Target
+
+
 class Stop(msgspec.Struct, frozen=True, tag="stop"):
-    """Send no arrival due at or after this time; drain, report and exit."""
+    """Send no arrival due at or after a time; drain, read back, report and exit.
+
+    Args:
+        at_ns: that time.
+        detours: by the names of lanes that cannot read back by themselves.
+    """
 
     at_ns: int
+    detours: dict[str, Detour] = {}
 
 
 class UseEndpoint(msgspec.Struct, frozen=True, tag="endpoint"):

@@ -13,7 +13,7 @@ import select
 import sys
 import traceback
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,10 +27,12 @@ from loadprobe.drivers.wire.dial import Dialer
 from loadprobe.drivers.wire.driver import WireDriver
 from loadprobe.drivers.wire.sockets import SocketPoller
 from loadprobe.errors import LoadprobeError, ProbeCrashed, UsageError
+from loadprobe.probe.detour import connected
 from loadprobe.probe.lag import Lag
 from loadprobe.probe.lane import Lane
 from loadprobe.probe.messages import (
     HEADER_BYTES,
+    Detour,
     Failed,
     Finished,
     FromProbe,
@@ -77,7 +79,8 @@ class ProbeProcess:
         ]
         by_tls = [share.lane.name for share in plan.shares if share.lane.tls]
         context = make_context(plan.targets[by_tls[0]]) if by_tls else None
-        poller = SocketPoller() if hasattr(select, "epoll") else None
+        self._poller = SocketPoller() if hasattr(select, "epoll") else None
+        self._password = plan.password
         self._drivers = [
             WireDriver(
                 plan.targets[lane.name],
@@ -86,7 +89,7 @@ class ProbeProcess:
                     context if share.lane.tls else None,
                     plan.password,
                     plan.probe.connect_timeout_ms,
-                    poller,
+                    self._poller,
                 ),
                 lane,
                 on_topology=self._teller(lane),
@@ -173,6 +176,7 @@ class ProbeProcess:
                                 command.host, command.port, cut_over=command.cut_over
                             )
                 case UsePassword():
+                    self._password = command.password
                     for driver in self._drivers:
                         driver.use_password(command.password)
                 case _:
@@ -211,16 +215,31 @@ class ProbeProcess:
         finally:
             ticker.stop()
             gc.callbacks.remove(self._on_gc)
-        if stop is not None:
-            await self._read_back()
+        if isinstance(stop, Stop):
+            await self._read_back(stop.detours)
 
-    async def _read_back(self) -> None:
+    async def _read_back(self, detours: Mapping[str, Detour]) -> None:
         async with asyncio.TaskGroup() as group:
             for lane, driver in zip(self._lanes, self._drivers, strict=True):
-                group.create_task(self._read_back_lane(lane, driver))
+                group.create_task(
+                    self._read_back_lane(lane, driver, detours.get(lane.name))
+                )
 
-    async def _read_back_lane(self, lane: Lane, driver: WireDriver) -> None:
-        result = await read_back(lane, driver)
+    async def _read_back_lane(
+        self, lane: Lane, driver: WireDriver, detour: Detour | None
+    ) -> None:
+        if detour is None:
+            result = await read_back(lane, driver)
+        else:
+            detoured = connected(
+                lane,
+                detour,
+                password=self._password,
+                probe=self._plan.probe,
+                poller=self._poller,
+            )
+            async with detoured as other:
+                result = await read_back(lane, other)
         self._send(
             ReadBack(
                 self._plan.process,

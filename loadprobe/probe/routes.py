@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from loadprobe.config import Lane, Target
 from loadprobe.core.topology import Topology
-from loadprobe.probe.messages import TopologySeen, UseEndpoint
+from loadprobe.probe.messages import Detour, TopologySeen, UseEndpoint
 
 
 @dataclass(slots=True)
@@ -46,6 +46,19 @@ class Routes:
     def of(self, *, tls: bool) -> list[str]:
         """Return the names of the lanes of a transport."""
         return [name for name, route in self._routes.items() if route.tls == tls]
+
+    def detour(self, lane: str, *, asleep: Collection[str]) -> Detour | None:
+        """Return where a lane's keys can be read by the other transport, if anywhere.
+
+        Args:
+            lane: its transport is not served any more.
+            asleep: lanes that have never been connected.
+        """
+        tls = not self._routes[lane].tls
+        for other in self.of(tls=tls):
+            if other not in asleep:
+                return Detour(tls, self._routes[other].target)
+        return None
 
     def move(self, *, tls: bool, host: str, port: int, replace: bool) -> UseEndpoint:
         """Let the lanes of a transport go to another endpoint; return the order.

@@ -364,7 +364,7 @@ def to_toml(config: Config) -> str:
         lines += [
             f"{key} = {_inline(value)}"
             for key, value in table.items()
-            if value is not None
+            if value is not None and (key, value) != ("host", "")
         ]
     return "\n".join([*lines, ""])
 

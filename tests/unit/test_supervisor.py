@@ -5,7 +5,7 @@ import io
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from loadprobe import launch, supervisor
 from loadprobe.clock import mono_now_ns
 from loadprobe.config import Config, Control, Http, Lane, Output, Target
 from loadprobe.core.aggregate import Aggregate, LaneInfo, Sealed
+from loadprobe.core.shard_names import ShardNames
 from loadprobe.launch import RunOptions
 from loadprobe.stopping import Stopping
 from loadprobe.supervisor import Run, RunPlan
@@ -28,6 +29,7 @@ class Unprobed:
     def __init__(self, _config: Config, **_callbacks: object) -> None:
         self.aggregate = Aggregate([LaneInfo("tcp", False, (0,), 250_000_000)])
         self.lost_writes = None
+        self.names = ShardNames()
         self.end_ns: int | None = None
         self.seals = 0
         self.on_seal: Callable[[], None] = lambda: None
@@ -59,7 +61,11 @@ class Unprobed:
         return self.aggregate.seal()
 
     async def end(
-        self, probing: list[asyncio.Task[None]], *, meanwhile: Callable[[], object]
+        self,
+        probing: list[asyncio.Task[None]],
+        *,
+        meanwhile: Callable[[], object],
+        closed: Sequence[str],
     ) -> int:
         """End at once."""
         self.end_ns = mono_now_ns()
