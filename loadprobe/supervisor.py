@@ -284,11 +284,12 @@ class Run:
     def _describe(self, start_ns: int) -> None:
         """Write down what is run, and against which target."""
         assert self._folder is not None
-        self._info = describe_run(
+        info = describe_run(
             self._config,
             start=moment(self._clock, start_ns),
             scenario=self._name or None,
         )
+        self._info = msgspec.structs.replace(info, target=self._where)
         self._folder.write_document(RUN, self._info)
 
     async def _beside(self, companion: Coroutine[None, None, None]) -> None:

@@ -262,7 +262,7 @@ class Aggregate:
             max(end_ns, latest_ns + 1, self.sealed_until_ns), end_ns=end_ns
         )
         return Results(
-            start_ns=self.begin_ns if self.begin_ns is not None else end_ns,
+            start_ns=end_ns if self.begin_ns is None else min(self.begin_ns, end_ns),
             end_ns=end_ns,
             lanes=self.lanes,
             lane_totals=self.lane_totals,

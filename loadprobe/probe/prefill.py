@@ -19,7 +19,7 @@ from loadprobe.errors import PreflightError
 from loadprobe.probe.lane import Lane
 
 _WINDOW = 256
-_GENTLE_WINDOW = 64
+_GENTLE_WINDOW = 128
 _PATIENCE_S = 10.0
 _PAUSE_S = 0.05
 _READ_BACK_S = 8.0
