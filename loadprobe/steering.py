@@ -10,7 +10,7 @@ from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.config import Config, Lane
 from loadprobe.control.topology_watch import TopologyWatch
 from loadprobe.core.aggregate import Aggregate
-from loadprobe.core.attribution import Planned, is_planned
+from loadprobe.core.attribution import Planned, planned_share
 from loadprobe.core.outages import Outage
 from loadprobe.core.outcome import Outcome
 from loadprobe.measurement import Measurement
@@ -91,12 +91,16 @@ class Steering:
         self._before = self._counted()
 
     def longest_outage_ms(self) -> float:
-        """Return the longest outage that was not planned, with those going on."""
+        """Return the longest outage that was not planned, with those going on.
+
+        Of one that lies in planned time in part, the rest counts.
+        """
         planned = self.planned()
-        longest = 0
+        longest = 0.0
         for outage in self._outages():
-            if not is_planned(outage, planned):
-                longest = max(longest, outage.duration_ns)
+            if outage.duration_ns > longest:
+                unplanned = 1 - planned_share(outage, planned)
+                longest = max(longest, outage.duration_ns * unplanned)
         return longest / NS_PER_MS
 
     def error_ratio(self) -> float:
@@ -104,9 +108,10 @@ class Steering:
         arrivals, failed = self._counted()
         arrivals, failed = arrivals - self._before[0], failed - self._before[1]
         planned = self.planned()
-        excused = sum(o.failed for o in self._outages() if is_planned(o, planned))
-        arrivals, failed = arrivals - excused, failed - excused
-        return max(0, failed) / arrivals if arrivals > 0 else 0.0
+        excused = sum(o.failed * planned_share(o, planned) for o in self._outages())
+        served = arrivals - failed
+        unexpected = max(0.0, failed - excused)
+        return unexpected / (served + unexpected) if unexpected else 0.0
 
     def wrong(self) -> int:
         """Return the number of wrong replies."""
@@ -131,7 +136,7 @@ class Steering:
             Planned(span.lane, span.start_ns, min(span.end_ns, end_ns), span.shard)
             for spans in self._planned.values()
             for span in spans
-            if span.start_ns < end_ns
+            if span.start_ns < min(span.end_ns, end_ns)
         ]
 
     def _outages(self) -> list[Outage]:

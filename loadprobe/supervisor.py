@@ -151,8 +151,9 @@ class Run:
         )
         self._info: RunInfo | None = None
         self._is_ready = False
-        self._has_steps = plan.scenario is not None and bool(plan.scenario.steps)
-        self._is_over = not self._has_steps
+        has_steps = plan.scenario is not None and bool(plan.scenario.steps)
+        self._is_over = not has_steps
+        self._is_concluded = False
         self._record: ScenarioRecord | None = None
         self._folder: RunFolder | None = None
         self._view: LiveView | None = None
@@ -326,8 +327,8 @@ class Run:
         end_ns = started_ns + int(duration_s * NS_PER_S) if duration_s else None
         while not self._stopping.is_set:
             now_ns = mono_now_ns()
-            # Without a length a scenario's steps end the run, and else a signal does.
-            is_long = now_ns >= end_ns if end_ns is not None else self._has_steps
+            # Without a length the scenario's end is that of the run, or a signal.
+            is_long = now_ns >= end_ns if end_ns is not None else self._is_concluded
             if is_long and self._is_over:
                 return
             self._look()
@@ -357,7 +358,7 @@ class Run:
                 on_record=self._take_record,
             )
         finally:
-            self._is_over = True
+            self._is_over = self._is_concluded = True
 
     def _take_record(self, record: ScenarioRecord) -> None:
         self._record = record

@@ -38,6 +38,10 @@ VISIBLE_S = 60.0
 _CLOCK_SLACK_NS = 5 * NS_PER_S
 """The provider's time is known to about a second (see ``shapes.Call.offset_ns``)."""
 
+_ASKED_WITHIN_NS = 7200 * NS_PER_S
+"""A group is asked for within minutes of its marker, and created in less than an hour:
+one made later is another, that somebody gave the same name."""
+
 _REPEAT_S = 60.0
 """A call that was accepted is made again if nothing came of it in this time."""
 
@@ -109,7 +113,8 @@ def is_created_by(marker: Marker, state: GroupState) -> bool:
             f"{marker.where}: the provider does not tell when it was made, so whether "
             "loadprobe created it is not certain; delete it yourself if it is yours"
         )
-    return created_ns >= marker.written_unix_ns - _CLOCK_SLACK_NS
+    age_ns = created_ns - marker.written_unix_ns
+    return -_CLOCK_SLACK_NS <= age_ns <= _ASKED_WITHIN_NS
 
 
 def next_call(state: GroupState) -> ApiCall | None:
@@ -172,8 +177,8 @@ class _Ending:
                 return state
             else:
                 self._tell(
-                    "left alone: this group was made before the run that would have "
-                    "created it; the note of it is removed"
+                    "left alone: this group was not made when the run that would have "
+                    "created it was; the note of it is removed"
                 )
                 return None
             await self._pause()

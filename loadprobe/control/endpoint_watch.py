@@ -150,6 +150,8 @@ class EndpointWatch:
 
     async def _ask(self, connection: _Connection) -> None:
         reader, writer = connection
+        if writer.is_closing():  # uvloop would raise RuntimeError
+            raise _Unserved("the connection was reset")
         async with _bounded(self._timeout_s):
             writer.write(_PING)
             reply = await reader.readline()

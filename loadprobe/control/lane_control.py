@@ -109,6 +109,21 @@ class Darkness:
                         lane=lane, shard=expected.shard, end_ns=end_ns
                     )
 
+    def break_off(self, step: str, at_ns: int, *, has_settled: bool) -> None:
+        """Note that a step has failed: from then on nothing is dark on its account.
+
+        What began with a step that did not settle is by plan no more; what was to last
+        until one that did settle is over, although something else of it failed.
+        """
+        for index, expected in enumerate(self._expected):
+            ends_by = expected.until_step if has_settled else expected.from_step
+            if ends_by == step and index in self._open:
+                self._open.remove(index)
+                for lane in self._named(expected):
+                    self._lanes.expect_lit(
+                        lane=lane, shard=expected.shard, end_ns=at_ns
+                    )
+
     def _named(self, expected: ExpectedDark) -> list[str]:
         return [
             lane.name

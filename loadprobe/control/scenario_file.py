@@ -4,7 +4,6 @@ What a file alone can tell is checked here, so that a scenario that was read can
 fail for reasons that lie in the cluster or its provider.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,10 +26,9 @@ from loadprobe.control.scenario_keys import (
     Step,
     TlsStep,
 )
+from loadprobe.control.scenario_vars import Value, fill_variables, resolve_variables
 from loadprobe.errors import ConfigError, UsageError
 from loadprobe.toml_keys import Keys, convert, decode, read_file, shown, suggest
-
-Value = str | int | float | bool
 
 _KEYS = Keys(
     {"": ScenarioKeys, "expected": ExpectedDark, "expect": Expect, "abort": Abort},
@@ -47,8 +45,6 @@ _REFUSED = dict.fromkeys(
     ("token", "auth_token", "password"),
     "a secret is not part of a scenario; set token_file or token_env",
 )
-_VARIABLE = re.compile(r"\$(?P<escaped>\$)?\{(?P<name>[^}]*)\}")
-_FLAGS = {"true": True, "false": False}
 _TLS_ORDER = ("none", "preferred", "required")
 TRANSPORTS = ("tcp", "tls", "all")
 """What ``expected.dark`` may name besides lanes."""
@@ -165,9 +161,9 @@ def parse_scenario(
     """
     raw = decode(text, where=where)
     given = convert({"vars": raw.get("vars", {})}, _Vars, keys=_VARS, where=where)
-    values = _resolve(given.vars, variables or {}, where=where)
+    values = resolve_variables(given.vars, variables or {}, where=where)
     filled = {
-        key: raw[key] if key == "vars" else _fill(raw[key], key, values, where)
+        key: raw[key] if key == "vars" else fill_variables(raw[key], key, values, where)
         for key in raw
     }
     top = convert(filled, ScenarioKeys, keys=_KEYS, where=where)
@@ -214,64 +210,6 @@ def check_lanes(scenario: Scenario, lanes: Iterable[str], *, where: str) -> None
                     f"{where}: expected[{index}].dark",
                     f"{lane!r} is no lane of this run{suggest(lane, known)}",
                 )
-
-
-# --- variables -----------------------------------------------------------------------
-
-
-def _resolve(
-    defaults: Mapping[str, Value], given: Mapping[str, str], *, where: str
-) -> dict[str, Value]:
-    """Put what was given over the defaults, each as a value of its default's type."""
-    for name in given:
-        if name not in defaults:
-            known = suggest(name, defaults) if defaults else "; it has none"
-            raise UsageError(f"--var {name}: {where} has no such variable{known}")
-    values = {
-        name: _typed(name, given[name], default) if name in given else default
-        for name, default in defaults.items()
-    }
-    missing = [name for name, value in values.items() if value == ""]
-    if missing:
-        more = " ".join(f"--var {name}=VALUE" for name in missing)
-        raise ConfigError(f"{where}: vars.{missing[0]}", f"has no value; give {more}")
-    return values
-
-
-def _typed(name: str, text: str, default: Value) -> Value:
-    try:
-        if isinstance(default, bool):
-            return _FLAGS[text]
-        return type(default)(text)
-    except (KeyError, ValueError):
-        takes = {bool: "true or false", int: "a whole number", float: "a number"}
-        raise UsageError(
-            f"--var {name}: {text!r} is not usable; expected {takes[type(default)]}"
-        ) from None
-
-
-def _fill(value: object, at: str, values: Mapping[str, Value], where: str) -> object:
-    """Return a value with variables for their names, in texts at any depth."""
-    if isinstance(value, dict):
-        return {k: _fill(v, f"{at}.{k}", values, where) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_fill(v, f"{at}[{i}]", values, where) for i, v in enumerate(value)]
-    if not isinstance(value, str):
-        return value
-
-    def found(match: re.Match[str]) -> Value:
-        if match["escaped"]:
-            return match[0][1:]
-        name = match["name"]
-        if name not in values:
-            known = suggest(name, values) if values else "; [vars] is absent or empty"
-            raise ConfigError(f"{where}: {at}", f"${{{name}}} is no variable{known}")
-        return values[name]
-
-    whole = _VARIABLE.fullmatch(value)
-    if whole is not None:
-        return found(whole)
-    return _VARIABLE.sub(lambda match: str(found(match)), value)
 
 
 # --- steps ---------------------------------------------------------------------------

@@ -44,6 +44,14 @@ _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 30.0
 
 
+class Withheld(ControlError):
+    """The call was not made, or nothing was applied: it was not wanted any more."""
+
+
+def _unhindered() -> str:
+    return ""
+
+
 async def mutate(
     api: ElastiCacheApi,
     mutation: Mutation,
@@ -55,6 +63,7 @@ async def mutate(
     poll_s: float,
     evidence_s: float = 60.0,
     ready_s: float | None = None,
+    obstacle: Callable[[], str] = _unhindered,
 ) -> StepRecord:
     """Change the group and wait until provider and cluster agree that it is done.
 
@@ -74,17 +83,26 @@ async def mutate(
             repeat what was not applied, to go on with refused credentials.
         ready_s: seconds to wait for an available group before the call; None means
             ``deadline_s``.
+        obstacle: returns why the call is not to be made any more, "" if it is; asked
+            again and again until it was accepted.
 
     Returns:
         The step, SETTLED or UNNEEDED.
 
     Raises:
+        Withheld: there was an obstacle before the call was accepted.
         ControlError: a guard failed, the call was refused or remained without an
             answer or a sign, or it did not settle in time.
     """
     phases = Phases(step, mutation.operation, emit)
     run = _Mutating(
-        api, mutation, phases, topology, poll_s=poll_s, patience_s=evidence_s
+        api,
+        mutation,
+        phases,
+        topology,
+        poll_s=poll_s,
+        patience_s=evidence_s,
+        obstacle=obstacle,
     )
     state = StepState.UNNEEDED
     try:
@@ -98,6 +116,8 @@ async def mutate(
                 state = StepState.SETTLED
                 await run.send(call, before)
                 await run.settle(deadline_s)
+    except Withheld:
+        raise
     except ControlError as exc:
         phases.enter("failed", reason=str(exc))
         raise
@@ -122,8 +142,10 @@ class _Mutating:
         *,
         poll_s: float,
         patience_s: float,
+        obstacle: Callable[[], str],
     ) -> None:
         self._api = api
+        self._obstacle = obstacle
         self._mutation = mutation
         self._phases = phases
         self._topology = topology
@@ -157,6 +179,7 @@ class _Mutating:
             async with asyncio.timeout(ready_s):
                 while True:
                     state = await self._look(self._mutation.needs)
+                    self._check_wanted()
                     reason = self._busy(state) if state is not None else reason
                     if state is not None and not reason:
                         self._topology.follow(state.group)
@@ -182,11 +205,17 @@ class _Mutating:
         replaced = guards.unfinished_replacement(state)
         return f"a node of shard {replaced} is still being replaced" if replaced else ""
 
+    def _check_wanted(self) -> None:
+        obstacle = self._obstacle()
+        if obstacle:
+            raise Withheld(f"{self._what}: not begun: {obstacle}")
+
     # The call
 
     async def send(self, call: ApiCall, before: GroupState) -> None:
         """Send the call until it was applied or refused, and applied at most once."""
         await self._witness.prepare(before)
+        self._check_wanted()
         self._phases.enter("api_call", call=call.shown())
         give_up_ns = mono_now_ns() + int(self._patience_s * NS_PER_S)
         pause_s = _FIRST_PAUSE_S
@@ -205,6 +234,7 @@ class _Mutating:
                 self._phases.accept(made, attempts=attempts)
                 return
             await asyncio.sleep(pause_s)
+            self._check_wanted()
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             attempts += 1
 

@@ -38,7 +38,7 @@ from loadprobe.control.scenario_keys import (
     WaitStep,
 )
 from loadprobe.control.secret import Secret
-from loadprobe.control.settle import mutate
+from loadprobe.control.settle import Withheld, mutate
 from loadprobe.control.shapes import Group
 from loadprobe.control.state import AVAILABLE
 from loadprobe.control.steps import (
@@ -57,11 +57,13 @@ from loadprobe.control.witness import TopologySource
 from loadprobe.core.events import Emit, Event
 from loadprobe.core.steps import StepRecord, StepState
 from loadprobe.drivers.tls import make_context, server_name
-from loadprobe.errors import ControlError, LoadprobeError
+from loadprobe.errors import ControlError, LoadprobeError, ProbeCrashed
 
 _REFUSAL_WAIT_S = 10.0
 _ENDPOINT_PATIENCE_S = 60.0
 _STOPPED = "the run ended while it was under way"
+_UNAPPLIED = (ApiRefused, ApiUnreachable, Withheld)
+"""Unless the call was accepted before, nothing was changed."""
 
 Note = Callable[[StepRecord], None]
 
@@ -146,13 +148,30 @@ class StepRunner:
         self._tell(progress, "begun")
         try:
             record = progress.record(*await self._carry_out(progress))
-        except LoadprobeError as exc:
+        except ProbeCrashed:
+            raise
+        except Withheld as exc:
+            self._break_off(progress, exc)
+            record = progress.record(StepState.SKIPPED, str(exc))
+        except LoadprobeError as exc:  # also lanes that cannot go where the group is
+            self._break_off(progress, exc)
             record = progress.record(StepState.FAILED, str(exc))
         except asyncio.CancelledError:
             note(progress.record(StepState.FAILED, _STOPPED))
             raise
         self._tell(progress, record.state, record.reason)
         note(record)
+
+    def _break_off(self, progress: _Progress, exc: LoadprobeError) -> None:
+        """End the darkness that a failed step accounts for."""
+        seen_ns = progress.phases_ns
+        at_ns: int = mono_now_ns()
+        if isinstance(exc, _UNAPPLIED) and "accepted" not in seen_ns:
+            at_ns = seen_ns.get("api_call", at_ns)
+        has_settled = "settled" in seen_ns
+        self._darkness.break_off(
+            progress.turn.step.label, at_ns, has_settled=has_settled
+        )
 
     def _tell(self, progress: _Progress, state: str, reason: str = "") -> None:
         fields = {
@@ -206,8 +225,17 @@ class StepRunner:
 
     async def _wait(self, step: WaitStep) -> None:
         deadline_ns = mono_now_ns() + int(step.deadline_s * NS_PER_S)
+        patience = Patience(limit_s=_ENDPOINT_PATIENCE_S)
         while not self._brake.reason:
-            state = await self._api.describe_state()
+            try:
+                state = await self._api.describe_state()
+            except (ApiRefused, ApiUnanswered, ApiUnreachable) as fault:
+                patience.bear(fault)
+                if mono_now_ns() >= deadline_ns:
+                    raise
+                await self._brake.pause(self._poll_s)
+                continue
+            patience.reset()
             status = state.group.status
             wanted = AVAILABLE if step.until == "settled" else step.until
             pending = state.pending if step.until == "settled" else {}
@@ -265,12 +293,12 @@ class StepRunner:
                     topology=self._topology,
                     deadline_s=step.deadline_s,
                     poll_s=self._poll_s,
+                    obstacle=lambda: self._brake.reason,
                 )
-            except (ApiRefused, ApiUnreachable):
-                if (
-                    isinstance(step, CreateStep)
-                    and "accepted" not in progress.phases_ns
-                ):
+            except _UNAPPLIED:
+                seen_ns = progress.phases_ns
+                is_ours = "api_call" in seen_ns and "accepted" not in seen_ns
+                if isinstance(step, CreateStep) and is_ours:
                     markers.remove(self._control)
                 raise
             progress.shards = record.shards

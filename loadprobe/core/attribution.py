@@ -162,8 +162,13 @@ def attribute(outage: Outage, context: Context) -> Attribution:
 
 def is_planned(outage: Outage, planned: Iterable[Planned]) -> bool:
     """Tell whether an outage was expected: for most of it, its scope was to be dark."""
+    return planned_share(outage, planned) >= MOST
+
+
+def planned_share(outage: Outage, planned: Iterable[Planned]) -> float:
+    """Return for which part of an outage its scope was to be dark, 0..1."""
     spans = union((p.start_ns, p.end_ns) for p in _expected(outage, planned))
-    return _share(outage, spans) >= MOST
+    return _share(outage, spans)
 
 
 def _expected(outage: Outage, planned: Iterable[Planned]) -> list[Planned]:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from loadprobe.clock import NS_PER_S
-from loadprobe.core.attribution import Planned
+from loadprobe.clock import NS_PER_MS, NS_PER_S
+from loadprobe.core.attribution import Planned, planned_share
 from loadprobe.core.incidents import dark_time
 from loadprobe.core.outages import Outage
 from loadprobe.core.phases import LoadSeen
@@ -13,6 +13,9 @@ from loadprobe.core.texts import dark_text, main_reason
 
 _END_NS = NS_PER_S
 """Darkness that goes on may lack its last second: the load ends before the run."""
+
+_BEYOND_NS = NS_PER_S
+"""By so much planned darkness may begin too early and end too late in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ def judge_expected(
         found.append(_counted("lost writes", lost_writes, expected.max_lost_writes))
     if expected.max_wrong is not None:
         found.append(_counted("wrong replies", wrong, expected.max_wrong))
-    found += (_darkness(span, load) for span in planned)
+    found += (_darkness(span, load, planned) for span in planned)
     found += (_calm(lane, load) for lane in expected.calm_lanes)
     return found
 
@@ -64,11 +67,14 @@ def _counted(noun: str, found: int | None, limit: int) -> Expectation:
     return Expectation(what, found <= limit, f"{found:,} {noun}")
 
 
-def _darkness(span: Planned, load: LoadSeen) -> Expectation:
-    """Tell whether a lane that was to be dark really was.
+def _darkness(
+    span: Planned, load: LoadSeen, planned: Sequence[Planned]
+) -> Expectation:
+    """Tell whether a lane that was to be dark really was, and only then.
 
     Each of its shards must have gone dark; if it was to remain so until the end of the
-    load, it must not have been served in its last second. A glitch proves nothing.
+    load, it must not have been served in its last second. A glitch proves nothing. An
+    outage counts as planned as a whole, so what of it lies beyond is told here.
     """
     lane = f"lane {span.lane}"
     where = lane if span.shard is None else f"shard {span.shard} of {lane}"
@@ -88,7 +94,10 @@ def _darkness(span: Planned, load: LoadSeen) -> Expectation:
         still = "still served at the end" if is_to_last else "never dark"
         return Expectation(what, False, f"{still}: shard {', '.join(lit)}")
     detail = f"dark for {dark_text(dark_time(dark))}, mostly {main_reason(dark).label}"
-    return Expectation(what, True, detail)
+    beyond_ns = max(o.duration_ns * (1 - planned_share(o, planned)) for o in dark)
+    if beyond_ns > _BEYOND_NS:
+        detail += f"; {beyond_ns / NS_PER_MS:.0f} ms of that were not by plan"
+    return Expectation(what, beyond_ns <= _BEYOND_NS, detail)
 
 
 def _calm(lane: str, load: LoadSeen) -> Expectation:

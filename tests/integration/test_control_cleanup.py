@@ -8,11 +8,9 @@ import pytest
 from loadprobe.config import Control
 from loadprobe.control import markers
 from loadprobe.control.api import open_api
-from loadprobe.control.cleanup import Unwatched, clean_up
+from loadprobe.control.cleanup import clean_up
 from loadprobe.control.lifecycle import CreateGroup
 from loadprobe.control.markers import Marker
-from loadprobe.control.settle import mutate
-from loadprobe.core.steps import StepState
 from loadprobe.local.control_plane import ControlPlane
 
 
@@ -38,30 +36,28 @@ async def test_a_created_group_is_found_and_deleted(
         control = Control("made", endpoint_url=plane.endpoint_url)
         async with open_api(control, must_exist=False) as api:
             now_ns = api.provider_now_ns
-            record = await mutate(
-                api,
-                CreateGroup(1, 0, "cache.t4g.micro", engine="redis"),
-                step="create",
-                emit=lambda _: None,
-                topology=Unwatched(),
-                deadline_s=60.0,
-                poll_s=0.2,
-            )
-            assert record.state is StepState.SETTLED
+            creation = CreateGroup(1, 0, "cache.t4g.micro", engine="redis")
+            (call,) = creation.plan(await api.describe_state(missing_ok=True))
+            await api.send(call)
             assert (await api.describe_group()).created_unix_ns is not None
 
             an_hour_ns = 3_600 * 10**9
             early = abandon(control, now_ns=now_ns + an_hour_ns)
-            assert await clean_up(early, tell=told.append, poll_s=0.2)
-            assert (await api.describe_group()).status == "available"
+            assert await clean_up(early, tell=told.append)
+            assert (await api.describe_state(missing_ok=True)).is_there
             assert "left alone" in told.pop()
 
             marker = abandon(control, now_ns=now_ns)
-            assert await clean_up(marker, tell=told.append, poll_s=0.2)
-            assert told[-1] == f"made at {plane.endpoint_url}: deleted"
+            assert await clean_up(marker, tell=told.append)
+            where = f"made at {plane.endpoint_url}"
+            assert told[:2] == [
+                f"{where}: is 'creating'; waiting until it can be deleted",
+                f"{where}: DeleteReplicationGroup accepted; waiting for its end",
+            ]
+            assert told[-1] == f"{where}: deleted"
             assert not (await api.describe_state(missing_ok=True)).is_there
         assert markers.left_behind() == ()
 
         gone = abandon(control, now_ns=now_ns - an_hour_ns)
-        assert await clean_up(gone, tell=told.append, poll_s=0.2)
+        assert await clean_up(gone, tell=told.append)
         assert told[-1] == f"made at {plane.endpoint_url}: already gone"

@@ -1,11 +1,11 @@
-"""A scenario that creates its group, by the command: the group never outlives the run."""
+"""Scenarios that create their group, by the command: no group outlives its run."""
 
 import asyncio
 import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -87,11 +87,34 @@ def has_marker() -> bool:
     return any(markers.folder().glob("*.json"))
 
 
-def is_loaded(command: Command) -> Callable[[], bool]:
-    """Return whether lanes have begun."""
-    return lambda: command.has_begun and any(
-        row["kind"] == "lane_woken" for row in command.lines("events.ndjson")
-    )
+async def begun(command: Command, name: str) -> None:
+    """Wait until a step of the running command has begun."""
+
+    def has_begun() -> bool:
+        has_ended = command.process.returncode is not None
+        return has_ended or any(
+            row["kind"] == "step" and row["fields"]["step"] == name
+            for path in command.output_dir.glob("*/events.ndjson")
+            for row in map(json.loads, whole_lines(path))
+        )
+
+    await until(has_begun, what=f"step {name}")
+    assert command.process.returncode is None, await command.wait()
+
+
+def whole_lines(path: Path) -> list[str]:
+    """Return the events so far; the last line may be half written."""
+    return path.read_text().rpartition("\n")[0].splitlines()[1:]
+
+
+async def created(plane: ControlPlane, command: Command) -> None:
+    """Wait until the provider knows the group."""
+
+    def is_known() -> bool:
+        return is_there(plane) or command.process.returncode is not None
+
+    await until(is_known, what="a group")
+    assert is_there(plane), await command.wait()
 
 
 def states(command: Command) -> dict[str, str]:
@@ -104,11 +127,11 @@ async def test_created_changed_and_deleted(plane: ControlPlane, tmp_path: Path) 
     """The lanes wake where the new group is; its end is dark by plan."""
     steps = create(replicas=1), step("failover"), step("delete")
     async with run_command(config(plane), tmp_path, *options(tmp_path, *steps)) as run:
-        await until(is_loaded(run), what="load")
+        await begun(run, "failover/0001")
         cluster = plane.cluster("made")
         where = f"{cluster.host}:{cluster.port}"
         code, text = await run.wait()
-    print(text); assert code == 0, text
+    assert code == 0, text
     assert states(run) == {
         "create": "settled",
         "failover/0001": "settled",
@@ -129,12 +152,12 @@ async def test_sigterm_under_load(plane: ControlPlane, tmp_path: Path) -> None:
     """The report comes first; then the group is deleted, and that is told."""
     steps = create(), step("hold", seconds=3600)
     async with run_command(config(plane), tmp_path, *options(tmp_path, *steps)) as run:
-        await until(is_loaded(run), what="load")
+        await begun(run, "hold")
         assert has_marker()
         run.send(signal.SIGTERM)
         code, text = await run.wait()
-    print(text); assert code == 0, text
-    assert states(run)["create"] == "settled"
+    assert code == 0, text
+    assert states(run) == {"create": "settled", "hold": "failed"}
     report, _, end = text.partition("this run created it, so it is deleted now")
     assert "Verdict" in report
     assert f"made at {plane.endpoint_url}: deleted" in end
@@ -146,10 +169,10 @@ async def test_sigterm_while_it_is_created(plane: ControlPlane, tmp_path: Path) 
     """What cannot be deleted yet is waited for."""
     steps = (create(),)
     async with run_command(config(plane), tmp_path, *options(tmp_path, *steps)) as run:
-        await until(lambda: is_there(plane), what="a group")
+        await created(plane, run)
         run.send(signal.SIGTERM)
         code, text = await run.wait()
-    print(text); assert code == 0, text
+    assert code == 0, text
     assert states(run) == {"create": "failed"}
     assert "is 'creating'; waiting until it can be deleted" in text
     assert not is_there(plane)
@@ -181,7 +204,7 @@ async def test_a_group_to_keep(plane: ControlPlane, tmp_path: Path) -> None:
     steps = (create(shards=0, keep=True),)
     async with run_command(config(plane), tmp_path, *options(tmp_path, *steps)) as run:
         code, text = await run.wait()
-    print(text); assert code == 0, text
+    assert code == 0, text
     assert "stays, as the scenario says (keep = true)" in text
     assert not plane.cluster("made").cluster_mode
     (lane,) = run.document("summary.json")["lanes"]
@@ -193,7 +216,7 @@ async def test_a_run_that_is_killed(plane: ControlPlane, tmp_path: Path) -> None
     """Nothing can be deleted then; the note of it is left, and the clean-up uses it."""
     steps = (create(),)
     async with run_command(config(plane), tmp_path, *options(tmp_path, *steps)) as run:
-        await until(lambda: is_there(plane), what="a group")
+        await created(plane, run)
         run.send(signal.SIGKILL)
         await run.wait()
     assert is_there(plane)

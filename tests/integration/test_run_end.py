@@ -21,6 +21,8 @@ from tests.integration.running import (
     until,
 )
 
+pytestmark = pytest.mark.alone
+
 _SAMPLE = re.compile(r"^loadprobe_(\w+)\{(.*)\} ([^ ]+)$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 

@@ -28,6 +28,8 @@ from tests.integration.running import (
     until,
 )
 
+pytestmark = pytest.mark.alone
+
 TCP = small_lane("tcp")
 TLS = small_lane("tls", tls=True)
 

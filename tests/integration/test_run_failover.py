@@ -18,6 +18,8 @@ from tests.integration.running import (
     target_of,
 )
 
+pytestmark = pytest.mark.alone
+
 RUN_KEYS = {
     "schema_version",
     "versions",

@@ -18,6 +18,8 @@ from tests.integration.running import (
     target_of,
 )
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 async def cluster() -> AsyncIterator[LocalCluster]:

@@ -20,6 +20,8 @@ from tests.integration.running import (
     until,
 )
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 async def cluster() -> AsyncIterator[LocalCluster]:

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from loadprobe.core.keyspace import Keyspace
 from loadprobe.core.outcome import Outcome
 from loadprobe.local.cluster import LocalCluster
@@ -13,6 +15,8 @@ from tests.integration.running import (
     small_lane,
     target_of,
 )
+
+pytestmark = pytest.mark.alone
 
 KEYS = 96
 

@@ -6,6 +6,8 @@ import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pytest
+
 from loadprobe.clock import mono_now_ns
 from loadprobe.core.intervals import Interval, length, overlaps, union
 from loadprobe.core.outages import Outage
@@ -17,6 +19,8 @@ from tests.integration.running import (
     small_lane,
     target_of,
 )
+
+pytestmark = pytest.mark.alone
 
 MS = 1_000_000
 DEADLINE_MS = 100

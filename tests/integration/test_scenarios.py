@@ -21,8 +21,10 @@ from loadprobe.local.plane import Knobs
 from loadprobe.local.servers import find_engine
 from tests.integration.running import config_of, small_lane, target_of
 
+pytestmark = pytest.mark.alone
+
 KNOBS = Knobs(modifying_delay_s=0.2, settle_delay_s=0.2)
-LANE = {"workers": 200, "rate_per_s": 1000.0, "keys": 2000}
+LANE = {"workers": 200, "rate_per_s": 1000.0, "keys": 1000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ async def rehearsing(
     tls_mode: TlsMode = "preferred", **more: Any
 ) -> AsyncIterator[tuple[LocalCluster, ControlPlane]]:
     """Run a small group with its API."""
-    shape: dict[str, Any] = {"shards": 3, "replicas_per_shard": 1, "name": "rg"}
+    shape: dict[str, Any] = {"shards": 2, "replicas_per_shard": 1, "name": "rg"}
     async with (
         LocalCluster(tls_mode=tls_mode, **(shape | more)) as cluster,
         ControlPlane(knobs=KNOBS) as plane,
@@ -149,7 +151,7 @@ async def test_tls_migration(tmp_path: Path) -> None:
 
 async def test_failover(tmp_path: Path) -> None:
     """Only the shard that fails over is dark, on both lanes."""
-    async with rehearsing() as (cluster, plane):
+    async with rehearsing(shards=3) as (cluster, plane):
         config = config_for(cluster, plane, tmp_path)
         ran = await carry_out(config, short("failover", shard="0002"))
     ran.check(may_lose=True)
@@ -161,7 +163,7 @@ async def test_failover(tmp_path: Path) -> None:
 
 async def test_failover_each_shard(tmp_path: Path) -> None:
     """Every shard fails over once, one after the other."""
-    async with rehearsing() as (cluster, plane):
+    async with rehearsing(shards=3) as (cluster, plane):
         config = config_for(cluster, plane, tmp_path)
         ran = await carry_out(config, short("failover-each-shard"))
     ran.check(may_lose=True)
@@ -244,5 +246,3 @@ async def test_watch(tmp_path: Path) -> None:
     assert ran.code == 0, ran.text
     assert ran.scenario["state"] == "completed"
     assert not any(e["kind"] == "phase" for e in ran.events)
-
-

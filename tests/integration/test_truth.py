@@ -23,6 +23,8 @@ from loadprobe.measurement import Measurement
 from tests.scripted.faults import Fault, FaultKind, TruthInterval
 from tests.scripted.server import ScriptedCluster
 
+pytestmark = pytest.mark.alone
+
 SHARDS = 3
 OUTAGES_PER_SHARD = 70
 SHORTEST_MS, LONGEST_MS = 5.0, 5_000.0

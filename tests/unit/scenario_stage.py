@@ -215,12 +215,14 @@ class Stage:
         refuses: name of a step -> what its mutation fails with.
         unneeded: names of steps whose target is there already.
         on_call: called with the mutation at its call.
+        config: where the lanes are at first.
     """
 
     def __init__(
         self, monkeypatch: pytest.MonkeyPatch, group: Group | None = None
     ) -> None:
         self.api = Api(state_of(group or group_of(3)))
+        self.config = CONFIG
         self.lanes = Lanes()
         self.load = Load()
         self.events: list[Event] = []
@@ -252,7 +254,7 @@ class Stage:
                         load=self.load,
                         emit=self.events.append,
                         poll_s=1.0,
-                        config=CONFIG,
+                        config=self.config,
                         on_record=self.records.append,
                     )
             except TimeoutError:
@@ -289,6 +291,7 @@ class Stage:
         topology: object,
         deadline_s: float,
         poll_s: float,
+        obstacle: Callable[[], str],
     ) -> StepRecord:
         """Do what ``settle.mutate`` does: phases, time, another state."""
         self.mutations.append((now_ns() / NS_PER_S, step, mutation))

@@ -12,6 +12,7 @@ from loadprobe.config import Config, Control
 from loadprobe.control import cleanup, markers, scenario_plan
 from loadprobe.control.markers import Marker
 from loadprobe.control.scenario_file import Scenario, load_scenario, shipped
+from loadprobe.errors import ControlError
 from loadprobe.launch import RunOptions
 
 TARGET = '[target]\nhost = "db.example.com"\n[[lanes]]\nname = "tcp"\n'
@@ -175,10 +176,10 @@ def test_a_failover_without_a_group(shell: Shell) -> None:
     assert "--failover 1 needs to know the replication group: add [control]" in err
 
 
-def abandoned() -> Marker:
+def abandoned(group: str = "made") -> Marker:
     """Leave a marker behind, as of a process that is gone."""
-    markers.write(Control("made"), now_ns=1)
-    (path,) = markers.folder().glob("*.json")
+    markers.write(Control(group), now_ns=1)
+    (path,) = markers.folder().glob(f"{group}-*.json")
     marker = msgspec.json.decode(path.read_bytes(), type=Marker)
     marker = msgspec.structs.replace(marker, boot_id="another")
     path.write_bytes(msgspec.json.encode(marker))
@@ -220,3 +221,25 @@ def test_cleaning_up(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     assert shell.call("cleanup", typed="made\n")[1] == "made at us-east-1: deleted\n"
     assert shell.call("cleanup", "--yes")[0] == 0
     assert cleaned == [marker, marker]
+
+
+def test_a_clean_up_that_fails(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is still there is named; the other groups are deleted all the same."""
+    tried: list[str] = []
+
+    async def clean_up(marker: Marker, *, tell: cleanup.Tell) -> bool:
+        tried.append(marker.group)
+        if marker.group == "made":
+            raise ControlError("not allowed")
+        tell(f"{marker.where}: deleted")
+        return True
+
+    monkeypatch.setattr(cleanup, "clean_up", clean_up)
+    abandoned()
+    abandoned("other")
+    assert shell.call("cleanup", "--yes") == (
+        1,
+        "other at us-east-1: deleted\n",
+        "loadprobe: made at us-east-1 is still there: not allowed\n",
+    )
+    assert sorted(tried) == ["made", "other"]

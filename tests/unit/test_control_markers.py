@@ -1,9 +1,6 @@
-"""Groups that a scenario created are never forgotten, and nobody else's is deleted."""
+"""Notes of groups that a scenario created: whose they are, and where."""
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -11,15 +8,10 @@ import pytest
 
 from loadprobe.clock import NS_PER_S
 from loadprobe.config import Control
-from loadprobe.control import cleanup, markers
-from loadprobe.control.cleanup import clean_up
-from loadprobe.control.lifecycle import DeleteGroup
+from loadprobe.control import markers
 from loadprobe.control.markers import Marker
-from loadprobe.control.state import ABSENT
-from loadprobe.core.events import Emit, Event
 from loadprobe.errors import ControlError
 from loadprobe.liveness import start_ticks
-from tests.unit.scenario_stage import Api, group_of, state_of
 
 CONTROL = Control("rg", endpoint_url="http://127.0.0.1:1")
 WRITTEN_NS = 500 * NS_PER_S
@@ -116,98 +108,15 @@ def test_a_marker_that_cannot_be_read(folder: Path) -> None:
         markers.left_behind()
 
 
-class Provider:
-    """The API behind ``clean_up``, with one group; deletions are noted."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, made_ns: int | None) -> None:
-        self.api = Api(state_of(replace(group_of(1), created_unix_ns=made_ns)))
-        self.deleted: list[str] = []
-        self.told: list[str] = []
-        monkeypatch.setattr(cleanup, "open_api", self._open)
-        monkeypatch.setattr(cleanup, "mutate", self._mutate)
-
-    @asynccontextmanager
-    async def _open(self, control: Control, *, must_exist: bool) -> AsyncIterator[Api]:
-        assert not must_exist
-        assert control == CONTROL
-        yield self.api
-
-    async def _mutate(
-        self, api: Api, mutation: DeleteGroup, *, emit: Emit, **_: object
-    ) -> None:
-        assert mutation == DeleteGroup()
-        emit(Event(0, "controller", "phase", {"phase": "accepted"}))
-        self.deleted.append(api.group_id)
-
-    async def clean_up(self, marker: Marker) -> bool:
-        """Clean up; keep what is told."""
-        return await clean_up(marker, tell=self.told.append)
-
-
-@pytest.mark.parametrize("made_s", [499, 500, 10_000])
-async def test_a_group_made_after_the_marker_is_deleted(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, made_s: int
-) -> None:
-    """Clocks agree to about a second; the marker goes with the group."""
-    provider = Provider(monkeypatch, made_ns=made_s * NS_PER_S)
-    assert await provider.clean_up(abandoned(folder))
-    assert provider.deleted == ["rg"]
-    assert provider.told == [
-        "rg at http://127.0.0.1:1: deletion accepted; waiting until it is gone",
-        "rg at http://127.0.0.1:1: deleted",
-    ]
-    assert markers.left_behind() == ()
-
-
-async def test_a_group_made_before_the_marker_is_left_alone(
-    monkeypatch: pytest.MonkeyPatch, folder: Path
-) -> None:
-    """It was there when the run wanted to create it, so it is somebody's."""
-    provider = Provider(monkeypatch, made_ns=494 * NS_PER_S)
-    assert await provider.clean_up(abandoned(folder))
-    assert provider.deleted == []
-    assert "left alone" in provider.told[0]
-    assert markers.left_behind() == ()
-
-
-async def test_a_group_of_unknown_age_is_left_alone(
-    monkeypatch: pytest.MonkeyPatch, folder: Path
-) -> None:
-    """What is not certain is for a person to decide."""
-    provider = Provider(monkeypatch, made_ns=None)
-    with pytest.raises(ControlError, match="does not tell when it was made"):
-        await provider.clean_up(abandoned(folder))
-    assert provider.deleted == []
-    assert len(markers.left_behind()) == 1
-
-
-@pytest.mark.parametrize(("age_s", "is_gone"), [(59, False), (61, True)])
-async def test_a_group_that_is_not_there(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, age_s: int, *, is_gone: bool
-) -> None:
-    """One that was asked for just now may still appear; else it is gone."""
-    provider = Provider(monkeypatch, made_ns=None)
-    group = replace(provider.api.state.group, status=ABSENT)
-    provider.api.state = replace(provider.api.state, group=group)
-    marker = msgspec.structs.replace(
-        abandoned(folder),
-        written_unix_ns=provider.api.provider_now_ns - age_s * NS_PER_S,
-    )
-    assert await provider.clean_up(marker) is is_gone
-    assert provider.deleted == []
-    expected = "already gone" if is_gone else "asked for only 59 s ago"
-    assert expected in provider.told[0]
-    assert len(markers.left_behind()) == (0 if is_gone else 1)
-
-
-async def test_a_group_whose_run_goes_on(
-    monkeypatch: pytest.MonkeyPatch, folder: Path
-) -> None:
-    """Nothing is asked, nothing deleted."""
-    provider = Provider(monkeypatch, made_ns=600 * NS_PER_S)
+def test_whose_marker_it_is(folder: Path) -> None:
+    """Only this process's own is told; what is written again is one marker."""
+    assert markers.own(CONTROL) is None
     markers.write(CONTROL, now_ns=WRITTEN_NS)
-    (path,) = folder.glob("*.json")
-    marker = msgspec.json.decode(path.read_bytes(), type=Marker)
-    assert not await provider.clean_up(marker)
-    assert "still runs" in provider.told[0]
-    assert provider.deleted == []
+    markers.write(CONTROL, now_ns=WRITTEN_NS + 1)
+    marker = markers.own(CONTROL)
+    assert marker is not None
+    assert marker.written_unix_ns == WRITTEN_NS + 1
+    assert markers.own(Control("rg")) is None
+    markers.remove(CONTROL)
+    abandoned(folder)
+    assert markers.own(CONTROL) is None

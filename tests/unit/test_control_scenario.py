@@ -6,8 +6,10 @@ Everything is in virtual time: a mutation takes ten seconds, a hold what it says
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from loadprobe.config import Target
 from loadprobe.control.faults import ApiRefused
 from loadprobe.control.lane_control import dormant_lanes
 from loadprobe.control.mutation import Mutation
@@ -24,12 +26,13 @@ from loadprobe.control.scenario import exceeded
 from loadprobe.control.scenario_file import load_scenario
 from loadprobe.control.scenario_keys import Abort
 from loadprobe.core.steps import ScenarioState, StepState
-from loadprobe.errors import ControlError, ProbeCrashed
+from loadprobe.errors import ControlError, ProbeCrashed, RunError
 from tests.unit.scenario_stage import (
     CONFIG,
     Load,
     Stage,
     group_of,
+    stage_scenario,
     step,
 )
 
@@ -343,6 +346,40 @@ def test_created_groups_are_marked_and_deleted(
     assert [s for s, _, _ in stage.mutations] == [0, 25, 40]
 
 
+def test_a_new_group_whose_lanes_cannot_wake(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The step has failed, with the reason; nothing is changed without load."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+    async def refuse(**_: object) -> None:
+        raise RunError("waking lanes tcp failed: no route")
+
+    monkeypatch.setattr(stage.lanes, "use_endpoint", refuse)
+    record = stage.run(step("create", node_type="cache.t4g.micro") + FAILOVER)
+    assert record.state is ScenarioState.FAILED
+    assert record.reason == "step create: waking lanes tcp failed: no route"
+    assert [s.state for s in record.steps] == [FAILED, SKIPPED]
+
+
+def test_a_group_that_is_created_with_tls(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its plaintext endpoint is not known before it is described."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    stage.config = msgspec.structs.replace(CONFIG, target=Target())
+    stage.run(
+        step("create", node_type="cache.t4g.micro", mode="required")
+        + step("tls", mode="preferred")
+        + step("tls", mode="none")
+    )
+    assert [what for _, what in stage.lanes.asked] == [
+        "tls to tls.example.com:6380",
+        "tls to tls.example.com:6380",
+        "tcp to plain.example.com:6379",
+    ]
+
+
 def test_a_group_that_was_refused_leaves_no_marker(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -388,3 +425,12 @@ def test_lanes_that_are_served_later(
     """Only a scenario that changes TLS lets lanes wait for their transport."""
     group = group_of(1, tls_mode=tls_mode)
     assert dormant_lanes(load_scenario(name), group, CONFIG.lanes) == dormant
+
+
+def test_lanes_of_a_group_to_come() -> None:
+    """All wait for it, unless they begin at the source of its data."""
+    create = step("create", node_type="cache.t4g.micro")
+    scenario = stage_scenario(create)
+    assert dormant_lanes(scenario, None, CONFIG.lanes) == {"tcp", "tls"}
+    scenario = stage_scenario(create + step("migrate_complete"))
+    assert dormant_lanes(scenario, None, CONFIG.lanes) == frozenset()

@@ -20,6 +20,7 @@ from loadprobe.control.scenario_keys import (
     BaseStep,
     ExecStep,
     Expect,
+    ExpectedDark,
     FailoverStep,
     HoldStep,
     ScaleStep,
@@ -193,6 +194,21 @@ def test_the_tls_migration_follows_the_guide() -> None:
         (("tcp",), "required", "preferred-again"),
         (("tls",), "none-again", "preferred"),
     ]
+
+
+@pytest.mark.parametrize("more", ["", "[expect]\nmax_lost_writes = 'any'\n"])
+def test_the_end_of_a_created_group_is_expected(more: str) -> None:
+    """What is deleted serves nobody, and no write can be looked up in it."""
+    text = (
+        'description = "x"\n[[steps]]\noperation = "create"\nnode_type = "small"\n'
+        '[[steps]]\noperation = "delete"\nname = "end"\n'
+    )
+    scenario = parse_scenario(text + more, where="s.toml", name="s")
+    assert scenario.expected == (ExpectedDark(dark=("all",), from_step="end"),)
+    assert scenario.expect == Expect(max_lost_writes="any")
+    told = '[[expected]]\ndark = ["tcp"]\nfrom_step = "end"\n'
+    scenario = parse_scenario(text + told, where="s.toml", name="s")
+    assert [each.dark for each in scenario.expected] == [("tcp",)]
 
 
 def test_names_that_are_no_scenario() -> None:

@@ -139,7 +139,16 @@ def test_a_group_that_is_made() -> None:
     assert "group rg, which is not there yet" in text
     assert "NodeGroupCount=3" in text
     assert "DeleteReplicationGroup(" in text
+    assert "  rg is deleted whatever ends the run\n" in text
+    assert 'dark by plan: all from "delete" to the end' in text
     assert not changes_existing_group(scenario)
+
+
+def test_a_group_that_is_made_to_stay() -> None:
+    """That it costs is told."""
+    state = GroupState(replace(group_of(0), status=ABSENT))
+    scenario = stage_scenario(step("create", node_type="cache.t4g.micro", keep=True))
+    assert "  rg stays when the run ends, and costs" in plan_scenario(scenario, state)
 
 
 @pytest.mark.parametrize(

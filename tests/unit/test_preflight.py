@@ -1,10 +1,20 @@
-"""What is checked of lanes that the cluster does not serve yet."""
+"""What is checked of lanes and groups that are not there yet."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from loadprobe.config import Config, Http, Lane, Output, Target
-from loadprobe.preflight import Check, preflight
+import pytest
 
+from loadprobe import preflight as preflight_module
+from loadprobe.config import Config, Control, Http, Lane, Output, Target
+from loadprobe.control.state import GroupState
+from loadprobe.errors import ControlError
+from loadprobe.preflight import Check, preflight
+from tests.unit.scenario_stage import group_of, state_of
+
+CONTROL = Control("rg")
 LANES = (
     Lane(name="tcp"),
     Lane(name="tls", tls=True),
@@ -38,3 +48,69 @@ async def test_without_an_endpoint_all_lanes_are_dormant(tmp_path: Path) -> None
     assert all(check.passed for check in found.values()), found
     assert found.keys() >= {"output", "open files", "certificates", "tcp dormant"}
     assert "dns" not in found
+
+
+class Provider:
+    """An API that knows a group, or does not."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, status: str) -> None:
+        self._state = state_of(replace(group_of(1), status=status))
+        monkeypatch.setattr(preflight_module, "open_api", self._open)
+
+    @asynccontextmanager
+    async def _open(
+        self, control: Control, *, must_exist: bool
+    ) -> AsyncIterator["Provider"]:
+        assert control == CONTROL
+        if must_exist and not self._state.is_there:
+            raise ControlError("knows no group 'rg'")
+        yield self
+
+    async def describe_state(self, *, missing_ok: bool) -> GroupState:
+        """Return the group."""
+        return self._state
+
+    async def check(self, folder: Path, *, must_exist: bool) -> Check:
+        """Return what is said of the API."""
+        config = Config(
+            target=Target(),
+            lanes=LANES,
+            control=CONTROL,
+            http=Http(listen=""),
+            output=Output(str(folder)),
+        )
+        dormant = [lane.name for lane in LANES]
+        found = preflight(config, dormant=dormant, must_exist=must_exist)
+        (check,) = [check async for check in found if check.name == "api"]
+        return check
+
+
+@pytest.mark.parametrize(
+    ("status", "must_exist", "passed", "detail"),
+    [
+        ("available", True, True, "group 'rg' is available"),
+        ("absent", True, False, "knows no group 'rg'"),
+        ("absent", False, True, "group 'rg' is to be created"),
+        (
+            "creating",
+            False,
+            False,
+            (
+                "group 'rg' is to be created, and one of that name is creating; choose "
+                "another name, or delete it"
+            ),
+        ),
+    ],
+)
+async def test_whether_the_group_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    *,
+    status: str,
+    must_exist: bool,
+    passed: bool,
+    detail: str,
+) -> None:
+    """It has to be, unless it is to be created: then it must not."""
+    check = await Provider(monkeypatch, status).check(tmp_path, must_exist=must_exist)
+    assert (check.passed, check.detail) == (passed, detail)
