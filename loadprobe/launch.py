@@ -11,17 +11,17 @@ from dataclasses import dataclass
 import msgspec
 from rich.console import Console
 
-from loadprobe.config import Config, with_endpoint
+from loadprobe.config import Config
 from loadprobe.control import markers
 from loadprobe.control.api import ElastiCacheApi, open_api
 from loadprobe.control.cleanup import delete_created
+from loadprobe.control.described import described_endpoint
 from loadprobe.control.lane_control import (
     begins_with_group,
     dormant_lanes,
     never_served,
 )
 from loadprobe.control.scenario_file import Scenario, check_lanes
-from loadprobe.control.shapes import Group
 from loadprobe.errors import LoadprobeError, PreflightError, RunError, UsageError
 from loadprobe.outputs.terminal import make_console
 from loadprobe.preflight import preflight
@@ -164,10 +164,10 @@ async def _plan(
         config = for_created(config, scenario)
         dormant = dormant_lanes(scenario, None, config.lanes)
     elif api is not None:
-        group = await api.describe_group()
         if not config.target.host:
-            config = _at_endpoint(config, group)
+            config = await described_endpoint(config, api)
         if scenario is not None:
+            group = await api.describe_group()
             dormant = dormant_lanes(scenario, group, config.lanes)
     return RunPlan(config, options.duration_s, scenario, dormant)
 
@@ -207,14 +207,3 @@ def for_created(config: Config, scenario: Scenario) -> Config:
         target, host="", cluster=scenario.creates.shards > 0
     )
     return msgspec.structs.replace(config, target=target)
-
-
-def _at_endpoint(config: Config, group: Group) -> Config:
-    """Return the configuration with the group's endpoint as its target."""
-    if group.endpoint is None:
-        raise PreflightError(
-            f"{group.id} is {group.status!r} and has no endpoint yet; wait until it is "
-            "available, or set target.host"
-        )
-    host, port = group.endpoint.host, group.endpoint.port
-    return with_endpoint(config, host, port, None)

@@ -99,6 +99,7 @@ class Measurement:
         self._looked_ns: int | None = None
         self._group: asyncio.TaskGroup | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._waking = asyncio.Lock()
         self.names = ShardNames()
         self.end_ns: int | None = None
         self.read_backs: list[ReadBack] = []
@@ -139,7 +140,7 @@ class Measurement:
             self.names.forget((process, lane))
         return Plan(
             process=process,
-            targets={lane: self._routes[lane].target for lane in lanes},
+            targets={lane: self._routes.target(lane) for lane in lanes},
             password=self._password,
             probe=self._config.probe,
             shares=shares,
@@ -273,6 +274,12 @@ class Measurement:
         Raises:
             RunError: they could not be connected or prefilled, and why.
         """
+        async with self._waking:  # or they would have two processes each
+            await self._wake(lanes, target, within_s)
+
+    async def _wake(
+        self, lanes: Collection[str], target: Target | None, within_s: float
+    ) -> None:
         processes = [p for p in self._processes_of(lanes) if p in self._asleep]
         left = {share.lane.name for p in processes for share in self._shares[p]}
         left -= set(lanes)
@@ -331,7 +338,7 @@ class Measurement:
         order = self._routes.move(tls=tls, host=host, port=port, replace=replace)
         lanes = self._routes.of(tls=tls)
         processes = [p for p in self._processes_of(lanes) if p not in self._asleep]
-        for process in processes:
+        for process in self._processes_of(lanes):  # also those that are being woken
             self.probes[process].tell(order)
         give_up_ns = mono_now_ns() + int(within_s * NS_PER_S)
         while late := {
@@ -351,7 +358,8 @@ class Measurement:
     def use_password(self, password: str) -> None:
         """Let new connections log in with another password; open ones stay."""
         self._password = password
-        for probe in self._awake:
+        self._routes.names_user = True
+        for probe in self.probes:  # also those that are being woken
             probe.tell(UsePassword(password))
 
     # --- what the probes say -------------------------------------------------------

@@ -18,6 +18,7 @@ import hiredis
 from loadprobe.clock import NS_PER_MS, wall_now_ns
 from loadprobe.config import Config, Control, Lane
 from loadprobe.control.api import open_api
+from loadprobe.control.described import ask_endpoint
 from loadprobe.core.outcome import ErrorClass
 from loadprobe.core.topology import Topology, merge, parse_nodes, parse_slots
 from loadprobe.drivers import resp, tls
@@ -76,6 +77,12 @@ async def preflight(
             return
         yield Check("certificates", passed=True, detail="usable")
     awake = [lane for lane in config.lanes if lane.name not in dormant]
+    if awake and not config.target.host:
+        try:
+            config = await ask_endpoint(config)
+        except LoadprobeError as exc:
+            yield Check("endpoint", passed=False, detail=str(exc))
+            return
     if awake:
         check = await _dns(config)
         yield check
@@ -380,13 +387,10 @@ async def _api(control: Control, *, must_exist: bool) -> Check:
             state = await api.describe_state(missing_ok=not must_exist)
     except LoadprobeError as exc:
         return Check("api", passed=False, detail=str(exc))
-    status = state.group.status
-    if must_exist:
-        return Check("api", passed=True, detail=f"group {name!r} is {status}")
-    if state.is_there:
-        detail = (
-            f"group {name!r} is to be created, and one of that name is {status}; "
-            "choose another name, or delete it"
-        )
+    detail = f"group {name!r} is {state.group.status}"
+    if not must_exist and state.is_there:
+        detail += ", and is to be created; choose another name, or delete it"
         return Check("api", passed=False, detail=detail)
-    return Check("api", passed=True, detail=f"group {name!r} is to be created")
+    if not must_exist:
+        detail = f"group {name!r} is to be created"
+    return Check("api", passed=True, detail=detail)

@@ -84,7 +84,6 @@ def plan_scenario(scenario: Scenario, state: GroupState | None) -> list[str]:
     lines = [f"scenario {scenario.name}: {scenario.description}"]
     if state is not None:
         lines.append(f"group {_described(state)}")
-        check_failover_quota(scenario, state)
     if not scenario.steps:
         lines.append("  nothing is changed; load until the run ends")
     else:
@@ -104,20 +103,19 @@ def changes_existing_group(scenario: Scenario) -> bool:
     return is_changed and not scenario.has(CreateStep)
 
 
-def check_failover_quota(scenario: Scenario, state: GroupState) -> None:
+def check_failover_quota(scenario: Scenario, state: GroupState, wanted: int) -> None:
     """Check that the provider allows all failovers of a scenario.
 
     Args:
         scenario: what was read.
         state: the group, with its events of the last 24 hours.
+        wanted: how many shards are failed over, of the group as it is by then.
 
     Raises:
         PreflightError: they are more than the provider allows in a day.
     """
-    steps = [step for _, step in rounds(scenario) if isinstance(step, FailoverStep)]
-    if not steps:
+    if not wanted:
         return
-    wanted = sum(len(turns(step, 1, state)) for step in steps)
     meanings = [
         classify(record, group_id=state.group.id, members=state.members or {})
         for record in state.records or ()
@@ -138,7 +136,8 @@ def check_failover_quota(scenario: Scenario, state: GroupState) -> None:
 def _planned(scenario: Scenario, state: GroupState) -> Iterator[str]:
     memory = Memory(tokens=_tokens(scenario))
     has_baseline = False
-    number = 0
+    before = state
+    number = failovers = 0
     for round_, step in rounds(scenario):
         if not has_baseline and not isinstance(step, CreateStep):
             has_baseline = True
@@ -147,6 +146,7 @@ def _planned(scenario: Scenario, state: GroupState) -> Iterator[str]:
             yield f"  load for {step.hold_before_s:g} s"
         for turn in turns(step, round_, state):
             number += 1
+            failovers += isinstance(step, FailoverStep)
             try:
                 memory = remembered(memory, step, state)
                 what = resolve(turn, state, memory)
@@ -158,6 +158,7 @@ def _planned(scenario: Scenario, state: GroupState) -> Iterator[str]:
                 ) from exc
             if step.hold_after_s:
                 yield f"     load for {step.hold_after_s:g} s"
+    check_failover_quota(scenario, before, failovers)
     yield f"  load for {scenario.after_s:g} s at the end"
     for step in scenario.steps:
         if isinstance(step, CreateStep) and step.keep:

@@ -157,6 +157,7 @@ class StepRunner:
             self._break_off(progress, exc)
             record = progress.record(StepState.FAILED, str(exc))
         except asyncio.CancelledError:
+            self._tell(progress, StepState.FAILED, _STOPPED)
             note(progress.record(StepState.FAILED, _STOPPED))
             raise
         self._tell(progress, record.state, record.reason)

@@ -67,9 +67,7 @@ def _counted(noun: str, found: int | None, limit: int) -> Expectation:
     return Expectation(what, found <= limit, f"{found:,} {noun}")
 
 
-def _darkness(
-    span: Planned, load: LoadSeen, planned: Sequence[Planned]
-) -> Expectation:
+def _darkness(span: Planned, load: LoadSeen, planned: Sequence[Planned]) -> Expectation:
     """Tell whether a lane that was to be dark really was, and only then.
 
     Each of its shards must have gone dark; if it was to remain so until the end of the

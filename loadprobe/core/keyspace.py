@@ -18,8 +18,8 @@ KEPT_NAMES = 100_000
 
 _STRIDE = 12575
 """Odd, so that 16384 keys reach all slots. Chosen by search: a contiguous range of
-slots gets its share of the keys to within 4 keys, and of the keys of one process of up
-to 12 to within 7."""
+slots gets its share of the keys to within 7 keys, and of the keys of one process of up
+to 12 to within 9."""
 
 _LONGEST_TABLE = 4096
 """Arrivals; such a table takes 1 ms to make, and a plan is made while load runs."""

@@ -44,6 +44,14 @@ _RESET = frozenset(
 )
 
 
+def is_closed_transport(exc: BaseException) -> bool:
+    """Tell whether TLS had something to say on a connection that was lost just then.
+
+    uvloop 0.22 has no class of its own for that (observed).
+    """
+    return isinstance(exc, RuntimeError) and "handler is closed" in str(exc)
+
+
 def classify_reply(text: str) -> ErrorClass:
     """Return the class of an error reply, for example ``CLUSTERDOWN Hash slot...``."""
     return REPLY_CLASSES.get(text.partition(" ")[0], ErrorClass.OTHER)
@@ -72,6 +80,8 @@ def classify_connect_error(exc: BaseException) -> ErrorClass:
         case ConnectionError() if exc.errno is None:
             # uvloop: "SSL handshake is taking longer than..." or an early close
             return ErrorClass.RESET
+        case _ if is_closed_transport(exc):
+            return ErrorClass.RESET
         case _:
             raise exc
 
@@ -89,6 +99,8 @@ def classify_lost_connection(exc: BaseException | None) -> tuple[Outcome, ErrorC
         case None | ConnectionError() | ssl.SSLError() | TimeoutError():
             return Outcome.UNKNOWN, ErrorClass.RESET
         case OSError() if exc.errno in _RESET or exc.errno in _UNREACHABLE:
+            return Outcome.UNKNOWN, ErrorClass.RESET
+        case RuntimeError() if is_closed_transport(exc):
             return Outcome.UNKNOWN, ErrorClass.RESET
         case _:
             raise exc

@@ -66,7 +66,8 @@ class LocalCluster:
         cluster_mode: False makes one standalone primary with replicas.
         mutual_tls: servers demand client certificates.
         name: prefix of node names ("local" -> "local-0001-001").
-        certificates: files of another cluster to copy; None makes new ones.
+        certificates: files of another cluster to copy; None makes new ones, and so
+            does a cluster that has ended.
 
     Attributes:
         tls_mode: the TLS mode now.
@@ -240,7 +241,7 @@ class LocalCluster:
         self._folder = make_cluster_folder()
         if not self._server.has_tls:
             self._certificates = None
-        elif self._certificates is None:
+        elif self._certificates is None or not self._certificates.ca.exists():
             self._certificates = write_certificates(self._folder)
         else:
             self._certificates = copy_certificates(self._certificates, self._folder)

@@ -74,8 +74,10 @@ class Plane:
     def certificates(self) -> CertificateSet | None:
         """Certificates of a group there is: clients trust one CA for all groups."""
         for group in self.groups.values():
-            if group.status not in NO_ENDPOINTS and group.cluster.certificates:
-                return group.cluster.certificates
+            found = group.cluster.certificates
+            is_there = group.status not in NO_ENDPOINTS and group.cluster.nodes
+            if is_there and found is not None:
+                return found
         return None
 
     def add_group(self, group_id: str, cluster: LocalCluster) -> ReplicationGroup:

@@ -2,10 +2,14 @@
 
 Ports come from outside the kernel's ephemeral range: a port inside it could be taken
 by any outgoing connection of the load while its server is down.
+
+A port is not given twice soon: the one for TLS is bound only when TLS is turned on.
 """
 
 import secrets
 import socket
+from collections import deque
+from itertools import islice
 from pathlib import Path
 
 from loadprobe.errors import PreflightError
@@ -13,6 +17,7 @@ from loadprobe.errors import PreflightError
 _LOWEST, _HIGHEST = 10_000, 65_535
 _ATTEMPTS = 1_000
 _RANGE_FILE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_given: deque[int] = deque(maxlen=3_000)
 
 
 def free_ports(count: int) -> list[int]:
@@ -25,14 +30,20 @@ def free_ports(count: int) -> list[int]:
     usable = [*range(_LOWEST, min(low, _HIGHEST)), *range(high + 1, _HIGHEST)]
     if len(usable) < 100 * count:  # everything is ephemeral here: take what there is
         usable = list(range(_LOWEST, _HIGHEST))
+    avoided = set(islice(reversed(_given), len(usable) // 2))
     held: list[socket.socket] = []
     try:
         for _ in range(_ATTEMPTS):
             if len(held) == count:
-                return [holder.getsockname()[1] for holder in held]
+                ports = [holder.getsockname()[1] for holder in held]
+                _given.extend(ports)
+                return ports
+            port = secrets.choice(usable)
+            if port in avoided:
+                continue
             holder = socket.socket()
             try:
-                holder.bind(("127.0.0.1", secrets.choice(usable)))
+                holder.bind(("127.0.0.1", port))
             except OSError:
                 holder.close()
             else:

@@ -4,7 +4,7 @@ Pure: values only. Ports, folder and socket are the node's own (``node.py``).
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from loadprobe.local.certificates import CertificateSet
@@ -40,7 +40,7 @@ class Access:
         is_open: no password is needed (any is taken for the default user then).
     """
 
-    passwords: tuple[str, ...] = ()
+    passwords: tuple[str, ...] = field(default=(), repr=False)
     is_open: bool = True
 
     @classmethod

@@ -22,6 +22,7 @@ import uvloop
 from loadprobe.clock import NS_PER_MS, mono_now_ns, process_cpu_ns
 from loadprobe.core.topology import Topology
 from loadprobe.drivers.base import OnTopology
+from loadprobe.drivers.errors import is_closed_transport
 from loadprobe.drivers.tls import make_context
 from loadprobe.drivers.wire.dial import Dialer
 from loadprobe.drivers.wire.driver import WireDriver
@@ -329,6 +330,19 @@ async def _read_commands(
     commands.put_nowait(None)
 
 
+def is_defect(context: Mapping[str, object]) -> bool:
+    """Tell whether what the event loop reports is a defect of ours.
+
+    All is, but what a TLS connection reports of its own loss: its node is told, too.
+    """
+    exc = context.get("exception")
+    return not (
+        "protocol" in context
+        and isinstance(exc, Exception)
+        and is_closed_transport(exc)
+    )
+
+
 async def _serve(read_fd: int, write_fd: int) -> int:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=1 << 20)
@@ -347,7 +361,7 @@ async def _serve(read_fd: int, write_fd: int) -> int:
 
     def on_crash(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         exc = context.get("exception")
-        if not crash.done():
+        if is_defect(context) and not crash.done():
             crash.set_exception(
                 exc
                 if isinstance(exc, Exception)

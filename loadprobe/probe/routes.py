@@ -33,15 +33,24 @@ class Routes:
     Args:
         lanes: the lanes.
         target: where all of them go at first.
+
+    Attributes:
+        names_user: whether logins name the user (see ``Target.named``).
     """
 
     def __init__(self, lanes: Iterable[Lane], target: Target) -> None:
         self._routes = {lane.name: Route(lane.tls, target) for lane in lanes}
         self._cut_overs = 0
+        self.names_user = False
 
     def __getitem__(self, lane: str) -> Route:
         """Return the route of a lane."""
         return self._routes[lane]
+
+    def target(self, lane: str) -> Target:
+        """Return where a lane goes, and how it logs in now."""
+        target = self._routes[lane].target
+        return target.named() if self.names_user else target
 
     def of(self, *, tls: bool) -> list[str]:
         """Return the names of the lanes of a transport."""
@@ -57,7 +66,7 @@ class Routes:
         tls = not self._routes[lane].tls
         for other in self.of(tls=tls):
             if other not in asleep:
-                return Detour(tls, self._routes[other].target)
+                return Detour(tls, self.target(other))
         return None
 
     def move(self, *, tls: bool, host: str, port: int, replace: bool) -> UseEndpoint:

@@ -1,7 +1,10 @@
 """An endpoint that ends is seen to end: by the open connection, and by new ones."""
 
 import asyncio
+import contextlib
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -135,6 +138,34 @@ async def test_a_port_that_accepts_serves_nobody_yet(serve: Serve, reason: str) 
             assert event.fields["gap_ms"] is None
             assert seen.watch.refused_ns == event.mono_ns
     assert seen.states == ["refused"]
+
+
+async def test_an_open_connection_that_is_reset_is_cut() -> None:
+    """A reset between two questions ends neither the watch nor its other witness."""
+    accepted: list[asyncio.StreamWriter] = []
+
+    async def answer(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        accepted.append(writer)
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(100):
+                writer.write(b"+PONG\r\n")
+        writer.close()
+
+    async with serving(answer) as port:
+        seen = Seen("127.0.0.1", port)
+        async with watching(seen.watch):
+            await until(lambda: len(accepted) > 3, what="both witnesses")
+            linger = struct.pack("ii", 1, 0)
+            for writer in accepted:
+                if not writer.is_closing():
+                    connection = writer.get_extra_info("socket")
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                    writer.transport.abort()
+            await until(lambda: seen.watch.cut_ns is not None, what="the cut")
+            count = len(accepted)
+            await until(lambda: len(accepted) > count + 2, what="further looks")
 
 
 async def test_a_refusal_of_the_login_is_an_answer() -> None:

@@ -335,3 +335,13 @@ async def test_servers_die_with_a_killed_parent() -> None:
     async with asyncio.timeout(DEADLINE_S):
         while any(start_ticks(pid) == ticks for pid, ticks in servers):
             await asyncio.sleep(0.01)
+
+
+async def test_a_cluster_that_is_started_again() -> None:
+    """It makes itself new certificates: the old ones went with its folder."""
+    cluster = LocalCluster(shards=1, replicas_per_shard=0)
+    for _ in range(2):
+        async with cluster:
+            assert cluster.ca_file is not None
+            assert cluster.ca_file.exists()
+            assert await cluster.nodes[0].command("PING") == "PONG"

@@ -50,6 +50,18 @@ async def made(one: Rig, group_id: str, **more: Any) -> LocalCluster:
     return one.plane.cluster(group_id)
 
 
+async def test_a_cluster_that_ended_while_its_group_is_listed() -> None:
+    """Groups to come take their certificates from one whose servers are there."""
+    async with rig() as one:
+        async with LocalCluster(shards=1, replicas_per_shard=0) as gone:
+            one.plane.add_group("gone", gone)
+        first = await made(one, "first", **TINY)
+        second = await made(one, "second", **TINY)
+        assert first.ca_file is not None
+        assert second.ca_file is not None
+        assert first.ca_file.read_bytes() == second.ca_file.read_bytes()
+
+
 async def test_without_cluster_mode_nodes_are_replaced_one_by_one() -> None:
     """Node type and engine change; data and names survive, roles are shown."""
     async with rig() as one:

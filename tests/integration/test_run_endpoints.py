@@ -13,6 +13,7 @@ from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.config import Target
 from loadprobe.control.topology_watch import TopologyWatch
 from loadprobe.core.events import Event
+from loadprobe.core.outcome import ErrorClass
 from loadprobe.errors import RunError
 from loadprobe.local.cluster import LocalCluster
 from loadprobe.local.passwords import set_password
@@ -166,6 +167,26 @@ def tells_of(watch: TopologyWatch, cluster: LocalCluster) -> bool:
     return ports == {
         shard.node_group_id: shard.nodes[0].ports.plain for shard in cluster.shards
     }
+
+
+async def test_a_first_password() -> None:
+    """Beside an open door a server refuses a password without a name: it has one."""
+    async with LocalCluster(shards=1, replicas_per_shard=0, tls=False) as cluster:
+        (node,) = cluster.nodes
+        async with measuring(config_of(target_of(cluster), TCP)) as trial:
+            await set_password(cluster, "the-first", keep_old=True)
+            trial.measurement.use_password("the-first")
+            await more_snapshots(trial)
+            await node.disconnect(node.ports.plain)
+            await until(is_served(trial, "tcp"), what="new connections")
+            (pid,) = trial.pids
+            os.kill(pid, signal.SIGKILL)
+            await until(lambda: trial.pids != [pid], what="another process")
+            await until(is_served(trial, "tcp"), what="its connections")
+            await set_password(cluster, "the-first", keep_old=False)
+            await node.disconnect(node.ports.plain)
+            await until(is_served(trial, "tcp"), what="connections after all")
+    assert set(trial.classes) <= {ErrorClass.RESET, ErrorClass.CONNECT_REFUSED}
 
 
 async def test_a_password_that_is_rotated(monkeypatch: pytest.MonkeyPatch) -> None:

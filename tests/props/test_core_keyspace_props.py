@@ -29,11 +29,14 @@ SHARDS = st.lists(st.integers(1, SLOTS - 1), max_size=6).map(cut)
 def test_every_shard_has_its_share(
     keys: int, shards: list[list[tuple[int, int]]]
 ) -> None:
-    """A range of slots holds its share of the keys to within 4 keys."""
+    """A range of slots holds its share of the keys to within 7 keys.
+
+    (6.81 is the worst of all ranges and of all numbers of keys up to 5000.)
+    """
     assigned = Keyspace("a", keys, 0, 1).assign(shards)
     for ((first, last),), own in zip(shards, assigned, strict=True):
         share = keys * (last + 1 - first) / SLOTS
-        assert max(share - 4, 1) <= len(own) <= share + 4
+        assert max(share - 7, 1) <= len(own) <= share + 7
 
 
 @settings(deadline=None)
@@ -41,13 +44,13 @@ def test_every_shard_has_its_share(
 def test_every_process_has_its_share(
     keys: int, count: int, shards: list[list[tuple[int, int]]]
 ) -> None:
-    """The keys of every process are spread too: to within 7 keys."""
+    """The keys of every process are spread too: to within 9 keys."""
     for index in range(count):
         keyspace = Keyspace("a", keys, index, count)
         assigned = keyspace.assign(shards)
         for ((first, last),), own in zip(shards, assigned, strict=True):
             share = keyspace.owned_count * (last + 1 - first) / SLOTS
-            assert abs(len(own) - share) <= 7
+            assert abs(len(own) - share) <= 9
 
 
 @settings(deadline=None, max_examples=40)

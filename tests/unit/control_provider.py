@@ -329,6 +329,7 @@ class Story:
         step: str = "step",
         deadline_s: float = 600.0,
         ready_s: float | None = None,
+        obstacle: Callable[[], str] = lambda: "",
     ) -> StepRecord:
         """Carry it out, looking every five seconds."""
         return await mutate(
@@ -341,6 +342,7 @@ class Story:
             poll_s=5.0,
             evidence_s=60.0,
             ready_s=ready_s,
+            obstacle=obstacle,
         )
 
 

@@ -213,6 +213,7 @@ class Stage:
     Attributes:
         mutations: what was carried out: (virtual seconds, step, mutation).
         refuses: name of a step -> what its mutation fails with.
+        breaks: the same, ten seconds after it was accepted.
         unneeded: names of steps whose target is there already.
         on_call: called with the mutation at its call.
         config: where the lanes are at first.
@@ -230,6 +231,7 @@ class Stage:
         self.mutations: list[tuple[float, str, Mutation]] = []
         self.watches: list[Watch] = []
         self.refuses: dict[str, ControlError] = {}
+        self.breaks: dict[str, ControlError] = {}
         self.unneeded: set[str] = set()
         self.on_call: Callable[[Mutation], None] = lambda _: None
         monkeypatch.setattr(step_runner, "mutate", self._mutate)
@@ -311,6 +313,8 @@ class Stage:
                 raise self.refuses[step]
             enter("accepted")
             await asyncio.sleep(10)
+            if step in self.breaks:
+                raise self.breaks[step]
             after = projected(self.api.state, mutation)
             mode = after.group.tls_mode
             group = replace(after.group, endpoint=PLAIN if mode == "none" else TLS)

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from loadprobe.config import Target
-from loadprobe.control.faults import ApiRefused
+from loadprobe.control.faults import ApiRefused, ApiUnanswered
 from loadprobe.control.lane_control import dormant_lanes
 from loadprobe.control.mutation import Mutation
 from loadprobe.control.mutations import (
@@ -25,6 +25,8 @@ from loadprobe.control.mutations import (
 from loadprobe.control.scenario import exceeded
 from loadprobe.control.scenario_file import load_scenario
 from loadprobe.control.scenario_keys import Abort
+from loadprobe.control.settle import Withheld
+from loadprobe.control.state import GroupState
 from loadprobe.core.steps import ScenarioState, StepState
 from loadprobe.errors import ControlError, ProbeCrashed, RunError
 from tests.unit.scenario_stage import (
@@ -177,6 +179,63 @@ def test_darkness_without_a_call_begins_with_its_step(stage: Stage) -> None:
     assert record.steps[0].state is StepState.UNNEEDED
 
 
+def test_a_call_that_was_refused_darkens_nothing(stage: Stage) -> None:
+    """Whatever is dark after it is no part of the plan."""
+    stage.refuses["required"] = ApiRefused("not now", code="InvalidParameterValue")
+    stage.run(load_scenario("tls-migration"))
+    dark = [(s, what) for s, what in stage.lanes.asked if what.startswith("tcp all")]
+    assert dark == [(30, "tcp all dark"), (30, "tcp all lit")]
+
+
+def test_a_step_that_fails_ends_its_darkness(stage: Stage) -> None:
+    """It was to be dark on account of the step, which came to nothing."""
+    stage.breaks["required"] = ControlError("not settled")
+    record = stage.run(load_scenario("tls-migration"))
+    assert record.state is ScenarioState.FAILED
+    dark = [(s, what) for s, what in stage.lanes.asked if what.startswith("tcp all")]
+    assert dark == [(30, "tcp all dark"), (40, "tcp all lit")]
+
+
+def test_plaintext_that_ended_stays_dark_when_a_later_step_fails(stage: Stage) -> None:
+    """The way back has failed, so the lanes are where the plan had brought them."""
+    stage.breaks["preferred-again"] = ControlError("not settled")
+    stage.run(load_scenario("tls-migration"))
+    dark = [(s, what) for s, what in stage.lanes.asked if what.startswith("tcp all")]
+    assert dark == [(30, "tcp all dark")]
+
+
+def test_darkness_ends_with_a_step_that_settled_and_failed_later(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Plaintext is served again; lanes that cannot go there are not dark by plan."""
+    use_endpoint = stage.lanes.use_endpoint
+
+    async def refuse_tcp(*, tls: bool, host: str, port: int, replace: bool) -> None:
+        if not tls:
+            raise RunError("no route")
+        await use_endpoint(tls=tls, host=host, port=port, replace=replace)
+
+    monkeypatch.setattr(stage.lanes, "use_endpoint", refuse_tcp)
+    record = stage.run(load_scenario("tls-migration"))
+    assert [s.state for s in record.steps] == [SETTLED, SETTLED, FAILED, SKIPPED]
+    dark = [(s, what) for s, what in stage.lanes.asked if what.startswith("tcp all")]
+    assert dark == [(30, "tcp all dark"), (60, "tcp all lit")]
+
+
+def test_a_mutation_that_an_abort_withheld_is_skipped(stage: Stage) -> None:
+    """It darkens nothing, and the scenario is aborted, not failed."""
+    stage.refuses["failover"] = Withheld("failover of shard 0001: not begun: x")
+    stage.load.outages_ms = {10: 9000.0}
+    record = stage.run(
+        FAILOVER
+        + '[[expected]]\ndark = ["tcp"]\nfrom_step = "failover"\n'
+        + "[abort]\nmax_outage_ms = 8000\n"
+    )
+    assert record.state is ScenarioState.ABORTED
+    assert [s.state for s in record.steps] == [SKIPPED]
+    assert stage.lanes.asked == [(10, "tcp all dark"), (10, "tcp all lit")]
+
+
 def test_a_migration_moves_the_lanes_at_the_cut_over(stage: Stage) -> None:
     """Until then they stay at the source; then it is another cluster."""
     record = stage.run(load_scenario("migration", {"source_host": "source"}))
@@ -316,6 +375,26 @@ def test_waiting_for_a_status(stage: Stage, until: str) -> None:
             "step wait: the group rg is 'available', pending: AuthTokenStatus after "
             "30 s, not 'settled'; raise deadline_s, or see its events for the reason"
         )
+
+
+def test_a_wait_bears_what_passes(stage: Stage) -> None:
+    """A provider that does not answer for a moment ends no wait of an hour."""
+    hold = step("hold", seconds=1)
+    lost = ApiUnanswered("no reply came")
+    describe = stage.api.describe_state
+    asked: list[int] = []
+
+    async def describe_state(
+        needs: object = (), *, missing_ok: bool = False
+    ) -> GroupState:
+        asked.append(1)
+        if len(asked) in (3, 4):  # the first is of the hold, then the wait's own
+            raise lost
+        return await describe(needs, missing_ok=missing_ok)
+
+    stage.api.describe_state = describe_state  # type: ignore[method-assign]
+    record = stage.run(hold + step("wait", until="settled"))
+    assert [s.state for s in record.steps] == [SETTLED, SETTLED]
 
 
 def test_a_defect_is_not_part_of_the_record(stage: Stage) -> None:

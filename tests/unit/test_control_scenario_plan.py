@@ -207,6 +207,13 @@ def test_all_failovers_count_ahead(before: int, *, fits: bool) -> None:
     )
 
 
+def test_the_failovers_of_shards_to_come_are_counted() -> None:
+    """The group is as large by then as the steps before have made it."""
+    text = step("scale", shards=16) + step("failover")
+    with pytest.raises(PreflightError, match="fails 16 shards over; 0 test failovers"):
+        plan_scenario(stage_scenario(text), state_of(group_of(3)))
+
+
 def test_who_is_asked() -> None:
     """Only what changes a group that was there before needs a yes."""
     assert changes_existing_group(load_scenario("failover"))

@@ -15,6 +15,7 @@ from loadprobe.control.mutations import (
     StartMigration,
 )
 from loadprobe.control.secret import Secret
+from loadprobe.control.settle import Withheld
 from loadprobe.core.steps import StepState
 from loadprobe.core.topology import Topology
 from loadprobe.errors import ControlError
@@ -192,6 +193,24 @@ def test_waiting_for_a_busy_group_is_bounded(story: Story) -> None:
     text = failing(story, SetTls("preferred"), ready_s=30.0)
     assert "not begun after waiting 30 s: the group rg is 'snapshotting'" in text
     assert story.provider.calls == []
+
+
+def test_nothing_is_sent_after_an_abort_while_waiting(story: Story) -> None:
+    """Whoever waits for a busy group finds that the call is not wanted any more."""
+    story.provider.change(Status="modifying")
+
+    async def abort_later() -> None:
+        reasons: list[str] = []
+        loop = asyncio.get_running_loop()
+        loop.call_later(50, lambda: reasons.append("an outage"))
+        loop.call_later(100, lambda: story.provider.change(Status="available"))
+        with pytest.raises(Withheld, match="not begun: an outage"):
+            await story.mutate(SetTls("preferred"), obstacle=lambda: "".join(reasons))
+        assert loop.time() == 50
+
+    run(abort_later())
+    assert story.provider.calls == []
+    assert story.phases == []
 
 
 def test_two_mutations_at_once_take_turns(story: Story) -> None:

@@ -80,6 +80,20 @@ def test_darkness_that_ends() -> None:
     assert (found.is_met, found.detail) == (False, "never dark: shard 0002")
 
 
+def test_darkness_beyond_the_plan_is_told() -> None:
+    """An outage that is planned for the most part does not hide the rest."""
+    span = Planned("tcp", 10 * S, 40 * S, "0001")
+    (found,) = judged(Expected(), span, dark=[outage(10_000, 40_900)])
+    assert found.is_met
+    for dark in (outage(5_000, 40_000), outage(10_000, 45_000)):
+        (found,) = judged(Expected(), span, dark=[dark])
+        assert found.is_met is False
+        assert found.detail.endswith("; 5000 ms of that were not by plan")
+    later = Planned("tcp", 40 * S, 60 * S)
+    found, _ = judged(Expected(), span, later, dark=[outage(10_000, 45_000)])
+    assert found.is_met
+
+
 def test_lanes_that_were_not_probed() -> None:
     """Of a lane without arrivals nothing can be told."""
     span = replace(TO_THE_END, lane="tls")

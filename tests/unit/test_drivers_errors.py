@@ -138,3 +138,17 @@ def test_a_key_with_a_passphrase(tmp_path: Path) -> None:
         make_context(target)
     assert f"target.key_file {str(encrypted)!r}" in str(caught.value)
     assert "without a passphrase" in str(caught.value)
+
+
+def test_a_transport_that_closed_under_tls_is_a_lost_connection() -> None:
+    """What uvloop says then is no defect of ours; any other RuntimeError is one."""
+    text = "unable to perform operation on <TCPTransport closed=True>; the handler is closed"
+    lost, other = RuntimeError(text), RuntimeError("dictionary changed size")
+    assert classify_lost_connection(lost) == (Outcome.UNKNOWN, ErrorClass.RESET)
+    assert classify_connect_error(lost) is ErrorClass.RESET
+    assert not is_defect({"exception": lost, "protocol": object()})
+    assert is_defect({"exception": lost, "handle": object()})
+    assert is_defect({"exception": other, "protocol": object()})
+    assert is_defect({"message": "no exception"})
+    with pytest.raises(RuntimeError, match="dictionary"):
+        classify_lost_connection(other)

@@ -1,6 +1,7 @@
 """Process identity, private folders, the state file and the name's lock."""
 
 import os
+import secrets
 import signal
 import stat
 import subprocess
@@ -95,6 +96,14 @@ def test_ports_are_different_and_not_ephemeral() -> None:
     ports = free_ports(30)
     assert len(set(ports)) == 30
     assert all(not low <= port <= high for port in ports)
+
+
+def test_a_port_is_not_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has a port may bind it much later: the one for TLS, when TLS is turned on."""
+    first, second = free_ports(2)
+    drawn = iter([first, second, first])
+    monkeypatch.setattr(secrets, "choice", lambda usable: next(drawn, usable[-1]))
+    assert free_ports(1)[0] not in (first, second)
 
 
 def test_folders_are_private(own_folders: Path) -> None:

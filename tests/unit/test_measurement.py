@@ -49,7 +49,7 @@ class QuietProbe:
     def start(self, _message: object) -> None:
         """Begin."""
 
-    def stop(self, at_ns: int) -> None:
+    def stop(self, at_ns: int, _detours: object) -> None:
         """Note the end."""
         self.stopped_at_ns = at_ns
 
@@ -200,9 +200,9 @@ class Talking(QuietProbe):
         """End."""
         self.ended.set()
 
-    def stop(self, at_ns: int) -> None:
+    def stop(self, at_ns: int, detours: object) -> None:
         """End in order."""
-        super().stop(at_ns)
+        super().stop(at_ns, detours)
         self.ended.set()
 
 
@@ -213,6 +213,19 @@ class Refused(Talking):
         """Fail if it is not the first one."""
         if self.process:
             raise PreflightError("connecting to h:1 by TLS failed")
+        await super().run()
+
+
+class Slow(Talking):
+    """A probe process that, if it is not the first one, is connected when told so."""
+
+    connected: ClassVar[asyncio.Event]
+
+    async def run(self) -> None:
+        """Make its plan, and be ready later."""
+        if self.process:
+            self.plan(True)
+            await self.connected.wait()
         await super().run()
 
 
@@ -265,6 +278,24 @@ async def test_a_dormant_lane_begins_when_it_is_woken(
         await measurement.wake(["tls"])  # nothing is left to do
     assert all(task.done() for task in measurement._tasks)
     assert len(measurement._tasks) == 2
+
+
+async def test_what_changes_while_a_lane_wakes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is told to its process, which has an older plan; it has one process only."""
+    Slow.connected = asyncio.Event()
+    async with running(monkeypatch, Slow) as measurement:
+        waking = [asyncio.create_task(measurement.wake(["tls"])) for _ in range(2)]
+        await asyncio.sleep(0.01)
+        measurement.use_password("new")
+        await measurement.use_endpoint(tls=True, host="h2", port=7)
+        Slow.connected.set()
+        await asyncio.gather(*waking)
+        probe = measurement.probes[1]
+        assert isinstance(probe, Talking)
+        assert probe.told == [UsePassword("new"), UseEndpoint(True, "h2", 7, None)]
+        assert len(measurement._tasks) == 2
 
 
 async def test_a_lane_that_cannot_be_woken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,7 +370,7 @@ async def test_a_restart_goes_where_the_lane_was_told_to_go(
         probe.say(topology_seen(0, "tcp", "ba"))  # the old cluster, once more
         plan = measurement._plan(0, is_first=False)
         assert (plan.known, plan.cut_overs, plan.password) == ({}, {"tcp": 1}, "new")
-        assert plan.targets == {"tcp": Target(host="h3", port=8)}
+        assert plan.targets == {"tcp": Target(host="h3", port=8, username="default")}
         assert not going.done()
         probe.say(topology_seen(0, "tcp", "xy", cut_over=1))
         await going

@@ -96,8 +96,8 @@ class Provider:
             False,
             False,
             (
-                "group 'rg' is to be created, and one of that name is creating; choose "
-                "another name, or delete it"
+                "group 'rg' is creating, and is to be created; choose another name, "
+                "or delete it"
             ),
         ),
     ],
@@ -114,3 +114,18 @@ async def test_whether_the_group_is_there(
     """It has to be, unless it is to be created: then it must not."""
     check = await Provider(monkeypatch, status).check(tmp_path, must_exist=must_exist)
     assert (check.passed, check.detail) == (passed, detail)
+
+
+async def test_an_endpoint_that_cannot_be_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without a host in the configuration the API is asked, and its word is told."""
+
+    async def refuse(_: Config) -> Config:
+        raise ControlError("knows no group 'rg'")
+
+    monkeypatch.setattr(preflight_module, "ask_endpoint", refuse)
+    found = await checks(Target(), tmp_path)
+    assert not found["endpoint"].passed
+    assert found["endpoint"].detail == "knows no group 'rg'"
+    assert "dns" not in found

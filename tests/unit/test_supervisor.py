@@ -7,17 +7,22 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from rich.console import Console
 
 from loadprobe import launch, supervisor
 from loadprobe.clock import mono_now_ns
 from loadprobe.config import Config, Control, Http, Lane, Output, Target
+from loadprobe.control.scenario_file import Scenario
 from loadprobe.core.aggregate import Aggregate, LaneInfo, Sealed
 from loadprobe.core.shard_names import ShardNames
+from loadprobe.core.steps import ScenarioRecord, ScenarioState
 from loadprobe.launch import RunOptions
 from loadprobe.stopping import Stopping
 from loadprobe.supervisor import Run, RunPlan
@@ -141,6 +146,27 @@ async def test_a_defect_beside_the_load_is_noted(
     assert "KeyError: 'no such thing'" in problem
     assert "PROBLEM" in run.text
     assert run.document("summary.json")
+
+
+async def test_a_watch_that_was_aborted_ends_the_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Nothing is left to wait for: no length was given, and there are no steps."""
+    supervised = Supervised(monkeypatch, tmp_path, duration_s=None)
+
+    async def abort(_: Scenario, **more: Any) -> None:
+        record = ScenarioRecord("w", ScenarioState.ABORTED, reason="an outage")
+        more["on_record"](record)
+
+    run: Any = supervised.run
+    run._api = SimpleNamespace(offset_ns=None)
+    run._config = msgspec.structs.replace(run._config, control=Control("rg"))
+    run._plan = replace(run._plan, scenario=Scenario("w", "watch"))
+    monkeypatch.setattr(supervisor, "run_scenario", abort)
+    async with asyncio.timeout(20):
+        assert await supervised.run.run() == 1
+    assert supervised.document("run.json")["problems"] == []
+    assert supervised.document("summary.json")["scenario"]["state"] == "aborted"
 
 
 async def test_a_defect_of_the_run_is_reported_with_what_was_measured(

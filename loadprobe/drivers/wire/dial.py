@@ -61,7 +61,7 @@ class Dialer:
 
     target: Target
     context: ssl.SSLContext | None
-    password: str | None
+    password: str | None = field(repr=False)
     timeout_ms: int
     poller: SocketPoller | None = None
     _resolved: dict[str, tuple[int, str | OSError]] = field(default_factory=dict)
@@ -71,6 +71,11 @@ class Dialer:
         by_tls = self.context is not None
         self.target = self.target.at(tls=by_tls, host=host, port=port)
         self._resolved.clear()
+
+    def use_password(self, password: str) -> None:
+        """Log in with another password from now on, naming the user."""
+        self.password = password
+        self.target = self.target.named()
 
     def knock(self, host: str, port: int) -> "socket.socket | DialFailure | None":
         """Begin to connect, without waiting for anything.

@@ -186,7 +186,7 @@ class WireDriver:
 
     def use_password(self, password: str) -> None:
         """Log in with another password from now on; open connections stay."""
-        self.dialer.password = password
+        self.dialer.use_password(password)
 
     async def _switch(self, cut_over: int) -> None:
         """Connect to another cluster, and only then send arrivals to it."""

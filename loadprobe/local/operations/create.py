@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from loadprobe.local.api_codec import Params
@@ -62,7 +62,7 @@ class Wish:
     replicas: tuple[int, ...]
     cluster_mode: bool
     tls_mode: TlsMode
-    password: str | None
+    password: str | None = field(repr=False)
     server: ServerBinary
 
     @property

@@ -1,0 +1,101 @@
+"""What a scenario is told of the load: planned darkness hides nothing else."""
+
+from typing import Any
+
+import pytest
+
+from loadprobe.config import Config, Lane, Target
+from loadprobe.core.outages import Outage
+from loadprobe.core.outcome import OpKind
+from loadprobe.steering import Steering
+from tests.unit.test_core_incidents import outage
+
+S = 1_000_000_000
+
+
+class Judged:
+    """What was judged of one lane: outages, and counts of arrivals."""
+
+    def __init__(self) -> None:
+        self.aggregate = self
+        self.outages: list[Outage] = []
+        self.scope_totals: dict[str, Any] = {}
+
+    def current(self) -> dict[str, Outage]:
+        """Return nothing: all outages are over."""
+        return {}
+
+    def count(self, arrivals: int, failed: int) -> None:
+        """Set the totals."""
+        self.scope_totals = {"tcp": Totals(arrivals, failed)}
+
+
+class Totals:
+    """Totals of a scope."""
+
+    def __init__(self, arrivals: int, failed: int) -> None:
+        self.arrivals, self.failed = arrivals, failed
+
+
+@pytest.fixture
+def judged() -> Judged:
+    """Return a lane without any arrival."""
+    return Judged()
+
+
+@pytest.fixture
+def steering(judged: Judged) -> Steering:
+    """Return the steering of that lane, dark by plan from 10 s to 40 s."""
+    measurement: Any = judged
+    config = Config(target=Target("127.0.0.1"), lanes=(Lane("tcp"),))
+    watch: Any = None
+    result = Steering(
+        config,
+        measurement,
+        watch,
+        on_endpoint=lambda *_: None,
+        on_woken=lambda *_: None,
+    )
+    result.expect_dark(lane="tcp", shard=None, start_ns=10 * S)
+    result.expect_lit(lane="tcp", shard=None, end_ns=40 * S)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("dark", "unplanned_ms"),
+    [
+        (outage(10_000, 40_000), 0.0),
+        (outage(4_000, 40_000), 6_000.0),
+        (outage(10_000, 47_000), 7_000.0),
+        (outage(50_000, 52_000), 2_000.0),
+    ],
+)
+def test_what_lies_beyond_the_plan_counts(
+    judged: Judged, steering: Steering, dark: Outage, unplanned_ms: float
+) -> None:
+    """Also of an outage that is planned for the most part."""
+    judged.outages = [dark, outage(20_000, 30_000, op=OpKind.WRITE)]
+    assert steering.longest_outage_ms() == pytest.approx(unplanned_ms)
+
+
+def test_errors_beyond_the_plan_count(judged: Judged, steering: Steering) -> None:
+    """Those of planned time are left out of both numbers."""
+    judged.count(100, 20)
+    steering.begin()
+    assert steering.error_ratio() == 0.0
+    judged.count(200, 22)
+    judged.outages = [outage(10_000, 40_000)]
+    assert steering.error_ratio() == 0.0
+    judged.outages = [outage(10_000, 70_000)]
+    assert steering.error_ratio() == pytest.approx(1 / 99)
+
+
+def test_darkness_that_was_revoked_is_none(steering: Steering) -> None:
+    """A lane whose step was refused was never dark by plan."""
+    before = steering.planned(60 * S)
+    steering.expect_dark(lane="tcp", shard=None, start_ns=50 * S)
+    assert len(steering.planned(60 * S)) == 2
+    assert steering.closed == ["tcp"]
+    steering.expect_lit(lane="tcp", shard=None, end_ns=50 * S)
+    assert steering.planned(60 * S) == before
+    assert steering.closed == []
