@@ -127,12 +127,59 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return None
 
 
+class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How an application sets its client library up; absent keys are not passed on.
+
+    Args:
+        clients: client objects that the workers of a process share.
+        retries: how often an operation is tried again.
+        backoff: pause between two tries (redis-py: without cluster mode only).
+        backoff_base_ms: of the first pause.
+        backoff_cap_ms: of the longest pause.
+        socket_timeout_ms: wait so long for a reply; 0 waits for ever.
+        socket_connect_timeout_ms: wait so long for a connection; 0 waits for ever.
+        socket_keepalive: let the system probe idle connections.
+        max_connections: connections per node (of all, without cluster mode).
+        health_check_interval_s: PING before an operation after so long; 0 never.
+        check_hostname: verify the name in certificates (the authority always is).
+        require_full_coverage: fail while any slot is served by nobody.
+        reinitialize_steps: MOVED replies after which all is learnt anew; 0 never.
+        dynamic_startup_nodes: learn from the nodes that were found, not the endpoint.
+        read_from: which nodes reads go to.
+    """
+
+    clients: Annotated[int, Meta(ge=1, le=1000)] = 1
+    retries: Annotated[int, Meta(ge=0, le=1000)] | None = None
+    backoff: Literal["none", "exponential-jitter"] | None = None
+    backoff_base_ms: Annotated[int, Meta(ge=0, le=60_000)] | None = None
+    backoff_cap_ms: Annotated[int, Meta(ge=0, le=600_000)] | None = None
+    socket_timeout_ms: Annotated[int, Meta(ge=0, le=600_000)] | None = None
+    socket_connect_timeout_ms: Annotated[int, Meta(ge=0, le=600_000)] | None = None
+    socket_keepalive: bool | None = None
+    max_connections: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    health_check_interval_s: Annotated[int, Meta(ge=0, le=86_400)] | None = None
+    check_hostname: bool | None = None
+    require_full_coverage: bool | None = None
+    reinitialize_steps: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
+    dynamic_startup_nodes: bool | None = None
+    read_from: (
+        Literal[
+            "primary", "round-robin", "round-robin-replicas", "random", "random-replica"
+        ]
+        | None
+    ) = None
+
+
+ClientSection = Annotated[Client, Meta(description="a [lanes.client] section")]
+
+
 class Lane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One stream of load: a transport, a schedule and a set of workers.
 
     Args:
         name: label of the lane in files and metrics.
-        driver: which client sends the arrivals.
+        driver: which client sends the arrivals: "wire" is the witness, the others
+            are what applications use.
         tls: connect by TLS.
         workers: concurrent workers; the wire driver opens one connection per worker
             and shard.
@@ -149,10 +196,11 @@ class Lane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         keys: number of keys of the lane.
         prefill: write all keys before the load starts.
         processes: probe processes that share the lane.
+        client: how the client library is set up (not for "wire").
     """
 
     name: Name
-    driver: Literal["wire"] = "wire"
+    driver: Literal["wire", "redis-py"] = "wire"
     tls: bool = False
     workers: Annotated[int, Meta(ge=1, le=20_000)] = 200
     loop: Literal["open", "closed"] = "open"
@@ -167,6 +215,12 @@ class Lane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: Annotated[int, Meta(ge=1, le=10_000_000)] = 10_000
     prefill: bool = True
     processes: Annotated[int, Meta(ge=1, le=64)] = 1
+    client: ClientSection | None = None
+
+    @property
+    def is_witness(self) -> bool:
+        """Whether it shows what the cluster does, rather than what a client makes."""
+        return self.driver == "wire"
 
 
 class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -267,6 +321,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "": Config,
     "target": Target,
     "lanes": Lane,
+    "lanes.client": Client,
     "control": Control,
     "http": Http,
     "output": Output,

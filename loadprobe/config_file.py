@@ -31,6 +31,12 @@ _KEYS = Keys(
     refused={"password": _BY_REFERENCE, "auth_token": _BY_REFERENCE},
     otherwise="a [[lanes]] section",
 )
+_CLUSTER_ONLY = (
+    "require_full_coverage",
+    "reinitialize_steps",
+    "dynamic_startup_nodes",
+    "read_from",
+)
 _LABELS = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 
 
@@ -79,7 +85,7 @@ def _override(raw: dict[str, object], environ: Mapping[str, str]) -> None:
         _ENV_PREFIX + f"{section}_{key}".lstrip("_").upper(): (section, key, field)
         for section in SECTIONS
         for key, field in _KEYS.fields(section).items()
-        if section != "lanes" and key not in SECTIONS and key != "address_map"
+        if not section.startswith("lanes") and key not in SECTIONS and key != "address_map"
     }
     given = {name: environ[name] for name in environ if name.startswith(_ENV_PREFIX)}
     target = raw.get("target")
@@ -134,6 +140,7 @@ def _check(config: Config, where: str) -> None:
                 f"{at}.name", f"{lane.name!r} is used by two lanes; rename one"
             )
         _check_lane(lane, at)
+        _check_client(lane, config.target, at)
 
 
 def _check_target(target: Target, at: str) -> None:
@@ -193,4 +200,46 @@ def _check_lane(lane: Lane, at: str) -> None:
         raise ConfigError(
             f"{at}.keys",
             f"{lane.keys} keys for {lane.processes} processes; every process needs one",
+        )
+
+
+def _check_client(lane: Lane, target: Target, at: str) -> None:
+    client = lane.client
+    if lane.is_witness:
+        if client is not None:
+            raise ConfigError(
+                f"{at}.client",
+                'the wire driver has no settings; remove it, or set driver = "redis-py"',
+            )
+        return
+    if lane.tls and target.server_name is not None:
+        raise ConfigError(
+            f"{at}.driver",
+            f"{lane.driver} verifies every node under the address it connects to and "
+            "cannot be told target.server_name; remove that, or use the wire driver",
+        )
+    if client is None:
+        return
+    if client.clients > lane.workers // lane.processes:
+        raise ConfigError(
+            f"{at}.client.clients",
+            f"{client.clients} clients for {lane.workers // lane.processes} workers in "
+            "a process; every client needs one",
+        )
+    pauses = client.backoff_base_ms, client.backoff_cap_ms
+    if any(pauses) and client.backoff != "exponential-jitter":
+        raise ConfigError(
+            f"{at}.client",
+            'backoff_base_ms and backoff_cap_ms need backoff = "exponential-jitter"',
+        )
+    if client.backoff is not None and client.retries is None:
+        raise ConfigError(
+            f"{at}.client.backoff",
+            "a pause between tries needs retries beside it",
+        )
+    given = [key for key in _CLUSTER_ONLY if getattr(client, key) is not None]
+    if given and not target.cluster:
+        raise ConfigError(
+            f"{at}.client.{given[0]}",
+            "only clients of a cluster have it; remove it, or [target] cluster = false",
         )

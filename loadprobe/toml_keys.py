@@ -25,6 +25,7 @@ _UNITS = {
 _PATH = re.compile(
     r"^(?P<problem>.*?)(?: - at `(?:\$|key in \$)(?P<path>.*)`)?$", re.DOTALL
 )
+_INDEX = re.compile(r"\[\d+\]")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>[^`]*)`")
 _MISSING = re.compile(r"Object missing required field `(?P<key>[^`]*)`")
 
@@ -158,7 +159,9 @@ def _explain(message: str, raw: Mapping[str, object], keys: Keys) -> tuple[str, 
         path = f"{parent}.{key}".removeprefix(".")
     else:
         parent, _, key = path.rpartition(".")
-    section = parent.partition("[")[0]
+    section = _INDEX.sub("", parent)
+    if section not in keys.sections:
+        section = parent.partition("[")[0]
     if unknown is not None:
         known = keys.fields(section)
         problem = keys.refused.get(key) or f"unknown key{suggest(key, known)}"

@@ -167,8 +167,13 @@ def is_planned(outage: Outage, planned: Iterable[Planned]) -> bool:
 
 def planned_share(outage: Outage, planned: Iterable[Planned]) -> float:
     """Return for which part of an outage its scope was to be dark, 0..1."""
+    return _share(outage, planned_spans(outage, planned))
+
+
+def planned_spans(outage: Outage, planned: Iterable[Planned]) -> list[Interval]:
+    """Return when, within an outage, its scope was to be dark."""
     spans = union((p.start_ns, p.end_ns) for p in _expected(outage, planned))
-    return _share(outage, spans)
+    return _within(spans, outage.start_ns, max(outage.end_ns, outage.start_ns + 1))
 
 
 def _expected(outage: Outage, planned: Iterable[Planned]) -> list[Planned]:

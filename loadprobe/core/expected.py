@@ -71,8 +71,8 @@ def _darkness(span: Planned, load: LoadSeen, planned: Sequence[Planned]) -> Expe
     """Tell whether a lane that was to be dark really was, and only then.
 
     Each of its shards must have gone dark; if it was to remain so until the end of the
-    load, it must not have been served in its last second. A glitch proves nothing. An
-    outage counts as planned as a whole, so what of it lies beyond is told here.
+    load, it must not have been served in its last second. A glitch proves nothing.
+    What began before the plan, or went on after it, is told here too.
     """
     lane = f"lane {span.lane}"
     where = lane if span.shard is None else f"shard {span.shard} of {lane}"
@@ -92,7 +92,11 @@ def _darkness(span: Planned, load: LoadSeen, planned: Sequence[Planned]) -> Expe
         still = "still served at the end" if is_to_last else "never dark"
         return Expectation(what, False, f"{still}: shard {', '.join(lit)}")
     detail = f"dark for {dark_text(dark_time(dark))}, mostly {main_reason(dark).label}"
-    beyond_ns = max(o.duration_ns * (1 - planned_share(o, planned)) for o in dark)
+    beyond_ns = max(
+        o.duration_ns * (1 - planned_share(o, planned))
+        + sum(part.duration_ns for part in load.outages if _adjoins(part, o))
+        for o in dark
+    )
     if beyond_ns > _BEYOND_NS:
         detail += f"; {beyond_ns / NS_PER_MS:.0f} ms of that were not by plan"
     return Expectation(what, beyond_ns <= _BEYOND_NS, detail)
@@ -108,6 +112,13 @@ def _calm(lane: str, load: LoadSeen) -> Expectation:
     noun = "outage" if len(own) == 1 else "outages"
     detail = f"{len(own):,} {noun}, dark for {dark_text(dark_time(own))}"
     return Expectation(what, False, detail)
+
+
+def _adjoins(part: Outage, planned: Outage) -> bool:
+    """Tell whether an outage was cut off from a planned one (see ``plan_edges``)."""
+    return part.scope == planned.scope and (
+        part.end_ns == planned.start_ns or planned.end_ns == part.start_ns
+    )
 
 
 def _is_in(outage: Outage, span: Planned) -> bool:

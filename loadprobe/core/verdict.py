@@ -32,6 +32,7 @@ from loadprobe.core.measures import (
 from loadprobe.core.outages import Outage
 from loadprobe.core.outcome import ErrorClass, Outcome
 from loadprobe.core.phases import LoadSeen
+from loadprobe.core.plan_edges import cut_at_plan
 from loadprobe.core.scenario_summary import summarize_scenario
 from loadprobe.core.scope_state import ScopeTotals
 from loadprobe.core.sentences import make_sentences
@@ -215,10 +216,11 @@ def _derive(
         )
         for lane in results.lanes
     }
-    context = make_context(_lane_facts(results, shards), results.outages, planned)
-    causes = {id(o): attribute(o, context) for o in results.outages}
+    outages = cut_at_plan(results.outages, planned)
+    context = make_context(_lane_facts(results, shards), outages, planned)
+    causes = {id(o): attribute(o, context) for o in outages}
     parts: tuple[list[Outage], list[Outage]] = [], []
-    for outage in results.outages:
+    for outage in outages:
         parts[causes[id(outage)].cause is Cause.PLANNED].append(outage)
     blind = [span for t in results.lane_totals.values() for span in t.blind]
     incidents = group_incidents(parts[0], blind, quiet_ns=quiet_ns, planned=parts[1])
@@ -265,6 +267,7 @@ def _scope(run: _Run, scope: Scope, totals: ScopeTotals) -> ScopeSummary:
     outages = [o for o in run.outages if o.scope == scope]
     planned = [o for o in run.planned if o.scope == scope]
     planned_failed = sum(o.failed for o in planned)
+    kept = sum(o.scope == scope for o in run.results.outages)
     return ScopeSummary(
         lane=scope.lane,
         shard=scope.shard,
@@ -273,7 +276,7 @@ def _scope(run: _Run, scope: Scope, totals: ScopeTotals) -> ScopeSummary:
         outcomes=_outcomes([totals]),
         classes=_classes([totals]),
         availability=_availability([totals], planned_failed),
-        outages=totals.outages - len(planned),
+        outages=totals.outages - kept + len(outages),
         dark_ms=bounds(dark_time(outages)),
         client_seconds_lost=totals.lost_ns / NS_PER_S,
         excused=totals.excused,
@@ -339,7 +342,8 @@ def _incident(run: _Run, incident: Incident) -> IncidentSummary:
 def _rows(run: _Run) -> list[OutageRow]:
     incident_of = {id(o): i.number for i in run.incidents for o in i.outages}
     rows: list[OutageRow] = []
-    for outage in run.results.outages:
+    kept = [*run.outages, *run.planned]
+    for outage in sorted(kept, key=lambda o: (o.first_due_ns, o.scope)):
         attribution = run.causes[id(outage)]
         scope = outage.scope
         rows.append(

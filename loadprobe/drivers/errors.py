@@ -52,6 +52,12 @@ def is_closed_transport(exc: BaseException) -> bool:
     return isinstance(exc, RuntimeError) and "handler is closed" in str(exc)
 
 
+def _is_early_end(exc: BaseException) -> bool:
+    # uvloop: "SSL handshake is taking longer than..." or an early close
+    is_unnumbered = isinstance(exc, ConnectionError) and exc.errno is None
+    return is_unnumbered or is_closed_transport(exc)
+
+
 def classify_reply(text: str) -> ErrorClass:
     """Return the class of an error reply, for example ``CLUSTERDOWN Hash slot...``."""
     return REPLY_CLASSES.get(text.partition(" ")[0], ErrorClass.OTHER)
@@ -77,10 +83,7 @@ def classify_connect_error(exc: BaseException) -> ErrorClass:
             return ErrorClass.UNREACHABLE
         case OSError() if exc.errno in _RESET:
             return ErrorClass.RESET
-        case ConnectionError() if exc.errno is None:
-            # uvloop: "SSL handshake is taking longer than..." or an early close
-            return ErrorClass.RESET
-        case _ if is_closed_transport(exc):
+        case ConnectionError() | RuntimeError() if _is_early_end(exc):
             return ErrorClass.RESET
         case _:
             raise exc

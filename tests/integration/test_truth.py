@@ -25,8 +25,8 @@ from tests.scripted.server import ScriptedCluster
 
 pytestmark = pytest.mark.alone
 
-SHARDS = 3
-OUTAGES_PER_SHARD = 70
+SHARDS = 5
+OUTAGES_PER_SHARD = 42
 SHORTEST_MS, LONGEST_MS = 5.0, 5_000.0
 DEADLINE_MS = 250
 GAP_MS = 350.0

@@ -19,6 +19,7 @@ from loadprobe.drivers.errors import (
 from loadprobe.drivers.tls import HANDSHAKE_UNANSWERED, advise, make_context
 from loadprobe.errors import PreflightError
 from loadprobe.local.certificates import Authority
+from loadprobe.probe.process import is_defect
 
 
 @pytest.mark.parametrize(("word", "expected"), REPLY_CLASSES.items())
@@ -142,7 +143,7 @@ def test_a_key_with_a_passphrase(tmp_path: Path) -> None:
 
 def test_a_transport_that_closed_under_tls_is_a_lost_connection() -> None:
     """What uvloop says then is no defect of ours; any other RuntimeError is one."""
-    text = "unable to perform operation on <TCPTransport closed=True>; the handler is closed"
+    text = "unable to perform operation on <TCPTransport>; the handler is closed"
     lost, other = RuntimeError(text), RuntimeError("dictionary changed size")
     assert classify_lost_connection(lost) == (Outcome.UNKNOWN, ErrorClass.RESET)
     assert classify_connect_error(lost) is ErrorClass.RESET

@@ -11,6 +11,7 @@ import os
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import hiredis
@@ -196,7 +197,10 @@ class Dialer:
                     ssl_handshake_timeout=self.timeout_ms / 1000,
                 )
         except BaseException:
-            sock.close()
+            # Cancelled at the wrong moment the loop has closed the descriptor itself,
+            # and left it to the socket object to do so again (uvloop 0.22).
+            with suppress(OSError):
+                sock.close()
             raise
         return connection
 

@@ -1,0 +1,84 @@
+"""Outages cut at the edges of what was planned: nothing is lost, nothing is hidden."""
+
+from collections import Counter
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadprobe.core.attribution import Planned, is_planned, planned_share
+from loadprobe.core.intervals import length, union
+from loadprobe.core.outages import Outage
+from loadprobe.core.outcome import ErrorClass, Outcome
+from loadprobe.core.plan_edges import EDGE_NS, cut_at_plan
+from tests.unit.test_core_incidents import MS, outage
+
+
+def failing(start: int, end: int, failed: int) -> Outage:
+    """Return an outage in ms with a number of failed arrivals."""
+    return replace(
+        outage(start, end),
+        failed=failed,
+        classes={
+            ErrorClass.RESET: failed // 2,
+            ErrorClass.TIMEOUT: failed - failed // 2,
+        },
+        outcomes={Outcome.UNKNOWN: failed},
+    )
+
+
+def plan(start: int, end: int, shard: str | None = None) -> Planned:
+    """Return planned darkness of the lane in ms."""
+    return Planned("tcp", start * MS, end * MS, shard)
+
+
+def test_an_accident_before_the_plan_is_downtime() -> None:
+    """Down for 3 s before plaintext ends by plan: these 3 s are not planned."""
+    first, second = cut_at_plan([failing(10_000, 20_000, 100)], [plan(13_000, 30_000)])
+    assert (first.duration_ns, second.duration_ns) == (3_000 * MS, 7_000 * MS)
+    assert (first.failed, second.failed) == (30, 70)
+    assert not is_planned(first, [plan(13_000, 30_000)])
+    assert is_planned(second, [plan(13_000, 30_000)])
+    assert first.upper_ns == first.duration_ns + MS
+    assert first.lower_ns == first.duration_ns - MS
+
+
+def test_a_little_beside_the_plan_belongs_to_it() -> None:
+    """What begins or ends within a second of the plan is not cut."""
+    whole = failing(10_000, 20_000, 100)
+    assert cut_at_plan([whole], [plan(10_900, 30_000)]) == [whole]
+    assert cut_at_plan([whole], [plan(0, 19_100)]) == [whole]
+    assert cut_at_plan([whole], [plan(13_000, 30_000, "0002")]) == [whole]
+
+
+@given(
+    st.integers(1_000, 50_000),
+    st.integers(1, 40_000),
+    st.integers(1, 500),
+    st.lists(st.tuples(st.integers(0, 90_000), st.integers(1, 30_000)), max_size=4),
+)
+def test_parts_make_up_the_whole(
+    start: int, long: int, failed: int, spans: list[tuple[int, int]]
+) -> None:
+    """The parts cover the outage without overlap, and share its failed arrivals."""
+    whole = failing(start, start + long + 3, failed)
+    planned = [plan(at, at + length_ms) for at, length_ms in spans]
+    parts = cut_at_plan([whole], planned)
+    assert union((p.start_ns, p.end_ns) for p in parts) == [
+        (whole.start_ns, whole.end_ns)
+    ]
+    assert length([(p.start_ns, p.end_ns) for p in parts]) == whole.duration_ns
+    assert sum(p.failed for p in parts) == failed
+    classes: Counter[ErrorClass] = sum((Counter(p.classes) for p in parts), Counter())
+    assert classes == Counter({k: n for k, n in whole.classes.items() if n})
+    for part in parts:
+        assert part.hull_start_ns <= part.start_ns <= part.end_ns <= part.hull_end_ns
+        assert part.core_start_ns <= part.core_end_ns
+        if len(parts) > 1:
+            assert planned_share(part, planned) in (0.0, 1.0)
+    beyond_ns = sum(
+        p.duration_ns * (1 - planned_share(p, planned))
+        for p in parts
+        if is_planned(p, planned)
+    )
+    assert beyond_ns <= EDGE_NS
