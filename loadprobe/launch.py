@@ -22,7 +22,13 @@ from loadprobe.control.lane_control import (
     never_served,
 )
 from loadprobe.control.scenario_file import Scenario, check_lanes
-from loadprobe.errors import LoadprobeError, PreflightError, RunError, UsageError
+from loadprobe.errors import (
+    ControlError,
+    LoadprobeError,
+    PreflightError,
+    RunError,
+    UsageError,
+)
 from loadprobe.outputs.terminal import make_console
 from loadprobe.preflight import preflight
 from loadprobe.stopping import Stopping
@@ -143,7 +149,10 @@ async def _open_api(
     """Open the API before anything is measured: it stalls this process."""
     if config.control is not None:
         opening = open_api(config.control, must_exist=must_exist)
-        return await stack.enter_async_context(opening)
+        try:
+            return await stack.enter_async_context(opening)
+        except ControlError as exc:
+            raise PreflightError(f"api: {exc}") from exc
     if scenario is not None and scenario.steps:
         raise UsageError(
             f"scenario {scenario.name} needs to know the replication group: "

@@ -54,8 +54,8 @@ async def rehearse(config: Config, scenario: Scenario) -> list[str]:
     """Ask the provider about the group, and plan a scenario for it.
 
     Raises:
-        UsageError: the scenario cannot be carried out, and why.
-        ControlError: the API refused, or did not answer.
+        UsageError: the scenario cannot be carried out, or the API refused or did not
+            answer, and why.
     """
     if not scenario.steps:
         return plan_scenario(scenario, None)
@@ -66,8 +66,11 @@ async def rehearse(config: Config, scenario: Scenario) -> list[str]:
         )
     makes_it = scenario.has(CreateStep)
     needs = {_NEEDS[type(step)] for step in scenario.steps if type(step) in _NEEDS}
-    async with open_api(config.control, must_exist=not makes_it) as api:
-        state = await api.describe_state(needs, missing_ok=makes_it)
+    try:
+        async with open_api(config.control, must_exist=not makes_it) as api:
+            state = await api.describe_state(needs, missing_ok=makes_it)
+    except ControlError as exc:
+        raise PreflightError(f"api: {exc}") from exc
     return plan_scenario(scenario, state)
 
 
