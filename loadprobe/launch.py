@@ -31,8 +31,9 @@ from loadprobe.errors import (
 )
 from loadprobe.outputs.terminal import make_console
 from loadprobe.preflight import preflight
+from loadprobe.run_plan import RunPlan
 from loadprobe.stopping import Stopping
-from loadprobe.supervisor import STOPPED_EARLY, Run, RunPlan
+from loadprobe.supervisor import STOPPED_EARLY, Run
 
 logger = logging.getLogger(__name__)
 

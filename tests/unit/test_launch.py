@@ -19,8 +19,8 @@ from loadprobe.control.scenario_file import load_scenario
 from loadprobe.errors import RunError, UsageError
 from loadprobe.launch import RunOptions, for_created, run_load
 from loadprobe.preflight import Check
+from loadprobe.run_plan import RunPlan
 from loadprobe.stopping import Stopping
-from loadprobe.supervisor import RunPlan
 from tests.unit.scenario_stage import stage_scenario, step
 
 CONTROL = Control("made", endpoint_url="http://127.0.0.1:1")

@@ -24,8 +24,9 @@ from loadprobe.core.aggregate import Aggregate, LaneInfo, Sealed
 from loadprobe.core.shard_names import ShardNames
 from loadprobe.core.steps import ScenarioRecord, ScenarioState
 from loadprobe.launch import RunOptions
+from loadprobe.run_plan import RunPlan
 from loadprobe.stopping import Stopping
-from loadprobe.supervisor import Run, RunPlan
+from loadprobe.supervisor import Run
 
 
 class Unprobed:
