@@ -85,7 +85,9 @@ def _override(raw: dict[str, object], environ: Mapping[str, str]) -> None:
         _ENV_PREFIX + f"{section}_{key}".lstrip("_").upper(): (section, key, field)
         for section in SECTIONS
         for key, field in _KEYS.fields(section).items()
-        if not section.startswith("lanes") and key not in SECTIONS and key != "address_map"
+        if not section.startswith("lanes")
+        and key not in SECTIONS
+        and key != "address_map"
     }
     given = {name: environ[name] for name in environ if name.startswith(_ENV_PREFIX)}
     target = raw.get("target")
@@ -209,7 +211,7 @@ def _check_client(lane: Lane, target: Target, at: str) -> None:
         if client is not None:
             raise ConfigError(
                 f"{at}.client",
-                'the wire driver has no settings; remove it, or set driver = "redis-py"',
+                "the wire driver has no settings; remove it, or set another driver",
             )
         return
     if lane.tls and target.server_name is not None:

@@ -110,6 +110,7 @@ class Measurement:
                     lane.tls,
                     tuple(self._processes_of([lane.name])),
                     lane.deadline_ms * NS_PER_MS,
+                    lane.is_witness,
                 )
                 for lane in config.lanes
             ],

@@ -124,6 +124,8 @@ class Driver(Protocol):
     """One client with its connections, for one lane in one probe process."""
 
     stats: DriverStats
+    waiting_error: ErrorClass
+    """Why an arrival that was given up had not been sent."""
 
     @property
     def topology(self) -> Topology | None:
@@ -137,6 +139,12 @@ class Driver(Protocol):
 
     def submit(self, arrival: Arrival) -> None:
         """Send an arrival now; its end is reported to the sink."""
+
+    def use_endpoint(self, host: str, port: int, *, cut_over: int | None) -> None:
+        """Find the topology through another endpoint (a number: of another cluster)."""
+
+    def use_password(self, password: str) -> None:
+        """Log in with another password from now on; open connections stay."""
 
     def suspect(self, slot: int) -> None:
         """Take note that an arrival for a slot got no answer."""

@@ -4,6 +4,7 @@ About 70 ns for a GET; hiredis.pack_command takes 450 ns.
 """
 
 OK = b"OK"
+_KEY_LENGTH = len(b"*2\r\n$3\r\nGET\r\n$")
 
 
 def encode(*words: bytes) -> bytes:
@@ -25,6 +26,12 @@ def encode_set_head(key: bytes, value_bytes: int) -> bytes:
         key,
         value_bytes,
     )
+
+
+def key_of(command: bytes) -> bytes:
+    """Return the key of a command that ``encode_get`` or ``encode_set_head`` began."""
+    end = command.index(b"\r\n", _KEY_LENGTH)
+    return command[end + 2 : end + 2 + int(command[_KEY_LENGTH:end])]
 
 
 ASKING = encode(b"ASKING")

@@ -497,8 +497,8 @@ class Lane:
         if arrival.sent:
             outcome, error = Outcome.UNKNOWN, ErrorClass.TIMEOUT
             evidence = self._time_evidence(arrival, end_ns)
-        else:  # all that time there was no first connection to its node
-            outcome, error = Outcome.UNSENT, ErrorClass.UNREACHABLE
+        else:  # all that time there was no first connection, or no idle worker
+            outcome, error = Outcome.UNSENT, self._driver.waiting_error
             evidence = arrival.due, end_ns
         self._settle_failure(arrival, outcome, error, -1, evidence)
 

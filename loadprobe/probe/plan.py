@@ -12,7 +12,9 @@ def share_out(
     """Return the shares of every process; those that run from the start come first.
 
     There are as many processes as the lane with the most asks for; a lane that asks for
-    n runs in the first n of them, its workers split as evenly as they can be.
+    n runs in the first n of them, its workers split as evenly as they can be. Lanes of
+    client libraries have processes of their own, each: what one of them does to its
+    event loop must not disturb the witness.
 
     Args:
         lanes: all lanes.
@@ -25,7 +27,18 @@ def share_out(
         [lane for lane in later if not lane.tls],
         [lane for lane in later if lane.tls],
     )
-    return [process for group in groups for process in _share_group(group)]
+    return [
+        process
+        for group in groups
+        for part in _split(group)
+        for process in _share_group(part)
+    ]
+
+
+def _split(lanes: Sequence[Lane]) -> list[list[Lane]]:
+    """Return what may share processes: all witnesses, and each other lane alone."""
+    witnesses = [lane for lane in lanes if lane.is_witness]
+    return [witnesses, *([lane] for lane in lanes if not lane.is_witness)]
 
 
 def _share_group(lanes: Sequence[Lane]) -> list[tuple[Share, ...]]:

@@ -371,6 +371,7 @@ def to_toml(config: Config) -> str:
 
 def _inline(value: object) -> str:
     if isinstance(value, dict):
-        pairs = (f"{json.dumps(k)} = {json.dumps(v)}" for k, v in value.items())
+        given = {k: v for k, v in value.items() if v is not None}
+        pairs = (f"{json.dumps(k)} = {json.dumps(v)}" for k, v in given.items())
         return f"{{ {', '.join(pairs)} }}"
     return json.dumps(value)

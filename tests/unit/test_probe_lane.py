@@ -42,6 +42,8 @@ TWO = topology_of((0, 8191), (8192, 16383))
 class Store:
     """A driver whose server is a dict; it answers when it is told to."""
 
+    waiting_error = ErrorClass.UNREACHABLE
+
     def __init__(self) -> None:
         self.stats = DriverStats()
         self.submitted: list[Arrival] = []
@@ -65,6 +67,12 @@ class Store:
         if self.is_connected:
             arrival.sent = self.now_ns
         self.submitted.append(arrival)
+
+    def use_endpoint(self, host: str, port: int, *, cut_over: int | None) -> None:
+        """Follow (there is nowhere else)."""
+
+    def use_password(self, password: str) -> None:
+        """Log in anew (everybody may)."""
 
     def suspect(self, slot: int) -> None:
         """Note a slot that got no answer."""

@@ -56,6 +56,8 @@ class WireDriver:
         gently: open the first connections at the pace of later ones.
     """
 
+    waiting_error = ErrorClass.UNREACHABLE  # it waited for a first connection
+
     def __init__(
         self,
         target: Target,
