@@ -60,6 +60,7 @@ async def preflight(
         must_exist: False for a replication group that is to be created.
     """
     yield _guard("output", lambda: _output(config))
+    yield _witness(config)
     yield await _http(config)
     yield _guard(
         "open files", lambda: _open_files(config, dormant, shards=1, replicas=0)
@@ -109,6 +110,18 @@ def _guard(name: str, look: Callable[[], str]) -> Check:
         return Check(name, passed=True, detail=look())
     except LoadprobeError as exc:
         return Check(name, passed=False, detail=str(exc))
+
+
+def _witness(config: Config) -> Check:
+    """Say whether what clients see can be told from what the cluster does."""
+    watching = [lane.name for lane in config.lanes if lane.is_witness]
+    detail = f"lane {', '.join(watching)}"
+    if not watching:
+        detail = (
+            "none: what clients add to an outage cannot be told from it without a lane "
+            'with driver = "wire"'
+        )
+    return Check("witness", passed=True, detail=detail)
 
 
 def _asleep(lanes: Sequence[str], label: str) -> Check:

@@ -79,7 +79,7 @@ class LaneTotals:
     Args:
         response: done - due of served and late arrivals per op kind, ns.
         service: done - sent of the same.
-        lateness: sent - due of served arrivals, ns.
+        lateness: sent - due of served arrivals, ns; of witness lanes only.
         begin_ns: when its first process began, or None.
         blind_ns: time in which all its processes were blind.
         blind: the spans (the first KEPT_OUTAGES).
@@ -373,6 +373,8 @@ class Aggregate:
         return cuts
 
     def _add_lateness(self, scope: Scope, slab: Slab) -> None:
+        if not self._lane_by_name[scope.lane].is_witness:
+            return  # arrivals stand in line for a client: that is not our lateness
         lateness = self.lane_totals[scope.lane].lateness
         if slab.due and slab.sent == slab.due:  # a closed loop
             lateness.record(0, len(slab.due))

@@ -117,7 +117,9 @@ def attribute(outage: Outage, context: Context) -> Attribution:
     """Return the cause of an outage; the first rule that holds decides.
 
     1. planned: the lane, or the shard on it, was expected to be dark then.
-    2. client: the lane is no witness, and a witness was lit on the shard all through.
+    2. client: the lane is no witness, and a witness was lit on the shard all through,
+       or for more than half of it. Witnesses of the lane's own transport count, if
+       there are any. What follows is judged by what that witness saw.
     3. transport: a witness lane of the other transport was lit there all through
        (also if all shards of the lane were dark: one transport was, not the cluster).
     4. cluster: all shards of the lane (two or more) were dark then.
@@ -138,10 +140,23 @@ def attribute(outage: Outage, context: Context) -> Attribution:
         and other.is_witness
         and _is_lit(outage, other, shard, context)
     ]
-    if not lane.is_witness and lit:
-        return Attribution(
-            Cause.CLIENT, f"witness lane {lit[0].name} was served on shard {shard}"
-        )
+    judge = lane
+    if not lane.is_witness:
+        watching = witnesses_of(lane, shard, context.lanes.values())
+        found = [other for other in watching if other in lit]
+        if found:
+            return Attribution(
+                Cause.CLIENT,
+                f"witness lane {found[0].name} was served on shard {shard}",
+            )
+        if watching:
+            judge = min(watching, key=lambda w: _dark_share(outage, w.name, context))
+            if _dark_share(outage, judge.name, context) < MOST:
+                return Attribution(
+                    Cause.CLIENT,
+                    f"witness lane {judge.name} was served on shard {shard} for most "
+                    "of the time",
+                )
     crossed = [other for other in lit if other.tls != lane.tls]
     if crossed:
         return Attribution(
@@ -149,15 +164,26 @@ def attribute(outage: Outage, context: Context) -> Attribution:
             f"lane {crossed[0].name} ({'TLS' if crossed[0].tls else 'TCP'}) was served "
             f"on shard {shard}",
         )
-    others = [name for name in lane.shards if name != shard]
-    if others and all(_is_dark(outage, lane_name, s, context) for s in others):
+    others = [name for name in judge.shards if name != shard]
+    if others and all(_is_dark(outage, judge.name, s, context) for s in others):
         return Attribution(
             Cause.CLUSTER,
-            f"all {len(lane.shards)} shards were dark on lane {lane_name}",
+            f"all {len(judge.shards)} shards were dark on lane {judge.name}",
         )
     if not others:
         return Attribution(Cause.SHARD, f"shard {shard} is the only shard")
-    return Attribution(Cause.SHARD, f"other shards were served on lane {lane_name}")
+    return Attribution(Cause.SHARD, f"other shards were served on lane {judge.name}")
+
+
+def witnesses_of(
+    lane: LaneFacts, shard: str, lanes: Iterable[LaneFacts]
+) -> list[LaneFacts]:
+    """Return the witnesses of a client lane on a shard: of its transport, or else all.
+
+    A client over TLS is not to blame for what became of TLS.
+    """
+    found = [other for other in lanes if other.is_witness and shard in other.shards]
+    return [other for other in found if other.tls == lane.tls] or found
 
 
 def is_planned(outage: Outage, planned: Iterable[Planned]) -> bool:
@@ -198,6 +224,11 @@ def _share(outage: Outage, spans: Sequence[Interval]) -> float:
 
 def _is_dark(outage: Outage, lane: str, shard: str, context: Context) -> bool:
     return _share(outage, context.dark.get((lane, shard), ())) >= MOST
+
+
+def _dark_share(outage: Outage, lane: str, context: Context) -> float:
+    """Return for which part of an outage a lane was dark on the same shard."""
+    return _share(outage, context.dark.get((lane, outage.scope.shard), ()))
 
 
 def _is_lit(outage: Outage, lane: LaneFacts, shard: str, context: Context) -> bool:

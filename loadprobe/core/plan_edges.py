@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 from loadprobe.core.attribution import Planned, planned_spans
-from loadprobe.core.intervals import length
+from loadprobe.core.intervals import Interval, length
 from loadprobe.core.outages import Outage
 
 EDGE_NS = 1_000_000_000
@@ -28,13 +28,23 @@ def cut_at_plan(outages: Iterable[Outage], planned: Sequence[Planned]) -> list[O
     The edges of the parts are exact where they are cut, and keep the error bars of the
     whole elsewhere. Failed arrivals are shared out by length.
     """
-    return [part for outage in outages for part in _parts(outage, planned)]
+    return [
+        part
+        for outage in outages
+        for part in cut_at(outage, planned_spans(outage, planned), edge_ns=EDGE_NS)
+    ]
 
 
-def _parts(outage: Outage, planned: Sequence[Planned]) -> list[Outage]:
-    spans = planned_spans(outage, planned)
+def cut_at(outage: Outage, spans: Sequence[Interval], *, edge_ns: int) -> list[Outage]:
+    """Return the parts of an outage within and outside of some spans.
+
+    Args:
+        outage: what to cut.
+        spans: disjoint, and within it.
+        edge_ns: it stays whole if no more than this is within, or outside.
+    """
     inside_ns = length(spans)
-    if not EDGE_NS < inside_ns < outage.duration_ns - EDGE_NS:
+    if not edge_ns < inside_ns < outage.duration_ns - edge_ns:
         return [outage]
     edges = {edge for span in spans for edge in span}
     cuts = sorted(edges - {outage.start_ns, outage.end_ns})

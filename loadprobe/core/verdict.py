@@ -51,6 +51,7 @@ from loadprobe.core.summary import (
     Summary,
 )
 from loadprobe.core.thresholds import SloLimits, check_slo
+from loadprobe.core.witness_edges import cut_at_witness
 
 _NO_LIMITS = SloLimits()
 _NOTHING = Expected()
@@ -216,8 +217,9 @@ def _derive(
         )
         for lane in results.lanes
     }
-    outages = cut_at_plan(results.outages, planned)
-    context = make_context(_lane_facts(results, shards), outages, planned)
+    facts = _lane_facts(results, shards)
+    outages = cut_at_witness(cut_at_plan(results.outages, planned), facts)
+    context = make_context(facts, outages, planned)
     causes = {id(o): attribute(o, context) for o in outages}
     parts: tuple[list[Outage], list[Outage]] = [], []
     for outage in outages:

@@ -189,6 +189,25 @@ def test_dormant_lanes_have_processes_of_their_own() -> None:
     assert share_out(lanes, {lane.name for lane in lanes})[0][0].lane.name == "tcp"
 
 
+def test_client_libraries_have_processes_of_their_own() -> None:
+    """What a library does to its event loop is no business of the witness."""
+    lanes = [
+        Lane(name="wire"),
+        Lane(name="app", driver="redis-py", processes=2),
+        Lane(name="wire2"),
+        Lane(name="app2", driver="redis-py"),
+        Lane(name="late", driver="redis-py", tls=True),
+    ]
+    plans = share_out(lanes, {"late"})
+    assert [[share.lane.name for share in shares] for shares in plans] == [
+        ["wire", "wire2"],
+        ["app"],
+        ["app"],
+        ["app2"],
+        ["late"],
+    ]
+
+
 def test_what_has_a_password_does_not_show_it() -> None:
     """Neither a plan nor a new password is ever shown with it."""
     plan = Plan(0, {"tcp": Target("h")}, "s3cret", Probe(), (), 7, True)

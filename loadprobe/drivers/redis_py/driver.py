@@ -1,0 +1,365 @@
+"""redis-py as an application uses it: what its users see, laid beside the witness.
+
+Every worker is one task that awaits one operation after the other, as a request handler
+does. An arrival that is due while its worker still waits for the one before stands in
+line, and its response time counts from its due time: an operation that "succeeds" after
+five seconds is five seconds without service. Nothing is cancelled. What was given up
+while it stood in line is not sent any more, so it certainly did not happen.
+
+What the client knows of the cluster is its own affair. Scopes have the names of the
+wire driver, of which one with a single connection per node is beside: for the topology,
+the prefill and the reading back.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
+
+from loadprobe.clock import mono_now_ns
+from loadprobe.config import Client, Target
+from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.topology import Topology
+from loadprobe.drivers import resp
+from loadprobe.drivers.base import Arrival, DriverStats, OnTopology, Sink
+from loadprobe.drivers.redis_py.connections import (
+    CURRENT,
+    Operation,
+    Tally,
+    count_connections,
+)
+from loadprobe.drivers.redis_py.errors import classify, settle
+from loadprobe.drivers.redis_py.settings import (
+    Login,
+    make_arguments,
+    make_client,
+    make_remap,
+)
+from loadprobe.drivers.wire.driver import WireDriver
+from loadprobe.errors import PreflightError
+
+_WRITE = OpKind.WRITE
+_CLOSE_S = 2.0
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    """A task that uses the client; what it is at, and what stands in line."""
+
+    line: deque[Arrival] = field(default_factory=deque)
+    idle: "asyncio.Future[None] | None" = None
+    since_ns: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Shared:
+    """A client object and the workers that are within one of its operations."""
+
+    client: RedisCluster | Redis
+    users: int = 0
+    is_left: bool = False
+
+
+class RedisPyDriver:
+    """Sends the arrivals of one lane by redis-py's asyncio client.
+
+    Args:
+        target: where to.
+        client: how the application sets the client up.
+        sink: receives the end of every arrival.
+        on_topology: called with every new topology.
+        make_scout: makes the wire driver beside, given what to tell topologies.
+        password: to log in with.
+        tls: connect by TLS.
+        workers: how many tasks use the clients.
+        max_in_flight: arrivals that may stand in line for a worker.
+        is_restart: in mid-run: what cannot be connected to is to be measured.
+    """
+
+    waiting_error = ErrorClass.INFLIGHT
+
+    def __init__(
+        self,
+        target: Target,
+        client: Client,
+        sink: Sink,
+        *,
+        on_topology: OnTopology,
+        make_scout: Callable[[OnTopology], WireDriver],
+        password: str | None,
+        tls: bool,
+        workers: int,
+        max_in_flight: int,
+        is_restart: bool,
+    ) -> None:
+        self._target = target
+        self._settings = client
+        self._sink = sink
+        self._on_topology = on_topology
+        self._tls = tls
+        self._max_in_flight = max_in_flight
+        self._is_restart = is_restart
+        self._login = Login(target.username, password)
+        self._workers = [_Worker() for _ in range(workers)]
+        self._clients: list[_Shared] = []
+        self._closing: set[asyncio.Task[None]] = set()
+        self._cut_over: int | None = None
+        self._shard_of: dict[tuple[str, int], str] = {}
+        self._tally = Tally()
+        self._scout = make_scout(self._take_topology)
+
+    @property
+    def stats(self) -> DriverStats:
+        """What the connections counted since it was set last."""
+        return self._tally.stats
+
+    @stats.setter
+    def stats(self, stats: DriverStats) -> None:
+        self._tally.stats = stats
+        self._scout.stats = DriverStats()  # nobody asks for them
+
+    @property
+    def topology(self) -> Topology | None:
+        """Return the newest topology known."""
+        return self._scout.topology
+
+    # --- life ------------------------------------------------------------------
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Connect, call ``ready``, and work until cancelled.
+
+        Raises:
+            PreflightError: the first connections could not be made.
+            Exception: what redis-py raised and no table knows.
+        """
+        found = asyncio.Event()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._scout.run(found.set))
+                await found.wait()
+                if not self._clients:
+                    self._clients = self._make_clients()
+                await self._connect()
+                for number, worker in enumerate(self._workers):
+                    group.create_task(self._work(worker, number))
+                ready()
+        finally:
+            for shared in self._clients:
+                await _close(shared.client)
+            if self._closing:
+                await asyncio.wait(self._closing)
+
+    def _make_clients(self) -> list[_Shared]:
+        arguments = make_arguments(
+            self._target, self._settings, self._login, tls=self._tls
+        )
+        made = []
+        for _ in range(self._settings.clients):
+            client = make_client(arguments, cluster=self._target.cluster)
+            count_connections(client, self._tally, tls=self._tls)
+            made.append(_Shared(client))
+        return made
+
+    async def _connect(self) -> None:
+        """Let every client meet the target, as an application does when it starts.
+
+        Raises:
+            PreflightError: redis-py cannot connect where the wire driver could.
+        """
+        for shared in self._clients:
+            try:
+                await _initialize(shared.client)
+            except Exception as exc:
+                error = classify(exc)[1]
+                if self._is_restart:
+                    continue
+                host, port = self._target.host, self._target.port_of(tls=self._tls)
+                raise PreflightError(
+                    f"redis-py could not connect to {host}:{port} ({error.label}): "
+                    f"{exc}; the wire driver could, so check [lanes.client], and by "
+                    "TLS that certificates hold the addresses that nodes announce"
+                ) from exc
+
+    # --- topology --------------------------------------------------------------
+
+    def _take_topology(self, topology: Topology, cut_over: int) -> None:
+        if self._cut_over is not None and cut_over != self._cut_over:
+            self._replace_clients()
+        self._cut_over = cut_over
+        remap = make_remap(self._target)
+        self._shard_of = {
+            remap((node.host, node.port)): shard.name
+            for shard in topology.shards
+            for node in (shard.primary, *shard.replicas)
+        }
+        self._on_topology(topology, cut_over)
+
+    def _replace_clients(self) -> None:
+        """Make client objects for another cluster; old ones end with their last use."""
+        left, self._clients = self._clients, self._make_clients()
+        for shared in left:
+            shared.is_left = True
+            if not shared.users:
+                self._close_later(shared)
+
+    def _close_later(self, shared: _Shared) -> None:
+        task = asyncio.create_task(_close(shared.client))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    def use_endpoint(self, host: str, port: int, *, cut_over: int | None) -> None:
+        """Find the topology through another endpoint from now on.
+
+        redis-py cannot be told another endpoint. Of the same cluster it keeps its own,
+        as it does in an application. For another cluster, or another single server, new
+        client objects are made, as an application would be started anew.
+        """
+        self._target = self._target.at(tls=self._tls, host=host, port=port)
+        self._scout.use_endpoint(host, port, cut_over=cut_over)
+        if cut_over is None and not self._target.cluster:
+            self._replace_clients()
+
+    def use_password(self, password: str) -> None:
+        """Log in with another password from now on; open connections stay."""
+        self._login.username = self._login.username or "default"
+        self._login.password = password
+        self._scout.use_password(password)
+
+    def suspect(self, slot: int) -> None:  # noqa: ARG002
+        """Take note that an arrival got no answer: look at the topology soon."""
+        self._scout.hurry()
+
+    def resumed_ns(self, slot: int) -> int:  # noqa: ARG002
+        """Return 0: an operation that waited in line was not served, whoever spoke."""
+        return 0
+
+    # --- arrivals --------------------------------------------------------------
+
+    def submit(self, arrival: Arrival) -> None:
+        """Hand an arrival to its worker, or let it stand in line for it."""
+        worker = self._workers[arrival.worker]
+        while worker.line and worker.line[0].settled:
+            worker.line.popleft()  # given up
+        if len(worker.line) >= self._max_in_flight:
+            self._sink.failed(
+                arrival,
+                Outcome.UNSENT,
+                ErrorClass.INFLIGHT,
+                done_ns=-1,
+                evidence=(worker.since_ns, mono_now_ns()),
+            )
+            return
+        worker.line.append(arrival)
+        idle = worker.idle
+        if idle is not None and not idle.done():
+            idle.set_result(None)
+
+    async def _work(self, worker: _Worker, number: int) -> None:
+        """Await one operation after the other."""
+        operation = Operation()
+        CURRENT.set(operation)
+        loop = asyncio.get_running_loop()
+        line = worker.line
+        while True:
+            while not line:
+                worker.idle = loop.create_future()
+                await worker.idle
+            arrival = line.popleft()
+            if arrival.settled:
+                continue
+            shared = self._clients[number % len(self._clients)]
+            shared.users += 1
+            operation.tries = operation.answers = 0
+            moved = self._tally.moved
+            arrival.sent = worker.since_ns = mono_now_ns()
+            try:
+                reply = await _call(shared.client, arrival)
+            except Exception as exc:  # noqa: BLE001 - the table decides
+                self._failed(arrival, exc, operation)
+            else:
+                self._sink.replied(arrival, reply, mono_now_ns())
+            if self._tally.moved != moved:
+                self._scout.hurry()
+            shared.users -= 1
+            if shared.is_left and not shared.users:
+                self._close_later(shared)
+
+    def _failed(self, arrival: Arrival, exc: Exception, operation: Operation) -> None:
+        done_ns = mono_now_ns()
+        outcome, error = settle(
+            classify(exc), tries=operation.tries, answers=operation.answers
+        )
+        self._scout.hurry()
+        if arrival.settled:
+            self.stats.too_late += 1
+            return
+        is_silent = error is ErrorClass.TIMEOUT
+        self._sink.failed(
+            arrival,
+            outcome,
+            error,
+            done_ns=done_ns if outcome is Outcome.REFUSED else -1,
+            evidence=(arrival.sent, arrival.sent if is_silent else done_ns),
+        )
+
+    # --- beside the load -------------------------------------------------------
+
+    def request(self, slot: int, command: bytes) -> "asyncio.Future[object]":
+        """Send a command by the wire driver beside (prefill, read-back).
+
+        Raises:
+            ConnectionError: it has no connection to the owner of the slot.
+        """
+        return self._scout.request(slot, command)
+
+    def live_connections(self) -> dict[str, int]:
+        """Return the number of redis-py's open connections per shard name."""
+        live: dict[str, int] = {}
+        for connection in self._tally.connections:
+            if connection.is_connected:
+                shard = self._shard_of.get((connection.host, connection.port))
+                if shard is not None:
+                    live[shard] = live.get(shard, 0) + 1
+        return live
+
+
+def _call(client: RedisCluster | Redis, arrival: Arrival) -> Awaitable[object]:
+    key = resp.key_of(arrival.command)
+    if arrival.op is _WRITE:
+        assert arrival.value is not None
+        return _set(client, key, arrival.value)
+    found: Awaitable[object] = client.get(key)
+    return found
+
+
+async def _set(client: RedisCluster | Redis, key: bytes, value: bytes) -> object:
+    done = await client.set(key, value)
+    return resp.OK if done is True else done
+
+
+async def _initialize(client: Any) -> None:
+    """Make a client learn its cluster, or connect to its one server."""
+    if isinstance(client, RedisCluster):
+        await client.initialize()
+    else:
+        await client.ping()
+
+
+async def _close(client: RedisCluster | Redis) -> None:
+    """Close a client with all its connections, whatever state it is in.
+
+    A cluster client that is about to learn the cluster anew closes nothing by itself.
+    """
+    try:
+        async with asyncio.timeout(_CLOSE_S):
+            await client.aclose()
+            if isinstance(client, RedisCluster):
+                await client.nodes_manager.aclose()
+                await client.nodes_manager.aclose("startup_nodes")
+    except Exception as exc:  # noqa: BLE001 - the table decides
+        if not isinstance(exc, TimeoutError):
+            classify(exc)

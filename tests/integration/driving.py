@@ -1,0 +1,174 @@
+"""A driver at work on real servers, in this process, and what its arrivals came to."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from loadprobe.clock import mono_now_ns
+from loadprobe.config import Lane, Probe, Target
+from loadprobe.core.columns import Scope
+from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.slots import tag_for_slot
+from loadprobe.core.topology import Topology
+from loadprobe.drivers import resp
+from loadprobe.drivers.base import Arrival, Driver
+from loadprobe.drivers.tls import make_context
+from loadprobe.local.cluster import LocalCluster
+from loadprobe.probe.drivers import make_driver
+from loadprobe.probe.messages import Plan, Share
+from loadprobe.probe.process import is_defect
+from loadprobe.probe.recorder import ScopeRecorder
+from tests.integration.running import until
+
+_PERIOD_S = 0.01
+_SPREAD = 5_461
+
+End = bytes | None | tuple[Outcome, ErrorClass]
+
+
+class Driving:
+    """A driver, and the ends of its arrivals in the order in which they were made."""
+
+    def __init__(self) -> None:
+        self.driver: Driver
+        self.topologies: list[Topology] = []
+        self.made: list[Arrival] = []
+        self.ends: dict[int, End] = {}
+        self.reported: list[dict[str, Any]] = []
+        self._recorder = ScopeRecorder(Scope("lane", "0001", OpKind.READ))
+
+    # --- a sink ------------------------------------------------------------------
+
+    def replied(self, arrival: Arrival, reply: object, done_ns: int) -> None:
+        """Take a reply."""
+        assert 0 < arrival.due <= arrival.sent <= done_ns
+        assert reply is None or isinstance(reply, bytes)
+        self._end(arrival, reply)
+
+    def failed(
+        self,
+        arrival: Arrival,
+        outcome: Outcome,
+        error: ErrorClass,
+        *,
+        done_ns: int,
+        evidence: tuple[int, int],
+    ) -> None:
+        """Take a failure."""
+        assert evidence[0] <= evidence[1]
+        assert (done_ns >= 0) == (outcome is Outcome.REFUSED and done_ns != -1)
+        self._end(arrival, (outcome, error))
+
+    def _end(self, arrival: Arrival, end: End) -> None:
+        assert arrival.version not in self.ends, "an arrival ended twice"
+        arrival.settled = True
+        self.ends[arrival.version] = end
+
+    # --- a lane --------------------------------------------------------------------
+
+    def on_topology(self, topology: Topology, cut_over: int) -> None:
+        """Take note of a topology."""
+        self.topologies.append(topology)
+
+    def submit(self, slot: int, value: bytes | None = None) -> Arrival:
+        """Send a GET, or a SET of a value, for a key in a slot."""
+        key = b"{%b}k" % tag_for_slot(slot)
+        if value is None:
+            command = resp.encode_get(key)
+        else:
+            head = resp.encode_set_head(key, len(value))
+            command = b"%b%b\r\n" % (head, value)
+        number = len(self.made)
+        arrival = Arrival(
+            mono_now_ns(),
+            self._recorder,
+            number % 4,
+            OpKind.READ if value is None else OpKind.WRITE,
+            None,
+            slot,
+            command,
+            None,
+            number,
+            value,
+        )
+        self.made.append(arrival)
+        self.driver.submit(arrival)
+        return arrival
+
+    async def ask(self, slot: int, value: bytes | None = None) -> End:
+        """Send one arrival and return how it ended."""
+        arrival = self.submit(slot, value)
+        await until(lambda: arrival.version in self.ends, what="the end of an arrival")
+        return self.ends[arrival.version]
+
+    async def served_again(self, slot: int, *, within_s: float = 20.0) -> None:
+        """Ask until there is a reply.
+
+        Raises:
+            TimeoutError: there is none in time.
+        """
+        async with asyncio.timeout(within_s):
+            while isinstance(await self.ask(slot), tuple):
+                await asyncio.sleep(_PERIOD_S)
+
+    async def load(self, slots: tuple[int, ...]) -> None:
+        """Send reads to all of some slots, for ever."""
+        while True:
+            for slot in slots:
+                self.submit(slot)
+            await asyncio.sleep(_PERIOD_S)
+
+    def failures(self) -> Counter[tuple[Outcome, ErrorClass]]:
+        """Return how arrivals failed."""
+        return Counter(end for end in self.ends.values() if isinstance(end, tuple))
+
+
+@asynccontextmanager
+async def driving(
+    target: Target, lane: Lane, *, password: str | None = None
+) -> AsyncIterator[Driving]:
+    """Run a driver while the block runs; nothing of it may be left afterwards."""
+    loop = asyncio.get_running_loop()
+    before = asyncio.all_tasks()
+    drive = Driving()
+    drive.driver = make_driver(
+        Plan(0, {lane.name: target}, password, Probe(), (), 1, prefill=False),
+        Share(lane, 0, 1, lane.workers),
+        drive,
+        context=make_context(target) if lane.tls else None,
+        poller=None,
+        on_topology=drive.on_topology,
+    )
+
+    def report(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if is_defect(context):
+            drive.reported.append(context)
+
+    loop.set_exception_handler(report)
+    ready = asyncio.Event()
+    running = asyncio.create_task(drive.driver.run(ready.set))
+    waiting = asyncio.create_task(ready.wait())
+    try:
+        await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            running.result()
+        yield drive
+    finally:
+        waiting.cancel()
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+        loop.set_exception_handler(None)
+    await until(lambda: asyncio.all_tasks() <= before, what="the end of all tasks")
+    assert drive.reported == []
+
+
+async def strangers(cluster: LocalCluster) -> list[str]:
+    """Return the connections of clients that are not the cluster's own."""
+    found: list[str] = []
+    for node in cluster.live_nodes:
+        text = await node.command("CLIENT", "LIST", "TYPE", "normal")
+        found += [line for line in text.splitlines() if "cmd=client|list" not in line]
+    return found
