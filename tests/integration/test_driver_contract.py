@@ -28,8 +28,6 @@ from tests.integration.running import (
     until,
 )
 
-pytestmark = pytest.mark.alone
-
 PASSWORD = "s3cret-of-the-test"
 SLOTS = (0, 5_462, 10_923)
 

@@ -28,8 +28,6 @@ from loadprobe.local.certificates import write_certificates
 from loadprobe.probe.recorder import ScopeRecorder
 from tests.scripted import ScriptedCluster
 
-pytestmark = pytest.mark.alone
-
 WORKERS = 3
 SLOT_OF = (0, 5462, 10923)
 
