@@ -11,7 +11,6 @@ import os
 import socket
 import ssl
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import hiredis
@@ -181,27 +180,28 @@ class Dialer:
     async def _wrap(
         self, sock: socket.socket, host: str, make: Callable[[], Connection]
     ) -> Connection:
-        loop = asyncio.get_running_loop()
-        try:
-            if self.context is None and self.poller is not None:
-                connection = make()
+        if self.context is None and self.poller is not None:
+            connection = make()
+            try:
                 self.poller.open(sock, connection)
-            elif self.context is None:
-                _, connection = await loop.create_connection(make, sock=sock)
-            else:
-                _, connection = await loop.create_connection(
-                    make,
-                    sock=sock,
-                    ssl=self.context,
-                    server_hostname=tls.server_name(self.target, host),
-                    ssl_handshake_timeout=self.timeout_ms / 1000,
-                )
-        except BaseException:
-            # Cancelled at the wrong moment the loop has closed the descriptor itself,
-            # and left it to the socket object to do so again (uvloop 0.22).
-            with suppress(OSError):
+            except BaseException:
                 sock.close()
-            raise
+                raise
+            return connection
+        by_tls = self.context is not None
+        try:
+            _, connection = await asyncio.get_running_loop().create_connection(
+                make,
+                sock=sock,
+                ssl=self.context,
+                server_hostname=tls.server_name(self.target, host) if by_tls else None,
+                ssl_handshake_timeout=self.timeout_ms / 1000 if by_tls else None,
+            )
+        finally:
+            # The loop closes the descriptor. If the connection ends while it is being
+            # made, uvloop 0.22 leaves its number in the socket object, which on its own
+            # end would close whatever has that number by then.
+            sock.detach()
         return connection
 
     async def _resolve(self, host: str) -> str:
