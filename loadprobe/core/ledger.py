@@ -16,6 +16,8 @@ nothing is kept.
 
 from enum import Enum
 
+from loadprobe.core.values import NIL
+
 _MOST_KEPT = 64
 """Versions of a key with a rival or without end; the oldest are forgiven beyond."""
 
@@ -36,8 +38,8 @@ class History:
 
     Attributes:
         acked_version: highest acknowledged version, 0 if there is none.
-        value: the value that is certainly right to read now; None if the key is not
-            known to hold any.
+        value: what is certainly right to read now, as a bulk string; NIL if the key
+            is not known to hold any value.
     """
 
     __slots__ = (
@@ -59,7 +61,7 @@ class History:
         self._acked_judged = 0
         self._value_version = 0
         self.acked_version = 0
-        self.value: bytes | None = None
+        self.value = NIL
 
     def begin_write(self, version: int) -> None:
         """Take note that a version is on its way; versions only grow."""
@@ -71,7 +73,7 @@ class History:
                 self._forgive(min(self._rivals))
 
     def acked(self, version: int, value: bytes) -> None:
-        """Take note of an acknowledgement and of the value that is now expected.
+        """Take note of an acknowledgement and of the bulk string to expect now.
 
         It may also come late, when the write was already given up as unknown.
         """
@@ -95,12 +97,12 @@ class History:
             self._rivals.pop(version, None)
 
     def seen(self, version: int, value: bytes) -> None:
-        """Take note of a good value that was read, for a quick comparison."""
+        """Take note of a bulk string with a good value that was read."""
         if version == self._on_its_way:
             self._on_its_way = 0
         elif version in self._rivals:
             self._end(version)
-        if self.value is None or version >= self._value_version:
+        if self.value is NIL or version >= self._value_version:
             self._value_version = version
             self.value = value
 

@@ -16,6 +16,9 @@ from enum import Enum
 from typing import NamedTuple
 from zlib import crc32
 
+NIL = b"$-1\r\n"
+"""The bulk string of RESP that says that there is no value."""
+
 HEADER_BYTES = 18
 LEAST_VALUE_BYTES = 24
 _FIELDS = struct.Struct(">2sIQ")
@@ -58,12 +61,20 @@ class ValueCodec:
         self._salt = crc32(lane.encode())
         repeats = value_bytes // len(_PATTERN) + 1
         self._padding = (_PATTERN * repeats)[: value_bytes - HEADER_BYTES]
+        self._head = b"$%d\r\n" % value_bytes
+        self._tail = self._padding + b"\r\n"
+        self._pack = struct.Struct(
+            f">{len(self._head)}s{_FIELDS.size}sI{len(self._tail)}s"
+        ).pack
 
     def encode(self, key: int, version: int) -> bytes:
         """Return the value of a version of a key."""
+        return self.encode_bulk(key, version)[len(self._head) : -2]
+
+    def encode_bulk(self, key: int, version: int) -> bytes:
+        """Return the same as a bulk string of RESP: the length, the value, CR LF."""
         fields = _FIELDS.pack(_MAGIC, key, version)
-        checksum = _CHECKSUM.pack(crc32(fields, self._salt))
-        return b"%b%b%b" % (fields, checksum, self._padding)
+        return self._pack(self._head, fields, crc32(fields, self._salt), self._tail)
 
     def decode(self, value: bytes) -> Decoded | Flaw:
         """Return what a value says, or what is wrong with it."""

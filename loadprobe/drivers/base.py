@@ -5,10 +5,11 @@ target did is reported to a ``Sink``; what is our own fault propagates and ends 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from loadprobe.core.key_set import SetHistory
 from loadprobe.core.ledger import History
 from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.topology import Topology
@@ -30,16 +31,19 @@ class KeyRecord:
     Args:
         index: of the key in the lane's keyspace.
         slot: its hash slot.
-        get: the encoded GET command.
-        set_head: the encoded SET command up to the value.
+        read_slot: by what its reads are routed: the same, or ``READS`` more if replicas
+            may answer them.
+        get: the encoded command that reads it.
+        set_head: the encoded command that writes it, up to the value.
         history: what was written and acknowledged.
     """
 
     index: int
     slot: int
+    read_slot: int
     get: bytes
     set_head: bytes
-    history: History
+    history: History | SetHistory
 
 
 @dataclass(slots=True, eq=False)
@@ -55,16 +59,18 @@ class Arrival:
         worker: index of the worker it belongs to.
         op: read or write.
         key: the lane's record of the key; None for an absent key.
-        slot: hash slot of the key.
+        slot: by what it is routed: hash slot of the key, or its ``read_slot``.
         command: the encoded command.
-        expect: the reply that is certainly right, compared first; a different reply
-            is judged in full.
+        expect: the reply that is certainly right, encoded, and compared first; a
+            different reply is judged in full.
         version: version written by a write; the acknowledged version at the time of
             sending for a read.
-        value: what a write writes; for a read, what the key was known to hold.
+        value: what a write writes; for a read, what the key was known to hold (a
+            bulk string, or NIL).
         sent: when its bytes were handed to the socket, monotonic ns; 0 before.
         redirects: redirects followed so far.
         settled: its outcome is recorded; anything later is ignored.
+        done: when the reply was parsed, if it was the expected one.
     """
 
     due: int
@@ -74,19 +80,23 @@ class Arrival:
     key: KeyRecord | None
     slot: int
     command: bytes
-    expect: bytes | None
+    expect: bytes
     version: int
-    value: bytes | None
+    value: bytes
     sent: int = 0
     redirects: int = 0
     settled: bool = False
+    done: int = 0
 
 
 class Sink(Protocol):
     """Receives the end of every arrival, exactly once unless a late reply follows."""
 
+    def expected(self, arrivals: "list[Arrival]") -> None:
+        """Take arrivals whose reply is literally the expected one, ``done`` set."""
+
     def replied(self, arrival: Arrival, reply: object, done_ns: int) -> None:
-        """Take a reply that is not an error: bytes, None, integer or list."""
+        """Take any other reply that is not an error: bytes, None, integer or list."""
 
     def failed(
         self,
@@ -110,7 +120,12 @@ class Sink(Protocol):
 
 @dataclass(slots=True)
 class DriverStats:
-    """What a driver counted since the last snapshot; all of it can be summed."""
+    """What a driver counted since the last snapshot; all of it can be summed.
+
+    A client library's lane also counts ``attempts``, the commands sent for arrivals
+    with those that were tried again, and ``raised``, operations that ended with an
+    error of the client.
+    """
 
     redirects: dict[str, int] = field(default_factory=dict)
     refreshes: int = 0
@@ -118,6 +133,22 @@ class DriverStats:
     too_late: int = 0
     connects: dict[str, int] = field(default_factory=dict)
     connect_ns: list[int] = field(default_factory=list)
+    redirects_by_shard: dict[tuple[str, str], int] = field(default_factory=dict)
+    connects_by_shard: dict[tuple[str, str], int] = field(default_factory=dict)
+    attempts: int = 0
+    raised: int = 0
+
+    def count_redirect(self, kind: str, shard: str) -> None:
+        """Count a redirect by its kind and by the shard that was asked."""
+        self.redirects[kind] = self.redirects.get(kind, 0) + 1
+        place = shard, kind
+        self.redirects_by_shard[place] = self.redirects_by_shard.get(place, 0) + 1
+
+    def count_connect(self, result: str, shard: str) -> None:
+        """Count an attempt to connect to a node of a shard, by how it ended."""
+        self.connects[result] = self.connects.get(result, 0) + 1
+        place = shard, result
+        self.connects_by_shard[place] = self.connects_by_shard.get(place, 0) + 1
 
 
 class Driver(Protocol):
@@ -137,8 +168,11 @@ class Driver(Protocol):
         Returns only by cancellation. Raises what is not the target's doing.
         """
 
-    def submit(self, arrival: Arrival) -> None:
-        """Send an arrival now; its end is reported to the sink."""
+    def submit(self, arrivals: Sequence[Arrival]) -> None:
+        """Send arrivals now; their ends are reported to the sink."""
+
+    def deliver(self) -> None:
+        """Report every reply that has been read so far."""
 
     def use_endpoint(self, host: str, port: int, *, cut_over: int | None) -> None:
         """Find the topology through another endpoint (a number: of another cluster)."""

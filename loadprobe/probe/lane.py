@@ -7,20 +7,19 @@ loop: each worker sends its next arrival when the last one has ended.
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.config import Probe
-from loadprobe.core.columns import Failure, Scope
-from loadprobe.core.keyspace import ArrivalPlan, Choice, Keyspace
-from loadprobe.core.ledger import History, ReadVerdict
+from loadprobe.core.columns import Failure
+from loadprobe.core.keyspace import Keyspace
 from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.schedule import make_schedule
-from loadprobe.core.topology import Topology
-from loadprobe.core.values import Decoded, ValueCodec
 from loadprobe.drivers import resp
-from loadprobe.drivers.base import Arrival, Driver, KeyRecord
+from loadprobe.drivers.base import Arrival, Driver
+from loadprobe.probe.content import is_right
+from loadprobe.probe.keys import LaneKeys
 from loadprobe.probe.lag import Lag
+from loadprobe.probe.making import Maker
 from loadprobe.probe.messages import LaneHealth, ScopeBlock, Share
 from loadprobe.probe.recorder import ScopeRecorder
 
@@ -28,26 +27,9 @@ from loadprobe.probe.recorder import ScopeRecorder
 _MOST_PER_TICK = 2_000
 _UNSENT_PAUSE_NS = NS_PER_MS
 _FAR_FUTURE_NS = 1 << 62
-# Names of this module are found faster than members of an enum.
-_READ, _WRITE = OpKind.READ, OpKind.WRITE
+# A name of this module is found faster than a member of an enum.
+_WRITE = OpKind.WRITE
 _new_arrival = Arrival.__new__
-
-
-@dataclass(slots=True)
-class _ShardLoad:
-    """What is needed to make an arrival for one shard.
-
-    Args:
-        keys: its keys: numbers, replaced by their records when used first.
-        reads: where its reads are recorded.
-        writes: where its writes are recorded.
-        cursor: how many arrivals were made.
-    """
-
-    keys: list[Any]
-    reads: ScopeRecorder
-    writes: ScopeRecorder
-    cursor: int = 0
 
 
 @dataclass(slots=True)
@@ -80,18 +62,13 @@ class Lane:
         self._stall_ns = probe.stall_ms * NS_PER_MS
         self._slice = (share.slice_index, share.slice_count)
         self._step = share.slice_count
-        self.keyspace = Keyspace(
-            lane.name, lane.keys, share.slice_index, share.slice_count
-        )
-        self.codec = ValueCodec(lane.name, lane.value_bytes)
-        self._encode = self.codec.encode
-        self._keys: dict[int, KeyRecord] = {}
-        self._version = version_base
-        self._plan: ArrivalPlan | None = None
-        self._table: Sequence[Choice] = ()
-        self._layout: list[tuple[str, tuple[tuple[int, int], ...]]] = []
-        self._shards: list[_ShardLoad] = []
-        self._recorders: dict[Scope, ScopeRecorder] = {}
+        keyspace = Keyspace(lane.name, lane.keys, share.slice_index, share.slice_count)
+        self.keys = LaneKeys(lane, keyspace, version_base=version_base)
+        self._maker = Maker(share, self.keys)
+        self._fill = self._maker.fill
+        self._recorders = self._maker.recorders
+        self.on_topology = self._maker.on_topology
+        self.shard_of = self._maker.shard_of
         self._driver: Driver | None = None
         self._due: Iterator[tuple[int, int]] = iter(())
         self._next_index = 0
@@ -99,8 +76,9 @@ class Lane:
         self._start_ns = 0
         self._stop_ns = _FAR_FUTURE_NS
         self._worker = 0
+        self._turns = share.connections if lane.is_witness else share.workers
         self._in_flight: deque[Arrival] = deque()
-        self._outstanding: list[Arrival | None] = [None] * share.workers
+        self._outstanding: list[Arrival | None] = [None] * share.outstanding
         self._idle: list[tuple[int, int]] = []
         self._closed_index = share.slice_index
         self._counts = _Counts()
@@ -110,54 +88,13 @@ class Lane:
         self._driver = driver
         self._submit = driver.submit
 
-    # --- topology --------------------------------------------------------------
-
-    def on_topology(self, topology: Topology) -> None:
-        """Choose keys anew, so that every shard of the topology is probed evenly.
-
-        Takes about 0.1 us per key, and nothing if slots stayed where they are: a
-        failover moves none.
-        """
-        layout = [(shard.name, shard.ranges) for shard in topology.shards]
-        if layout == self._layout:
-            return
-        self._layout = layout
-        assigned = self.keyspace.assign([shard.ranges for shard in topology.shards])
-        before = {load.reads.scope.shard: load for load in self._shards}
-        self._shards = []
-        for shard, keys in zip(topology.shards, assigned, strict=True):
-            load = _ShardLoad(
-                keys,
-                self._recorder(Scope(self.name, shard.name, OpKind.READ)),
-                self._recorder(Scope(self.name, shard.name, OpKind.WRITE)),
-            )
-            if shard.name in before:
-                load.cursor = before[shard.name].cursor
-            self._shards.append(load)
-        if self._plan is None or len(self._shards) != self._plan.shards:
-            lane = self._share.lane
-            self._plan = ArrivalPlan(
-                len(self._shards),
-                slice_index=self._share.slice_index,
-                slice_count=self._share.slice_count,
-                read_ratio=lane.read_ratio,
-                miss_ratio=lane.miss_ratio,
-            )
-            self._table = self._plan.table
-
-    def _recorder(self, scope: Scope) -> ScopeRecorder:
-        recorder = self._recorders.get(scope)
-        if recorder is None:
-            recorder = self._recorders[scope] = ScopeRecorder(scope)
-        return recorder
-
     # --- making arrivals ---------------------------------------------------------
 
     def start(self, schedule_start_ns: int, first_due_ns: int) -> None:
         """Begin at ``first_due_ns``; due times count from ``schedule_start_ns``."""
         self._start_ns = schedule_start_ns
         if self._closed:
-            self._idle = [(first_due_ns, w) for w in range(self._share.workers)]
+            self._idle = [(first_due_ns, w) for w in range(self._share.outstanding)]
             return
         lane = self._share.lane
         schedule = make_schedule(
@@ -197,95 +134,29 @@ class Lane:
             return self._issue_idle(now_ns), None
         first_skipped: int | None = None
         too_old = now_ns - self._stall_ns
-        sent = 0
+        made: list[Arrival] = []
+        first_index = 0
         while self._next_due_ns <= now_ns:
             if self._next_due_ns < too_old:
                 if first_skipped is None:
                     first_skipped = self._next_due_ns
                 self._counts.skipped += 1
             else:
-                worker = self._worker
-                self._worker = worker + 1 if worker + 1 < self._share.workers else 0
-                arrival = self._make(self._next_index, self._next_due_ns, worker)
-                self._in_flight.append(arrival)
-                self._submit(arrival)
-                sent += 1
+                if not made:
+                    first_index = self._next_index
+                arrival = _new_arrival(Arrival)
+                arrival.worker = self._worker
+                self._worker = (self._worker + 1) % self._turns
+                arrival.due = self._next_due_ns
+                made.append(arrival)
             self._advance()
-            if sent >= _MOST_PER_TICK:
+            if len(made) >= _MOST_PER_TICK:
                 break
+        if made:
+            self._fill(made, first_index)
+            self._in_flight.extend(made)
+            self._submit(made)
         return self._next_due_ns, first_skipped
-
-    def _make(self, index: int, due_ns: int, worker: int) -> Arrival:
-        arrival = _new_arrival(Arrival)
-        arrival.worker = worker
-        self._fill(arrival, index, due_ns)
-        return arrival
-
-    def _fill(self, arrival: Arrival, index: int, due_ns: int) -> None:
-        """Set everything of an arrival but its worker (cheaper than a constructor)."""
-        table = self._table
-        if table:
-            ordinal, op, is_miss = table[index % len(table)]
-        else:
-            assert self._plan is not None
-            ordinal, op, is_miss = self._plan.lookup(index)
-        load = self._shards[ordinal]
-        # Every round over the keys begins one later, so no pattern repeats.
-        cursor = load.cursor
-        load.cursor = cursor + 1
-        keys = load.keys
-        count = len(keys)
-        at = (cursor + cursor // count) % count
-        key = keys[at]
-        if key.__class__ is int:
-            key = keys[at] = self._key(key)
-        arrival.due = due_ns
-        arrival.op = op
-        arrival.slot = key.slot
-        arrival.sent = 0
-        arrival.redirects = 0
-        arrival.settled = False
-        if op is _WRITE:
-            version = self._version
-            self._version = version + 1
-            value = self._encode(key.index, version)
-            key.history.begin_write(version)
-            arrival.scope = load.writes
-            arrival.key = key
-            arrival.command = b"%b%b\r\n" % (key.set_head, value)
-            arrival.expect = resp.OK
-            arrival.version = version
-            arrival.value = value
-        elif is_miss:
-            arrival.scope = load.reads
-            arrival.key = arrival.expect = arrival.value = None
-            arrival.command = resp.encode_get(self.keyspace.absent_key(key.index))
-            arrival.version = 0
-        else:
-            history = key.history
-            arrival.scope = load.reads
-            arrival.key = key
-            arrival.command = key.get
-            arrival.expect = arrival.value = history.value
-            arrival.version = history.acked_version
-
-    def _key(self, number: int) -> KeyRecord:
-        """Return the record of a key, made when it is used first."""
-        key = self._keys.get(number)
-        if key is None:
-            name = self.keyspace.key(number)
-            key = self._keys[number] = KeyRecord(
-                number,
-                self.keyspace.slot(number),
-                resp.encode_get(name),
-                resp.encode_set_head(name, self._share.lane.value_bytes),
-                History(),
-            )
-        return key
-
-    def acknowledged_keys(self) -> list[int]:
-        """Return the keys with an acknowledged write of this run."""
-        return sorted(n for n, key in self._keys.items() if key.history.acked_version)
 
     # --- closed loop -------------------------------------------------------------
 
@@ -294,19 +165,29 @@ class Lane:
         if now_ns >= self._stop_ns:
             self._idle.clear()
             return _FAR_FUTURE_NS
-        idle, self._idle = self._idle, []
-        for not_before_ns, worker in idle:
-            if not_before_ns <= now_ns:
-                self._issue_next(worker, now_ns)
-            else:
-                self._idle.append((not_before_ns, worker))
+        rested = [worker for at, worker in self._idle if at <= now_ns]
+        self._idle = [entry for entry in self._idle if entry[0] > now_ns]
+        if rested:
+            self._issue_next(rested, now_ns)
         return min((at for at, _ in self._idle), default=_FAR_FUTURE_NS)
 
-    def _issue_next(self, worker: int, now_ns: int) -> None:
+    def _issue_next(self, workers: Sequence[int], now_ns: int) -> None:
+        """Let workers that have nothing outstanding go on."""
+        arrivals = []
+        for worker in workers:
+            arrival = self._outstanding[worker] = _new_arrival(Arrival)
+            arrival.worker = worker
+            arrivals.append(arrival)
+        self._go_on(arrivals, now_ns)
+
+    def _go_on(self, arrivals: Sequence[Arrival], now_ns: int) -> None:
+        """Make the next arrivals of workers, and send them."""
+        for arrival in arrivals:
+            arrival.due = now_ns
         index = self._closed_index
-        self._closed_index = index + self._step
-        arrival = self._outstanding[worker] = self._make(index, now_ns, worker)
-        self._submit(arrival)
+        self._closed_index = index + self._step * len(arrivals)
+        self._fill(arrivals, index)
+        self._submit(arrivals)
 
     def _ended(self, arrival: Arrival, now_ns: int, *, pause_ns: int = 0) -> None:
         """Let the worker of a closed loop go on."""
@@ -317,43 +198,48 @@ class Lane:
         if pause_ns:
             self._idle.append((now_ns + pause_ns, worker))
         else:
-            self._issue_next(worker, now_ns)
+            self._issue_next((worker,), now_ns)
 
     # --- judging -----------------------------------------------------------------
 
-    def replied(self, arrival: Arrival, reply: object, done_ns: int) -> None:
-        """Take a reply that is not an error (the hot path)."""
-        due_ns = arrival.due
-        if (
-            reply == arrival.expect
-            and not arrival.settled
-            and done_ns - due_ns <= self._deadline_ns
-        ):
+    def expected(self, arrivals: list[Arrival]) -> None:
+        """Take arrivals whose reply is literally the expected one (the hot path)."""
+        deadline_ns = self._deadline_ns
+        late: list[Arrival] = []
+        for arrival in arrivals:
+            due_ns, done_ns = arrival.due, arrival.done
+            if arrival.settled or done_ns - due_ns > deadline_ns:
+                late.append(arrival)
+                continue
             arrival.settled = True
             scope = arrival.scope
             scope.due_append(due_ns)
             scope.sent_append(arrival.sent)
             scope.done_append(done_ns)
             if arrival.op is _WRITE:
-                key, value = arrival.key, arrival.value
+                key = arrival.key
                 assert key is not None
-                assert value is not None
-                key.history.acked(arrival.version, value)
+                key.history.acked(arrival.version, arrival.value)
                 scope.acknowledged += 1
-            if self._closed:
-                if done_ns < self._stop_ns:
-                    index = self._closed_index
-                    self._closed_index = index + self._step
-                    self._fill(arrival, index, done_ns)
-                    self._submit(arrival)
-                else:
-                    self._outstanding[arrival.worker] = None
-            return
-        self._judge(arrival, reply, done_ns)
+        if self._closed:
+            self._use_again(
+                [a for a in arrivals if a not in late] if late else arrivals
+            )
+        for arrival in late:
+            self.replied(arrival, resp.parse(arrival.expect), arrival.done)
 
-    def _judge(self, arrival: Arrival, reply: object, done_ns: int) -> None:
+    def _use_again(self, arrivals: Sequence[Arrival]) -> None:
+        """Let the workers of served arrivals go on."""
+        now_ns = mono_now_ns()
+        if now_ns < self._stop_ns:
+            self._go_on(arrivals, now_ns)
+        else:
+            for arrival in arrivals:
+                self._outstanding[arrival.worker] = None
+
+    def replied(self, arrival: Arrival, reply: object, done_ns: int) -> None:
         """Judge a reply that is late, or not literally the expected one."""
-        right = self._is_right(arrival, reply)
+        right = is_right(self.keys.content, arrival, reply)
         if arrival.settled:
             assert self._driver is not None
             self._driver.stats.too_late += 1
@@ -382,47 +268,6 @@ class Lane:
             self._settle_failure(arrival, outcome, error, done_ns, evidence)
         if self._closed:
             self._ended(arrival, done_ns)
-
-    def _is_right(self, arrival: Arrival, reply: object) -> bool:
-        """Judge the content of a reply and take it into the ledger."""
-        recorder = arrival.scope
-        assert isinstance(recorder, ScopeRecorder)
-        key = arrival.key
-        if key is None:
-            if reply is not None:
-                recorder.wrong += 1
-            return reply is None
-        if arrival.op is _WRITE:
-            if reply != resp.OK:
-                recorder.wrong += 1
-                return False
-            assert arrival.value is not None
-            key.history.acked(arrival.version, arrival.value)
-            recorder.acknowledged += 1
-            return True
-        decoded: Decoded | None = None
-        if reply is not None:
-            found = self.codec.decode(reply) if isinstance(reply, bytes) else None
-            if not isinstance(found, Decoded) or found.key != key.index:
-                recorder.wrong += 1
-                return False
-            decoded = found
-        verdict = key.history.judge_read(
-            None if decoded is None else decoded.version,
-            acked_at_send=arrival.version,
-            was_present=arrival.value is not None,
-        )
-        match verdict:
-            case ReadVerdict.OK:
-                if decoded is not None and isinstance(reply, bytes):
-                    key.history.seen(decoded.version, reply)
-                return True
-            case ReadVerdict.STALE:
-                recorder.stale += 1
-                return True
-            case ReadVerdict.MISSING | ReadVerdict.FUTURE:
-                recorder.wrong += 1
-                return False
 
     def failed(
         self,
@@ -478,6 +323,8 @@ class Lane:
 
     def give_up(self, now_ns: int) -> None:
         """Settle as unknown what has waited for deadline and slack."""
+        assert self._driver is not None
+        self._driver.deliver()
         cutoff = now_ns - self._give_up_ns
         in_flight = self._in_flight
         while in_flight and (in_flight[0].settled or in_flight[0].due <= cutoff):
@@ -501,36 +348,6 @@ class Lane:
             outcome, error = Outcome.UNSENT, self._driver.waiting_error
             evidence = arrival.due, end_ns
         self._settle_failure(arrival, outcome, error, -1, evidence)
-
-    # --- prefill and read-back -----------------------------------------------------
-
-    def make_prefill(self, key: int) -> tuple[bytes, bytes]:
-        """Return (command, value) that write a key for the first time."""
-        version = self._version
-        self._version = version + 1
-        value = self._encode(key, version)
-        return b"%b%b\r\n" % (self._key(key).set_head, value), value
-
-    def is_good(self, key: int, reply: object) -> bool:
-        """Tell whether a reply is a good value of a key; it is remembered then."""
-        if not isinstance(reply, bytes):
-            return False
-        decoded = self.codec.decode(reply)
-        if not isinstance(decoded, Decoded) or decoded.key != key:
-            return False
-        self._key(key).history.seen(decoded.version, reply)
-        return True
-
-    def is_lost(self, key: int, reply: object) -> bool:
-        """Tell whether the acknowledged write of a key is gone from a reply."""
-        history = self._key(key).history
-        decoded = self.codec.decode(reply) if isinstance(reply, bytes) else None
-        if not isinstance(decoded, Decoded) or decoded.key != key:
-            return True
-        verdict = history.judge_read(
-            decoded.version, acked_at_send=history.acked_version, was_present=True
-        )
-        return verdict is ReadVerdict.STALE
 
     # --- reporting ---------------------------------------------------------------
 
@@ -561,6 +378,8 @@ class Lane:
 
     def take_blocks(self) -> list[ScopeBlock]:
         """Return what settled since the last call."""
+        assert self._driver is not None
+        self._driver.deliver()
         blocks = (recorder.take() for recorder in self._recorders.values())
         return [block for block in blocks if block is not None]
 
@@ -575,21 +394,28 @@ class Lane:
             connections=self._driver.live_connections(),
             redirects=stats.redirects,
             connects=stats.connects,
+            redirects_by_shard=stats.redirects_by_shard,
+            connects_by_shard=stats.connects_by_shard,
             connect_ns=stats.connect_ns,
             refreshes=stats.refreshes,
             borrowed=stats.borrowed,
             too_late=stats.too_late,
+            attempts=stats.attempts,
+            raised=stats.raised,
             skipped=counts.skipped,
             acknowledged=self._take_counter("acknowledged"),
-            stale=self._take_counter("stale"),
+            stale=self._take_counter("stale", apart=False),
+            replica_stale=self._take_counter("stale", apart=True),
             wrong=self._take_counter("wrong"),
         )
 
-    def _take_counter(self, name: str) -> dict[str, int]:
+    def _take_counter(self, name: str, *, apart: bool | None = None) -> dict[str, int]:
+        """Take a counter by shard: of reads by replicas, of all else, or (None) all."""
         taken: dict[str, int] = {}
         for recorder in self._recorders.values():
             count = getattr(recorder, name)
-            if count:
+            is_apart = recorder.scope.op is OpKind.REPLICA_READ
+            if count and apart in (None, is_apart):
                 shard = recorder.scope.shard
                 taken[shard] = taken.get(shard, 0) + count
                 setattr(recorder, name, 0)

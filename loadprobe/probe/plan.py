@@ -48,6 +48,9 @@ def _share_group(lanes: Sequence[Lane]) -> list[tuple[Share, ...]]:
     for lane in lanes:
         count = lane.processes
         for index in range(count):
-            workers = lane.workers // count + (index < lane.workers % count)
-            shares[index].append(Share(lane, index, count, workers))
+            workers, connections = (
+                whole // count + (index < whole % count)
+                for whole in (lane.workers, lane.connections or lane.workers)
+            )
+            shares[index].append(Share(lane, index, count, workers, connections))
     return [tuple(process) for process in shares]

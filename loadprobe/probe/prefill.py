@@ -5,9 +5,10 @@ as it is, so an interrupted prefill goes on where it ended.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 import hiredis
@@ -27,11 +28,12 @@ _READ_BACK_S = 8.0
 
 @dataclass(frozen=True, slots=True)
 class ReadBackResult:
-    """Counts of keys: read, lost, and not readable."""
+    """Counts of keys: read, lost (in all and by shard), and not readable."""
 
     checked: int
     lost: int
     unread: int
+    lost_by_shard: dict[str, int] = field(default_factory=dict)
 
 
 def _windows(keys: Iterable[int], size: int) -> Iterator[list[int]]:
@@ -60,27 +62,24 @@ async def prefill(
     """
     done = written = 0
     size = _GENTLE_WINDOW if gently else _WINDOW
-    for window in _windows(lane.keyspace.owned(), size):
+    for window in _windows(lane.keys.space.owned(), size):
         began_ns = mono_now_ns()
-        replies = await _ask_all(driver, [_get(lane, k) for k in window], "reading")
+        replies = await _ask_all(driver, [*map(lane.keys.make_read, window)], "reading")
         missing = [
             key
             for key, reply in zip(window, replies, strict=True)
-            if not lane.is_good(key, reply)
+            if not lane.keys.is_good(key, reply)
         ]
-        made = [lane.make_prefill(key) for key in missing]
-        commands = [
-            (lane.keyspace.slot(key), command)
-            for key, (command, _) in zip(missing, made, strict=True)
-        ]
+        made = [lane.keys.make_prefill(key) for key in missing]
+        commands = [(slot, command) for slot, command, _ in made]
         replies = await _ask_all(driver, commands, "writing")
-        for key, (_, value), reply in zip(missing, made, replies, strict=True):
+        for key, (_, _, version), reply in zip(missing, made, replies, strict=True):
             if reply != resp.OK:
                 raise PreflightError(
-                    f"prefilling key {lane.keyspace.key(key).decode()!r} of lane "
+                    f"prefilling key {lane.keys.space.key(key).decode()!r} of lane "
                     f"{lane.name!r}: the server said {reply!r}"
                 )
-            lane.is_good(key, value)
+            lane.keys.remember(key, version)
         done += len(window)
         written += len(missing)
         progress(done, written)
@@ -95,23 +94,21 @@ async def read_back(lane: Lane, driver: Driver | None) -> ReadBackResult:
     is there. Call it when replication has settled. It takes eight seconds at most: what
     cannot be read by then, or without any driver, counts as unread.
     """
-    keys = lane.acknowledged_keys()
-    checked = lost = 0
+    keys = lane.keys.acknowledged_keys()
+    checked = 0
+    lost: Counter[str] = Counter()
     if driver is None:
         return ReadBackResult(0, 0, len(keys))
     with suppress(TimeoutError, PreflightError):
         async with asyncio.timeout(_READ_BACK_S):
             for window in _windows(keys, _WINDOW):
-                commands = [_get(lane, key) for key in window]
+                commands = [*map(lane.keys.make_read, window)]
                 replies = await _ask_all(driver, commands, "reading back")
                 for key, reply in zip(window, replies, strict=True):
                     checked += 1
-                    lost += lane.is_lost(key, reply)
-    return ReadBackResult(checked, lost, len(keys) - checked)
-
-
-def _get(lane: Lane, key: int) -> tuple[int, bytes]:
-    return lane.keyspace.slot(key), resp.encode_get(lane.keyspace.key(key))
+                    if lane.keys.is_lost(key, reply):
+                        lost[lane.shard_of(key)] += 1
+    return ReadBackResult(checked, lost.total(), len(keys) - checked, dict(lost))
 
 
 async def _ask_all(

@@ -26,6 +26,7 @@ from loadprobe.drivers.errors import is_closed_transport
 from loadprobe.drivers.tls import make_context
 from loadprobe.drivers.wire.sockets import SocketPoller
 from loadprobe.errors import LoadprobeError, ProbeCrashed, UsageError
+from loadprobe.probe.connects import Connects, make_connects
 from loadprobe.probe.detour import connected
 from loadprobe.probe.drivers import make_driver
 from loadprobe.probe.lag import Lag
@@ -94,6 +95,10 @@ class ProbeProcess:
         ]
         for lane, driver in zip(self._lanes, self._drivers, strict=True):
             lane.attach(driver)
+        pairs = zip(plan.shares, self._drivers, strict=True)
+        made = [make_connects(*pair, plan.probe, self._lag) for pair in pairs]
+        self._connects = [connects for connects in made if connects is not None]
+        self._issuers: tuple[Lane | Connects, ...] = (*self._lanes, *self._connects)
         self._stall_ns = plan.probe.stall_ms * NS_PER_MS
         self._seq = 0
         self._stalls: list[tuple[int, int]] = []
@@ -127,6 +132,8 @@ class ProbeProcess:
                 group.create_task(driver.run(event.set))
                 for driver, event in zip(self._drivers, ready, strict=True)
             ]
+            for connects in self._connects:
+                connects.join(group)
             for event in ready:
                 await event.wait()
             if self._plan.prefill:
@@ -144,7 +151,7 @@ class ProbeProcess:
         self._send(Finished(self._plan.process))
 
     async def _prefill(self, lane: Lane, driver: Driver) -> None:
-        total = lane.keyspace.owned_count
+        total = lane.keys.space.owned_count
 
         def report(done: int, written: int) -> None:
             self._send(Progress(self._plan.process, lane.name, done, written, total))
@@ -188,8 +195,8 @@ class ProbeProcess:
         gc.freeze()
         gc.set_threshold(_GC_FIRST_GENERATION, 20, 20)
         gc.callbacks.append(self._on_gc)
-        for lane in self._lanes:
-            lane.start(start.schedule_start_ns, start.first_due_ns)
+        for issuer in self._issuers:
+            issuer.start(start.schedule_start_ns, start.first_due_ns)
         first_ns = max(start.first_due_ns, mono_now_ns())
         self._next_give_up_ns = first_ns
         self._next_snapshot_ns = first_ns + _SNAPSHOT_EVERY_NS
@@ -198,8 +205,8 @@ class ProbeProcess:
         try:
             stop = await self._next(commands)
             self._stop_ns = stop.at_ns if isinstance(stop, Stop) else mono_now_ns()
-            for lane in self._lanes:
-                lane.stop(self._stop_ns)
+            for issuer in self._issuers:
+                issuer.stop(self._stop_ns)
             await self._drained.wait()
         finally:
             ticker.stop()
@@ -236,6 +243,7 @@ class ProbeProcess:
                 result.checked,
                 result.lost,
                 result.unread,
+                result.lost_by_shard,
             )
         )
 
@@ -245,9 +253,9 @@ class ProbeProcess:
         self._lag_ns.append(lag_ns)
         blind_from = planned_ns if lag_ns > self._stall_ns else None
         next_ns = now_ns + _HEARTBEAT_NS
-        for lane in self._lanes:
-            lane_next_ns, first_skipped = lane.issue_due(now_ns)
-            next_ns = min(next_ns, lane_next_ns)
+        for issuer in self._issuers:
+            issuer_next_ns, first_skipped = issuer.issue_due(now_ns)
+            next_ns = min(next_ns, issuer_next_ns)
             if first_skipped is not None:
                 blind_from = min(blind_from or first_skipped, first_skipped)
         if blind_from is not None:
@@ -266,13 +274,14 @@ class ProbeProcess:
         return next_ns
 
     def _finish_if_drained(self, now_ns: int) -> None:
-        if not self._drained.is_set() and all(lane.is_drained for lane in self._lanes):
+        is_drained = all(each.is_drained for each in self._issuers)
+        if is_drained and not self._drained.is_set():
             self._snapshot(now_ns)
             self._drained.set()
 
     def _snapshot(self, now_ns: int) -> None:
         self._seq += 1
-        blocks = [block for lane in self._lanes for block in lane.take_blocks()]
+        blocks = [block for each in self._issuers for block in each.take_blocks()]
         stalls, self._stalls = self._stalls, []
         lags, self._lag_ns = self._lag_ns, array("q")
         collections, self._gc_ns = self._gc_ns, []
@@ -281,7 +290,7 @@ class ProbeProcess:
                 process=self._plan.process,
                 seq=self._seq,
                 taken_ns=now_ns,
-                watermark_ns=min(lane.watermark_ns(now_ns) for lane in self._lanes),
+                watermark_ns=min(each.watermark_ns(now_ns) for each in self._issuers),
                 blocks=blocks,
                 lanes=[lane.take_health() for lane in self._lanes],
                 stalls=stalls,
@@ -322,10 +331,10 @@ def is_defect(context: Mapping[str, object]) -> bool:
     """Tell whether what the event loop reports is a defect of ours.
 
     All is, but what a TLS connection reports of its own loss: its node is told, too.
-    And redis-py reports nodes that it forgot with connections open; applications live
-    with that.
+    And redis-py and valkey-py report nodes that they forgot with connections open;
+    applications live with that.
     """
-    if type(context.get("client")).__module__.startswith("redis."):
+    if type(context.get("client")).__module__.startswith(("redis.", "valkey.")):
         return False
     exc = context.get("exception")
     return not (

@@ -16,6 +16,7 @@ from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.slots import tag_for_slot
 from loadprobe.core.topology import Node as TopologyNode
 from loadprobe.core.topology import Shard, Topology
+from loadprobe.core.values import NIL
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival
 from loadprobe.drivers.tls import make_context
@@ -23,6 +24,7 @@ from loadprobe.drivers.wire.connection import Connection
 from loadprobe.drivers.wire.dial import Dialer, DialFailure
 from loadprobe.drivers.wire.driver import WireDriver
 from loadprobe.drivers.wire.node import Node
+from loadprobe.drivers.wire.seed import Bystander
 from loadprobe.errors import PreflightError
 from loadprobe.local.certificates import write_certificates
 from loadprobe.probe.recorder import ScopeRecorder
@@ -30,6 +32,7 @@ from tests.scripted import ScriptedCluster
 
 WORKERS = 3
 SLOT_OF = (0, 5462, 10923)
+LOOPS = ("open", "closed", "shared")
 
 
 class Sink:
@@ -39,6 +42,11 @@ class Sink:
         self.replies: dict[int, object] = {}
         self.failures: dict[int, tuple[Outcome, ErrorClass]] = {}
         self.evidence: dict[int, tuple[int, int]] = {}
+
+    def expected(self, arrivals: list[Arrival]) -> None:
+        """Take the replies that were expected."""
+        for arrival in arrivals:
+            self.replied(arrival, resp.parse(arrival.expect), arrival.done)
 
     def replied(self, arrival: Arrival, reply: object, done_ns: int) -> None:
         """Take a reply."""
@@ -89,12 +97,12 @@ class Client:
             None,
             slot,
             resp.encode(*words),
-            None,
+            NIL if value is None else resp.OK_REPLY,
             number,
-            value,
+            NIL if value is None else resp.encode_bulk(value),
         )
         self.made.append(arrival)
-        self.driver.submit(arrival)
+        self.driver.submit([arrival])
         return arrival
 
     async def ended(self) -> None:
@@ -123,7 +131,7 @@ async def connected(
     *,
     tls: bool = False,
     password: str | None = None,
-    closed_loop: bool = False,
+    loop: str = "open",
     max_in_flight: int = 100,
     known: Topology | None = None,
 ) -> AsyncIterator[Client]:
@@ -143,7 +151,8 @@ async def connected(
         tls=tls,
         workers=WORKERS,
         max_in_flight=max_in_flight,
-        closed_loop=closed_loop,
+        closed_loop=loop != "open",
+        is_shared=loop == "shared",
         known=known,
     )
     client = Client(driver, sink)
@@ -175,12 +184,10 @@ def target_of(cluster: ScriptedCluster) -> Target:
     return Target(host=cluster.host, port=cluster.port)
 
 
-@pytest.mark.parametrize("closed_loop", [False, True], ids=["open", "closed"])
-async def test_arrivals_are_answered(
-    cluster: ScriptedCluster, closed_loop: bool
-) -> None:
+@pytest.mark.parametrize("loop", LOOPS)
+async def test_arrivals_are_answered(cluster: ScriptedCluster, loop: str) -> None:
     """Each arrival gets its own reply, from the shard that owns its slot."""
-    async with connected(target_of(cluster), closed_loop=closed_loop) as client:
+    async with connected(target_of(cluster), loop=loop) as client:
         for index, slot in enumerate(SLOT_OF):
             assert await client.ask(slot) is None
             assert await client.ask(slot, value=b"v%d" % index) == b"OK"
@@ -199,12 +206,13 @@ async def test_arrivals_are_answered(
         assert await cluster.ops("SET", shard=shard) == 1
 
 
-async def test_a_request_beside_a_closed_loop(cluster: ScriptedCluster) -> None:
+@pytest.mark.parametrize("loop", LOOPS)
+async def test_a_request_beside_the_load(cluster: ScriptedCluster, loop: str) -> None:
     """What is asked beside the load does not overtake the load on its connection.
 
     Replies are matched in order, so each would be taken for the other's.
     """
-    async with connected(target_of(cluster), closed_loop=True) as client:
+    async with connected(target_of(cluster), loop=loop) as client:
         assert await client.ask(SLOT_OF[0], value=b"v") == b"OK"
         for _ in range(20):
             arrivals = [client.submit(SLOT_OF[0]) for _ in range(WORKERS)]
@@ -315,12 +323,10 @@ async def test_a_promoted_replica() -> None:
         assert client.sink.failures == {}
 
 
-@pytest.mark.parametrize("closed_loop", [False, True], ids=["open", "closed"])
-async def test_connections_that_are_reset(
-    cluster: ScriptedCluster, closed_loop: bool
-) -> None:
+@pytest.mark.parametrize("loop", LOOPS)
+async def test_connections_that_are_reset(cluster: ScriptedCluster, loop: str) -> None:
     """What was on a connection is unknown, what finds none unsent, until it is back."""
-    async with connected(target_of(cluster), closed_loop=closed_loop) as client:
+    async with connected(target_of(cluster), loop=loop) as client:
         frozen = await cluster.fault("freeze", shards=[1])
         sent = [client.submit(SLOT_OF[1]) for _ in range(WORKERS)]
         await cluster.heal(frozen)
@@ -454,12 +460,12 @@ async def log_in(port: int, *, timeout_ms: int) -> Connection | DialFailure:
         _Quiet(),  # type: ignore[arg-type]
         "127.0.0.1",
         port,
-        replied=lambda *_: None,
+        replies=Bystander(),
         width=1,
         closed_loop=False,
     )
     return await dialer.dial(
-        "127.0.0.1", port, lambda: Connection(node, lambda *_: None, None)
+        "127.0.0.1", port, lambda: Connection(node, Bystander(), None)
     )
 
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadprobe.core.ledger import History, ReadVerdict
+from loadprobe.core.values import NIL
 
 KEY = 7
 
@@ -63,7 +64,7 @@ class World:
                 self.history.acked(version, value(version))
             case "read":
                 self.reads.append(
-                    Read(self.history.acked_version, self.history.value is not None)
+                    Read(self.history.acked_version, self.history.value is not NIL)
                 )
             case "serve" if self.reads:
                 read = self.reads[pick % len(self.reads)]
@@ -90,7 +91,7 @@ class World:
         self.judge(
             Read(
                 self.history.acked_version,
-                self.history.value is not None,
+                self.history.value is not NIL,
                 is_served=True,
                 found=self.stored,
             )

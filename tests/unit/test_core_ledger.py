@@ -1,6 +1,7 @@
 """The history by example."""
 
 from loadprobe.core.ledger import History, ReadVerdict
+from loadprobe.core.values import NIL
 
 OK, STALE = ReadVerdict.OK, ReadVerdict.STALE
 
@@ -19,7 +20,7 @@ def judge(history: History, version: int | None) -> ReadVerdict:
     return history.judge_read(
         version,
         acked_at_send=history.acked_version,
-        was_present=history.value is not None,
+        was_present=history.value is not NIL,
     )
 
 
@@ -28,7 +29,7 @@ def test_a_key_never_written() -> None:
     history = History()
     assert judge(history, None) is OK
     assert judge(history, 5) is OK
-    assert history.value is None
+    assert history.value is NIL
     assert history.acked_version == 0
 
 
@@ -47,7 +48,7 @@ def test_a_seen_key_can_go_missing() -> None:
     """A key of an earlier run that was read once is missing when it is nil later."""
     history = History()
     history.seen(5, b"5")
-    assert history.value is not None
+    assert history.value is not NIL
     assert history.value == b"5"
     assert judge(history, None) is ReadVerdict.MISSING
 

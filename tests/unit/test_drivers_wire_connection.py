@@ -10,6 +10,7 @@ import pytest
 
 from loadprobe.core.columns import Scope
 from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.values import NIL
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival, DriverStats
 from loadprobe.drivers.wire.connection import Connection
@@ -51,10 +52,14 @@ class Hub:
         self.dialer: Any = None
         self.stats = DriverStats()
         self.pace_s = 0.0
+        self.matched: list[Arrival] = []
         self.replies: list[tuple[Arrival, object]] = []
         self.errors: list[tuple[Arrival, str]] = []
         self.failures: list[tuple[Arrival, Outcome, ErrorClass]] = []
         self.hurries = 0
+
+    def wake(self) -> None:
+        """Take note that something matched."""
 
     def replied(self, arrival: Arrival, reply: object, done_ns: int) -> None:
         """Note a reply."""
@@ -90,9 +95,6 @@ class Hub:
         """Nothing waits here for a first connection."""
         raise NotImplementedError
 
-    def flush(self) -> None:
-        """Nothing waits here to be written."""
-
     def hurry(self) -> None:
         """Note that the topology is to be looked at."""
         self.hurries += 1
@@ -102,7 +104,7 @@ def arrival_of(number: int) -> Arrival:
     """Return an arrival."""
     recorder = ScopeRecorder(Scope("tcp", "0001", OpKind.READ))
     return Arrival(
-        number, recorder, 0, OpKind.READ, None, 0, b"GET", None, 0, None, number
+        number, recorder, 0, OpKind.READ, None, 0, b"GET", NIL, 0, NIL, number
     )
 
 
@@ -115,13 +117,13 @@ class Line:
             self.hub,
             "h",
             1,
-            replied=self.hub.replied,
+            replies=self.hub,
             width=2,
             closed_loop=closed_loop,
         )
         self.node.want(1, is_primary=True)
         self.wire = Wire()
-        self.connection = Connection(self.node, self.hub.replied, self.node.free)
+        self.connection = Connection(self.node, self.hub, self.node.free)
         self.connection.connection_made(self.wire)  # type: ignore[arg-type]
         self.node._welcome(self.connection, 0)
 

@@ -9,23 +9,21 @@ import struct
 
 import pytest
 
+from loadprobe.clock import mono_now_ns
 from loadprobe.config import Target
+from loadprobe.core.outcome import ErrorClass
 from loadprobe.drivers.wire.connection import Connection
 from loadprobe.drivers.wire.dial import Dialer, DialFailure
+from loadprobe.drivers.wire.seed import Bystander
+from loadprobe.local.ports import free_ports
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
-class NoNode:
-    """What a connection needs to know of its node, which here is nothing."""
-
-    def lost(self, connection: Connection, exc: Exception | None) -> None:
-        """Take no note of it."""
-
-
 def make() -> Connection:
     """Make the protocol object of an attempt."""
-    return Connection(NoNode(), lambda *_: None, None)  # type: ignore[arg-type]
+    nobody = Bystander()
+    return Connection(nobody, nobody, None)
 
 
 @pytest.mark.parametrize("turns", [None, 0, 1, 2, 3])
@@ -67,3 +65,44 @@ async def test_a_number_is_given_back_once(turns: int | None) -> None:
     gc.collect()
     for other in others:
         os.close(other)  # raises if it was closed already
+
+
+async def test_a_refusal_is_as_old_as_the_knock() -> None:
+    """An attempt that is seen to be refused later than it was begun is not dated later.
+
+    On a busy machine the kernel hands over a refusal after the call that asked for it;
+    by the time the loop looks, the port may have been open again for long.
+    """
+    (port,) = free_ports(1)  # nobody listens there
+    target = Target(host="127.0.0.1", port=port)
+    dialer = Dialer(target, None, None, timeout_ms=1_000)
+    begun = socket.socket()
+    begun.setblocking(False)
+    knocked_ns = mono_now_ns()
+    await asyncio.sleep(0.01)
+    failure = await dialer.dial(
+        target.host, port, make, begun=begun, since_ns=knocked_ns
+    )
+    assert isinstance(failure, DialFailure)
+    assert failure.error is ErrorClass.CONNECT_REFUSED
+    assert failure.start_ns == knocked_ns
+    assert failure.end_ns > knocked_ns
+
+
+async def test_a_connection_is_as_old_as_its_attempt() -> None:
+    """Being open is no sign of life: it may have been cut before the loop looked."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        target = Target(host="127.0.0.1", port=server.getsockname()[1])
+        dialer = Dialer(target, None, None, timeout_ms=1_000)
+        begun_ns = mono_now_ns()
+        begun = socket.create_connection(server.getsockname())
+        begun.setblocking(False)
+        connection = await dialer.dial(
+            target.host, target.port, make, begun=begun, since_ns=begun_ns
+        )
+        assert isinstance(connection, Connection)
+        assert connection.last_reply_ns == begun_ns
+        assert not connection.has_spoken
+        connection.abort()
+        for _ in range(3):  # a transport is closed in a later turn
+            await asyncio.sleep(0)

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 from itertools import pairwise
 
 import pytest
@@ -22,6 +23,9 @@ from loadprobe.drivers.wire.redirect import parse_redirect
 
 class Ignoring:
     """A sink that takes everything."""
+
+    def expected(self, arrivals: list[Arrival]) -> None:
+        """Take replies that were expected."""
 
     def replied(self, arrival: Arrival, reply: object, done_ns: int) -> None:
         """Take a reply."""
@@ -167,14 +171,15 @@ class HangingDialer(Dialer):
         self,
         host: str,
         port: int,
-        make: Callable[[], Connection],
+        make: Callable[[], Any],
         *,
         begun: socket.socket | None = None,
-    ) -> Connection | DialFailure:
+        since_ns: int | None = None,
+    ) -> Any:
         """Call the other function."""
         if begun is not None:
             begun.close()
-        return await self._other(host, port, make)  # type: ignore[misc,no-any-return]
+        return await self._other(host, port, make)  # type: ignore[misc]
 
 
 async def test_a_restart_in_mid_run_waits_for_nobody() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from array import array
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import hiredis
@@ -14,7 +14,9 @@ from loadprobe.config import Lane as LaneConfig
 from loadprobe.config import Probe
 from loadprobe.core.columns import Block, Failure
 from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.slots import key_slot
 from loadprobe.core.topology import Node, Shard, Topology
+from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival, DriverStats
 from loadprobe.probe.lag import Lag
 from loadprobe.probe.lane import Lane
@@ -62,11 +64,15 @@ class Store:
         """Connect (there is nothing to connect to)."""
         raise NotImplementedError
 
-    def submit(self, arrival: Arrival) -> None:
-        """Take an arrival; what is not connected never sends it."""
-        if self.is_connected:
-            arrival.sent = self.now_ns
-        self.submitted.append(arrival)
+    def submit(self, arrivals: Sequence[Arrival]) -> None:
+        """Take arrivals; what is not connected never sends them."""
+        for arrival in arrivals:
+            if self.is_connected:
+                arrival.sent = self.now_ns
+            self.submitted.append(arrival)
+
+    def deliver(self) -> None:
+        """Do nothing: every reply is reported as it comes."""
 
     def use_endpoint(self, host: str, port: int, *, cut_over: int | None) -> None:
         """Follow (there is nowhere else)."""
@@ -117,7 +123,7 @@ class Bench:
         config = LaneConfig(name="tcp", **(plain | lane))
         index, count = share or (0, 1)
         self.lane = Lane(
-            Share(config, index, count, config.workers),
+            Share(config, index, count, config.workers, config.workers),
             PROBE,
             version_base=1,
             lag=Lag(),
@@ -454,20 +460,25 @@ def test_read_back_knows_lost_writes() -> None:
     (name,) = bench.store.values
     older = bench.store.values[name]
     bench.serve(from_ns=START + MS, until_ns=START + 2 * MS)
-    assert bench.lane.acknowledged_keys() == [0]
-    assert not bench.lane.is_lost(0, bench.store.values[name])
+    assert bench.lane.keys.acknowledged_keys() == [0]
+    assert not bench.lane.keys.is_lost(0, bench.store.values[name])
     for reply in (older, None, b"garbage"):
-        assert bench.lane.is_lost(0, reply)
+        assert bench.lane.keys.is_lost(0, reply)
 
 
 def test_prefill_values_are_good() -> None:
     """What prefill writes is taken for a good value of that key, and of no other."""
     bench = Bench()
-    _, value = bench.lane.make_prefill(3)
-    assert bench.lane.is_good(3, value)
-    assert not bench.lane.is_good(4, value)
-    assert not bench.lane.is_good(3, None)
-    assert not bench.lane.is_good(3, value[:-1])
+    slot, command, _ = bench.lane.keys.make_prefill(3)
+    words = resp.parse(command)
+    assert isinstance(words, list)
+    assert words[0] == b"SET"
+    assert slot == key_slot(words[1]) == bench.lane.keys.make_read(3)[0]
+    value = words[2]
+    assert bench.lane.keys.is_good(3, value)
+    assert not bench.lane.keys.is_good(4, value)
+    assert not bench.lane.keys.is_good(3, None)
+    assert not bench.lane.keys.is_good(3, value[:-1])
 
 
 def test_a_closed_loop_has_one_arrival_per_worker() -> None:

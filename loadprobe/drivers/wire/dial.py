@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import hiredis
 
@@ -21,13 +22,17 @@ from loadprobe.core.outcome import ErrorClass
 from loadprobe.drivers import resp, tls
 from loadprobe.drivers.errors import classify_connect_error, classify_reply
 from loadprobe.drivers.wire.connection import Connection
+from loadprobe.drivers.wire.greeting import Greeting
 from loadprobe.drivers.wire.sockets import SocketPoller
+from loadprobe.drivers.wire.tls_sockets import open_tls
 
 _RESOLVE_EVERY_NS = NS_PER_S
 # A peer that vanished without a word (power loss, dropped packets) is noticed by the
 # kernel after this time; a peer that is merely slow still acknowledges and is kept.
 _USER_TIMEOUT_MS = 5_000
 _KEEPALIVE_IDLE_S = 5
+
+_Made = TypeVar("_Made", Connection, Greeting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,8 @@ class Dialer:
         context: the shared SSLContext of a TLS lane, or None.
         password: the password, read once.
         timeout_ms: an attempt is given up after this time.
-        poller: serves plain TCP connections; None leaves them to the loop.
+        poller: serves the sockets; None leaves them to the loop.
+        reads_replicas: let replicas answer reads, which they refuse otherwise.
     """
 
     target: Target
@@ -64,6 +70,7 @@ class Dialer:
     password: str | None = field(repr=False)
     timeout_ms: int
     poller: SocketPoller | None = None
+    reads_replicas: bool = False
     _resolved: dict[str, tuple[int, str | OSError]] = field(default_factory=dict)
 
     def use_endpoint(self, host: str, port: int) -> None:
@@ -103,10 +110,11 @@ class Dialer:
         self,
         host: str,
         port: int,
-        make: Callable[[], Connection],
+        make: Callable[[], _Made],
         *,
         begun: socket.socket | None = None,
-    ) -> Connection | DialFailure:
+        since_ns: int | None = None,
+    ) -> _Made | DialFailure:
         """Open one connection and log in.
 
         Args:
@@ -114,19 +122,20 @@ class Dialer:
             port: as announced by the cluster.
             make: makes the protocol object.
             begun: what ``knock`` returned.
+            since_ns: when that was. A refusal may have come then and be seen only now.
 
         Raises:
             Exception: what no table knows; it is not the target's doing.
         """
-        start_ns = mono_now_ns()
-        connection: Connection | None = None
+        start_ns = mono_now_ns() if since_ns is None else since_ns
+        connection: _Made | None = None
         awaited = "no answer"
         try:
             async with asyncio.timeout(self.timeout_ms / 1000):
                 sock = await self._connect(host, port, begun)
                 if self.context is not None:
                     awaited = tls.HANDSHAKE_UNANSWERED
-                connection = await self._wrap(sock, host, make)
+                connection = await self._wrap(sock, host, make, start_ns)
                 awaited = "no answer to AUTH"
                 problem = await self._log_in(connection)
         except BaseException as exc:
@@ -178,24 +187,34 @@ class Dialer:
         return sock
 
     async def _wrap(
-        self, sock: socket.socket, host: str, make: Callable[[], Connection]
-    ) -> Connection:
-        if self.context is None and self.poller is not None:
-            connection = make()
+        self,
+        sock: socket.socket,
+        host: str,
+        make: Callable[[], _Made],
+        since_ns: int,
+    ) -> _Made:
+        connection = make()
+        if isinstance(connection, Connection):
+            connection.date(since_ns)
+        context = self.context
+        name = None if context is None else tls.server_name(self.target, host)
+        if self.poller is not None and isinstance(connection, Connection):
             try:
-                self.poller.open(sock, connection)
+                if context is None:
+                    self.poller.open(sock, connection)
+                else:
+                    await open_tls(self.poller, sock, connection, context, name)
             except BaseException:
                 sock.close()
                 raise
             return connection
-        by_tls = self.context is not None
         try:
-            _, connection = await asyncio.get_running_loop().create_connection(
-                make,
+            await asyncio.get_running_loop().create_connection(
+                lambda: connection,
                 sock=sock,
-                ssl=self.context,
-                server_hostname=tls.server_name(self.target, host) if by_tls else None,
-                ssl_handshake_timeout=self.timeout_ms / 1000 if by_tls else None,
+                ssl=context,
+                server_hostname=name,
+                ssl_handshake_timeout=self.timeout_ms / 1000 if context else None,
             )
         finally:
             # The loop closes the descriptor. If the connection ends while it is being
@@ -225,14 +244,18 @@ class Dialer:
         self._resolved[host] = (now, address)
         return address
 
-    async def _log_in(self, connection: Connection) -> str | None:
+    async def _log_in(self, connection: Connection | Greeting) -> str | None:
         """Return what the server said against it, or None."""
-        if self.password is None:
-            return None
-        reply = await connection.request(
-            resp.encode_auth(self.target.username, self.password)
-        )
-        return str(reply) if isinstance(reply, hiredis.ReplyError) else None
+        commands: list[bytes] = []
+        if self.password is not None:
+            commands.append(resp.encode_auth(self.target.username, self.password))
+        if self.reads_replicas:
+            commands.append(resp.READONLY)
+        for command in commands:
+            reply = await connection.request(command)
+            if isinstance(reply, hiredis.ReplyError):
+                return str(reply)
+        return None
 
 
 def _make_socket(address: str) -> socket.socket:

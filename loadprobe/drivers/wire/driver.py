@@ -6,7 +6,8 @@ counted. What happens to connections is kept apart from what happens to arrivals
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import hiredis
 
@@ -17,13 +18,14 @@ from loadprobe.core.topology import Topology, single
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival, DriverStats, OnTopology, Sink
 from loadprobe.drivers.errors import classify_reply
-from loadprobe.drivers.wire.connection import Connection
 from loadprobe.drivers.wire.dial import Dialer
 from loadprobe.drivers.wire.discovery import Discovery
 from loadprobe.drivers.wire.members import Members, reached
 from loadprobe.drivers.wire.node import Node
 from loadprobe.drivers.wire.redirect import parse_redirect
+from loadprobe.drivers.wire.replicas import ReadFrom
 from loadprobe.drivers.wire.seed import ask_seed
+from loadprobe.drivers.wire.turn import Turn, send_on_idle, send_on_shared
 from loadprobe.errors import PreflightError
 
 _MAX_REDIRECTS = 5
@@ -49,11 +51,12 @@ class WireDriver:
         on_topology: called with every new topology, before arrivals are routed by it.
         workers: connections per shard.
         max_in_flight: arrivals a connection may have outstanding.
-        closed_loop: every worker has one arrival outstanding; use idle connections
-            first, the last used first (its buffers are warm).
+        closed_loop: every worker has one arrival outstanding.
+        is_shared: in a closed loop, more arrivals than connections are outstanding.
         known: the topology before a restart in mid-run; nothing is waited for then.
         cut_over: number of the last cut-over to another cluster, 0 if there was none.
         gently: open the first connections at the pace of later ones.
+        read_from: which nodes take reads.
     """
 
     waiting_error = ErrorClass.UNREACHABLE  # it waited for a first connection
@@ -69,9 +72,11 @@ class WireDriver:
         workers: int,
         max_in_flight: int,
         closed_loop: bool,
+        is_shared: bool = False,
         known: Topology | None = None,
         cut_over: int = 0,
         gently: bool = False,
+        read_from: ReadFrom = "primary",
     ) -> None:
         self._is_cluster = target.cluster
         self._seed = target.host, target.port_of(tls=tls)
@@ -83,22 +88,30 @@ class WireDriver:
         self._group: asyncio.TaskGroup | None = None
         self._switching: asyncio.Task[None] | None = None
         self._next_cut_over: int | None = None
+        self._turn = Turn(sink)
         self._members = Members(
-            self, replied=sink.replied, workers=workers, closed_loop=closed_loop
+            self,
+            replies=self._turn,
+            workers=workers,
+            closed_loop=closed_loop and not is_shared,
+            read_from=read_from,
         )
         self._owner = self._members.owner
         self._discovery = Discovery(
             self._members.to_ask, self._apply, self._count_refresh
         )
-        self._outbox: list[tuple[Connection, bytes]] = []
-        self._call_soon = asyncio.get_running_loop().call_soon
         self.dialer = dialer
         self._later_pace_s = _PACE_TCP_S if dialer.context is None else _PACE_TLS_S
         self.pace_s = self._later_pace_s if gently else 0.0
         self.stats = DriverStats()
-        self.submit: Callable[[Arrival], None] = (
-            self._submit_idle if closed_loop else self._submit_worker
-        )
+        self.deliver = self._turn.deliver
+        self.submit: Callable[[Sequence[Arrival]], None] = self._submit_to_workers
+        if closed_loop and is_shared:
+            self.submit = partial(
+                send_on_shared, self._owner, forward=self.forward, width=workers
+            )
+        elif closed_loop:
+            self.submit = partial(send_on_idle, self._owner, forward=self.forward)
 
     @property
     def topology(self) -> Topology | None:
@@ -245,54 +258,30 @@ class WireDriver:
 
     # --- arrivals --------------------------------------------------------------
 
-    def _submit_worker(self, arrival: Arrival) -> None:
+    def _submit_to_workers(self, arrivals: Sequence[Arrival]) -> None:
         """Send on the worker's own connection, or borrow one (open loop)."""
-        node = self._owner[arrival.slot]
-        connection = node.by_worker[arrival.worker]
-        if connection is None:
-            connection = node.borrow()
+        owner = self._owner
+        for arrival in arrivals:
+            node = owner[arrival.slot]
+            connection = node.by_worker[arrival.worker]
             if connection is None:
-                self._no_connection(arrival, node)
-                return
-            self.stats.borrowed += 1
-        pending = connection.pending
-        if len(pending) >= self._max_in_flight:
-            self.fail(
-                arrival,
-                Outcome.UNSENT,
-                ErrorClass.INFLIGHT,
-                (node.last_reply_ns, mono_now_ns()),
-            )
-            return
-        arrival.sent = mono_now_ns()
-        pending.append(arrival)
-        connection.write(arrival.command)
+                connection = node.borrow()
+                if connection is None:
+                    self._no_connection(arrival, node)
+                    continue
+                self.stats.borrowed += 1
+            pending = connection.pending
+            if len(pending) < self._max_in_flight:
+                arrival.sent = mono_now_ns()
+                pending.append(arrival)
+                connection.write(arrival.command)
+            else:
+                self._refuse_more(arrival, node)
 
-    def _submit_idle(self, arrival: Arrival) -> None:
-        """Send on the connection that became idle last (closed loop)."""
-        node = self._owner[arrival.slot]
-        free = node.free
-        if free:
-            connection = free.pop()
-            arrival.sent = arrival.due  # a closed loop's arrival is due when it is sent
-            connection.pending.append(arrival)
-            outbox = self._outbox
-            if not outbox:
-                self._call_soon(self.flush)
-            outbox.append((connection, arrival.command))
-        else:
-            self.forward(arrival, node)
-
-    def flush(self) -> None:
-        """Write what this turn of the loop asked for, all at once.
-
-        Writing in the midst of reading wakes the servers for every command; written
-        together, most find them awake.
-        """
-        outbox, self._outbox = self._outbox, []
-        for connection, command in outbox:
-            if connection.live:
-                connection.write(command)
+    def _refuse_more(self, arrival: Arrival, node: Node) -> None:
+        """Report that a connection has enough outstanding already."""
+        evidence = (node.last_reply_ns, mono_now_ns())
+        self.fail(arrival, Outcome.UNSENT, ErrorClass.INFLIGHT, evidence)
 
     def forward(self, arrival: Arrival, node: Node, *, asking: bool = False) -> None:
         """Send on any connection of a given node, or wait for its first one."""
@@ -301,12 +290,7 @@ class WireDriver:
             self._no_connection(arrival, node, asking=asking)
             return
         if len(connection.pending) >= self._max_in_flight:
-            self.fail(
-                arrival,
-                Outcome.UNSENT,
-                ErrorClass.INFLIGHT,
-                (node.last_reply_ns, mono_now_ns()),
-            )
+            self._refuse_more(arrival, node)
             return
         if not arrival.sent:
             arrival.sent = mono_now_ns()
@@ -322,6 +306,8 @@ class WireDriver:
     def _no_connection(
         self, arrival: Arrival, node: Node, *, asking: bool = False
     ) -> None:
+        if self._forwarded(arrival, node):
+            return
         if not node.was_live and node.failure is None and not node.retired:
             node.waiting.append((arrival, asking))
             return
@@ -360,16 +346,17 @@ class WireDriver:
             redirect = parse_redirect(text, node.host)
         if redirect is not None and arrival.redirects < _MAX_REDIRECTS:
             arrival.redirects += 1
-            label = kind.label
-            self.stats.redirects[label] = self.stats.redirects.get(label, 0) + 1
-            slot, host, port = redirect
+            self.stats.count_redirect(kind.label, node.shard)
+            _, host, port = redirect
             target = self._members.node(host, port)
             if kind is ErrorClass.MOVED:
-                self._members.redirect(slot, target, done_ns)
+                self._members.redirect(arrival.slot, target, done_ns)
                 self._discovery.hurry()
             self.forward(arrival, target, asking=kind is ErrorClass.ASK)
             return
         self.suspect(arrival.slot)
+        if self._forwarded(arrival, node, kind):
+            return
         self._sink.failed(
             arrival,
             Outcome.REFUSED,
@@ -377,6 +364,22 @@ class WireDriver:
             done_ns=done_ns,
             evidence=(arrival.sent, done_ns),
         )
+
+    def _forwarded(
+        self, arrival: Arrival, node: Node, error: ErrorClass | None = None
+    ) -> bool:
+        """Send a read that a node cannot answer to another one that may, if any."""
+        reads = self._members.reads
+        if reads is None or arrival.redirects >= _MAX_REDIRECTS:
+            return False
+        other = reads.after(node, arrival.slot, error)
+        if other is None:
+            return False
+        if error is not None:
+            arrival.redirects += 1
+        self.stats.count_redirect("fallback", node.shard)
+        self.forward(arrival, other)
+        return True
 
     # --- beside the load -------------------------------------------------------
 

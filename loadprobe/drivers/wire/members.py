@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.core.outcome import ErrorClass
 from loadprobe.core.slots import SLOTS
 from loadprobe.core.topology import Topology
-from loadprobe.drivers.wire.connection import Replied
+from loadprobe.drivers.wire.connection import Replies
 from loadprobe.drivers.wire.dial import DialFailure
 from loadprobe.drivers.wire.explain import explain_dial_failure
 from loadprobe.drivers.wire.node import Node, NodeDriver
+from loadprobe.drivers.wire.replicas import Nobody, ReadFrom, ReplicaReads, as_nobody
 from loadprobe.errors import PreflightError
 
 # A redirect is ahead of the topology by the time gossip takes; after this the topology
@@ -20,6 +22,8 @@ _STRANGER_NS = 10 * NS_PER_S
 _MOST_SUSPECTS = 8
 _FIRST_CONNECTION_S = 10.0
 _ALL_CONNECTIONS_S = 120.0
+_REPLICAS_S = 5.0
+_NodeT = TypeVar("_NodeT", bound=Node)
 
 
 class Members:
@@ -27,20 +31,30 @@ class Members:
 
     Args:
         driver: what nodes need of it.
-        replied: receives every reply that is not an error.
-        workers: connections per primary; replicas have one.
+        replies: takes every reply that is not an error.
+        workers: connections per primary, and per replica that takes reads; others
+            have one.
         closed_loop: nodes keep a stack of idle connections.
+        read_from: which nodes take reads.
 
     Attributes:
         nodes: all nodes by address as announced, also those on their way out.
-        owner: the node of every slot; always the same list.
+        owner: the node of every slot; always the same list. With reads by replicas, it
+            has a second half for them.
+        reads: who routes those reads; None if there are none.
     """
 
     def __init__(
-        self, driver: NodeDriver, *, replied: Replied, workers: int, closed_loop: bool
+        self,
+        driver: NodeDriver,
+        *,
+        replies: Replies,
+        workers: int,
+        closed_loop: bool,
+        read_from: ReadFrom = "primary",
     ) -> None:
         self._driver = driver
-        self._replied = replied
+        self._replies = replies
         self._workers = workers
         self._closed_loop = closed_loop
         self._group: asyncio.TaskGroup | None = None
@@ -52,6 +66,10 @@ class Members:
         self._ask_turn = 0
         self.nodes: dict[tuple[str, int], Node] = {}
         self.owner: list[Node] = []
+        self.reads: ReplicaReads | None = None
+        if read_from != "primary":
+            nobody = as_nobody(self._make(Nobody, "", 0))
+            self.reads = ReplicaReads(self.owner, self.node, nobody, read_from)
 
     def start(self, group: asyncio.TaskGroup) -> None:
         """Keep connections in tasks of a group from now on."""
@@ -77,21 +95,23 @@ class Members:
         if node is not None and not node.retired:
             return node
         if node is None:
-            node = Node(
-                self._driver,
-                host,
-                port,
-                replied=self._replied,
-                width=self._workers,
-                closed_loop=self._closed_loop,
-            )
-            self.nodes[host, port] = node
+            node = self.nodes[host, port] = self._make(Node, host, port)
         node.retired = False  # it may be back before its last connection was closed
         node.want(1, is_primary=False)
         if node.keeper is None or node.keeper.done():
             assert self._group is not None
             node.keeper = self._group.create_task(node.keep())
         return node
+
+    def _make(self, kind: type[_NodeT], host: str, port: int) -> _NodeT:
+        return kind(
+            self._driver,
+            host,
+            port,
+            replies=self._replies,
+            width=self._workers,
+            closed_loop=self._closed_loop,
+        )
 
     async def wait_for_connections(self) -> None:
         """Wait for one connection to every primary, then for all of them.
@@ -116,6 +136,9 @@ class Members:
                 f"{_ALL_CONNECTIONS_S:.0f} s; check maxclients of the server, or use "
                 "fewer workers"
             )
+        # What replicas cannot do from the start on is measured.
+        replicas = [node for node in self.nodes.values() if node.takes_reads]
+        await reached(replicas, lambda n: n.is_complete, _REPLICAS_S)
 
     # --- topologies ------------------------------------------------------------
 
@@ -148,11 +171,14 @@ class Members:
         opened: set[Node] = set()
         for shard in topology.shards:
             primary = self.node(shard.primary.host, shard.primary.port)
+            primary.shard = shard.name
             primary.want(self._workers, is_primary=True)
             opened.add(primary)
             for replica in shard.replicas:
                 node = self.node(replica.host, replica.port)
-                node.want(1, is_primary=False)
+                node.shard = shard.name
+                connections = 1 if self.reads is None else self._workers
+                node.want(connections, is_primary=False)
                 opened.add(node)
         return opened
 
@@ -166,6 +192,8 @@ class Members:
                 owner += [primary] * SLOTS
             for first, last in shard.ranges:
                 owner[first : last + 1] = [primary] * (last + 1 - first)
+        if self.reads is not None:
+            self.reads.route(self._topology)
         self._overruled_ns = None
 
     def redirect(self, slot: int, node: Node, now_ns: int) -> None:

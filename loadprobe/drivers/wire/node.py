@@ -18,7 +18,7 @@ from loadprobe.core.outcome import ErrorClass, Outcome
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival, DriverStats
 from loadprobe.drivers.errors import classify_lost_connection
-from loadprobe.drivers.wire.connection import Connection, Replied
+from loadprobe.drivers.wire.connection import Connection, Replies
 from loadprobe.drivers.wire.dial import Dialer, DialFailure
 
 _SCOUT_NS = NS_PER_MS
@@ -66,9 +66,6 @@ class NodeDriver(Protocol):
     def forward(self, arrival: Arrival, node: "Node", *, asking: bool = False) -> None:
         """Send an arrival that had to wait for the first connection."""
 
-    def flush(self) -> None:
-        """Write what waits to be written."""
-
     def hurry(self) -> None:
         """Look at the topology soon."""
 
@@ -80,7 +77,7 @@ class Node:
         driver: the driver it belongs to.
         host: address as announced by the cluster.
         port: port as announced by the cluster.
-        replied: receives every reply that is not an error.
+        replies: takes every reply that is not an error.
         closed_loop: keep a stack of idle connections for the closed loop.
     """
 
@@ -90,12 +87,12 @@ class Node:
         host: str,
         port: int,
         *,
-        replied: Replied,
+        replies: Replies,
         width: int,
         closed_loop: bool,
     ) -> None:
         self._driver = driver
-        self._replied = replied
+        self._replies = replies
         self._wake = asyncio.Event()
         self._wanted = 0
         self._turn = 0
@@ -111,6 +108,8 @@ class Node:
         self.was_live = False
         self.retired = False
         self.is_primary = False
+        self.shard = ""
+        self.takes_reads = False
         self.last_reply_ns = 0
         self.resumed_ns = 0
         self.failure: DialFailure | None = None
@@ -141,8 +140,6 @@ class Node:
             return self.free.pop()
         if not self.live:
             return None
-        if self.free is not None:
-            self._driver.flush()  # an arrival that waits to be written comes first
         self._turn = (self._turn + 1) % len(self.live)
         return self.live[self._turn]
 
@@ -311,7 +308,7 @@ class Node:
                 attempt.cancel()
 
     def _scout_interval_ns(self) -> int:
-        if not self.is_primary:
+        if not (self.is_primary or self.takes_reads):
             return _SCOUT_STANDBY_NS
         away_ns = mono_now_ns() - self._down_since_ns if self._down_since_ns else 0
         slower_ns = max(0, away_ns - _EAGER_NS) // _TIRED_PARTS
@@ -332,22 +329,21 @@ class Node:
 
     async def _attempt(self, index: int, begun: socket.socket | None = None) -> bool:
         """Open a connection; it is the index-th. Tell whether it is open now."""
-        start_ns = mono_now_ns()
+        start_ns = mono_now_ns() if begun is None else self._tried_ns
         result = await self._driver.dialer.dial(
-            self.host, self.port, self._make, begun=begun
+            self.host, self.port, self._make, begun=begun, since_ns=start_ns
         )
         stats = self._driver.stats
         if isinstance(result, DialFailure):
             self._note_failure(result)
             return False
-        stats.connects["ok"] = stats.connects.get("ok", 0) + 1
+        stats.count_connect("ok", self.shard)
         stats.connect_ns.append(mono_now_ns() - start_ns)
         self._welcome(result, index)
         return True
 
     def _note_failure(self, failure: DialFailure) -> None:
-        connects, label = self._driver.stats.connects, failure.error.label
-        connects[label] = connects.get(label, 0) + 1
+        self._driver.stats.count_connect(failure.error.label, self.shard)
         if self.live:
             return
         if not self._down_since_ns:
@@ -357,7 +353,7 @@ class Node:
         self._refuse_waiting(failure)
 
     def _make(self) -> Connection:
-        return Connection(self, self._replied, self.free)
+        return Connection(self, self._replies, self.free)
 
     def _welcome(self, connection: Connection, index: int) -> None:
         if connection.transport.is_closing():

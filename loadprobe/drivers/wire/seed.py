@@ -20,6 +20,13 @@ class Bystander:
 
     last_reply_ns = 0
     resumed_ns = 0
+    matched: list[Arrival] = []  # noqa: RUF012 - it stays empty
+
+    def wake(self) -> None:
+        """Never called: nothing is submitted."""
+
+    def replied(self, *_: object) -> None:
+        """Never called: nothing is submitted."""
 
     def error_reply(self, *_: object) -> None:
         """Never called: nothing is submitted."""
@@ -45,9 +52,7 @@ async def ask_seed(dialer: Dialer, host: str, port: int) -> tuple[list[object], 
         PreflightError: there is no answer, or it is a refusal; it says what to do.
     """
     owner = Bystander()
-    made = await dialer.dial(
-        host, port, lambda: Connection(owner, lambda *_: None, None)
-    )
+    made = await dialer.dial(host, port, lambda: Connection(owner, owner, None))
     if isinstance(made, DialFailure):
         raise PreflightError(explain_dial_failure(made, host, port, dialer))
     try:

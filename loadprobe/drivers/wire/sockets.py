@@ -1,4 +1,4 @@
-"""Plain TCP on bare sockets, in an epoll of their own inside the loop's.
+"""TCP and TLS on bare sockets, in an epoll of their own inside the loop's.
 
 A closed loop is one recv and one send per operation, and the loop's transports cost
 more than a microsecond on top of each. The epoll is itself a file that becomes
@@ -38,27 +38,35 @@ class SocketPoller:
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
+        # Edge-triggered: by level the kernel looks at every socket a second time.
+        self._events = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
         self._open: dict[int, tuple[PlainTransport, _Recv, _Received]] = {}
         asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._serve)
 
     def open(self, sock: socket.socket, receiver: Receiver) -> None:
         """Serve a connected non-blocking socket from now on."""
         transport = PlainTransport(self, sock, receiver)
-        self._open[sock.fileno()] = transport, sock.recv, receiver.data_received
-        self._epoll.register(sock.fileno(), select.EPOLLIN)
+        self.serve(sock, transport, receiver.data_received)
         receiver.connection_made(transport)
+
+    def serve(
+        self, sock: socket.socket, transport: "PlainTransport", received: _Received
+    ) -> None:
+        """Hand on what a socket receives, from now on."""
+        self._open[sock.fileno()] = transport, sock.recv, received
+        self._epoll.register(sock.fileno(), self._events)
 
     def _serve(self) -> None:
         get = self._open.get
+        readable = select.EPOLLIN
         for fd, events in self._epoll.poll(0, _MOST_EVENTS):
             entry = get(fd)
             if entry is None:  # closed by an earlier event of this turn
                 continue
             transport, recv, received = entry
-            if events & select.EPOLLOUT:
-                transport.send_rest()
-                if events == select.EPOLLOUT or transport.is_closing():
-                    continue
+            if events != readable:
+                self._serve_special(transport, recv, received, events)
+                continue
             try:
                 data = recv(_RECEIVE_BYTES)
             except BlockingIOError:
@@ -68,13 +76,41 @@ class SocketPoller:
                 continue
             if data:
                 received(data)
+                if len(data) == _RECEIVE_BYTES:
+                    self._serve_special(transport, recv, received, events)
             else:
                 transport.end(None)
 
+    def _serve_special(
+        self,
+        transport: "PlainTransport",
+        recv: _Recv,
+        received: _Received,
+        events: int,
+    ) -> None:
+        """Serve a socket that can be written to, has much to say, or has ended."""
+        if events & select.EPOLLOUT:
+            transport.send_rest()
+        while events != select.EPOLLOUT and not transport.is_closing():
+            try:
+                data = recv(_RECEIVE_BYTES)
+            except BlockingIOError:
+                return
+            except OSError as exc:
+                transport.end(exc)
+                return
+            if not data:
+                transport.end(None)
+                return
+            received(data)
+            if events == select.EPOLLIN and len(data) < _RECEIVE_BYTES:
+                return  # nothing is left, and nothing ended
+
     def want_write(self, fd: int, *, wanted: bool) -> None:
         """Wait for room in the send buffer as well, or no longer."""
-        events = select.EPOLLIN | select.EPOLLOUT if wanted else select.EPOLLIN
-        self._epoll.modify(fd, events)
+        self._epoll.modify(
+            fd, self._events | select.EPOLLOUT if wanted else self._events
+        )
 
     def forget(self, fd: int) -> None:
         """Serve a socket no more."""
@@ -103,8 +139,6 @@ class PlainTransport(asyncio.Transport):
 
     def write(self, data: "bytes | bytearray | memoryview[int]") -> None:
         """Send now what the socket takes, the rest when it can."""
-        if self._is_closing:
-            return
         if self._unsent:
             self._unsent += data
             return
@@ -113,9 +147,9 @@ class PlainTransport(asyncio.Transport):
         except BlockingIOError:
             count = 0
         except OSError as exc:
-            self.end(exc)
+            self.end(exc)  # EBADF: it was closed
             return
-        if count < len(data):
+        if count != len(data):
             self._unsent = bytes(data[count:])
             self._poller.want_write(self._fd, wanted=True)
 

@@ -1,0 +1,130 @@
+"""TLS on bare sockets: records are made and read in memory.
+
+A record is received with one call, where OpenSSL on a socket of its own would ask for
+its head first and then for the rest.
+"""
+
+import asyncio
+import socket
+import ssl
+
+from loadprobe.drivers.wire.sockets import PlainTransport, Receiver, SocketPoller
+
+_LONGEST_RECORD = 16_384
+
+
+async def open_tls(
+    poller: SocketPoller,
+    sock: socket.socket,
+    receiver: Receiver,
+    context: ssl.SSLContext,
+    server_name: str | None,
+) -> None:
+    """Shake hands on a connected non-blocking socket, and serve it from then on.
+
+    Raises:
+        ssl.SSLError: the handshake failed.
+        OSError: the connection ended meanwhile.
+    """
+    transport = TlsTransport(poller, sock, receiver, context, server_name)
+    poller.serve(sock, transport, transport.feed)
+    try:
+        transport.shake_hands()
+        await transport.opened
+    except BaseException:
+        transport.abort()
+        raise
+
+
+class TlsTransport(PlainTransport):
+    """One socket with TLS; see ``asyncio.Transport`` for the methods.
+
+    Args:
+        poller: serves the socket.
+        sock: connected and non-blocking.
+        receiver: gets what was received, decrypted.
+        context: of the lane.
+        server_name: to send by SNI and to verify.
+
+    Attributes:
+        opened: done when the handshake is.
+    """
+
+    def __init__(
+        self,
+        poller: SocketPoller,
+        sock: socket.socket,
+        receiver: Receiver,
+        context: ssl.SSLContext,
+        server_name: str | None,
+    ) -> None:
+        super().__init__(poller, sock, receiver)
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(
+            self._incoming, self._outgoing, server_hostname=server_name
+        )
+        self._received = receiver.data_received
+        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def shake_hands(self) -> None:
+        """Begin the handshake, or go on with it."""
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._send_records()
+            return
+        except ssl.SSLError as exc:
+            self._send_records()  # tells the peer why
+            self.end(exc)
+            return
+        self._send_records()
+        if not self.opened.done():  # not given up meanwhile
+            self._receiver.connection_made(self)
+            self.opened.set_result(None)
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the socket."""
+        incoming = self._incoming
+        incoming.write(data)
+        if not self.opened.done():
+            self.shake_hands()
+        read = self._tls.read
+        try:
+            while incoming.pending and not self._is_closing:
+                plain = read(_LONGEST_RECORD)
+                if not plain:
+                    self.end(None)
+                    return
+                self._received(plain)
+        except ssl.SSLWantReadError:  # the rest of a record is to come
+            return
+        except ssl.SSLZeroReturnError:
+            self.end(None)
+        except ssl.SSLError as exc:
+            self.end(exc)
+
+    def write(self, data: "bytes | bytearray | memoryview[int]") -> None:
+        """Send now what the socket takes, the rest when it can."""
+        if self._is_closing:
+            return
+        try:
+            self._tls.write(data)
+        except ssl.SSLError as exc:
+            self.end(exc)
+            return
+        super().write(self._outgoing.read())
+
+    def _send_records(self) -> None:
+        records = self._outgoing.read()
+        if records:
+            super().write(records)
+
+    def end(self, exc: Exception | None) -> None:
+        """Close, for a reason or for none."""
+        is_open = self.opened.done()
+        super().end(exc)
+        if not is_open:
+            early = exc or ConnectionResetError("closed during the TLS handshake")
+            self.opened.set_exception(early)
+            self.opened.exception()  # nobody may wait any more

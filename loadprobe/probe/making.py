@@ -1,0 +1,168 @@
+"""Makes arrivals: which shard, which operation, which key."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, cycle
+
+from loadprobe.core.columns import Scope
+from loadprobe.core.keyspace import ArrivalPlan, Choice
+from loadprobe.core.outcome import OpKind
+from loadprobe.core.topology import Topology
+from loadprobe.drivers import resp
+from loadprobe.drivers.base import Arrival
+from loadprobe.probe.keys import LaneKeys
+from loadprobe.probe.messages import Share
+from loadprobe.probe.recorder import ScopeRecorder
+
+_LAYOUT_STRIDE = 977
+# Names of this module are found faster than members of an enum.
+_READ, _WRITE = OpKind.READ, OpKind.WRITE
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """What is needed to make an arrival of one kind for one shard.
+
+    Args:
+        op: read or write.
+        is_miss: whether its key shall be absent.
+        next_key: gives the number of a key of the shard.
+        recorder: where it is recorded.
+    """
+
+    op: OpKind
+    is_miss: bool
+    next_key: Callable[[], int]
+    recorder: ScopeRecorder
+
+
+def _rounds(keys: Sequence[int], first: int) -> Iterator[int]:
+    """Yield keys for ever. Every round begins one later, so no pattern repeats."""
+    count = len(keys)
+    starts = cycle((first + i) % count for i in range(count))
+    return chain.from_iterable([*keys[at:], *keys[:at]] for at in starts)
+
+
+class Maker:
+    """Makes the arrivals of a share of a lane.
+
+    Args:
+        share: which lane, and which part of it.
+        keys: the keys of the share.
+
+    Attributes:
+        recorders: where the arrivals of each scope are recorded.
+    """
+
+    def __init__(self, share: Share, keys: LaneKeys) -> None:
+        self._share = share
+        self._keys = keys
+        self._step = share.slice_count
+        self._read = OpKind.REPLICA_READ if share.lane.reads_replicas else _READ
+        self._plan: ArrivalPlan | None = None
+        self._loads: dict[Choice, _Load] = {}
+        self._table: list[_Load] = []
+        self._layout: list[tuple[str, tuple[tuple[int, int], ...]]] = []
+        self._layouts = 0
+        self.recorders: dict[Scope, ScopeRecorder] = {}
+
+    def on_topology(self, topology: Topology) -> None:
+        """Choose keys anew, so that every shard of the topology is probed evenly.
+
+        Takes about 0.1 us per key, and nothing if slots stayed where they are: a
+        failover moves none.
+        """
+        layout = [(shard.name, shard.ranges) for shard in topology.shards]
+        if layout == self._layout:
+            return
+        self._layout = layout
+        assigned = self._keys.space.assign([shard.ranges for shard in topology.shards])
+        self._loads = {}
+        for ordinal, (shard, keys) in enumerate(
+            zip(topology.shards, assigned, strict=True)
+        ):
+            # While slots move, layouts follow each other: not all from the first key.
+            next_key = _rounds(keys, self._layouts * _LAYOUT_STRIDE).__next__
+            reads = self._recorder(Scope(self._share.lane.name, shard.name, self._read))
+            writes = self._recorder(Scope(self._share.lane.name, shard.name, _WRITE))
+            self._loads |= {
+                (ordinal, _READ, False): _Load(self._read, False, next_key, reads),
+                (ordinal, _READ, True): _Load(self._read, True, next_key, reads),
+                (ordinal, _WRITE, False): _Load(_WRITE, False, next_key, writes),
+            }
+        self._layouts += 1
+        if self._plan is None or len(assigned) != self._plan.shards:
+            lane = self._share.lane
+            self._plan = ArrivalPlan(
+                len(assigned),
+                slice_index=self._share.slice_index,
+                slice_count=self._share.slice_count,
+                read_ratio=lane.read_ratio,
+                miss_ratio=lane.miss_ratio,
+            )
+        self._table = [self._loads[choice] for choice in self._plan.table]
+
+    def _recorder(self, scope: Scope) -> ScopeRecorder:
+        recorder = self.recorders.get(scope)
+        if recorder is None:
+            recorder = self.recorders[scope] = ScopeRecorder(scope)
+        return recorder
+
+    def fill(self, arrivals: Sequence[Arrival], index: int) -> None:
+        """Set everything of arrivals but worker and due (cheaper than a constructor).
+
+        Args:
+            arrivals: one after the other in the schedule of this process.
+            index: of the first of them.
+        """
+        table, step = self._table, self._step
+        period = len(table)
+        keys = self._keys
+        known, encode = keys.known, keys.content.encode
+        version = keys.version
+        for arrival in arrivals:
+            if period:
+                load = table[index % period]
+            else:
+                assert self._plan is not None
+                load = self._loads[self._plan.lookup(index)]
+            index += step
+            key = known(number := load.next_key()) or keys.record(number)
+            arrival.scope = load.recorder
+            arrival.op = op = load.op
+            arrival.sent = 0
+            arrival.redirects = 0
+            arrival.settled = False
+            if op is _WRITE:
+                value = encode(key.index, version)
+                key.history.begin_write(version)
+                arrival.key = key
+                arrival.slot = key.slot
+                arrival.command = key.set_head + value
+                arrival.expect = resp.OK_REPLY
+                arrival.version = version
+                arrival.value = value
+                version += 1
+            elif load.is_miss:
+                arrival.key = None
+                arrival.slot = key.read_slot
+                arrival.expect = arrival.value = keys.content.absent
+                arrival.command = keys.content.encode_absent(key.index)
+                arrival.version = 0
+            else:
+                history = key.history
+                arrival.key = key
+                arrival.slot = key.read_slot
+                arrival.command = key.get
+                arrival.expect = arrival.value = history.value
+                arrival.version = history.acked_version
+        keys.version = version
+
+    def shard_of(self, key: int) -> str:
+        """Return the shard that a key belongs to."""
+        slot = self._keys.space.slot(key)
+        return next(
+            name
+            for name, ranges in self._layout
+            if any(first <= slot <= last for first, last in ranges)
+        )
