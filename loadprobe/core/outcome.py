@@ -69,8 +69,25 @@ class OpKind(IntEnum):
 
     READ = 0
     WRITE = 1
+    REPLICA_READ = 2
+    """A read that a replica may answer."""
+    CONNECT = 3
+    """A new connection, with handshake and login, until its first reply."""
 
     @property
     def label(self) -> str:
         """Return the name used in files and metrics, for example ``read``."""
         return self.name.lower()
+
+    @property
+    def is_apart(self) -> bool:
+        """Tell whether it counts in no figure of the load, but beside them."""
+        return self is OpKind.CONNECT
+
+    @property
+    def witnessed_as(self) -> "OpKind":
+        """Return what stands for all op kinds that go where this one goes.
+
+        What one node does to them says nothing of those that go elsewhere.
+        """
+        return OpKind.READ if self is OpKind.WRITE else self

@@ -9,6 +9,8 @@ from functools import cache
 from itertools import count
 
 SLOTS = 16384
+READS = SLOTS
+"""What is added to the slot of a read that a replica may answer, to route it apart."""
 
 
 def key_slot(key: bytes) -> int:

@@ -4,6 +4,9 @@ import ssl
 
 from loadprobe.config import Client
 from loadprobe.drivers.base import Driver, OnTopology, Sink
+from loadprobe.drivers.library.base import Login, Tally
+from loadprobe.drivers.library.choice import make_library
+from loadprobe.drivers.library.driver import LibraryDriver
 from loadprobe.drivers.wire.dial import Dialer
 from loadprobe.drivers.wire.driver import WireDriver
 from loadprobe.drivers.wire.sockets import SocketPoller
@@ -42,30 +45,35 @@ def make_driver(
                 plan.password,
                 plan.probe.connect_timeout_ms,
                 poller,
+                reads_replicas=config.read_from != "primary",
             ),
             sink,
             on_topology=on_topology,
             tls=config.tls,
-            workers=share.workers if config.is_witness else 1,
+            workers=share.connections if config.is_witness else 1,
             max_in_flight=plan.probe.max_in_flight,
             closed_loop=config.is_witness and config.loop == "closed",
+            is_shared=share.connections < share.outstanding,
             known=plan.known.get(config.name),
             cut_over=plan.cut_overs.get(config.name, 0),
             gently=plan.gently,
+            read_from=config.read_from,
         )
 
     if config.is_witness:
         return make_wire(on_topology)
-    # Importing redis takes 100 ms and 20 MB: only for those who use it.
-    from loadprobe.drivers.redis_py.driver import RedisPyDriver  # noqa: PLC0415
-
-    return RedisPyDriver(
+    client = config.client or Client()
+    tally = Tally()
+    login = Login(target.username, plan.password)
+    return LibraryDriver(
         target,
-        config.client or Client(),
+        make_library(config.driver, client, tally, login, tls=config.tls),
         sink,
+        tally=tally,
+        login=login,
+        clients=client.clients,
         on_topology=on_topology,
         make_scout=make_wire,
-        password=plan.password,
         tls=config.tls,
         workers=share.workers,
         max_in_flight=plan.probe.max_in_flight,

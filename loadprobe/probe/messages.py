@@ -20,12 +20,19 @@ class Share(msgspec.Struct, frozen=True):
         slice_index: which part, from 0.
         slice_count: how many processes share the lane.
         workers: workers of this part.
+        connections: connections of this part per shard, which the workers share.
     """
 
     lane: Lane
     slice_index: int
     slice_count: int
     workers: int
+    connections: int
+
+    @property
+    def outstanding(self) -> int:
+        """Return how many arrivals a closed loop has outstanding."""
+        return self.workers * self.lane.pipeline
 
 
 class Plan(msgspec.Struct, frozen=True, tag="plan"):
@@ -169,7 +176,10 @@ class ScopeBlock(msgspec.Struct, frozen=True, array_like=True):
 
 
 class LaneHealth(msgspec.Struct, frozen=True):
-    """What a lane counted since the snapshot before; connections are a level."""
+    """What a lane counted since the snapshot before; connections are a level.
+
+    ``attempts`` and ``raised`` are of client lanes; see ``drivers.base.DriverStats``.
+    """
 
     lane: str
     connections: dict[str, int]
@@ -179,10 +189,15 @@ class LaneHealth(msgspec.Struct, frozen=True):
     refreshes: int
     borrowed: int
     too_late: int
+    attempts: int
+    raised: int
     skipped: int
     acknowledged: dict[str, int]
     stale: dict[str, int]
     wrong: dict[str, int]
+    replica_stale: dict[str, int] = {}
+    redirects_by_shard: dict[tuple[str, str], int] = {}
+    connects_by_shard: dict[tuple[str, str], int] = {}
 
 
 class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
@@ -218,6 +233,7 @@ class ReadBack(msgspec.Struct, frozen=True, tag="read_back"):
         checked: keys with an acknowledged write of this run that were read.
         lost: those whose acknowledged value, or a newer one, was not there.
         unread: those that could not be read.
+        lost_by_shard: the lost ones, by the shard of their key.
     """
 
     process: int
@@ -225,6 +241,7 @@ class ReadBack(msgspec.Struct, frozen=True, tag="read_back"):
     checked: int
     lost: int
     unread: int
+    lost_by_shard: dict[str, int] = {}
 
 
 class Finished(msgspec.Struct, frozen=True, tag="finished"):

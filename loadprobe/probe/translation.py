@@ -36,10 +36,21 @@ def _translate(health: LaneHealth, process: int, names: ShardNames) -> LaneHealt
             total[names.canonical((process, health.lane), local)] += count
         return dict(total)
 
+    def placed(by_place: dict[tuple[str, str], int]) -> dict[tuple[str, str], int]:
+        total: Counter[tuple[str, str]] = Counter()
+        for (local, label), count in by_place.items():
+            # A node that a redirect named may be in no topology yet.
+            shard = names.canonical((process, health.lane), local) if local else ""
+            total[shard, label] += count
+        return dict(total)
+
     return msgspec.structs.replace(
         health,
+        redirects_by_shard=placed(health.redirects_by_shard),
+        connects_by_shard=placed(health.connects_by_shard),
         connections=renamed(health.connections),
         acknowledged=renamed(health.acknowledged),
         stale=renamed(health.stale),
+        replica_stale=renamed(health.replica_stale),
         wrong=renamed(health.wrong),
     )

@@ -84,7 +84,7 @@ def test_failures_alone_make_a_block() -> None:
 
 _LANE = Lane(name="tcp", workers=3)
 _TO_PROBE: list[ToProbe] = [
-    Plan(0, {"tcp": Target("h")}, "p", Probe(), (Share(_LANE, 0, 1, 3),), 7, True),
+    Plan(0, {"tcp": Target("h")}, "p", Probe(), (Share(_LANE, 0, 1, 3, 3),), 7, True),
     Plan(0, {}, None, Probe(), (), 7, False, {"tcp": single("h", 1)}, {"tcp": 2}),
     UseEndpoint(True, "h", 6380, None),
     UseEndpoint(False, "h", 6379, 3),
@@ -103,7 +103,7 @@ _FROM_PROBE: list[FromProbe] = [
         2,
         3,
         [ScopeBlock("tcp", "0001", 0, b"a" * 8, b"b" * 8, b"c" * 8, b"")],
-        [LaneHealth("tcp", {}, {"moved": 1}, {}, [5], 0, 0, 0, 0, {}, {}, {})],
+        [LaneHealth("tcp", {}, {"moved": 1}, {}, [5], 0, 0, 0, 0, 0, 0, {}, {}, {})],
         [(1, 2)],
         b"",
         [],

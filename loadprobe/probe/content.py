@@ -1,0 +1,252 @@
+"""What the keys of a lane hold: how they are asked for, and whether replies are right.
+
+One key per arrival, or sets of keys with one hash tag that are read and written
+together. A set is right only if all of its values are, and of the same version: MSET
+and MGET of one slot are carried out as a whole.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from loadprobe.config import Lane
+from loadprobe.core.key_set import SetHistory
+from loadprobe.core.keyspace import Keyspace
+from loadprobe.core.ledger import History, ReadVerdict
+from loadprobe.core.outcome import OpKind
+from loadprobe.core.slots import READS
+from loadprobe.core.values import NIL, Decoded, ValueCodec
+from loadprobe.drivers import resp
+from loadprobe.drivers.base import Arrival, KeyRecord
+from loadprobe.probe.recorder import ScopeRecorder
+
+
+class Content(Protocol):
+    """The keys and values of a lane.
+
+    Attributes:
+        absent: the reply to a read of absent keys, encoded.
+    """
+
+    absent: bytes
+
+    def make_key(self, number: int) -> KeyRecord:
+        """Return the record of a key, or of a set of keys."""
+
+    def encode(self, number: int, version: int) -> bytes:
+        """Return what follows the head of the command that writes a version."""
+
+    def encode_absent(self, number: int) -> bytes:
+        """Return the command that reads what is never written."""
+
+    def version_of(self, number: int, reply: object) -> int | None:
+        """Return the version that a reply holds; None if it is not all right."""
+
+    def judge(
+        self, key: KeyRecord, reply: object, *, acked_at_send: int, known: bytes
+    ) -> ReadVerdict | None:
+        """Judge what a read returned; None if it is no value of ours.
+
+        Args:
+            key: what was read.
+            reply: what came.
+            acked_at_send: the acknowledged version when it was sent.
+            known: what was known then to be right.
+        """
+
+    def remember(self, key: KeyRecord, version: int) -> None:
+        """Take note that a version was read."""
+
+
+class SingleKeys:
+    """One key per arrival: GET and SET.
+
+    Args:
+        lane: the lane.
+        keyspace: names its keys.
+    """
+
+    absent = NIL
+
+    def __init__(self, lane: Lane, keyspace: Keyspace) -> None:
+        self._keyspace = keyspace
+        self._codec = ValueCodec(lane.name, lane.value_bytes)
+        self._apart = _apart(lane)
+        self.encode = self._codec.encode_bulk
+
+    def make_key(self, number: int) -> KeyRecord:
+        """Return the record of a key."""
+        name, slot = self._keyspace.key(number), self._keyspace.slot(number)
+        get, head = resp.encode_get(name), resp.encode_set_head(name)
+        return KeyRecord(number, slot, slot + self._apart, get, head, History())
+
+    def encode_absent(self, number: int) -> bytes:
+        """Return a GET of what is never written."""
+        return resp.encode_get(self._keyspace.absent_key(number))
+
+    def version_of(self, number: int, reply: object) -> int | None:
+        """Return the version that a reply holds; None if it is not all right."""
+        return _version(self._codec, number, reply)
+
+    def judge(
+        self, key: KeyRecord, reply: object, *, acked_at_send: int, known: bytes
+    ) -> ReadVerdict | None:
+        """Judge what a GET returned."""
+        version = self.version_of(key.index, reply)
+        if version is None and reply is not None:
+            return None
+        assert isinstance(key.history, History)
+        return key.history.judge_read(
+            version, acked_at_send=acked_at_send, was_present=known is not NIL
+        )
+
+    def remember(self, key: KeyRecord, version: int) -> None:
+        """Take note that a version was read."""
+        assert isinstance(key.history, History)
+        key.history.seen(version, self.encode(key.index, version))
+
+
+class KeySets:
+    """Sets of keys in one slot: MGET and MSET.
+
+    The keys of set k are named as key k, with ``.0``, ``.1`` ... behind it.
+
+    Args:
+        lane: the lane.
+        keyspace: names its sets.
+    """
+
+    def __init__(self, lane: Lane, keyspace: Keyspace) -> None:
+        self._keyspace = keyspace
+        self._count = lane.multi_key
+        self._codec = ValueCodec(lane.name, lane.value_bytes)
+        self._apart = _apart(lane)
+        self.absent = b"*%d\r\n" % self._count + NIL * self._count
+
+    def _indexes(self, number: int) -> range:
+        return range(number * self._count, (number + 1) * self._count)
+
+    def _names(self, name: bytes) -> list[bytes]:
+        return [b"%b.%d" % (name, i) for i in range(self._count)]
+
+    def make_key(self, number: int) -> KeyRecord:
+        """Return the record of a set."""
+        names = self._names(self._keyspace.key(number))
+        words = 1 + 2 * self._count
+        head = b"*%d\r\n$4\r\nMSET\r\n%b" % (words, resp.encode_bulk(names[0]))
+        slot = self._keyspace.slot(number)
+        return KeyRecord(
+            number,
+            slot,
+            slot + self._apart,
+            resp.encode(b"MGET", *names),
+            head,
+            SetHistory(self._indexes(number), self._codec.encode_bulk),
+        )
+
+    def encode(self, number: int, version: int) -> bytes:
+        """Return the values of a version, with the names of all keys but the first."""
+        names = self._names(self._keyspace.key(number))
+        values = [self._codec.encode_bulk(i, version) for i in self._indexes(number)]
+        rest = zip(names[1:], values[1:], strict=True)
+        return values[0] + b"".join(
+            [resp.encode_bulk(name) + value for name, value in rest]
+        )
+
+    def encode_absent(self, number: int) -> bytes:
+        """Return an MGET of what is never written."""
+        names = self._names(self._keyspace.absent_key(number))
+        return resp.encode(b"MGET", *names)
+
+    def _values(self, reply: object) -> Sequence[object] | None:
+        is_set = isinstance(reply, list) and len(reply) == self._count
+        return reply if is_set else None  # type: ignore[return-value]
+
+    def version_of(self, number: int, reply: object) -> int | None:
+        """Return the version that all values of a reply have; None if they have not."""
+        values = self._values(reply)
+        if values is None:
+            return None
+        pairs = zip(self._indexes(number), values, strict=True)
+        versions = {_version(self._codec, index, value) for index, value in pairs}
+        return versions.pop() if len(versions) == 1 else None
+
+    def judge(
+        self, key: KeyRecord, reply: object, *, acked_at_send: int, known: bytes
+    ) -> ReadVerdict | None:
+        """Judge what an MGET returned; the set is as right as its worst key."""
+        values = self._values(reply)
+        version = self.version_of(key.index, reply)
+        if values is None or (version is None and any(v is not None for v in values)):
+            return None
+        present = self._values(resp.parse(known))
+        assert present is not None
+        assert isinstance(key.history, SetHistory)
+        verdicts = {
+            member.judge_read(
+                version, acked_at_send=acked_at_send, was_present=value is not None
+            )
+            for member, value in zip(key.history.members, present, strict=True)
+        }
+        worst = ReadVerdict.FUTURE, ReadVerdict.MISSING, ReadVerdict.STALE
+        return next((v for v in worst if v in verdicts), ReadVerdict.OK)
+
+    def remember(self, key: KeyRecord, version: int) -> None:
+        """Take note that a version was read."""
+        assert isinstance(key.history, SetHistory)
+        key.history.seen(version)
+
+
+def make_content(lane: Lane, keyspace: Keyspace) -> Content:
+    """Return the content of a lane's keys."""
+    kind = SingleKeys if lane.multi_key == 1 else KeySets
+    return kind(lane, keyspace)
+
+
+def _apart(lane: Lane) -> int:
+    """Return what is added to the slot of a read to route it."""
+    return 0 if lane.read_from == "primary" else READS
+
+
+def _version(codec: ValueCodec, index: int, value: object) -> int | None:
+    found = codec.decode(value) if isinstance(value, bytes) else None
+    if isinstance(found, Decoded) and found.key == index:
+        return found.version
+    return None
+
+
+def is_right(content: Content, arrival: Arrival, reply: object) -> bool:
+    """Judge the content of a reply, count what it shows, take it into the ledger.
+
+    A replica that does not know a write yet is stale, not wrong: also if it does not
+    know the key.
+    """
+    recorder = arrival.scope
+    assert isinstance(recorder, ScopeRecorder)
+    key = arrival.key
+    if key is None:
+        good = reply == resp.parse(content.absent)
+        recorder.wrong += not good
+        return good
+    if arrival.op is OpKind.WRITE:
+        if reply != resp.OK:
+            recorder.wrong += 1
+            return False
+        key.history.acked(arrival.version, arrival.value)
+        recorder.acknowledged += 1
+        return True
+    verdict = content.judge(
+        key, reply, acked_at_send=arrival.version, known=arrival.value
+    )
+    if verdict is ReadVerdict.OK:
+        version = content.version_of(key.index, reply)
+        if version is not None:
+            content.remember(key, version)
+        return True
+    is_behind = (
+        verdict is ReadVerdict.MISSING and recorder.scope.op is OpKind.REPLICA_READ
+    )
+    if is_behind or verdict is ReadVerdict.STALE:
+        recorder.stale += 1
+        return True
+    recorder.wrong += 1
+    return False
