@@ -12,6 +12,7 @@ from loadprobe.core.columns import Scope
 from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.slots import tag_for_slot
 from loadprobe.core.topology import Topology
+from loadprobe.core.values import NIL
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival, Driver
 from loadprobe.drivers.tls import make_context
@@ -40,6 +41,11 @@ class Driving:
         self._recorder = ScopeRecorder(Scope("lane", "0001", OpKind.READ))
 
     # --- a sink ------------------------------------------------------------------
+
+    def expected(self, arrivals: list[Arrival]) -> None:
+        """Take the replies that were expected."""
+        for arrival in arrivals:
+            self.replied(arrival, resp.parse(arrival.expect), arrival.done)
 
     def replied(self, arrival: Arrival, reply: object, done_ns: int) -> None:
         """Take a reply."""
@@ -78,8 +84,7 @@ class Driving:
         if value is None:
             command = resp.encode_get(key)
         else:
-            head = resp.encode_set_head(key, len(value))
-            command = b"%b%b\r\n" % (head, value)
+            command = resp.encode(b"SET", key, value)
         number = len(self.made)
         arrival = Arrival(
             mono_now_ns(),
@@ -89,12 +94,12 @@ class Driving:
             None,
             slot,
             command,
-            None,
+            NIL if value is None else resp.OK_REPLY,
             number,
-            value,
+            NIL if value is None else resp.encode_bulk(value),
         )
         self.made.append(arrival)
-        self.driver.submit(arrival)
+        self.driver.submit([arrival])
         return arrival
 
     async def ask(self, slot: int, value: bytes | None = None) -> End:
@@ -135,7 +140,7 @@ async def driving(
     drive = Driving()
     drive.driver = make_driver(
         Plan(0, {lane.name: target}, password, Probe(), (), 1, prefill=False),
-        Share(lane, 0, 1, lane.workers),
+        Share(lane, 0, 1, lane.workers, lane.workers),
         drive,
         context=make_context(target) if lane.tls else None,
         poller=None,

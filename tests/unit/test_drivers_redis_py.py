@@ -16,17 +16,23 @@ from redis.cluster import LoadBalancingStrategy
 from loadprobe.config import Client, Target
 from loadprobe.core.outcome import ErrorClass, Outcome
 from loadprobe.drivers import resp
-from loadprobe.drivers.redis_py.errors import classify, settle
-from loadprobe.drivers.redis_py.settings import Login, make_arguments, make_remap
+from loadprobe.drivers.library.address import make_remap
+from loadprobe.drivers.library.base import Login, settle
+from loadprobe.drivers.redis_py.errors import ErrorTable
+from loadprobe.drivers.redis_py.forks import load_fork
+from loadprobe.drivers.redis_py.settings import make_arguments
 
 LOGIN = Login(None, None)
+REDIS = load_fork("redis-py")
+VALKEY = load_fork("valkey-py")
+classify = ErrorTable(REDIS).classify
 TARGET = Target("db.example.com", port=6379, tls_port=6380)
 REFUSED, UNKNOWN, UNSENT = Outcome.REFUSED, Outcome.UNKNOWN, Outcome.UNSENT
 
 
 def arguments(target: Target = TARGET, *, tls: bool = False, **keys: Any) -> Any:
     """Return what redis-py is told."""
-    return make_arguments(target, Client(**keys), LOGIN, tls=tls)
+    return make_arguments(REDIS, target, Client(**keys), LOGIN, tls=tls)
 
 
 # --- settings -------------------------------------------------------------------------
@@ -97,6 +103,32 @@ def test_retries_alone_keep_the_pause_of_the_library() -> None:
     assert "load_balancing_strategy" not in arguments(read_from="primary")
 
 
+def test_the_fork_is_told_in_its_own_words() -> None:
+    """valkey-py counts two kinds of retries, and knows one way to read elsewhere."""
+
+    def told(target: Target = TARGET, **keys: Any) -> Any:
+        return make_arguments(VALKEY, target, Client(**keys), LOGIN, tls=False)
+
+    assert told() == arguments()
+    given = told(retries=2, connect_retries=0, read_from="round-robin")
+    del given["host"], given["port"], given["credential_provider"]
+    assert given == {
+        "cluster_error_retry_attempts": 2,
+        "connection_error_retry_attempts": 0,
+        "read_from_replicas": True,
+    }
+    parameters = inspect.signature(VALKEY.cluster.__init__).parameters
+    assert given.keys() <= parameters.keys()
+    single = told(Target("h", cluster=False), retries=2)
+    assert single["retry"]._retries == 2
+    assert len(single["retry_on_error"]) == 2
+
+
+def test_a_login_does_not_show_its_password() -> None:
+    """Whatever is printed of a login, the password is not part of it."""
+    assert "s3cret" not in repr(Login("user", "s3cret"))
+
+
 def test_logins() -> None:
     """Credentials are those of the moment; there may be none."""
     assert Login(None, None).get_credentials() == ()
@@ -116,7 +148,7 @@ def test_addresses_are_mapped() -> None:
 def test_keys_are_read_from_commands(key: bytes) -> None:
     """The key of a command is found whatever follows it."""
     assert resp.key_of(resp.encode_get(key)) == key
-    assert resp.key_of(resp.encode_set_head(key, 64) + b"$") == key
+    assert resp.key_of(resp.encode_set_head(key) + b"$") == key
 
 
 # --- the table ------------------------------------------------------------------------
@@ -238,6 +270,17 @@ def test_a_defect_counts_only_if_it_is_the_library_s() -> None:
     with pytest.raises(KeyError) as caught:
         nodes.get_node_from_slot(7)
     assert classify(caught.value) == (UNSENT, ErrorClass.UNREACHABLE)
+
+
+async def test_a_connection_that_another_task_closed() -> None:
+    """valkey-py writes to a connection that it has closed meanwhile: it was lost."""
+    connection = VALKEY.plain(host="h")
+    with pytest.raises(AttributeError) as caught:
+        await connection._send_packed_command([b"x"])
+    table = ErrorTable(VALKEY)
+    assert table.classify(caught.value) == (UNSENT, ErrorClass.RESET)
+    with pytest.raises(AttributeError):
+        classify(caught.value)  # redis-py was not involved
 
 
 @pytest.mark.parametrize(

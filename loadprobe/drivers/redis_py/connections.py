@@ -1,89 +1,53 @@
-"""redis-py's connections, counted: what it opens, asks and is told.
+"""The connections of redis-py and valkey-py, counted: what is opened, asked and told.
 
 They are given to the library by its own ``connection_class``, and do what their base
-class does. What is known of the operation of a task is kept in a context variable: it
-is the only thing that reaches from an operation to the connections that it uses.
+class does.
 """
 
-from collections.abc import Iterable
-from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Awaitable, Iterable
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
-
-from redis import exceptions
-from redis.asyncio import Redis
-from redis.asyncio.cluster import RedisCluster
-from redis.asyncio.connection import Connection, SSLConnection
 
 from loadprobe.clock import mono_now_ns
 from loadprobe.core.outcome import ErrorClass
-from loadprobe.drivers.base import DriverStats
-from loadprobe.drivers.redis_py.errors import REPLIES, classify
+from loadprobe.drivers.library.base import CURRENT, Operation, Tally
+from loadprobe.drivers.redis_py.errors import ErrorTable
+from loadprobe.drivers.redis_py.forks import Fork
+
+if TYPE_CHECKING:
+    from redis.asyncio.connection import Connection
+else:
+    Connection = object
 
 _OPERATIONS = (b"*2\r\n$3\r\nGET\r\n", b"*3\r\n$3\r\nSET\r\n")
 _REFRESH = b"*2\r\n$7\r\nCLUSTER\r\n$5\r\nSLOTS\r\n"
-
-
-@dataclass(slots=True)
-class Operation:
-    """What became of the tries of one operation."""
-
-    tries: int = 0
-    answers: int = 0
-
-
-CURRENT: ContextVar[Operation | None] = ContextVar("operation", default=None)
-
-
-@dataclass(slots=True)
-class Tally:
-    """What the connections of a lane did; ``stats`` is taken by the lane now and then.
-
-    Args:
-        stats: counted since it was taken last.
-        connections: those that exist.
-        moved: redirects by MOVED since the start.
-    """
-
-    stats: DriverStats = field(default_factory=DriverStats)
-    connections: "WeakSet[Connection]" = field(default_factory=WeakSet)
-    moved: int = 0
-
-    def count_connect(self, label: str) -> None:
-        """Count an attempt to connect, by how it ended."""
-        self.stats.connects[label] = self.stats.connects.get(label, 0) + 1
-
-    def count_redirect(self, error: ErrorClass) -> None:
-        """Count a redirect that the client was sent."""
-        label = error.label
-        self.stats.redirects[label] = self.stats.redirects.get(label, 0) + 1
-        self.moved += error is ErrorClass.MOVED
 
 
 class _Counted(Connection):
     """A connection that tells a ``Tally``."""
 
     tally: Tally
+    table: ErrorTable
+    base_error: type[Exception]
+    existing: "WeakSet[_Counted]"
     _carries: Operation | None = None
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self.tally.connections.add(self)
+        self.existing.add(self)
 
-    async def connect_check_health(
-        self, check_health: bool = True, retry_socket_connect: bool = True
-    ) -> None:
-        if self.is_connected:
-            return
+    async def _count(self, connecting: Awaitable[None]) -> None:
         start_ns = mono_now_ns()
         try:
-            await super().connect_check_health(check_health, retry_socket_connect)
-        except (exceptions.RedisError, OSError) as exc:
-            self.tally.count_connect(classify(exc)[1].label)
+            await connecting
+        except (self.base_error, OSError) as exc:
+            self.tally.count_connect(self.table.classify(exc)[1].label)
             raise
         self.tally.count_connect("ok")
         self.tally.stats.connect_ns.append(mono_now_ns() - start_ns)
+
+    async def _open(self) -> None:
+        await self.connect()  # type: ignore[no-untyped-call]
 
     async def send_packed_command(
         self, command: bytes | str | Iterable[bytes], check_health: bool = True
@@ -94,10 +58,10 @@ class _Counted(Connection):
             await super().send_packed_command(command, check_health)
             return
         if not self.is_connected:
-            await self.connect_check_health(check_health=False)
+            await self._open()
         operation = CURRENT.get() if first.startswith(_OPERATIONS) else None
         if operation is not None:
-            operation.tries += 1
+            self.tally.count_try(operation)
         elif first.startswith(_REFRESH):
             self.tally.stats.refreshes += 1
         await super().send_packed_command(command, check_health)
@@ -106,10 +70,10 @@ class _Counted(Connection):
     async def read_response(self, *args: Any, **more: Any) -> Any:
         try:
             response = await super().read_response(*args, **more)
-        except REPLIES as exc:
+        except self.table.replies as exc:
             self._answered()
-            if isinstance(exc, exceptions.AskError):
-                is_moved = isinstance(exc, exceptions.MovedError)
+            if isinstance(exc, self.table.ask):
+                is_moved = isinstance(exc, self.table.moved)
                 kind = ErrorClass.MOVED if is_moved else ErrorClass.ASK
                 self.tally.count_redirect(kind)
             raise
@@ -122,14 +86,63 @@ class _Counted(Connection):
             operation.answers += 1
 
 
-def count_connections(client: RedisCluster | Redis, tally: Tally, *, tls: bool) -> None:
-    """Let a client that has no connections yet open counted ones."""
-    bases = (_Counted, SSLConnection) if tls else (_Counted,)
-    counted = type("CountedConnection", bases, {"tally": tally})
-    if isinstance(client, Redis):
-        client.connection_pool.connection_class = counted
-        return
-    nodes = client.nodes_manager
-    nodes.connection_kwargs["connection_class"] = counted
-    for node in nodes.startup_nodes.values():
-        node.connection_class = counted
+class _CountedRedis(_Counted):
+    """redis-py connects, whoever asks for it, in one method."""
+
+    async def connect_check_health(
+        self, check_health: bool = True, retry_socket_connect: bool = True
+    ) -> None:
+        if not self.is_connected:
+            await self._count(
+                super().connect_check_health(check_health, retry_socket_connect)
+            )
+
+    async def _open(self) -> None:
+        await self.connect_check_health(check_health=False)
+
+
+class _CountedValkey(_Counted):
+    """valkey-py connects as redis-py 5 did."""
+
+    async def connect(self) -> None:
+        if not self.is_connected:
+            await self._count(super().connect())  # type: ignore[no-untyped-call]
+
+
+class Connections:
+    """Makes the connections of a lane and knows those that exist.
+
+    Args:
+        fork: the library.
+        table: what its exceptions mean.
+        tally: is told what happens.
+        tls: connect by TLS.
+    """
+
+    def __init__(
+        self, fork: Fork, table: ErrorTable, tally: Tally, *, tls: bool
+    ) -> None:
+        self.existing: WeakSet[Any] = WeakSet()
+        base = fork.secure if tls else fork.plain
+        has_one = hasattr(base, "connect_check_health")
+        self._cluster = fork.cluster
+        self._class = type(
+            "CountedConnection",
+            (_CountedRedis if has_one else _CountedValkey, base),
+            {
+                "tally": tally,
+                "table": table,
+                "base_error": fork.base_error,
+                "existing": self.existing,
+            },
+        )
+
+    def count(self, client: Any) -> None:
+        """Let a client that has no connections yet open counted ones."""
+        if not isinstance(client, self._cluster):
+            client.connection_pool.connection_class = self._class
+            return
+        nodes = client.nodes_manager
+        nodes.connection_kwargs["connection_class"] = self._class
+        for node in nodes.startup_nodes.values():
+            node.connection_class = self._class

@@ -1,25 +1,19 @@
-"""What redis-py is told: what an application tells it, and nothing else.
+"""What redis-py and valkey-py are told: what an application tells them, no more.
 
-A key that is not set is not passed on, so redis-py's own default holds, whichever it is
-in the version that is installed. RESP version, decoding and the SSL contexts (one for
-every connection) are left as they come.
+A key that is not set is not passed on, so the library's own default holds, whichever it
+is in the version that is installed. RESP version, decoding and the SSL contexts (one
+for every connection) are left as they come.
 """
 
 import copy
 import inspect
-from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.asyncio.cluster import RedisCluster
-from redis.asyncio.retry import Retry
-from redis.backoff import AbstractBackoff, ExponentialWithJitterBackoff, NoBackoff
-from redis.cluster import LoadBalancingStrategy
-from redis.credentials import CredentialProvider
-
 from loadprobe.config import Client, Target
-
-Address = tuple[str, int]
+from loadprobe.drivers.library.address import make_remap
+from loadprobe.drivers.library.base import Login, seconds
+from loadprobe.drivers.redis_py.forks import Fork
 
 _SAME = (
     "socket_keepalive",
@@ -30,33 +24,13 @@ _SAME = (
 )
 
 
-class Login(CredentialProvider):
-    """How to log in now: asked by redis-py for every connection it opens.
-
-    Args:
-        username: ACL user, None for the user ``default``.
-        password: the password, None to not log in.
-    """
-
-    def __init__(self, username: str | None, password: str | None) -> None:
-        self.username = username
-        self.password = password
-
-    def get_credentials(self) -> tuple[str] | tuple[str, str] | tuple[()]:  # type: ignore[override]
-        """Return the arguments of AUTH; none at all leaves AUTH out."""
-        if self.password is None:
-            return ()
-        if self.username is None:
-            return (self.password,)
-        return self.username, self.password
-
-
 def make_arguments(
-    target: Target, client: Client, login: Login, *, tls: bool
+    fork: Fork, target: Target, client: Client, login: Login, *, tls: bool
 ) -> dict[str, Any]:
-    """Return the arguments of ``RedisCluster``, or of ``Redis`` without cluster mode.
+    """Return the arguments of the cluster's client, or of that of a single endpoint.
 
     Args:
+        fork: the library.
         target: where to.
         client: what the application sets.
         login: who is asked for credentials.
@@ -79,55 +53,53 @@ def make_arguments(
         if client.check_hostname is not None:
             arguments["ssl_check_hostname"] = client.check_hostname
     given = {key: getattr(client, key) for key in _SAME}
-    given["socket_timeout"] = _seconds(client.socket_timeout_ms)
-    given["socket_connect_timeout"] = _seconds(client.socket_connect_timeout_ms)
+    given["socket_timeout"] = seconds(client.socket_timeout_ms)
+    given["socket_connect_timeout"] = seconds(client.socket_connect_timeout_ms)
     given["health_check_interval"] = client.health_check_interval_s
     arguments |= {key: value for key, value in given.items() if value is not None}
     for key in ("socket_timeout", "socket_connect_timeout"):
         if arguments.get(key) == 0:
             arguments[key] = None  # wait for ever
-    if client.retries is not None:
-        arguments["retry"] = _make_retry(client, client.retries)
+    arguments |= _make_retries(fork, client, cluster=target.cluster)
     if client.read_from not in (None, "primary"):
-        strategy = client.read_from.replace("-", "_")
-        arguments["load_balancing_strategy"] = LoadBalancingStrategy(strategy)
+        arguments |= _make_reads(fork, client.read_from)
     return arguments
 
 
-def make_remap(target: Target) -> Callable[[Address], Address]:
-    """Return what turns an announced address into the one to connect to."""
-
-    def remap(address: Address) -> Address:
-        host, port = address
-        mapped = target.address_map.get(f"{host}:{port}")
-        if mapped is None:
-            return host, int(port)
-        host, _, text = mapped.rpartition(":")
-        return host.strip("[]"), int(text)
-
-    return remap
+def _make_reads(fork: Fork, read_from: str) -> dict[str, Any]:
+    if not fork.retries_in_cluster:
+        return {"read_from_replicas": True}  # in turn from all nodes of a shard
+    strategies = import_module(f"{fork.package}.cluster").LoadBalancingStrategy
+    return {"load_balancing_strategy": strategies(read_from.replace("-", "_"))}
 
 
-def _seconds(milliseconds: int | None) -> float | None:
-    return None if milliseconds is None else milliseconds / 1000
+def _make_retries(fork: Fork, client: Client, *, cluster: bool) -> dict[str, Any]:
+    if cluster and not fork.retries_in_cluster:
+        counts = {
+            "cluster_error_retry_attempts": client.retries,
+            "connection_error_retry_attempts": client.connect_retries,
+        }
+        return {key: count for key, count in counts.items() if count is not None}
+    if client.retries is None:
+        return {}
+    raised = fork.exceptions
+    errors = [raised.ConnectionError, raised.TimeoutError]
+    is_told = fork.retries_in_cluster  # else a single client tries nothing again
+    more = {} if is_told else {"retry_on_error": errors}
+    return {"retry": _make_retry(fork, client, client.retries), **more}
 
 
-def _make_retry(client: Client, retries: int) -> Retry:
-    """Return redis-py's default with another number of tries, or another pause."""
-    default: Retry = inspect.signature(Redis.__init__).parameters["retry"].default
-    if client.backoff is None:
+def _make_retry(fork: Fork, client: Client, retries: int) -> Any:
+    """Return the library's default with another number of tries, or another pause."""
+    default = inspect.signature(fork.single.__init__).parameters["retry"].default
+    if client.backoff is None and default is not None:
         retry = copy.deepcopy(default)
         retry.update_retries(retries)
         return retry
-    backoff: AbstractBackoff = NoBackoff()
+    backoff = fork.backoff.NoBackoff()
     if client.backoff == "exponential-jitter":
         parts = {"base": client.backoff_base_ms, "cap": client.backoff_cap_ms}
-        backoff = ExponentialWithJitterBackoff(
+        backoff = fork.backoff.ExponentialWithJitterBackoff(
             **{key: ms / 1000 for key, ms in parts.items() if ms is not None}
         )
-    return Retry(backoff, retries)
-
-
-def make_client(arguments: dict[str, Any], *, cluster: bool) -> "RedisCluster | Redis":
-    """Return a client object that is not connected yet."""
-    return RedisCluster(**arguments) if cluster else Redis(**arguments)
+    return fork.retry(backoff, retries)

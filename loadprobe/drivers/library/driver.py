@@ -1,4 +1,4 @@
-"""redis-py as an application uses it: what its users see, laid beside the witness.
+"""A client library as an application uses it, laid beside the witness.
 
 Every worker is one task that awaits one operation after the other, as a request handler
 does. An arrival that is due while its worker still waits for the one before stands in
@@ -13,31 +13,24 @@ the prefill and the reading back.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-from redis.asyncio import Redis
-from redis.asyncio.cluster import RedisCluster
 
 from loadprobe.clock import mono_now_ns
-from loadprobe.config import Client, Target
+from loadprobe.config import Target
 from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.topology import Topology
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival, DriverStats, OnTopology, Sink
-from loadprobe.drivers.redis_py.connections import (
+from loadprobe.drivers.library.address import make_remap
+from loadprobe.drivers.library.base import (
     CURRENT,
+    Handle,
+    Library,
+    Login,
     Operation,
     Tally,
-    count_connections,
-)
-from loadprobe.drivers.redis_py.errors import classify, settle
-from loadprobe.drivers.redis_py.settings import (
-    Login,
-    make_arguments,
-    make_client,
-    make_remap,
+    settle,
 )
 from loadprobe.drivers.wire.driver import WireDriver
 from loadprobe.errors import PreflightError
@@ -59,21 +52,23 @@ class _Worker:
 class _Shared:
     """A client object and the workers that are within one of its operations."""
 
-    client: RedisCluster | Redis
+    client: Handle
     users: int = 0
     is_left: bool = False
 
 
-class RedisPyDriver:
-    """Sends the arrivals of one lane by redis-py's asyncio client.
+class LibraryDriver:
+    """Sends the arrivals of one lane by a client library.
 
     Args:
         target: where to.
-        client: how the application sets the client up.
+        library: makes the client objects.
+        tally: is told by the library what it does.
+        login: how to log in, as the library asks for it.
         sink: receives the end of every arrival.
         on_topology: called with every new topology.
         make_scout: makes the wire driver beside, given what to tell topologies.
-        password: to log in with.
+        clients: client objects that the workers share.
         tls: connect by TLS.
         workers: how many tasks use the clients.
         max_in_flight: arrivals that may stand in line for a worker.
@@ -85,31 +80,34 @@ class RedisPyDriver:
     def __init__(
         self,
         target: Target,
-        client: Client,
+        library: Library,
         sink: Sink,
         *,
+        tally: Tally,
+        login: Login,
+        clients: int,
         on_topology: OnTopology,
         make_scout: Callable[[OnTopology], WireDriver],
-        password: str | None,
         tls: bool,
         workers: int,
         max_in_flight: int,
         is_restart: bool,
     ) -> None:
         self._target = target
-        self._settings = client
+        self._library = library
+        self._client_count = clients
         self._sink = sink
         self._on_topology = on_topology
         self._tls = tls
         self._max_in_flight = max_in_flight
         self._is_restart = is_restart
-        self._login = Login(target.username, password)
+        self._login = login
         self._workers = [_Worker() for _ in range(workers)]
         self._clients: list[_Shared] = []
         self._closing: set[asyncio.Task[None]] = set()
         self._cut_over: int | None = None
         self._shard_of: dict[tuple[str, int], str] = {}
-        self._tally = Tally()
+        self._tally = tally
         self._scout = make_scout(self._take_topology)
 
     @property
@@ -134,7 +132,7 @@ class RedisPyDriver:
 
         Raises:
             PreflightError: the first connections could not be made.
-            Exception: what redis-py raised and no table knows.
+            Exception: what the library raised and no table knows.
         """
         found = asyncio.Event()
         try:
@@ -149,39 +147,33 @@ class RedisPyDriver:
                 ready()
         finally:
             for shared in self._clients:
-                await _close(shared.client)
+                await self._close(shared.client)
             if self._closing:
                 await asyncio.wait(self._closing)
 
     def _make_clients(self) -> list[_Shared]:
-        arguments = make_arguments(
-            self._target, self._settings, self._login, tls=self._tls
-        )
-        made = []
-        for _ in range(self._settings.clients):
-            client = make_client(arguments, cluster=self._target.cluster)
-            count_connections(client, self._tally, tls=self._tls)
-            made.append(_Shared(client))
-        return made
+        makes = range(self._client_count)
+        return [_Shared(self._library.make(self._target)) for _ in makes]
 
     async def _connect(self) -> None:
         """Let every client meet the target, as an application does when it starts.
 
         Raises:
-            PreflightError: redis-py cannot connect where the wire driver could.
+            PreflightError: the library cannot connect where the wire driver could.
         """
         for shared in self._clients:
             try:
-                await _initialize(shared.client)
+                await shared.client.connect()
             except Exception as exc:
-                error = classify(exc)[1]
+                error = self._library.classify(exc)[1]
                 if self._is_restart:
                     continue
                 host, port = self._target.host, self._target.port_of(tls=self._tls)
                 raise PreflightError(
-                    f"redis-py could not connect to {host}:{port} ({error.label}): "
-                    f"{exc}; the wire driver could, so check [lanes.client], and by "
-                    "TLS that certificates hold the addresses that nodes announce"
+                    f"{self._library.name} could not connect to {host}:{port} "
+                    f"({error.label}): {exc}; the wire driver could, so check "
+                    "[lanes.client], and by TLS that certificates hold the "
+                    "addresses that nodes announce"
                 ) from exc
 
     # --- topology --------------------------------------------------------------
@@ -207,14 +199,14 @@ class RedisPyDriver:
                 self._close_later(shared)
 
     def _close_later(self, shared: _Shared) -> None:
-        task = asyncio.create_task(_close(shared.client))
+        task = asyncio.create_task(self._close(shared.client))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
     def use_endpoint(self, host: str, port: int, *, cut_over: int | None) -> None:
         """Find the topology through another endpoint from now on.
 
-        redis-py cannot be told another endpoint. Of the same cluster it keeps its own,
+        No library can be told another endpoint. Of the same cluster it keeps its own,
         as it does in an application. For another cluster, or another single server, new
         client objects are made, as an application would be started anew.
         """
@@ -228,6 +220,8 @@ class RedisPyDriver:
         self._login.username = self._login.username or "default"
         self._login.password = password
         self._scout.use_password(password)
+        for shared in self._clients:
+            shared.client.use_login()
 
     def suspect(self, slot: int) -> None:  # noqa: ARG002
         """Take note that an arrival got no answer: look at the topology soon."""
@@ -239,7 +233,15 @@ class RedisPyDriver:
 
     # --- arrivals --------------------------------------------------------------
 
-    def submit(self, arrival: Arrival) -> None:
+    def submit(self, arrivals: Sequence[Arrival]) -> None:
+        """Hand arrivals to their workers."""
+        for arrival in arrivals:
+            self._line_up(arrival)
+
+    def deliver(self) -> None:
+        """Do nothing: every reply is reported as it comes."""
+
+    def _line_up(self, arrival: Arrival) -> None:
         """Hand an arrival to its worker, or let it stand in line for it."""
         worker = self._workers[arrival.worker]
         while worker.line and worker.line[0].settled:
@@ -263,6 +265,7 @@ class RedisPyDriver:
         operation = Operation()
         CURRENT.set(operation)
         loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
         line = worker.line
         while True:
             while not line:
@@ -285,15 +288,20 @@ class RedisPyDriver:
             if self._tally.moved != moved:
                 self._scout.hurry()
             shared.users -= 1
+            if task is not None and task.cancelling():
+                raise asyncio.CancelledError  # the library has kept it to itself
             if shared.is_left and not shared.users:
                 self._close_later(shared)
 
     def _failed(self, arrival: Arrival, exc: Exception, operation: Operation) -> None:
         done_ns = mono_now_ns()
         outcome, error = settle(
-            classify(exc), tries=operation.tries, answers=operation.answers
+            self._library.classify(exc),
+            tries=operation.tries,
+            answers=operation.answers,
         )
         self._scout.hurry()
+        self.stats.raised += 1
         if arrival.settled:
             self.stats.too_late += 1
             return
@@ -317,49 +325,25 @@ class RedisPyDriver:
         return self._scout.request(slot, command)
 
     def live_connections(self) -> dict[str, int]:
-        """Return the number of redis-py's open connections per shard name."""
+        """Return the number of the library's open connections per shard name."""
         live: dict[str, int] = {}
-        for connection in self._tally.connections:
-            if connection.is_connected:
-                shard = self._shard_of.get((connection.host, connection.port))
-                if shard is not None:
-                    live[shard] = live.get(shard, 0) + 1
+        for address in self._library.connected_to():
+            shard = self._shard_of.get(address)
+            if shard is not None:
+                live[shard] = live.get(shard, 0) + 1
         return live
 
+    async def _close(self, client: Handle) -> None:
+        try:
+            async with asyncio.timeout(_CLOSE_S):
+                await client.close()
+        except Exception as exc:  # noqa: BLE001 - the table decides
+            if not isinstance(exc, TimeoutError):
+                self._library.classify(exc)
 
-def _call(client: RedisCluster | Redis, arrival: Arrival) -> Awaitable[object]:
+
+async def _call(client: Handle, arrival: Arrival) -> object:
     key = resp.key_of(arrival.command)
     if arrival.op is _WRITE:
-        assert arrival.value is not None
-        return _set(client, key, arrival.value)
-    found: Awaitable[object] = client.get(key)
-    return found
-
-
-async def _set(client: RedisCluster | Redis, key: bytes, value: bytes) -> object:
-    done = await client.set(key, value)
-    return resp.OK if done is True else done
-
-
-async def _initialize(client: Any) -> None:
-    """Make a client learn its cluster, or connect to its one server."""
-    if isinstance(client, RedisCluster):
-        await client.initialize()
-    else:
-        await client.ping()
-
-
-async def _close(client: RedisCluster | Redis) -> None:
-    """Close a client with all its connections, whatever state it is in.
-
-    A cluster client that is about to learn the cluster anew closes nothing by itself.
-    """
-    try:
-        async with asyncio.timeout(_CLOSE_S):
-            await client.aclose()
-            if isinstance(client, RedisCluster):
-                await client.nodes_manager.aclose()
-                await client.nodes_manager.aclose("startup_nodes")
-    except Exception as exc:  # noqa: BLE001 - the table decides
-        if not isinstance(exc, TimeoutError):
-            classify(exc)
+        return await client.set(key, resp.value_of(arrival.value))
+    return await client.get(key)
