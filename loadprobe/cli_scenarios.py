@@ -47,6 +47,7 @@ def choose_scenario(
     Raises:
         UsageError: the options do not name exactly one that fits the configuration.
     """
+    from loadprobe.config_file import add_lanes
     from loadprobe.control.scenario_file import check_lanes, load_scenario
 
     if (name is None) == (failover is None):
@@ -64,6 +65,7 @@ def choose_scenario(
         return replace(scenario, baseline_s=baseline_s)
     assert name is not None, "one of the two is given"
     scenario = load_scenario(name, _parse_variables(variables))
+    add_lanes(config, scenario.lanes, where=name)
     check_lanes(scenario, (lane.name for lane in config.lanes), where=name)
     return scenario
 

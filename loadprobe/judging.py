@@ -4,13 +4,15 @@ Nothing is decided here: rules are in ``core.attribution`` and ``core.verdict``.
 gathers what they need to know.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from loadprobe.clock import NS_PER_MS, ClockPair, mono_now_ns
 from loadprobe.config import Config
 from loadprobe.control.scenario_keys import Expect
-from loadprobe.core.aggregate import Aggregate, Results
+from loadprobe.core.aggregate import KEPT_OUTAGES, Aggregate, Results
 from loadprobe.core.attribution import (
+    Attribution,
     Context,
     LaneFacts,
     Planned,
@@ -19,6 +21,7 @@ from loadprobe.core.attribution import (
 )
 from loadprobe.core.expected import Expected
 from loadprobe.core.outages import Outage
+from loadprobe.core.outcome import OpKind
 from loadprobe.core.steps import ScenarioRecord
 from loadprobe.core.thresholds import SloLimits
 from loadprobe.core.verdict import ObserverHealth, Verdict, summarize
@@ -49,6 +52,7 @@ class OutageCounter:
         self._quiet_ns = quiet_ns
         self._planned = planned
         self._waiting: list[Outage] = []
+        self._settled: deque[tuple[Outage, Attribution]] = deque(maxlen=KEPT_OUTAGES)
 
     def add(self, ended: Sequence[Outage]) -> None:
         """Take outages that ended."""
@@ -67,17 +71,35 @@ class OutageCounter:
         ]
         if not settled:
             return
-        context = self._context(until_ns)
-        for outage in settled:
+        for outage, attribution in self._attribute(settled, until_ns):
             self._waiting.remove(outage)
-            cause = attribute(outage, context).cause
-            self._metrics.count_outage(outage, cause=cause.value)
+            self._settled.append((outage, attribution))
+            self._metrics.count_outage(outage, cause=attribution.cause.value)
 
-    def _context(self, until_ns: int | None) -> Context:
-        """Return what is known by now of everything that went on."""
+    def so_far(self) -> list[tuple[Outage, Attribution]]:
+        """Return the latest outages, also open ones, and what causes them as of now."""
+        undecided = [*self._waiting, *self._aggregate.current().values()]
+        return [*self._settled, *self._attribute(undecided, None)]
+
+    def _attribute(
+        self, outages: Sequence[Outage], until_ns: int | None
+    ) -> list[tuple[Outage, Attribution]]:
+        contexts: dict[OpKind, Context] = {}
+        found: list[tuple[Outage, Attribution]] = []
+        for outage in outages:
+            op = outage.scope.op.witnessed_as
+            if op not in contexts:
+                contexts[op] = self._context(until_ns, op)
+            found.append((outage, attribute(outage, contexts[op])))
+        return found
+
+    def _context(self, until_ns: int | None, op: OpKind) -> Context:
+        """Return what is known by now of everything that went on with an op kind."""
         totals = self._aggregate.lane_totals
         shards: dict[str, dict[str, None]] = {}
         for scope in self._aggregate.scope_totals:
+            if scope.op.witnessed_as is not op:
+                continue
             shards.setdefault(scope.lane, {})[scope.shard] = None
         end_ns = until_ns or mono_now_ns()
         facts = [
@@ -98,7 +120,11 @@ class OutageCounter:
             for lane in self._aggregate.lanes
         ]
         going_on = self._aggregate.current().values()
-        outages = [*self._aggregate.outages, *going_on]
+        outages = [
+            outage
+            for outage in (*self._aggregate.outages, *going_on)
+            if outage.scope.op.witnessed_as is op
+        ]
         return make_context(facts, outages, self._planned())
 
 
@@ -146,11 +172,13 @@ def judge(
         slo=SloLimits(slo.max_outage_ms, slo.availability, slo.p99_ms),
         planned=planned,
         stale_reads=telemetry.stale_reads,
+        replica_stale_reads=telemetry.replica_stale_reads,
         lost_writes=lost_writes,
         scenario=scenario,
         expected=Expected() if expect is None else _expected(expect),
         p99=telemetry.p99,
         events=telemetry.provider_events,
+        activity=telemetry.activity,
     )
 
 

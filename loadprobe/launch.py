@@ -12,6 +12,7 @@ import msgspec
 from rich.console import Console
 
 from loadprobe.config import Config
+from loadprobe.config_file import add_lanes
 from loadprobe.control import markers
 from loadprobe.control.api import ElastiCacheApi, open_api
 from loadprobe.control.cleanup import delete_created
@@ -129,6 +130,8 @@ async def _prepare(
 ) -> tuple[RunPlan, ElastiCacheApi | None]:
     """Find out what can be found out before the run; open the API on the stack."""
     scenario = options.scenario
+    if scenario is not None:
+        config = add_lanes(config, scenario.lanes, where=scenario.name)
     must_exist = scenario is None or scenario.creates is None
     api = await _open_api(config, scenario, stack, must_exist=must_exist)
     plan = await _plan(config, options, api)

@@ -140,8 +140,10 @@ class Steering:
         ]
 
     def _outages(self) -> list[Outage]:
-        return [*self._aggregate.outages, *self._aggregate.current().values()]
+        outages = *self._aggregate.outages, *self._aggregate.current().values()
+        return [o for o in outages if not o.scope.op.is_apart]
 
     def _counted(self) -> tuple[int, int]:
-        totals = self._aggregate.scope_totals.values()
+        by_scope = self._aggregate.scope_totals.items()
+        totals = [t for scope, t in by_scope if not scope.op.is_apart]
         return sum(t.arrivals for t in totals), sum(t.failed for t in totals)

@@ -6,10 +6,11 @@ snapshots. It lives in the supervisor and reads no clock.
 
 from array import array
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S
+from loadprobe.core.activity import Activity, Work
 from loadprobe.core.aggregate import Aggregate, Sealed
 from loadprobe.core.columns import Scope
 from loadprobe.core.events import Event
@@ -82,7 +83,9 @@ class Telemetry:
         self.processes: dict[int, ProcessHealth] = defaultdict(ProcessHealth)
         self.skipped = 0
         self.stale_reads = 0
+        self.replica_stale_reads = 0
         self.p99 = P99Log()
+        self.activity = Activity()
         self.provider_events: deque[Event] = deque(maxlen=_KEPT_EVENTS)
 
     # --- taking ------------------------------------------------------------------
@@ -102,29 +105,39 @@ class Telemetry:
         self._metrics.observe("loop_lag_seconds", process, values_ns=lags)
         self._metrics.observe("gc_pause_seconds", process, values_ns=snapshot.gc_ns)
         for lane in snapshot.lanes:
-            self._add_lane(snapshot.process, lane)
+            self._add_lane(snapshot.process, lane, snapshot.taken_ns)
 
-    def _add_lane(self, process: int, lane: LaneHealth) -> None:
+    def _add_lane(self, process: int, lane: LaneHealth, taken_ns: int) -> None:
         metrics, name = self._metrics, lane.lane
+        self.activity.add_work(name, taken_ns, work_of(lane))
         self.skipped += lane.skipped
         self.stale_reads += sum(lane.stale.values())
+        self.replica_stale_reads += sum(lane.replica_stale.values())
         self._connections[name][process] = lane.connections
         metrics.observe("connect_seconds", name, values_ns=lane.connect_ns)
         metrics.add("topology_refreshes_total", name, by=lane.refreshes)
         for metric, counts in (
-            ("redirects_total", lane.redirects),
-            ("reconnects_total", lane.connects),
             ("acknowledged_writes_total", lane.acknowledged),
             ("stale_reads_total", lane.stale),
+            ("replica_stale_reads_total", lane.replica_stale),
             ("wrong_values_total", lane.wrong),
         ):
             for label, count in counts.items():
                 metrics.add(metric, name, label, by=count)
+        for metric, counts, by_shard in (
+            ("redirects_total", lane.redirects, lane.redirects_by_shard),
+            ("reconnects_total", lane.connects, lane.connects_by_shard),
+        ):
+            for (shard, label), count in _placed(counts, by_shard).items():
+                metrics.add(metric, name, shard, label, by=count)
 
     def add_sealed(self, sealed: Sealed) -> None:
         """Take what was judged: the last seconds make the live view's quantiles."""
         self.p99.add(sealed.p99)
-        for row in sealed.histograms:
+        load = [row for row in sealed.histograms if not row.op.is_apart]
+        self.activity.add_seconds(sealed.seconds)
+        self.activity.add_histograms(load)
+        for row in load:
             latencies = self._latencies[row.lane]
             latencies.append((row.second, row.response))
             while latencies[0][0] < row.second - _WINDOW_S:
@@ -146,6 +159,12 @@ class Telemetry:
             for replica in shard.replicas:
                 roles["replica", shard.name, replica.address] = 1
         self._metrics.replace("node_role", roles)
+        self._metrics.show_shards(
+            {
+                shard.name: sum(last + 1 - first for first, last in shard.ranges)
+                for shard in shards
+            }
+        )
         self._metrics.set("cluster_shards", value=len(shards))
         self._metrics.set("cluster_nodes", value=len(roles))
 
@@ -170,7 +189,8 @@ class Telemetry:
         sealed_ns = self._aggregate.sealed_until_ns or 0
         totals = {lane.name: LaneMark() for lane in self._aggregate.lanes}
         for scope, counted in self._aggregate.scope_totals.items():
-            totals[scope.lane].add(counted)
+            if not scope.op.is_apart:
+                totals[scope.lane].add(counted)
         marks = self._marks
         marks.append((sealed_ns, totals))
         while len(marks) > 2 and sealed_ns - marks[1][0] >= _WINDOW_S * NS_PER_S:
@@ -183,7 +203,7 @@ class Telemetry:
         response = _merged(histogram for _, histogram in self._latencies[name])
         dark: dict[str, int] = {}
         for scope, outage in current.items():
-            if scope.lane == name:
+            if scope.lane == name and not scope.op.is_apart:
                 since_ns = dark.get(scope.shard, outage.start_ns)
                 dark[scope.shard] = min(since_ns, outage.start_ns)
         return LaneState(
@@ -232,6 +252,32 @@ class Telemetry:
     def cpu_ns(self) -> int:
         """Return the CPU time of all probe processes, over all restarts."""
         return sum(h.cpu_before_ns + h.cpu_ns for h in self.processes.values())
+
+
+def work_of(lane: LaneHealth) -> Work:
+    """Return what a lane did since the snapshot before."""
+    return Work(
+        attempts=lane.attempts,
+        connects=sum(lane.connects.values()),
+        refreshes=lane.refreshes,
+        raised=lane.raised,
+    )
+
+
+def _placed(
+    counts: Mapping[str, int], by_shard: Mapping[tuple[str, str], int]
+) -> dict[tuple[str, str], int]:
+    """Return counts by shard and label; of those without a shard it is "unknown"."""
+    placed: Counter[tuple[str, str]] = Counter()
+    rest = Counter(counts)
+    for (shard, label), count in by_shard.items():
+        if shard:
+            placed[shard, label] += count
+            rest[label] -= count
+    for label, count in rest.items():
+        if count:
+            placed["unknown", label] += count
+    return dict(placed)
 
 
 def _merged(histograms: Iterable[Histogram]) -> Histogram:

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 import loadprobe
+from loadprobe.config import Client, Lane
 from loadprobe.control.scenario_keys import (
     BACK,
     OPERATIONS,
@@ -31,10 +32,18 @@ from loadprobe.errors import ConfigError, UsageError
 from loadprobe.toml_keys import Keys, convert, decode, read_file, shown, suggest
 
 _KEYS = Keys(
-    {"": ScenarioKeys, "expected": ExpectedDark, "expect": Expect, "abort": Abort},
+    {
+        "": ScenarioKeys,
+        "lanes": Lane,
+        "lanes.client": Client,
+        "expected": ExpectedDark,
+        "expect": Expect,
+        "abort": Abort,
+    },
     words={
         "steps": "[[steps]] sections",
         "vars": "a [vars] section of texts, numbers and flags",
+        "lanes": "[[lanes]] sections",
         "expected": "[[expected]] sections",
         "expect": "an [expect] section",
         "abort": "an [abort] section",
@@ -65,6 +74,7 @@ class Scenario:
         baseline_s: load before the first step.
         after_s: load after the last step.
         repeat: how often the steps are carried out.
+        lanes: further lanes, besides those of the configuration.
         expected: darkness by plan.
         expect: what has to be true at the end.
         abort: what ends it early.
@@ -77,6 +87,7 @@ class Scenario:
     baseline_s: float = 10.0
     after_s: float = 10.0
     repeat: int = 1
+    lanes: tuple[Lane, ...] = ()
     expected: tuple[ExpectedDark, ...] = ()
     expect: Expect = field(default_factory=Expect)
     abort: Abort = field(default_factory=Abort)
@@ -181,6 +192,7 @@ def parse_scenario(
         baseline_s=top.baseline_s,
         after_s=top.after_s,
         repeat=top.repeat,
+        lanes=top.lanes,
         expected=(*top.expected, *_expected_end(steps, top.expected)),
         expect=_expect(top.expect, steps, raw, where=where),
         abort=top.abort,
@@ -196,13 +208,14 @@ def check_lanes(scenario: Scenario, lanes: Iterable[str], *, where: str) -> None
 
     Args:
         scenario: what was read.
-        lanes: names of the lanes of the run.
+        lanes: names of the lanes of the configuration.
         where: name of the file, for messages.
 
     Raises:
         ConfigError: one is not.
     """
-    known = dict.fromkeys((*TRANSPORTS, *lanes))
+    own = (lane.name for lane in scenario.lanes)
+    known = dict.fromkeys((*TRANSPORTS, *lanes, *own))
     for index, expected in enumerate(scenario.expected):
         for lane in expected.dark:
             if lane not in known:

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
-from loadprobe.config import Name, Port, Ratio, Text
+from loadprobe.config import Lane, Name, Port, Ratio, Text
 
 Seconds = Annotated[float, Meta(ge=0.0, le=86_400.0)]
 Deadline = Annotated[float, Meta(gt=0.0, le=86_400.0)]
@@ -340,6 +340,7 @@ class ScenarioKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         after_s: load after the last step.
         repeat: how often the steps are carried out.
         vars: values that ``--var`` may replace; "${name}" in a text stands for one.
+        lanes: further lanes, besides those of the configuration.
         expected: darkness by plan.
         expect: what has to be true at the end.
         abort: what ends it early.
@@ -351,6 +352,7 @@ class ScenarioKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     after_s: Seconds = 10.0
     repeat: Annotated[int, Meta(ge=1, le=100)] = 1
     vars: dict[str, str | int | float | bool] = {}
+    lanes: tuple[Lane, ...] = ()
     expected: tuple[ExpectedDark, ...] = ()
     expect: Expect = Expect()
     abort: Abort = Abort()

@@ -92,6 +92,12 @@ def plan_scenario(scenario: Scenario, state: GroupState | None) -> list[str]:
     else:
         assert state is not None, "steps are about a group"
         lines += _planned(scenario, state)
+    lines += [
+        f"a lane of the scenario: {lane.name}, {lane.driver} over "
+        f"{'TLS' if lane.tls else 'TCP'}, {lane.rate_per_s:g} arrivals per second on "
+        f"{lane.workers} workers"
+        for lane in scenario.lanes
+    ]
     lines += [_expected(each) for each in scenario.expected]
     lines.append(f"at the end: {_demanded(scenario)}")
     conditions = _conditions(scenario)

@@ -5,11 +5,12 @@ nothing, so what it sees is the cluster's doing and what only others see is thei
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from loadprobe.core.cells import BlindSpan
+from loadprobe.core.columns import Scope
 from loadprobe.core.intervals import Interval, length, union
 from loadprobe.core.outages import Outage
 
@@ -85,18 +86,25 @@ class Context:
         dark: estimated dark times by (lane, shard), over all op kinds; disjoint.
         hulls: the same with the outages' upper bounds.
         planned: expected darkness.
+        served: returns how many arrivals of a scope, and of what goes where it goes,
+            were served in the seconds of [start_ns, end_ns); None if not known.
     """
 
     lanes: Mapping[str, LaneFacts]
     dark: Mapping[tuple[str, str], Sequence[Interval]]
     hulls: Mapping[tuple[str, str], Sequence[Interval]]
     planned: Sequence[Planned] = ()
+    served: "Served | None" = None
+
+
+Served = Callable[[Scope, int, int], int]
 
 
 def make_context(
     lanes: Sequence[LaneFacts],
     outages: Sequence[Outage],
     planned: Sequence[Planned] = (),
+    served: Served | None = None,
 ) -> Context:
     """Return the context of a whole run."""
     dark: dict[tuple[str, str], list[Interval]] = {}
@@ -110,6 +118,7 @@ def make_context(
         dark={place: union(spans) for place, spans in dark.items()},
         hulls={place: union(spans) for place, spans in hulls.items()},
         planned=tuple(planned),
+        served=served,
     )
 
 
@@ -147,7 +156,8 @@ def attribute(outage: Outage, context: Context) -> Attribution:
         if found:
             return Attribution(
                 Cause.CLIENT,
-                f"witness lane {found[0].name} was served on shard {shard}",
+                f"witness lane {found[0].name} was served on shard {shard}"
+                + _arrivals(outage, found[0].name, [shard], context),
             )
         if watching:
             judge = min(watching, key=lambda w: _dark_share(outage, w.name, context))
@@ -155,24 +165,32 @@ def attribute(outage: Outage, context: Context) -> Attribution:
                 return Attribution(
                     Cause.CLIENT,
                     f"witness lane {judge.name} was served on shard {shard} for most "
-                    "of the time",
+                    "of the time" + _arrivals(outage, judge.name, [shard], context),
                 )
     crossed = [other for other in lit if other.tls != lane.tls]
     if crossed:
         return Attribution(
             Cause.TRANSPORT,
             f"lane {crossed[0].name} ({'TLS' if crossed[0].tls else 'TCP'}) was served "
-            f"on shard {shard}",
+            f"on shard {shard}" + _arrivals(outage, crossed[0].name, [shard], context),
         )
     others = [name for name in judge.shards if name != shard]
-    if others and all(_is_dark(outage, judge.name, s, context) for s in others):
+    served = [s for s in others if not _is_dark(outage, judge.name, s, context)]
+    if others and not served:
         return Attribution(
             Cause.CLUSTER,
             f"all {len(judge.shards)} shards were dark on lane {judge.name}",
         )
     if not others:
         return Attribution(Cause.SHARD, f"shard {shard} is the only shard")
-    return Attribution(Cause.SHARD, f"other shards were served on lane {judge.name}")
+    which = (
+        f"shards {', '.join(served)} were" if served[1:] else f"shard {served[0]} was"
+    )
+    return Attribution(
+        Cause.SHARD,
+        f"{which} served on lane {judge.name}"
+        + _arrivals(outage, judge.name, served, context),
+    )
 
 
 def witnesses_of(
@@ -214,6 +232,21 @@ def _within(spans: Sequence[Interval], start_ns: int, end_ns: int) -> list[Inter
     last = bisect_left(spans, (end_ns,))
     parts = ((max(s, start_ns), min(e, end_ns)) for s, e in spans[first:last])
     return [(s, e) for s, e in parts if s < e]
+
+
+def _arrivals(
+    outage: Outage, lane: str, shards: Sequence[str], context: Context
+) -> str:
+    """Say how much of a lane was served meanwhile; nothing if that is not known."""
+    if context.served is None:
+        return ""
+    count = sum(
+        context.served(
+            Scope(lane, shard, outage.scope.op), outage.start_ns, outage.end_ns
+        )
+        for shard in shards
+    )
+    return f", {count:,} arrivals in these seconds"
 
 
 def _share(outage: Outage, spans: Sequence[Interval]) -> float:

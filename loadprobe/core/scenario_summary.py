@@ -16,7 +16,6 @@ from loadprobe.core.phases import (
     LoadSeen,
     P99Course,
     StepPhases,
-    find_phases,
     step_at,
 )
 from loadprobe.core.steps import Expectation, ScenarioRecord
@@ -57,6 +56,7 @@ class _Origin:
 
 def summarize_scenario(
     record: ScenarioRecord,
+    steps: Sequence[StepPhases],
     load: LoadSeen,
     *,
     clock: ClockPair,
@@ -67,12 +67,12 @@ def summarize_scenario(
 
     Args:
         record: how it went.
+        steps: what was seen of each step.
         load: what was measured meanwhile.
         clock: to show monotonic times as wall times.
         events: the provider's events.
         expectations: what was expected, judged.
     """
-    steps = find_phases(record.steps, load)
     told: dict[int, list[Event]] = {}
     for event in events:
         dated_ns, shard = event.fields.get("date_unix_ns"), event.fields["node_group"]

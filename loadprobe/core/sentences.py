@@ -3,16 +3,20 @@
 Pure. Every number is told with its error bars; what is not known is said to be so.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
-from loadprobe.clock import NS_PER_S, ClockPair
+from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
 from loadprobe.core.aggregate import LaneInfo, Results
-from loadprobe.core.attribution import Cause
+from loadprobe.core.attribution import Attribution, Cause
+from loadprobe.core.client_sentences import client_sentences
+from loadprobe.core.damage_sentences import blast_sentences, data_sentences
 from loadprobe.core.incidents import dark_time
 from loadprobe.core.outages import Outage
 from loadprobe.core.outcome import ErrorClass
 from loadprobe.core.steps import ScenarioState
 from loadprobe.core.summary import (
+    ClientComparison,
     ObserverSummary,
     ScenarioSummary,
     SloResult,
@@ -26,12 +30,16 @@ def make_sentences(
     *,
     state: State,
     outages: Sequence[Outage],
-    causes: Sequence[Cause],
+    causes: Sequence[Attribution],
     planned: Sequence[Outage],
     observer: ObserverSummary,
     checks: Sequence[SloResult],
     scenario: ScenarioSummary | None,
+    clients: Sequence[ClientComparison],
     clock: ClockPair,
+    lost_writes: int | None,
+    stale_reads: int | None,
+    wrong: int,
 ) -> list[str]:
     """Return the verdict of a run in plain sentences, the most important first.
 
@@ -39,22 +47,33 @@ def make_sentences(
         results: what ``Aggregate.finish`` returned.
         state: state of the run.
         outages: those that were not planned.
-        causes: one for each of them.
+        causes: one for each of them, with its evidence.
         planned: the planned ones.
         observer: how well the probe itself did.
         checks: thresholds, met or not.
         scenario: what was done to the target.
+        clients: client lanes beside each other.
         clock: to show monotonic times as wall times.
+        lost_writes: acknowledged writes that are gone, None if not checked.
+        stale_reads: reads of a value older than an acknowledged one, None likewise.
+        wrong: replies that did not match what was written.
     """
     seconds = (results.end_ns - results.start_ns) / NS_PER_S
     sentences = [] if scenario is None else _scenario_sentences(scenario)
     sentences += _unknown_lanes(results)
     if outages:
         sentences += _shard_sentences(results, outages, causes)
+        sentences += _evidence_sentences(outages, causes, clock)
+        sentences += client_sentences(clients)
     elif state != "invalid":
         what = "no outage was seen" if observer.unjudged else "no arrival failed"
         but = " but by plan" if planned else ""
         sentences.append(f"{what} in {seconds:.1f} s{but}")
+    if scenario is not None:
+        sentences += blast_sentences(scenario)
+    sentences += data_sentences(
+        lost_writes=lost_writes, stale_reads=stale_reads, wrong=wrong
+    )
     for lane in results.lanes:
         own = [o for o in planned if o.scope.lane == lane.name]
         if own:
@@ -148,7 +167,7 @@ def _reason(outages: Sequence[Outage], *, tls: bool) -> str:
 
 
 def _shard_sentences(
-    results: Results, outages: Sequence[Outage], causes: Sequence[Cause]
+    results: Results, outages: Sequence[Outage], causes: Sequence[Attribution]
 ) -> list[str]:
     """Say per shard how long it was dark on each lane, and that the others were not."""
     names = sorted({scope.shard for scope in results.scope_totals})
@@ -167,8 +186,26 @@ def _shard_sentences(
     if others:
         plural = "s" if len(others) > 1 else ""
         sentences[-1] += f"; the other shard{plural} 0 ms"
-    told = ", ".join(
-        f"{causes.count(cause)} {cause.value}" for cause in Cause if cause in causes
-    )
+    counts = Counter(attribution.cause for attribution in causes)
+    told = ", ".join(f"{counts[c]} {c.value}" for c in Cause if counts[c])
     sentences.append(f"{len(causes)} outages by cause: {told}")
     return sentences
+
+
+def _evidence_sentences(
+    outages: Sequence[Outage], causes: Sequence[Attribution], clock: ClockPair
+) -> list[str]:
+    """Say of every cause what it was told from, for its longest outage."""
+    longest: dict[Cause, tuple[Outage, str]] = {}
+    for outage, attribution in zip(outages, causes, strict=True):
+        known = longest.get(attribution.cause)
+        if known is None or outage.duration_ns > known[0].duration_ns:
+            longest[attribution.cause] = outage, attribution.evidence
+    return [
+        f"{cause.value}: while shard {outage.scope.shard} was dark on lane "
+        f"{outage.scope.lane} for {outage.duration_ns / NS_PER_MS:.0f} ms from "
+        f"{clock_text(clock.to_wall(outage.start_ns))} UTC on, {evidence}"
+        for cause in Cause
+        if cause in longest
+        for outage, evidence in (longest[cause],)
+    ]

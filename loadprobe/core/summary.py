@@ -70,7 +70,10 @@ class ScopeSummary(msgspec.Struct, frozen=True):
 
 
 class LaneSummary(msgspec.Struct, frozen=True):
-    """One lane, over its shards and op kinds; what is planned as in a scope."""
+    """One lane, over its shards and op kinds; what is planned as in a scope.
+
+    ``downtime_by_op_ms`` has the parts of ``downtime_ms``, planned ones left out.
+    """
 
     name: str
     tls: bool
@@ -88,6 +91,25 @@ class LaneSummary(msgspec.Struct, frozen=True):
     unjudged: int
     planned_ms: DowntimeMs = NO_DOWNTIME
     planned_failed: int = 0
+    downtime_by_op_ms: dict[str, DowntimeMs] = {}
+
+
+class ConnectSummary(msgspec.Struct, frozen=True):
+    """New connections of one lane; they count in no other figure of the run.
+
+    ``downtime_ms`` is the time in which shards took no new connection.
+    """
+
+    lane: str
+    arrivals: int
+    outcomes: dict[str, int]
+    classes: dict[str, int]
+    availability: float | None
+    response_ms: Quantiles
+    service_ms: Quantiles
+    downtime_ms: DowntimeMs
+    planned_ms: DowntimeMs
+    scopes: list[ScopeSummary]
 
 
 class IncidentSummary(msgspec.Struct, frozen=True):
@@ -228,6 +250,64 @@ class ScenarioSummary(msgspec.Struct, frozen=True):
     outages_outside: int
 
 
+class ClientRates(msgspec.Struct, frozen=True):
+    """What a lane did to its target; null without arrivals, or without a second."""
+
+    attempts_per_arrival: float | None
+    connects_per_s: float | None
+    refreshes_per_s: float | None
+
+
+class ClientRow(msgspec.Struct, frozen=True):
+    """What became of one lane in a change or incident; see ``core.client_ranking``.
+
+    Args:
+        lane: its name.
+        rank: 1 was served again first; null for a witness.
+        recovered_ms: end of its last outage, from the begin on; 0 without any, null if
+            it was dark to the end.
+        dark_ms: time in which any of its shards was dark.
+        beyond_witness_ms: of that, while the witness was served there; null without
+            a witness.
+        longest_ms: longest time that one of its shards was dark.
+        failed: failed arrivals by outcome.
+        raised: operations that the client ended with an error.
+        worst_response_ms: of served and late arrivals; null without any.
+        is_hiding: the witness was dark, and the client said nothing.
+        amplifies: "attempts", "connects", "refreshes": those far above the rest.
+        rates: while anything was dark.
+        rates_at_rest: in all other seconds of the run.
+        blind_ms: time in which it was blind meanwhile.
+    """
+
+    lane: str
+    rank: int | None
+    recovered_ms: float | None
+    dark_ms: Bounds
+    beyond_witness_ms: Bounds | None
+    longest_ms: float
+    failed: dict[str, int]
+    raised: int
+    worst_response_ms: float | None
+    is_hiding: bool
+    amplifies: list[str]
+    rates: ClientRates
+    rates_at_rest: ClientRates
+    blind_ms: float
+
+
+class ClientComparison(msgspec.Struct, frozen=True):
+    """Client lanes beside each other in one change, or in an incident of its own.
+
+    ``rows`` begin with the witnesses; then come the clients by rank.
+    """
+
+    about: str
+    start_unix_ns: int
+    end_unix_ns: int
+    rows: list[ClientRow]
+
+
 class Summary(msgspec.Struct, frozen=True):
     """The content of summary.json.
 
@@ -239,6 +319,10 @@ class Summary(msgspec.Struct, frozen=True):
         lost_writes: null as long as it is not checked.
         planned_ms: darkness by plan, which is not in ``downtime_ms``.
         scenario: null if nothing was done to the target.
+        clients: comparisons of client lanes; empty unless there are two or more.
+        connects: new connections of each lane that made any.
+        replica_stale_reads: stale reads of lanes that read from replicas; they are not
+            in ``stale_reads``.
     """
 
     schema_version: int
@@ -259,6 +343,9 @@ class Summary(msgspec.Struct, frozen=True):
     wrong: int
     planned_ms: DowntimeMs = NO_DOWNTIME
     scenario: ScenarioSummary | None = None
+    clients: list[ClientComparison] = []
+    connects: list[ConnectSummary] = []
+    replica_stale_reads: int | None = None
 
 
 class OutageRow(msgspec.Struct, frozen=True):
@@ -284,7 +371,11 @@ class OutageRow(msgspec.Struct, frozen=True):
 
 
 class OutageList(msgspec.Struct, frozen=True):
-    """The content of outages.json."""
+    """The content of outages.json.
+
+    ``connects`` has those of new connections; they belong to no incident (0).
+    """
 
     schema_version: int
     outages: list[OutageRow]
+    connects: list[OutageRow] = []

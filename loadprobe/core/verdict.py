@@ -3,10 +3,13 @@
 Pure: the same results give the same documents.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from loadprobe.clock import NS_PER_S, ClockPair
+from loadprobe.core.activity import Activity
 from loadprobe.core.aggregate import LaneInfo, Results
 from loadprobe.core.attribution import (
     Attribution,
@@ -16,7 +19,9 @@ from loadprobe.core.attribution import (
     attribute,
     make_context,
 )
+from loadprobe.core.client_ranking import compare_clients, find_happenings
 from loadprobe.core.columns import Scope
+from loadprobe.core.connects import split
 from loadprobe.core.events import Event
 from loadprobe.core.expected import Expected, judge_expected
 from loadprobe.core.histogram import Histogram
@@ -29,9 +34,10 @@ from loadprobe.core.measures import (
     ms,
     quantiles_ms,
 )
+from loadprobe.core.op_sentences import connect_sentences, replica_sentences
 from loadprobe.core.outages import Outage
-from loadprobe.core.outcome import ErrorClass, Outcome
-from loadprobe.core.phases import LoadSeen
+from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.phases import LoadSeen, StepPhases, find_phases
 from loadprobe.core.plan_edges import cut_at_plan
 from loadprobe.core.scenario_summary import summarize_scenario
 from loadprobe.core.scope_state import ScopeTotals
@@ -39,6 +45,7 @@ from loadprobe.core.sentences import make_sentences
 from loadprobe.core.steps import ScenarioRecord
 from loadprobe.core.summary import (
     SCHEMA_VERSION,
+    ConnectSummary,
     IncidentSummary,
     LaneSummary,
     ObserverSummary,
@@ -92,6 +99,7 @@ class _Run:
         results: what was judged.
         clock: to show monotonic times as wall times.
         shards: names of the shards of each lane.
+        lanes: the lanes, as attribution knows them.
         causes: id of an outage -> its cause.
         outages: those that were not planned.
         planned: those that were.
@@ -101,6 +109,7 @@ class _Run:
     results: Results
     clock: ClockPair
     shards: Mapping[str, tuple[str, ...]]
+    lanes: Sequence[LaneFacts]
     causes: Mapping[int, Attribution]
     outages: Sequence[Outage]
     planned: Sequence[Outage]
@@ -121,11 +130,13 @@ def summarize(
     slo: SloLimits = _NO_LIMITS,
     planned: Sequence[Planned] = (),
     stale_reads: int | None = None,
+    replica_stale_reads: int | None = None,
     lost_writes: int | None = None,
     scenario: ScenarioRecord | None = None,
     expected: Expected = _NOTHING,
     p99: P99Log | None = None,
     events: Sequence[Event] = (),
+    activity: Activity | None = None,
 ) -> Verdict:
     """Return what is to be said about a run.
 
@@ -137,13 +148,22 @@ def summarize(
         slo: thresholds.
         planned: expected darkness of lanes.
         stale_reads: number of stale reads, None if not checked.
+        replica_stale_reads: the same of reads that replicas may answer.
         lost_writes: number of lost writes, None if not checked.
         scenario: what was done to the target, None if nothing.
         expected: what the scenario expects of the load, besides ``planned``.
         p99: response times second by second, for the phases of the scenario.
         events: the provider's events.
+        activity: what lanes did, second by second; None if it was not counted.
     """
-    run = _derive(results, clock, quiet_ns, planned)
+    results, apart = split(results)
+    connecting = _derive(apart, clock, quiet_ns, planned, None)
+    connects = [
+        _connects(connecting, lane)
+        for lane in apart.lanes
+        if connecting.shards[lane.name]
+    ]
+    run = _derive(results, clock, quiet_ns, planned, activity)
     lanes = [_lane(run, lane) for lane in results.lanes]
     state = _state(run, lanes)
     observed = _observer(results, observer)
@@ -157,6 +177,7 @@ def summarize(
     )
     wrong = sum(t.counts[Outcome.WRONG] for t in totals)
     steps: ScenarioSummary | None = None
+    phases: list[StepPhases] = []
     if scenario is not None:
         load = LoadSeen(
             shards=run.shards,
@@ -166,8 +187,10 @@ def summarize(
             begin_ns=results.start_ns,
             end_ns=results.end_ns,
         )
+        phases = find_phases(scenario.steps, load)
         steps = summarize_scenario(
             scenario,
+            phases,
             load,
             clock=clock,
             events=events,
@@ -175,6 +198,12 @@ def summarize(
                 expected, load, planned, lost_writes=lost_writes, wrong=wrong
             ),
         )
+    clients = compare_clients(
+        find_happenings(phases, run.incidents),
+        run.lanes,
+        activity or Activity(),
+        clock,
+    )
     summary = Summary(
         schema_version=SCHEMA_VERSION,
         state=state,
@@ -182,13 +211,19 @@ def summarize(
             results,
             state=state,
             outages=run.outages,
-            causes=[run.causes[id(o)].cause for o in run.outages],
+            causes=[run.causes[id(o)] for o in run.outages],
             planned=run.planned,
             observer=observed,
             checks=checks,
             scenario=steps,
+            clients=clients,
             clock=clock,
-        ),
+            lost_writes=lost_writes,
+            stale_reads=stale_reads,
+            wrong=wrong,
+        )
+        + replica_sentences(lanes)
+        + connect_sentences(connects),
         start_unix_ns=clock.to_wall(results.start_ns),
         end_unix_ns=clock.to_wall(results.end_ns),
         duration_s=(results.end_ns - results.start_ns) / NS_PER_S,
@@ -201,32 +236,52 @@ def summarize(
         slo=checks,
         lost_writes=lost_writes,
         stale_reads=stale_reads,
+        replica_stale_reads=replica_stale_reads,
         wrong=wrong,
         planned_ms=downtime_ms(run.planned, run.all_shards),
         scenario=steps,
+        clients=clients,
+        connects=connects,
     )
-    return Verdict(summary, OutageList(SCHEMA_VERSION, _rows(run)))
+    rows = [msgspec.structs.replace(row, incident=0) for row in _rows(connecting)]
+    return Verdict(summary, OutageList(SCHEMA_VERSION, _rows(run), rows))
 
 
 def _derive(
-    results: Results, clock: ClockPair, quiet_ns: int, planned: Sequence[Planned]
+    results: Results,
+    clock: ClockPair,
+    quiet_ns: int,
+    planned: Sequence[Planned],
+    activity: Activity | None,
 ) -> _Run:
-    shards = {
-        lane.name: tuple(
-            sorted({s.shard for s in results.scope_totals if s.lane == lane.name})
-        )
-        for lane in results.lanes
-    }
+    shards = _shards(results, results.scope_totals)
     facts = _lane_facts(results, shards)
-    outages = cut_at_witness(cut_at_plan(results.outages, planned), facts)
-    context = make_context(facts, outages, planned)
-    causes = {id(o): attribute(o, context) for o in outages}
+    served = activity.served if activity is not None else None
+    outages: list[Outage] = []
+    causes: dict[int, Attribution] = {}
+    for op in sorted({scope.op.witnessed_as for scope in results.scope_totals}):
+        same = [s for s in results.scope_totals if s.op.witnessed_as is op]
+        beside = _lane_facts(results, _shards(results, same))
+        whole = [o for o in results.outages if o.scope.op.witnessed_as is op]
+        own = cut_at_witness(cut_at_plan(whole, planned), beside)
+        context = make_context(beside, own, planned, served)
+        causes |= {id(o): attribute(o, context) for o in own}
+        outages += own
+    outages.sort(key=lambda o: (o.first_due_ns, o.scope))
     parts: tuple[list[Outage], list[Outage]] = [], []
     for outage in outages:
         parts[causes[id(outage)].cause is Cause.PLANNED].append(outage)
     blind = [span for t in results.lane_totals.values() for span in t.blind]
     incidents = group_incidents(parts[0], blind, quiet_ns=quiet_ns, planned=parts[1])
-    return _Run(results, clock, shards, causes, *parts, incidents)
+    return _Run(results, clock, shards, facts, causes, *parts, incidents)
+
+
+def _shards(results: Results, scopes: Iterable[Scope]) -> dict[str, tuple[str, ...]]:
+    """Return the names of the shards that each lane has scopes of."""
+    found: dict[str, set[str]] = {lane.name: set() for lane in results.lanes}
+    for scope in scopes:
+        found[scope.lane].add(scope.shard)
+    return {lane: tuple(sorted(names)) for lane, names in found.items()}
 
 
 def _lane_facts(
@@ -314,6 +369,34 @@ def _lane(run: _Run, lane: LaneInfo) -> LaneSummary:
         unjudged=sum(t.unjudged for t in totals),
         planned_ms=downtime_ms(planned, shards),
         planned_failed=planned_failed,
+        downtime_by_op_ms={
+            op.label: downtime_ms([o for o in outages if o.scope.op is op], shards)
+            for op in sorted(
+                {s.op for s in run.results.scope_totals if s.lane == lane.name}
+            )
+        },
+    )
+
+
+def _connects(run: _Run, lane: LaneInfo) -> ConnectSummary:
+    """Return what became of a lane's new connections, given a run of them alone."""
+    own = _lane(run, lane)
+    label = OpKind.CONNECT.label
+    return ConnectSummary(
+        lane=lane.name,
+        arrivals=own.arrivals,
+        outcomes=own.outcomes,
+        classes=own.classes,
+        availability=own.availability,
+        response_ms=own.response_ms.get(label, quantiles_ms(Histogram())),
+        service_ms=own.service_ms.get(label, quantiles_ms(Histogram())),
+        downtime_ms=own.downtime_ms,
+        planned_ms=own.planned_ms,
+        scopes=[
+            _scope(run, scope, totals)
+            for scope, totals in run.results.scope_totals.items()
+            if scope.lane == lane.name
+        ],
     )
 
 
@@ -343,33 +426,42 @@ def _incident(run: _Run, incident: Incident) -> IncidentSummary:
 
 def _rows(run: _Run) -> list[OutageRow]:
     incident_of = {id(o): i.number for i in run.incidents for o in i.outages}
-    rows: list[OutageRow] = []
     kept = [*run.outages, *run.planned]
-    for outage in sorted(kept, key=lambda o: (o.first_due_ns, o.scope)):
-        attribution = run.causes[id(outage)]
-        scope = outage.scope
-        rows.append(
-            OutageRow(
-                lane=scope.lane,
-                shard=scope.shard,
-                op=scope.op.label,
-                start_unix_ns=run.clock.to_wall(outage.start_ns),
-                end_unix_ns=run.clock.to_wall(outage.end_ns),
-                duration_ms=ms(outage.duration_ns),
-                lower_ms=ms(outage.lower_ns),
-                upper_ms=ms(outage.upper_ns),
-                probe_gap_ms=ms(outage.probe_gap_ns),
-                failed=outage.failed,
-                classes={e.label: n for e, n in sorted(outage.classes.items())},
-                outcomes={o.label: n for o, n in sorted(outage.outcomes.items())},
-                attribution=attribution.cause.value,
-                evidence=attribution.evidence,
-                incident=incident_of[id(outage)],
-                open_start=outage.open_start,
-                open_end=outage.open_end,
-            )
+    return [
+        outage_row(
+            outage,
+            run.causes[id(outage)],
+            clock=run.clock,
+            incident=incident_of[id(outage)],
         )
-    return rows
+        for outage in sorted(kept, key=lambda o: (o.first_due_ns, o.scope))
+    ]
+
+
+def outage_row(
+    outage: Outage, attribution: Attribution, *, clock: ClockPair, incident: int
+) -> OutageRow:
+    """Return an outage as it is written down."""
+    scope = outage.scope
+    return OutageRow(
+        lane=scope.lane,
+        shard=scope.shard,
+        op=scope.op.label,
+        start_unix_ns=clock.to_wall(outage.start_ns),
+        end_unix_ns=clock.to_wall(outage.end_ns),
+        duration_ms=ms(outage.duration_ns),
+        lower_ms=ms(outage.lower_ns),
+        upper_ms=ms(outage.upper_ns),
+        probe_gap_ms=ms(outage.probe_gap_ns),
+        failed=outage.failed,
+        classes={e.label: n for e, n in sorted(outage.classes.items())},
+        outcomes={o.label: n for o, n in sorted(outage.outcomes.items())},
+        attribution=attribution.cause.value,
+        evidence=attribution.evidence,
+        incident=incident,
+        open_start=outage.open_start,
+        open_end=outage.open_end,
+    )
 
 
 def _observer(results: Results, health: ObserverHealth) -> ObserverSummary:

@@ -39,6 +39,10 @@ from loadprobe.core.summary import (
 from loadprobe.core.texts import clock_text, duration_text
 from loadprobe.outputs.documents import SCHEMA_VERSION, encode_document
 from loadprobe.outputs.film import LEGEND, draw_axis, draw_strips, fit_window
+from loadprobe.outputs.report_clients import COLUMNS as CLIENT_COLUMNS
+from loadprobe.outputs.report_clients import LEGEND as CLIENT_LEGEND
+from loadprobe.outputs.report_clients import clients_rows, clients_title
+from loadprobe.outputs.report_connects import CONNECT_COLUMNS, connect_rows
 from loadprobe.outputs.report_steps import (
     expectation_line,
     scenario_title,
@@ -87,6 +91,10 @@ def render_text(run: RunData) -> RenderableType:
     if summary.scenario is not None:
         parts += _scenario(summary.scenario, run)
     parts += _titled("Dark time", _dark_table(summary))
+    if summary.connects:
+        table = _Rows(CONNECT_COLUMNS, 2, connect_rows(summary.connects))
+        parts += _titled("New connections (not in the dark time above)", table)
+    parts += _clients(summary)
     if summary.slo:
         parts += _titled("Thresholds", *map(_slo_line, summary.slo))
     timelines = make_timelines(run.events, run.outages, summary.incidents)
@@ -138,6 +146,14 @@ def _scenario(scenario: ScenarioSummary, run: RunData) -> list[RenderableType]:
         lines = map(expectation_line, scenario.expectations)
         parts += _titled("Expectations", *lines)
     return parts
+
+
+def _clients(summary: Summary) -> list[RenderableType]:
+    parts: list[RenderableType] = []
+    for comparison in summary.clients[:SHOWN_INCIDENTS]:
+        table = _Rows(CLIENT_COLUMNS, 1, clients_rows(comparison))
+        parts += _titled(clients_title(comparison), table, Text(CLIENT_LEGEND))
+    return parts + _more(len(summary.clients), "comparisons of clients")
 
 
 def _titled(title: str, *parts: RenderableType) -> list[RenderableType]:
@@ -362,12 +378,20 @@ def _observer_lines(observer: ObserverSummary, summary: Summary) -> list[Text]:
     ]
 
 
+def _of_replicas(summary: Summary) -> list[str]:
+    """Return what is said of reads by replicas; nothing if there were none."""
+    if not any("replica_read" in lane.response_ms for lane in summary.lanes):
+        return []
+    return [f"stale reads of replicas {_count(summary.replica_stale_reads)}"]
+
+
 def _footer(run: RunData) -> RenderableType:
     summary = run.summary
     checks = ", ".join(
         (
             f"lost writes {_count(summary.lost_writes)}",
             f"stale reads {_count(summary.stale_reads)}",
+            *_of_replicas(summary),
             f"wrong replies {summary.wrong:,}",
         )
     )

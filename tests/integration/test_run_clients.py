@@ -77,3 +77,13 @@ async def test_a_frozen_primary_seen_by_two_clients() -> None:
         for lane in ("patient", "tight")
     }
     assert ends["tight"] < ends["patient"]
+
+    (beside,) = [c for c in verdict.summary.clients if c.about.startswith("incident")]
+    by_lane = {row.lane: row for row in beside.rows}
+    assert [row.lane for row in beside.rows] == ["wire", "tight", "patient"]
+    assert by_lane["patient"].is_hiding
+    assert not by_lane["tight"].is_hiding
+    added = by_lane["patient"].beyond_witness_ms
+    assert added is not None
+    assert added.lower > 1_000
+    assert any("patient hid it" in text for text in verdict.summary.verdict)

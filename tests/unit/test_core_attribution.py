@@ -12,6 +12,7 @@ from loadprobe.core.attribution import (
     make_context,
 )
 from loadprobe.core.cells import BlindSpan
+from loadprobe.core.columns import Scope
 from loadprobe.core.outages import Outage
 from loadprobe.core.outcome import OpKind
 from tests.unit.test_core_incidents import MS, outage
@@ -182,6 +183,72 @@ def test_client_lane_dark_while_the_witness_is_lit() -> None:
     attribution = attribute(mine, context)
     assert attribution.cause is Cause.CLIENT
     assert attribution.evidence == "witness lane tcp was served on shard 0001"
+
+
+def served(scope: Scope, start_ns: int, end_ns: int) -> int:
+    """Return a number that tells what was asked for."""
+    assert (start_ns, end_ns) == (SELF.start_ns, SELF.end_ns)
+    assert scope.op is OpKind.READ
+    return 1_000 * int(scope.shard)
+
+
+@pytest.mark.parametrize(
+    ("lanes", "shards", "evidence"),
+    [
+        (
+            [APP, TCP],
+            ["app 0001"],
+            (
+                "witness lane tcp was served on shard 0001, 1,000 arrivals in these "
+                "seconds"
+            ),
+        ),
+        (
+            [APP, TLS],
+            ["app 0001"],
+            (
+                "witness lane tls was served on shard 0001, 1,000 arrivals in these "
+                "seconds"
+            ),
+        ),
+        (
+            [TCP, TLS],
+            ["tcp 0001", "tcp 0002"],
+            "lane tls (TLS) was served on shard 0001, 1,000 arrivals in these seconds",
+        ),
+        (
+            [TCP],
+            ["tcp 0001"],
+            "shard 0002 was served on lane tcp, 2,000 arrivals in these seconds",
+        ),
+        (
+            [lane("tcp", shards=("0001", "0002", "0003"))],
+            ["tcp 0001"],
+            (
+                "shards 0002, 0003 were served on lane tcp, 5,000 arrivals in these "
+                "seconds"
+            ),
+        ),
+        (
+            [lane("tcp", shards=("0001", "0002", "0003"))],
+            ["tcp 0001", "tcp 0003"],
+            "shard 0002 was served on lane tcp, 2,000 arrivals in these seconds",
+        ),
+        (
+            [TCP],
+            ["tcp 0001", "tcp 0002"],
+            "all 2 shards were dark on lane tcp",
+        ),
+    ],
+)
+def test_evidence_says_what_was_served_and_how_much(
+    lanes: list[LaneFacts], shards: list[str], evidence: str
+) -> None:
+    """The lane and the shards that were lit meanwhile are named, with arrivals."""
+    places = [place.split() for place in shards]
+    outages = [outage(1000, 2000, lane=name, shard=shard) for name, shard in places]
+    context = make_context(lanes, outages, served=served)
+    assert attribute(outages[0], context).evidence == evidence
 
 
 def test_client_lane_dark_with_the_witness() -> None:

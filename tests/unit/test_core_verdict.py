@@ -91,6 +91,10 @@ def test_shard_outage() -> None:
             "410 ms [408, 412] on lane tls; the other shards 0 ms"
         ),
         "2 outages by cause: 2 shard",
+        (
+            "shard: while shard 0002 was dark on lane tls for 410 ms from 22:13:20.309 "
+            "UTC on, shards 0001, 0003 were served on lane tls"
+        ),
     ]
     tcp, tls = summary.lanes
     assert tcp.downtime_ms.shards["0002"] == Bounds(400.0, 398.5, 401.5)
@@ -119,7 +123,13 @@ def test_cluster_outage_is_attributed() -> None:
     dark = range(300, 400)
     names = [f"{lane}_{n}" for lane in ("tcp", "tls") for n in (1, 2, 3)]
     summary = judged(run(everywhere(**dict.fromkeys(names, dark)))).summary
-    assert summary.verdict[-1] == "6 outages by cause: 6 cluster"
+    assert summary.verdict[-2:] == [
+        "6 outages by cause: 6 cluster",
+        (
+            "cluster: while shard 0001 was dark on lane tcp for 100 ms from "
+            "22:13:20.299 UTC on, all 3 shards were dark on lane tcp"
+        ),
+    ]
     assert summary.downtime_ms.all_shards == Bounds(100.0, 98.5, 101.5)
 
 
@@ -217,7 +227,7 @@ def test_dropped_outages_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     dark = {"tcp_1": range(100, 110), "tcp_2": range(500, 510)}
     summary = judged(run(everywhere(**dark))).summary
     assert summary.observer.dropped_outages == 1
-    assert "1 further outages were counted but not kept" in summary.verdict[2]
+    assert "1 further outages were counted but not kept" in summary.verdict[3]
 
 
 def test_documents_survive_json() -> None:
@@ -265,7 +275,7 @@ def test_planned_darkness_is_told() -> None:
     """The verdict says from when on a lane was dark by plan, and how."""
     verdict = planned_run().summary.verdict
     assert verdict[1] == "1 outages by cause: 1 transport"
-    assert verdict[2] == (
+    assert verdict[3] == (
         "lane tcp was dark as planned from 22:13:20.419 UTC on (mostly readonly) for "
         "580 ms [578, 581]; this is not counted as downtime"
     )
