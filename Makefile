@@ -1,7 +1,7 @@
 # Every target sets up what it needs by itself; what is there already costs nothing.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup server demo test check bench integration soak clean
+.PHONY: help setup server prometheus demo test check bench calibrate failovers integration soak clean
 .NOTPARALLEL:  # two apt-get at a time refuse each other
 
 VENV := .venv
@@ -42,6 +42,8 @@ help:
 	@echo "make check        lint, format, types, import contracts, spelling"
 	@echo "make integration  only the tests against real servers"
 	@echo "make bench        measure loadprobe against other load generators"
+	@echo "make calibrate    the meter against outages of known length (10 minutes)"
+	@echo "make failovers    20 planned failovers under load: nothing may be lost"
 	@echo "make soak         the demo for SOAK_S=$(SOAK_S) seconds"
 	@echo "make setup        only set up: $(VENV) and a server program"
 	@echo "make clean        remove everything that was made, also $(VENV)"
@@ -78,16 +80,28 @@ that has TLS, for example with 'apt-get install redis-server'"; \
 	$$as_root env SYSTEMD_OFFLINE=1 update-rc.d redis-server disable \
 	  >/dev/null 2>&1 || true
 
+# Only the tests need it: promtool reads both pages, Prometheus scrapes a run. Without it
+# they are skipped.
+prometheus:
+	@$(APT_INSTALL); \
+	if command -v promtool >/dev/null && command -v prometheus >/dev/null; \
+	then exit 0; fi; \
+	( set -e; apt_install prometheus "no prometheus and promtool on PATH; install both, \
+for example with 'apt-get install prometheus'"; \
+	  $$as_root env SYSTEMD_OFFLINE=1 update-rc.d prometheus disable \
+	    >/dev/null 2>&1 || true ) \
+	|| echo "setup: what needs Prometheus is not tested" >&2
+
 demo: setup
 	@$(BIN)/loadprobe demo
 
 # What measures in real time has the machine for itself; the rest mostly waits, so four
 # at a time do not need four cores.
-test: setup
+test: setup prometheus
 	$(BIN)/python -m pytest -q -n 4 --dist loadscope -m "not alone"
 	$(BIN)/python -m pytest -q -m alone
 
-integration: setup
+integration: setup prometheus
 	$(BIN)/python -m pytest -q tests/integration
 
 check: $(STAMP)
@@ -100,6 +114,13 @@ check: $(STAMP)
 
 bench: setup
 	$(BIN)/python -m benchmarks.run
+
+# The machine should be quiet. Writes docs/accuracy.md, its figures and its picture.
+calibrate: setup
+	$(BIN)/python -m benchmarks.calibration
+
+failovers: setup
+	$(BIN)/python -m benchmarks.failovers
 
 soak: setup
 	$(BIN)/loadprobe demo --seconds $(SOAK_S)

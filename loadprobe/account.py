@@ -15,6 +15,7 @@ from loadprobe.core.aggregate import Aggregate, Results, Sealed
 from loadprobe.core.attribution import Planned
 from loadprobe.core.columns import Scope
 from loadprobe.core.events import Event
+from loadprobe.core.ms_log import MsLog, MsWindow
 from loadprobe.core.steps import ScenarioRecord
 from loadprobe.core.summary import Summary
 from loadprobe.core.topology import Topology
@@ -32,6 +33,7 @@ from loadprobe.outputs.report import render_text
 from loadprobe.outputs.run_folder import RunFolder
 from loadprobe.outputs.run_metrics import RunMetrics
 from loadprobe.outputs.run_reader import load_run
+from loadprobe.outputs.run_view import RunView
 from loadprobe.outputs.terminal import LiveState, LiveView
 from loadprobe.probe.messages import Snapshot
 from loadprobe.run_plan import RunPlan
@@ -69,16 +71,29 @@ class Account:
             started_ns=0,
             planned_s=plan.duration_s,
         )
+        self.ms_log = MsLog()
+        self.ms_window = MsWindow(self.ms_log)
         self.metrics = RunMetrics(
-            config.target.host or plan.group_id, aggregate=aggregate, clock=clock
+            config.target.host or plan.group_id,
+            aggregate=aggregate,
+            clock=clock,
+            window=self.ms_window,
         )
-        self.metrics.set("run_info", config.name, plan.scenario_name, "", "", value=1)
+        self._show_run(None, "")
         self._telemetry = Telemetry(aggregate, self._live_state, self.metrics)
         self._counter = OutageCounter(
             aggregate,
             self.metrics,
             quiet_ns=config.probe.quiet_ms * NS_PER_MS,
             planned=lambda: planned(None),
+        )
+        self.view = RunView(
+            self._live_state,
+            aggregate,
+            clock,
+            scenario=plan.scenario_name or None,
+            outages=self._counter.so_far,
+            emit=self.emit,
         )
         self._info: RunInfo | None = None
         self._folder: RunFolder | None = None
@@ -98,6 +113,7 @@ class Account:
     def begin(self, start_ns: int) -> None:
         """Write down that the load has begun, and what is run."""
         self._live_state.started_ns = start_ns
+        self.view.state = "running"
         self._describe()
         self.emit(Event(start_ns, "run", "started", {"name": self._plan.config.name}))
 
@@ -120,6 +136,7 @@ class Account:
     def emit(self, event: Event) -> None:
         """Put an event into the journal, and show it."""
         self.metrics.take_event(event)
+        self.view.take_event(event)
         self._telemetry.take_event(event)
         if self._folder is not None:
             self._folder.add_events([event])
@@ -136,6 +153,10 @@ class Account:
         assert self._view is not None
         self._folder.add_sealed(sealed)
         self._telemetry.add_sealed(sealed)
+        sealed_ms = sealed.until_ns // NS_PER_MS
+        self.ms_log.add(sealed.samples, until_ms=sealed_ms)
+        self.ms_window.advance(sealed_ms)
+        self.view.take(sealed)
         for outage in sealed.opened:
             self._view.note_outage_opened(
                 _scope_text(outage.scope), start_ns=outage.start_ns
@@ -151,14 +172,23 @@ class Account:
         self._counter.add(sealed.closed)
         self._counter.count(sealed.until_ns)
 
-    def refresh(self, topology: Topology | None, now_ns: int) -> None:
+    def refresh(
+        self, topology: Topology | None, now_ns: int, *, engine: str = ""
+    ) -> None:
         """Show how it goes."""
         assert self._view is not None
         assert self._folder is not None
         self._telemetry.show_topology(topology)
+        self._show_run(topology, engine)
+        self.view.topology = topology
         self._telemetry.refresh(now_ns)
         self._live_state.problems = self._folder.problems
         self._view.refresh(self._live_state, now_ns)
+
+    def _show_run(self, topology: Topology | None, engine: str) -> None:
+        shards = "" if topology is None else str(len(topology.shards))
+        run = self._plan.config.name, self._plan.scenario_name, shards, engine
+        self.metrics.replace("run_info", {run: 1})
 
     def _describe(self) -> None:
         """Write down what is run, and against which target."""

@@ -56,6 +56,10 @@ def _ignore(_: object) -> None:
     return None
 
 
+def _ignore_lost(_lane: str, _shard: str, _lost: int) -> None:
+    return None
+
+
 class Measurement:
     """Probe processes, and the aggregate that judges what they send.
 
@@ -65,6 +69,7 @@ class Measurement:
         emit: receives stalls and deaths of probes.
         on_snapshot: receives every snapshot, for its health part.
         on_prefill: receives the progress of the prefill.
+        on_lost: receives (lane, shard, number) of lost writes, after the load.
 
     Attributes:
         names: the authority on names of shards; everything that is told here has
@@ -80,11 +85,13 @@ class Measurement:
         emit: Emit = _ignore,
         on_snapshot: Callable[[Snapshot], None] = _ignore,
         on_prefill: Callable[[Prefilled], None] = _ignore,
+        on_lost: Callable[[str, str, int], None] = _ignore_lost,
     ) -> None:
         self._config = config
         self._emit = emit
         self._on_snapshot = on_snapshot
         self._on_prefill = on_prefill
+        self._on_lost = on_lost
         self._password = config.target.read_password()
         self._shares = share_out(config.lanes, dormant)
         self._asleep = {
@@ -385,6 +392,10 @@ class Measurement:
                 self._routes.note(message, topology)
             case ReadBack():
                 self.read_backs.append(message)
+                observer = message.process, message.lane
+                for local, lost in message.lost_by_shard.items():
+                    shard = self.names.canonical(observer, local)
+                    self._on_lost(message.lane, shard, lost)
 
     def _take_snapshot(self, snapshot: Snapshot) -> None:
         process = snapshot.process

@@ -26,6 +26,7 @@ from loadprobe.core.summary import Summary
 from loadprobe.errors import LoadprobeError, RunError
 from loadprobe.measurement import Measurement, Prefilled
 from loadprobe.outputs.http import start_http
+from loadprobe.outputs.ms_page import make_ms_renderer
 from loadprobe.outputs.prometheus import make_renderer
 from loadprobe.probe.messages import Snapshot
 from loadprobe.run_plan import RunPlan
@@ -72,6 +73,7 @@ class Run:
             emit=self._emit,
             on_snapshot=self._on_snapshot,
             on_prefill=self._on_prefill,
+            on_lost=self._on_lost,
         )
         stopping.before_exit = self._measurement.kill
         # The lane that will live longest: TLS ports outlive plaintext ones.
@@ -134,6 +136,7 @@ class Run:
                 with self._account.viewing():
                     await self._measure(begun_ns)
                     self._is_ready = False
+                    self._account.view.state = "ending"
                     changing.cancel()  # nothing is changed without being measured
                     await self._measurement.end(
                         probing, meanwhile=self._look, closed=self._steering.closed
@@ -160,8 +163,16 @@ class Run:
             server = await start_http(
                 address,
                 render=make_renderer(self._account.metrics),
+                render_ms=make_ms_renderer(
+                    self._account.ms_window,
+                    clock=self._clock,
+                    cluster=lambda: self._account.metrics.cluster,
+                ),
                 not_ready=lambda: None if self._is_ready else "probes are not ready",
+                api=self._account.view,
+                http=self._config.http,
             )
+            self._account.view.problem = lambda: server.access.problem
             stack.push_async_callback(server.stop)
 
     def _stopped_early(self) -> int:
@@ -258,7 +269,7 @@ class Run:
         """Judge what has come in, write it down and show it."""
         now_ns = mono_now_ns()
         self._account.take(self._measurement.seal())
-        self._account.refresh(self._watch.current, now_ns)
+        self._account.refresh(self._watch.current, now_ns, engine=self._watch.engine)
 
     # --- what is told from beside ----------------------------------------------------
 
@@ -267,6 +278,9 @@ class Run:
 
     def _on_snapshot(self, snapshot: Snapshot) -> None:
         self._account.add_snapshot(snapshot)
+
+    def _on_lost(self, lane: str, shard: str, lost: int) -> None:
+        self._account.metrics.add("lost_writes_total", lane, shard, by=lost)
 
     def _on_endpoint(self, host: str, port: int) -> None:
         self._account.found_endpoint(host, port)

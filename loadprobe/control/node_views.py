@@ -163,6 +163,17 @@ class NodeClient:
         info = await self._ask(b"CLUSTER", b"INFO")
         return NodeView(slots, nodes, read_info(info))
 
+    async def engine(self) -> str:
+        """Return engine and version, for example "valkey 8.1.1".
+
+        Raises:
+            NodeSilent: as above.
+        """
+        info = read_info(await self._ask(b"INFO", b"server"))
+        if "valkey_version" in info:
+            return f"valkey {info['valkey_version']}"
+        return f"redis {info.get('redis_version', '')}".rstrip()
+
     async def linked_replicas(self) -> int:
         """Return how many replicas this node, a primary, serves in state online.
 

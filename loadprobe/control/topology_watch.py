@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
@@ -67,6 +68,7 @@ class TopologyWatch:
 
     Attributes:
         current: the newest topology; None until a node has answered.
+        engine: engine and version, of the node that changed last; "" if unknown.
 
     Raises:
         ConfigError, PreflightError: the login cannot be used.
@@ -84,6 +86,7 @@ class TopologyWatch:
         timeout_s: float = 1.0,
     ) -> None:
         self.current: Topology | None = None
+        self.engine = ""
         self._target = target
         self._names = names if names is not None else ShardNames()
         self._emit = emit
@@ -248,6 +251,8 @@ class TopologyWatch:
             if route.views.get(address) != seen:
                 route.views[address] = seen
                 self._note_views(route)
+                with suppress(NodeSilent):  # it may not be ours to ask
+                    self.engine = await client.engine()
         return True
 
     async def _pause(self) -> None:

@@ -17,6 +17,7 @@ from loadprobe.core.columns import Block, Scope
 from loadprobe.core.histogram import Histogram
 from loadprobe.core.intervals import Interval, intersection
 from loadprobe.core.latency import Latencies, SecondHistograms, SecondP99
+from loadprobe.core.ms_samples import BlindCutter, MsSamples
 from loadprobe.core.outages import HISTORY_NS, Outage, Row
 from loadprobe.core.outcome import OpKind
 from loadprobe.core.ring import Ring, Slab
@@ -60,6 +61,7 @@ class Sealed:
         histograms: complete seconds of latencies, per lane and op kind.
         p99: complete seconds of percentiles, per lane and shard.
         film: frames to append to the film file.
+        samples: cells with failures, and blind time, as samples.
     """
 
     until_ns: int
@@ -70,6 +72,7 @@ class Sealed:
     histograms: list[SecondHistograms] = field(default_factory=list)
     p99: list[SecondP99] = field(default_factory=list)
     film: list[Frame] = field(default_factory=list)
+    samples: list[MsSamples] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -154,6 +157,7 @@ class Aggregate:
         self._asleep = set(asleep)
         self._scopes: dict[Scope, ScopeState] = {}
         self._latencies = Latencies()
+        self._blind_cutter = BlindCutter()
         self._ring = Ring(margin_ns=film_margin_ns)
 
     # what the supervisor reports
@@ -273,6 +277,11 @@ class Aggregate:
         )
 
     @property
+    def shard_response(self) -> Mapping[tuple[str, OpKind], Histogram]:
+        """Return the response times of complete seconds by shard, of all lanes."""
+        return self._latencies.by_shard
+
+    @property
     def begin_ns(self) -> int | None:
         """Return when the first process began, or None before that."""
         begins = [t.begin_ns for t in self.lane_totals.values()]
@@ -332,6 +341,7 @@ class Aggregate:
             for outage in closed:
                 state.totals.add_outage(outage)
             sealed.seconds += state.take_seconds(None if is_last else until_ns)
+            sealed.samples += state.take_samples()
             current = state.tracker.current
             if current is not None:
                 going_on.append(current)
@@ -340,6 +350,7 @@ class Aggregate:
         self.outages += sealed.closed[:room]
         self.dropped_outages += len(sealed.closed[room:])
         self._take_latencies(None if is_last else until_ns, sealed)
+        sealed.samples += self._blind_cutter.cut(sealed.blind)
         sealed.film += sealed.blind
         sealed.film += self._ring.leave(
             None if is_last else until_ns, going_on=going_on, closed=sealed.closed
@@ -373,7 +384,7 @@ class Aggregate:
         return cuts
 
     def _add_lateness(self, scope: Scope, slab: Slab) -> None:
-        if not self._lane_by_name[scope.lane].is_witness:
+        if scope.op.is_apart or not self._lane_by_name[scope.lane].is_witness:
             return  # arrivals stand in line for a client: that is not our lateness
         lateness = self.lane_totals[scope.lane].lateness
         if slab.due and slab.sent == slab.due:  # a closed loop

@@ -10,8 +10,12 @@ true sample. Counts, sum, minimum and maximum are exact, whatever was merged.
 """
 
 import math
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import accumulate, repeat
+from operator import rshift
 from typing import TypedDict
 
 _SUB_BITS = 7
@@ -72,6 +76,16 @@ def bucket_bounds(index: int) -> tuple[int, int]:
 def _midpoint(index: int) -> float:
     low, high = bucket_bounds(index)
     return (low + high) / 2
+
+
+@lru_cache(maxsize=64)
+def _within(bounds_ns: tuple[int, ...]) -> tuple[int, ...]:
+    """Return for each bound the last bucket whose midpoint is not above it."""
+    indexes = [bucket_index(bound) for bound in bounds_ns]
+    return tuple(
+        index if _midpoint(index) <= bound else index - 1
+        for index, bound in zip(indexes, bounds_ns, strict=True)
+    )
 
 
 class Histogram:
@@ -139,16 +153,16 @@ class Histogram:
         if not values:
             return
         low, high = min(values), max(values)
-        if low < 0 or high >= LIMIT_NS:
-            indexes = [bucket_index(value) for value in values]
+        if low < 0:
+            bucket_index(low)  # raises
+        if high >= LIMIT_NS:
             self.overflow += sum(value >= LIMIT_NS for value in values)
-        else:
-            # bucket_index written out: calls would triple the cost.
-            indexes = [
-                v if v < 256 else ((s := v.bit_length() - 8) << 7) + (v >> s)
-                for v in values
-            ]
-        self._counts.update(indexes)
+        # No bucket is narrower than that of the lowest value, so values that only
+        # differ by less are counted first, in C, and their buckets are found once.
+        shift = max(0, low.bit_length() - _SUB_BITS - 1)
+        counts = self._counts
+        for part, count in Counter(map(rshift, values, repeat(shift))).items():
+            counts[bucket_index(part << shift)] += count
         self._widen(low, high)
         self.count += len(values)
         self.sum_ns += sum(values)
@@ -208,15 +222,9 @@ class Histogram:
         Returns:
             One count per bound; they do not decrease.
         """
-        result: list[int] = []
         indexes = sorted(self._counts)
-        at = total = 0
-        for bound in bounds_ns:
-            while at < len(indexes) and _midpoint(indexes[at]) <= bound:
-                total += self._counts[indexes[at]]
-                at += 1
-            result.append(total)
-        return result
+        totals = [0, *accumulate(self._counts[index] for index in indexes)]
+        return [totals[bisect_right(indexes, i)] for i in _within(tuple(bounds_ns))]
 
     def to_sparse(self) -> SparseHistogram:
         """Return plain data that msgspec and JSON can encode."""

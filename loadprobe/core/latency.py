@@ -41,7 +41,7 @@ class SecondHistograms:
 
 
 class SecondP99(NamedTuple):
-    """99th percentile of the response times of one second, all op kinds together.
+    """99th percentile of the response times of one second, all op kinds of the load.
 
     ``shard`` is None for the whole lane. Served and late arrivals count; a second
     without any has no percentile.
@@ -54,9 +54,14 @@ class SecondP99(NamedTuple):
 
 
 class Latencies:
-    """Collects the latencies of judged arrivals until their second is complete."""
+    """Collects the latencies of judged arrivals until their second is complete.
+
+    Attributes:
+        by_shard: response times of all complete seconds and lanes, in ns.
+    """
 
     def __init__(self) -> None:
+        self.by_shard: dict[tuple[str, OpKind], Histogram] = {}
         self._open: dict[tuple[int, Scope], tuple[Histogram, Histogram]] = {}
 
     def add(self, scope: Scope, slab: Slab) -> None:
@@ -92,6 +97,9 @@ class Latencies:
             )
             row.response.merge(response)
             row.service.merge(service)
+            self.by_shard.setdefault((shard, op), Histogram()).merge(response)
+            if op.is_apart:
+                continue
             parts.setdefault((second, lane, shard), Histogram()).merge(response)
             wholes.setdefault((second, lane), Histogram()).merge(response)
         p99 = [

@@ -23,7 +23,8 @@ FILM_LONGEST_NS = 60_000_000_000
 class Slab:
     """Judged arrivals of one scope, due in [start_ns, until_ns).
 
-    ``due``, ``sent`` and ``done`` are the columns of the served ones.
+    ``due``, ``sent`` and ``done`` are the columns of the served ones; the first and the
+    last of them are due at ``low_ns`` and ``high_ns`` (meaningless without any).
     """
 
     start_ns: int
@@ -32,6 +33,8 @@ class Slab:
     sent: "array[int]"
     done: "array[int]"
     failures: Sequence[Failure]
+    low_ns: int
+    high_ns: int
 
 
 def _windows(outage: Outage, margin_ns: int, *, is_over: bool) -> list[Interval]:

@@ -3,14 +3,18 @@
 Pure. Arrivals are counted when they are judged, in due order, exactly once.
 """
 
-from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
+from operator import floordiv
 
-from loadprobe.core.columns import Block, Failure, Scope, split_served
+from loadprobe.core.columns import Block, Failure, Scope, merge_blocks, split_served
+from loadprobe.core.histogram import Histogram
 from loadprobe.core.intervals import Interval, overlaps
+from loadprobe.core.ms_samples import MsSamples, SampleCutter
+from loadprobe.core.observed import ObservedTime
 from loadprobe.core.outages import Outage, OutageTracker, Row, is_timed
 from loadprobe.core.outcome import ErrorClass, Outcome
 from loadprobe.core.ring import Slab
@@ -54,6 +58,9 @@ class ScopeTotals:
         observed_ms: cells in which arrivals were judged.
         dark_ms: cells with failures only.
         grey_ms: cells with failures and served arrivals.
+        observed_ns: time in which arrivals were judged; see ``core.observed``.
+        errors_per_ms: failed arrivals of every cell that has some (a count, not a
+            time).
         outages: closed outages.
         outage_lower_ns: sum of their lower bounds.
         outage_ns: sum of their estimated lengths.
@@ -69,6 +76,8 @@ class ScopeTotals:
     observed_ms: int = 0
     dark_ms: int = 0
     grey_ms: int = 0
+    observed_ns: int = 0
+    errors_per_ms: Histogram = field(default_factory=Histogram)
     outages: int = 0
     outage_lower_ns: int = 0
     outage_ns: int = 0
@@ -137,6 +146,9 @@ class ScopeState:
         self._failed: list[tuple[Failure, int]] = []
         self._last_served: Row | None = None
         self._seconds: dict[int, SecondCounts] = {}
+        self._observed = ObservedTime()
+        self._cutter = SampleCutter(scope)
+        self._samples: list[MsSamples] = []
 
     def add(self, process: int, block: Block) -> None:
         """Take settled arrivals of one process; the block must not change any more."""
@@ -161,22 +173,36 @@ class ScopeState:
             until_ns: up to where they are taken now.
             blind: per process when it did not get to run.
         """
-        slab = Slab(start_ns, until_ns, array("q"), array("q"), array("q"), [])
+        now: list[_Pending] = []
         kept: list[_Pending] = []
         for pending in self._served:
             if pending.low_ns >= until_ns:
                 kept.append(pending)
             elif pending.high_ns < until_ns:
-                _extend(slab, pending.block)
+                now.append(pending)
             else:
                 block = pending.block
                 columns = block.due, block.sent, block.done
                 early, late = (Block(*part) for part in split_served(columns, until_ns))
-                _extend(slab, early)
+                now.append(_Pending(early, pending.low_ns, max(early.due)))
                 kept.append(_Pending(late, min(late.due), pending.high_ns))
         self._served = kept
-        if not self._failed:
-            return slab
+        served = merge_blocks(pending.block for pending in now)
+        return Slab(
+            start_ns,
+            until_ns,
+            served.due,
+            served.sent,
+            served.done,
+            self._take_failures(until_ns, blind),
+            min((pending.low_ns for pending in now), default=0),
+            max((pending.high_ns for pending in now), default=0),
+        )
+
+    def _take_failures(
+        self, until_ns: int, blind: Mapping[int, Sequence[Interval]]
+    ) -> list[Failure]:
+        """Remove and return the failures due before ``until_ns``, by due."""
         due_now = [row for row in self._failed if row[0].due_ns < until_ns]
         self._failed = [row for row in self._failed if row[0].due_ns >= until_ns]
         failures: list[Failure] = []
@@ -189,7 +215,7 @@ class ScopeState:
             else:
                 failures.append(failure)
         failures.sort()
-        return Slab(start_ns, until_ns, slab.due, slab.sent, slab.done, failures)
+        return failures
 
     def judge(
         self, slab: Slab, cuts: Sequence[Interval], recent: Sequence[Row]
@@ -208,9 +234,10 @@ class ScopeState:
             for start, end in cuts:
                 self.tracker.cut(start, end)
         if slab.due:
-            last = slab.due.index(max(slab.due))
+            last = slab.due.index(slab.high_ns)
             self._last_served = slab.due[last], slab.sent[last], slab.done[last]
         self._count(slab, cuts)
+        self.totals.observed_ns += self._observed.add(slab, cuts)
 
     def _track(
         self, slab: Slab, cuts: Sequence[Interval], recent: Sequence[Row]
@@ -242,7 +269,7 @@ class ScopeState:
         else:
             for second, number in Counter(d // NS_PER_S for d in slab.due).items():
                 self._second(second).counts[Outcome.SERVED] += number
-        lit = {due // NS_PER_MS for due in slab.due}
+        lit = set(map(floordiv, slab.due, repeat(NS_PER_MS)))
         dark: set[int] = set()
         for failure in slab.failures:
             due = failure.due_ns
@@ -257,6 +284,7 @@ class ScopeState:
         if cuts:
             lit = {ms for ms in lit if not _is_cut(cuts, ms)}
             dark = {ms for ms in dark if not _is_cut(cuts, ms)}
+        self._cut_samples(slab, dark, lit)
         grey = dark & lit
         dark -= lit
         totals.observed_ms += len(lit) + len(dark)
@@ -273,11 +301,24 @@ class ScopeState:
             for second, number in Counter(ms // 1000 for ms in lit).items():
                 self._second(second).observed_ms += number
 
+    def _cut_samples(self, slab: Slab, failing: set[int], lit: set[int]) -> None:
+        """Count and keep the cells with failures."""
+        if not failing and self._cutter.is_at_rest:
+            return
+        per_ms = Counter(f.due_ns // NS_PER_MS for f in slab.failures)
+        self.totals.errors_per_ms.record_many([per_ms[ms] for ms in failing])
+        self._samples += self._cutter.cut(failing, lit, slab.failures, slab.due)
+
     def _second(self, second: int) -> SecondCounts:
         counts = self._seconds.get(second)
         if counts is None:
             counts = self._seconds[second] = SecondCounts(self.scope, second)
         return counts
+
+    def take_samples(self) -> list[MsSamples]:
+        """Remove and return the samples of cells with failures."""
+        samples, self._samples = self._samples, []
+        return samples
 
     def take_seconds(self, until_ns: int | None) -> list[SecondCounts]:
         """Remove and return the seconds that end by ``until_ns`` (None: all)."""
@@ -291,9 +332,3 @@ class ScopeState:
 
 def _is_cut(cuts: Sequence[Interval], ms: int) -> bool:
     return overlaps(cuts, ms * NS_PER_MS, (ms + 1) * NS_PER_MS)
-
-
-def _extend(slab: Slab, block: Block) -> None:
-    slab.due.extend(block.due)
-    slab.sent.extend(block.sent)
-    slab.done.extend(block.done)

@@ -8,6 +8,10 @@ difference of two scrapes is exact.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
+
+from loadprobe.clock import NS_PER_S
+from loadprobe.core.ms_samples import MsKind
 
 PREFIX = "loadprobe_"
 CLUSTER_LABEL = "cluster"
@@ -31,8 +35,8 @@ class Metric:
         unit: "s", "unix s" or "1" (a count or a flag).
         labels: label names after ``cluster``, in order.
         help: one sentence.
-        bounds_ns: inclusive upper bounds of a histogram's buckets, in ns, ascending;
-            the bucket ``+Inf`` is implied.
+        bounds: inclusive upper bounds of a histogram's buckets, ascending, in ns for
+            seconds; the bucket ``+Inf`` is implied.
     """
 
     name: str
@@ -40,12 +44,27 @@ class Metric:
     unit: str
     labels: tuple[str, ...]
     help: str
-    bounds_ns: tuple[int, ...] = ()
+    bounds: tuple[int, ...] = ()
 
     @property
     def full_name(self) -> str:
         """Return the name as exported."""
         return PREFIX + self.name
+
+    @property
+    def scale(self) -> int:
+        """Return how many of what is counted make one of the unit."""
+        return 1 if self.unit == "1" else NS_PER_S
+
+    @property
+    def bound_texts(self) -> tuple[str, ...]:
+        """Return the bounds in the unit, as exported."""
+        return _texts(self.bounds, self.scale)
+
+
+@cache
+def _texts(bounds: tuple[int, ...], scale: int) -> tuple[str, ...]:
+    return tuple(repr(bound / scale) for bound in bounds)
 
 
 def _decades(steps: tuple[int, ...], first_ns: int, last_ns: int) -> tuple[int, ...]:
@@ -62,6 +81,19 @@ RESPONSE_BOUNDS_NS = _decades(
 )
 """60 bounds from 50 us to 40 s: a quantile read from them is off by at most 10 %."""
 
+SHARD_BOUNDS_NS = _decades((100, 200, 500), 50_000, 50_000_000_000)
+"""19 bounds from 50 us to 50 s."""
+
+OUTAGE_BOUNDS_NS = (
+    *_decades((100, 200, 500), 1_000_000, 100_000_000),
+    *(ms * 1_000_000 for ms in (250, 500, 1_000, 2_000, 3_000, 5_000, 10_000)),
+    *(s * 1_000_000_000 for s in (20, 30, 60, 120, 180, 300)),
+)
+"""20 bounds from 1 ms to 300 s."""
+
+ERROR_BOUNDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+"""Failed arrivals of a millisecond. One without any is not counted."""
+
 HEALTH_BOUNDS_NS = _decades((100, 200, 500), 100_000, 1_000_000_000)
 """13 bounds from 0.1 ms to 1 s."""
 
@@ -77,9 +109,14 @@ def _gauge(name: str, unit: str, labels: tuple[str, ...], text: str) -> Metric:
 
 
 def _histogram(
-    name: str, labels: tuple[str, ...], text: str, bounds_ns: tuple[int, ...]
+    name: str,
+    labels: tuple[str, ...],
+    text: str,
+    bounds: tuple[int, ...],
+    *,
+    unit: str = "s",
 ) -> Metric:
-    return Metric(name, MetricKind.HISTOGRAM, "s", labels, text, bounds_ns)
+    return Metric(name, MetricKind.HISTOGRAM, unit, labels, text, bounds)
 
 
 CATALOGUE: tuple[Metric, ...] = (
@@ -93,7 +130,7 @@ CATALOGUE: tuple[Metric, ...] = (
         "operation_errors_total",
         "1",
         ("lane", "shard", "class"),
-        "Arrivals that were not served, by error class.",
+        "Arrivals of the load that were not served, by error class.",
     ),
     _histogram(
         "response_seconds",
@@ -107,29 +144,48 @@ CATALOGUE: tuple[Metric, ...] = (
         "Service time: reply parsed minus time of sending.",
         RESPONSE_BOUNDS_NS,
     ),
+    _histogram(
+        "shard_response_seconds",
+        ("shard", "op"),
+        "Response time by shard, of all lanes.",
+        SHARD_BOUNDS_NS,
+    ),
     _counter(
         "observed_time_seconds_total",
         "s",
         _SCOPE,
-        "Milliseconds with at least one judged arrival, in seconds.",
+        "Time in which arrivals were judged.",
     ),
     _counter(
         "dark_time_seconds_total",
         "s",
         _SCOPE,
-        "Observed milliseconds in which every arrival failed, in seconds.",
+        "Estimated length of all outages; of an open one what is certain so far.",
     ),
     _counter(
         "grey_time_seconds_total",
         "s",
         _SCOPE,
-        "Observed milliseconds in which some arrivals failed, in seconds.",
+        "Milliseconds in which some arrivals failed and others did not.",
     ),
     _counter(
         "blind_time_seconds_total",
         "s",
         _SCOPE,
-        "Milliseconds in which the probe itself was stalled; never downtime.",
+        "Time in which the probe itself was stalled; never downtime.",
+    ),
+    _histogram(
+        "millisecond_errors",
+        ("shard",),
+        "Failed arrivals of each millisecond of a scope that had some.",
+        ERROR_BOUNDS,
+        unit="1",
+    ),
+    _counter(
+        "ms_cells_dropped_total",
+        "1",
+        (),
+        "Samples that made room on /metrics/ms before it was read.",
     ),
     _counter(
         "outages_total",
@@ -142,6 +198,12 @@ CATALOGUE: tuple[Metric, ...] = (
         "s",
         (*_SCOPE, "attribution"),
         "Estimated length of the outages that have ended.",
+    ),
+    _histogram(
+        "outage_duration_seconds",
+        ("lane", "op"),
+        "Estimated length of the outages that have ended.",
+        OUTAGE_BOUNDS_NS,
     ),
     _gauge(
         "outage_active",
@@ -170,25 +232,26 @@ CATALOGUE: tuple[Metric, ...] = (
     _counter(
         "redirects_total",
         "1",
-        ("lane", "kind"),
-        "MOVED and ASK redirects that were followed.",
+        ("lane", "shard", "kind"),
+        "MOVED and ASK that were followed, and reads that another node answered for "
+        "their own (fallback), by the shard that was asked.",
     ),
     _counter(
         "topology_refreshes_total",
         "1",
         ("lane",),
-        "Slot map refreshes of the drivers.",
+        "Slot map refreshes of the drivers; each is about all shards.",
     ),
     _gauge(
         "connections",
         "1",
         ("lane", "shard"),
-        "Usable connections.",
+        "Usable connections, those to replicas included.",
     ),
     _counter(
         "reconnects_total",
         "1",
-        ("lane", "result"),
+        ("lane", "shard", "result"),
         "Connection attempts by result: ok, or the error class.",
     ),
     _histogram(
@@ -222,10 +285,22 @@ CATALOGUE: tuple[Metric, ...] = (
         "Writes the server acknowledged.",
     ),
     _counter(
+        "lost_writes_total",
+        "1",
+        ("lane", "shard"),
+        "Acknowledged writes that were gone when they were read back after the load.",
+    ),
+    _counter(
         "stale_reads_total",
         "1",
         ("lane", "shard"),
         "Reads that returned an older version than one acknowledged before.",
+    ),
+    _counter(
+        "replica_stale_reads_total",
+        "1",
+        ("lane", "shard"),
+        "The same of reads that a replica may answer, and of keys it did not know yet.",
     ),
     _counter(
         "wrong_values_total",
@@ -251,8 +326,18 @@ CATALOGUE: tuple[Metric, ...] = (
         ("kind",),
         "The provider's own timestamp of its latest event of a kind.",
     ),
+    _gauge(
+        "mark_timestamp_seconds", "unix s", (), "When the latest mark was made by HTTP."
+    ),
     _gauge("cluster_shards", "1", (), "Shards of the target."),
     _gauge("cluster_nodes", "1", (), "Nodes of the target, replicas included."),
+    _gauge("cluster_slots", "1", ("shard",), "Hash slots of a shard."),
+    _counter(
+        "role_changes_total",
+        "1",
+        ("shard", "kind"),
+        "Nodes that were promoted, joined or left a shard.",
+    ),
     _gauge(
         "node_role",
         "1",
@@ -268,60 +353,26 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
 )
 
+MILLISECONDS: tuple[Metric, ...] = (
+    _gauge(
+        MsKind.ERRORS,
+        "1",
+        (*_SCOPE, "outcome"),
+        "Failed arrivals due in one millisecond, by outcome.",
+    ),
+    _gauge(
+        MsKind.OPS,
+        "1",
+        (*_SCOPE, "outcome"),
+        "Served arrivals due in one of these milliseconds.",
+    ),
+    _gauge(
+        MsKind.BLIND,
+        "1",
+        ("lane",),
+        "Milliseconds, from this one on, in which the probe itself was stalled.",
+    ),
+)
+"""What /metrics/ms serves, and only that page."""
+
 BY_NAME = {metric.name: metric for metric in CATALOGUE}
-
-
-def metrics_page() -> str:
-    """Return the reference page of all metrics (``docs/metrics.md``)."""
-    rows = "\n".join(_row(metric) for metric in CATALOGUE)
-    return _PAGE.format(
-        rows=rows,
-        response=_bounds_text(RESPONSE_BOUNDS_NS),
-        health=_bounds_text(HEALTH_BOUNDS_NS),
-    )
-
-
-def _row(metric: Metric) -> str:
-    labels = ", ".join((CLUSTER_LABEL, *metric.labels))
-    text = metric.help
-    if metric.bounds_ns:
-        table = "response" if metric.bounds_ns == RESPONSE_BOUNDS_NS else "health"
-        text = f"{text} Buckets: {table}."
-    name = f"`{metric.full_name}`"
-    return f"| {name} | {metric.kind} | {metric.unit} | {labels} | {text} |"
-
-
-def _bounds_text(bounds_ns: tuple[int, ...]) -> str:
-    return ", ".join(f"{bound / 1e9:g}" for bound in bounds_ns)
-
-
-_PAGE = """\
-# Metrics
-
-`/metrics` serves these metrics as Prometheus text, or as OpenMetrics 1.0 where the
-scraper asks for it. The table is made from `loadprobe/outputs/catalogue.py`, as are
-the metrics themselves. What the words mean is said in [measuring](measuring.md).
-
-| metric | type | unit | labels | meaning |
-|---|---|---|---|---|
-{rows}
-
-Histogram bounds, in seconds and inclusive; `+Inf` is the last bucket:
-
-* response: {response}
-* health: {health}
-
-## Reading them
-
-* A gauge of 0 or 1 that is scraped once a second misses a short outage. Downtime is
-  therefore a counter in seconds that moves in steps of 1 ms. Take the difference of
-  two readings, `max_over_time(x[w]) - min_over_time(x[w])`: `increase()`
-  extrapolates to the ends of its window and overstates.
-* Availability of a scope in a window is one minus the growth of
-  `loadprobe_dark_time_seconds_total` over the growth of
-  `loadprobe_observed_time_seconds_total`.
-* Counters describe sealed milliseconds only, so they run behind the clock by the
-  deadline and the settling time; what is counted once is never changed.
-* Labels are bounded: lanes, shards, nodes, classes. No key, worker or error text.
-* There are no `_created` series.
-"""

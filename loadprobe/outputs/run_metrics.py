@@ -7,11 +7,12 @@ Everything beside them (health, topology, phases) is counted here as it is repor
 from collections.abc import Iterable, Iterator, Mapping
 
 from loadprobe import __version__
-from loadprobe.clock import NS_PER_S, ClockPair
+from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
 from loadprobe.core.aggregate import Aggregate
 from loadprobe.core.columns import Scope
 from loadprobe.core.events import Event
 from loadprobe.core.histogram import Histogram
+from loadprobe.core.ms_log import MsWindow
 from loadprobe.core.outages import Outage
 from loadprobe.core.outcome import Outcome
 from loadprobe.core.scope_state import ScopeTotals
@@ -19,6 +20,17 @@ from loadprobe.outputs.prometheus import Distribution, Value
 
 Labels = tuple[str, ...]
 _MS_PER_S = 1000
+_ROLE_CHANGES = {
+    "role_change": "promoted",
+    "node_added": "joined",
+    "node_removed": "left",
+}
+_PER_SHARD = (
+    "acknowledged_writes_total",
+    "lost_writes_total",
+    "stale_reads_total",
+    "wrong_values_total",
+)
 
 
 class RunMetrics:
@@ -28,12 +40,22 @@ class RunMetrics:
         cluster: name of the target, the label of every series; another may follow.
         aggregate: the judgement, read at every scrape.
         clock: to give outages and phases their UNIX time.
+        window: what the page of single milliseconds shows.
     """
 
-    def __init__(self, cluster: str, *, aggregate: Aggregate, clock: ClockPair) -> None:
+    def __init__(
+        self,
+        cluster: str,
+        *,
+        aggregate: Aggregate,
+        clock: ClockPair,
+        window: MsWindow | None = None,
+    ) -> None:
         self.cluster = cluster
         self._aggregate = aggregate
         self._clock = clock
+        self._window = window
+        self._dark_ms: dict[Scope, int] = {}
         self._values: dict[str, dict[Labels, float]] = {}
         self._histograms: dict[str, dict[Labels, Histogram]] = {}
         self.set("build_info", __version__, value=1)
@@ -65,10 +87,30 @@ class RunMetrics:
         labels = (*_labels(outage.scope), cause)
         self.add("outages_total", *labels)
         self.add("outage_seconds_total", *labels, by=outage.duration_ns / NS_PER_S)
+        self.observe(
+            "outage_duration_seconds",
+            *(outage.scope.lane, outage.scope.op.label),
+            values_ns=[outage.duration_ns],
+        )
+
+    def show_shards(self, slots: Mapping[str, int]) -> None:
+        """Show how many slots each shard has; what is counted begins at zero."""
+        self.replace("cluster_slots", {(s,): n for s, n in slots.items()})
+        for shard in slots:
+            for lane in self._aggregate.lanes:
+                for metric in _PER_SHARD:
+                    self.add(metric, lane.name, shard, by=0)
+                for kind in ("moved", "ask"):
+                    self.add("redirects_total", lane.name, shard, kind, by=0)
+            for kind in _ROLE_CHANGES.values():
+                self.add("role_changes_total", shard, kind, by=0)
 
     def take_event(self, event: Event) -> None:
-        """Show a phase of the controller or an event of the provider."""
+        """Show a phase, an event of the provider, a change of roles or a mark."""
         fields = event.fields
+        if event.source == "topology" and event.kind in _ROLE_CHANGES:
+            shard = str(fields["shard"])
+            self.add("role_changes_total", shard, _ROLE_CHANGES[event.kind])
         if event.source == "controller" and event.kind == "phase":
             operation, phase = str(fields["operation"]), str(fields["phase"])
             phases = self._values.setdefault("controller_phase", {})
@@ -90,6 +132,8 @@ class RunMetrics:
                     str(fields.get("kind", event.kind)),
                     value=at_ns / NS_PER_S,
                 )
+        elif event.source == "operator":
+            self.set("mark_timestamp_seconds", value=self._unix_s(event.mono_ns))
 
     # what a scrape reads
 
@@ -100,10 +144,16 @@ class RunMetrics:
                 yield Value(metric, labels, value)
         current = self._aggregate.current()
         classes: dict[tuple[str, str, str], int] = {}
+        if self._window is not None:
+            yield Value("ms_cells_dropped_total", (), self._window.dropped)
         for scope, totals in self._aggregate.scope_totals.items():
             blind_ns = self._aggregate.lane_totals[scope.lane].blind_ns
             yield from _scope_values(scope, totals, blind_ns)
+            dark_s = self._dark_s(scope, totals, current.get(scope))
+            yield Value("dark_time_seconds_total", _labels(scope), dark_s)
             yield from self._outage_values(scope, totals, current.get(scope))
+            if scope.op.is_apart:
+                continue
             for error, count in totals.classes.items():
                 place = (scope.lane, scope.shard, error.label)
                 classes[place] = classes.get(place, 0) + count
@@ -121,6 +171,29 @@ class RunMetrics:
             for op, histogram in totals.service.items():
                 yield Distribution("service_seconds", (lane, op.label), histogram)
             yield Distribution("schedule_lateness_seconds", (lane,), totals.lateness)
+        for (shard, op), histogram in self._aggregate.shard_response.items():
+            labels = shard, op.label
+            yield Distribution("shard_response_seconds", labels, histogram)
+        errors: dict[str, Histogram] = {}
+        for scope, scope_totals in self._aggregate.scope_totals.items():
+            if not scope.op.is_apart:
+                merged = errors.setdefault(scope.shard, Histogram())
+                merged.merge(scope_totals.errors_per_ms)
+        for shard, histogram in errors.items():
+            yield Distribution("millisecond_errors", (shard,), histogram)
+
+    def _dark_s(
+        self, scope: Scope, totals: ScopeTotals, current: Outage | None
+    ) -> float:
+        """Return the dark time in steps of 1 ms.
+
+        The estimate of an open outage may shrink when its end is known, what is certain
+        of it hardly ever; a counter never does.
+        """
+        dark_ns = totals.outage_ns + (0 if current is None else current.lower_ns)
+        dark_ms = max(dark_ns // NS_PER_MS, self._dark_ms.get(scope, 0))
+        self._dark_ms[scope] = dark_ms
+        return dark_ms / _MS_PER_S
 
     def _outage_values(
         self, scope: Scope, totals: ScopeTotals, current: Outage | None
@@ -151,7 +224,8 @@ def _scope_values(scope: Scope, totals: ScopeTotals, blind_ns: int) -> Iterator[
         yield Value(
             "operations_total", (*labels, outcome.label), totals.counts[outcome]
         )
-    yield Value("observed_time_seconds_total", labels, totals.observed_ms / _MS_PER_S)
-    yield Value("dark_time_seconds_total", labels, totals.dark_ms / _MS_PER_S)
+    observed_ms = totals.observed_ns // NS_PER_MS
+    yield Value("observed_time_seconds_total", labels, observed_ms / _MS_PER_S)
     yield Value("grey_time_seconds_total", labels, totals.grey_ms / _MS_PER_S)
-    yield Value("blind_time_seconds_total", labels, blind_ns / NS_PER_S)
+    blind_ms = blind_ns // NS_PER_MS
+    yield Value("blind_time_seconds_total", labels, blind_ms / _MS_PER_S)

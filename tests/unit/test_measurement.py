@@ -312,7 +312,9 @@ async def test_a_lane_that_cannot_be_woken(monkeypatch: pytest.MonkeyPatch) -> N
 def block(process: int, lane: str, shard: str) -> Snapshot:
     """Return a snapshot with one served arrival."""
     now = array("q", [mono_now_ns()]).tobytes()
-    health = LaneHealth(lane, {shard: 7}, {}, {}, [], 0, 0, 0, 0, {shard: 1}, {}, {})
+    health = LaneHealth(
+        lane, {shard: 7}, {}, {}, [], 0, 0, 0, 0, 0, 0, {shard: 1}, {}, {}
+    )
     row = ScopeBlock(lane, shard, 0, now, now, now, b"")
     plain = snapshot(0)
     assert isinstance(plain, Snapshot)

@@ -1,0 +1,136 @@
+"""What a scrape costs: both pages, for six shards on two lanes. No load is needed."""
+
+import random
+import time
+from collections.abc import Callable
+from functools import partial
+from itertools import product
+from typing import TypeVar
+
+from benchmarks.document import Found
+from benchmarks.measurement import Target
+from benchmarks.rows import Limit, Row
+from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair, MonoNs, WallNs
+from loadprobe.core.aggregate import Aggregate, LaneInfo
+from loadprobe.core.columns import Block, Failure, Scope
+from loadprobe.core.ms_log import WINDOW_SAMPLES, MsLog, MsWindow
+from loadprobe.core.ms_samples import SampleCutter
+from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.outputs.exposition import Format
+from loadprobe.outputs.ms_page import render_ms_page
+from loadprobe.outputs.prometheus import render_page
+from loadprobe.outputs.run_metrics import RunMetrics
+
+_SHARDS, _LANES, _SERVED_S = 6, ("tcp", "tls"), 3
+_DENSE_S, _SLAB_MS = 60, 250
+_BEGIN_NS = NS_PER_S
+_REPEATS = 20
+_T = TypeVar("_T")
+
+
+def run(
+    target: Target, *, repeats: int, seconds: float, say: Callable[[str], None]
+) -> Found:
+    """Return the rows; ``target`` and ``seconds`` are not needed.
+
+    Args:
+        target: the servers.
+        repeats: number of blocks.
+        seconds: length of one measurement.
+        say: takes lines of progress.
+    """
+    del target, seconds
+    say("filling the pages")
+    metrics = _metrics()
+    window, log = _dense()
+    dense = window.show()
+    rows: list[Row] = []
+    for form in Format:
+        name = f"/metrics as {form.name.lower()}"
+        page, times = _timed(partial(render_page, metrics, form), repeats)
+        rows += [
+            Row.of(f"{name}, render", "ms", times, Limit(50.0)),
+            Row.of(f"{name}, size", "bytes", [len(page)]),
+            Row.of(f"{name}, samples", "", [page.count("\n") - page.count("\n#")]),
+        ]
+        name = f"/metrics/ms as {form.name.lower()}, {WINDOW_SAMPLES:,} samples"
+        body, times = _timed(
+            partial(render_ms_page, dense, form, cluster="c", shift_ms=10**12),
+            repeats,
+        )
+        rows += [
+            Row.of(f"{name}, render", "ms", times),
+            Row.of(f"{name}, size", "bytes", [len(body)]),
+        ]
+    name = f"log after {_DENSE_S} s of 12 failing scopes"
+    return Found.of(
+        [
+            *rows,
+            Row.of(f"{name}, memory", "bytes", [log.size_bytes]),
+            Row.of(f"{name}, samples lost", "", [log.gone]),
+        ]
+    )
+
+
+def _timed(make: Callable[[], _T], repeats: int) -> tuple[_T, list[float]]:
+    """Return what is made, and the median time of each block in ms."""
+    medians: list[float] = []
+    for _ in range(repeats):
+        times: list[float] = []
+        for _ in range(_REPEATS):
+            start_ns = time.perf_counter_ns()
+            made = make()
+            times.append((time.perf_counter_ns() - start_ns) / NS_PER_MS)
+        medians.append(sorted(times)[_REPEATS // 2])
+    return made, medians
+
+
+def _scopes() -> list[Scope]:
+    shards = [f"{number:04d}" for number in range(1, _SHARDS + 1)]
+    kinds = (OpKind.READ, OpKind.WRITE)
+    return [Scope(*parts) for parts in product(_LANES, shards, kinds)]
+
+
+def _metrics() -> RunMetrics:
+    """Return the metrics of some seconds in which everything was served."""
+    draw = random.Random(1)
+    lanes = [LaneInfo(name, name == "tls", (0,), 250 * NS_PER_MS) for name in _LANES]
+    aggregate = Aggregate(lanes)
+    aggregate.start_process(0, _BEGIN_NS)
+    blocks: dict[Scope, Block] = {}
+    for scope in _scopes():
+        block = blocks[scope] = Block()
+        for ms in range(_SERVED_S * 1000):
+            due = _BEGIN_NS + ms * NS_PER_MS
+            sent = due + draw.randrange(20_000, 500_000)
+            block.add_served(due, sent, sent + int(draw.lognormvariate(12.5, 0.7)))
+    end_ns = _BEGIN_NS + _SERVED_S * NS_PER_S
+    aggregate.add(0, blocks, watermark_ns=end_ns)
+    aggregate.seal()
+    clock = ClockPair(MonoNs(0), WallNs(10**18))
+    metrics = RunMetrics("c", aggregate=aggregate, clock=clock)
+    metrics.show_shards({scope.shard: 2_730 for scope in _scopes()})
+    for lane in _LANES:
+        values_ns = [int(draw.lognormvariate(12.5, 0.7)) for _ in range(1000)]
+        metrics.observe("connect_seconds", lane, values_ns=values_ns)
+    for process in range(2):
+        lags = [draw.randrange(1_000, 5_000_000) for _ in range(5_000)]
+        metrics.observe("loop_lag_seconds", str(process), values_ns=lags)
+    return metrics
+
+
+def _dense() -> tuple[MsWindow, MsLog]:
+    """Return the page and the log after a minute of nothing but failures."""
+    log = MsLog()
+    window = MsWindow(log)
+    cutters = {scope: SampleCutter(scope) for scope in _scopes()[:12]}
+    for first in range(1000, 1000 + _DENSE_S * 1000, _SLAB_MS):
+        failing = range(first, first + _SLAB_MS)
+        dues = [ms * NS_PER_MS for ms in failing]
+        row = (Outcome.REFUSED, ErrorClass.CLUSTERDOWN)
+        failures = [Failure(due, due, due, *row, due, due) for due in dues]
+        for cutter in cutters.values():
+            samples = cutter.cut(failing, (), failures, ())
+            log.add(samples, until_ms=first + _SLAB_MS)
+        window.advance(first + _SLAB_MS)
+    return window, log

@@ -1,0 +1,99 @@
+"""What probes count by shard reaches the metrics under canonical names."""
+
+from typing import Any
+
+import msgspec
+
+from loadprobe.clock import ClockPair, MonoNs, WallNs
+from loadprobe.config import Config, Http, Lane, Target
+from loadprobe.core.topology import Node, Shard, Topology
+from loadprobe.drivers.base import DriverStats
+from loadprobe.measurement import Measurement
+from loadprobe.outputs.run_metrics import RunMetrics
+from loadprobe.outputs.terminal import LiveState
+from loadprobe.probe.messages import LaneHealth, ReadBack, Snapshot, TopologySeen
+from loadprobe.telemetry import Telemetry
+
+REST: dict[str, Any] = {
+    field.name: 0 if field.type is int else {}
+    for field in msgspec.structs.fields(LaneHealth)
+    if field.required and field.type in {int, dict[str, int]}
+}
+"""What else a lane has to tell, and does not."""
+
+
+def topology(*names: str) -> Topology:
+    """Return a topology of shards whose nodes are always the same, by slots."""
+    return Topology(
+        tuple(
+            Shard(
+                name,
+                ((at * 100, at * 100 + 99),),
+                Node(f"node {at}", "h", 7000 + at),
+                (),
+                1,
+            )
+            for at, name in enumerate(names)
+        )
+    )
+
+
+def health(stats: DriverStats) -> LaneHealth:
+    """Return what a lane tells of its driver."""
+    counted = {
+        "redirects": stats.redirects,
+        "connects": stats.connects,
+        "redirects_by_shard": stats.redirects_by_shard,
+        "connects_by_shard": stats.connects_by_shard,
+    }
+    return LaneHealth(lane="tcp", connect_ns=[], **(REST | counted))
+
+
+def test_counts_by_shard() -> None:
+    """Redirects, connections and lost writes have the one name of their shard."""
+    snapshots: list[Snapshot] = []
+    lost: list[tuple[str, str, int]] = []
+    measurement = Measurement(
+        Config(
+            target=Target(host="h"), lanes=(Lane(name="tcp"),), http=Http(listen="")
+        ),
+        on_snapshot=snapshots.append,
+        on_lost=lambda *row: lost.append(row),
+    )
+    measurement.names.see("watch", topology("0001", "0002"))
+    measurement._take(TopologySeen(0, "tcp", topology("0002", "0001")))
+    stats = DriverStats()
+    stats.count_redirect("moved", "0001")
+    stats.count_redirect("moved", "0002")
+    stats.count_redirect("ask", "")
+    stats.count_connect("ok", "0002")
+    stats.count_connect("connect_refused", "0002")
+    stats.connects["ok"] += 3  # of a library that does not tell where
+    measurement.aggregate.start_process(0, 0)
+    measurement._take(
+        Snapshot(0, 1, 0, 0, [], [health(stats)], [], b"", [], cpu_ns=0, rss_bytes=0)
+    )
+    measurement._take(ReadBack(0, "tcp", 9, 3, 0, {"0001": 1, "0002": 2}))
+    assert lost == [("tcp", "0002", 1), ("tcp", "0001", 2)]
+    metrics = RunMetrics(
+        "c",
+        aggregate=measurement.aggregate,
+        clock=ClockPair(MonoNs(0), WallNs(0)),
+    )
+    live = LiveState(run="run", target="h", started_ns=0, planned_s=None)
+    Telemetry(measurement.aggregate, live, metrics).add_snapshot(snapshots[0])
+    found = {value[:2]: value.value for value in metrics.values()}
+    assert {
+        labels: value for (name, labels), value in found.items() if name[:4] == "redi"
+    } == {
+        ("tcp", "0002", "moved"): 1,
+        ("tcp", "0001", "moved"): 1,
+        ("tcp", "unknown", "ask"): 1,
+    }
+    assert {
+        labels: value for (name, labels), value in found.items() if name[:4] == "reco"
+    } == {
+        ("tcp", "0001", "ok"): 1,
+        ("tcp", "0001", "connect_refused"): 1,
+        ("tcp", "unknown", "ok"): 3,
+    }
