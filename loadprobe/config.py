@@ -5,16 +5,16 @@ Secrets are references (``password_file``, ``password_env``); their values are r
 ``Target.read_password`` at the moment of use and are never part of a Config.
 """
 
-import os
-from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from loadprobe.errors import ConfigError
+from loadprobe.references import read_secret
+from loadprobe.remote_write_keys import RemoteWrite
 
 LARGEST_PORT = 65535
+LARGEST_LANES = 32
 _POLL_AWS_S = 10.0
 _POLL_LOCAL_S = 0.5
 Port = Annotated[int, Meta(ge=1, le=LARGEST_PORT)]
@@ -97,34 +97,9 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Raises:
             ConfigError: the file or environment variable is missing or empty.
         """
-        if self.password_file is not None:
-            try:
-                text = Path(self.password_file).read_text(encoding="utf-8")
-            except (OSError, ValueError) as exc:
-                # ValueError: not UTF-8 (its text would show bytes of the secret)
-                why = exc.strerror if isinstance(exc, OSError) else "not UTF-8 text"
-                raise ConfigError(
-                    "target.password_file",
-                    f"cannot read {self.password_file!r}: {why}; it must be a text "
-                    "file with the password in line 1",
-                ) from None
-            lines = text.splitlines()
-            if not lines or not lines[0]:
-                raise ConfigError(
-                    "target.password_file",
-                    f"{self.password_file!r} is empty; put the password in line 1",
-                )
-            return lines[0]
-        if self.password_env is not None:
-            value = os.environ.get(self.password_env)
-            if not value:
-                raise ConfigError(
-                    "target.password_env",
-                    f"the environment variable {self.password_env!r} is not set, or "
-                    "empty; put the password into it, or use password_file",
-                )
-            return value
-        return None
+        return read_secret(
+            "target", "password", file=self.password_file, env=self.password_env
+        )
 
 
 class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -133,13 +108,19 @@ class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Args:
         clients: client objects that the workers of a process share.
         retries: how often an operation is tried again.
+        connect_retries: how often a connection is tried again (valkey-py).
+        retry_delay_ms: pause before an operation is tried again (coredis).
         backoff: pause between two tries (redis-py: without cluster mode only).
         backoff_base_ms: of the first pause.
         backoff_cap_ms: of the longest pause.
         socket_timeout_ms: wait so long for a reply; 0 waits for ever.
         socket_connect_timeout_ms: wait so long for a connection; 0 waits for ever.
         socket_keepalive: let the system probe idle connections.
+        request_timeout_ms: wait so long for the end of an operation (valkey-glide).
+        pool_timeout_ms: wait so long for a connection of the pool (coredis).
+        inflight_requests_limit: operations under way at once (valkey-glide).
         max_connections: connections per node (of all, without cluster mode).
+        max_connections_per_node: count them per node (coredis).
         health_check_interval_s: PING before an operation after so long; 0 never.
         check_hostname: verify the name in certificates (the authority always is).
         require_full_coverage: fail while any slot is served by nobody.
@@ -150,13 +131,19 @@ class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     clients: Annotated[int, Meta(ge=1, le=1000)] = 1
     retries: Annotated[int, Meta(ge=0, le=1000)] | None = None
+    connect_retries: Annotated[int, Meta(ge=0, le=1000)] | None = None
+    retry_delay_ms: Annotated[int, Meta(ge=0, le=60_000)] | None = None
     backoff: Literal["none", "exponential-jitter"] | None = None
     backoff_base_ms: Annotated[int, Meta(ge=0, le=60_000)] | None = None
     backoff_cap_ms: Annotated[int, Meta(ge=0, le=600_000)] | None = None
     socket_timeout_ms: Annotated[int, Meta(ge=0, le=600_000)] | None = None
     socket_connect_timeout_ms: Annotated[int, Meta(ge=0, le=600_000)] | None = None
     socket_keepalive: bool | None = None
+    request_timeout_ms: Annotated[int, Meta(ge=1, le=600_000)] | None = None
+    pool_timeout_ms: Annotated[int, Meta(ge=1, le=600_000)] | None = None
+    inflight_requests_limit: Annotated[int, Meta(ge=1, le=100_000)] | None = None
     max_connections: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    max_connections_per_node: bool | None = None
     health_check_interval_s: Annotated[int, Meta(ge=0, le=86_400)] | None = None
     check_hostname: bool | None = None
     require_full_coverage: bool | None = None
@@ -164,7 +151,12 @@ class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dynamic_startup_nodes: bool | None = None
     read_from: (
         Literal[
-            "primary", "round-robin", "round-robin-replicas", "random", "random-replica"
+            "primary",
+            "round-robin",
+            "round-robin-replicas",
+            "random",
+            "random-replica",
+            "prefer-replica",
         ]
         | None
     ) = None
@@ -182,7 +174,10 @@ class Lane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             are what applications use.
         tls: connect by TLS.
         workers: concurrent workers; the wire driver opens one connection per worker
-            and shard.
+            and shard if ``connections`` does not say otherwise.
+        connections: connections per shard that the workers share ("wire" only).
+        pipeline: arrivals that a worker has outstanding (closed loop only: an open loop
+            never waits).
         loop: "open" sends every arrival at its due time; "closed" sends the next
             after the reply (maximum throughput; under-samples outages).
         schedule: "constant", "ramp" or "poisson" arrivals (open loop only).
@@ -196,13 +191,19 @@ class Lane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         keys: number of keys of the lane.
         prefill: write all keys before the load starts.
         processes: probe processes that share the lane.
+        connect_rate_per_s: new connections per second and shard ("wire" only; 1 if it
+            is not set, 0 makes none).
+        read_from: which nodes reads go to ("wire" only; others have their own).
+        multi_key: keys of one slot that an arrival reads or writes together.
         client: how the client library is set up (not for "wire").
     """
 
     name: Name
-    driver: Literal["wire", "redis-py"] = "wire"
+    driver: Literal["wire", "redis-py", "valkey-py", "coredis", "valkey-glide"] = "wire"
     tls: bool = False
     workers: Annotated[int, Meta(ge=1, le=20_000)] = 200
+    connections: Annotated[int, Meta(ge=1, le=20_000)] | None = None
+    pipeline: Annotated[int, Meta(ge=1, le=1000)] = 1
     loop: Literal["open", "closed"] = "open"
     schedule: Literal["constant", "ramp", "poisson"] = "constant"
     rate_per_s: Annotated[float, Meta(gt=0.0, le=1_000_000.0)] = 1000.0
@@ -215,12 +216,29 @@ class Lane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: Annotated[int, Meta(ge=1, le=10_000_000)] = 10_000
     prefill: bool = True
     processes: Annotated[int, Meta(ge=1, le=64)] = 1
+    connect_rate_per_s: Annotated[float, Meta(ge=0.0, le=100.0)] | None = None
+    read_from: Literal["primary", "replica", "any"] = "primary"
+    multi_key: Annotated[int, Meta(ge=1, le=1000)] = 1
     client: ClientSection | None = None
 
     @property
     def is_witness(self) -> bool:
         """Whether it shows what the cluster does, rather than what a client makes."""
         return self.driver == "wire"
+
+    @property
+    def connects_per_s(self) -> float:
+        """Return how many new connections it makes per second and shard."""
+        if not self.is_witness or self.connect_rate_per_s is None:
+            return float(self.is_witness)
+        return self.connect_rate_per_s
+
+    @property
+    def reads_replicas(self) -> bool:
+        """Tell whether a replica may answer its reads."""
+        if self.client is not None:
+            return self.client.read_from not in (None, "primary")
+        return self.read_from != "primary"
 
 
 class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -237,9 +255,19 @@ class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Http(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where metrics and health are served; an empty ``listen`` serves nothing."""
+    """Where metrics, health and the API are served, and who may come in.
+
+    Args:
+        listen: address; "" serves nothing.
+        web_config_file: TLS and logins, in the format of Prometheus' exporters.
+        marks_token_file: file whose first line lets one write marks.
+        insecure_listen: listen on any address without TLS and logins.
+    """
 
     listen: Listen = "127.0.0.1:9121"
+    web_config_file: Text | None = None
+    marks_token_file: Text | None = None
+    insecure_listen: bool = False
 
     @property
     def address(self) -> tuple[str, int] | None:
@@ -287,10 +315,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole configuration file."""
 
     target: Target
-    lanes: Annotated[tuple[Lane, ...], Meta(min_length=1, max_length=32)]
+    lanes: Annotated[tuple[Lane, ...], Meta(min_length=1, max_length=LARGEST_LANES)]
     name: Name = "run"
     control: Control | None = None
     http: Http = Http()
+    remote_write: RemoteWrite | None = None
     output: Output = Output()
     slo: Slo = Slo()
     probe: Probe = Probe()
@@ -324,6 +353,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "lanes.client": Client,
     "control": Control,
     "http": Http,
+    "remote_write": RemoteWrite,
     "output": Output,
     "slo": Slo,
     "probe": Probe,

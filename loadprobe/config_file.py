@@ -7,15 +7,25 @@ Values are checked here and nowhere else, so the rest of the program may rely on
 import ipaddress
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from loadprobe.config import LARGEST_PORT, SECTIONS, Config, Lane, Target
+from loadprobe.client_keys import check_client
+from loadprobe.config import (
+    LARGEST_LANES,
+    LARGEST_PORT,
+    SECTIONS,
+    Config,
+    Lane,
+    Target,
+)
 from loadprobe.errors import ConfigError
+from loadprobe.remote_write_keys import check_remote_write
 from loadprobe.toml_keys import Keys, convert, decode, read_file, suggest
 
 _ENV_PREFIX = "LOADPROBE_"
+_TABLES = ("address_map", "extra_labels")
 _BY_REFERENCE = (
     "a secret is not part of the configuration; set password_file or password_env"
 )
@@ -28,15 +38,16 @@ _KEYS = Keys(
         for name in SECTIONS
         if name
     },
-    refused={"password": _BY_REFERENCE, "auth_token": _BY_REFERENCE},
+    refused={
+        "password": _BY_REFERENCE,
+        "auth_token": _BY_REFERENCE,
+        "bearer_token": "a secret is not part of the configuration; set "
+        "bearer_token_file",
+    },
     otherwise="a [[lanes]] section",
 )
-_CLUSTER_ONLY = (
-    "require_full_coverage",
-    "reinitialize_steps",
-    "dynamic_startup_nodes",
-    "read_from",
-)
+# Values name their key in four bytes, and there are spare keys for every slot.
+_MOST_KEYS = 1_000_000_000
 _LABELS = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 
 
@@ -65,6 +76,39 @@ def load_config(path: str) -> Config:
     return parse_config(read_file(path), where=path, environ=os.environ)
 
 
+def add_lanes(config: Config, lanes: Sequence[Lane], *, where: str) -> Config:
+    """Return a configuration with further lanes.
+
+    Args:
+        config: as it was read.
+        lanes: those to add.
+        where: name of the file they are from, for messages.
+
+    Raises:
+        ConfigError: they do not fit; the message names file, key and remedy.
+    """
+    if not lanes:
+        return config
+    added = msgspec.structs.replace(config, lanes=(*config.lanes, *lanes))
+    if len(added.lanes) > LARGEST_LANES:
+        raise ConfigError(
+            f"{where}: lanes",
+            f"{len(lanes)} beside {len(config.lanes)} of the configuration; at most "
+            f"{LARGEST_LANES} can run, remove some",
+        )
+    names = {lane.name for lane in config.lanes}
+    for index, lane in enumerate(lanes):
+        at = f"{where}: lanes[{index}]"
+        if lane.name in names:
+            raise ConfigError(
+                f"{at}.name", f"{lane.name!r} is used by another lane; rename one"
+            )
+        names.add(lane.name)
+        _check_lane(lane, at)
+        _check_client(lane, config.target, at)
+    return added
+
+
 def describe_key(section: str, key: str) -> str | None:
     """Return which values a key takes, in words; None if there is no such key.
 
@@ -87,12 +131,14 @@ def _override(raw: dict[str, object], environ: Mapping[str, str]) -> None:
         for key, field in _KEYS.fields(section).items()
         if not section.startswith("lanes")
         and key not in SECTIONS
-        and key != "address_map"
+        and key not in _TABLES
     }
     given = {name: environ[name] for name in environ if name.startswith(_ENV_PREFIX)}
-    target = raw.get("target")
-    by_file = target.get("password_env") if isinstance(target, dict) else None
-    given.pop(given.get(f"{_ENV_PREFIX}TARGET_PASSWORD_ENV", str(by_file)), None)
+    for section in ("target", "remote_write"):
+        keys = raw.get(section)
+        by_file = keys.get("password_env") if isinstance(keys, dict) else None
+        named = f"{_ENV_PREFIX}{section}_password_env".upper()
+        given.pop(given.get(named, str(by_file)), None)
     for name, text in sorted(given.items()):
         if name not in known:
             problem = f"not the environment variable of a key{suggest(name, known)}"
@@ -134,6 +180,8 @@ def _check(config: Config, where: str) -> None:
             "section to ask the API for the endpoint",
         )
     _check_target(config.target, f"{where}: target")
+    if config.remote_write is not None:
+        check_remote_write(config.remote_write, f"{where}: remote_write")
     names = [lane.name for lane in config.lanes]
     for index, lane in enumerate(config.lanes):
         at = f"{where}: lanes[{index}]"
@@ -198,10 +246,64 @@ def _check_lane(lane: Lane, at: str) -> None:
             f"{lane.processes} processes cannot share {lane.workers} workers; "
             "lower processes, or raise workers",
         )
+    if lane.connections is not None and not (
+        lane.processes <= lane.connections <= lane.workers
+    ):
+        raise ConfigError(
+            f"{at}.connections",
+            f"{lane.connections} for {lane.workers} workers in {lane.processes} "
+            "processes; expected at most one per worker, and one per process at least",
+        )
+    if lane.pipeline > 1 and lane.loop == "open":
+        raise ConfigError(
+            f"{at}.pipeline",
+            "an open loop never waits for replies, so it pipelines by itself; "
+            'remove it, or set loop = "closed"',
+        )
+    if lane.connect_rate_per_s and lane.connect_rate_per_s < 1:
+        raise ConfigError(
+            f"{at}.connect_rate_per_s",
+            f"{lane.connect_rate_per_s:g} is too rare to tell when an outage began; "
+            "expected 0 for none, or 1 to 100 per second and shard",
+        )
+    if lane.keys * lane.multi_key > _MOST_KEYS:
+        raise ConfigError(
+            f"{at}.multi_key",
+            f"{lane.keys} sets of {lane.multi_key} keys are more than {_MOST_KEYS} "
+            "keys; lower keys, or multi_key",
+        )
     if lane.keys < lane.processes:
         raise ConfigError(
             f"{at}.keys",
             f"{lane.keys} keys for {lane.processes} processes; every process needs one",
+        )
+
+
+def _check_wire_only(lane: Lane, at: str) -> None:
+    """Refuse what a client library cannot be asked for."""
+    if lane.connections is not None or lane.pipeline > 1:
+        raise ConfigError(
+            f"{at}.{'pipeline' if lane.connections is None else 'connections'}",
+            f"{lane.driver} decides on that by itself; "
+            "remove it, or use the wire driver",
+        )
+    if lane.connect_rate_per_s:
+        raise ConfigError(
+            f"{at}.connect_rate_per_s",
+            f"{lane.driver} keeps its connections to itself; "
+            "remove it, or use the wire driver",
+        )
+    if lane.read_from != "primary":
+        raise ConfigError(
+            f"{at}.read_from",
+            f"{lane.driver} has a read_from of its own, in [lanes.client]; "
+            "set that, or use the wire driver",
+        )
+    if lane.multi_key > 1:
+        raise ConfigError(
+            f"{at}.multi_key",
+            f"{lane.driver} is asked for one key at a time; "
+            "remove it, or use the wire driver",
         )
 
 
@@ -213,13 +315,21 @@ def _check_client(lane: Lane, target: Target, at: str) -> None:
                 f"{at}.client",
                 "the wire driver has no settings; remove it, or set another driver",
             )
+        if lane.read_from != "primary" and not target.cluster:
+            raise ConfigError(
+                f"{at}.read_from",
+                f"{lane.read_from!r} needs a cluster, whose nodes tell their replicas; "
+                "remove it, or [target] cluster = false",
+            )
         return
+    _check_wire_only(lane, at)
     if lane.tls and target.server_name is not None:
         raise ConfigError(
             f"{at}.driver",
             f"{lane.driver} verifies every node under the address it connects to and "
             "cannot be told target.server_name; remove that, or use the wire driver",
         )
+    check_client(lane, target, at)
     if client is None:
         return
     if client.clients > lane.workers // lane.processes:
@@ -238,10 +348,4 @@ def _check_client(lane: Lane, target: Target, at: str) -> None:
         raise ConfigError(
             f"{at}.client.backoff",
             "a pause between tries needs retries beside it",
-        )
-    given = [key for key in _CLUSTER_ONLY if getattr(client, key) is not None]
-    if given and not target.cluster:
-        raise ConfigError(
-            f"{at}.client.{given[0]}",
-            "only clients of a cluster have it; remove it, or [target] cluster = false",
         )

@@ -143,7 +143,10 @@ async def _http(config: Config) -> Check:
         return Check("http", passed=True, detail="nothing is served")
     try:
         server = await start_http(
-            address, render=lambda _: (b"", "text/plain"), not_ready=lambda: None
+            address,
+            render=lambda _: (b"", "text/plain"),
+            not_ready=lambda: None,
+            http=config.http,
         )
     except LoadprobeError as exc:
         return Check("http", passed=False, detail=str(exc))
@@ -156,11 +159,11 @@ def _open_files(
 ) -> str:
     """Compare the connections of the busiest probe process with what it may open.
 
-    The wire driver opens one per worker to each primary, and one to each replica.
+    The wire driver opens its share to each primary, and one to each replica.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = _SPARE_FILES + max(
-        sum(share.workers * shards + replicas for share in process)
+        sum(share.connections * shards + replicas for share in process)
         for process in share_out(config.lanes, dormant)
     )
     if hard != resource.RLIM_INFINITY and hard < needed:
@@ -218,9 +221,7 @@ async def _server(
         config.probe.connect_timeout_ms,
     )
     owner = Bystander()
-    made = await dialer.dial(
-        target.host, port, lambda: Connection(owner, lambda *_: None, None)
-    )
+    made = await dialer.dial(target.host, port, lambda: Connection(owner, owner, None))
     if isinstance(made, DialFailure):
         detail = explain_dial_failure(made, target.host, port, dialer)
         advice = _advise(made.detail, made.error, with_tls=with_tls)
@@ -307,7 +308,10 @@ async def _access(
     """Try the commands of the load on keys that do not exist; nothing is written."""
     for lane in lanes:
         key = f"lp:{lane.name}:preflight".encode()
-        commands = [("GET", resp.encode_get(key))]
+        read = "GET" if lane.multi_key == 1 else "MGET"
+        commands = [(read, resp.encode(read.encode(), key))]
+        if lane.read_from != "primary":
+            commands.append(("READONLY for", resp.READONLY))
         if lane.prefill or lane.read_ratio < 1:
             # XX: only if it exists, and it does not.
             commands.append(("SET", resp.encode(b"SET", key, b"", b"XX")))

@@ -13,7 +13,7 @@ class Event:
 
     Args:
         mono_ns: when it happened (or was seen), monotonic.
-        source: "run", "controller", "provider", "topology" or "probe".
+        source: "run", "controller", "provider", "topology", "probe" or "operator".
         kind: what happened, for example "phase", "role_change", "stall".
         fields: what belongs to it; plain values only, never a secret.
     """
