@@ -19,18 +19,23 @@ import msgspec
 
 from loadprobe.clock import ClockPair, read_clock_pair
 from loadprobe.config import Config, Http, Lane, Output, Probe, Target
-from loadprobe.core.aggregate import Results
+from loadprobe.core.activity import Activity
+from loadprobe.core.aggregate import Results, Sealed
+from loadprobe.core.attribution import Planned
 from loadprobe.core.columns import Scope
 from loadprobe.core.events import Event
 from loadprobe.core.intervals import Interval, union
+from loadprobe.core.latency import P99Log
 from loadprobe.core.outages import Outage
 from loadprobe.core.outcome import ErrorClass, Outcome
 from loadprobe.core.scope_state import SecondCounts
+from loadprobe.core.steps import ScenarioRecord
 from loadprobe.core.verdict import ObserverHealth, Verdict, summarize
 from loadprobe.local.cluster import LocalCluster
 from loadprobe.local.node import LocalNode
 from loadprobe.measurement import Measurement, Prefilled
 from loadprobe.probe.messages import Snapshot
+from loadprobe.telemetry import work_of
 
 _SEAL_S = 0.1
 _READY_S = 30.0
@@ -52,8 +57,10 @@ def target_of(cluster: LocalCluster, **more: Any) -> Target:
 
 
 def small_lane(name: str = "tcp", **more: Any) -> Lane:
-    """Return a lane that is no burden for a small machine."""
+    """Return a lane that is no burden for a small machine, without new connections."""
     plain: dict[str, Any] = {"workers": 20, "rate_per_s": 300.0, "keys": 600}
+    if more.get("driver", "wire") == "wire":
+        plain["connect_rate_per_s"] = 0.0
     return Lane(name=name, **(plain | more))
 
 
@@ -91,6 +98,8 @@ class Trial:
     events: list[Event] = field(default_factory=list)
     prefills: list[Prefilled] = field(default_factory=list)
     seconds: list[SecondCounts] = field(default_factory=list)
+    activity: Activity = field(default_factory=Activity)
+    p99: P99Log = field(default_factory=P99Log)
     redirects: Counter[str] = field(default_factory=Counter)
     skipped: int = 0
     stale: int = 0
@@ -131,13 +140,20 @@ class Trial:
     def _take_snapshot(self, snapshot: Snapshot) -> None:
         self.snapshots += 1
         for lane in snapshot.lanes:
+            self.activity.add_work(lane.lane, snapshot.taken_ns, work_of(lane))
             self.redirects.update(lane.redirects)
             self.skipped += lane.skipped
             self.stale += sum(lane.stale.values())
 
     def seal(self) -> None:
         """Judge what came in."""
-        self.seconds += self.measurement.seal().seconds
+        self._take_sealed(self.measurement.seal())
+
+    def _take_sealed(self, sealed: Sealed) -> None:
+        self.seconds += sealed.seconds
+        self.activity.add_seconds(sealed.seconds)
+        self.activity.add_histograms(sealed.histograms)
+        self.p99.add(sealed.p99)
 
     async def seal_for_ever(self) -> None:
         """Judge what comes in, as a supervisor does."""
@@ -149,10 +165,15 @@ class Trial:
         """Judge the rest."""
         self.ended_ns = end_ns
         self._results = self.measurement.aggregate.finish(end_ns)
-        self.seconds += self._results.last.seconds
+        self._take_sealed(self._results.last)
 
-    def verdict(self) -> Verdict:
-        """Return what would be said about it."""
+    def verdict(
+        self,
+        planned: Sequence[Planned] = (),
+        *,
+        scenario: ScenarioRecord | None = None,
+    ) -> Verdict:
+        """Return what would be said about it, given what was done and planned."""
         return summarize(
             self.results,
             clock=self.clock,
@@ -160,6 +181,10 @@ class Trial:
             observer=ObserverHealth(skipped=self.skipped),
             stale_reads=self.stale,
             lost_writes=self.measurement.lost_writes,
+            planned=planned,
+            activity=self.activity,
+            scenario=scenario,
+            p99=self.p99,
         )
 
     def kinds(self, source: str = "probe") -> list[str]:

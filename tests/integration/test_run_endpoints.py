@@ -29,10 +29,10 @@ from tests.integration.running import (
     until,
 )
 
-pytestmark = pytest.mark.alone
-
-TCP = small_lane("tcp")
-TLS = small_lane("tls", tls=True)
+# Nothing here is about how long a reply takes: the machine may be busy.
+PATIENT_MS = 1_000
+TCP = small_lane("tcp", deadline_ms=PATIENT_MS)
+TLS = small_lane("tls", tls=True, deadline_ms=PATIENT_MS)
 
 
 @asynccontextmanager
@@ -126,7 +126,7 @@ async def test_a_lane_that_never_woke() -> None:
 
 async def test_a_cut_over_to_another_cluster() -> None:
     """Lanes go over when they are connected there; then the old one may end."""
-    lane = small_lane(read_ratio=0.0, prefill=False)
+    lane = small_lane(read_ratio=0.0, prefill=False, deadline_ms=PATIENT_MS)
     async with (
         LocalCluster(shards=2, replicas_per_shard=0, tls=False) as new,
         LocalCluster(shards=2, replicas_per_shard=0, tls=False, name="old") as old,

@@ -1,4 +1,4 @@
-"""``loadprobe run --failover`` against a real cluster and its API: who was down."""
+"""``loadprobe run`` with a failover of a real cluster by its API: who was down."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -62,6 +62,20 @@ OUTAGE_KEYS = {
     "incident",
 }
 PHASES = ["api_call", "accepted", "promoted", "settled"]
+# The shipped scenario with less load before and after it.
+SCENARIO = """
+description = "Fail one shard over"
+baseline_s = 1
+after_s = 1
+
+[[steps]]
+operation = "failover"
+shard = "0002"
+hold_after_s = 0
+
+[expect]
+max_lost_writes = "any"
+"""
 
 
 async def fail_over(tmp_path: Path, *, shards: int) -> tuple[Command, str]:
@@ -83,7 +97,9 @@ async def fail_over(tmp_path: Path, *, shards: int) -> tuple[Command, str]:
             small_lane("tls", tls=True, rate_per_s=100.0 * shards, workers=10),
             control=Control(replication_group="rg", endpoint_url=plane.endpoint_url),
         )
-        options = ("--failover", "0002", "--failover-after", "1s")
+        scenario = tmp_path / "failover.toml"
+        scenario.write_text(SCENARIO)
+        options = ("--scenario", str(scenario), "--yes")
         async with run_command(config, tmp_path, *options) as command:
             code, text = await command.wait()
     assert code == 0, text

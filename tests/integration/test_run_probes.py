@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.config import Lane
@@ -20,10 +21,10 @@ from tests.integration.running import (
     until,
 )
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def cluster() -> AsyncIterator[LocalCluster]:
     """Start two shards without replicas and without TLS."""
     async with LocalCluster(shards=2, replicas_per_shard=0, tls=False) as started:
@@ -85,31 +86,6 @@ async def test_one_of_two_probes_dies(cluster: LocalCluster) -> None:
         numbers = [second.second for second in seconds]
         assert numbers == list(range(numbers[0], numbers[-1] + 1))
     assert killed_ns < back_ns
-
-
-async def test_a_probe_is_stopped(cluster: LocalCluster) -> None:
-    """A probe that does not get to run is blind; it calls nothing dark."""
-    async with measuring(config_of(target_of(cluster), small_lane())) as trial:
-        await asyncio.sleep(0.5)
-        (pid,) = trial.pids
-        os.kill(pid, signal.SIGSTOP)
-        stopped_ns = mono_now_ns()
-        await asyncio.sleep(1.0)
-        continued_ns = mono_now_ns()
-        os.kill(pid, signal.SIGCONT)
-        await asyncio.sleep(0.7)
-    assert trial.results.outages == []
-    assert trial.failed == 0
-    blind = [
-        (max(start, stopped_ns), min(end, continued_ns))
-        for start, end in trial.blind("tcp")
-    ]
-    missing = continued_ns - stopped_ns - length(blind)
-    # It would have been woken at the next due time, some milliseconds after the stop.
-    assert missing <= 50 * NS_PER_MS
-    assert trial.skipped > 0
-    assert "stall" in trial.kinds()
-    assert trial.verdict().summary.state == "blind"
 
 
 async def test_a_probe_that_dies_during_an_outage_measures_the_rest_of_it() -> None:

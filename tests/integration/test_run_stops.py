@@ -104,9 +104,9 @@ async def test_stops_of_a_primary() -> None:
             short = await stop_for(node.pid, 0.03)
             await asyncio.sleep(0.5)
             stops = []
-            for seconds in (0.4, 0.75, 1.1, 1.5):
+            for seconds in (0.4, 0.75, 1.2):
                 stops.append(await stop_for(node.pid, seconds))
-                await asyncio.sleep(0.7)
+                await asyncio.sleep(0.5)
 
     checked = 0
     for lane in ("tcp", "tls"):

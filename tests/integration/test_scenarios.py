@@ -68,13 +68,13 @@ class Ran:
 
 @asynccontextmanager
 async def rehearsing(
-    tls_mode: TlsMode = "preferred", **more: Any
+    tls_mode: TlsMode = "preferred", knobs: Knobs = KNOBS, **more: Any
 ) -> AsyncIterator[tuple[LocalCluster, ControlPlane]]:
     """Run a small group with its API."""
     shape: dict[str, Any] = {"shards": 2, "replicas_per_shard": 1, "name": "rg"}
     async with (
         LocalCluster(tls_mode=tls_mode, **(shape | more)) as cluster,
-        ControlPlane(knobs=KNOBS) as plane,
+        ControlPlane(knobs=knobs) as plane,
     ):
         plane.add_group("rg", cluster)
         yield cluster, plane
@@ -84,7 +84,7 @@ def short(name: str, **variables: str) -> Scenario:
     """Return a shipped scenario without its long holds."""
     scenario = load_scenario(name, variables)
     steps = tuple(
-        msgspec.structs.replace(step, hold_before_s=0.0, hold_after_s=0.5)
+        msgspec.structs.replace(step, hold_before_s=0.0, hold_after_s=0.3)
         for step in scenario.steps
     )
     return replace(scenario, steps=steps, baseline_s=1.0, after_s=1.0)
@@ -149,9 +149,51 @@ async def test_tls_migration(tmp_path: Path) -> None:
     assert "required" in by_name
 
 
+async def test_client_matrix(tmp_path: Path) -> None:
+    """One failover by the API, and the clients of the scenario beside the witness."""
+    async with rehearsing("none", shards=3) as (cluster, plane):
+        config = msgspec.structs.replace(
+            config_for(cluster, plane, tmp_path, tls=False), lanes=(small_lane("wire"),)
+        )
+        scenario = short("client-matrix", workers="5", rate_per_s="60")
+        # Cores for two clients beside the witness and six servers are not here.
+        kept = tuple(
+            lane for lane in scenario.lanes if lane.name in ("as-it-comes", "lean")
+        )
+        scenario = replace(scenario, lanes=kept, baseline_s=4.0)
+        ran = await carry_out(config, scenario)
+    ran.check(may_lose=True)
+    assert {lane["name"] for lane in ran.summary["lanes"]} == {
+        "wire",
+        "as-it-comes",
+        "lean",
+    }
+    (comparison,) = [c for c in ran.summary["clients"] if c["about"] == "failover"]
+    witness, *clients = comparison["rows"]
+    assert (witness["lane"], witness["rank"]) == ("wire", None)
+    assert witness["dark_ms"]["lower"] > 0
+    assert [row["rank"] for row in clients] == [1, 2]
+    back = [row["recovered_ms"] for row in clients]
+    assert back == sorted(back)
+    for row in clients:
+        assert row["beyond_witness_ms"]["estimate"] <= row["dark_ms"]["estimate"] + 1
+        assert row["rates"]["connects_per_s"] > row["rates_at_rest"]["connects_per_s"]
+        assert row["rates_at_rest"]["attempts_per_arrival"] == pytest.approx(1, abs=0.2)
+    by_lane = {row["lane"]: row for row in clients}
+    assert by_lane["lean"]["raised"] > 0
+    assert not by_lane["lean"]["is_hiding"]
+    assert any(
+        text.startswith("failover: client lanes by their return")
+        for text in ran.summary["verdict"]
+    )
+    assert "Clients beside each other: failover" in ran.text
+
+
 async def test_failover_each_shard(tmp_path: Path) -> None:
     """Every shard fails over once, one after the other, and is dark on both lanes."""
-    async with rehearsing(shards=3) as (cluster, plane):
+    # Elections are waited for in test_run_failover.py.
+    knobs = replace(KNOBS, detect_s=0.4)
+    async with rehearsing(shards=3, knobs=knobs) as (cluster, plane):
         config = config_for(cluster, plane, tmp_path)
         ran = await carry_out(config, short("failover-each-shard"))
     ran.check(may_lose=True)
@@ -160,15 +202,26 @@ async def test_failover_each_shard(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize(
-    "name", ["scale-out-in", "replicas", "node-type", "service-update"]
-)
-async def test_what_must_not_lose_anything(tmp_path: Path, name: str) -> None:
-    """Changes of shards, replicas and nodes lose no write and no shard."""
+async def test_what_must_not_lose_anything(tmp_path: Path) -> None:
+    """Changes of shards, replicas and nodes lose no write and no shard.
+
+    Four scenarios in one run: each of them leaves the group as it was.
+    """
+    names = ("scale-out-in", "replicas", "node-type", "service-update")
+    scenarios = [short(name) for name in names]
+    together = replace(
+        scenarios[0], steps=tuple(s for each in scenarios for s in each.steps)
+    )
     async with rehearsing() as (cluster, plane):
         config = config_for(cluster, plane, tmp_path)
-        ran = await carry_out(config, short(name))
+        ran = await carry_out(config, together)
     ran.check()
+    assert list(ran.states()) == [
+        *("out", "in"),
+        *("more", "fewer"),
+        *("up", "down"),
+        "apply_update",
+    ]
 
 
 async def test_engine_upgrade(tmp_path: Path) -> None:
@@ -232,7 +285,7 @@ async def test_watch(tmp_path: Path) -> None:
     """Nothing is called, and what others do is recorded."""
     async with rehearsing(shards=1) as (cluster, plane):
         config = config_for(cluster, plane, tmp_path)
-        ran = await carry_out(config, short("watch"), duration_s=3.0)
+        ran = await carry_out(config, short("watch"), duration_s=1.5)
     assert ran.code == 0, ran.text
     assert ran.scenario["state"] == "completed"
     assert not any(e["kind"] == "phase" for e in ran.events)

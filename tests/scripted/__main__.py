@@ -32,9 +32,11 @@ from tests.scripted.faults import (
     Response,
     Script,
     Setup,
+    Stalls,
     TruthInterval,
 )
 from tests.scripted.listener import Listener, Spawn, bind_port
+from tests.scripted.stalls import StallLog
 from tests.scripted.topology import Member, Topology
 
 _SPIN_NS = 3 * NS_PER_MS
@@ -111,6 +113,7 @@ class Server:
         self._topology = Topology(members)
         self._counters = [Counters() for _ in members]
         self._running: dict[int, _Running] = {}
+        self.stalls = StallLog()
         engine = Engine(self._topology, setup.password)
         self._listeners = [
             Listener(
@@ -165,6 +168,8 @@ class Server:
                 self._topology.promote(shard)
             case Count():
                 return Response(number, mono_now_ns(), counts=tuple(self._counted()))
+            case Stalls():
+                return Response(number, mono_now_ns(), stalls=tuple(self.stalls.spans))
         return Response(number, mono_now_ns())
 
     def _begin(self, fault: Fault) -> _Running:
@@ -266,6 +271,7 @@ async def _main() -> None:
             _write(await server.obey(request))
 
         server = Server(setup, spawn)
+        spawn(server.stalls.watch())
         gc.freeze()
         gc.set_threshold(_GC_FIRST_GENERATION)
         _write(server.open())

@@ -10,6 +10,7 @@ import msgspec
 FaultKind = Literal[
     "error",
     "reset",
+    "closed",
     "freeze",
     "blackhole",
     "slow",
@@ -31,9 +32,10 @@ class Fault(msgspec.Struct, frozen=True):
 
     Args:
         kind: ``error`` answers keyed commands with ``reply``; ``reset`` closes all
-            connections with RST and refuses new ones; ``freeze`` neither accepts nor
-            answers, and answers the queue in order at the end; ``blackhole`` loses
-            what arrives, and resets the connections that lost something at the end;
+            connections with RST and refuses new ones; ``closed`` refuses new ones and
+            serves those that are open; ``freeze`` neither accepts nor answers, and
+            answers the queue in order at the end; ``blackhole`` loses what arrives,
+            and resets the connections that lost something at the end;
             ``slow`` holds every reply for ``delay_ms``; ``drop_reply`` applies writes
             and never answers them, and resets those connections at the end;
             ``wrong_value`` flips a bit in values read; ``stale_value`` reads the
@@ -81,6 +83,18 @@ class TruthInterval(msgspec.Struct, frozen=True):
     end_ns: int
     settled_ns: int
     transport: Transport | None = None
+
+
+class Span(msgspec.Struct, frozen=True):
+    """A time in which the server process itself did not get to run, or not to an end.
+
+    Args:
+        start_ns: when its loop was last known to turn.
+        end_ns: when it turned again.
+    """
+
+    start_ns: int
+    end_ns: int
 
 
 class NodeCounts(msgspec.Struct, frozen=True):
@@ -163,7 +177,11 @@ class Count(msgspec.Struct, frozen=True, tag="count"):
     """Ask for the counters."""
 
 
-Order = Begin | End | Script | MoveSlots | Promote | Count
+class Stalls(msgspec.Struct, frozen=True, tag="stalls"):
+    """Ask when the server process itself was held up."""
+
+
+Order = Begin | End | Script | MoveSlots | Promote | Count | Stalls
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -182,6 +200,7 @@ class Response(msgspec.Struct, frozen=True):
         error: why it was refused.
         truth: of End and Script.
         counts: of Count.
+        stalls: of Stalls.
     """
 
     number: int
@@ -189,3 +208,4 @@ class Response(msgspec.Struct, frozen=True):
     error: str | None = None
     truth: tuple[TruthInterval, ...] = ()
     counts: tuple[NodeCounts, ...] = ()
+    stalls: tuple[Span, ...] = ()

@@ -22,7 +22,8 @@ from tests.scripted.topology import HOST, Member
 
 _BACKLOG = 4096
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-_NOT_ACCEPTING = frozenset({"reset", "freeze", "blackhole"})
+_NOT_LISTENING = frozenset({"reset", "closed"})
+_NOT_ACCEPTING = _NOT_LISTENING | {"freeze", "blackhole"}
 _numbers = count(1)
 
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
@@ -86,7 +87,7 @@ class Listener:
         self.fault = fault
         if fault.kind in _NOT_ACCEPTING:
             asyncio.get_running_loop().remove_reader(self._socket)
-        if fault.kind == "reset":
+        if fault.kind in _NOT_LISTENING:
             # Keeps the port bound, so that nobody else can take it meanwhile.
             self._socket.shutdown(socket.SHUT_RDWR)
 
@@ -100,7 +101,7 @@ class Listener:
         fault, self.fault = self.fault, None
         assert fault is not None
         match fault.kind:
-            case "reset":
+            case "reset" | "closed":
                 self.open()
             case "freeze":
                 self._accept_readily()

@@ -31,6 +31,8 @@ from tests.scripted.faults import (
     Response,
     Script,
     Setup,
+    Span,
+    Stalls,
     Transport,
     TruthInterval,
 )
@@ -100,6 +102,12 @@ class ScriptedCluster:
         self._ready = Ready(())
         self.truth: list[TruthInterval] = []
         """All faults that have ended, in the order in which that became known."""
+
+    @property
+    def pid(self) -> int:
+        """The process that serves."""
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def port(self) -> int:
@@ -177,6 +185,10 @@ class ScriptedCluster:
     async def counts(self) -> list[NodeCounts]:
         """Return what every node has received."""
         return list((await self._ask(Count())).counts)
+
+    async def stalls(self) -> list[Span]:
+        """Return when the server process itself was held up, by time."""
+        return list((await self._ask(Stalls())).stalls)
 
     async def ops(self, command: str, *, shard: int | None = None) -> int:
         """Return how often a command was received, by one shard or by all."""

@@ -1,0 +1,107 @@
+"""Planned failovers under load: no acknowledged write may be lost, no read be stale.
+
+``python -m benchmarks.failovers [COUNT]``: 20 of them, one shard after the other, on
+one cluster of three shards with a replica each, with a lane by TCP and a lane by TLS.
+Needs a server with TLS. Exit status: 0 when nothing was lost, stale or wrong and all
+that was written was read back, else 1.
+"""
+
+import argparse
+import asyncio
+import sys
+
+import uvloop
+
+from benchmarks.rows import Limit, Row, render
+from loadprobe.clock import NS_PER_MS
+from loadprobe.core.incidents import dark_time
+from loadprobe.local.cluster import LocalCluster
+from tests.integration.failing_over import fail_over_in_turn
+from tests.integration.running import (
+    Trial,
+    config_of,
+    measuring,
+    small_lane,
+    target_of,
+)
+
+_SHARDS = 3
+_NODE_TIMEOUT_S = 1.0
+_PAUSE_S = 0.5
+_LANE = {"workers": 50, "rate_per_s": 1_000.0, "keys": 3_000, "read_ratio": 0.5}
+_NONE = Limit(0)
+
+
+async def _measure(count: int) -> tuple[Trial, list[float]]:
+    """Return what was measured, and how long each failover took, in ms."""
+    took_ms: list[float] = []
+
+    def tell(shard: str, took_s: float) -> None:
+        took_ms.append(took_s * 1_000)
+        print(f"failover {len(took_ms)} of {shard}: {took_s:.2f} s", file=sys.stderr)
+
+    lanes = (small_lane("tcp", **_LANE), small_lane("tls", tls=True, **_LANE))
+    async with (
+        LocalCluster(
+            shards=_SHARDS,
+            replicas_per_shard=1,
+            node_timeout_ms=round(_NODE_TIMEOUT_S * 1_000),
+        ) as cluster,
+        measuring(config_of(target_of(cluster), *lanes)) as trial,
+    ):
+        await asyncio.sleep(_PAUSE_S)
+        await fail_over_in_turn(
+            cluster,
+            count,
+            node_timeout_s=_NODE_TIMEOUT_S,
+            pause_s=_PAUSE_S,
+            tell=tell,
+        )
+    return trial, took_ms
+
+
+def _rows(trial: Trial, took_ms: list[float]) -> list[Row]:
+    """Return the figures; those with a target decide."""
+    summary = trial.verdict().summary
+    written = sum(result.checked for result in trial.measurement.read_backs)
+    unread = sum(result.unread for result in trial.measurement.read_backs)
+    lost = sum(result.lost for result in trial.measurement.read_backs)
+    rows = [
+        Row.of("failovers", "", [len(took_ms)]),
+        Row.of("failover: duration", "ms", took_ms),
+        Row.of("keys written and read back", "", [written], Limit(1, is_floor=True)),
+        Row.of("keys not read back", "", [unread], _NONE),
+        Row.of("lost writes", "", [lost], _NONE),
+        Row.of("stale reads", "", [trial.stale], _NONE),
+        Row.of("wrong replies", "", [summary.wrong], _NONE),
+    ]
+    for lane in ("tcp", "tls"):
+        own = [o for o in trial.results.outages if o.scope.lane == lane]
+        dark = dark_time(own).estimate_ns / NS_PER_MS / max(1, len(took_ms))
+        totals = [t for s, t in trial.results.scope_totals.items() if s.lane == lane]
+        rows += [
+            Row.of(f"{lane}: served", "", [sum(t.served for t in totals)]),
+            Row.of(f"{lane}: failed", "", [sum(t.failed for t in totals)]),
+            Row.of(f"{lane}: dark per failover", "ms", [dark]),
+        ]
+    return rows
+
+
+async def _run(count: int) -> int:
+    rows = _rows(*await _measure(count))
+    print(render(rows))
+    return 1 if any(row.is_missed for row in rows) else 0
+
+
+def _count() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.failovers")
+    parser.add_argument("count", nargs="?", type=int, default=20, help="failovers")
+    count: int = parser.parse_args().count
+    if count < 1:
+        parser.error(f"{count} failovers cannot be made: give 1 or more")
+    return count
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        sys.exit(runner.run(_run(_count())))
