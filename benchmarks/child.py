@@ -1,12 +1,24 @@
 """Run a client as a child process and read off what it used."""
 
 import os
+import re
 import subprocess
+import sys
+import tempfile
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TypeVar
+
+import msgspec
 
 from benchmarks.measurement import BenchmarkError
 from loadprobe.clock import NS_PER_S, mono_now_ns
+
+_TIMEOUT_S = 60.0
+_ERROR = re.compile(r"^[\s|+]*(\S*(?:Error|Crashed|Gone)\b.*)$", re.MULTILINE)
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,36 +36,81 @@ class Finished:
     cpu_seconds: float
 
 
-def run_child(arguments: Sequence[str], *, given: str = "") -> Finished:
+def run_child(
+    arguments: Sequence[str], *, given: str = "", timeout_s: float = _TIMEOUT_S
+) -> Finished:
     """Run a program to its end.
 
     Args:
         arguments: the program and its arguments.
         given: its standard input.
+        timeout_s: it is killed after this time.
 
     Raises:
         BenchmarkError: it ended with another status than 0.
     """
+    with tempfile.TemporaryFile("w+", errors="replace") as said:
+        return _run(arguments, given, timeout_s, said)
+
+
+def _run(
+    arguments: Sequence[str], given: str, timeout_s: float, said: IO[str]
+) -> Finished:
     started_ns = mono_now_ns()
     child = subprocess.Popen(
-        arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        arguments,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=said,
+        text=True,
     )
     assert child.stdin is not None
     assert child.stdout is not None
-    child.stdin.write(given)
-    child.stdin.close()
-    output = child.stdout.read()
-    child.stdout.close()
-    # wait4 tells the usage of this child alone; RUSAGE_CHILDREN would add up all.
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
+    clock = threading.Timer(timeout_s, child.kill)
+    clock.start()
+    try:
+        child.stdin.write(given)
+        child.stdin.close()
+        output = child.stdout.read()
+        child.stdout.close()
+        # wait4 tells the usage of this child alone; RUSAGE_CHILDREN would add up all.
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    finally:
+        clock.cancel()
+        if child.returncode is None:
+            child.kill()
+            child.wait()
+    seconds = (mono_now_ns() - started_ns) / NS_PER_S
+    said.seek(0)
+    errors = said.read()
+    sys.stderr.write(errors)
     if child.returncode != 0:
         raise BenchmarkError(
-            f"{' '.join(arguments)} ended with status {child.returncode}: "
-            f"{output[-2000:]}"
+            f"{Path(arguments[0]).name} {' '.join(arguments[1:3])} ended with status "
+            f"{child.returncode} after {seconds:.1f} s (it may take {timeout_s:g} s): "
+            f"{_reason(output + errors)}"
         )
-    return Finished(
-        output,
-        (mono_now_ns() - started_ns) / NS_PER_S,
-        usage.ru_utime + usage.ru_stime,
+    return Finished(output, seconds, usage.ru_utime + usage.ru_stime)
+
+
+def _reason(said: str) -> str:
+    """Return the last line that names an error, else the last one."""
+    found = _ERROR.findall(said) or said.strip().splitlines() or ["it said nothing"]
+    return str(found[-1])
+
+
+def ask_child(
+    module: str, order: msgspec.Struct, answer: type[_T], *, timeout_s: float
+) -> _T:
+    """Run a module that reads an order and writes an answer, both JSON.
+
+    Raises:
+        BenchmarkError: it ended with another status than 0.
+    """
+    finished = run_child(
+        [sys.executable, "-m", module],
+        given=msgspec.json.encode(order).decode(),
+        timeout_s=timeout_s,
     )
+    return msgspec.json.decode(finished.output, type=answer)

@@ -1,30 +1,33 @@
-"""Cost of one operation in a closed loop: redis-benchmark, redis-py, and our own.
+"""CPU time of one operation in a closed loop: our own beside other load generators.
 
-Blocks are interleaved (all tools by all transports, then again), because figures drift
-by up to 40 % between blocks; ratios are taken inside a block, then their median.
+Blocks are interleaved (all tools by all cases, then again), because figures drift by up
+to 40 % between blocks; ratios are taken inside a block, then their median.
 """
 
-import importlib
-import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import product
-from typing import cast
+from statistics import median
 
-from benchmarks import redis_benchmark, redis_py
-from benchmarks.measurement import WORKERS, Measurement, Target, Tool
+from benchmarks import memtier, redis_benchmark, redis_py, wire
+from benchmarks.blocks import Block, Blocks, Say, run_blocks
+from benchmarks.document import Curve, Found
+from benchmarks.measurement import VALUE_BYTES, WORKERS, Case, Measurement, Target, Tool
 from benchmarks.rows import Limit, Row
 
-Block = dict[tuple[str, bool], Measurement]
-"""(tool, by TLS) -> its run in this block."""
+_WIRE, _RB, _MEMTIER = "wire", "redis-benchmark", "memtier"
+_PY: dict[str, Tool] = {
+    "redis-py": redis_py.measure,
+    "redis-py on uvloop": redis_py.measure_on_uvloop,
+}
+_WORKERS, _SIZES = (50, WORKERS, 400), (VALUE_BYTES, 1024)
+_TRANSPORTS = (False, True)
+_PARITY, _FIVE = Limit(1.0), Limit(5.0, is_floor=True)
+_Figures = Blocks[Measurement]
 
-_RB, _PY, _PY_UV, _WIRE = "redis-benchmark", "redis-py", "redis-py on uvloop", "wire"
-_WIRE_MODULE = "benchmarks.wire"
 
-
-def run(
-    target: Target, *, repeats: int, seconds: float, say: Callable[[str], None]
-) -> list[Row]:
-    """Measure all tools and return the table's rows.
+def run(target: Target, *, repeats: int, seconds: float, say: Say) -> Found:
+    """Measure all tools.
 
     Args:
         target: the servers.
@@ -33,64 +36,102 @@ def run(
         say: takes lines of progress.
     """
     tools = _tools()
-    blocks: list[Block] = []
-    for number in range(repeats):
-        block: Block = {}
-        for (name, tool), tls in product(tools.items(), (False, True)):
-            measured = tool(target, tls=tls, workers=WORKERS, seconds=seconds)
-            block[name, tls] = measured
-            say(
-                f"block {number + 1}/{repeats}  {_label(name, tls=tls)}: "
-                f"{measured.ops_per_s:,.0f} ops/s, "
-                f"{measured.cpu_us_per_op:.1f} us CPU/op"
-            )
-        blocks.append(block)
-    rows = [
-        Row.of(f"{_label(name, tls=tls)}, {figure}", unit, [read(b) for b in blocks])
-        for name, tls in product(tools, (False, True))
-        for figure, unit, read in _figures(name, tls=tls)
-    ]
-    return rows + (_wire_rows(blocks) if _WIRE in tools else [])
+    cases = [Case(*parts) for parts in product(_TRANSPORTS, _WORKERS, _SIZES)]
+    jobs: dict[str, Callable[[], Measurement]] = {
+        _job(name, case): partial(tool, target, case, seconds=seconds)
+        for case in cases
+        for name, tool in (tools | (_PY if _is_usual(case) else {})).items()
+    }
+    blocks = run_blocks(jobs, repeats=repeats, say=say)
+    rows = [row for case in cases for row in _rows(blocks, case, list(tools))]
+    return Found.of(
+        [*rows, *_tls_rows(blocks)], list(_curves(blocks, cases, list(tools)))
+    )
 
 
 def _tools() -> dict[str, Tool]:
-    tools: dict[str, Tool] = {
-        _RB: redis_benchmark.measure,
-        _PY: redis_py.measure,
-        _PY_UV: redis_py.measure_on_uvloop,
-    }
-    if importlib.util.find_spec(_WIRE_MODULE) is not None:
-        tools[_WIRE] = cast("Tool", importlib.import_module(_WIRE_MODULE).measure)
+    """Return the tools that run every case."""
+    tools: dict[str, Tool] = {_RB: redis_benchmark.measure, _WIRE: wire.measure}
+    if memtier.is_installed():
+        tools[_MEMTIER] = memtier.measure
     return tools
 
 
-def _figures(
-    name: str, *, tls: bool
-) -> list[tuple[str, str, Callable[[Block], float]]]:
-    return [
-        ("throughput", "ops/s", lambda block: block[name, tls].ops_per_s),
-        ("CPU per op", "us", lambda block: block[name, tls].cpu_us_per_op),
-    ]
+def _is_usual(case: Case) -> bool:
+    return case == Case(tls=case.tls)
 
 
-def _wire_rows(blocks: list[Block]) -> list[Row]:
-    rows = []
-    rivals = ((_RB, 1.0), (_PY, 0.2), (_PY_UV, 0.2))
-    for tls, (rival, bound) in product((False, True), rivals):
-        ratios = [
-            block[_WIRE, tls].cpu_us_per_op / block[rival, tls].cpu_us_per_op
-            for block in blocks
-        ]
-        name = f"{_label(_WIRE, tls=tls)}, CPU per op / {rival}"
-        rows.append(Row.of(name, "x", ratios, Limit(bound)))
-    tls_costs = [_tls_ratio(b, _WIRE) / _tls_ratio(b, _RB) for b in blocks]
-    name = f"wire, TLS/TCP cost / {_RB}'s TLS/TCP cost"
-    return [*rows, Row.of(name, "x", tls_costs, Limit(1.0))]
+def _job(name: str, case: Case) -> str:
+    return f"{name}, {case.label}"
 
 
-def _tls_ratio(block: Block, name: str) -> float:
-    return block[name, True].cpu_us_per_op / block[name, False].cpu_us_per_op
+def _rows(blocks: _Figures, case: Case, tools: list[str]) -> Iterator[Row]:
+    """Yield the rows of a case: the cost of each tool, then ours beside the others'."""
+    rivals = list(_PY) if _is_usual(case) else []
+    for name in (*tools, *rivals):
+        job = _job(name, case)
+        yield blocks.row_of(job, f"{job}: CPU per op", "us", _cost)
+    wire_job = _job(_WIRE, case)
+    for name in tools:
+        if name != _WIRE:
+            yield blocks.row(
+                f"{wire_job}: CPU per op / {name}",
+                "x",
+                _ratio(_cost, wire_job, _job(name, case)),
+                _PARITY,
+            )
+    for name in rivals:
+        yield blocks.row(
+            f"{wire_job}: ops per CPU second / {name}",
+            "x",
+            _ratio(lambda m: m.ops_per_cpu_s, wire_job, _job(name, case)),
+            _FIVE,
+        )
 
 
-def _label(name: str, *, tls: bool) -> str:
-    return f"{name} {'TLS' if tls else 'TCP'}"
+def _tls_rows(blocks: _Figures) -> Iterator[Row]:
+    """Yield what TLS costs us beside what it costs redis-benchmark."""
+    for workers, size in product(_WORKERS, _SIZES):
+        plain, secure = Case(False, workers, size), Case(True, workers, size)
+        own = _ratio(_cost, _job(_WIRE, secure), _job(_WIRE, plain))
+        rival = _ratio(_cost, _job(_RB, secure), _job(_RB, plain))
+
+        def both(
+            block: Block[Measurement],
+            own: Callable[[Block[Measurement]], float] = own,
+            rival: Callable[[Block[Measurement]], float] = rival,
+        ) -> float:
+            return own(block) / rival(block)
+
+        label = plain.label.removeprefix("TCP, ")
+        name = f"wire, {label}: TLS/TCP cost / {_RB}'s TLS/TCP cost"
+        yield blocks.row(name, "x", both, _PARITY)
+
+
+def _ratio(
+    read: Callable[[Measurement], float], job: str, rival: str
+) -> Callable[[Block[Measurement]], float]:
+    return lambda block: read(block[job]) / read(block[rival])
+
+
+def _cost(measured: Measurement) -> float:
+    return measured.cpu_us_per_op
+
+
+def _curves(blocks: _Figures, cases: list[Case], tools: list[str]) -> Iterator[Curve]:
+    """Yield CPU time and throughput by the number of workers."""
+    figures: tuple[tuple[str, Callable[[Measurement], float]], ...] = (
+        ("cost", _cost),
+        ("throughput", lambda m: m.ops_per_s / 1000),
+    )
+    for (figure, read), tls, size, tool in product(figures, _TRANSPORTS, _SIZES, tools):
+        own = [case for case in cases if (case.tls, case.value_bytes) == (tls, size)]
+        points = []
+        for case in own:
+            job = _job(tool, case)
+            values = blocks.values_of(job, read)
+            if values:
+                points.append((float(case.workers), median(values)))
+        if points:
+            panel = ", ".join(own[0].label.split(", ")[::2])
+            yield Curve(figure, panel, tool, tuple(points))

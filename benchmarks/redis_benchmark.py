@@ -12,27 +12,28 @@ import shutil
 from benchmarks.child import run_child
 from benchmarks.measurement import (
     KEYS,
-    VALUE_BYTES,
     BenchmarkError,
+    Case,
     Measurement,
     Target,
+    less_startup,
 )
 
 _PROGRAM = "redis-benchmark"
-_EXPECTED_OPS_PER_S = 40_000
+_EXPECTED_OPS_PER_S = 40_000  # with a pipeline half its depth times as many
 _SHORT_RATIO = 0.1
 _ERROR = re.compile(r"^(Error|Warning: .*error).*$", re.MULTILINE | re.IGNORECASE)
 
 
-def measure(target: Target, *, tls: bool, workers: int, seconds: float) -> Measurement:
+def measure(target: Target, case: Case, *, seconds: float) -> Measurement:
     """Measure a long run less a short one; see ``Tool``.
 
     It runs all SETs and then all GETs, because it cannot mix them.
     """
-    long_ops = int(seconds * _EXPECTED_OPS_PER_S)
-    short_ops = int(long_ops * _SHORT_RATIO)
-    short = _run(target, tls=tls, workers=workers, ops=short_ops)
-    return _run(target, tls=tls, workers=workers, ops=long_ops) - short
+    per_s = _EXPECTED_OPS_PER_S * max(1, case.pipeline // 2)
+    long_ops = int(seconds * per_s)
+    short = _run(target, case, ops=int(long_ops * _SHORT_RATIO))
+    return less_startup(_run(target, case, ops=long_ops), short)
 
 
 def version() -> str:
@@ -49,24 +50,24 @@ def _path() -> str:
     return found
 
 
-def _run(target: Target, *, tls: bool, workers: int, ops: int) -> Measurement:
+def _run(target: Target, case: Case, *, ops: int) -> Measurement:
     per_command = ops // 2
     arguments = [
         _path(),
         *("-h", target.host),
-        *("-p", str(target.port_for(tls=tls))),
+        *("-p", str(target.port_for(tls=case.tls))),
         "--cluster",
         *("--threads", "1"),
-        *("-c", str(workers)),
-        *("-P", "1"),
-        *("-d", str(VALUE_BYTES)),
+        *("-c", str(case.workers)),
+        *("-P", str(case.pipeline)),
+        *("-d", str(case.value_bytes)),
         *("-r", str(KEYS)),
         *("-n", str(per_command)),
         *("-t", "get,set"),
         "--csv",
     ]
-    if tls:
-        arguments += ["--tls", "--cacert", target.ca_file]
+    if case.tls:
+        arguments += ["--tls", "--cacert", str(target.ca_file)]
     finished = run_child(arguments)
     error = _ERROR.search(finished.output)
     if error is not None:

@@ -14,11 +14,11 @@ import uvloop
 from redis.asyncio import connection
 from redis.asyncio.cluster import RedisCluster
 
-from benchmarks.child import run_child
+from benchmarks.child import ask_child
 from benchmarks.measurement import (
     KEYS,
-    VALUE_BYTES,
     BenchmarkError,
+    Case,
     Measurement,
     Target,
 )
@@ -26,6 +26,7 @@ from loadprobe.clock import NS_PER_S, mono_now_ns, process_cpu_ns
 
 _WARM_UP_S = 1.5
 _SPARE_CONNECTIONS = 50
+_SPARE_S = 30.0
 
 
 class _Order(msgspec.Struct, frozen=True):
@@ -33,38 +34,35 @@ class _Order(msgspec.Struct, frozen=True):
     port: int
     ca_file: str | None
     workers: int
+    value_bytes: int
     seconds: float
     on_uvloop: bool
 
 
-def measure(target: Target, *, tls: bool, workers: int, seconds: float) -> Measurement:
+def measure(target: Target, case: Case, *, seconds: float) -> Measurement:
     """Measure between the end of the warm-up and the end of the load; see ``Tool``."""
-    return _measure(target, tls=tls, workers=workers, seconds=seconds, on_uvloop=False)
+    return _measure(target, case, seconds=seconds, on_uvloop=False)
 
 
-def measure_on_uvloop(
-    target: Target, *, tls: bool, workers: int, seconds: float
-) -> Measurement:
+def measure_on_uvloop(target: Target, case: Case, *, seconds: float) -> Measurement:
     """Do as ``measure`` does, on uvloop."""
-    return _measure(target, tls=tls, workers=workers, seconds=seconds, on_uvloop=True)
+    return _measure(target, case, seconds=seconds, on_uvloop=True)
 
 
 def _measure(
-    target: Target, *, tls: bool, workers: int, seconds: float, on_uvloop: bool
+    target: Target, case: Case, *, seconds: float, on_uvloop: bool
 ) -> Measurement:
     order = _Order(
         target.host,
-        target.port_for(tls=tls),
-        target.ca_file if tls else None,
-        workers,
+        target.port_for(tls=case.tls),
+        target.ca_file if case.tls else None,
+        case.workers,
+        case.value_bytes,
         seconds,
         on_uvloop,
     )
-    finished = run_child(
-        [sys.executable, "-m", "benchmarks.redis_py"],
-        given=msgspec.json.encode(order).decode(),
-    )
-    return msgspec.json.decode(finished.output, type=Measurement)
+    timeout_s = _WARM_UP_S + seconds + _SPARE_S
+    return ask_child("benchmarks.redis_py", order, Measurement, timeout_s=timeout_s)
 
 
 class _Loop:
@@ -73,11 +71,13 @@ class _Loop:
     Args:
         client: shared by all workers.
         workers: how many; each has keys of its own.
+        value_bytes: size of the values.
     """
 
-    def __init__(self, client: RedisCluster, workers: int) -> None:
+    def __init__(self, client: RedisCluster, *, workers: int, value_bytes: int) -> None:
         self._client = client
         self._workers = workers
+        self._value_bytes = value_bytes
         self._stopping = False
         self._ops = 0
 
@@ -102,7 +102,7 @@ class _Loop:
         number = 0
         while not self._stopping:
             key = keys[number % len(keys)]
-            value = b"%0*d" % (VALUE_BYTES, number)
+            value = b"%0*d" % (self._value_bytes, number)
             await self._client.set(key, value)
             read = await self._client.get(key)
             if read != value:
@@ -131,7 +131,8 @@ async def _main(order: _Order) -> Measurement:
         ssl_ca_certs=order.ca_file,
         max_connections=order.workers + _SPARE_CONNECTIONS,
     ) as client:
-        return await _Loop(client, order.workers).measure(order.seconds)
+        loop = _Loop(client, workers=order.workers, value_bytes=order.value_bytes)
+        return await loop.measure(order.seconds)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
-"""The table: figures, their targets, and whether they are met."""
+"""The table: figures, their targets, and whether they are met. Pure."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Self
 
@@ -24,71 +23,97 @@ class Limit(msgspec.Struct, frozen=True):
         return value >= self.bound if self.is_floor else value <= self.bound
 
     def __str__(self) -> str:
-        return f"{'>=' if self.is_floor else '<='} {self.bound:g}"
+        return f"{'>=' if self.is_floor else '<='} {self.bound:,.6g}"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """One figure.
 
     Args:
         name: what it is.
-        unit: of ``value``; "x" for a ratio.
-        value: median over the blocks.
-        lowest: of the blocks.
-        highest: of the blocks.
+        unit: of the values; "x" for a ratio.
+        values: one from each block; none if it could not be measured.
         limit: the target; None is for information.
+        failure: why there are no values.
     """
 
     name: str
     unit: str
-    value: float
-    lowest: float
-    highest: float
+    values: tuple[float, ...]
     limit: Limit | None = None
+    failure: str | None = None
 
     @classmethod
     def of(
-        cls, name: str, unit: str, values: Sequence[float], limit: Limit | None = None
+        cls, name: str, unit: str, values: Iterable[float], limit: Limit | None = None
     ) -> Self:
         """Make a row from the figures of the blocks."""
-        return cls(name, unit, median(values), min(values), max(values), limit)
+        return cls(name, unit, tuple(float(value) for value in values), limit)
+
+    @property
+    def value(self) -> float:
+        """Median over the blocks; there must be some."""
+        return median(self.values)
+
+    @property
+    def lowest(self) -> float:
+        """Lowest of the blocks."""
+        return min(self.values)
+
+    @property
+    def highest(self) -> float:
+        """Highest of the blocks."""
+        return max(self.values)
+
+    @property
+    def is_missed(self) -> bool:
+        """Tell whether there is a target and the figure does not meet it."""
+        if not self.values or self.limit is None:
+            return False
+        return not self.limit.allows(self.value)
 
     @property
     def verdict(self) -> str:
-        """PASS, MISS, or nothing without a target."""
+        """Met, MISSED, NOT MEASURED, or nothing without a target."""
+        if not self.values:
+            return "NOT MEASURED"
         if self.limit is None:
             return ""
-        return "PASS" if self.limit.allows(self.value) else "MISS"
+        return "MISSED" if self.is_missed else "met"
 
 
-_COLUMNS = ("figure", "median", "range", "unit", "target", "")
+COLUMNS = ("figure", "median", "range", "of", "unit", "target", "")
 
 
-def render(rows: Sequence[Row]) -> str:
-    """Return the table as text."""
-    cells = [
-        _COLUMNS,
-        *(
-            (
-                row.name,
-                _number(row.value),
-                f"{_number(row.lowest)} - {_number(row.highest)}",
-                row.unit,
-                "" if row.limit is None else str(row.limit),
-                row.verdict,
-            )
-            for row in rows
-        ),
-    ]
-    widths = [max(len(line[column]) for line in cells) for column in range(6)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) for cell, width in zip(line, widths, strict=True)
-        ).rstrip()
-        for line in cells
+def cells(row: Row) -> tuple[str, ...]:
+    """Return the texts of a row, in the order of ``COLUMNS``."""
+    target = "" if row.limit is None else str(row.limit)
+    if not row.values:
+        return row.name, "-", "-", "0", row.unit, target, row.verdict
+    return (
+        row.name,
+        _number(row.value),
+        f"{_number(row.lowest)} - {_number(row.highest)}",
+        str(len(row.values)),
+        row.unit,
+        target,
+        row.verdict,
     )
 
 
+def render(rows: Sequence[Row]) -> str:
+    """Return the table as text; why a row has no figure stands below it."""
+    lines = [COLUMNS, *(cells(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(7)]
+    table = [
+        "  ".join(
+            cell.ljust(width) for cell, width in zip(line, widths, strict=True)
+        ).rstrip()
+        for line in lines
+    ]
+    lost = [f"NOT MEASURED {row.name}: {row.failure}" for row in rows if row.failure]
+    return "\n".join([*table, *lost])
+
+
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.4g}"

@@ -1,6 +1,7 @@
-"""Three masters in a process of their own, so that starting them costs no client."""
+"""Masters in a process of their own, so that starting them costs no client."""
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,14 +17,17 @@ _END_TIMEOUT_S = 10.0
 
 
 @contextmanager
-def serving() -> Iterator[Target]:
+def serving(*, shards: int = _SHARDS) -> Iterator[Target]:
     """Start the servers, and end them on every way out.
+
+    Args:
+        shards: number of masters, by TCP and TLS at once.
 
     Raises:
         BenchmarkError: they did not come up.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.servers"],
+        [sys.executable, "-m", "benchmarks.servers", str(shards)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
@@ -44,8 +48,8 @@ def serving() -> Iterator[Target]:
         process.stdout.close()
 
 
-async def _serve() -> None:
-    async with LocalCluster(shards=_SHARDS, replicas_per_shard=0, tls=True) as cluster:
+async def _serve(shards: int) -> None:
+    async with LocalCluster(shards=shards, replicas_per_shard=0, tls=True) as cluster:
         assert cluster.tls_port is not None
         assert cluster.ca_file is not None
         target = Target(
@@ -54,6 +58,7 @@ async def _serve() -> None:
             cluster.tls_port,
             str(cluster.ca_file),
             f"{cluster.server.engine} {cluster.server.version}",
+            os.getpid(),
         )
         line = msgspec.json.encode(target) + b"\n"
         sys.stdout.buffer.write(line)
@@ -62,4 +67,4 @@ async def _serve() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve())
+    asyncio.run(_serve(int(sys.argv[1])))

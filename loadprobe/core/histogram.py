@@ -4,9 +4,9 @@ Pure. Values are whole nanoseconds. Below 256 ns every value has its own bucket;
 every power of two is cut into 128 buckets of equal width.
 
 Error bound: a bucket of width ``w = 2**s`` begins at ``low >= 128 * w`` and holds the
-Error bound: a bucket of width ``w = 2**s`` begins at ``low >= 128 * w`` and has the
-them, so a quantile is off by less than ``w / 2 / (128 * w) = 1 / 256`` (0.4 %) of the
-true sample. Counts, sum, minimum and maximum are exact, whatever was merged.
+values up to ``low + w - 1``. Its midpoint stands for all of them, so a quantile is off
+by less than ``w / 2 / (128 * w) = 1 / 256`` (0.4 %) of the true sample.
+Counts, sum, minimum and maximum are exact, whatever was merged.
 """
 
 import math

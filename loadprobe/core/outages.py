@@ -231,11 +231,13 @@ class _Run:
         return self.before[0][0]
 
     def _hull_end(self) -> int:
-        first_due = self.after[0][0]
+        first_due, _, first_done = self.after[0]
         if self.is_last_late and self.answer_end_ns is None:
             # Silence until b fails arrivals due before b - deadline. One due later is
             # served when the target is back: its due bounds the outage, not its done.
-            return first_due
+            # If it was read after its deadline, it was served by the benefit of the
+            # doubt, and the silence may have ended as late as its done.
+            return max(first_due, first_done - self.deadline_ns)
         if self.proof is not None:
             return max(first_due, self.proof[2])
         return max(row[2] for row in self.after)

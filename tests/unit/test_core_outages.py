@@ -113,6 +113,20 @@ def test_freeze_is_measured_in_due_times() -> None:
     assert outage.lower_ns <= 250 * MS <= outage.upper_ns
 
 
+def test_a_reply_that_was_read_late_does_not_end_a_freeze_early() -> None:
+    """The hull of a freeze reaches to the deadline before the first reply in time.
+
+    An arrival served by the benefit of the doubt (its reply may have waited for us)
+    does not tell that the target spoke before its deadline. The freeze is [1000, 1505).
+    """
+    rows = [served(t) for t in range(900, 1000, 10)]
+    failures = [late(t, 1506) for t in range(1000, 1250, 10)]
+    rows += [(t * MS, t * MS, 1506 * MS) for t in range(1250, 1500, 10)]
+    (outage,) = track(rows, failures)
+    assert ms(outage.hull_end_ns) == (1256,)
+    assert outage.upper_ns >= 255 * MS
+
+
 def test_backlog_after_a_freeze_proves_nothing() -> None:
     """Arrivals late only because a backlog is worked off do not extend the core."""
     rows = [served(t) for t in range(900, 1000, 10)]

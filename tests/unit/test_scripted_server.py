@@ -5,6 +5,7 @@ plain sockets and with a client library.
 """
 
 import asyncio
+import signal
 import ssl
 import sys
 from asyncio import StreamReader, StreamWriter
@@ -513,3 +514,18 @@ async def test_ends_with_its_parent() -> None:
         async with asyncio.timeout(_PATIENCE_S):
             while True:
                 await (await Client.connect(port)).ask("PING")
+
+
+async def test_the_server_knows_when_it_was_held_up() -> None:
+    """Time in which the process did not run is told."""
+    async with ScriptedCluster(shards=1) as cluster:
+        assert cluster._process is not None
+        cluster._process.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(0.05)
+        middle_ns = mono_now_ns()
+        await asyncio.sleep(0.05)
+        cluster._process.send_signal(signal.SIGCONT)
+        stalls = await cluster.stalls()
+        while not any(span.start_ns < middle_ns < span.end_ns for span in stalls):
+            await asyncio.sleep(0.01)
+            stalls = await cluster.stalls()

@@ -181,4 +181,8 @@ class PlainTransport(asyncio.Transport):
         self._is_closing = True
         self._poller.forget(self._fd)
         self._sock.close()
-        asyncio.get_running_loop().call_soon(self._receiver.connection_lost, exc)
+        asyncio.get_running_loop().call_soon(self._tell, exc)
+
+    def _tell(self, exc: Exception | None) -> None:
+        """Tell the receiver of the end."""
+        self._receiver.connection_lost(exc)

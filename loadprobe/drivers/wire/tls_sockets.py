@@ -65,6 +65,7 @@ class TlsTransport(PlainTransport):
             self._incoming, self._outgoing, server_hostname=server_name
         )
         self._received = receiver.data_received
+        self._is_made = False
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def shake_hands(self) -> None:
@@ -80,6 +81,7 @@ class TlsTransport(PlainTransport):
             return
         self._send_records()
         if not self.opened.done():  # not given up meanwhile
+            self._is_made = True
             self._receiver.connection_made(self)
             self.opened.set_result(None)
 
@@ -122,9 +124,13 @@ class TlsTransport(PlainTransport):
 
     def end(self, exc: Exception | None) -> None:
         """Close, for a reason or for none."""
-        is_open = self.opened.done()
         super().end(exc)
-        if not is_open:
+        if not self.opened.done():
             early = exc or ConnectionResetError("closed during the TLS handshake")
             self.opened.set_exception(early)
             self.opened.exception()  # nobody may wait any more
+
+    def _tell(self, exc: Exception | None) -> None:
+        """Tell the receiver of the end, if it knows of the connection."""
+        if self._is_made:
+            super()._tell(exc)

@@ -1,0 +1,1 @@
+"""Calibration of the downtime meter against outages of known length."""

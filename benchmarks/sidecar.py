@@ -1,0 +1,117 @@
+"""The whole program beside an application: CPU and memory of all its processes."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+
+from benchmarks.blocks import Say
+from benchmarks.command import Command, running
+from benchmarks.document import Curve, Found
+from benchmarks.measurement import WORKERS, BenchmarkError, Target
+from benchmarks.processes import Usage, read_usage
+from benchmarks.rows import Limit, Row
+from loadprobe import config
+from loadprobe.clock import NS_PER_S, mono_now_ns
+
+_RATE_PER_S = 1_000
+_SAMPLES = 60
+_SETTLE_S = 2.0
+_SCRAPE_EVERY_S = 15.0
+_STRETCHES = 10
+_MB = 1e6
+_CPU, _MEMORY, _FLAT, _NONE = Limit(15.0), Limit(150.0), Limit(1.05), Limit(0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    at_s: float
+    usage: Usage
+
+
+def run(target: Target, *, length_s: float, say: Say) -> Found:
+    """Measure one run, which Prometheus would scrape every 15 s.
+
+    Args:
+        target: the servers.
+        length_s: how long.
+        say: takes lines of progress.
+    """
+    lane = config.Lane(name="load", workers=WORKERS, rate_per_s=_RATE_PER_S)
+    say(f"sidecar: {length_s:g} s")
+    with running(target.as_config(), lane) as command:
+        time.sleep(_SETTLE_S)
+        samples: list[_Sample] = []
+        start_ns = mono_now_ns()
+        scraped_s, unanswered = 0.0, 0
+        for number in range(_SAMPLES + 1):
+            due_s = length_s * number / _SAMPLES
+            while (now_s := (mono_now_ns() - start_ns) / NS_PER_S) < due_s:
+                if now_s - scraped_s >= _SCRAPE_EVERY_S:
+                    scraped_s = now_s
+                    unanswered += not _is_answered(command)
+                time.sleep(min(1.0, due_s - now_s))
+            at_s = (mono_now_ns() - start_ns) / NS_PER_S
+            samples.append(_Sample(at_s, read_usage(command.pid)))
+        command.stop()
+    rows = _rows(samples, length_s)
+    rows.append(Row.of("sidecar: scrapes without an answer", "", [unanswered], _NONE))
+    return Found.of(rows, _curves(samples))
+
+
+def _is_answered(command: Command) -> bool:
+    try:
+        command.fetch("/metrics")
+    except BenchmarkError:
+        return False
+    return True
+
+
+def _rows(samples: Sequence[_Sample], length_s: float) -> list[Row]:
+    name = f"sidecar, {WORKERS} workers at {_RATE_PER_S:,}/s over {length_s:g} s"
+    thirds = len(samples) // 3
+    first, last = samples[:thirds], samples[-thirds:]
+    growth = median(_rss_mb(last)) / median(_rss_mb(first))
+    pss_mb = [sample.usage.pss_bytes / _MB for sample in samples]
+    return [
+        Row.of(
+            f"{name}: CPU of all processes, of one core", "%", _shares(samples), _CPU
+        ),
+        Row.of(
+            f"{name}: RSS of all processes, highest",
+            "MB",
+            [max(_rss_mb(samples))],
+            _MEMORY,
+        ),
+        Row.of(f"{name}: RSS, last third / first third", "x", [growth], _FLAT),
+        Row.of(f"{name}: PSS (shared pages counted once)", "MB", pss_mb),
+        Row.of(f"{name}: processes", "", [samples[-1].usage.processes]),
+    ]
+
+
+def _shares(samples: Sequence[_Sample]) -> list[float]:
+    """Return the share of one core in each of some equal stretches, in percent."""
+    marks = samples[:: len(samples) // _STRETCHES]
+    return [_share(before, after) for before, after in pairwise(marks)]
+
+
+def _share(before: _Sample, after: _Sample) -> float:
+    used_s = after.usage.cpu_seconds - before.usage.cpu_seconds
+    return 100 * used_s / (after.at_s - before.at_s)
+
+
+def _rss_mb(samples: Sequence[_Sample]) -> list[float]:
+    return [sample.usage.rss_bytes / _MB for sample in samples]
+
+
+def _curves(samples: Sequence[_Sample]) -> list[Curve]:
+    """Return the course of a run, by minutes."""
+    cpu = [(b.at_s / 60, _share(a, b)) for a, b in pairwise(samples)]
+    rss = [(s.at_s / 60, s.usage.rss_bytes / _MB) for s in samples]
+    pss = [(s.at_s / 60, s.usage.pss_bytes / _MB) for s in samples]
+    return [
+        Curve("sidecar", "CPU, % of one core", "all processes", tuple(cpu)),
+        Curve("sidecar", "memory, MB", "RSS", tuple(rss)),
+        Curve("sidecar", "memory, MB", "PSS", tuple(pss)),
+    ]

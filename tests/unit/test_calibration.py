@@ -1,0 +1,168 @@
+"""The calibration can fail, and its page is made of its figures."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.calibration.__main__ import FIGURES, PAGE, read, write
+from benchmarks.calibration.figures import Calibration, summarize
+from benchmarks.calibration.judging import Judged, judge
+from benchmarks.calibration.measuring import LANE, Observed
+from benchmarks.calibration.page import BEGIN, END, with_tables
+from benchmarks.calibration.plot import draw
+from benchmarks.calibration.script import Episode, Kind, Plan, write_plan
+from benchmarks.calibration.settings import QUICK, Setting, chance_seen, gap_ns
+from loadprobe.clock import NS_PER_MS
+from loadprobe.core.aggregate import Aggregate, LaneInfo
+from loadprobe.core.columns import Block, Failure, Scope
+from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from tests.scripted.faults import Span, TruthInterval
+
+SETTING = Setting(3_000)
+SCOPE = Scope(LANE, "0001", OpKind.READ)
+END_MS = 2_000
+
+
+def observed(down_ms: tuple[float, float], truth: TruthInterval) -> Observed:
+    """Return a run of an arrival per ms, refused in an interval, beside a truth."""
+    block = Block()
+    failed: list[Failure] = []
+    for due_ms in range(END_MS):
+        due_ns = due_ms * NS_PER_MS
+        done_ns = due_ns + NS_PER_MS // 5
+        if down_ms[0] <= due_ms < down_ms[1]:
+            failure = Failure(
+                due_ns,
+                due_ns,
+                done_ns,
+                Outcome.REFUSED,
+                ErrorClass.CLUSTERDOWN,
+                due_ns,
+                done_ns,
+            )
+            failed.append(failure)
+            block.add_failure(failure)
+        else:
+            block.add_served(due_ns, due_ns, done_ns)
+    rows = list(zip(block.due, block.sent, block.done, strict=True))
+    aggregate = Aggregate([LaneInfo(LANE, False, (0,), 250 * NS_PER_MS)])
+    aggregate.start_process(0, 0)
+    end_ns = END_MS * NS_PER_MS
+    aggregate.add(0, {SCOPE: block}, watermark_ns=end_ns)
+    return Observed(
+        aggregate.finish(end_ns),
+        [truth],
+        [],
+        [],
+        {SCOPE: rows},
+        {SCOPE: failed},
+        (end_ns, end_ns),
+    )
+
+
+def fault(start_ms: float, end_ms: float, kind: str = "error") -> TruthInterval:
+    """Return the truth of a fault of the first shard."""
+    start_ns, end_ns = round(start_ms * NS_PER_MS), round(end_ms * NS_PER_MS)
+    return TruthInterval(kind, (0,), start_ns, end_ns, end_ns)  # type: ignore[arg-type]
+
+
+def judged(seen: Observed, kind: Kind = "error replies") -> Judged:
+    """Compare a run with the one episode it has."""
+    plan = Plan((), (Episode(kind, (0,), (0,)),), (0, 0), 250 * NS_PER_MS)
+    return judge(SETTING, plan, seen)
+
+
+def problems(result: Judged) -> str:
+    """Return all problems of the reads."""
+    return "; ".join(
+        problem
+        for row in result.comparisons
+        if row.view == "read"
+        for problem in row.problems
+    )
+
+
+def test_what_was_measured_rightly_is_inside() -> None:
+    """An outage between its bounds is no violation."""
+    result = judged(observed((500, 600), fault(499.8, 599.8)))
+    assert problems(result) == ""
+    assert not result.false
+
+
+@pytest.mark.parametrize(
+    ("truth", "problem"),
+    [
+        (fault(499.8, 580), "the lower bound is 18.600 ms above the truth"),
+        (fault(499.8, 640), "the upper bound is 39.000 ms below the truth"),
+        (fault(510, 610), "of the truth are outside the hull"),
+        (fault(510, 610), "of the core are outside the truth"),
+        (fault(500, 600, "freeze"), "shorter than the deadline"),
+        (fault(1_500, 1_600), "missed"),
+    ],
+)
+def test_a_wrong_truth_is_a_violation(truth: TruthInterval, problem: str) -> None:
+    """Whatever a truth that does not fit is wrong about, it is reported."""
+    result = judged(observed((500, 600), truth))
+    assert problem in problems(result)
+    figures = summarize(SETTING, result, observed((500, 600), truth))
+    assert figures.violations
+    assert not Calibration(1, True, {}, (figures,)).is_good
+
+
+def test_an_outage_of_nothing_is_false() -> None:
+    """Failed arrivals where nothing had happened are not allowed."""
+    seen = observed((500, 600), fault(1_500, 1_500.1))
+    (false,) = judged(seen).false
+    assert false.failed == 100
+    stalled = replace(seen, server_stalls=[Span(0, 1_000 * NS_PER_MS)])
+    assert judged(stalled).false, "a stall in which arrivals did not wait"
+
+
+def test_what_may_be_missed_is_told_by_the_probing_gap() -> None:
+    """An outage that fits between two arrivals may be missed, and no longer one."""
+    unseen = observed((0, 0), fault(500.3, 500.9))
+    assert problems(judged(unseen)) == ""
+    assert "missed" in problems(judged(observed((0, 0), fault(500.3, 510))))
+
+
+def test_gaps_follow_from_the_plan_of_arrivals() -> None:
+    """Five shards at 3,000/s: the figures that the page derives."""
+    gaps_ms = [gap_ns(SETTING, view) / NS_PER_MS for view in ("shard", "read", "write")]
+    assert gaps_ms == pytest.approx([5 / 3, 10 / 3, 25 / 3])
+    assert chance_seen(SETTING, "shard", NS_PER_MS) == pytest.approx(0.6)
+
+
+def test_a_plan_is_drawn_from_its_seed() -> None:
+    """The same seed gives the same outages, and those of a shard never overlap."""
+    plan = write_plan(SETTING, QUICK, 1)
+    assert plan == write_plan(SETTING, QUICK, 1)
+    assert plan != write_plan(SETTING, QUICK, 2)
+    for shard in range(5):
+        spans = sorted(
+            (row.start_offset_ns, row.start_offset_ns + row.duration_ns)
+            for row in plan.faults
+            if shard in row.shards
+        )
+        ends = [end for _, end in spans[:-1]]
+        starts = [start for start, _ in spans[1:]]
+        assert all(end < start for end, start in zip(ends, starts, strict=True))
+
+
+def test_the_page_is_made_of_the_figures(tmp_path: Path) -> None:
+    """Tables, figures and picture stay as they are when they are made again."""
+    calibration = read(FIGURES)
+    page = PAGE.read_text()
+    assert with_tables(page, calibration) == page
+    write(calibration, tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_bytes() == FIGURES.read_bytes()
+    for name in ("one.svg", "two.svg"):
+        draw(calibration.cases, tmp_path / name)
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+
+
+@pytest.mark.parametrize("page", ["", BEGIN, f"{END} {BEGIN}", f"{BEGIN}{BEGIN}{END}"])
+def test_a_page_without_its_markers_is_refused(page: str) -> None:
+    """Nothing is written to a place that is not meant for it."""
+    with pytest.raises(ValueError, match="the page"):
+        with_tables(page, Calibration(1, True, {}, ()))
