@@ -106,6 +106,11 @@ class SocketPoller:
             if events == select.EPOLLIN and len(data) < _RECEIVE_BYTES:
                 return  # nothing is left, and nothing ended
 
+    def hear_out(self, fd: int, transport: "PlainTransport") -> None:
+        """Receive what is left of a connection that is about to end."""
+        if (entry := self._open.get(fd)) is not None and entry[0] is transport:
+            self._serve_special(*entry, events=select.EPOLLHUP)
+
     def want_write(self, fd: int, *, wanted: bool) -> None:
         """Wait for room in the send buffer as well, or no longer."""
         self._epoll.modify(
@@ -147,7 +152,7 @@ class PlainTransport(asyncio.Transport):
         except BlockingIOError:
             count = 0
         except OSError as exc:
-            self.end(exc)  # EBADF: it was closed
+            self._break_off(exc)
             return
         if count != len(data):
             self._unsent = bytes(data[count:])
@@ -160,11 +165,18 @@ class PlainTransport(asyncio.Transport):
         except BlockingIOError:
             return
         except OSError as exc:
-            self.end(exc)
+            self._break_off(exc)
             return
         self._unsent = self._unsent[count:]
         if not self._unsent and not self._is_closing:
             self._poller.want_write(self._fd, wanted=False)
+
+    def _break_off(self, exc: OSError) -> None:
+        """End as nothing can be sent, but hear what the peer said before."""
+        if not self._is_closing:
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._poller.hear_out, self._fd, self)
+            loop.call_soon(self.end, exc)
 
     def close(self) -> None:
         """End the connection; it is used when nothing is outstanding."""
