@@ -29,6 +29,7 @@ from loadprobe.outputs.documents import (
     moment,
     plain_topology,
 )
+from loadprobe.outputs.remote_write import RemoteWriter
 from loadprobe.outputs.report import render_text
 from loadprobe.outputs.run_folder import RunFolder
 from loadprobe.outputs.run_metrics import RunMetrics
@@ -79,6 +80,7 @@ class Account:
             clock=clock,
             window=self.ms_window,
         )
+        self._writer = self._make_writer()
         self._show_run(None, "")
         self._telemetry = Telemetry(aggregate, self._live_state, self.metrics)
         self._counter = OutageCounter(
@@ -156,6 +158,8 @@ class Account:
         sealed_ms = sealed.until_ns // NS_PER_MS
         self.ms_log.add(sealed.samples, until_ms=sealed_ms)
         self.ms_window.advance(sealed_ms)
+        if self._writer is not None:
+            self._writer.advance(sealed_ms)
         self.view.take(sealed)
         for outage in sealed.opened:
             self._view.note_outage_opened(
@@ -182,8 +186,34 @@ class Account:
         self._show_run(topology, engine)
         self.view.topology = topology
         self._telemetry.refresh(now_ns)
-        self._live_state.problems = self._folder.problems
+        problem = self._writer.problem if self._writer is not None else None
+        self._live_state.problems = [
+            *self._folder.problems,
+            *([problem] if problem else []),
+        ]
         self._view.refresh(self._live_state, now_ns)
+
+    async def send_samples(self) -> None:
+        """Send single milliseconds to the receiver of remote write, until cancelled."""
+        if self._writer is not None:
+            await self._writer.run()
+
+    async def flush_samples(self) -> None:
+        """Send the last of them, once all is concluded; takes a few seconds at most."""
+        if self._writer is not None:
+            await self._writer.flush()
+
+    def _make_writer(self) -> RemoteWriter | None:
+        remote = self._plan.config.remote_write
+        if remote is None:
+            return None
+        return RemoteWriter(
+            remote,
+            self.ms_log,
+            clock=self._clock,
+            cluster=lambda: self.metrics.cluster,
+            metrics=self.metrics,
+        )
 
     def _show_run(self, topology: Topology | None, engine: str) -> None:
         shards = "" if topology is None else str(len(topology.shards))

@@ -138,7 +138,7 @@ async def _prepare(
     async for check in preflight(
         plan.config, dormant=plan.dormant, must_exist=must_exist
     ):
-        if not check.passed:
+        if not check.passed and check.is_needed:
             raise PreflightError(f"{check.name}: {check.detail}")
     return plan, api
 

@@ -19,6 +19,7 @@ from loadprobe.clock import NS_PER_MS, wall_now_ns
 from loadprobe.config import Config, Control, Lane
 from loadprobe.control.api import open_api
 from loadprobe.control.described import ask_endpoint
+from loadprobe.core.delivery import Answer
 from loadprobe.core.outcome import ErrorClass
 from loadprobe.core.topology import Topology, merge, parse_nodes, parse_slots
 from loadprobe.drivers import resp, tls
@@ -29,8 +30,11 @@ from loadprobe.drivers.wire.explain import explain_dial_failure, explain_slots_e
 from loadprobe.drivers.wire.seed import Bystander
 from loadprobe.errors import LoadprobeError, UsageError
 from loadprobe.outputs.http import start_http
+from loadprobe.outputs.remote_login import check_login
+from loadprobe.outputs.remote_write import ask
 from loadprobe.outputs.run_folder import check_writable
 from loadprobe.probe.plan import share_out
+from loadprobe.remote_write_keys import RemoteWrite
 
 _SPARE_FILES = 64
 _REDIRECTS = frozenset({ErrorClass.MOVED, ErrorClass.ASK})
@@ -42,11 +46,19 @@ _PERMISSIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line: what was looked at, whether it is fine, and what was found."""
+    """One line: what was looked at, whether it is fine, and what was found.
+
+    Args:
+        name: what was looked at.
+        passed: whether it is fine.
+        detail: what was found, and what to do.
+        is_needed: False if a run can begin all the same.
+    """
 
     name: str
     passed: bool
     detail: str
+    is_needed: bool = True
 
 
 async def preflight(
@@ -62,6 +74,7 @@ async def preflight(
     yield _guard("output", lambda: _output(config))
     yield _witness(config)
     yield await _http(config)
+    yield await _remote_write(config.remote_write)
     yield _guard(
         "open files", lambda: _open_files(config, dormant, shards=1, replicas=0)
     )
@@ -152,6 +165,28 @@ async def _http(config: Config) -> Check:
         return Check("http", passed=False, detail=str(exc))
     await server.stop()
     return Check("http", passed=True, detail=f"{config.http.listen} is free")
+
+
+async def _remote_write(remote: RemoteWrite | None) -> Check:
+    """Send an empty request to the receiver; a run does not need it to be well."""
+    name = "remote write"
+    if remote is None:
+        return Check(name, passed=True, detail="nothing is sent")
+    try:
+        check_login(remote)
+    except UsageError as exc:
+        return Check(name, passed=False, detail=str(exc))
+    reply = await ask(remote)
+    if reply.answer is Answer.TAKEN:
+        return Check(name, passed=True, detail=reply.text)
+    detail = f"{reply.text}; "
+    if reply.answer is Answer.REFUSED:
+        detail += "check url and login in [remote_write], and what it may do there"
+    elif reply.answer is Answer.REJECTED:
+        detail += "is it a receiver of remote write 1.0? check [remote_write] url"
+    else:
+        detail += "a run goes on without it, and sends samples when it is there"
+    return Check(name, passed=False, detail=detail, is_needed=False)
 
 
 def _open_files(

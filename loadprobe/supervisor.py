@@ -155,7 +155,8 @@ class Run:
         if begun_ns is None:
             assert problem is not None
             raise problem
-        return self._conclude(problem)
+        code = self._conclude(problem)
+        return code if await self._flush() else RunError.exit_code
 
     async def _serve_http(self, stack: AsyncExitStack) -> None:
         address = self._config.http.address
@@ -211,7 +212,7 @@ class Run:
 
     def _watching(self) -> list[Coroutine[None, None, None]]:
         """Return what is watched beside the measuring."""
-        watching = [self._watch.run()]
+        watching = [self._watch.run(), self._account.send_samples()]
         if self._api is not None:
             assert self._config.control is not None, "the API is open"
             events = ProviderEvents(
@@ -291,6 +292,16 @@ class Run:
             self._emit(Event(mono_now_ns(), "run", "lane_woken", {"lane": lane}))
 
     # --- the end ---------------------------------------------------------------------
+
+    async def _flush(self) -> bool:
+        """Send what is left to send; tell whether nothing unexpected came up."""
+        try:
+            await self._account.flush_samples()
+        except Exception as exc:  # noqa: BLE001 - the report is written, and stands
+            text = str(_defect("sending the last samples", exc))
+            self._console.print(f"PROBLEM  {text}", markup=False, highlight=False)
+            return False
+        return True
 
     def _conclude(self, problem: LoadprobeError | None) -> int:
         """Have everything judged, written and reported; return the exit code."""

@@ -188,6 +188,33 @@ CATALOGUE: tuple[Metric, ...] = (
         "Samples that made room on /metrics/ms before it was read.",
     ),
     _counter(
+        "remote_write_samples_sent_total",
+        "1",
+        (),
+        "Samples that the receiver of remote write took.",
+    ),
+    _counter(
+        "remote_write_samples_dropped_total",
+        "1",
+        ("reason",),
+        "Samples that it did not take, by reason; they are not sent any more.",
+    ),
+    _counter(
+        "remote_write_retries_total",
+        "1",
+        (),
+        "Requests that were sent again, whole or in halves.",
+    ),
+    _gauge(
+        "remote_write_queue_samples", "1", (), "Samples that wait to be sent, or are."
+    ),
+    _gauge(
+        "remote_write_lag_seconds",
+        "s",
+        (),
+        "How far the oldest sample that waits is behind what is judged; 0 without one.",
+    ),
+    _counter(
         "outages_total",
         "1",
         (*_SCOPE, "attribution"),

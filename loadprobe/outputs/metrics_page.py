@@ -5,6 +5,12 @@
 
 import sys
 
+from loadprobe.core.delivery import (
+    LONGEST_ASKED_PAUSE_S,
+    LONGEST_PAUSE_S,
+    RETRY_S,
+    SPAN_MS,
+)
 from loadprobe.core.ms_log import WINDOW_MS, WINDOW_SAMPLES
 from loadprobe.outputs.catalogue import (
     CATALOGUE,
@@ -17,6 +23,7 @@ from loadprobe.outputs.catalogue import (
     SHARD_BOUNDS_NS,
     Metric,
 )
+from loadprobe.outputs.remote_write import FLUSH_S
 
 _BOUNDS = {
     RESPONSE_BOUNDS_NS: "response",
@@ -40,6 +47,11 @@ def metrics_page() -> str:
         bounds="\n".join(bounds),
         window_s=WINDOW_MS // 1000,
         samples=f"{WINDOW_SAMPLES:,}",
+        span_s=SPAN_MS // 1000,
+        pause_s=int(LONGEST_PAUSE_S),
+        asked_s=int(LONGEST_ASKED_PAUSE_S),
+        retry_min=RETRY_S // 60,
+        flush_s=int(FLUSH_S),
     )
 
 
@@ -106,6 +118,51 @@ ones. Those that no scrape had seen by then are counted in
 `loadprobe_ms_cells_dropped_total`; it cannot know of a second scraper that saw less
 than the first. If it ever grows, scrape more often, or use the counters: they lose
 nothing.
+
+## Remote write
+
+The samples of `/metrics/ms` can be sent instead of fetched, in Prometheus' remote write
+1.0 (protobuf in snappy): where nothing may connect to the probe, or to Amazon Managed
+Service for Prometheus. Only they are sent; `/metrics` is for an agent to scrape.
+
+```toml
+[remote_write]
+url = "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write"
+sigv4 = true
+region = "eu-west-1"
+extra_labels = {{ job = "loadprobe_ms", instance = "probe-1" }}
+```
+
+A Prometheus takes them with `--web.enable-remote-write-receiver`. The series are those
+of the page; `job` and `instance` are what a scrape would add. Do not do both into one
+database under the same labels: the second to come is out of order.
+
+* Nothing waits for the receiver. What cannot be sent stands in a queue
+  (`queue_samples`), whose oldest samples make room. A run begins, is judged and ends as
+  it would without it; at its end what is left is sent for {flush_s} s at most.
+* One request is under way at a time, so every series arrives by time. A request has
+  `batch_samples` samples that are at most {span_s} s apart.
+* 429, 5xx, a timeout or no connection: the same is sent again, after 0.5 s, then twice
+  that, up to {pause_s} s, or after what `Retry-After` asks for, up to {asked_s} s. What
+  is not taken for {retry_min} min is dropped.
+* 400, 413 and 422 are about something in the request. It is halved, by series and then
+  by time, until what is wrong stands alone; that is dropped, the rest is taken. So is
+  a request that was answered 500 three times: Prometheus 2.42 answers so to samples
+  that are too old where it takes some out of order.
+* Any other answer (a redirect, 401, 403, 404) is about us: the request is dropped, and
+  the next one waits as above.
+
+Reasons in `loadprobe_remote_write_samples_dropped_total`: `queue_full`; `rejected`, by
+a 400 or the like; `repeated`, the same of what was sent before and got no answer then,
+so that it is probably stored; `refused`, by any other answer; `gave_up`; `ended`, with
+the run. What goes wrong is told in the live view and in the API's status while it
+lasts. `loadprobe check` sends an empty request and tells what the receiver says.
+
+What falls short: samples that wait are lost with the process. There is no type or help
+text with them, no remote write 2.0, no header of one's own (the tenant of Mimir) and no
+proxy. Halving stops after 64 requests or an eighth of a series; what is not settled
+then is dropped with what is wrong. Amazon's service itself has not been tried, its
+signature has been compared with botocore's.
 
 ## Sizes
 

@@ -68,7 +68,7 @@ class RunMetrics:
         series[labels] = series.get(labels, 0) + by
 
     def set(self, metric: str, *labels: str, value: float) -> None:
-        """Set one series of a gauge."""
+        """Set one series of a gauge, or of what is counted elsewhere."""
         self._values.setdefault(metric, {})[labels] = value
 
     def replace(self, metric: str, series: Mapping[Labels, float]) -> None:

@@ -1,16 +1,10 @@
 """A real Prometheus scrapes a run: what it can be asked is what was measured."""
 
-import asyncio
-import shutil
 import signal
-import socket
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from loadprobe.clock import NS_PER_MS
@@ -19,17 +13,18 @@ from loadprobe.core.cells import BlindSpan, FilmChunk
 from loadprobe.core.outcome import Outcome
 from loadprobe.outputs.catalogue import CATALOGUE, MILLISECONDS
 from loadprobe.outputs.run_reader import RunData, load_run
+from loadprobe.remote_write_keys import RemoteWrite
+from tests.integration.prometheus_server import (
+    NEEDS_PROMETHEUS,
+    Labels,
+    free_port,
+    prometheus,
+)
 from tests.integration.running import config_of, run_command
 from tests.scripted.faults import Fault
 from tests.scripted.server import ScriptedCluster
 
-pytestmark = [
-    pytest.mark.alone,
-    pytest.mark.skipif(
-        shutil.which("prometheus") is None,
-        reason="prometheus is not on PATH; make server installs it",
-    ),
-]
+pytestmark = [pytest.mark.alone, NEEDS_PROMETHEUS]
 
 SHORT_MS = 137
 FAULTS = [
@@ -56,73 +51,6 @@ ONLY_AT_TIMES = {
     "provider_event_timestamp_seconds",
     "replica_stale_reads_total",
 }
-Labels = tuple[str, ...]
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@dataclass(frozen=True, slots=True)
-class Prometheus:
-    """A Prometheus that runs."""
-
-    url: str
-    session: aiohttp.ClientSession
-
-    async def ask(self, query: str) -> list[dict[str, Any]]:
-        """Return the result of an instant query."""
-        async with self.session.get(
-            f"{self.url}/api/v1/query", params={"query": query}
-        ) as reply:
-            answer = await reply.json()
-        assert answer["status"] == "success", answer
-        found: list[dict[str, Any]] = answer["data"]["result"]
-        return found
-
-    async def values(self, query: str, *labels: str) -> dict[Labels, float]:
-        """Return the values of an instant query by some of the labels."""
-        return {
-            tuple(row["metric"][label] for label in labels): float(row["value"][1])
-            for row in await self.ask(query)
-        }
-
-    async def until(self, query: str, *, within_s: float = 20.0) -> None:
-        """Wait until a query has a result."""
-        async with asyncio.timeout(within_s):
-            while True:
-                with suppress(aiohttp.ClientError):
-                    if await self.ask(query):
-                        return
-                await asyncio.sleep(0.1)
-
-
-@asynccontextmanager
-async def prometheus(folder: Path, scraped_port: int) -> AsyncIterator[Prometheus]:
-    """Run Prometheus; it scrapes both pages of a port every second."""
-    config = folder / "prometheus.yml"
-    config.write_text(SCRAPES.format(port=scraped_port))
-    port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        "prometheus",
-        f"--config.file={config}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-        "--log.level=error",
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        async with aiohttp.ClientSession() as session:
-            yield Prometheus(f"http://127.0.0.1:{port}", session)
-    finally:
-        with suppress(ProcessLookupError):
-            process.terminate()
-        await process.wait()
 
 
 def failing_cells(run: RunData) -> dict[Labels, dict[int, int]]:
@@ -172,12 +100,17 @@ async def test_prometheus_knows_what_was_measured(tmp_path: Path) -> None:
     port = free_port()
     async with (
         ScriptedCluster(shards=2) as cluster,
-        prometheus(tmp_path, port) as database,
+        prometheus(
+            tmp_path, SCRAPES.format(port=port), "--web.enable-remote-write-receiver"
+        ) as database,
     ):
         config = config_of(
             Target(host=cluster.host, port=cluster.port),
             Lane(name="tcp", workers=20, rate_per_s=1000.0, keys=600),
             http=Http(listen=f"127.0.0.1:{port}"),
+            remote_write=RemoteWrite(
+                url=f"{database.url}/api/v1/write", extra_labels={"job": "sent"}
+            ),
         )
         async with run_command(config, tmp_path) as command:
             dark = "loadprobe_dark_time_seconds_total"
@@ -195,8 +128,8 @@ async def test_prometheus_knows_what_was_measured(tmp_path: Path) -> None:
                     "sum by (lane, shard, op) (loadprobe_outages_total)", *SCOPE
                 ),
             }
-            errors = await database.ask("loadprobe_ms_errors[1m]")
-            served = await database.ask("loadprobe_ms_ops[1m]")
+            errors = await database.ask('loadprobe_ms_errors{job="milliseconds"}[1m]')
+            served = await database.ask('loadprobe_ms_ops{job="milliseconds"}[1m]')
             dropped = await database.values("loadprobe_ms_cells_dropped_total")
             found = await database.values(
                 'count by (__name__) ({__name__=~"loadprobe_.+"})', "__name__"
@@ -204,6 +137,7 @@ async def test_prometheus_knows_what_was_measured(tmp_path: Path) -> None:
             command.send(signal.SIGTERM)
             code, text = await command.wait()
         assert code == 0, text
+        sent = await database.ask('{__name__=~"loadprobe_ms_.+", job="sent"}[5m]')
         run = load_run(command.folder)
     # The downtime of the verdict.
     for scope in run.summary.scopes:
@@ -232,6 +166,8 @@ async def test_prometheus_knows_what_was_measured(tmp_path: Path) -> None:
     for labels, counts in film.items():
         failing_ms.setdefault(labels[:3], set()).update(counts)
     assert queried_cells(errors + served, failing_ms) == film
+    sent = [row for row in sent if "outcome" in row["metric"]]
+    assert queried_cells(sent, failing_ms) == film
     assert sum(map(len, film.values())) > 100
     assert dropped == {(): 0}
     # The catalogue, but for what only a controller or a library does.

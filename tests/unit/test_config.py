@@ -19,6 +19,7 @@ FIELDS = [
     for section, struct in SECTIONS.items()
     for field in msgspec.structs.fields(struct)
 ]
+URL_KEY = "LOADPROBE_REMOTE_WRITE_URL"
 FIELD_IDS = [f"{section}.{field.name}" for section, field in FIELDS]
 
 
@@ -209,7 +210,8 @@ def test_the_environment_overrides_the_file(
 def test_every_scalar_key_has_a_variable() -> None:
     """Each key outside of the lanes has a variable; it may refuse the value."""
     for section, field in FIELDS:
-        if "lanes" in section or field.name in (*SECTIONS, "address_map"):
+        tables = (*SECTIONS, "address_map", "extra_labels")
+        if "lanes" in section or field.name in tables:
             continue
         name = "_".join(filter(None, ("LOADPROBE", section, field.name))).upper()
         try:
@@ -274,6 +276,49 @@ def test_the_variable_of_the_password_is_not_a_key() -> None:
     assert with_environment(**named, LOADPROBE_SECRET="hunter2").target.password_env
     with pytest.raises(ConfigError) as caught:
         with_environment(LOADPROBE_PASSWORD="hunter2")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_receiver_by_the_environment() -> None:
+    """The section may come from variables alone; its password is none of them."""
+    text = f'{SMALLEST}\n[remote_write]\nusername = "me"\n'
+    text += 'extra_labels = { job = "x" }\n'
+    given = {
+        URL_KEY: "https://[::1]:9090/api/v1/write",
+        "LOADPROBE_REMOTE_WRITE_PASSWORD_ENV": "LOADPROBE_SECRET",
+        "LOADPROBE_SECRET": "hunter2",
+    }
+    config = with_environment(text, **given)
+    assert config.remote_write is not None
+    assert config.remote_write.url == given[URL_KEY]
+    assert "hunter2" not in str(masked(config))
+    in_file = text + f'password_env = "LOADPROBE_SECRET"\nurl = "{given[URL_KEY]}"\n'
+    assert with_environment(in_file, LOADPROBE_SECRET="hunter2").remote_write
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "prometheus.example.com/api/v1/write",
+        "ftp://prometheus.example.com/",
+        "https:///api/v1/write",
+        "https://prometheus.example.com:x/",
+        "https://prometheus.example.com:70000/",
+        "https://prometheus.example.com:0/",
+        "https://[::1/",
+        "https://prometheus.example.com/a b",
+        "https://prometheus.example.com/ä",
+        "https://hunter2@prometheus.example.com/",
+        "https://@prometheus.example.com/",
+        "https://prometheus.example.com/?",
+        "https://prometheus.example.com/#hunter2",
+        "https://prometheus.example.com/\\r\\nX: y",
+    ],
+)
+def test_what_is_no_receiver(url: str) -> None:
+    """An address that cannot be used, or may hold a secret, is refused unseen."""
+    with pytest.raises(ConfigError, match="not the address of a receiver") as caught:
+        with_environment(f'{SMALLEST}\n[remote_write]\nurl = "{url}"\n')
     assert "hunter2" not in str(caught.value)
 
 

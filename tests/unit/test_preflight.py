@@ -12,6 +12,8 @@ from loadprobe.config import Config, Control, Http, Lane, Output, Target
 from loadprobe.control.state import GroupState
 from loadprobe.errors import ControlError
 from loadprobe.preflight import Check, preflight
+from loadprobe.remote_write_keys import RemoteWrite
+from tests.scripted.receiver import Said, ScriptedReceiver
 from tests.unit.scenario_stage import group_of, state_of
 
 CONTROL = Control("rg")
@@ -48,6 +50,51 @@ async def test_without_an_endpoint_all_lanes_are_dormant(tmp_path: Path) -> None
     assert all(check.passed for check in found.values()), found
     assert found.keys() >= {"output", "open files", "certificates", "tcp dormant"}
     assert "dns" not in found
+
+
+async def check_receiver(remote: RemoteWrite, folder: Path) -> Check:
+    """Return what is said of a receiver."""
+    config = Config(
+        target=Target(host="127.0.0.1", port=1),
+        lanes=LANES[:1],
+        http=Http(listen=""),
+        output=Output(str(folder)),
+        remote_write=remote,
+    )
+    return {check.name: check async for check in preflight(config)}["remote write"]
+
+
+@pytest.mark.parametrize(
+    ("status", "detail"),
+    [
+        (403, "answered 403 Forbidden; check url and login in [remote_write], and"),
+        (400, "answered 400 Bad Request: hm; is it a receiver of remote write 1.0?"),
+        (503, "answered 503 Service Unavailable: hm; a run goes on without it, and"),
+    ],
+)
+async def test_a_run_does_not_need_its_receiver(
+    tmp_path: Path, status: int, detail: str
+) -> None:
+    """What a receiver answers is told, and keeps no run from beginning."""
+    async with ScriptedReceiver(Said(status, "hm")) as receiver:
+        found = await check_receiver(RemoteWrite(receiver.url), tmp_path)
+        assert detail in found.detail
+        assert (found.passed, found.is_needed) == (False, False)
+        found = await check_receiver(RemoteWrite(receiver.url), tmp_path)
+        assert found.passed
+    found = await check_receiver(RemoteWrite(receiver.url), tmp_path)
+    assert "cannot be reached" in found.detail
+    assert (found.passed, found.is_needed) == (False, False)
+
+
+async def test_a_run_needs_the_files_of_its_receiver(tmp_path: Path) -> None:
+    """What is wrong on this machine is wrong before the run."""
+    missing = str(tmp_path / "missing")
+    remote = RemoteWrite("https://127.0.0.1:1/", bearer_token_file=missing)
+    found = await check_receiver(remote, tmp_path)
+    assert "remote_write.bearer_token_file: cannot read" in found.detail
+    assert found.is_needed
+    assert not found.passed
 
 
 class Provider:

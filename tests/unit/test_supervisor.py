@@ -21,9 +21,13 @@ from loadprobe.clock import mono_now_ns
 from loadprobe.config import Config, Control, Http, Lane, Output, Target
 from loadprobe.control.scenario_file import Scenario
 from loadprobe.core.aggregate import Aggregate, LaneInfo, Sealed
+from loadprobe.core.ms_samples import MsKind, MsSamples, MsSeries
 from loadprobe.core.shard_names import ShardNames
 from loadprobe.core.steps import ScenarioRecord, ScenarioState
 from loadprobe.launch import RunOptions
+from loadprobe.outputs import remote_write
+from loadprobe.outputs.remote_write import RemoteWriter
+from loadprobe.remote_write_keys import RemoteWrite
 from loadprobe.run_plan import RunPlan
 from loadprobe.stopping import Stopping
 from loadprobe.supervisor import Run
@@ -93,6 +97,7 @@ class Supervised:
         folder: Path,
         *companions: Callable[[], Coroutine[None, None, None]],
         duration_s: float | None = 0.3,
+        remote_write: RemoteWrite | None = None,
     ) -> None:
         monkeypatch.setattr(supervisor, "Measurement", Unprobed)
         self._folder = folder
@@ -102,6 +107,7 @@ class Supervised:
             lanes=(Lane(name="tcp"),),
             http=Http(listen=""),
             output=Output(dir=str(folder)),
+            remote_write=remote_write,
         )
         console = Console(file=self._text, width=160)
         self.stopping = Stopping()
@@ -147,6 +153,43 @@ async def test_a_defect_beside_the_load_is_noted(
     assert "KeyError: 'no such thing'" in problem
     assert "PROBLEM" in run.text
     assert run.document("summary.json")
+
+
+def keep_sample(run: Supervised) -> None:
+    """Have one sample to send with every seal."""
+    batch = MsSamples(MsSeries(MsKind.BLIND, ("tcp",)))
+    batch.add(1, 1)
+    account = run.run._account
+    run.measurement.on_seal = lambda: account.ms_log.add([batch], until_ms=2)
+
+
+async def test_a_receiver_that_is_away_is_no_matter(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The run ends as it would; only then is the rest tried, for a limited time."""
+    monkeypatch.setattr(remote_write, "FLUSH_S", 0.2)
+    remote = RemoteWrite("http://127.0.0.1:1/")
+    run = Supervised(monkeypatch, tmp_path, remote_write=remote)
+    keep_sample(run)
+    assert await run.run.run() == 0
+    assert run.document("run.json")["problems"] == []
+    assert run.document("run.json")["config"]["remote_write"]["url"] == remote.url
+    values = run.run._account.metrics.values()
+    dropped = {row.labels: row.value for row in values if "dropped" in row.metric}
+    assert dropped["ended",] >= 1
+
+
+async def test_a_defect_in_sending_is_reported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An unexpected error while samples are sent leaves all files written; code 1."""
+    monkeypatch.setattr(RemoteWriter, "_deliver", lambda _self: break_down())
+    remote = RemoteWrite("http://127.0.0.1:1/")
+    run = Supervised(monkeypatch, tmp_path, remote_write=remote)
+    keep_sample(run)
+    assert await run.run.run() == 1
+    assert run.document("summary.json")
+    assert "PROBLEM  sending the last samples met an error" in run.text
 
 
 async def test_a_watch_that_was_aborted_ends_the_run(
