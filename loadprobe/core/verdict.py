@@ -4,13 +4,13 @@ Pure: the same results give the same documents.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
 from loadprobe.clock import NS_PER_S, ClockPair
 from loadprobe.core.activity import Activity
-from loadprobe.core.aggregate import LaneInfo, Results
+from loadprobe.core.aggregate import Results
 from loadprobe.core.attribution import (
     Attribution,
     Cause,
@@ -25,39 +25,40 @@ from loadprobe.core.connects import split
 from loadprobe.core.events import Event
 from loadprobe.core.expected import Expected, judge_expected
 from loadprobe.core.histogram import Histogram
-from loadprobe.core.incidents import Incident, dark_time, group_incidents
+from loadprobe.core.incidents import group_incidents
 from loadprobe.core.latency import P99Log
 from loadprobe.core.measures import (
-    as_downtime_ms,
-    bounds,
     downtime_ms,
     ms,
     quantiles_ms,
 )
 from loadprobe.core.op_sentences import connect_sentences, replica_sentences
 from loadprobe.core.outages import Outage
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.outcome import Outcome
 from loadprobe.core.phases import LoadSeen, StepPhases, find_phases
 from loadprobe.core.plan_edges import cut_at_plan
 from loadprobe.core.scenario_summary import summarize_scenario
-from loadprobe.core.scope_state import ScopeTotals
 from loadprobe.core.sentences import make_sentences
 from loadprobe.core.steps import ScenarioRecord
 from loadprobe.core.summary import (
     SCHEMA_VERSION,
-    ConnectSummary,
-    IncidentSummary,
     LaneSummary,
     ObserverSummary,
     OutageList,
-    OutageRow,
     ScenarioSummary,
-    ScopeDark,
-    ScopeSummary,
     State,
     Summary,
 )
 from loadprobe.core.thresholds import SloLimits, check_slo
+from loadprobe.core.verdict_parts import (
+    DerivedRun,
+    availability_of,
+    connect_summary,
+    incident_summary,
+    lane_summary,
+    outage_rows,
+    scope_summary,
+)
 from loadprobe.core.witness_edges import cut_at_witness
 
 _NO_LIMITS = SloLimits()
@@ -89,36 +90,6 @@ class Verdict:
 
     summary: Summary
     outages: OutageList
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """The results with what is derived from them once.
-
-    Args:
-        results: what was judged.
-        clock: to show monotonic times as wall times.
-        shards: names of the shards of each lane.
-        lanes: the lanes, as attribution knows them.
-        causes: id of an outage -> its cause.
-        outages: those that were not planned.
-        planned: those that were.
-        incidents: of both.
-    """
-
-    results: Results
-    clock: ClockPair
-    shards: Mapping[str, tuple[str, ...]]
-    lanes: Sequence[LaneFacts]
-    causes: Mapping[int, Attribution]
-    outages: Sequence[Outage]
-    planned: Sequence[Outage]
-    incidents: Sequence[Incident] = field(default_factory=list)
-
-    @property
-    def all_shards(self) -> list[str]:
-        """Return the names of the shards of all lanes."""
-        return sorted({shard for shards in self.shards.values() for shard in shards})
 
 
 def summarize(
@@ -159,12 +130,12 @@ def summarize(
     results, apart = split(results)
     connecting = _derive(apart, clock, quiet_ns, planned, None)
     connects = [
-        _connects(connecting, lane)
+        connect_summary(connecting, lane)
         for lane in apart.lanes
         if connecting.shards[lane.name]
     ]
     run = _derive(results, clock, quiet_ns, planned, activity)
-    lanes = [_lane(run, lane) for lane in results.lanes]
+    lanes = [lane_summary(run, lane) for lane in results.lanes]
     state = _state(run, lanes)
     observed = _observer(results, observer)
     totals = list(results.scope_totals.values())
@@ -173,7 +144,7 @@ def summarize(
         results,
         slo,
         outages=run.outages,
-        availability=_availability(totals, planned_failed),
+        availability=availability_of(totals, planned_failed),
     )
     wrong = sum(t.counts[Outcome.WRONG] for t in totals)
     steps: ScenarioSummary | None = None
@@ -230,8 +201,8 @@ def summarize(
         downtime_ms=downtime_ms(run.outages, run.all_shards),
         client_seconds_lost=sum(lane.client_seconds_lost for lane in lanes),
         lanes=lanes,
-        scopes=[_scope(run, s, t) for s, t in results.scope_totals.items()],
-        incidents=[_incident(run, incident) for incident in run.incidents],
+        scopes=[scope_summary(run, s, t) for s, t in results.scope_totals.items()],
+        incidents=[incident_summary(run, incident) for incident in run.incidents],
         observer=observed,
         slo=checks,
         lost_writes=lost_writes,
@@ -243,8 +214,8 @@ def summarize(
         clients=clients,
         connects=connects,
     )
-    rows = [msgspec.structs.replace(row, incident=0) for row in _rows(connecting)]
-    return Verdict(summary, OutageList(SCHEMA_VERSION, _rows(run), rows))
+    rows = [msgspec.structs.replace(row, incident=0) for row in outage_rows(connecting)]
+    return Verdict(summary, OutageList(SCHEMA_VERSION, outage_rows(run), rows))
 
 
 def _derive(
@@ -253,7 +224,7 @@ def _derive(
     quiet_ns: int,
     planned: Sequence[Planned],
     activity: Activity | None,
-) -> _Run:
+) -> DerivedRun:
     shards = _shards(results, results.scope_totals)
     facts = _lane_facts(results, shards)
     served = activity.served if activity is not None else None
@@ -273,7 +244,7 @@ def _derive(
         parts[causes[id(outage)].cause is Cause.PLANNED].append(outage)
     blind = [span for t in results.lane_totals.values() for span in t.blind]
     incidents = group_incidents(parts[0], blind, quiet_ns=quiet_ns, planned=parts[1])
-    return _Run(results, clock, shards, facts, causes, *parts, incidents)
+    return DerivedRun(results, clock, shards, facts, causes, *parts, incidents)
 
 
 def _shards(results: Results, scopes: Iterable[Scope]) -> dict[str, tuple[str, ...]]:
@@ -305,165 +276,6 @@ def _lane_facts(
     return facts
 
 
-def _outcomes(totals: Sequence[ScopeTotals]) -> dict[str, int]:
-    return {o.label: sum(t.counts[o] for t in totals) for o in Outcome}
-
-
-def _classes(totals: Sequence[ScopeTotals]) -> dict[str, int]:
-    counts = {e.label: sum(t.classes[e] for t in totals) for e in ErrorClass}
-    return {label: count for label, count in counts.items() if count}
-
-
-def _availability(totals: Sequence[ScopeTotals], planned: int) -> float | None:
-    """Return served / all arrivals, without the given number that failed by plan."""
-    arrivals = sum(t.arrivals for t in totals) - planned
-    return sum(t.served for t in totals) / arrivals if arrivals else None
-
-
-def _scope(run: _Run, scope: Scope, totals: ScopeTotals) -> ScopeSummary:
-    outages = [o for o in run.outages if o.scope == scope]
-    planned = [o for o in run.planned if o.scope == scope]
-    planned_failed = sum(o.failed for o in planned)
-    kept = sum(o.scope == scope for o in run.results.outages)
-    return ScopeSummary(
-        lane=scope.lane,
-        shard=scope.shard,
-        op=scope.op.label,
-        arrivals=totals.arrivals,
-        outcomes=_outcomes([totals]),
-        classes=_classes([totals]),
-        availability=_availability([totals], planned_failed),
-        outages=totals.outages - kept + len(outages),
-        dark_ms=bounds(dark_time(outages)),
-        client_seconds_lost=totals.lost_ns / NS_PER_S,
-        excused=totals.excused,
-        unjudged=totals.unjudged,
-        planned_ms=bounds(dark_time(planned)),
-        planned_failed=planned_failed,
-    )
-
-
-def _lane(run: _Run, lane: LaneInfo) -> LaneSummary:
-    own = run.results.lane_totals[lane.name]
-    totals = [t for s, t in run.results.scope_totals.items() if s.lane == lane.name]
-    outages = [o for o in run.outages if o.scope.lane == lane.name]
-    planned = [o for o in run.planned if o.scope.lane == lane.name]
-    planned_failed = sum(o.failed for o in planned)
-    shards = run.shards[lane.name]
-    return LaneSummary(
-        name=lane.name,
-        tls=lane.tls,
-        arrivals=sum(t.arrivals for t in totals),
-        outcomes=_outcomes(totals),
-        classes=_classes(totals),
-        availability=_availability(totals, planned_failed),
-        response_ms={
-            op.label: quantiles_ms(h) for op, h in sorted(own.response.items())
-        },
-        service_ms={op.label: quantiles_ms(h) for op, h in sorted(own.service.items())},
-        lateness_ms=quantiles_ms(own.lateness),
-        downtime_ms=downtime_ms(outages, shards),
-        client_seconds_lost=sum(t.lost_ns for t in totals) / NS_PER_S,
-        blind_ms=ms(own.blind_ns),
-        excused=sum(t.excused for t in totals),
-        unjudged=sum(t.unjudged for t in totals),
-        planned_ms=downtime_ms(planned, shards),
-        planned_failed=planned_failed,
-        downtime_by_op_ms={
-            op.label: downtime_ms([o for o in outages if o.scope.op is op], shards)
-            for op in sorted(
-                {s.op for s in run.results.scope_totals if s.lane == lane.name}
-            )
-        },
-    )
-
-
-def _connects(run: _Run, lane: LaneInfo) -> ConnectSummary:
-    """Return what became of a lane's new connections, given a run of them alone."""
-    own = _lane(run, lane)
-    label = OpKind.CONNECT.label
-    return ConnectSummary(
-        lane=lane.name,
-        arrivals=own.arrivals,
-        outcomes=own.outcomes,
-        classes=own.classes,
-        availability=own.availability,
-        response_ms=own.response_ms.get(label, quantiles_ms(Histogram())),
-        service_ms=own.service_ms.get(label, quantiles_ms(Histogram())),
-        downtime_ms=own.downtime_ms,
-        planned_ms=own.planned_ms,
-        scopes=[
-            _scope(run, scope, totals)
-            for scope, totals in run.results.scope_totals.items()
-            if scope.lane == lane.name
-        ],
-    )
-
-
-def _incident(run: _Run, incident: Incident) -> IncidentSummary:
-    causes = [run.causes[id(o)].cause for o in incident.outages]
-    if incident.is_probe_only:
-        causes = [Cause.PROBE]
-    return IncidentSummary(
-        number=incident.number,
-        start_unix_ns=run.clock.to_wall(incident.start_ns),
-        end_unix_ns=run.clock.to_wall(incident.end_ns),
-        outages=len(incident.outages),
-        is_probe_only=incident.is_probe_only,
-        blind_ms=ms(sum(span.duration_ns for span in incident.blind)),
-        causes={c.value: causes.count(c) for c in Cause if c in causes},
-        downtime_ms={
-            lane: as_downtime_ms(value)
-            for lane, value in incident.downtime(run.shards).items()
-        },
-        scopes=[
-            ScopeDark(scope.lane, scope.shard, scope.op.label, bounds(time))
-            for scope, time in incident.scopes().items()
-        ],
-        is_planned=incident.is_planned,
-    )
-
-
-def _rows(run: _Run) -> list[OutageRow]:
-    incident_of = {id(o): i.number for i in run.incidents for o in i.outages}
-    kept = [*run.outages, *run.planned]
-    return [
-        outage_row(
-            outage,
-            run.causes[id(outage)],
-            clock=run.clock,
-            incident=incident_of[id(outage)],
-        )
-        for outage in sorted(kept, key=lambda o: (o.first_due_ns, o.scope))
-    ]
-
-
-def outage_row(
-    outage: Outage, attribution: Attribution, *, clock: ClockPair, incident: int
-) -> OutageRow:
-    """Return an outage as it is written down."""
-    scope = outage.scope
-    return OutageRow(
-        lane=scope.lane,
-        shard=scope.shard,
-        op=scope.op.label,
-        start_unix_ns=clock.to_wall(outage.start_ns),
-        end_unix_ns=clock.to_wall(outage.end_ns),
-        duration_ms=ms(outage.duration_ns),
-        lower_ms=ms(outage.lower_ns),
-        upper_ms=ms(outage.upper_ns),
-        probe_gap_ms=ms(outage.probe_gap_ns),
-        failed=outage.failed,
-        classes={e.label: n for e, n in sorted(outage.classes.items())},
-        outcomes={o.label: n for o, n in sorted(outage.outcomes.items())},
-        attribution=attribution.cause.value,
-        evidence=attribution.evidence,
-        incident=incident,
-        open_start=outage.open_start,
-        open_end=outage.open_end,
-    )
-
-
 def _observer(results: Results, health: ObserverHealth) -> ObserverSummary:
     lateness = Histogram()
     for lane_totals in results.lane_totals.values():
@@ -483,7 +295,7 @@ def _observer(results: Results, health: ObserverHealth) -> ObserverSummary:
     )
 
 
-def _state(run: _Run, lanes: Sequence[LaneSummary]) -> State:
+def _state(run: DerivedRun, lanes: Sequence[LaneSummary]) -> State:
     totals = run.results.lane_totals
     begun = [lane for lane in lanes if totals[lane.name].begin_ns is not None]
     if not begun or any(lane.arrivals == 0 for lane in begun):

@@ -21,7 +21,7 @@ from loadprobe.core.scope_state import ScopeTotals
 from loadprobe.core.shard_states import ShardStates
 from loadprobe.core.summary import State
 from loadprobe.core.topology import Topology
-from loadprobe.core.verdict import outage_row
+from loadprobe.core.verdict_parts import outage_row
 from loadprobe.outputs.api_documents import (
     Events,
     EventsQuery,
