@@ -6,7 +6,6 @@ loop: each worker sends its next arrival when the last one has ended.
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.config import Probe
@@ -17,6 +16,7 @@ from loadprobe.core.schedule import make_schedule
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival, Driver
 from loadprobe.probe.content import is_right
+from loadprobe.probe.health import take_health
 from loadprobe.probe.keys import LaneKeys
 from loadprobe.probe.lag import Lag
 from loadprobe.probe.making import Maker
@@ -30,13 +30,6 @@ _FAR_FUTURE_NS = 1 << 62
 # A name of this module is found faster than a member of an enum.
 _WRITE = OpKind.WRITE
 _new_arrival = Arrival.__new__
-
-
-@dataclass(slots=True)
-class _Counts:
-    """Counted since the last snapshot."""
-
-    skipped: int = 0
 
 
 class Lane:
@@ -81,7 +74,7 @@ class Lane:
         self._outstanding: list[Arrival | None] = [None] * share.outstanding
         self._idle: list[tuple[int, int]] = []
         self._closed_index = share.slice_index
-        self._counts = _Counts()
+        self._skipped = 0
 
     def attach(self, driver: Driver) -> None:
         """Set the driver that sends the arrivals."""
@@ -140,7 +133,7 @@ class Lane:
             if self._next_due_ns < too_old:
                 if first_skipped is None:
                     first_skipped = self._next_due_ns
-                self._counts.skipped += 1
+                self._skipped += 1
             else:
                 if not made:
                     first_index = self._next_index
@@ -386,37 +379,5 @@ class Lane:
     def take_health(self) -> LaneHealth:
         """Return the counters since the last call and the level of connections."""
         assert self._driver is not None
-        stats = self._driver.stats
-        self._driver.stats = type(stats)()
-        counts, self._counts = self._counts, _Counts()
-        return LaneHealth(
-            lane=self.name,
-            connections=self._driver.live_connections(),
-            redirects=stats.redirects,
-            connects=stats.connects,
-            redirects_by_shard=stats.redirects_by_shard,
-            connects_by_shard=stats.connects_by_shard,
-            connect_ns=stats.connect_ns,
-            refreshes=stats.refreshes,
-            borrowed=stats.borrowed,
-            too_late=stats.too_late,
-            attempts=stats.attempts,
-            raised=stats.raised,
-            skipped=counts.skipped,
-            acknowledged=self._take_counter("acknowledged"),
-            stale=self._take_counter("stale", apart=False),
-            replica_stale=self._take_counter("stale", apart=True),
-            wrong=self._take_counter("wrong"),
-        )
-
-    def _take_counter(self, name: str, *, apart: bool | None = None) -> dict[str, int]:
-        """Take a counter by shard: of reads by replicas, of all else, or (None) all."""
-        taken: dict[str, int] = {}
-        for recorder in self._recorders.values():
-            count = getattr(recorder, name)
-            is_apart = recorder.scope.op is OpKind.REPLICA_READ
-            if count and apart in (None, is_apart):
-                shard = recorder.scope.shard
-                taken[shard] = taken.get(shard, 0) + count
-                setattr(recorder, name, 0)
-        return taken
+        skipped, self._skipped = self._skipped, 0
+        return take_health(self.name, self._driver, self._recorders.values(), skipped)

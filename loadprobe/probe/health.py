@@ -1,0 +1,57 @@
+"""How a lane is: what it counted since the last snapshot, and its connections."""
+
+from collections.abc import Collection
+
+from loadprobe.core.outcome import OpKind
+from loadprobe.drivers.base import Driver
+from loadprobe.probe.messages import LaneHealth
+from loadprobe.probe.recorder import ScopeRecorder
+
+
+def take_health(
+    name: str, driver: Driver, recorders: Collection[ScopeRecorder], skipped: int
+) -> LaneHealth:
+    """Return the counters since the last call, and begin them anew.
+
+    Args:
+        name: of the lane.
+        driver: its driver.
+        recorders: of its scopes.
+        skipped: arrivals that were left out since.
+    """
+    stats = driver.stats
+    driver.stats = type(stats)()
+    return LaneHealth(
+        lane=name,
+        connections=driver.live_connections(),
+        redirects=stats.redirects,
+        connects=stats.connects,
+        redirects_by_shard=stats.redirects_by_shard,
+        connects_by_shard=stats.connects_by_shard,
+        connect_ns=stats.connect_ns,
+        refreshes=stats.refreshes,
+        borrowed=stats.borrowed,
+        too_late=stats.too_late,
+        attempts=stats.attempts,
+        raised=stats.raised,
+        skipped=skipped,
+        acknowledged=_take(recorders, "acknowledged"),
+        stale=_take(recorders, "stale", apart=False),
+        replica_stale=_take(recorders, "stale", apart=True),
+        wrong=_take(recorders, "wrong"),
+    )
+
+
+def _take(
+    recorders: Collection[ScopeRecorder], name: str, *, apart: bool | None = None
+) -> dict[str, int]:
+    """Take a counter by shard: of reads by replicas, of all else, or (None) all."""
+    taken: dict[str, int] = {}
+    for recorder in recorders:
+        count = getattr(recorder, name)
+        is_apart = recorder.scope.op is OpKind.REPLICA_READ
+        if count and apart in (None, is_apart):
+            shard = recorder.scope.shard
+            taken[shard] = taken.get(shard, 0) + count
+            setattr(recorder, name, 0)
+    return taken
