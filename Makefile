@@ -2,6 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help setup server prometheus demo test check bench calibrate failovers integration soak clean
+.PHONY: stack pictures
 .NOTPARALLEL:  # two apt-get at a time refuse each other
 
 VENV := .venv
@@ -41,9 +42,11 @@ help:
 	@echo "make test         all tests"
 	@echo "make check        lint, format, types, import contracts, spelling"
 	@echo "make integration  only the tests against real servers"
-	@echo "make bench        measure loadprobe against other load generators"
+	@echo "make bench        speed against its targets and other tools (25 minutes)"
 	@echo "make calibrate    the meter against outages of known length (10 minutes)"
 	@echo "make failovers    20 planned failovers under load: nothing may be lost"
+	@echo "make stack        a cluster, a run, Prometheus and Grafana, until Ctrl-C"
+	@echo "make pictures     draw the dashboards of real runs into docs/img"
 	@echo "make soak         the demo for SOAK_S=$(SOAK_S) seconds"
 	@echo "make setup        only set up: $(VENV) and a server program"
 	@echo "make clean        remove everything that was made, also $(VENV)"
@@ -122,10 +125,22 @@ calibrate: setup
 failovers: setup
 	$(BIN)/python -m benchmarks.failovers
 
+# Grafana only if it is there. SCENARIO=failover changes the cluster meanwhile.
+stack: setup prometheus
+	@exec $(BIN)/python -m tools.stack $(if $(SCENARIO),--scenario $(SCENARIO))
+
+pictures: setup prometheus
+	@$(APT_INSTALL); \
+	if ! command -v chromium >/dev/null; then \
+	  apt_install chromium "no chromium on PATH; it draws the pictures"; fi; \
+	if ! command -v npm >/dev/null; then \
+	  apt_install npm "no npm on PATH; it gets uPlot, which draws the graphs"; fi
+	@$(BIN)/python -m tools.pictures
+
 soak: setup
 	$(BIN)/loadprobe demo --seconds $(SOAK_S)
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -rf .import_linter_cache .coverage .coverage.*
-	find loadprobe tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find loadprobe tests benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -13,6 +13,7 @@ import msgspec
 import typer
 
 from loadprobe import __version__
+from loadprobe.cli_dashboards import dashboards
 from loadprobe.cli_scenarios import (
     choose_scenario,
     cleanup,
@@ -164,6 +165,7 @@ def run(
 
 app.command()(scenarios)
 app.command()(cleanup)
+app.command()(dashboards)
 
 
 @app.command()
@@ -179,15 +181,17 @@ async def _check(config: Config, path: str) -> None:
 
     console = make_console()
     failed: list[str] = []
+    end = "can be run, but not all is well"
     async for line in preflight(config):
         mark = "[green]pass[/green]" if line.passed else "[red]FAIL[/red]"
         console.print(f"{mark}  {line.name:<14} ", end="")
         console.print(line.detail, markup=False, highlight=False, soft_wrap=True)
         if not line.passed:
             failed.append(f"{line.name}: {line.detail}")
+            end = "cannot be run" if line.is_needed else end
     if failed:
         more = f" (and {len(failed) - 1} more, see above)" if failed[1:] else ""
-        raise PreflightError(f"{path} cannot be run: {failed[0]}{more}")
+        raise PreflightError(f"{path} {end}: {failed[0]}{more}")
     console.print("ready to run", markup=False)
 
 

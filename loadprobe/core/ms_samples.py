@@ -79,7 +79,8 @@ class SampleCutter:
             )
             for outcome in Outcome
         }
-        self._above_zero: set[Outcome] = set()
+        # An earlier run may have left its series above zero.
+        self._above_zero: set[Outcome] = {Outcome.SERVED}
 
     @property
     def is_at_rest(self) -> bool:

@@ -77,6 +77,14 @@ def test_only_what_matters_is_cut() -> None:
     }
 
 
+def test_nobody_takes_an_earlier_run_for_this_one() -> None:
+    """The first failing millisecond says that none was served: it may have been >0."""
+    assert judge([(10, Outcome.REFUSED)], [100]) == {
+        REFUSED: [(1010, 1)],
+        SERVED: [(1010, 0)],
+    }
+
+
 def test_blind_time_is_told_apart() -> None:
     """What fails while the probe is blind is no sample; the blind time is one."""
     arrivals = [(ms, Outcome.REFUSED) for ms in range(20)]

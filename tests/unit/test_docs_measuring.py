@@ -10,6 +10,7 @@ from loadprobe.core.steps import StepRecord, StepState
 from loadprobe.core.texts import dark_text
 from tests.unit.test_core_aggregate import MS, ONE, SCOPE, begun, refuse
 from tests.unit.test_core_aggregate import served as block_of
+from tests.unit.test_core_client_ranking import SLOW, WIRE, by_lane, compared
 from tests.unit.test_core_incidents import outage
 from tests.unit.test_core_outages import late, refused, served, track
 
@@ -127,3 +128,12 @@ def test_example_5() -> None:
         ]
     )
     assert table in TEXT
+
+
+def test_example_6() -> None:
+    """What a client adds to the outage of the witness."""
+    rows = by_lane(compared(WIRE, SLOW))
+    added = rows["slow"].beyond_witness_ms
+    assert added is not None
+    shown = f"{added.estimate:.0f} ms [{added.lower:.0f}, {added.upper:.0f}]"
+    assert f"It added {shown}." in TEXT

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from loadprobe.config import Config, Lane, Target
+from loadprobe.core.columns import Scope
 from loadprobe.core.outages import Outage
 from loadprobe.core.outcome import OpKind
 from loadprobe.steering import Steering
@@ -19,7 +20,7 @@ class Judged:
     def __init__(self) -> None:
         self.aggregate = self
         self.outages: list[Outage] = []
-        self.scope_totals: dict[str, Any] = {}
+        self.scope_totals: dict[Scope, Any] = {}
 
     def current(self) -> dict[str, Outage]:
         """Return nothing: all outages are over."""
@@ -27,7 +28,10 @@ class Judged:
 
     def count(self, arrivals: int, failed: int) -> None:
         """Set the totals."""
-        self.scope_totals = {"tcp": Totals(arrivals, failed)}
+        self.scope_totals = {
+            Scope("tcp", "0001", OpKind.READ): Totals(arrivals, failed),
+            Scope("tcp", "0001", OpKind.CONNECT): Totals(arrivals, arrivals),
+        }
 
 
 class Totals:

@@ -1,0 +1,210 @@
+"""The dashboard of all probes: who is down, and how much of the budget is left."""
+
+from loadprobe.dashboards.board import Board
+from loadprobe.dashboards.maintenance import UID as MAINTENANCE_UID
+from loadprobe.dashboards.panels import (
+    BAD_ABOVE_ZERO,
+    WARN_ABOVE_ZERO,
+    Column,
+    instant,
+    lines,
+    number,
+    ranged,
+    rows,
+)
+from loadprobe.dashboards.promql import by, chosen
+from loadprobe.outputs.catalogue import CLUSTER_LABEL
+
+UID = "loadprobe-fleet"
+OBJECTIVES = ("0.999", "0.9", "0.99", "0.9995", "0.9999", "0.99999")
+"""To choose from; the first is chosen."""
+
+_ALL = chosen("job", CLUSTER_LABEL, "lane", "shard")
+_PROBES = chosen("job", CLUSTER_LABEL)
+_RANGE = "$__range"
+_OPEN = (
+    f"/d/{MAINTENANCE_UID}?${{__url_time_range}}"
+    f"&var-{CLUSTER_LABEL}=${{__data.fields.Cluster}}"
+)
+_DARK = "dark_time_seconds_total"
+_OBSERVED = "observed_time_seconds_total"
+
+
+def fleet() -> Board:
+    """Return the dashboard."""
+    board = Board(
+        "loadprobe: fleet",
+        uid=UID,
+        about="All probes: what is down now, and how much of the error budget is left.",
+        window="24h",
+        refresh="30s",
+    )
+    board.choose_scope()
+    board.choose_one_of("objective", OBJECTIVES)
+    board.row("Now")
+    _now(board)
+    board.row("Error budget of the time shown")
+    _budget(board)
+    board.row("Over time")
+    _over_time(board)
+    return board
+
+
+def _now(board: Board) -> None:
+    current = _ALL("outage_current_seconds")
+    for panel in (
+        number(
+            "Clusters probed",
+            instant(f"count({by('count', _PROBES('build_info'), CLUSTER_LABEL)})"),
+            about="Clusters of which a probe was scraped.",
+        ),
+        number(
+            "Probes that do not answer",
+            instant('sum(up{job=~"$job"} == bool 0)'),
+            about="Targets of the chosen jobs that could not be scraped. A probe whose "
+            "run has ended is one of them.",
+            steps=WARN_ABOVE_ZERO,
+        ),
+        number(
+            "Scopes down",
+            instant(f"sum({_ALL('outage_active')})"),
+            about="Open outages: lanes, shards and op kinds.",
+            steps=BAD_ABOVE_ZERO,
+        ),
+        number(
+            "Lost writes",
+            instant(f"sum({_ALL.growth('lost_writes_total', _RANGE)})"),
+            about="Acknowledged writes that were gone when they were read back.",
+            steps=BAD_ABOVE_ZERO,
+        ),
+    ):
+        board.add(panel, width=4, height=7)
+    keys = (CLUSTER_LABEL, "lane", "shard", "op")
+    board.add(
+        rows(
+            "Open outages",
+            keys,
+            (Column("For", f"{by('max', current, *keys)} > 0", unit="s"),),
+            about="Longest first. Empty is good.",
+            sort="For",
+        ),
+        width=8,
+        height=7,
+    )
+
+
+def _budget(board: Board) -> None:
+    # Both grow by the same scrapes, so what increase() adds at the ends cancels out,
+    # and restarts in a long time do no harm.
+    dark = by(
+        "sum", f"increase({_ALL(_DARK, _RANGE)})", CLUSTER_LABEL, "lane", "shard", "op"
+    )
+    observed = by(
+        "sum",
+        f"increase({_ALL(_OBSERVED, _RANGE)})",
+        CLUSTER_LABEL,
+        "lane",
+        "shard",
+        "op",
+    )
+    unavailable = by("max", f"{dark} / ({observed} > 0)", CLUSTER_LABEL)
+    left = f"1 - {unavailable} / (1 - $objective)"
+    board.add(
+        rows(
+            "Clusters",
+            (CLUSTER_LABEL,),
+            (
+                Column(
+                    "Budget left",
+                    left,
+                    unit="percentunit",
+                    steps=((None, "red"), (0.0, "orange"), (0.25, "green")),
+                ),
+                Column("Available", f"1 - {unavailable}", unit="percentunit"),
+                Column(
+                    "Dark",
+                    by("max", dark, CLUSTER_LABEL),
+                    unit="s",
+                    steps=WARN_ABOVE_ZERO,
+                ),
+                Column(
+                    "Blind",
+                    by(
+                        "max",
+                        f"increase({_ALL('blind_time_seconds_total', _RANGE)})",
+                        CLUSTER_LABEL,
+                    ),
+                    unit="s",
+                    steps=WARN_ABOVE_ZERO,
+                ),
+                Column("Scopes down", by("sum", _ALL("outage_active"), CLUSTER_LABEL)),
+                Column("Shards", by("max", _PROBES("cluster_shards"), CLUSTER_LABEL)),
+                Column("Probes", by("count", _PROBES("build_info"), CLUSTER_LABEL)),
+            ),
+            about="Of the lane, shard and op kind that was worst. Darkness by plan "
+            "counts. A click on the budget opens the maintenance window.",
+            sort="Budget left",
+            descending=False,
+            link=(
+                "Maintenance window",
+                _OPEN,
+            ),
+        ),
+        width=24,
+        height=6,
+    )
+
+
+def _over_time(board: Board) -> None:
+    ratio = f"{_ALL.rate(_DARK)} / ({_ALL.rate(_OBSERVED)} > 0)"
+    board.add(
+        lines(
+            "Available",
+            ranged(
+                by("min", f"1 - {ratio}", CLUSTER_LABEL), f"{{{{{CLUSTER_LABEL}}}}}"
+            ),
+            about="Of the worst lane, shard and op kind.",
+            unit="percentunit",
+        ),
+        width=12,
+        height=9,
+    )
+    board.add(
+        lines(
+            "Burn rate",
+            ranged(
+                by("max", ratio, CLUSTER_LABEL) + " / (1 - $objective)",
+                f"{{{{{CLUSTER_LABEL}}}}}",
+            ),
+            about="At 1 the budget lasts exactly as long as the period it is for.",
+            unit="none",
+        ),
+        width=12,
+        height=9,
+    )
+    board.add(
+        lines(
+            "p99 of the response time",
+            ranged(
+                _ALL.quantile(0.99, "response_seconds", CLUSTER_LABEL, "lane"),
+                f"{{{{{CLUSTER_LABEL}}}}} {{{{lane}}}}",
+            ),
+            about="From when it was due.",
+            unit="s",
+            logarithmic=True,
+        ),
+        width=12,
+        height=9,
+    )
+    errors = by("sum", _ALL.burst("operation_errors_total"), CLUSTER_LABEL, "class")
+    board.add(
+        lines(
+            "Arrivals not served",
+            ranged(f"{errors} > 0", f"{{{{{CLUSTER_LABEL}}}}} {{{{class}}}}"),
+            about="How many a step, by class.",
+            unit="short",
+            stacked=True,
+        ),
+        width=12,
+        height=9,
+    )

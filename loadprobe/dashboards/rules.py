@@ -1,0 +1,161 @@
+"""Recording and alerting rules for Prometheus.
+
+Burn rates and their windows follow the multi-window, multi-burn-rate alerts of the SRE
+workbook (Google, 2018, chapter 5): what would use up 2 % of a 30-day budget in an hour,
+and 5 % in six, seen in a short window as well, so that an alert ends when the trouble
+does.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import yaml
+
+from loadprobe.dashboards.promql import Source, by
+from loadprobe.outputs.catalogue import CLUSTER_LABEL
+
+OBJECTIVE = 0.999
+"""Availability that is promised of every lane, shard and op kind, over 30 days."""
+
+JOB = "loadprobe"
+"""Name of the job that scrapes /metrics."""
+
+WINDOWS = ("5m", "30m", "1h", "6h")
+_ALL = Source()
+_SCOPE = (CLUSTER_LABEL, "lane", "shard", "op")
+_LANE = (CLUSTER_LABEL, "lane")
+_SCOPE_TEXT = (
+    "{{ $labels.cluster }}, lane {{ $labels.lane }}, shard {{ $labels.shard }}"
+)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of several lines as they are read."""
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+class Alert(NamedTuple):
+    """One alert: its name, how grave it is, when it fires, and what a person reads."""
+
+    name: str
+    severity: str
+    expr: str
+    lasting: str
+    summary: str
+    todo: str
+
+
+def rules_text() -> str:
+    """Return the file."""
+    # One group: its rules are evaluated in order, so that alerts see fresh records.
+    rules = [*_records(), *(_plain(alert) for alert in _alerts())]
+    document = {"groups": [{"name": "loadprobe", "rules": rules}]}
+    head = "# Made by `loadprobe dashboards` from the metric catalogue. Do not edit.\n"
+    return head + yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=1000)
+
+
+def dark_ratio(window: str) -> str:
+    """Return the name of the recorded share of time that was dark."""
+    return f"scope:{_ALL('dark_time_seconds_total', op='')}:ratio_rate{window}"
+
+
+def _records() -> Iterator[dict[str, str]]:
+    for window in WINDOWS:
+        dark = by("sum", f"rate({_ALL('dark_time_seconds_total', window)})", *_SCOPE)
+        seen = by(
+            "sum", f"rate({_ALL('observed_time_seconds_total', window)})", *_SCOPE
+        )
+        yield {"record": dark_ratio(window), "expr": f"{dark} / ({seen} > 0)"}
+
+
+def _burning(rate: float, long: str, short: str) -> str:
+    limit = f"{rate} * {round(1 - OBJECTIVE, 9)}"
+    return f"{dark_ratio(long)} > {limit}\nand {dark_ratio(short)} > {limit}"
+
+
+def _alerts() -> Iterator[Alert]:
+    current = by("max", _ALL("outage_current_seconds"), *_SCOPE)
+    yield Alert(
+        "LoadprobeOutage",
+        "critical",
+        f"{current} > 10",
+        "0s",
+        f"{_SCOPE_TEXT} is down",
+        "No {{ $labels.op }} has been served for {{ $value | humanizeDuration }}. Open "
+        "the maintenance window dashboard: which lanes and shards, since what event?",
+    )
+    yield Alert(
+        "LoadprobeBudgetBurnsFast",
+        "critical",
+        _burning(14.4, "1h", "5m"),
+        "1m",
+        f"{_SCOPE_TEXT} burns its error budget fast",
+        "At this rate ({{ $value | humanizePercentage }} of the last hour dark) the "
+        "budget of 30 days is gone in two.",
+    )
+    yield Alert(
+        "LoadprobeBudgetBurnsSlowly",
+        "warning",
+        _burning(6, "6h", "30m"),
+        "5m",
+        f"{_SCOPE_TEXT} burns its error budget",
+        "At this rate ({{ $value | humanizePercentage }} of the last six hours dark) "
+        "the budget of 30 days is gone in five.",
+    )
+    blind = by("max", f"rate({_ALL('blind_time_seconds_total', '5m')})", *_LANE)
+    yield Alert(
+        "LoadprobeBlind",
+        "warning",
+        f"{blind} > 0.01",
+        "2m",
+        "The probe of {{ $labels.cluster }} is blind on lane {{ $labels.lane }}",
+        "It was stalled for {{ $value | humanizePercentage }} of the last 5 minutes: "
+        "outages in that time are not seen. Give it a CPU, or less load.",
+    )
+    yield Alert(
+        "LoadprobeDown",
+        "warning",
+        f'up{{job="{JOB}"}} == 0',
+        "1m",
+        "The probe {{ $labels.instance }} does not answer",
+        "It has ended or hangs, and nothing is measured. A run that was to end is no "
+        "reason for concern: take it out of the scrape configuration.",
+    )
+    lost = _ALL("lost_writes_total")
+    grown = f"increase({_ALL('lost_writes_total', '15m')})"
+    yield Alert(
+        "LoadprobeLostWrites",
+        "critical",
+        f"{by('sum', grown, *_LANE, 'shard')} > 0\n"
+        f"or {by('sum', f'{lost} > 0 unless {lost} offset 15m', *_LANE, 'shard')}",
+        "0s",
+        f"{_SCOPE_TEXT} lost acknowledged writes",
+        "Writes that the server acknowledged were gone when they were read back. The "
+        "run folder tells which.",
+    )
+    now = f"rate({_ALL('operations_total', '2m')})"
+    before = f"rate({_ALL('operations_total', '1h')})"
+    yield Alert(
+        "LoadprobeLaneSilent",
+        "warning",
+        f"{by('sum', now, *_LANE)} == 0\nand {by('sum', before, *_LANE)} > 0",
+        "1m",
+        "Lane {{ $labels.lane }} of {{ $labels.cluster }} is silent",
+        "The probe answers but judges no arrivals any more: nothing is measured there.",
+    )
+
+
+def _plain(alert: Alert) -> dict[str, Any]:
+    rule: dict[str, Any] = {"alert": alert.name, "expr": alert.expr}
+    if alert.lasting != "0s":
+        rule["for"] = alert.lasting
+    rule["labels"] = {"severity": alert.severity}
+    rule["annotations"] = {"summary": alert.summary, "description": alert.todo}
+    return rule
