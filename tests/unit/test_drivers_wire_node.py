@@ -4,8 +4,8 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
