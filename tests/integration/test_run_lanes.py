@@ -43,6 +43,8 @@ async def test_schedules_and_loops(cluster: LocalCluster) -> None:
     """Closed loop, ramp and Poisson lanes serve every arrival with the right value."""
     lanes = [
         small_lane("closed", loop="closed", workers=3, keys=200, processes=2),
+        small_lane("piped", loop="closed", workers=2, pipeline=4, keys=200),
+        small_lane("shared", loop="closed", workers=8, connections=1, keys=200),
         small_lane("ramp", schedule="ramp", ramp_from_per_s=50, ramp_s=1.5),
         small_lane("poisson", schedule="poisson", processes=2),
     ]
@@ -56,7 +58,7 @@ async def test_schedules_and_loops(cluster: LocalCluster) -> None:
     ramp = 300 * seconds - 187.5
     skipped = trial.skipped
     assert ramp - 300 * blind["ramp"] - skipped - 3 <= served["ramp"] <= ramp + 3
-    assert served["closed"] > 100
+    assert all(served[name] > 100 for name in ("closed", "piped", "shared"))
     assert 0.6 * 300 * seconds - skipped < served["poisson"] < 1.4 * 300 * seconds
     for lane in lanes:
         assert {(s.shard, s.op) for s in trial.scopes if s.lane == lane.name} == {
