@@ -11,31 +11,27 @@ _SAME_TURN_NS = 2_000_000
 _LEAST_LAG_NS = 500_000
 _RECENT_NS = 100_000_000
 _RECENT_SPANS = 64
+_RECENT_WAKES = 16
 
 
 class Lag:
-    """Keeps the plan of the next wake-up and the lag of the last one."""
+    """Keeps the plan of the next wake-up, and the last ones as they happened."""
 
     __slots__ = (
-        "_last_lag_ns",
-        "_last_planned_ns",
-        "_last_tick_ns",
         "_planned_ns",
         "_spans",
+        "_wakes",
     )
 
     def __init__(self) -> None:
         self._planned_ns = 1 << 62
-        self._last_planned_ns = 0
-        self._last_tick_ns = 0
-        self._last_lag_ns = 0
+        self._wakes: deque[tuple[int, int]] = deque(maxlen=_RECENT_WAKES)
         self._spans: deque[tuple[int, int]] = deque(maxlen=_RECENT_SPANS)
 
     def woke(self, planned_ns: int, now_ns: int) -> None:
         """Take note of a wake-up."""
-        self._last_planned_ns = planned_ns
-        self._last_tick_ns = now_ns
-        lag_ns = self._last_lag_ns = now_ns - planned_ns
+        self._wakes.append((planned_ns, now_ns))
+        lag_ns = now_ns - planned_ns
         spans = self._spans
         if spans and now_ns - spans[-1][0] < _RECENT_NS:
             if lag_ns > spans[-1][1]:
@@ -60,17 +56,21 @@ class Lag:
         ]
         return max(near, default=0)
 
-    def unread_since(self, now_ns: int) -> int:
-        """Return since when what is read now may have waited; at most ``now_ns``.
+    def unread_since(self, at_ns: int) -> int:
+        """Return since when what was read at a time may have waited; at most that.
 
         Replies and the wake-up are served in one turn of the loop, in any order, so a
-        wake-up that was late a moment ago delayed the replies read now as well.
+        wake-up that was late a moment ago delayed the replies read then as well.
         """
-        if now_ns > self._planned_ns:
+        if at_ns > self._planned_ns:
             return self._planned_ns
-        if (
-            self._last_lag_ns >= _LEAST_LAG_NS
-            and now_ns - self._last_tick_ns <= _SAME_TURN_NS
-        ):
-            return self._last_planned_ns
-        return now_ns
+        for planned_ns, tick_ns in reversed(self._wakes):
+            if at_ns <= planned_ns:
+                continue
+            is_same_turn = at_ns - tick_ns <= _SAME_TURN_NS
+            if at_ns <= tick_ns or (
+                tick_ns - planned_ns >= _LEAST_LAG_NS and is_same_turn
+            ):
+                return planned_ns
+            break
+        return at_ns
