@@ -5,7 +5,6 @@ end of a run and that of ``loadprobe report`` are the same. Colour repeats what 
 and symbols say; nothing is told by colour alone.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,6 @@ from rich.console import (
     Console,
     ConsoleOptions,
     Group,
-    JustifyMethod,
     RenderableType,
     RenderResult,
 )
@@ -24,15 +22,10 @@ from rich.text import Text
 from loadprobe.clock import NS_PER_MS, NS_PER_S
 from loadprobe.core.cells import Frame
 from loadprobe.core.summary import (
-    NO_TIME,
-    Bounds,
-    DowntimeMs,
     IncidentSummary,
-    LaneSummary,
     ObserverSummary,
     Quantiles,
     ScenarioSummary,
-    ScopeSummary,
     SloResult,
     Summary,
 )
@@ -43,6 +36,8 @@ from loadprobe.outputs.report_clients import COLUMNS as CLIENT_COLUMNS
 from loadprobe.outputs.report_clients import LEGEND as CLIENT_LEGEND
 from loadprobe.outputs.report_clients import clients_rows, clients_title
 from loadprobe.outputs.report_connects import CONNECT_COLUMNS, connect_rows
+from loadprobe.outputs.report_dark import dark_table
+from loadprobe.outputs.report_rows import Rows
 from loadprobe.outputs.report_steps import (
     expectation_line,
     scenario_title,
@@ -55,16 +50,6 @@ from loadprobe.outputs.wording import date_text, printable
 SHOWN_INCIDENTS = 5
 SHOWN_MOMENTS = 60
 FILM_COLUMNS = 80
-DARK_COLUMNS: tuple[str, ...] = (
-    "lane",
-    "shard",
-    "dark ms",
-    "[lower, upper]",
-    "outages",
-    "failed",
-    "available %",
-    "planned ms",
-)
 
 _STYLES = {"clean": "green", "outage": "red", "blind": "yellow", "invalid": "magenta"}
 _INDENT = (0, 0, 0, 2)
@@ -90,9 +75,9 @@ def render_text(run: RunData) -> RenderableType:
     parts: list[RenderableType] = [_header(run), _verdict(summary)]
     if summary.scenario is not None:
         parts += _scenario(summary.scenario, run)
-    parts += _titled("Dark time", _dark_table(summary))
+    parts += _titled("Dark time", dark_table(summary))
     if summary.connects:
-        table = _Rows(CONNECT_COLUMNS, 2, connect_rows(summary.connects))
+        table = Rows(CONNECT_COLUMNS, 2, connect_rows(summary.connects))
         parts += _titled("New connections (not in the dark time above)", table)
     parts += _clients(summary)
     if summary.slo:
@@ -151,7 +136,7 @@ def _scenario(scenario: ScenarioSummary, run: RunData) -> list[RenderableType]:
 def _clients(summary: Summary) -> list[RenderableType]:
     parts: list[RenderableType] = []
     for comparison in summary.clients[:SHOWN_INCIDENTS]:
-        table = _Rows(CLIENT_COLUMNS, 1, clients_rows(comparison))
+        table = Rows(CLIENT_COLUMNS, 1, clients_rows(comparison))
         parts += _titled(clients_title(comparison), table, Text(CLIENT_LEGEND))
     return parts + _more(len(summary.clients), "comparisons of clients")
 
@@ -164,107 +149,6 @@ def _titled(title: str, *parts: RenderableType) -> list[RenderableType]:
 def _more(count: int, noun: str) -> list[RenderableType]:
     hidden = count - SHOWN_INCIDENTS
     return [Text(f"\n{hidden} more {noun}: see outages.json")] if hidden > 0 else []
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """A table; where it does not fit, a line of words for every row.
-
-    Args:
-        columns: titles.
-        labels: how many of the first columns say what the row is about.
-        rows: cells; missing ones at the end are left out of the line.
-    """
-
-    columns: tuple[str, ...]
-    labels: int
-    rows: Sequence[Sequence[str]]
-
-    def __rich_console__(
-        self, console: Console, options: ConsoleOptions
-    ) -> RenderResult:
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        for index, column in enumerate(self.columns):
-            side: JustifyMethod = "left" if index < self.labels else "right"
-            table.add_column(column, justify=side, no_wrap=True)
-        for row in self.rows:
-            table.add_row(*map(Text, row))
-        unlimited = options.update_width(10_000)
-        if console.measure(table, options=unlimited).maximum <= options.max_width:
-            yield table
-            return
-        for row in self.rows:
-            cells = zip(self.columns[self.labels :], row[self.labels :], strict=False)
-            details = ", ".join(f"{column} {cell}" for column, cell in cells if cell)
-            yield Text(f"{' '.join(row[: self.labels])}: {details}")
-
-
-# dark time
-
-
-def _dark_table(summary: Summary) -> RenderableType:
-    """Return the dark times; those by plan get a column of their own, if any."""
-    rows: list[list[str]] = []
-    classes: list[Text] = []
-    for lane in summary.lanes:
-        for shard in lane.downtime_ms.shards:
-            own = [s for s in summary.scopes if (s.lane, s.shard) == (lane.name, shard)]
-            rows.append(_shard_row(lane, shard, own))
-            if ranked := _ranked_classes(own):
-                classes.append(Text(f"failures on {lane.name} {shard}: {ranked}"))
-        rows += _lane_rows(lane.name, lane.downtime_ms, lane.planned_ms)
-    rows += _lane_rows("all lanes", summary.downtime_ms, summary.planned_ms)
-    columns = DARK_COLUMNS
-    if not summary.planned_ms.any_shard.upper:
-        columns, rows = columns[:-1], [row[:-1] for row in rows]
-    return Group(_Rows(columns, 2, rows), *classes)
-
-
-def _shard_row(lane: LaneSummary, shard: str, own: Sequence[ScopeSummary]) -> list[str]:
-    planned = sum(scope.planned_failed for scope in own)
-    arrivals = sum(scope.arrivals for scope in own) - planned
-    failed = arrivals - sum(scope.outcomes["served"] for scope in own)
-    return [
-        lane.name,
-        shard,
-        *_bounds(lane.downtime_ms.shards[shard]),
-        f"{sum(scope.outages for scope in own):,}",
-        f"{failed:,}",
-        _percent((arrivals - failed) / arrivals if arrivals else None),
-        _bounds(lane.planned_ms.shards.get(shard, NO_TIME))[0],
-    ]
-
-
-def _ranked_classes(own: Sequence[ScopeSummary]) -> str:
-    counts: Counter[str] = Counter()
-    for scope in own:
-        counts.update(scope.classes)
-    return ", ".join(f"{name} {count:,}" for name, count in counts.most_common())
-
-
-def _lane_rows(name: str, dark: DowntimeMs, planned: DowntimeMs) -> list[list[str]]:
-    if len(dark.shards) <= 1:  # one shard has said it all
-        return []
-    return [
-        [name, word, *_bounds(time), "", "", "", _bounds(by_plan)[0]]
-        for word, time, by_plan in (
-            ("any shard", dark.any_shard, planned.any_shard),
-            ("all at once", dark.all_shards, planned.all_shards),
-        )
-    ]
-
-
-def _bounds(value: Bounds) -> tuple[str, str]:
-    if value.upper == 0:
-        return "0", ""
-    return f"{value.estimate:.1f}", f"[{value.lower:.1f}, {value.upper:.1f}]"
-
-
-def _percent(share: float | None) -> str:
-    """Return a share in percent, cut off and not rounded: 100 means not one failed."""
-    if share is None:
-        return "-"
-    return f"{int(share * 1_000_000) / 10_000:.4f}"
 
 
 def _slo_line(check: SloResult) -> Text:
@@ -345,7 +229,7 @@ def _latency_table(summary: Summary) -> RenderableType:
         for op, quantiles in by_op.items()
     ]
     columns = ("lane", "op", "time", "p50", "p90", "p99", "p99.9", "max", "count")
-    return _Rows(columns, 3, rows)
+    return Rows(columns, 3, rows)
 
 
 def _quantile_cells(quantiles: Quantiles) -> list[str]:
