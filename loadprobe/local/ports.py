@@ -19,7 +19,7 @@ _ATTEMPTS = 1_000
 _RANGE_FILE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _SLICE = 1_000
 _given: deque[int] = deque(maxlen=3_000)
-_claims: dict[int, socket.socket] = {}
+_claims: set[int] = set()
 
 
 def free_ports(count: int) -> list[int]:
@@ -78,6 +78,7 @@ def _own_slice(usable: list[int]) -> list[int]:
             except OSError:
                 claim.close()
                 continue
-            _claims[number] = claim
+            claim.detach()  # held until the process ends
+            _claims.add(number)
         return slices[number]
     return usable
