@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help setup server prometheus demo test check bench calibrate failovers integration soak clean
-.PHONY: stack pictures
+.PHONY: stack pictures compiled
 .NOTPARALLEL:  # two apt-get at a time refuse each other
 
 VENV := .venv
@@ -42,7 +42,8 @@ help:
 	@echo "make test         all tests"
 	@echo "make check        lint, format, types, import contracts, spelling"
 	@echo "make integration  only the tests against real servers"
-	@echo "make bench        speed against its targets and other tools (25 minutes)"
+	@echo "make compiled     a copy in $(COMPILED) whose measuring loop is compiled"
+	@echo "make bench        speed against its targets and other tools (35 minutes)"
 	@echo "make calibrate    the meter against outages of known length (10 minutes)"
 	@echo "make failovers    20 planned failovers under load: nothing may be lost"
 	@echo "make stack        a cluster, a run, Prometheus and Grafana, until Ctrl-C"
@@ -95,12 +96,34 @@ for example with 'apt-get install prometheus'"; \
 	    >/dev/null 2>&1 || true ) \
 	|| echo "setup: what needs Prometheus is not tested" >&2
 
+# A copy of loadprobe whose measuring loop is compiled, in a folder of its own: what runs
+# from here stays plain Python. Needs a C compiler and the headers of Python.
+COMPILED := build/compiled
+SOURCES := $(shell find loadprobe scenarios -type f ! -name '*.pyc')
+
+compiled: $(COMPILED)/.made
+
+$(COMPILED)/.made: $(STAMP) hatch_build.py pyproject.toml $(SOURCES)
+	@set -e; $(APT_INSTALL); \
+	if ! command -v cc >/dev/null; then \
+	  apt_install gcc "no C compiler on PATH; install one, for example with \
+'apt-get install gcc libc6-dev'"; apt_install libc6-dev "no C library to build with"; fi; \
+	headers=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))'); \
+	if [ ! -e "$$headers/Python.h" ]; then \
+	  apt_install python3-dev "no Python.h in $$headers; install the headers of this \
+Python, for example with 'apt-get install python3-dev'"; fi; \
+	echo "compiled: compiling the loop that measures into $(COMPILED)"; \
+	rm -rf $(COMPILED); \
+	LOADPROBE_COMPILE=1 $(BIN)/python -m pip install -q --no-deps \
+	  --no-build-isolation --target $(COMPILED) .; \
+	touch $@
+
 demo: setup
 	@$(BIN)/loadprobe demo
 
 # What measures in real time has the machine for itself; the rest mostly waits, so four
 # at a time do not need four cores.
-test: setup prometheus
+test: setup prometheus compiled
 	$(BIN)/python -m pytest -q -n 4 --dist loadscope -m "not alone"
 	$(BIN)/python -m pytest -q -m alone
 
@@ -115,7 +138,7 @@ check: $(STAMP)
 	$(BIN)/codespell
 	$(BIN)/validate-pyproject pyproject.toml
 
-bench: setup
+bench: setup compiled
 	$(BIN)/python -m benchmarks.run
 
 # The machine should be quiet. Writes docs/accuracy.md, its figures and its picture.

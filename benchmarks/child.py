@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeVar
@@ -19,6 +19,13 @@ from loadprobe.clock import NS_PER_S, mono_now_ns
 _TIMEOUT_S = 60.0
 _ERROR = re.compile(r"^[\s|+]*(\S*(?:Error|Crashed|Gone)\b.*)$", re.MULTILINE)
 _T = TypeVar("_T")
+_ROOT = Path(__file__).resolve().parents[1]
+COMPILED = _ROOT / "build" / "compiled"
+"""Where ``make compiled`` puts a copy with the compiled loop."""
+_COMPILED_FIRST = {
+    "PYTHONPATH": os.pathsep.join([str(COMPILED), str(_ROOT)]),
+    "PYTHONSAFEPATH": "1",  # else the working directory goes first
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +44,11 @@ class Finished:
 
 
 def run_child(
-    arguments: Sequence[str], *, given: str = "", timeout_s: float = _TIMEOUT_S
+    arguments: Sequence[str],
+    *,
+    given: str = "",
+    timeout_s: float = _TIMEOUT_S,
+    environment: Mapping[str, str] | None = None,
 ) -> Finished:
     """Run a program to its end.
 
@@ -45,16 +56,21 @@ def run_child(
         arguments: the program and its arguments.
         given: its standard input.
         timeout_s: it is killed after this time.
+        environment: what is added to ours.
 
     Raises:
         BenchmarkError: it ended with another status than 0.
     """
     with tempfile.TemporaryFile("w+", errors="replace") as said:
-        return _run(arguments, given, timeout_s, said)
+        return _run(arguments, given, timeout_s, said, environment or {})
 
 
 def _run(
-    arguments: Sequence[str], given: str, timeout_s: float, said: IO[str]
+    arguments: Sequence[str],
+    given: str,
+    timeout_s: float,
+    said: IO[str],
+    environment: Mapping[str, str],
 ) -> Finished:
     started_ns = mono_now_ns()
     child = subprocess.Popen(
@@ -63,6 +79,7 @@ def _run(
         stdout=subprocess.PIPE,
         stderr=said,
         text=True,
+        env={**os.environ, **environment},
     )
     assert child.stdin is not None
     assert child.stdout is not None
@@ -101,9 +118,21 @@ def _reason(said: str) -> str:
 
 
 def ask_child(
-    module: str, order: msgspec.Struct, answer: type[_T], *, timeout_s: float
+    module: str,
+    order: msgspec.Struct,
+    answer: type[_T],
+    *,
+    timeout_s: float,
+    compiled: bool = False,
 ) -> _T:
     """Run a module that reads an order and writes an answer, both JSON.
+
+    Args:
+        module: what to run.
+        order: what it reads.
+        answer: what it writes.
+        timeout_s: it is killed after this time.
+        compiled: run the copy of loadprobe in ``COMPILED``.
 
     Raises:
         BenchmarkError: it ended with another status than 0.
@@ -112,5 +141,6 @@ def ask_child(
         [sys.executable, "-m", module],
         given=msgspec.json.encode(order).decode(),
         timeout_s=timeout_s,
+        environment=_COMPILED_FIRST if compiled else None,
     )
     return msgspec.json.decode(finished.output, type=answer)

@@ -4,7 +4,7 @@ Blocks are interleaved (all tools by all cases, then again), because figures dri
 to 40 % between blocks; ratios are taken inside a block, then their median.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import product
 from statistics import median
@@ -15,7 +15,8 @@ from benchmarks.document import Curve, Found
 from benchmarks.measurement import VALUE_BYTES, WORKERS, Case, Measurement, Target, Tool
 from benchmarks.rows import Limit, Row
 
-_WIRE, _RB, _MEMTIER = "wire", "redis-benchmark", "memtier"
+_WIRE, _COMPILED = "wire", "wire compiled"
+_RB, _MEMTIER = "redis-benchmark", "memtier"
 _PY: dict[str, Tool] = {
     "redis-py": redis_py.measure,
     "redis-py on uvloop": redis_py.measure_on_uvloop,
@@ -44,17 +45,24 @@ def run(target: Target, *, repeats: int, seconds: float, say: Say) -> Found:
     }
     blocks = run_blocks(jobs, repeats=repeats, say=say)
     rows = [row for case in cases for row in _rows(blocks, case, list(tools))]
-    return Found.of(
-        [*rows, *_tls_rows(blocks)], list(_curves(blocks, cases, list(tools)))
-    )
+    for own in _own(tools):
+        rows += _tls_rows(blocks, own)
+    return Found.of(rows, list(_curves(blocks, cases, list(tools))))
 
 
 def _tools() -> dict[str, Tool]:
     """Return the tools that run every case."""
     tools: dict[str, Tool] = {_RB: redis_benchmark.measure, _WIRE: wire.measure}
+    if wire.is_compiled_there():
+        tools[_COMPILED] = partial(wire.measure, compiled=True)
     if memtier.is_installed():
         tools[_MEMTIER] = memtier.measure
     return tools
+
+
+def _own(tools: Iterable[str]) -> list[str]:
+    """Return the tools that are loadprobe, compiled or not."""
+    return [name for name in tools if name in (_WIRE, _COMPILED)]
 
 
 def _is_usual(case: Case) -> bool:
@@ -71,29 +79,29 @@ def _rows(blocks: _Figures, case: Case, tools: list[str]) -> Iterator[Row]:
     for name in (*tools, *rivals):
         job = _job(name, case)
         yield blocks.row_of(job, f"{job}: CPU per op", "us", _cost)
-    wire_job = _job(_WIRE, case)
-    for name in tools:
-        if name != _WIRE:
+    for job in [_job(own, case) for own in _own(tools)]:
+        for name in tools:
+            if name not in _own(tools):
+                yield blocks.row(
+                    f"{job}: CPU per op / {name}",
+                    "x",
+                    _ratio(_cost, job, _job(name, case)),
+                    _PARITY,
+                )
+        for name in rivals:
             yield blocks.row(
-                f"{wire_job}: CPU per op / {name}",
+                f"{job}: ops per CPU second / {name}",
                 "x",
-                _ratio(_cost, wire_job, _job(name, case)),
-                _PARITY,
+                _ratio(lambda m: m.ops_per_cpu_s, job, _job(name, case)),
+                _FIVE,
             )
-    for name in rivals:
-        yield blocks.row(
-            f"{wire_job}: ops per CPU second / {name}",
-            "x",
-            _ratio(lambda m: m.ops_per_cpu_s, wire_job, _job(name, case)),
-            _FIVE,
-        )
 
 
-def _tls_rows(blocks: _Figures) -> Iterator[Row]:
+def _tls_rows(blocks: _Figures, tool: str) -> Iterator[Row]:
     """Yield what TLS costs us beside what it costs redis-benchmark."""
     for workers, size in product(_WORKERS, _SIZES):
         plain, secure = Case(False, workers, size), Case(True, workers, size)
-        own = _ratio(_cost, _job(_WIRE, secure), _job(_WIRE, plain))
+        own = _ratio(_cost, _job(tool, secure), _job(tool, plain))
         rival = _ratio(_cost, _job(_RB, secure), _job(_RB, plain))
 
         def both(
@@ -104,7 +112,7 @@ def _tls_rows(blocks: _Figures) -> Iterator[Row]:
             return own(block) / rival(block)
 
         label = plain.label.removeprefix("TCP, ")
-        name = f"wire, {label}: TLS/TCP cost / {_RB}'s TLS/TCP cost"
+        name = f"{tool}, {label}: TLS/TCP cost / {_RB}'s TLS/TCP cost"
         yield blocks.row(name, "x", both, _PARITY)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import msgspec
 import uvloop
 
-from benchmarks.child import ask_child
+from benchmarks.child import COMPILED, ask_child
 from benchmarks.measurement import (
     KEYS,
     BenchmarkError,
@@ -23,6 +23,7 @@ from benchmarks.measurement import (
 from benchmarks.processes import cpu_seconds_of_children
 from loadprobe import config
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns, process_cpu_ns
+from loadprobe.compiled import HOW
 from loadprobe.core.aggregate import Results
 from loadprobe.core.outcome import OpKind
 from loadprobe.measurement import Measurement as Probing
@@ -67,6 +68,7 @@ class Probed(msgspec.Struct, frozen=True):
         blind_ms: how long it was.
         lateness_ms: sent - due of the served, by ``QUANTILES``.
         probe_rss_bytes: resident memory of the probe processes at the end.
+        loop: "compiled" or "python".
     """
 
     measured: Measurement
@@ -79,6 +81,7 @@ class Probed(msgspec.Struct, frozen=True):
     blind_ms: float
     lateness_ms: tuple[float, ...]
     probe_rss_bytes: int
+    loop: str
 
     @property
     def busy_cores(self) -> float:
@@ -86,9 +89,17 @@ class Probed(msgspec.Struct, frozen=True):
         return (self.measured.cpu_seconds + self.server_cpu_s) / self.measured.seconds
 
 
-def measure(target: Target, case: Case, *, seconds: float) -> Measurement:
+def measure(
+    target: Target, case: Case, *, seconds: float, compiled: bool = False
+) -> Measurement:
     """Measure the load between the end of its warm-up and its own end; see ``Tool``."""
-    return probe(target, closed_lane(case), seconds=seconds).measured
+    lane = closed_lane(case)
+    return probe(target, lane, seconds=seconds, compiled=compiled).measured
+
+
+def is_compiled_there() -> bool:
+    """Tell whether there is a copy with the compiled loop to measure."""
+    return COMPILED.is_dir()
 
 
 def closed_lane(
@@ -116,15 +127,24 @@ def closed_lane(
     )
 
 
-def probe(target: Target, lane: config.Lane, *, seconds: float) -> Probed:
+def probe(
+    target: Target, lane: config.Lane, *, seconds: float, compiled: bool = False
+) -> Probed:
     """Run a load in a child process.
 
     Raises:
-        BenchmarkError: it failed, or an operation of a closed loop did.
+        BenchmarkError: it failed, or an operation of a closed loop did, or it did not
+            run with the loop that was asked for.
     """
     order = Order(target.as_config(), lane, seconds, target.pid)
     timeout_s = _WARM_UP_S + seconds + _SPARE_S
-    probed = ask_child("benchmarks.wire", order, Probed, timeout_s=timeout_s)
+    probed = ask_child(
+        "benchmarks.wire", order, Probed, timeout_s=timeout_s, compiled=compiled
+    )
+    if (probed.loop == "compiled") is not compiled:
+        raise BenchmarkError(
+            f"the {probed.loop} loop ran; remove build/compiled, then 'make compiled'"
+        )
     if lane.loop == "closed" and probed.failed:
         raise BenchmarkError(
             f"{probed.failed} of {probed.served + probed.failed} operations of the "
@@ -211,6 +231,7 @@ async def _run(order: Order) -> Probed:
         blind_ms=totals.blind_ms,
         lateness_ms=totals.lateness_ms,
         probe_rss_bytes=sum(b.rss_bytes for _, b in steps),
+        loop=HOW,
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 import msgspec
 import typer
 
-from loadprobe import __version__
+from loadprobe import __version__, compiled
 from loadprobe.cli_dashboards import dashboards
 from loadprobe.cli_scenarios import (
     choose_scenario,
@@ -218,8 +218,8 @@ def report(
 
 @app.command()
 def version() -> None:
-    """Print the version."""
-    typer.echo(__version__)
+    """Print the version, and whether the loop that measures is compiled."""
+    typer.echo(f"{__version__} ({compiled.HOW} loop)")
 
 
 @local_app.command("up")

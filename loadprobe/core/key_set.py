@@ -9,8 +9,8 @@ from collections.abc import Callable
 from loadprobe.core.ledger import History
 
 
-class SetHistory:
-    """The versions of a set of keys; for the methods see ``History``.
+class SetHistory(History):
+    """The versions of a set of keys; ``value`` is the reply to a read of all of them.
 
     Args:
         indexes: of the keys, at least one.
@@ -23,37 +23,35 @@ class SetHistory:
     __slots__ = ("_encode", "_head", "_indexes", "members")
 
     def __init__(self, indexes: range, encode: Callable[[int, int], bytes]) -> None:
+        super().__init__()
         self._indexes = indexes
         self._encode = encode
         self._head = b"*%d\r\n" % len(indexes)
         self.members = [History() for _ in indexes]
+        self._show()
 
-    @property
-    def acked_version(self) -> int:
-        """Return the highest acknowledged version, 0 if there is none."""
-        return self.members[0].acked_version
-
-    @property
-    def value(self) -> bytes:
-        """Return the reply that is certainly right now, NIL for what is not known."""
-        return self._head + b"".join([member.value for member in self.members])
+    def _show(self) -> None:
+        self.acked_version = self.members[0].acked_version
+        self.value = self._head + b"".join([member.value for member in self.members])
 
     def begin_write(self, version: int) -> None:
         """Take note that a version of all keys is on its way."""
         for member in self.members:
             member.begin_write(version)
 
-    def acked(self, version: int, _written: bytes) -> None:
+    def acked(self, version: int, value: bytes) -> None:  # noqa: ARG002
         """Take note that a version of all keys was acknowledged."""
         for member, index in zip(self.members, self._indexes, strict=True):
             member.acked(version, self._encode(index, version))
+        self._show()
 
     def failed(self, version: int) -> None:
         """Take note that a version was certainly applied to none."""
         for member in self.members:
             member.failed(version)
 
-    def seen(self, version: int) -> None:
+    def seen(self, version: int, value: bytes) -> None:  # noqa: ARG002
         """Take note that a version of all keys was read."""
         for member, index in zip(self.members, self._indexes, strict=True):
             member.seen(version, self._encode(index, version))
+        self._show()

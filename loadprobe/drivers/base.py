@@ -9,19 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from loadprobe.core.key_set import SetHistory
 from loadprobe.core.ledger import History
 from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.recorder import ScopeRecorder
 from loadprobe.core.topology import Topology
-
-
-class Recorder(Protocol):
-    """Where a scope's served arrivals go; the three are always called together."""
-
-    due_append: Callable[[int], None]
-    sent_append: Callable[[int], None]
-    done_append: Callable[[int], None]
-    acknowledged: int
 
 
 @dataclass(slots=True)
@@ -43,7 +34,7 @@ class KeyRecord:
     read_slot: int
     get: bytes
     set_head: bytes
-    history: History | SetHistory
+    history: History
 
 
 @dataclass(slots=True, eq=False)
@@ -74,7 +65,7 @@ class Arrival:
     """
 
     due: int
-    scope: Recorder
+    scope: ScopeRecorder
     worker: int
     op: OpKind
     key: KeyRecord | None

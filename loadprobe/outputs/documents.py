@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 import msgspec
 import orjson
 
-from loadprobe import __version__
+from loadprobe import __version__, compiled
 from loadprobe.clock import ClockPair
 from loadprobe.config import Config, masked
 from loadprobe.core.events import Event
@@ -252,7 +252,11 @@ def digest(plain: Mapping[str, object]) -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {"loadprobe": __version__, "python": platform.python_version()}
+    found = {
+        "loadprobe": __version__,
+        "loop": compiled.HOW,
+        "python": platform.python_version(),
+    }
     for library in _LIBRARIES:
         try:
             found[library] = version(library)

@@ -13,6 +13,7 @@ from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
 from loadprobe.config import Probe
 from loadprobe.core.columns import Failure, Scope
 from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.recorder import ScopeRecorder
 from loadprobe.core.topology import Shard
 from loadprobe.drivers import resp
 from loadprobe.drivers.errors import (
@@ -25,7 +26,6 @@ from loadprobe.drivers.wire.driver import WireDriver
 from loadprobe.drivers.wire.greeting import Greeting
 from loadprobe.probe.lag import Lag
 from loadprobe.probe.messages import ScopeBlock, Share
-from loadprobe.probe.recorder import ScopeRecorder
 
 _FAR_FUTURE_NS = 1 << 62
 _SAID_NO = frozenset({*REPLY_CLASSES.values(), ErrorClass.OTHER})
@@ -138,9 +138,7 @@ class Connects:
             recorder = self._recorders[shard.name] = ScopeRecorder(scope)
         outcome, error, done_ns, evidence = judged
         if outcome is Outcome.SERVED:
-            recorder.due_append(due_ns)
-            recorder.sent_append(sent_ns)
-            recorder.done_append(done_ns)
+            recorder.add_served(due_ns, sent_ns, done_ns)
         else:
             recorder.add_failure(
                 Failure(due_ns, sent_ns, done_ns, outcome, error, *evidence)
@@ -211,8 +209,7 @@ class Connects:
 
     def take_blocks(self) -> list[ScopeBlock]:
         """Return what ended since the last call."""
-        blocks = (recorder.take() for recorder in self._recorders.values())
-        return [block for block in blocks if block is not None]
+        return ScopeBlock.take(self._recorders.values())
 
 
 def make_connects(

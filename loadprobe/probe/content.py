@@ -17,7 +17,6 @@ from loadprobe.core.slots import READS
 from loadprobe.core.values import NIL, Decoded, ValueCodec
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival, KeyRecord
-from loadprobe.probe.recorder import ScopeRecorder
 
 
 class Content(Protocol):
@@ -94,14 +93,12 @@ class SingleKeys:
         version = self.version_of(key.index, reply)
         if version is None and reply is not None:
             return None
-        assert isinstance(key.history, History)
         return key.history.judge_read(
             version, acked_at_send=acked_at_send, was_present=known is not NIL
         )
 
     def remember(self, key: KeyRecord, version: int) -> None:
         """Take note that a version was read."""
-        assert isinstance(key.history, History)
         key.history.seen(version, self.encode(key.index, version))
 
 
@@ -192,8 +189,7 @@ class KeySets:
 
     def remember(self, key: KeyRecord, version: int) -> None:
         """Take note that a version was read."""
-        assert isinstance(key.history, SetHistory)
-        key.history.seen(version)
+        key.history.seen(version, b"")
 
 
 def make_content(lane: Lane, keyspace: Keyspace) -> Content:
@@ -221,7 +217,6 @@ def is_right(content: Content, arrival: Arrival, reply: object) -> bool:
     know the key.
     """
     recorder = arrival.scope
-    assert isinstance(recorder, ScopeRecorder)
     key = arrival.key
     if key is None:
         good = reply == resp.parse(content.absent)

@@ -3,9 +3,9 @@
 from collections.abc import Collection
 
 from loadprobe.core.outcome import OpKind
+from loadprobe.core.recorder import ScopeRecorder
 from loadprobe.drivers.base import Driver
 from loadprobe.probe.messages import LaneHealth
-from loadprobe.probe.recorder import ScopeRecorder
 
 
 def take_health(

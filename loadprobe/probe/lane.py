@@ -21,7 +21,6 @@ from loadprobe.probe.keys import LaneKeys
 from loadprobe.probe.lag import Lag
 from loadprobe.probe.making import Maker
 from loadprobe.probe.messages import LaneHealth, ScopeBlock, Share
-from loadprobe.probe.recorder import ScopeRecorder
 
 # An overloaded process must still reach its other callbacks.
 _MOST_PER_TICK = 2_000
@@ -197,7 +196,7 @@ class Lane:
 
     def expected(self, arrivals: list[Arrival]) -> None:
         """Take arrivals whose reply is literally the expected one (the hot path)."""
-        deadline_ns = self._deadline_ns
+        deadline_ns, write = self._deadline_ns, _WRITE
         late: list[Arrival] = []
         for arrival in arrivals:
             due_ns, done_ns = arrival.due, arrival.done
@@ -206,10 +205,10 @@ class Lane:
                 continue
             arrival.settled = True
             scope = arrival.scope
-            scope.due_append(due_ns)
-            scope.sent_append(arrival.sent)
-            scope.done_append(done_ns)
-            if arrival.op is _WRITE:
+            scope.due.append(due_ns)
+            scope.sent.append(arrival.sent)
+            scope.done.append(done_ns)
+            if arrival.op is write:
                 key = arrival.key
                 assert key is not None
                 key.history.acked(arrival.version, arrival.value)
@@ -238,14 +237,11 @@ class Lane:
             self._driver.stats.too_late += 1
             return
         recorder = arrival.scope
-        assert isinstance(recorder, ScopeRecorder)
         # A reply that came in time and waited for us to read it is not late.
         came_ns = self._lag.unread_since(done_ns)
         if right and came_ns - arrival.due <= self._deadline_ns:
             arrival.settled = True
-            recorder.due_append(arrival.due)
-            recorder.sent_append(arrival.sent)
-            recorder.done_append(done_ns)
+            recorder.add_served(arrival.due, arrival.sent, done_ns)
         else:
             outcome = Outcome.LATE if right else Outcome.WRONG
             error = ErrorClass.LATE if right else ErrorClass.VALUE
@@ -289,7 +285,6 @@ class Lane:
     ) -> None:
         arrival.settled = True
         recorder = arrival.scope
-        assert isinstance(recorder, ScopeRecorder)
         # An unknown write stays open in its history: it may be applied yet.
         if arrival.op is _WRITE and outcome in (Outcome.REFUSED, Outcome.UNSENT):
             assert arrival.key is not None
@@ -373,8 +368,7 @@ class Lane:
         """Return what settled since the last call."""
         assert self._driver is not None
         self._driver.deliver()
-        blocks = (recorder.take() for recorder in self._recorders.values())
-        return [block for block in blocks if block is not None]
+        return ScopeBlock.take(self._recorders.values())
 
     def take_health(self) -> LaneHealth:
         """Return the counters since the last call and the level of connections."""

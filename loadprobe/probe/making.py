@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, cycle
+from itertools import chain, count
 
 from loadprobe.core.columns import Scope
 from loadprobe.core.keyspace import ArrivalPlan, Choice
 from loadprobe.core.outcome import OpKind
+from loadprobe.core.recorder import ScopeRecorder
 from loadprobe.core.topology import Topology
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival
 from loadprobe.probe.keys import LaneKeys
 from loadprobe.probe.messages import Share
-from loadprobe.probe.recorder import ScopeRecorder
 
 _LAYOUT_STRIDE = 977
 # Names of this module are found faster than members of an enum.
@@ -38,9 +38,13 @@ class _Load:
 
 def _rounds(keys: Sequence[int], first: int) -> Iterator[int]:
     """Yield keys for ever. Every round begins one later, so no pattern repeats."""
-    count = len(keys)
-    starts = cycle((first + i) % count for i in range(count))
-    return chain.from_iterable([*keys[at:], *keys[:at]] for at in starts)
+    return chain.from_iterable(_rotations(keys, first))
+
+
+def _rotations(keys: Sequence[int], first: int) -> Iterator[list[int]]:
+    for start in count(first):
+        at = start % len(keys)
+        yield [*keys[at:], *keys[:at]]
 
 
 class Maker:
@@ -118,8 +122,8 @@ class Maker:
         table, step = self._table, self._step
         period = len(table)
         keys = self._keys
-        known, encode = keys.known, keys.content.encode
-        version = keys.version
+        records, encode = keys.records, keys.content.encode
+        version, write, written = keys.version, _WRITE, resp.OK_REPLY
         for arrival in arrivals:
             if period:
                 load = table[index % period]
@@ -127,19 +131,20 @@ class Maker:
                 assert self._plan is not None
                 load = self._loads[self._plan.lookup(index)]
             index += step
-            key = known(number := load.next_key()) or keys.record(number)
+            number = load.next_key()
+            key = records.get(number) or keys.record(number)
             arrival.scope = load.recorder
             arrival.op = op = load.op
             arrival.sent = 0
             arrival.redirects = 0
             arrival.settled = False
-            if op is _WRITE:
+            if op is write:
                 value = encode(key.index, version)
                 key.history.begin_write(version)
                 arrival.key = key
                 arrival.slot = key.slot
                 arrival.command = key.set_head + value
-                arrival.expect = resp.OK_REPLY
+                arrival.expect = written
                 arrival.version = version
                 arrival.value = value
                 version += 1

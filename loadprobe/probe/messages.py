@@ -5,10 +5,12 @@ its secret travels by standard input only: never an argument, never the environm
 """
 
 import struct
+from collections.abc import Iterable
 
 import msgspec
 
 from loadprobe.config import Lane, Probe, Target
+from loadprobe.core.recorder import ScopeRecorder
 from loadprobe.core.topology import Topology
 
 
@@ -173,6 +175,24 @@ class ScopeBlock(msgspec.Struct, frozen=True, array_like=True):
     sent: bytes
     done: bytes
     failures: bytes
+
+    @classmethod
+    def take(cls, recorders: Iterable[ScopeRecorder]) -> "list[ScopeBlock]":
+        """Take what recorders hold, one block for each that holds anything."""
+        taken = ((recorder.scope, recorder.take()) for recorder in recorders)
+        return [
+            cls(
+                scope.lane,
+                scope.shard,
+                int(scope.op),
+                block.due.tobytes(),
+                block.sent.tobytes(),
+                block.done.tobytes(),
+                block.failures.tobytes(),
+            )
+            for scope, block in taken
+            if block is not None
+        ]
 
 
 class LaneHealth(msgspec.Struct, frozen=True):

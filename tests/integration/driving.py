@@ -10,6 +10,7 @@ from loadprobe.clock import mono_now_ns
 from loadprobe.config import Lane, Probe, Target
 from loadprobe.core.columns import Scope
 from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.recorder import ScopeRecorder
 from loadprobe.core.slots import tag_for_slot
 from loadprobe.core.topology import Topology
 from loadprobe.core.values import NIL
@@ -20,7 +21,6 @@ from loadprobe.local.cluster import LocalCluster
 from loadprobe.probe.drivers import make_driver
 from loadprobe.probe.messages import Plan, Share
 from loadprobe.probe.process import is_defect
-from loadprobe.probe.recorder import ScopeRecorder
 from tests.integration.running import until
 
 _PERIOD_S = 0.01

@@ -13,6 +13,7 @@ from loadprobe.clock import mono_now_ns
 from loadprobe.config import Target
 from loadprobe.core.columns import Scope
 from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.recorder import ScopeRecorder
 from loadprobe.core.slots import tag_for_slot
 from loadprobe.core.topology import Node as TopologyNode
 from loadprobe.core.topology import Shard, Topology
@@ -27,7 +28,6 @@ from loadprobe.drivers.wire.node import Node
 from loadprobe.drivers.wire.seed import Bystander
 from loadprobe.errors import PreflightError
 from loadprobe.local.certificates import write_certificates
-from loadprobe.probe.recorder import ScopeRecorder
 from tests.scripted import ScriptedCluster
 
 WORKERS = 3

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from loadprobe.core.columns import Scope
 from loadprobe.core.outcome import OpKind
+from loadprobe.core.recorder import ScopeRecorder
 from loadprobe.core.values import NIL
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival
-from loadprobe.drivers.wire.connection import Connection
-from loadprobe.probe.recorder import ScopeRecorder
+from loadprobe.drivers.wire.connection import Connection, Pulse
 
 _RECORDER = ScopeRecorder(Scope("tcp", "0001", OpKind.READ))
 _REPLIES = st.one_of(
@@ -29,10 +29,8 @@ _EXPECTED = st.one_of(
 class Ends:
     """Owner of a connection and taker of its replies: notes them in order."""
 
-    last_reply_ns = 0
-    resumed_ns = 0
-
     def __init__(self) -> None:
+        self.pulse = Pulse()
         self.matched: list[Arrival] = []
         self.ends: list[tuple[int, object]] = []
 

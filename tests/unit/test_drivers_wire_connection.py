@@ -10,6 +10,7 @@ import pytest
 
 from loadprobe.core.columns import Scope
 from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.recorder import ScopeRecorder
 from loadprobe.core.values import NIL
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival, DriverStats
@@ -17,7 +18,6 @@ from loadprobe.drivers.wire.connection import Connection
 from loadprobe.drivers.wire.explain import explain_slots_error
 from loadprobe.drivers.wire.node import Node
 from loadprobe.drivers.wire.redirect import parse_redirect
-from loadprobe.probe.recorder import ScopeRecorder
 
 
 class Wire:
@@ -124,7 +124,7 @@ class Line:
         self.node.want(1, is_primary=True)
         self.wire = Wire()
         self.connection = Connection(self.node, self.hub, self.node.free)
-        self.connection.connection_made(self.wire)  # type: ignore[arg-type]
+        self.connection.connection_made(self.wire)
         self.node._welcome(self.connection, 0)
 
     def send(self, *arrivals: Arrival) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from loadprobe.config import Target
 from loadprobe.drivers.tls import make_context
-from loadprobe.drivers.wire.sockets import SocketPoller
+from loadprobe.drivers.wire.sockets import SocketPoller, Transport
 from loadprobe.drivers.wire.tls_sockets import open_tls
 from loadprobe.local.certificates import CertificateSet, write_certificates
 
@@ -65,17 +65,16 @@ class Peer:
         return found
 
 
-class Received(asyncio.Protocol):
+class Received:
     """Keeps what is received."""
 
     def __init__(self) -> None:
-        self.transport: asyncio.Transport | None = None
+        self.transport: Transport | None = None
         self.data = b""
         self.ends: list[Exception | None] = []
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: Transport) -> None:
         """Keep the transport."""
-        assert isinstance(transport, asyncio.Transport)
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:

@@ -11,11 +11,11 @@ from loadprobe.config import Client, Lane
 from loadprobe.core.columns import Scope
 from loadprobe.core.keyspace import Keyspace
 from loadprobe.core.outcome import OpKind
+from loadprobe.core.recorder import ScopeRecorder
 from loadprobe.core.slots import READS, key_slot
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival, KeyRecord
 from loadprobe.probe.content import Content, is_right, make_content
-from loadprobe.probe.recorder import ScopeRecorder
 
 COUNT = 3
 Values = list[bytes | None]

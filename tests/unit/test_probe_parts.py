@@ -8,6 +8,7 @@ import pytest
 from loadprobe.config import Lane, Probe, Target
 from loadprobe.core.columns import Failure, Scope
 from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.recorder import ScopeRecorder
 from loadprobe.core.topology import single
 from loadprobe.probe.lag import Lag
 from loadprobe.probe.messages import (
@@ -36,39 +37,34 @@ from loadprobe.probe.messages import (
     frame_length,
 )
 from loadprobe.probe.plan import share_out
-from loadprobe.probe.recorder import ScopeRecorder
 
 MS = 1_000_000
 SCOPE = Scope("tcp", "0001", OpKind.WRITE)
 FAILURE = Failure(1, 2, -1, Outcome.UNKNOWN, ErrorClass.TIMEOUT, 3, 4)
 
 
-def test_a_recorder_gives_what_it_took_and_forgets_it() -> None:
-    """A block holds the columns in order; the bound appends stay good after it."""
+def test_recorders_give_what_they_took_and_forget_it() -> None:
+    """A block holds the columns in order; one that holds nothing is left out."""
     recorder = ScopeRecorder(SCOPE)
-    due, sent, done = recorder.due_append, recorder.sent_append, recorder.done_append
-    assert recorder.take() is None
+    recorders = [recorder, ScopeRecorder(Scope("tcp", "0002", OpKind.READ))]
+    assert ScopeBlock.take(recorders) == []
     for number in (10, 20):
-        due(number)
-        sent(number + 1)
-        done(number + 5)
+        recorder.add_served(number, number + 1, number + 5)
     recorder.add_failure(FAILURE)
-    block = recorder.take()
-    assert block == ScopeBlock(
-        "tcp",
-        "0001",
-        int(OpKind.WRITE),
-        array("q", [10, 20]).tobytes(),
-        array("q", [11, 21]).tobytes(),
-        array("q", [15, 25]).tobytes(),
-        array("q", FAILURE).tobytes(),
-    )
-    assert recorder.take() is None
-    due(30)
-    sent(30)
-    done(30)
-    again = recorder.take()
-    assert again is not None
+    assert ScopeBlock.take(recorders) == [
+        ScopeBlock(
+            "tcp",
+            "0001",
+            int(OpKind.WRITE),
+            array("q", [10, 20]).tobytes(),
+            array("q", [11, 21]).tobytes(),
+            array("q", [15, 25]).tobytes(),
+            array("q", FAILURE).tobytes(),
+        )
+    ]
+    assert ScopeBlock.take(recorders) == []
+    recorder.add_served(30, 30, 30)
+    (again,) = ScopeBlock.take(recorders)
     assert again.due == array("q", [30]).tobytes()
     assert again.failures == b""
 
@@ -77,8 +73,7 @@ def test_failures_alone_make_a_block() -> None:
     """A scope in which nothing was served is heard of, too."""
     recorder = ScopeRecorder(SCOPE)
     recorder.add_failure(FAILURE)
-    block = recorder.take()
-    assert block is not None
+    (block,) = ScopeBlock.take([recorder])
     assert (block.due, len(block.failures)) == (b"", 7 * 8)
 
 

@@ -14,6 +14,7 @@ from hiredis import ProtocolError, Reader, ReplyError
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.drivers.base import Arrival
+from loadprobe.drivers.wire.sockets import Transport
 
 Request = "asyncio.Future[object]"
 SILENCE_NS = 20 * NS_PER_MS
@@ -36,11 +37,25 @@ class Replies(Protocol):
         """Take any other reply."""
 
 
+class Pulse:
+    """When a node last spoke, on whichever connection; monotonic ns, 0 if never.
+
+    Attributes:
+        last_reply_ns: when anything was received from it.
+        resumed_ns: when it last spoke after a silence of more than ``SILENCE_NS``.
+    """
+
+    __slots__ = ("last_reply_ns", "resumed_ns")
+
+    def __init__(self) -> None:
+        self.last_reply_ns = 0
+        self.resumed_ns = 0
+
+
 class Owner(Protocol):
     """The node a connection belongs to."""
 
-    last_reply_ns: int
-    resumed_ns: int
+    pulse: Pulse
 
     def error_reply(self, arrival: Arrival, error: ReplyError, done_ns: int) -> None:
         """Take an error reply to an arrival."""
@@ -49,8 +64,8 @@ class Owner(Protocol):
         """Take the end of a connection, live or not."""
 
 
-class Connection(asyncio.Protocol):
-    """A connection to one node.
+class Connection:
+    """A connection to one node; an ``asyncio.Protocol`` in all but its base class.
 
     Args:
         owner: its node.
@@ -67,6 +82,7 @@ class Connection(asyncio.Protocol):
         "_made_ns",
         "_matched",
         "_owner",
+        "_pulse",
         "_replied",
         "_transport",
         "_wake",
@@ -81,6 +97,7 @@ class Connection(asyncio.Protocol):
         self, owner: Owner, replies: Replies, free: "list[Connection] | None"
     ) -> None:
         self._owner = owner
+        self._pulse = owner.pulse
         self._matched = replies.matched
         self._wake = replies.wake
         self._replied = replies.replied
@@ -89,7 +106,7 @@ class Connection(asyncio.Protocol):
         self._feed = reader.feed
         self._gets = reader.gets
         self._is_parsing = False
-        self._transport: asyncio.Transport | None = None
+        self._transport: Transport | None = None
         self.index = -1
         self._made_ns: int = mono_now_ns()
         self.last_reply_ns: int = self._made_ns
@@ -111,10 +128,9 @@ class Connection(asyncio.Protocol):
     def _unwritable(self, _command: bytes) -> None:
         raise ConnectionResetError("written to a connection that is not open")
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: Transport) -> None:
         """Keep the transport (asyncio callback)."""
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
-        self._transport = transport  # type: ignore[assignment]
+        self._transport = transport
         self.write = transport.write
 
     def data_received(self, data: bytes) -> None:
@@ -124,10 +140,10 @@ class Connection(asyncio.Protocol):
         takes a tenth of the time of parsing them.
         """
         now = self.last_reply_ns = mono_now_ns()
-        owner = self._owner
-        if now - owner.last_reply_ns > SILENCE_NS:
-            owner.resumed_ns = now
-        owner.last_reply_ns = now
+        pulse = self._pulse
+        if now - pulse.last_reply_ns > SILENCE_NS:
+            pulse.resumed_ns = now
+        pulse.last_reply_ns = now
         if self._is_parsing:
             self._parse(data, now)
             return
@@ -135,7 +151,7 @@ class Connection(asyncio.Protocol):
         at = 0
         while pending:
             entry = pending[0]
-            if entry.__class__ is not Arrival:
+            if not isinstance(entry, Arrival):
                 break
             expect = entry.expect
             if expect != data:
@@ -180,7 +196,7 @@ class Connection(asyncio.Protocol):
                 self.abort()
                 return
             entry = pending.popleft()
-            if entry.__class__ is Arrival:
+            if isinstance(entry, Arrival):
                 if self._free is not None and not pending:
                     self._free.append(self)
                 if reply.__class__ is ReplyError:
@@ -190,8 +206,8 @@ class Connection(asyncio.Protocol):
             else:
                 if self._free is not None and not pending and self.live:
                     self._rejoin()
-                if not entry.done():  # type: ignore[operator]
-                    entry.set_result(reply)  # type: ignore[union-attr]
+                if not entry.done():
+                    entry.set_result(reply)
 
     def _rejoin(self) -> None:
         assert self._free is not None
@@ -230,7 +246,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     @property
-    def transport(self) -> asyncio.Transport:
+    def transport(self) -> Transport:
         """Return the open transport."""
         assert self._transport is not None
         return self._transport

@@ -12,7 +12,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import hiredis
 
@@ -210,7 +210,7 @@ class Dialer:
             return connection
         try:
             await asyncio.get_running_loop().create_connection(
-                lambda: connection,
+                lambda: cast("asyncio.Protocol", connection),
                 sock=sock,
                 ssl=context,
                 server_hostname=name,

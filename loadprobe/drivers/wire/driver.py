@@ -1,4 +1,4 @@
-"""The wire driver: our own RESP on asyncio.Protocol, the witness of every verdict.
+"""The wire driver: our own RESP on our own sockets, the witness of every verdict.
 
 No hidden retry and no backoff. An arrival goes out on its worker's connection, else on
 any live connection to that node, else it is unsent. MOVED and ASK are followed and
@@ -254,7 +254,7 @@ class WireDriver:
 
     def resumed_ns(self, slot: int) -> int:
         """Return when the server of a slot last spoke after a silence; 0 if never."""
-        return self._owner[slot].resumed_ns
+        return self._owner[slot].pulse.resumed_ns
 
     # --- arrivals --------------------------------------------------------------
 
@@ -280,7 +280,7 @@ class WireDriver:
 
     def _refuse_more(self, arrival: Arrival, node: Node) -> None:
         """Report that a connection has enough outstanding already."""
-        evidence = (node.last_reply_ns, mono_now_ns())
+        evidence = (node.pulse.last_reply_ns, mono_now_ns())
         self.fail(arrival, Outcome.UNSENT, ErrorClass.INFLIGHT, evidence)
 
     def forward(self, arrival: Arrival, node: Node, *, asking: bool = False) -> None:

@@ -18,7 +18,7 @@ from loadprobe.core.outcome import ErrorClass, Outcome
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival, DriverStats
 from loadprobe.drivers.errors import classify_lost_connection
-from loadprobe.drivers.wire.connection import Connection, Replies
+from loadprobe.drivers.wire.connection import Connection, Pulse, Replies
 from loadprobe.drivers.wire.dial import Dialer, DialFailure
 
 _SCOUT_NS = NS_PER_MS
@@ -110,8 +110,7 @@ class Node:
         self.is_primary = False
         self.shard = ""
         self.takes_reads = False
-        self.last_reply_ns = 0
-        self.resumed_ns = 0
+        self.pulse = Pulse()
         self.failure: DialFailure | None = None
         self.slots_reply: object = None
         self.asked: asyncio.Future[object] | None = None
@@ -152,7 +151,7 @@ class Node:
         if self.failure is not None:
             return self.failure.start_ns, self.failure.end_ns
         now = mono_now_ns()
-        return self.last_reply_ns or now, now
+        return self.pulse.last_reply_ns or now, now
 
     def trim(self) -> None:
         """Close idle connections that are not wanted any more."""

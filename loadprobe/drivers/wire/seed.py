@@ -7,7 +7,7 @@ import hiredis
 
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival
-from loadprobe.drivers.wire.connection import Connection
+from loadprobe.drivers.wire.connection import Connection, Pulse
 from loadprobe.drivers.wire.dial import Dialer, DialFailure
 from loadprobe.drivers.wire.explain import explain_dial_failure, explain_slots_error
 from loadprobe.errors import PreflightError
@@ -18,8 +18,7 @@ _WHAT_PORT = "is it a Valkey or Redis port?"
 class Bystander:
     """The owner of a connection that carries no arrivals."""
 
-    last_reply_ns = 0
-    resumed_ns = 0
+    pulse = Pulse()
     matched: list[Arrival] = []  # noqa: RUF012 - it stays empty
 
     def wake(self) -> None:

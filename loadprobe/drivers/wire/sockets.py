@@ -20,10 +20,26 @@ _Recv = Callable[[int], bytes]
 _Received = Callable[[bytes], None]
 
 
+class Transport(Protocol):
+    """What a connection writes to: the part of ``asyncio.Transport`` that is used."""
+
+    def write(self, data: bytes) -> None:
+        """Send, now or when the socket takes it."""
+
+    def is_closing(self) -> bool:
+        """Tell whether the end was asked for or has come."""
+
+    def close(self) -> None:
+        """End after what was written is sent."""
+
+    def abort(self) -> None:
+        """End at once."""
+
+
 class Receiver(Protocol):
     """What a transport feeds: the part of asyncio.Protocol that is used."""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: Transport) -> None:
         """Take the transport."""
 
     def data_received(self, data: bytes) -> None:
@@ -123,13 +139,12 @@ class SocketPoller:
             self._epoll.unregister(fd)
 
 
-class PlainTransport(asyncio.Transport):
-    """One socket; see ``asyncio.Transport`` for the methods."""
+class PlainTransport:
+    """One socket; see ``Transport`` for the methods."""
 
     def __init__(
         self, poller: SocketPoller, sock: socket.socket, receiver: Receiver
     ) -> None:
-        super().__init__()
         self._poller = poller
         self._sock = sock
         self._fd = sock.fileno()
@@ -142,7 +157,7 @@ class PlainTransport(asyncio.Transport):
         """Tell whether the end was asked for or has come."""
         return self._is_closing
 
-    def write(self, data: "bytes | bytearray | memoryview[int]") -> None:
+    def write(self, data: bytes) -> None:
         """Send now what the socket takes, the rest when it can."""
         if self._unsent:
             self._unsent += data
@@ -155,7 +170,7 @@ class PlainTransport(asyncio.Transport):
             self._break_off(exc)
             return
         if count != len(data):
-            self._unsent = bytes(data[count:])
+            self._unsent = data[count:]
             self._poller.want_write(self._fd, wanted=True)
 
     def send_rest(self) -> None:

@@ -37,7 +37,7 @@ async def open_tls(
 
 
 class TlsTransport(PlainTransport):
-    """One socket with TLS; see ``asyncio.Transport`` for the methods.
+    """One socket with TLS; see ``Transport`` for the methods.
 
     Args:
         poller: serves the socket.
@@ -106,7 +106,7 @@ class TlsTransport(PlainTransport):
         except ssl.SSLError as exc:
             self.end(exc)
 
-    def write(self, data: "bytes | bytearray | memoryview[int]") -> None:
+    def write(self, data: bytes) -> None:
         """Send now what the socket takes, the rest when it can."""
         if self._is_closing:
             return
