@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from loadprobe.clock import ClockPair
 from loadprobe.core.activity import Activity, seconds_of
 from loadprobe.core.attribution import LaneFacts, witnesses_of
-from loadprobe.core.incidents import DarkTime, Incident, dark_time
+from loadprobe.core.incidents import DarkTime, Incident, dark_time, never_ended
 from loadprobe.core.intervals import Interval, difference, intersection, length, union
 from loadprobe.core.latency import KEPT_S
 from loadprobe.core.measures import bounds, ms
@@ -33,6 +33,7 @@ RETRIED = 1.2
 SLOW = 2.0
 """A longest response this many times that at rest is slow, for a client that hides."""
 
+_FOREVER_NS = 1 << 62
 _Band = Callable[[Outage], Interval]
 
 
@@ -138,7 +139,7 @@ class _Compared:
     def _order(self, lane: LaneFacts) -> tuple[bool, int, int, int]:
         own = self._outages(lane)
         return (
-            any(o.open_end for o in own),
+            self._is_still_dark(own),
             max((o.end_ns for o in own), default=0),
             dark_time(own).estimate_ns,
             self.activity.worst_ns(lane.name, *self._seconds(dark_only=False)) or 0,
@@ -176,10 +177,17 @@ class _Compared:
         )
 
     def _recovered_ms(self, own: Sequence[Outage]) -> float | None:
-        if any(outage.open_end for outage in own):
+        if self._is_still_dark(own):
             return None
         start_ns = self.happening.start_ns
         return ms(max((o.end_ns for o in own), default=start_ns) - start_ns)
+
+    def _is_still_dark(self, own: Sequence[Outage]) -> bool:
+        """Tell whether a scope was served no more; a blind time may hide an end."""
+        return any(
+            not self.activity.served(o.scope, _next_second(o.hull_end_ns), _FOREVER_NS)
+            for o in never_ended(own)
+        )
 
     def _blind_ns(self, lane: LaneFacts) -> int:
         spans = [(span.start_ns, span.end_ns) for span in lane.blind]
@@ -250,6 +258,10 @@ def _core(outage: Outage) -> Interval:
 
 def _hull(outage: Outage) -> Interval:
     return outage.hull_start_ns, outage.hull_end_ns
+
+
+def _next_second(at_ns: int) -> int:
+    return (at_ns // NS_PER_S + 1) * NS_PER_S
 
 
 def _longest_ns(outages: Sequence[Outage]) -> int:

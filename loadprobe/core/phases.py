@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from loadprobe.core.incidents import never_ended
 from loadprobe.core.latency import P99Log
 from loadprobe.core.outages import Outage
 from loadprobe.core.steps import StepRecord, StepState
@@ -133,7 +134,7 @@ class LanePhases:
     @property
     def is_dark_at_end(self) -> bool:
         """Tell whether an outage went on when the observation ended."""
-        return any(outage.open_end for outage in self.outages)
+        return bool(never_ended(self.outages))
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +291,7 @@ class _Step:
         own, by_plan = self._own(lane, self.load.outages), self._own(lane, planned)
         ends = [Instant(o.end_ns, o.core_end_ns, o.hull_end_ns) for o in own]
         served = max(ends, key=lambda end: end.at_ns, default=None)
-        if any(o.open_end for o in own):
+        if never_ended(own):
             served = None
         is_dark = any(
             o.start_ns < self.until_ns and self.start_ns < o.end_ns for o in planned
@@ -345,7 +346,7 @@ class _Step:
         from_s = [second + 1 for second in outside]
         from_s += [_after_second(o.end_ns) for o in own]
         recovered_s: int | None = None
-        if from_s and not any(o.open_end for o in own):
+        if from_s and not never_ended(own):
             later = self.load.p99.between(
                 lane, None, max(from_s), _after_second(self.next_ns)
             )

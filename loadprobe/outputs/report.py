@@ -138,7 +138,8 @@ def _clients(summary: Summary) -> list[RenderableType]:
     for comparison in summary.clients[:SHOWN_INCIDENTS]:
         table = Rows(CLIENT_COLUMNS, 1, clients_rows(comparison))
         parts += _titled(clients_title(comparison), table, Text(CLIENT_LEGEND))
-    return parts + _more(len(summary.clients), "comparisons of clients")
+    count = len(summary.clients)
+    return parts + _more(count, "comparisons of clients", where="summary.json")
 
 
 def _titled(title: str, *parts: RenderableType) -> list[RenderableType]:
@@ -146,9 +147,11 @@ def _titled(title: str, *parts: RenderableType) -> list[RenderableType]:
     return [heading, *(Padding(part, _INDENT) for part in parts)]
 
 
-def _more(count: int, noun: str) -> list[RenderableType]:
+def _more(
+    count: int, noun: str, *, where: str = "outages.json"
+) -> list[RenderableType]:
     hidden = count - SHOWN_INCIDENTS
-    return [Text(f"\n{hidden} more {noun}: see outages.json")] if hidden > 0 else []
+    return [Text(f"\n{hidden} more {noun}: see {where}")] if hidden > 0 else []
 
 
 def _slo_line(check: SloResult) -> Text:

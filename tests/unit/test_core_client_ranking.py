@@ -1,5 +1,6 @@
 """Client lanes beside each other: one promise of the ranking per test."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from loadprobe.clock import ClockPair, MonoNs, WallNs
@@ -35,16 +36,23 @@ def lane(name: str, *, is_witness: bool = False, tls: bool = False) -> LaneFacts
 LANES = [lane("wire", is_witness=True), lane("slow"), lane("quick")]
 
 
-def active(during: dict[str, Work], *, worst_ms: int = 2) -> Activity:
+def active(
+    during: dict[str, Work],
+    *,
+    worst_ms: int = 2,
+    served_until: Mapping[str, int] | None = None,
+) -> Activity:
     """Return 30 s with 10 arrivals and attempts a second, and work in second 11.
 
-    Responses take 2 ms; in second 11 those of ``slow`` take longer.
+    Responses take 2 ms; in second 11 those of ``slow`` take longer. Some lanes may be
+    served until a second only.
     """
     activity = Activity()
     for second in range(30):
         for each in LANES:
             counts = SecondCounts(Scope(each.name, "0001", OpKind.READ), second)
-            counts.counts[Outcome.SERVED] = 10
+            is_served = second < (served_until or {}).get(each.name, 30)
+            counts.counts[Outcome.SERVED if is_served else Outcome.UNKNOWN] = 10
             activity.add_seconds([counts])
             is_slow = second == 11 and each.name == "slow"
             took = Histogram()
@@ -102,12 +110,23 @@ def test_who_is_served_again_first_is_first() -> None:
 
 def test_who_was_never_dark_is_before_who_was_and_open_ends_are_last() -> None:
     """No outage is the best, one that goes on is the worst."""
-    found = compared(WIRE, replace(QUICK, open_end=True), SLOW)
+    dark = replace(QUICK, open_end=True)
+    found = compared(WIRE, dark, SLOW, activity=active({}, served_until={"quick": 12}))
     assert [row.lane for row in found.rows] == ["wire", "slow", "quick"]
     assert by_lane(found)["quick"].recovered_ms is None
     found = compared(WIRE, SLOW)
     assert [row.lane for row in found.rows] == ["wire", "quick", "slow"]
     assert by_lane(found)["quick"].recovered_ms == 0
+
+
+def test_who_was_served_after_a_blind_time_is_not_still_dark() -> None:
+    """An outage that a blind time cut has no known end, but it has one."""
+    cut = replace(QUICK, open_end=True)
+    again = outage(11_600, 11_700, lane="quick")
+    for outages in ([cut], [cut, again]):
+        found = compared(WIRE, *outages, SLOW)
+        assert [row.lane for row in found.rows] == ["wire", "quick", "slow"]
+        assert by_lane(found)["quick"].recovered_ms == 700 if again in outages else 440
 
 
 def test_darkness_beyond_the_witness_has_bars() -> None:

@@ -15,7 +15,10 @@ from tests.unit.test_outputs_report import make_run
 
 BUSY = Work(attempts=32, connects=50, refreshes=7, raised=9)
 FOUND = compared(
-    WIRE, SLOW, replace(QUICK, open_end=True), activity=active({"quick": BUSY})
+    WIRE,
+    SLOW,
+    replace(QUICK, open_end=True),
+    activity=active({"quick": BUSY}, served_until={"quick": 12}),
 )
 
 
