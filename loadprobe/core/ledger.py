@@ -22,6 +22,7 @@ _MOST_KEPT = 64
 """Versions of a key with a rival or without end; the oldest are forgiven beyond."""
 
 _NO_END = 1 << 62
+_NO_RIVALS: dict[int, int] = {}  # what most keys have: it stays empty
 
 
 class ReadVerdict(Enum):
@@ -56,7 +57,7 @@ class History:
     def __init__(self) -> None:
         self._highest = 0
         self._on_its_way = 0  # the highest version, until it ends; else 0
-        self._rivals: dict[int, int] = {}
+        self._rivals = _NO_RIVALS
         self._oldest_judged = 0
         self._acked_judged = 0
         self._value_version = 0
@@ -68,9 +69,7 @@ class History:
         earlier = self._on_its_way
         self._highest = self._on_its_way = version
         if earlier:  # nothing was heard of it yet
-            self._rivals[earlier] = _NO_END
-            if len(self._rivals) > _MOST_KEPT:
-                self._forgive(min(self._rivals))
+            self._add_rival(earlier, _NO_END)
 
     def acked(self, version: int, value: bytes) -> None:
         """Take note of an acknowledgement and of the bulk string to expect now.
@@ -139,9 +138,15 @@ class History:
             rivals.pop(version, None)
             return
         # An end that was noted before is the better one: it was earlier.
-        rivals[version] = min(rival, rivals.get(version, _NO_END))
-        if len(rivals) > _MOST_KEPT:
-            self._forgive(min(rivals))
+        self._add_rival(version, min(rival, rivals.get(version, _NO_END)))
+
+    def _add_rival(self, version: int, rival: int) -> None:
+        """Keep the rival of a version."""
+        if self._rivals is _NO_RIVALS:
+            self._rivals = {}
+        self._rivals[version] = rival
+        if len(self._rivals) > _MOST_KEPT:
+            self._forgive(min(self._rivals))
 
     def _forgive(self, version: int) -> None:
         """Drop what is kept about a version without ever judging it too harshly.

@@ -17,25 +17,26 @@ class LaneKeys:
 
     Attributes:
         version: next version to write.
-        records: of the keys that were used, by their numbers.
     """
 
     def __init__(self, lane: Lane, keyspace: Keyspace, *, version_base: int) -> None:
-        self.records: dict[int, KeyRecord] = {}
+        self._records: dict[int, KeyRecord] = {}
         self.space = keyspace
         self.content = make_content(lane, keyspace)
         self.version = version_base
 
     def record(self, number: int) -> KeyRecord:
         """Return the record of a key, made when it is used first."""
-        key = self.records.get(number)
+        key = self._records.get(number)
         if key is None:
-            key = self.records[number] = self.content.make_key(number)
+            key = self._records[number] = self.content.make_key(number)
         return key
 
     def acknowledged_keys(self) -> list[int]:
         """Return the keys with an acknowledged write of this run."""
-        return sorted(n for n, key in self.records.items() if key.history.acked_version)
+        return sorted(
+            n for n, key in self._records.items() if key.history.acked_version
+        )
 
     def make_read(self, key: int) -> tuple[int, bytes]:
         """Return (slot, command) that read a key from its primary."""

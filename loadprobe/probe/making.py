@@ -10,7 +10,7 @@ from loadprobe.core.outcome import OpKind
 from loadprobe.core.recorder import ScopeRecorder
 from loadprobe.core.topology import Topology
 from loadprobe.drivers import resp
-from loadprobe.drivers.base import Arrival
+from loadprobe.drivers.base import Arrival, KeyRecord
 from loadprobe.probe.keys import LaneKeys
 from loadprobe.probe.messages import Share
 
@@ -26,25 +26,28 @@ class _Load:
     Args:
         op: read or write.
         is_miss: whether its key shall be absent.
-        next_key: gives the number of a key of the shard.
+        next_key: gives a key of the shard.
         recorder: where it is recorded.
     """
 
     op: OpKind
     is_miss: bool
-    next_key: Callable[[], int]
+    next_key: Callable[[], KeyRecord]
     recorder: ScopeRecorder
 
 
-def _rounds(keys: Sequence[int], first: int) -> Iterator[int]:
+def _rounds(
+    numbers: Sequence[int], first: int, record: Callable[[int], KeyRecord]
+) -> Iterator[KeyRecord]:
     """Yield keys for ever. Every round begins one later, so no pattern repeats."""
-    return chain.from_iterable(_rotations(keys, first))
-
-
-def _rotations(keys: Sequence[int], first: int) -> Iterator[list[int]]:
+    known: list[KeyRecord | None] = [None] * len(numbers)
     for start in count(first):
-        at = start % len(keys)
-        yield [*keys[at:], *keys[:at]]
+        at = start % len(numbers)
+        for i in chain(range(at, len(numbers)), range(at)):
+            key = known[i]
+            if key is None:
+                key = known[i] = record(numbers[i])
+            yield key
 
 
 class Maker:
@@ -86,7 +89,8 @@ class Maker:
             zip(topology.shards, assigned, strict=True)
         ):
             # While slots move, layouts follow each other: not all from the first key.
-            next_key = _rounds(keys, self._layouts * _LAYOUT_STRIDE).__next__
+            first = self._layouts * _LAYOUT_STRIDE
+            next_key = _rounds(keys, first, self._keys.record).__next__
             reads = self._recorder(Scope(self._share.lane.name, shard.name, self._read))
             writes = self._recorder(Scope(self._share.lane.name, shard.name, _WRITE))
             self._loads |= {
@@ -122,7 +126,7 @@ class Maker:
         table, step = self._table, self._step
         period = len(table)
         keys = self._keys
-        records, encode = keys.records, keys.content.encode
+        encode = keys.content.encode
         version, write, written = keys.version, _WRITE, resp.OK_REPLY
         for arrival in arrivals:
             if period:
@@ -131,8 +135,7 @@ class Maker:
                 assert self._plan is not None
                 load = self._loads[self._plan.lookup(index)]
             index += step
-            number = load.next_key()
-            key = records.get(number) or keys.record(number)
+            key = load.next_key()
             arrival.scope = load.recorder
             arrival.op = op = load.op
             arrival.sent = 0

@@ -141,3 +141,18 @@ def test_writes_in_sequence_keep_nothing() -> None:
     history = written(*range(1, 500))
     assert not history._rivals
     assert history._oldest_judged == history._acked_judged == 0
+
+
+def test_what_overlaps_for_one_key_is_nothing_to_another() -> None:
+    """Keys share the knowledge that nothing overlaps, not what does."""
+    one, other = History(), History()
+    one.begin_write(1)
+    one.begin_write(2)
+    one.acked(1, b"1")
+    assert one.judge_read(1, acked_at_send=2, was_present=True) is ReadVerdict.OK
+    other.begin_write(1)
+    other.acked(1, b"1")
+    other.begin_write(2)
+    other.acked(2, b"2")
+    assert other.judge_read(1, acked_at_send=2, was_present=True) is ReadVerdict.STALE
+    assert History()._rivals == {}
