@@ -9,10 +9,12 @@ from typing import Literal, NamedTuple
 
 from loadprobe.core.columns import Scope
 from loadprobe.core.latency import KEPT_S, SecondHistograms
+from loadprobe.core.outages import Outage
 from loadprobe.core.outcome import OpKind, Outcome
 from loadprobe.core.scope_state import SecondCounts
 
 NS_PER_S = 1_000_000_000
+_FOREVER = 1 << 62
 
 
 class Work(NamedTuple):
@@ -137,6 +139,26 @@ class Activity:
         """
         key = scope.lane, scope.shard, scope.op.witnessed_as.label
         return sum(self._arrivals.between(key, *seconds_of(start_ns, end_ns))[1])
+
+    def never_ended(self, outages: Iterable[Outage]) -> list[Outage]:
+        """Return the outages after which their scope was served no more.
+
+        One that a blind time cut has no end that is known. It has ended if its scope
+        went dark again later, or was served in any later second.
+        """
+        last: dict[Scope, Outage] = {}
+        for outage in outages:
+            known = last.get(outage.scope)
+            if known is None or outage.first_due_ns > known.first_due_ns:
+                last[outage.scope] = outage
+        return [
+            outage
+            for outage in last.values()
+            if outage.open_end
+            and not self.served(
+                outage.scope, (outage.hull_end_ns // NS_PER_S + 1) * NS_PER_S, _FOREVER
+            )
+        ]
 
     def arrivals(self, lane: str, first: int, until: int) -> int:
         """Return how many arrivals of a lane were due in some seconds."""

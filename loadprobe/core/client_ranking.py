@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from loadprobe.clock import ClockPair
 from loadprobe.core.activity import Activity, seconds_of
 from loadprobe.core.attribution import LaneFacts, witnesses_of
-from loadprobe.core.incidents import DarkTime, Incident, dark_time, never_ended
+from loadprobe.core.incidents import DarkTime, Incident, dark_time
 from loadprobe.core.intervals import Interval, difference, intersection, length, union
 from loadprobe.core.latency import KEPT_S
 from loadprobe.core.measures import bounds, ms
@@ -33,7 +33,6 @@ RETRIED = 1.2
 SLOW = 2.0
 """A longest response this many times that at rest is slow, for a client that hides."""
 
-_FOREVER_NS = 1 << 62
 _Band = Callable[[Outage], Interval]
 
 
@@ -139,8 +138,8 @@ class _Compared:
     def _order(self, lane: LaneFacts) -> tuple[bool, int, int, int]:
         own = self._outages(lane)
         return (
-            self._is_still_dark(own),
-            max((o.end_ns for o in own), default=0),
+            bool(self.activity.never_ended(own)),
+            max(map(self._end_ns, own), default=0),
             dark_time(own).estimate_ns,
             self.activity.worst_ns(lane.name, *self._seconds(dark_only=False)) or 0,
         )
@@ -177,22 +176,24 @@ class _Compared:
         )
 
     def _recovered_ms(self, own: Sequence[Outage]) -> float | None:
-        if self._is_still_dark(own):
+        if self.activity.never_ended(own):
             return None
         start_ns = self.happening.start_ns
-        return ms(max((o.end_ns for o in own), default=start_ns) - start_ns)
+        return ms(max(map(self._end_ns, own), default=start_ns) - start_ns)
 
-    def _is_still_dark(self, own: Sequence[Outage]) -> bool:
-        """Tell whether a scope was served no more; a blind time may hide an end."""
-        return any(
-            not self.activity.served(o.scope, _next_second(o.hull_end_ns), _FOREVER_NS)
-            for o in never_ended(own)
-        )
+    def _end_ns(self, outage: Outage) -> int:
+        """Return the end of an outage, of one that a blind time cut that time's."""
+        spans = (span for span in self._blind(outage.scope.lane) if outage.open_end)
+        cut_by = (end for start, end in spans if start <= outage.hull_end_ns < end)
+        return max(cut_by, default=outage.end_ns)
+
+    def _blind(self, lane: str) -> list[Interval]:
+        (spans,) = (each.blind for each in self.lanes if each.name == lane)
+        return [(span.start_ns, span.end_ns) for span in spans]
 
     def _blind_ns(self, lane: LaneFacts) -> int:
-        spans = [(span.start_ns, span.end_ns) for span in lane.blind]
         happening = [(self.happening.start_ns, self.happening.end_ns)]
-        return length(intersection([spans, happening]))
+        return length(intersection([self._blind(lane.name), happening]))
 
     def _seconds(self, *, dark_only: bool) -> tuple[int, int]:
         """Return the seconds of the happening, or those in which anything was dark."""
@@ -258,10 +259,6 @@ def _core(outage: Outage) -> Interval:
 
 def _hull(outage: Outage) -> Interval:
     return outage.hull_start_ns, outage.hull_end_ns
-
-
-def _next_second(at_ns: int) -> int:
-    return (at_ns // NS_PER_S + 1) * NS_PER_S
 
 
 def _longest_ns(outages: Sequence[Outage]) -> int:

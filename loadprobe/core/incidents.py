@@ -210,17 +210,3 @@ def _group(
         )
         for group in groups
     ]
-
-
-def never_ended(outages: Iterable[Outage]) -> list[Outage]:
-    """Return the outages after which their scope is not known to have been served.
-
-    One that was cut by a blind time has no end that is known, either; but if its scope
-    was down again later, it was served in between.
-    """
-    last: dict[Scope, Outage] = {}
-    for outage in outages:
-        known = last.get(outage.scope)
-        if known is None or outage.first_due_ns > known.first_due_ns:
-            last[outage.scope] = outage
-    return [outage for outage in last.values() if outage.open_end]

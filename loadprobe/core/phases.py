@@ -15,10 +15,10 @@ docs/measuring.md ("Phases of a change").
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 
-from loadprobe.core.incidents import never_ended
+from loadprobe.core.activity import Activity
 from loadprobe.core.latency import P99Log
 from loadprobe.core.outages import Outage
 from loadprobe.core.steps import StepRecord, StepState
@@ -49,6 +49,7 @@ class LoadSeen:
         p99: response times, second by second.
         begin_ns: begin of the load.
         end_ns: end of the load.
+        activity: what was served after outages.
     """
 
     shards: Mapping[str, Sequence[str]]
@@ -57,6 +58,7 @@ class LoadSeen:
     p99: P99Log
     begin_ns: int
     end_ns: int
+    activity: Activity = field(default_factory=Activity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ class LanePhases:
         first_error: the first failed arrival, and between which times it went dark.
         first_planned_error: the same of the planned ones.
         first_served: end of the last outage; None without any, or if one goes on.
+        is_dark_at_end: an outage went on when the observation ended.
         p99: None if no p99 was to be had, or the lane was dark by plan.
         blast: None if the step was about all shards.
     """
@@ -128,13 +131,9 @@ class LanePhases:
     first_error: Instant | None = None
     first_planned_error: Instant | None = None
     first_served: Instant | None = None
+    is_dark_at_end: bool = False
     p99: P99Course | None = None
     blast: Blast | None = None
-
-    @property
-    def is_dark_at_end(self) -> bool:
-        """Tell whether an outage went on when the observation ended."""
-        return bool(never_ended(self.outages))
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +290,8 @@ class _Step:
         own, by_plan = self._own(lane, self.load.outages), self._own(lane, planned)
         ends = [Instant(o.end_ns, o.core_end_ns, o.hull_end_ns) for o in own]
         served = max(ends, key=lambda end: end.at_ns, default=None)
-        if never_ended(own):
+        is_dark_at_end = bool(self.load.activity.never_ended(own))
+        if is_dark_at_end:
             served = None
         is_dark = any(
             o.start_ns < self.until_ns and self.start_ns < o.end_ns for o in planned
@@ -304,6 +304,7 @@ class _Step:
             first_error=_first_error(own),
             first_planned_error=_first_error(by_plan),
             first_served=served,
+            is_dark_at_end=is_dark_at_end,
             p99=None if is_dark else self._course(lane, own, over_s),
             blast=self._blast(lane, own, over_s),
         )
@@ -346,7 +347,7 @@ class _Step:
         from_s = [second + 1 for second in outside]
         from_s += [_after_second(o.end_ns) for o in own]
         recovered_s: int | None = None
-        if from_s and not never_ended(own):
+        if from_s and not self.load.activity.never_ended(own):
             later = self.load.p99.between(
                 lane, None, max(from_s), _after_second(self.next_ns)
             )

@@ -157,6 +157,7 @@ def summarize(
             p99=p99 or P99Log(),
             begin_ns=results.start_ns,
             end_ns=results.end_ns,
+            activity=activity or Activity(),
         )
         phases = find_phases(scenario.steps, load)
         steps = summarize_scenario(

@@ -1,8 +1,11 @@
 """Phases: what belongs to which step, when the load went dark and came back."""
 
+from dataclasses import replace
+
+from loadprobe.core.activity import Activity
 from loadprobe.core.latency import P99Log, SecondP99
 from loadprobe.core.outages import Outage
-from loadprobe.core.outcome import OpKind
+from loadprobe.core.outcome import OpKind, Outcome
 from loadprobe.core.phases import (
     Blast,
     Instant,
@@ -13,6 +16,7 @@ from loadprobe.core.phases import (
     find_phases,
     step_at,
 )
+from loadprobe.core.scope_state import SecondCounts
 from loadprobe.core.steps import StepRecord, StepState
 from tests.unit.scenario_run import MS, S, step
 from tests.unit.test_core_incidents import outage
@@ -113,6 +117,19 @@ def test_open_outage_is_never_served() -> None:
     assert found.lanes[0].is_dark_at_end
     assert found.first_served is None
     assert found.first_error is not None
+
+
+def test_an_outage_that_a_blind_time_cut_has_an_end() -> None:
+    """What was served in a later second was not dark to the end."""
+    cut = replace(outage(12_000, 13_000), open_end=True)
+    served = SecondCounts(cut.scope, 14)
+    served.counts[Outcome.SERVED] = 1
+    for rows, is_dark in (([], True), ([served], False)):
+        activity = Activity()
+        activity.add_seconds(rows)
+        lane = one(FAILOVER, replace(seen(cut), activity=activity))
+        assert lane.is_dark_at_end is is_dark
+        assert (lane.first_served is None) is is_dark
 
 
 def test_p99_recovers_after_three_calm_seconds() -> None:

@@ -19,7 +19,7 @@ from loadprobe.drivers import resp
 from loadprobe.drivers.library.address import make_remap
 from loadprobe.drivers.library.base import Login, settle
 from loadprobe.drivers.redis_py.errors import ErrorTable
-from loadprobe.drivers.redis_py.forks import load_fork
+from loadprobe.drivers.redis_py.forks import Fork, load_fork
 from loadprobe.drivers.redis_py.settings import make_arguments
 
 LOGIN = Login(None, None)
@@ -101,6 +101,23 @@ def test_retries_alone_keep_the_pause_of_the_library() -> None:
     assert default.get_retries() != 3
     assert isinstance(arguments(retries=3, backoff="none")["retry"]._backoff, NoBackoff)
     assert "load_balancing_strategy" not in arguments(read_from="primary")
+
+
+@pytest.mark.parametrize("cluster", [True, False])
+def test_a_pool_is_large_enough_for_the_workers(cluster: bool) -> None:
+    """A lane does not fail for its own size; what is set, or is enough, is left."""
+    target = Target("h", cluster=cluster)
+
+    def pool(fork: Fork, users: int, **keys: Any) -> object:
+        given = make_arguments(
+            fork, target, Client(**keys), LOGIN, tls=False, users=users
+        )
+        return given.get("max_connections")
+
+    assert pool(REDIS, 50) is None
+    assert pool(REDIS, 51) == 102
+    assert pool(REDIS, 150, max_connections=7) == 7
+    assert pool(VALKEY, 5_000) is None
 
 
 def test_the_fork_is_told_in_its_own_words() -> None:

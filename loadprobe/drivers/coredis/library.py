@@ -103,7 +103,7 @@ class Coredis:
         self._tls = tls
         self._existing: WeakSet[_Counted] = WeakSet()
 
-    def make(self, target: Target) -> "_Handle":
+    def make(self, target: Target, *, users: int) -> "_Handle":  # noqa: ARG002
         """Return a client object that is not connected yet."""
         kind = coredis.RedisCluster if target.cluster else coredis.Redis
         client = kind(
@@ -140,6 +140,11 @@ class Coredis:
         for connection in self._existing:
             if connection.usable:
                 yield connection.host, connection.port
+
+    def drop(self) -> None:
+        """Drop all connections."""
+        for connection in tuple(self._existing):
+            connection.invalidate()
 
 
 class _Handle:

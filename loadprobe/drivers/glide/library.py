@@ -47,7 +47,7 @@ class Glide:
         self._tls = tls
         glide.Logger.init(glide.LogLevel.OFF)  # it writes a line for every failure
 
-    def make(self, target: Target) -> "_Handle":
+    def make(self, target: Target, *, users: int) -> "_Handle":  # noqa: ARG002
         """Return a client object that is not connected yet."""
         kind = glide.GlideClusterClient if target.cluster else glide.GlideClient
 
@@ -69,6 +69,9 @@ class Glide:
     def connected_to(self) -> Iterable[tuple[str, int]]:
         """Return nothing: the core does not tell."""
         return ()
+
+    def drop(self) -> None:
+        """Do nothing: connections are the core's."""
 
 
 class _Handle:

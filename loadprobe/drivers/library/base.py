@@ -104,8 +104,13 @@ class Library(Protocol):
 
     name: str
 
-    def make(self, target: Target) -> Handle:
-        """Return a client object that is not connected yet."""
+    def make(self, target: Target, *, users: int) -> Handle:
+        """Return a client object that is not connected yet.
+
+        Args:
+            target: where to.
+            users: how many operations are under way by it at most.
+        """
 
     def classify(self, exc: Exception) -> End:
         """Return (outcome, class) of an exception that an operation ended with.
@@ -116,6 +121,12 @@ class Library(Protocol):
 
     def connected_to(self) -> Iterable[tuple[str, int]]:
         """Yield the address of every open connection, as far as it is known."""
+
+    def drop(self) -> None:
+        """Drop all connections, without waiting for anything, as far as they are known.
+
+        What waits for one of them ends or fails.
+        """
 
 
 def seconds(milliseconds: int | None) -> float | None:

@@ -13,7 +13,7 @@ the prefill and the reading back.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from loadprobe.clock import mono_now_ns
@@ -32,11 +32,11 @@ from loadprobe.drivers.library.base import (
     Tally,
     settle,
 )
+from loadprobe.drivers.library.ending import CLOSE_S, end_in_time
 from loadprobe.drivers.wire.driver import WireDriver
 from loadprobe.errors import PreflightError
 
 _WRITE = OpKind.WRITE
-_CLOSE_S = 2.0
 
 
 @dataclass(slots=True, eq=False)
@@ -103,6 +103,7 @@ class LibraryDriver:
         self._is_restart = is_restart
         self._login = login
         self._workers = [_Worker() for _ in range(workers)]
+        self._working: list[asyncio.Task[None]] = []
         self._clients: list[_Shared] = []
         self._closing: set[asyncio.Task[None]] = set()
         self._cut_over: int | None = None
@@ -141,19 +142,48 @@ class LibraryDriver:
                 await found.wait()
                 if not self._clients:
                     self._clients = self._make_clients()
-                await self._connect()
-                for number, worker in enumerate(self._workers):
+                await self._connect_in_time()
+                self._working = [
                     group.create_task(self._work(worker, number))
+                    for number, worker in enumerate(self._workers)
+                ]
                 ready()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    await self._end_workers()
         finally:
             for shared in self._clients:
-                await self._close(shared.client)
-            if self._closing:
-                await asyncio.wait(self._closing)
+                self._close_later(shared, limit_s=None)
+            closing = tuple(self._closing)
+            await self._end(closing, "closing its clients")
+            for task in closing:
+                if task.done() and not task.cancelled():
+                    task.result()
+
+    async def _connect_in_time(self) -> None:
+        connecting = asyncio.create_task(self._connect())
+        try:
+            await asyncio.wait({connecting})
+        finally:
+            if not connecting.done():
+                connecting.cancel()
+                await self._end([connecting], "connecting")
+        connecting.result()
+
+    async def _end_workers(self) -> None:
+        for task in self._working:
+            task.cancel()
+        await self._end(self._working, "its operations")
+
+    async def _end(self, tasks: Collection["asyncio.Task[None]"], what: str) -> None:
+        name = f"{self._library.name}, {what}"
+        await end_in_time(tasks, drop=self._library.drop, what=name)
 
     def _make_clients(self) -> list[_Shared]:
         makes = range(self._client_count)
-        return [_Shared(self._library.make(self._target)) for _ in makes]
+        users = -(-len(self._workers) // self._client_count)
+        return [_Shared(self._library.make(self._target, users=users)) for _ in makes]
 
     async def _connect(self) -> None:
         """Let every client meet the target, as an application does when it starts.
@@ -198,8 +228,8 @@ class LibraryDriver:
             if not shared.users:
                 self._close_later(shared)
 
-    def _close_later(self, shared: _Shared) -> None:
-        task = asyncio.create_task(self._close(shared.client))
+    def _close_later(self, shared: _Shared, *, limit_s: float | None = CLOSE_S) -> None:
+        task = asyncio.create_task(self._close(shared.client, limit_s))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
@@ -265,7 +295,6 @@ class LibraryDriver:
         operation = Operation()
         CURRENT.set(operation)
         loop = asyncio.get_running_loop()
-        task = asyncio.current_task()
         line = worker.line
         while True:
             while not line:
@@ -281,14 +310,16 @@ class LibraryDriver:
             arrival.sent = worker.since_ns = mono_now_ns()
             try:
                 reply = await _call(shared.client, arrival)
-            except Exception as exc:  # noqa: BLE001 - the table decides
+            except Exception as exc:
+                if _is_cancelled():
+                    raise asyncio.CancelledError from exc  # its connection was dropped
                 self._failed(arrival, exc, operation)
             else:
                 self._sink.replied(arrival, reply, mono_now_ns())
             if self._tally.moved != moved:
                 self._scout.hurry()
             shared.users -= 1
-            if task is not None and task.cancelling():
+            if _is_cancelled():
                 raise asyncio.CancelledError  # the library has kept it to itself
             if shared.is_left and not shared.users:
                 self._close_later(shared)
@@ -333,13 +364,18 @@ class LibraryDriver:
                 live[shard] = live.get(shard, 0) + 1
         return live
 
-    async def _close(self, client: Handle) -> None:
+    async def _close(self, client: Handle, limit_s: float | None) -> None:
         try:
-            async with asyncio.timeout(_CLOSE_S):
+            async with asyncio.timeout(limit_s):
                 await client.close()
         except Exception as exc:  # noqa: BLE001 - the table decides
-            if not isinstance(exc, TimeoutError):
+            if not _is_cancelled() and not isinstance(exc, TimeoutError):
                 self._library.classify(exc)
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _call(client: Handle, arrival: Arrival) -> object:

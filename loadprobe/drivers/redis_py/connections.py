@@ -80,6 +80,11 @@ class _Counted(Connection):
         self._answered()
         return response
 
+    def drop(self) -> None:
+        """Let go of the socket at once; by TLS closing would wait for the server."""
+        if self._writer is not None:
+            self._writer.transport.abort()
+
     def _answered(self) -> None:
         operation, self._carries = self._carries, None
         if operation is not None:
@@ -136,6 +141,11 @@ class Connections:
                 "existing": self.existing,
             },
         )
+
+    def drop(self) -> None:
+        """Let go of all sockets at once."""
+        for connection in tuple(self.existing):
+            connection.drop()
 
     def count(self, client: Any) -> None:
         """Let a client that has no connections yet open counted ones."""

@@ -46,6 +46,12 @@ class Fork:
         parameters = inspect.signature(self.cluster.__init__).parameters
         return "connection_error_retry_attempts" not in parameters
 
+    @property
+    def pool_limit(self) -> int:
+        """Connections per node by default, and of all together without cluster mode."""
+        parameters = inspect.signature(self.cluster.__init__).parameters
+        return int(parameters["max_connections"].default)
+
 
 def load_fork(name: str) -> Fork:
     """Import ``redis-py`` or ``valkey-py``.

@@ -34,11 +34,11 @@ class RedisLike:
         self._table = ErrorTable(self._fork)
         self._connections = Connections(self._fork, self._table, tally, tls=tls)
 
-    def make(self, target: Target) -> "_Handle":
+    def make(self, target: Target, *, users: int) -> "_Handle":
         """Return a client object that is not connected yet."""
         fork = self._fork
         arguments = make_arguments(
-            fork, target, self._settings, self._login, tls=self._tls
+            fork, target, self._settings, self._login, tls=self._tls, users=users
         )
         client = (fork.cluster if target.cluster else fork.single)(**arguments)
         self._connections.count(client)
@@ -57,6 +57,10 @@ class RedisLike:
         for connection in self._connections.existing:
             if connection.is_connected:
                 yield connection.host, connection.port
+
+    def drop(self) -> None:
+        """Drop all connections."""
+        self._connections.drop()
 
 
 class _Handle:

@@ -2,7 +2,8 @@
 
 A key that is not set is not passed on, so the library's own default holds, whichever it
 is in the version that is installed. RESP version, decoding and the SSL contexts (one
-for every connection) are left as they come.
+for every connection) are left as they come. Only a pool that is too small for the lane
+is made larger.
 """
 
 import copy
@@ -25,7 +26,13 @@ _SAME = (
 
 
 def make_arguments(
-    fork: Fork, target: Target, client: Client, login: Login, *, tls: bool
+    fork: Fork,
+    target: Target,
+    client: Client,
+    login: Login,
+    *,
+    tls: bool,
+    users: int = 1,
 ) -> dict[str, Any]:
     """Return the arguments of the cluster's client, or of that of a single endpoint.
 
@@ -35,6 +42,7 @@ def make_arguments(
         client: what the application sets.
         login: who is asked for credentials.
         tls: connect by TLS.
+        users: how many operations are under way at most.
     """
     remap = make_remap(target)
     host, port = remap((target.host, target.port_of(tls=tls)))
@@ -53,6 +61,10 @@ def make_arguments(
         if client.check_hostname is not None:
             arguments["ssl_check_hostname"] = client.check_hostname
     given = {key: getattr(client, key) for key in _SAME}
+    if client.max_connections is None and 2 * users > fork.pool_limit:
+        # Whose pool is too small for the load sees failures of its own making. Twice:
+        # a connection that is being closed counts while its successor is made.
+        given["max_connections"] = 2 * users
     given["socket_timeout"] = seconds(client.socket_timeout_ms)
     given["socket_connect_timeout"] = seconds(client.socket_connect_timeout_ms)
     given["health_check_interval"] = client.health_check_interval_s
