@@ -18,10 +18,8 @@ SWITCH = "LOADPROBE_COMPILE"
 NEEDED = ["mypy==2.4.1", "setuptools>=80"]
 MODULES = (
     "clock",
-    "core/columns",
     "core/key_set",
     "core/ledger",
-    "core/outcome",
     "core/recorder",
     "core/values",
     "drivers/base",

@@ -6,13 +6,15 @@ millisecond. Whole time counts, not milliseconds with arrivals: shares of time m
 depend on the rate.
 """
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 
 from loadprobe.core.intervals import Interval, overlaps
 from loadprobe.core.ring import Slab
 
 NS_PER_MS = 1_000_000
 LONGEST_GAP_NS = 1_000_000_000
+_NEVER = 1 << 62
 
 
 class ObservedTime:
@@ -32,14 +34,10 @@ class ObservedTime:
         dues = [*ends, *(failure.due_ns for failure in slab.failures)]
         if not dues and not cuts:
             return 0
-        if not cuts and max(dues) - min(dues) <= LONGEST_GAP_NS:
-            dues = [min(dues), max(dues)]
-        else:
+        if cuts or max(dues) - min(dues) > LONGEST_GAP_NS:
             dues += slab.due
         observed_ns = 0
-        for due_ns in sorted(dues):
-            if overlaps(cuts, due_ns, due_ns + 1):
-                continue
+        for due_ns in _ends(sorted(dues), cuts):
             observed_ns += self._gap_ns(due_ns, cuts)
             self._last_ns = due_ns
         if cuts and self._last_ns is not None and cuts[-1][1] > self._last_ns:
@@ -55,3 +53,17 @@ class ObservedTime:
         ):
             return NS_PER_MS
         return due_ns - last_ns
+
+
+def _ends(dues: Sequence[int], cuts: Sequence[Interval]) -> Iterator[int]:
+    """Yield the due times that matter, of sorted ones: none of those that were cut.
+
+    Between two cuts only the first and the last do, if the gaps are short.
+    """
+    at = 0
+    for start, end in [*cuts, (_NEVER, _NEVER)]:
+        part = dues[at : bisect_left(dues, start, at)]
+        if part and part[-1] - part[0] <= LONGEST_GAP_NS:
+            part = part[:1] if len(part) == 1 else (part[0], part[-1])
+        yield from part
+        at = bisect_left(dues, end, at)

@@ -32,6 +32,25 @@ def parse(reply: bytes) -> object:
     return reader.gets()
 
 
+def end_of_reply(data: bytes, at: int) -> int:
+    """Return where the reply that begins at ``at`` ends.
+
+    -1 if the end is not in the data, or only a parser can find it (arrays, what is no
+    RESP2).
+    """
+    line_end = data.find(b"\r\n", at)
+    if line_end < 0:
+        return -1
+    kind = data[at : at + 1]
+    if kind == b"$":
+        length = data[at + 1 : line_end]
+        if not length.isdigit():
+            return line_end + 2 if length == b"-1" else -1
+        end = line_end + int(length) + 4
+        return end if end <= len(data) else -1
+    return line_end + 2 if kind in {b"+", b"-", b":"} else -1
+
+
 def encode_bulk(word: bytes) -> bytes:
     """Return a bulk string."""
     return b"$%d\r\n%b\r\n" % (len(word), word)

@@ -59,6 +59,26 @@ class Ends:
         raise NotImplementedError
 
 
+class Wire:
+    """A transport to nowhere."""
+
+    def __init__(self) -> None:
+        self._is_closing = False
+
+    def write(self, data: bytes) -> None:
+        """Forget it."""
+
+    def is_closing(self) -> bool:
+        """Tell whether the end was asked for."""
+        return self._is_closing
+
+    def close(self) -> None:
+        """End."""
+        self._is_closing = True
+
+    abort = close
+
+
 def _arrival(number: int, expect: bytes) -> Arrival:
     arrival: Any = Arrival(
         0, _RECORDER, 0, OpKind.READ, None, 0, b"", expect, number, NIL
@@ -97,3 +117,38 @@ def test_every_arrival_gets_its_own_reply(
             ends.look()
     assert ends.ends == [(i, _plain(reply)) for i, reply in enumerate(replies)]
     assert not connection.pending
+
+
+@given(_REPLIES.filter(lambda reply: reply[:1] != b"*"), st.binary(max_size=20))
+def test_a_reply_ends_where_its_parser_says(reply: bytes, more: bytes) -> None:
+    """The end is found if it is there, whatever follows; else it is not."""
+    assert resp.end_of_reply(b"+OK\r\n" + reply + more, 5) == 5 + len(reply)
+    assert resp.end_of_reply(reply[:-1], 0) == -1
+
+
+def test_an_unexpected_reply_costs_only_itself() -> None:
+    """On a connection that is never idle, the next replies are compared again."""
+    ends = Ends()
+    connection = Connection(ends, ends, None)
+    value, other = resp.encode_bulk(b"value"), resp.encode_bulk(b"other")
+    for number in range(5):
+        connection.pending.append(_arrival(number, value))
+    connection.data_received(value + other + value)
+    assert [arrival.version for arrival in ends.matched] == [2]
+    assert ends.ends == [(0, b"value"), (1, b"other")]
+    connection.data_received(other[:4])
+    connection.data_received(other[4:])
+    connection.data_received(value)
+    assert [arrival.version for arrival in ends.matched] == [4]
+
+
+def test_what_is_no_resp_ends_the_connection() -> None:
+    """Nothing behind it is looked at."""
+    ends = Ends()
+    connection = Connection(ends, ends, None)
+    wire = Wire()
+    connection.connection_made(wire)
+    connection.pending.append(_arrival(0, NIL))
+    connection.pending.append(_arrival(1, NIL))
+    connection.data_received(b"HTTP/1.1 400\r\n" + NIL)
+    assert (wire.is_closing(), ends.ends, ends.matched) == (True, [], [])

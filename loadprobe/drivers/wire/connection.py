@@ -13,6 +13,7 @@ from typing import Protocol
 from hiredis import ProtocolError, Reader, ReplyError
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
+from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival
 from loadprobe.drivers.wire.sockets import Transport
 
@@ -78,6 +79,7 @@ class Connection:
         "_feed",
         "_free",
         "_gets",
+        "_has_data",
         "_is_parsing",
         "_made_ns",
         "_matched",
@@ -105,6 +107,7 @@ class Connection:
         reader = Reader(replyError=ReplyError)
         self._feed = reader.feed
         self._gets = reader.gets
+        self._has_data = reader.has_data
         self._is_parsing = False
         self._transport: Transport | None = None
         self.index = -1
@@ -148,34 +151,37 @@ class Connection:
             self._parse(data, now)
             return
         pending = self.pending
-        at = 0
+        at, size = 0, len(data)
         while pending:
             entry = pending[0]
-            if not isinstance(entry, Arrival):
+            if isinstance(entry, Arrival):
+                expect = entry.expect
+                if data == expect or data.startswith(expect, at):
+                    at += len(expect)
+                    pending.popleft()
+                    if self._free is not None and not pending:
+                        self._free.append(self)
+                    entry.done = now
+                    if not self._matched:
+                        self._wake()
+                    self._matched.append(entry)
+                    if at == size:
+                        return
+                    continue
+            # Looked into alone: most of those behind it are the expected ones again.
+            end = resp.end_of_reply(data, at)
+            if end < 0:
                 break
-            expect = entry.expect
-            if expect != data:
-                if not data.startswith(expect, at):
-                    break
-                at += len(expect)
-            else:
-                at = len(data)
-            pending.popleft()
-            if self._free is not None and not pending:
-                self._free.append(self)
-            entry.done = now
-            if not self._matched:
-                self._wake()
-            self._matched.append(entry)
-            if at == len(data):
+            if not self._parse(data[at:end], now) or end == size:
                 return
+            at = end
         self._parse(data[at:], now)
 
-    def _parse(self, data: bytes, now: int) -> None:
-        """Match replies that have to be looked into.
+    def _parse(self, data: bytes, now: int) -> bool:
+        """Match replies that have to be looked into; return False if that is the end.
 
         The parser keeps what is incomplete, so from here on it gets all there is until
-        nothing is outstanding.
+        a reply ends where the data does.
         """
         self._feed(data)
         owner = self._owner
@@ -186,15 +192,15 @@ class Connection:
                 reply = gets()
             except ProtocolError:  # whoever answers there speaks something else
                 self.abort()
-                return
+                return False
             if reply is False:
-                self._is_parsing = bool(pending)
-                return
+                self._is_parsing = self._has_data()
+                return True
             if not pending:
                 # An error nobody asked for ("max number of clients reached"): the
                 # server closes the connection after it, and so do we.
                 self.abort()
-                return
+                return False
             entry = pending.popleft()
             if isinstance(entry, Arrival):
                 if self._free is not None and not pending:
