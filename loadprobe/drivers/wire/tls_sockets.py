@@ -64,6 +64,12 @@ class TlsTransport(PlainTransport):
         self._tls = context.wrap_bio(
             self._incoming, self._outgoing, server_hostname=server_name
         )
+        # ssl.SSLObject passes on to a C object, one Python call later.
+        engine = getattr(self._tls, "_sslobj", self._tls)
+        self._read = engine.read
+        self._encrypt = engine.write
+        self._sealed = self._outgoing.read
+        self._arrived = self._incoming.write
         self._received = receiver.data_received
         self._is_made = False
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -87,18 +93,22 @@ class TlsTransport(PlainTransport):
 
     def feed(self, data: bytes) -> None:
         """Take bytes from the socket."""
-        incoming = self._incoming
-        incoming.write(data)
-        if not self.opened.done():
+        self._arrived(data)
+        if not self._is_made and not self.opened.done():
             self.shake_hands()
-        read = self._tls.read
+        incoming = self._incoming
+        size = incoming.pending
         try:
-            while incoming.pending and not self._is_closing:
-                plain = read(_LONGEST_RECORD)
+            while size and not self._is_closing:
+                plain = self._read(size)
                 if not plain:
                     self.end(None)
                     return
                 self._received(plain)
+                # A record is longer than what it holds. So if all the room was taken,
+                # OpenSSL had the begin of the record already, and has more of it.
+                is_full = len(plain) == size
+                size = _LONGEST_RECORD if is_full else incoming.pending
         except ssl.SSLWantReadError:  # the rest of a record is to come
             return
         except ssl.SSLZeroReturnError:
@@ -111,11 +121,11 @@ class TlsTransport(PlainTransport):
         if self._is_closing:
             return
         try:
-            self._tls.write(data)
+            self._encrypt(data)
         except ssl.SSLError as exc:
             self.end(exc)
             return
-        super().write(self._outgoing.read())
+        super().write(self._sealed())
 
     def _send_records(self) -> None:
         records = self._outgoing.read()
