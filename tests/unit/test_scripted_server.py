@@ -520,6 +520,7 @@ async def test_the_server_knows_when_it_was_held_up() -> None:
     """Time in which the process did not run is told."""
     async with ScriptedCluster(shards=1) as cluster:
         assert cluster._process is not None
+        assert await cluster.stalls() is not None  # its loop turns, and is watched
         cluster._process.send_signal(signal.SIGSTOP)
         await asyncio.sleep(0.05)
         middle_ns = mono_now_ns()
