@@ -3,6 +3,7 @@
 import argparse
 import os
 import platform
+import signal
 import sys
 import time
 import traceback
@@ -81,6 +82,8 @@ NAMES = tuple(_benchmarks(0.0))
 def main() -> int:
     """Run what the command line asks for and return the exit status."""
     options = _parse()
+    # By default nothing would be cleared up, and tools run on beside all that follows.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     document = decode(FIGURES.read_bytes()) if options.render else _measure(options)
     print(render(document.rows))
     print(verdict(document.rows))
