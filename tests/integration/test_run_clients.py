@@ -81,7 +81,7 @@ async def test_a_frozen_primary_seen_by_two_clients() -> None:
     (beside,) = [c for c in verdict.summary.clients if c.about.startswith("incident")]
     by_lane = {row.lane: row for row in beside.rows}
     assert [row.lane for row in beside.rows] == ["wire", "tight", "patient"]
-    # A server that comes back may refuse for a moment: then the client has told of it.
+    # What it raised, if anything, it has not hidden.
     assert by_lane["patient"].is_hiding is (by_lane["patient"].raised == 0)
     assert not by_lane["tight"].is_hiding
     added = by_lane["patient"].beyond_witness_ms
