@@ -177,8 +177,14 @@ class _Run:
                 del self.before[:-1]
 
     def _proves_before(self, row: Row) -> bool:
-        """Tell whether the arrival was served before a known instant of the outage."""
-        return self.answer_start_ns is None or row[2] <= self.answer_start_ns
+        """Tell whether the target certainly served the arrival before the outage.
+
+        One that was read after its deadline was served by the benefit of the doubt.
+        """
+        due_ns, _, done_ns = row
+        if done_ns - due_ns > self.deadline_ns:
+            return False
+        return self.answer_start_ns is None or done_ns <= self.answer_start_ns
 
     def add_served(self, row: Row) -> None:
         """Take an arrival served after the last failure.

@@ -108,6 +108,13 @@ class Sink(Protocol):
             evidence: interval that holds an instant at which the target did not serve.
         """
 
+    def unread_since(self, at_ns: int) -> int:
+        """Return since when what is read now may have waited to be read; at most now.
+
+        Args:
+            at_ns: now, monotonic ns.
+        """
+
 
 @dataclass(slots=True)
 class DriverStats:
@@ -175,7 +182,10 @@ class Driver(Protocol):
         """Take note that an arrival for a slot got no answer."""
 
     def resumed_ns(self, slot: int) -> int:
-        """Return when the server of a slot last spoke after a silence; 0 if never."""
+        """Return when the server of a slot can have spoken after a silence; 0 if never.
+
+        It is the earliest time that is possible: we may have been late to read it.
+        """
 
     def request(self, slot: int, command: bytes) -> "asyncio.Future[object]":
         """Send a command beside the load (prefill, read-back)."""

@@ -61,6 +61,7 @@ class Lane:
         self._recorders = self._maker.recorders
         self.on_topology = self._maker.on_topology
         self.shard_of = self._maker.shard_of
+        self.unread_since = lag.unread_since
         self._driver: Driver | None = None
         self._due: Iterator[tuple[int, int]] = iter(())
         self._next_index = 0
@@ -238,7 +239,7 @@ class Lane:
             return
         recorder = arrival.scope
         # A reply that came in time and waited for us to read it is not late.
-        came_ns = self._lag.unread_since(done_ns)
+        came_ns = self.unread_since(done_ns)
         if right and came_ns - arrival.due <= self._deadline_ns:
             arrival.settled = True
             recorder.add_served(arrival.due, arrival.sent, done_ns)

@@ -1,7 +1,8 @@
 """A simulated target in virtual time, with known truth, for properties of the judging.
 
 Pure: every delay is given. Arrivals reach the server ``out_ns`` after they were sent,
-wait their turn there, and their replies take ``back_ns`` to be parsed.
+wait their turn there, and their replies take ``back_ns`` to be parsed, or longer if the
+loop of their process is not looking.
 """
 
 from collections.abc import Iterable, Sequence
@@ -72,6 +73,15 @@ class Plan:
         return self.sent_ns + self.out_ns
 
 
+@dataclass(frozen=True, slots=True)
+class Nap:
+    """The loop of a process should have woken at ``start_ns`` and did at ``end_ns``."""
+
+    process: int
+    start_ns: int
+    end_ns: int
+
+
 Settled = Served | Failure
 
 
@@ -84,7 +94,9 @@ class Simulated:
     fault: Fault | None
 
 
-def simulate(plans: Iterable[Plan], faults: Sequence[Fault]) -> list[Simulated]:
+def simulate(
+    plans: Iterable[Plan], faults: Sequence[Fault], naps: Sequence[Nap] = ()
+) -> list[Simulated]:
     """Return how the arrivals end, by due time."""
     free_ns = 0
     ended: list[Simulated] = []
@@ -97,16 +109,33 @@ def simulate(plans: Iterable[Plan], faults: Sequence[Fault]) -> list[Simulated]:
         start_ns = max(plan.reaches_ns, fault.end_ns if fault else 0, free_ns)
         free_ns = start_ns + WORK_NS
         answered.append((plan, free_ns + plan.back_ns, fault))
-    dones = sorted(done_ns for _, done_ns, _ in answered)
-    for plan, done_ns, fault in answered:
-        resumed_ns = done_ns
+    read = [
+        (plan, *_read(plan.process, reply_ns, naps), fault)
+        for plan, reply_ns, fault in answered
+    ]
+    for plan, came_ns, done_ns, fault in read:
+        resumed_ns = came_ns
         for freeze in faults:
             if freeze.kind is Kind.FREEZE and plan.due_ns < freeze.end_ns <= done_ns:
                 # The first reply after the silence, whosever it is.
-                resumed_ns = next(d for d in dones if d >= freeze.end_ns)
-        ended.append(Simulated(plan, _reply(plan, done_ns, resumed_ns), fault))
+                first_ns = min(
+                    came
+                    for other, came, done, _ in read
+                    if other.process == plan.process and done >= freeze.end_ns
+                )
+                resumed_ns = min(resumed_ns, first_ns)
+        settled = _reply(plan, came_ns, done_ns, resumed_ns)
+        ended.append(Simulated(plan, settled, fault))
     ended.sort(key=lambda s: s.settled)
     return ended
+
+
+def _read(process: int, reply_ns: int, naps: Sequence[Nap]) -> tuple[int, int]:
+    """Return since when a reply may have waited to be read, and when it was."""
+    for nap in naps:
+        if nap.process == process and nap.start_ns <= reply_ns < nap.end_ns:
+            return nap.start_ns, nap.end_ns
+    return reply_ns, reply_ns
 
 
 def _meets(plan: Plan, fault: Fault) -> bool:
@@ -116,9 +145,9 @@ def _meets(plan: Plan, fault: Fault) -> bool:
     return fault.start_ns <= plan.reaches_ns < fault.end_ns
 
 
-def _reply(plan: Plan, done_ns: int, resumed_ns: int) -> Settled:
+def _reply(plan: Plan, came_ns: int, done_ns: int, resumed_ns: int) -> Settled:
     due, sent = plan.due_ns, plan.sent_ns
-    if done_ns <= due + DEADLINE_NS:
+    if came_ns <= due + DEADLINE_NS:
         return Served(due, sent, done_ns)
     if done_ns <= due + DEADLINE_NS + SETTLE_NS:
         return Failure(

@@ -22,6 +22,7 @@ from tests.props.simulation import (
     US,
     Fault,
     Kind,
+    Nap,
     Plan,
     Simulated,
     settled_ns,
@@ -49,12 +50,13 @@ class Run(NamedTuple):
 
 @st.composite
 def runs(draw: st.DrawFn) -> Run:
-    """Draw one to three faults under load of one to three processes."""
+    """Draw one to three faults under load of one to three processes, awake or not."""
     rng = Random(draw(st.integers(0, 2**32)))
     period_ns = draw(st.integers(200 * US, 4 * MS))
     processes = draw(st.integers(1, 3))
     late_ns = draw(st.sampled_from([0, 100 * US, 3 * MS, 15 * MS]))
     delay_ns = draw(st.sampled_from([20 * US, 200 * US, 2 * MS]))
+    nap_ns = draw(st.sampled_from([0, 3 * MS, 12 * MS]))
     faults: list[Fault] = []
     at = START_NS + 60 * MS
     for _ in range(draw(st.integers(1, 3))):
@@ -62,9 +64,16 @@ def runs(draw: st.DrawFn) -> Run:
         start = at + draw(st.integers(0, 20 * MS))
         length = draw(st.integers(300 * US, 30 * MS))
         if kind is Kind.FREEZE:
+            length = rng.randint(300 * US, draw(st.sampled_from([2 * MS, 30 * MS])))
             length += draw(st.sampled_from([0, DEADLINE_NS, 4 * DEADLINE_NS]))
         faults.append(Fault(kind, start, start + length))
         at = start + length + DEADLINE_NS + SETTLE_NS + 50 * MS
+    naps = [
+        Nap(rng.randrange(processes), nap, nap + rng.randint(500 * US, nap_ns))
+        for fault in faults
+        for nap in (fault.end_ns - rng.randint(0, nap_ns) for _ in range(2))
+        if nap_ns
+    ]
     # A slow process sends everything late for a while, the others do not.
     lateness = [rng.randrange(late_ns + 1) for _ in range(processes)]
     plans = []
@@ -72,16 +81,25 @@ def runs(draw: st.DrawFn) -> Run:
         process = number % processes
         if rng.random() < 0.05:
             lateness[process] = rng.randrange(late_ns + 1)
+        due_ns = due + rng.randrange(period_ns // 4)
+        woke_ns = max(
+            (
+                nap.end_ns
+                for nap in naps
+                if nap.process == process and nap.start_ns <= due_ns < nap.end_ns
+            ),
+            default=due_ns,
+        )
         plans.append(
             Plan(
-                due_ns=due + rng.randrange(period_ns // 4),
-                late_ns=lateness[process],
+                due_ns=due_ns,
+                late_ns=max(lateness[process], woke_ns - due_ns),
                 out_ns=rng.randint(delay_ns // 2, delay_ns),
                 back_ns=rng.randint(delay_ns // 2, delay_ns),
                 process=process,
             )
         )
-    return Run(simulate(plans, faults), faults)
+    return Run(simulate(plans, faults, naps), faults)
 
 
 def track(ended: Sequence[Simulated]) -> list[Outage]:
@@ -100,7 +118,11 @@ def is_hit(ended: Sequence[Simulated], fault: Fault) -> bool:
     """Tell whether an arrival met the fault in a way that tells something about it."""
     start, end = fault.truth
     if fault.kind is Kind.FREEZE:
-        return any(start <= row.plan.due_ns < end for row in ended)
+        # A process that was not looking takes what it reads then for an answer in time.
+        return any(
+            start <= row.plan.due_ns < end and isinstance(row.settled, Failure)
+            for row in ended
+        )
     if fault.kind is Kind.BLACKHOLE:
         slowest = max(row.plan.late_ns + row.plan.out_ns for row in ended)
         return any(start <= row.plan.due_ns < end - slowest for row in ended)

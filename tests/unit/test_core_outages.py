@@ -127,6 +127,13 @@ def test_a_reply_that_was_read_late_does_not_end_a_freeze_early() -> None:
     assert outage.upper_ns >= 255 * MS
 
 
+def test_a_reply_that_was_read_late_does_not_begin_a_freeze_late() -> None:
+    """One process was not looking at the end of [1000, 1255), another one was."""
+    rows = [served(990), (1_001 * MS, 1_001 * MS, 1_256 * MS), served(1_010)]
+    (outage,) = track(rows, [late(1_003, 1_255.2)])
+    assert ms(outage.hull_start_ns, outage.hull_end_ns) == (990, 1_010)
+
+
 def test_backlog_after_a_freeze_proves_nothing() -> None:
     """Arrivals late only because a backlog is worked off do not extend the core."""
     rows = [served(t) for t in range(900, 1000, 10)]

@@ -8,6 +8,7 @@ from typing import Any
 import hiredis
 import pytest
 
+from loadprobe.clock import NS_PER_MS
 from loadprobe.core.columns import Scope
 from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.recorder import ScopeRecorder
@@ -57,6 +58,11 @@ class Hub:
         self.errors: list[tuple[Arrival, str]] = []
         self.failures: list[tuple[Arrival, Outcome, ErrorClass]] = []
         self.hurries = 0
+        self.late_ns = 0
+
+    def unread_since(self, at_ns: int) -> int:
+        """Return the time, or as long before it as the loop was late."""
+        return at_ns - self.late_ns
 
     def wake(self) -> None:
         """Take note that something matched."""
@@ -154,6 +160,18 @@ async def test_replies_are_matched_in_order(line: Line) -> None:
     ]
     assert line.hub.errors == [(arrivals[1], "CLUSTERDOWN no")]
     assert not line.connection.pending
+
+
+async def test_the_end_of_a_silence_that_was_read_late(line: Line) -> None:
+    """The node may have spoken again when we should have woken up."""
+    pulse = line.node.pulse
+    line.hub.late_ns = 3 * NS_PER_MS
+    line.send(arrival_of(1), arrival_of(2))
+    line.connection.data_received(b"$1\r\na\r\n")
+    first_ns = pulse.resumed_ns
+    assert pulse.last_reply_ns - first_ns == line.hub.late_ns
+    line.connection.data_received(b"$1\r\nb\r\n")
+    assert pulse.resumed_ns == first_ns
 
 
 async def test_requests_beside_arrivals(line: Line) -> None:

@@ -37,13 +37,17 @@ class Replies(Protocol):
     def replied(self, arrival: Arrival, reply: object, done_ns: int) -> None:
         """Take any other reply."""
 
+    def unread_since(self, at_ns: int) -> int:
+        """Return since when what is read now may have waited to be read."""
+
 
 class Pulse:
     """When a node last spoke, on whichever connection; monotonic ns, 0 if never.
 
     Attributes:
         last_reply_ns: when anything was received from it.
-        resumed_ns: when it last spoke after a silence of more than ``SILENCE_NS``.
+        resumed_ns: when it can have spoken at the earliest after its last silence of
+            more than ``SILENCE_NS``: what it said may have waited for us to read it.
     """
 
     __slots__ = ("last_reply_ns", "resumed_ns")
@@ -87,6 +91,7 @@ class Connection:
         "_pulse",
         "_replied",
         "_transport",
+        "_unread_since",
         "_wake",
         "index",
         "last_reply_ns",
@@ -103,6 +108,7 @@ class Connection:
         self._matched = replies.matched
         self._wake = replies.wake
         self._replied = replies.replied
+        self._unread_since = replies.unread_since
         self._free = free
         reader = Reader(replyError=ReplyError)
         self._feed = reader.feed
@@ -145,7 +151,7 @@ class Connection:
         now = self.last_reply_ns = mono_now_ns()
         pulse = self._pulse
         if now - pulse.last_reply_ns > SILENCE_NS:
-            pulse.resumed_ns = now
+            pulse.resumed_ns = self._unread_since(now)
         pulse.last_reply_ns = now
         if self._is_parsing:
             self._parse(data, now)

@@ -27,6 +27,10 @@ class Bystander:
     def replied(self, *_: object) -> None:
         """Never called: nothing is submitted."""
 
+    def unread_since(self, at_ns: int) -> int:
+        """Return the time: nobody asks for the pulse of a bystander."""
+        return at_ns
+
     def error_reply(self, *_: object) -> None:
         """Never called: nothing is submitted."""
 

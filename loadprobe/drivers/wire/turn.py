@@ -26,6 +26,7 @@ class Turn:
     Attributes:
         matched: arrivals whose expected reply has come; always the same list.
         replied: takes all other replies, at once.
+        unread_since: tells since when what is read now may have waited to be read.
     """
 
     def __init__(self, sink: Sink) -> None:
@@ -33,6 +34,7 @@ class Turn:
         self._call_soon = asyncio.get_running_loop().call_soon
         self.matched: list[Arrival] = []
         self.replied = sink.replied
+        self.unread_since = sink.unread_since
 
     def wake(self) -> None:
         """Report at the end of this turn."""
