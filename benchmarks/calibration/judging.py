@@ -4,8 +4,8 @@ Pure. The rules:
 
 * The truth of a fault is when the server did not serve, told by the server. Silence
   counts from the deadline on (docs/measuring.md, "Error bars"): of a freeze [a, b) the
-  outage is [a, b - deadline). What the server was held up by itself directly before or
-  after a freeze may be part of it.
+  outage is [a, b - deadline). A request that came before a may have met it, too, unless
+  the server is known to have answered all that had come by then.
 * A recovery shorter than the probing gap cannot be told from none: it may be counted
   as dark. An outage shorter than that may be missed.
 * Time in which the probe says it was blind is not compared; nor is what happened while
@@ -44,7 +44,6 @@ from tests.scripted.faults import TruthInterval
 
 _Arrival = TypeVar("_Arrival", Row, Failure)
 _DEADLINE_NS = DEADLINE_MS * NS_PER_MS
-_ABUTS_NS = 10 * NS_PER_MS
 _TRANSIT_NS = 2 * NS_PER_MS
 _OPS: Mapping[View, tuple[OpKind, ...]] = {
     "shard": (OpKind.READ, OpKind.WRITE),
@@ -153,12 +152,11 @@ class Judged:
     of_server: int
 
 
-def truth_of(faults: Sequence[TruthInterval], stalls: Sequence[Interval]) -> Truth:
+def truth_of(faults: Sequence[TruthInterval]) -> Truth:
     """Return the truth of an episode from that of its faults.
 
     Args:
         faults: by time; one, or several of the same kind that is no freeze.
-        stalls: when the server was held up.
     """
     first, last = faults[0], faults[-1]
     start_ns, end_ns = first.start_ns, last.end_ns
@@ -166,12 +164,7 @@ def truth_of(faults: Sequence[TruthInterval], stalls: Sequence[Interval]) -> Tru
         dark = tuple((fault.start_ns, fault.end_ns) for fault in faults)
         touched = start_ns, last.settled_ns
         return Truth(dark, ((start_ns, end_ns),), touched, is_timed=False)
-    silent_ns, spoke_ns = start_ns, last.settled_ns
-    for stall_start_ns, stall_end_ns in stalls:
-        if stall_start_ns <= start_ns <= stall_end_ns + _ABUTS_NS:
-            silent_ns = min(silent_ns, stall_start_ns)
-        if stall_start_ns - _ABUTS_NS <= last.settled_ns <= stall_end_ns:
-            spoke_ns = max(spoke_ns, stall_end_ns)
+    silent_ns, spoke_ns = first.heard_ns, last.settled_ns
     short_ns = end_ns - _DEADLINE_NS
     return Truth(
         ((start_ns, short_ns),) if short_ns > start_ns else (),
@@ -199,10 +192,7 @@ class _Judge:
             for span in observed.results.lane_totals[LANE].blind
         ]
         self._truths = [
-            (
-                episode,
-                truth_of([observed.truth[at] for at in episode.faults], self._stalls),
-            )
+            (episode, truth_of([observed.truth[at] for at in episode.faults]))
             for episode in plan.episodes
         ]
         self._truths = [

@@ -47,7 +47,7 @@ _GC_FIRST_GENERATION = 50_000
 class _Running:
     """A fault in effect, with the listeners it hit."""
 
-    def __init__(self, fault: Fault, listeners: list[Listener]) -> None:
+    def __init__(self, fault: Fault, listeners: list[Listener], heard_ns: int) -> None:
         if not listeners:
             raise ValueError(f"{fault.kind}: no node listens by {fault.transport}")
         for listener in listeners:
@@ -58,6 +58,7 @@ class _Running:
                 )
         self._fault = fault
         self._listeners = listeners
+        self._heard_ns = heard_ns
         self.start_ns = mono_now_ns()
         for listener in listeners:
             listener.begin(fault)
@@ -80,6 +81,7 @@ class _Running:
         return TruthInterval(
             self._fault.kind,
             tuple(sorted({listener.member.shard for listener in self._listeners})),
+            self._heard_ns,
             self.start_ns,
             end_ns,
             settled_ns,
@@ -152,7 +154,7 @@ class Server:
     async def _obey(self, number: int, order: Order) -> Response:
         match order:
             case Begin(fault):
-                running = self._begin(fault)
+                running = await self._begin(fault)
                 self._running[number] = running
                 return Response(number, running.start_ns)
             case End(begun):
@@ -172,8 +174,10 @@ class Server:
                 return Response(number, mono_now_ns(), stalls=tuple(self.stalls.spans))
         return Response(number, mono_now_ns())
 
-    def _begin(self, fault: Fault) -> _Running:
+    async def _begin(self, fault: Fault) -> _Running:
         shards = fault.shards or tuple(range(len(self._topology.epochs)))
+        heard_ns = mono_now_ns()
+        await asyncio.sleep(0)  # a turn of the loop: what had come is answered
         primaries = [self._topology.primary(shard) for shard in shards]
         return _Running(
             fault,
@@ -183,6 +187,7 @@ class Server:
                 if any(listener.member is primary for primary in primaries)
                 and fault.transport in (None, "tls" if listener.tls else "tcp")
             ],
+            heard_ns,
         )
 
     async def _play(self, faults: tuple[Fault, ...]) -> tuple[TruthInterval, ...]:
@@ -202,7 +207,7 @@ class Server:
             for offset_ns, is_begin, index in steps:
                 await _until(origin_ns + offset_ns)
                 if is_begin:
-                    running[index] = self._begin(faults[index])
+                    running[index] = await self._begin(faults[index])
                 else:
                     truth[index] = await running.pop(index).end()
         finally:

@@ -71,6 +71,7 @@ class TruthInterval(msgspec.Struct, frozen=True):
     Args:
         kind: of the fault.
         shards: indexes of the shards it hit.
+        heard_ns: whatever had come by then was answered before the fault began.
         start_ns: read just before it took effect.
         end_ns: read just after it ended, before anything held back was answered.
         settled_ns: read after everything held back was answered.
@@ -79,6 +80,7 @@ class TruthInterval(msgspec.Struct, frozen=True):
 
     kind: FaultKind
     shards: tuple[int, ...]
+    heard_ns: int
     start_ns: int
     end_ns: int
     settled_ns: int

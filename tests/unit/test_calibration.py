@@ -64,7 +64,8 @@ def observed(down_ms: tuple[float, float], truth: TruthInterval) -> Observed:
 def fault(start_ms: float, end_ms: float, kind: str = "error") -> TruthInterval:
     """Return the truth of a fault of the first shard."""
     start_ns, end_ns = round(start_ms * NS_PER_MS), round(end_ms * NS_PER_MS)
-    return TruthInterval(kind, (0,), start_ns, end_ns, end_ns)  # type: ignore[arg-type]
+    times_ns = (start_ns, start_ns, end_ns, end_ns)
+    return TruthInterval(kind, (0,), *times_ns)  # type: ignore[arg-type]
 
 
 def judged(seen: Observed, kind: Kind = "error replies") -> Judged:
