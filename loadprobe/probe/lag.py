@@ -7,11 +7,11 @@ happened.
 
 from collections import deque
 
-_SAME_TURN_NS = 2_000_000
 _LEAST_LAG_NS = 500_000
 _RECENT_NS = 100_000_000
 _RECENT_SPANS = 64
 _RECENT_WAKES = 16
+_FAR_FUTURE_NS = 1 << 62
 
 
 class Lag:
@@ -24,13 +24,14 @@ class Lag:
     )
 
     def __init__(self) -> None:
-        self._planned_ns = 1 << 62
-        self._wakes: deque[tuple[int, int]] = deque(maxlen=_RECENT_WAKES)
+        self._planned_ns = _FAR_FUTURE_NS
+        # When each was planned, when it came, and when its turn of the loop ended.
+        self._wakes: deque[tuple[int, int, int]] = deque(maxlen=_RECENT_WAKES)
         self._spans: deque[tuple[int, int]] = deque(maxlen=_RECENT_SPANS)
 
     def woke(self, planned_ns: int, now_ns: int) -> None:
         """Take note of a wake-up."""
-        self._wakes.append((planned_ns, now_ns))
+        self._wakes.append((planned_ns, now_ns, _FAR_FUTURE_NS))
         lag_ns = now_ns - planned_ns
         spans = self._spans
         if spans and now_ns - spans[-1][0] < _RECENT_NS:
@@ -38,6 +39,11 @@ class Lag:
                 spans[-1] = (spans[-1][0], lag_ns)
         else:
             spans.append((now_ns, lag_ns))
+
+    def turned(self, now_ns: int) -> None:
+        """Take note that the turn of the loop with the last wake-up in it is over."""
+        planned_ns, tick_ns, _ = self._wakes[-1]
+        self._wakes[-1] = planned_ns, tick_ns, now_ns
 
     def plan(self, next_ns: int) -> None:
         """Take note of when the next wake-up should be."""
@@ -60,16 +66,15 @@ class Lag:
         """Return since when what was read at a time may have waited; at most that.
 
         Replies and the wake-up are served in one turn of the loop, in any order, so a
-        wake-up that was late a moment ago delayed the replies read then as well.
+        late wake-up delayed all replies that were read in its turn.
         """
         if at_ns > self._planned_ns:
             return self._planned_ns
-        for planned_ns, tick_ns in reversed(self._wakes):
+        for planned_ns, tick_ns, end_ns in reversed(self._wakes):
             if at_ns <= planned_ns:
                 continue
-            is_same_turn = at_ns - tick_ns <= _SAME_TURN_NS
             if at_ns <= tick_ns or (
-                tick_ns - planned_ns >= _LEAST_LAG_NS and is_same_turn
+                tick_ns - planned_ns >= _LEAST_LAG_NS and at_ns <= end_ns
             ):
                 return planned_ns
             break

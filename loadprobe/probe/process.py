@@ -73,6 +73,7 @@ class ProbeProcess:
     def __init__(self, plan: Plan, send: Callable[[FromProbe], None]) -> None:
         self._plan = plan
         self._send = send
+        self._call_soon = asyncio.get_running_loop().call_soon
         self._lag = Lag()
         self._lanes = [
             Lane(share, plan.probe, version_base=plan.version_base, lag=self._lag)
@@ -249,6 +250,7 @@ class ProbeProcess:
 
     def _tick(self, planned_ns: int, now_ns: int) -> int:
         self._lag.woke(planned_ns, now_ns)
+        self._call_soon(self._note_turn)
         lag_ns = now_ns - planned_ns
         self._lag_ns.append(lag_ns)
         blind_from = planned_ns if lag_ns > self._stall_ns else None
@@ -272,6 +274,10 @@ class ProbeProcess:
         next_ns = max(next_ns, now_ns + _LEAST_PAUSE_NS)
         self._lag.plan(next_ns)
         return next_ns
+
+    def _note_turn(self) -> None:
+        """Called when everything that was due in the turn of a tick has been served."""
+        self._lag.turned(mono_now_ns())
 
     def _finish_if_drained(self, now_ns: int) -> None:
         is_drained = all(each.is_drained for each in self._issuers)

@@ -226,5 +226,7 @@ def test_lag_of_a_loop_that_did_not_look() -> None:
     assert lag.unread_since(90 * MS) == 15 * MS
     lag.woke(15 * MS, 90 * MS)
     lag.plan(95 * MS)
-    assert lag.unread_since(91 * MS) == 15 * MS  # the same turn of the loop
-    assert lag.unread_since(94 * MS) == 94 * MS
+    assert lag.unread_since(94 * MS) == 15 * MS  # the same turn of the loop
+    lag.turned(94 * MS)
+    assert lag.unread_since(94 * MS) == 15 * MS
+    assert lag.unread_since(94 * MS + 1) == 94 * MS + 1
