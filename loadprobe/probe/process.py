@@ -276,7 +276,7 @@ class ProbeProcess:
         return next_ns
 
     def _note_turn(self) -> None:
-        """Called when everything that was due in the turn of a tick has been served."""
+        """Take note that the turn of the last tick is over."""
         self._lag.turned(mono_now_ns())
 
     def _finish_if_drained(self, now_ns: int) -> None:
