@@ -7,7 +7,8 @@ happened.
 
 from collections import deque
 
-_LEAST_LAG_NS = 500_000
+LEAST_LAG_NS = 500_000
+"""A wake-up that is later than this is late."""
 _RECENT_NS = 100_000_000
 _RECENT_SPANS = 64
 _RECENT_WAKES = 16
@@ -74,7 +75,7 @@ class Lag:
             if at_ns <= planned_ns:
                 continue
             if at_ns <= tick_ns or (
-                tick_ns - planned_ns >= _LEAST_LAG_NS and at_ns <= end_ns
+                tick_ns - planned_ns >= LEAST_LAG_NS and at_ns <= end_ns
             ):
                 return planned_ns
             break

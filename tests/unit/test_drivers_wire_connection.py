@@ -57,6 +57,7 @@ class Hub:
         self.replies: list[tuple[Arrival, object]] = []
         self.errors: list[tuple[Arrival, str]] = []
         self.failures: list[tuple[Arrival, Outcome, ErrorClass]] = []
+        self.evidence: list[tuple[int, int]] = []
         self.hurries = 0
         self.late_ns = 0
 
@@ -87,6 +88,7 @@ class Hub:
         """Note a failure."""
         assert evidence[0] <= evidence[1]
         self.failures.append((arrival, outcome, error))
+        self.evidence.append(evidence)
 
     def reroute(self, arrival: Arrival) -> None:
         """Never called: no node is retired."""
@@ -172,6 +174,21 @@ async def test_the_end_of_a_silence_that_was_read_late(line: Line) -> None:
     assert pulse.last_reply_ns - first_ns == line.hub.late_ns
     line.connection.data_received(b"$1\r\nb\r\n")
     assert pulse.resumed_ns == first_ns
+
+
+async def test_a_loss_may_be_older_than_the_last_reply_that_was_read(
+    line: Line,
+) -> None:
+    """Reply and loss waited for us together: the loss is as old as the reply."""
+    line.hub.late_ns = 3 * NS_PER_MS
+    line.send(arrival_of(1), arrival_of(2))
+    line.connection.data_received(b"$1\r\na\r\n")
+    read_ns = line.connection.last_reply_ns
+    line.connection.connection_lost(ConnectionResetError("reset"))
+    ((start_ns, end_ns),) = line.hub.evidence
+    assert start_ns == read_ns - line.hub.late_ns
+    assert end_ns >= read_ns
+    assert line.node.evidence() == (start_ns, end_ns)
 
 
 async def test_requests_beside_arrivals(line: Line) -> None:

@@ -37,6 +37,7 @@ from loadprobe.probe.messages import (
     frame_length,
 )
 from loadprobe.probe.plan import share_out
+from loadprobe.probe.process import ProbeProcess
 
 MS = 1_000_000
 SCOPE = Scope("tcp", "0001", OpKind.WRITE)
@@ -230,3 +231,23 @@ def test_lag_of_a_loop_that_did_not_look() -> None:
     lag.turned(94 * MS)
     assert lag.unread_since(94 * MS) == 15 * MS
     assert lag.unread_since(94 * MS + 1) == 94 * MS + 1
+
+
+async def test_a_late_wake_up_reads_first() -> None:
+    """What came before a late wake-up is read while it is known to have waited."""
+    plan = Plan(0, {}, None, Probe(), (), 7, False)
+    process = ProbeProcess(plan, lambda message: None)
+    since: list[int] = []
+
+    class Poller:
+        def serve_ready(self) -> None:
+            """Read something at 9 ms."""
+            since.append(process._lag.unread_since(9 * MS))
+
+    process._poller = Poller()  # type: ignore[assignment]
+    process._next_snapshot_ns = 1_000 * MS
+    process._lag.plan(5 * MS)
+    assert process._tick(5 * MS, 9 * MS) > 9 * MS
+    assert since == [5 * MS]
+    process._tick(12 * MS, 12 * MS)
+    assert len(since) == 1, "it was on time"

@@ -280,8 +280,7 @@ class WireDriver:
 
     def _refuse_more(self, arrival: Arrival, node: Node) -> None:
         """Report that a connection has enough outstanding already."""
-        evidence = (node.pulse.last_reply_ns, mono_now_ns())
-        self.fail(arrival, Outcome.UNSENT, ErrorClass.INFLIGHT, evidence)
+        self.fail(arrival, Outcome.UNSENT, ErrorClass.INFLIGHT, node.silence())
 
     def forward(self, arrival: Arrival, node: Node, *, asking: bool = False) -> None:
         """Send on any connection of a given node, or wait for its first one."""

@@ -150,8 +150,13 @@ class Node:
         """
         if self.failure is not None:
             return self.failure.start_ns, self.failure.end_ns
+        return self.silence()
+
+    def silence(self) -> tuple[int, int]:
+        """Return the time since the node last spoke, on whichever connection."""
         now = mono_now_ns()
-        return self.pulse.last_reply_ns or now, now
+        heard_ns = self.pulse.last_reply_ns or now
+        return self._replies.unread_since(heard_ns), now
 
     def trim(self) -> None:
         """Close idle connections that are not wanted any more."""
@@ -183,6 +188,8 @@ class Node:
     def lost(self, connection: Connection, exc: Exception | None) -> None:
         """Settle what was outstanding on a connection that ended."""
         now = mono_now_ns()
+        # What was read last may have waited: the loss may be older than the reading.
+        since_ns = self._replies.unread_since(connection.last_reply_ns)
         was_live = connection.live
         self._remove(connection)
         pending = connection.pending
@@ -193,7 +200,7 @@ class Node:
             self.failure = DialFailure(
                 ErrorClass.RESET,
                 str(exc or "closed by peer"),
-                connection.last_reply_ns,
+                since_ns,
                 now,
             )
         self._wake.set()
@@ -204,7 +211,7 @@ class Node:
                 if isinstance(entry, Arrival):
                     # Lost at some time since its last sign of life: what was sent on
                     # it afterwards says nothing about the target at that moment.
-                    evidence = (connection.last_reply_ns, now)
+                    evidence = (since_ns, now)
                     self._driver.fail(entry, outcome, error, evidence)
                 elif not entry.done():
                     entry.set_exception(exc or ConnectionResetError("closed by peer"))

@@ -57,7 +57,7 @@ class SocketPoller:
         # Edge-triggered: by level the kernel looks at every socket a second time.
         self._events = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
         self._open: dict[int, tuple[PlainTransport, _Recv, _Received]] = {}
-        asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._serve)
+        asyncio.get_running_loop().add_reader(self._epoll.fileno(), self.serve_ready)
 
     def open(self, sock: socket.socket, receiver: Receiver) -> None:
         """Serve a connected non-blocking socket from now on."""
@@ -72,7 +72,8 @@ class SocketPoller:
         self._open[sock.fileno()] = transport, sock.recv, received
         self._epoll.register(sock.fileno(), self._events)
 
-    def _serve(self) -> None:
+    def serve_ready(self) -> None:
+        """Hand on what has come by now."""
         get = self._open.get
         readable = select.EPOLLIN
         for fd, events in self._epoll.poll(0, _MOST_EVENTS):
