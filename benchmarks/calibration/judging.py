@@ -163,7 +163,9 @@ def truth_of(faults: Sequence[TruthInterval]) -> Truth:
     if first.kind != "freeze":
         dark = tuple((fault.start_ns, fault.end_ns) for fault in faults)
         touched = start_ns, last.settled_ns
-        return Truth(dark, ((start_ns, end_ns),), touched, is_timed=False)
+        # A connection that is cut ends at the end of a turn of the server's loop.
+        over_ns = last.settled_ns if last.kind == "reset" else end_ns
+        return Truth(dark, ((start_ns, over_ns),), touched, is_timed=False)
     silent_ns, spoke_ns = first.heard_ns, last.settled_ns
     short_ns = end_ns - _DEADLINE_NS
     return Truth(
@@ -248,9 +250,13 @@ class _Judge:
         measured = dark_time(outages)
         problems: list[str] = []
         if is_compared and outages:
-            met = [span for span in truth.dark if span[1] - span[0] >= sure_ns]
-            if len(truth.dark) == 1:  # it was seen, so it was met
-                met = list(truth.dark)
+            lives = [life for outage in outages for life in self._lives(outage)]
+            met = [
+                span
+                for span in truth.dark
+                if span[1] - span[0] >= sure_ns
+                or (len(truth.dark) == 1 and _any_meets(lives, [span]))
+            ]
             problems += _compare_bounds(truth, met, outages, measured)
         elif is_compared and not self._may_miss(truth, sure_ns):
             problems.append(

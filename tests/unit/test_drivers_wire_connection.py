@@ -8,7 +8,7 @@ from typing import Any
 import hiredis
 import pytest
 
-from loadprobe.clock import NS_PER_MS
+from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.core.columns import Scope
 from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.recorder import ScopeRecorder
@@ -179,14 +179,15 @@ async def test_the_end_of_a_silence_that_was_read_late(line: Line) -> None:
 async def test_a_loss_may_be_older_than_the_last_reply_that_was_read(
     line: Line,
 ) -> None:
-    """Reply and loss waited for us together: the loss is as old as the reply."""
-    line.hub.late_ns = 3 * NS_PER_MS
-    line.send(arrival_of(1), arrival_of(2))
+    """Reply and loss may have waited together: it was alive when the request left."""
+    answered, lost = arrival_of(1), arrival_of(2)
+    answered.sent, lost.sent = line.connection.alive_ns + 5, mono_now_ns()
+    line.send(answered, lost)
     line.connection.data_received(b"$1\r\na\r\n")
-    read_ns = line.connection.last_reply_ns
+    read_ns = mono_now_ns()
     line.connection.connection_lost(ConnectionResetError("reset"))
     ((start_ns, end_ns),) = line.hub.evidence
-    assert start_ns == read_ns - line.hub.late_ns
+    assert start_ns == answered.sent
     assert end_ns >= read_ns
     assert line.node.evidence() == (start_ns, end_ns)
 

@@ -101,7 +101,7 @@ async def test_a_connection_is_as_old_as_its_attempt() -> None:
             target.host, target.port, make, begun=begun, since_ns=begun_ns
         )
         assert isinstance(connection, Connection)
-        assert connection.last_reply_ns == begun_ns
+        assert connection.alive_ns == begun_ns
         assert not connection.has_spoken
         connection.abort()
         for _ in range(3):  # a transport is closed in a later turn

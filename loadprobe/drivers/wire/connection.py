@@ -77,12 +77,18 @@ class Connection:
         replies: takes every reply that is not an error.
         free: a stack that the connection joins whenever nothing is outstanding on it
             (closed loop), or None.
+
+    Attributes:
+        alive_ns: the peer certainly lived after this time, monotonic ns: when the
+            arrival was sent that it answered last. (When the answer was read is no such
+            time: it may have waited, together with the loss of the connection.)
     """
 
     __slots__ = (
         "_feed",
         "_free",
         "_gets",
+        "_has_answered",
         "_has_data",
         "_is_parsing",
         "_made_ns",
@@ -93,8 +99,8 @@ class Connection:
         "_transport",
         "_unread_since",
         "_wake",
+        "alive_ns",
         "index",
-        "last_reply_ns",
         "live",
         "pending",
         "write",
@@ -118,7 +124,8 @@ class Connection:
         self._transport: Transport | None = None
         self.index = -1
         self._made_ns: int = mono_now_ns()
-        self.last_reply_ns: int = self._made_ns
+        self._has_answered = False
+        self.alive_ns: int = self._made_ns
         self.live = False
         self.pending: deque[Arrival | asyncio.Future[object]] = deque()
         self.write: Callable[[bytes], None] = self._unwritable
@@ -128,11 +135,11 @@ class Connection:
         return f"<Connection {self.index} {state}, {len(self.pending)} pending>"
 
     def date(self, since_ns: int) -> None:
-        """Take note of when the attempt to connect began: the last sign of life so far.
+        """Take note of when the attempt to connect began: the peer lived after that.
 
-        The peer may have cut the connection before we knew that it was open.
+        It may have cut the connection before we knew that it was open.
         """
-        self._made_ns = self.last_reply_ns = since_ns
+        self._made_ns = self.alive_ns = since_ns
 
     def _unwritable(self, _command: bytes) -> None:
         raise ConnectionResetError("written to a connection that is not open")
@@ -148,7 +155,7 @@ class Connection:
         Nearly every reply is known beforehand to the last byte, and comparing bytes
         takes a tenth of the time of parsing them.
         """
-        now = self.last_reply_ns = mono_now_ns()
+        now = mono_now_ns()
         pulse = self._pulse
         if now - pulse.last_reply_ns > SILENCE_NS:
             pulse.resumed_ns = self._unread_since(now)
@@ -172,6 +179,7 @@ class Connection:
                         self._wake()
                     self._matched.append(entry)
                     if at == size:
+                        self.alive_ns = entry.sent
                         return
                     continue
             # Looked into alone: most of those behind it are the expected ones again.
@@ -209,6 +217,7 @@ class Connection:
                 return False
             entry = pending.popleft()
             if isinstance(entry, Arrival):
+                self.alive_ns = entry.sent
                 if self._free is not None and not pending:
                     self._free.append(self)
                 if reply.__class__ is ReplyError:
@@ -216,6 +225,7 @@ class Connection:
                 else:
                     self._replied(entry, reply, now)
             else:
+                self._has_answered = True
                 if self._free is not None and not pending and self.live:
                     self._rejoin()
                 if not entry.done():
@@ -244,8 +254,8 @@ class Connection:
 
     @property
     def has_spoken(self) -> bool:
-        """Tell whether the peer ever said anything."""
-        return self.last_reply_ns > self._made_ns
+        """Tell whether the peer ever answered anything."""
+        return self._has_answered or self.alive_ns > self._made_ns
 
     def abort(self) -> None:
         """Close without waiting for anything."""

@@ -188,8 +188,6 @@ class Node:
     def lost(self, connection: Connection, exc: Exception | None) -> None:
         """Settle what was outstanding on a connection that ended."""
         now = mono_now_ns()
-        # What was read last may have waited: the loss may be older than the reading.
-        since_ns = self._replies.unread_since(connection.last_reply_ns)
         was_live = connection.live
         self._remove(connection)
         pending = connection.pending
@@ -200,7 +198,7 @@ class Node:
             self.failure = DialFailure(
                 ErrorClass.RESET,
                 str(exc or "closed by peer"),
-                since_ns,
+                connection.alive_ns,
                 now,
             )
         self._wake.set()
@@ -211,7 +209,7 @@ class Node:
                 if isinstance(entry, Arrival):
                     # Lost at some time since its last sign of life: what was sent on
                     # it afterwards says nothing about the target at that moment.
-                    evidence = (since_ns, now)
+                    evidence = (connection.alive_ns, now)
                     self._driver.fail(entry, outcome, error, evidence)
                 elif not entry.done():
                     entry.set_exception(exc or ConnectionResetError("closed by peer"))
