@@ -3,7 +3,7 @@
 from typing import Any
 
 import hiredis
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from loadprobe.core.columns import Scope
@@ -97,6 +97,10 @@ def _plain(reply: bytes) -> object:
 
 
 @settings(deadline=None, max_examples=300)
+@example(
+    [(NIL, b"-ERR no\r\n"), (NIL, b"*2\r\n$-1\r\n+a\r\n")],
+    [len(b"-ERR no\r\n*2\r\n")],
+)
 @given(
     st.lists(st.tuples(_EXPECTED, st.none() | _REPLIES), max_size=20),
     st.lists(st.integers(1, 30), max_size=40),

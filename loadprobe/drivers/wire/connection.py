@@ -202,13 +202,17 @@ class Connection:
         gets = self._gets
         pending = self.pending
         while True:
+            # Asked before: of an array that is incomplete it may have taken all.
+            if not self._has_data():
+                self._is_parsing = False
+                return True
             try:
                 reply = gets()
             except ProtocolError:  # whoever answers there speaks something else
                 self.abort()
                 return False
             if reply is False:
-                self._is_parsing = self._has_data()
+                self._is_parsing = True
                 return True
             if not pending:
                 # An error nobody asked for ("max number of clients reached"): the
