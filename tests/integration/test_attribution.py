@@ -162,12 +162,17 @@ async def test_only_the_tls_ports_are_closed(cluster: LocalCluster) -> None:
 
 
 async def test_a_client_is_wedged(cluster: LocalCluster) -> None:
-    """A pool of one connection for many workers fails beside a served witness."""
+    """A pool of one connection for many workers fails beside a served witness.
+
+    At random times some arrivals come together whatever the machine's speed; evenly
+    spaced ones meet only if it is slow.
+    """
     wedged = small_lane(
         "app",
         driver="redis-py",
         workers=40,
         rate_per_s=1200.0,
+        schedule="poisson",
         client=Client(max_connections=1, retries=0),
     )
     async with observing(cluster, TCP, wedged) as trial:

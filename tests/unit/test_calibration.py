@@ -24,8 +24,16 @@ SCOPE = Scope(LANE, "0001", OpKind.READ)
 END_MS = 2_000
 
 
-def observed(down_ms: tuple[float, float], truth: TruthInterval) -> Observed:
-    """Return a run of an arrival per ms, refused in an interval, beside a truth."""
+def observed(
+    down_ms: tuple[float, float], *truth: TruthInterval, silent: bool = False
+) -> Observed:
+    """Return a run of an arrival per ms, failed in an interval, beside a truth.
+
+    Args:
+        down_ms: arrivals due from the first until before the second fail.
+        truth: of the faults.
+        silent: they are never answered rather than refused.
+    """
     block = Block()
     failed: list[Failure] = []
     for due_ms in range(END_MS):
@@ -35,9 +43,9 @@ def observed(down_ms: tuple[float, float], truth: TruthInterval) -> Observed:
             failure = Failure(
                 due_ns,
                 due_ns,
-                done_ns,
-                Outcome.REFUSED,
-                ErrorClass.CLUSTERDOWN,
+                -1 if silent else done_ns,
+                Outcome.UNKNOWN if silent else Outcome.REFUSED,
+                ErrorClass.TIMEOUT if silent else ErrorClass.CLUSTERDOWN,
                 due_ns,
                 done_ns,
             )
@@ -52,7 +60,7 @@ def observed(down_ms: tuple[float, float], truth: TruthInterval) -> Observed:
     aggregate.add(0, {SCOPE: block}, watermark_ns=end_ns)
     return Observed(
         aggregate.finish(end_ns),
-        [truth],
+        truth,
         [],
         [],
         {SCOPE: rows},
@@ -61,17 +69,29 @@ def observed(down_ms: tuple[float, float], truth: TruthInterval) -> Observed:
     )
 
 
-def fault(start_ms: float, end_ms: float, kind: str = "error") -> TruthInterval:
-    """Return the truth of a fault of the first shard."""
-    start_ns, end_ns = round(start_ms * NS_PER_MS), round(end_ms * NS_PER_MS)
-    times_ns = (start_ns, start_ns, end_ns, end_ns)
-    return TruthInterval(kind, (0,), *times_ns)  # type: ignore[arg-type]
+def fault(
+    start_ms: float,
+    end_ms: float,
+    kind: str = "error",
+    *,
+    shard: int = 0,
+    heard_ms: float | None = None,
+    settled_ms: float | None = None,
+) -> TruthInterval:
+    """Return the truth of a fault; all is answered at once if nothing else is said."""
+    heard_ms = start_ms if heard_ms is None else heard_ms
+    settled_ms = end_ms if settled_ms is None else settled_ms
+    times_ms = heard_ms, start_ms, end_ms, settled_ms
+    times_ns = [round(at_ms * NS_PER_MS) for at_ms in times_ms]
+    return TruthInterval(kind, (shard,), *times_ns)  # type: ignore[arg-type]
 
 
 def judged(seen: Observed, kind: Kind = "error replies") -> Judged:
-    """Compare a run with the one episode it has."""
-    plan = Plan((), (Episode(kind, (0,), (0,)),), (0, 0), 250 * NS_PER_MS)
-    return judge(SETTING, plan, seen)
+    """Compare a run with its faults, each an episode of its own."""
+    episodes = tuple(
+        Episode(kind, truth.shards, (at,)) for at, truth in enumerate(seen.truth)
+    )
+    return judge(SETTING, Plan((), episodes, (0, 0), 250 * NS_PER_MS), seen)
 
 
 def problems(result: Judged) -> str:
@@ -79,7 +99,7 @@ def problems(result: Judged) -> str:
     return "; ".join(
         problem
         for row in result.comparisons
-        if row.view == "read"
+        if row.view == "read" and row.shard == SCOPE.shard
         for problem in row.problems
     )
 
@@ -125,6 +145,64 @@ def test_what_may_be_missed_is_told_by_the_probing_gap() -> None:
     unseen = observed((0, 0), fault(500.3, 500.9))
     assert problems(judged(unseen)) == ""
     assert "missed" in problems(judged(observed((0, 0), fault(500.3, 510))))
+
+
+@pytest.mark.parametrize(
+    ("heard_ms", "problem"),
+    [(500, "the lower bound is 18.600 ms above the truth"), (480, "")],
+)
+def test_a_silence_may_begin_when_all_was_answered(
+    heard_ms: float, problem: str
+) -> None:
+    """What came since the last answers and before the freeze may be lost to it.
+
+    Arrivals due from 480 ms on are never answered, of a server frozen from 500 ms to
+    900 ms: only if it had not looked since 480 ms is that possible.
+    """
+    truth = fault(500, 900, "freeze", heard_ms=heard_ms)
+    assert problems(judged(observed((480, 650), truth, silent=True))) == problem
+
+
+@pytest.mark.parametrize(
+    ("kind", "problem"),
+    [("reset", ""), ("error", "4.000 ms of the core are outside the truth")],
+)
+def test_a_reset_lasts_until_the_connections_have_ended(
+    kind: str, problem: str
+) -> None:
+    """Connections are cut at the end of a turn, error replies stop when told to."""
+    truth = fault(499.8, 600, kind, settled_ms=604.5)
+    found = problems(judged(observed((500, 605), truth)))
+    assert problem in found
+    assert bool(problem) is bool(found)
+
+
+@pytest.mark.parametrize(
+    ("lost_ms", "problem"),
+    [
+        ((520, 540), ""),
+        ((501, 502), "0.500 ms of the truth are outside the hull"),
+    ],
+)
+def test_what_no_arrival_met_is_not_held_against_a_neighbour(
+    lost_ms: tuple[float, float], problem: str
+) -> None:
+    """A short fault is compared with the outage of its own, not of moving keys.
+
+    The first shard fails for 3.2 ms, where 3.5 ms are certain to be seen, the second
+    for 20 ms, and arrivals that belong to a slot on its way show that as the first's.
+    """
+    own, other = fault(499.5, 502.7), fault(519.8, 540, shard=1)
+    found = problems(judged(observed(lost_ms, own, other), "resharding"))
+    assert problem in found
+    assert bool(problem) is bool(found)
+
+
+def test_a_fault_that_must_be_met_is_compared_with_any_outage() -> None:
+    """What is certain to be seen has no excuse, whatever was seen beside it."""
+    own, other = fault(499.5, 508), fault(519.8, 540, shard=1)
+    seen = observed((520, 540), own, other)
+    assert "8.500 ms of the truth are outside" in problems(judged(seen, "resharding"))
 
 
 def test_gaps_follow_from_the_plan_of_arrivals() -> None:
