@@ -1,4 +1,4 @@
-"""The ledger of keys that are always read and written together: one history each.
+"""Keys that are always read and written together: one history each.
 
 Pure. All keys of a set lie in one slot, and one command (MSET, MGET) is about all of
 them, which a server carries out as a whole. So all keys have the same versions.
@@ -6,13 +6,16 @@ them, which a server carries out as a whole. So all keys have the same versions.
 
 from collections.abc import Callable
 
+from loadprobe.core.key_record import KeyRecord
 from loadprobe.core.ledger import History
 
 
-class SetHistory(History):
-    """The versions of a set of keys; ``value`` is the reply to a read of all of them.
+class KeySetRecord(KeyRecord):
+    """The keys of a set; ``value`` is the reply to a read of all of them.
 
     Args:
+        index: of the set; ``slot``, ``read_slot``, ``get`` and ``set_head`` are those
+            of all its keys (see ``KeyRecord``).
         indexes: of the keys, at least one.
         encode: returns the bulk string of a version of a key.
 
@@ -22,8 +25,20 @@ class SetHistory(History):
 
     __slots__ = ("_encode", "_head", "_indexes", "members")
 
-    def __init__(self, indexes: range, encode: Callable[[int, int], bytes]) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        index: int,
+        *,
+        slot: int,
+        read_slot: int,
+        get: bytes,
+        set_head: bytes,
+        indexes: range,
+        encode: Callable[[int, int], bytes],
+    ) -> None:
+        super().__init__(
+            index, slot=slot, read_slot=read_slot, get=get, set_head=set_head
+        )
         self._indexes = indexes
         self._encode = encode
         self._head = b"*%d\r\n" % len(indexes)

@@ -9,32 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from loadprobe.core.ledger import History
+from loadprobe.core.key_record import KeyRecord
 from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.recorder import ScopeRecorder
 from loadprobe.core.topology import Topology
-
-
-@dataclass(slots=True)
-class KeyRecord:
-    """What is needed to use a key; made once, when it is used first (about 0.5 KB).
-
-    Args:
-        index: of the key in the lane's keyspace.
-        slot: its hash slot.
-        read_slot: by what its reads are routed: the same, or ``READS`` more if replicas
-            may answer them.
-        get: the encoded command that reads it.
-        set_head: the encoded command that writes it, up to the value.
-        history: what was written and acknowledged.
-    """
-
-    index: int
-    slot: int
-    read_slot: int
-    get: bytes
-    set_head: bytes
-    history: History
 
 
 @dataclass(slots=True, eq=False)

@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from loadprobe.config import Lane
-from loadprobe.core.key_set import SetHistory
+from loadprobe.core.key_record import KeyRecord
+from loadprobe.core.key_set import KeySetRecord
 from loadprobe.core.keyspace import Keyspace
-from loadprobe.core.ledger import History, ReadVerdict
+from loadprobe.core.ledger import ReadVerdict
 from loadprobe.core.outcome import OpKind
 from loadprobe.core.slots import READS
 from loadprobe.core.values import NIL, Decoded, ValueCodec
 from loadprobe.drivers import resp
-from loadprobe.drivers.base import Arrival, KeyRecord
+from loadprobe.drivers.base import Arrival
 
 
 class Content(Protocol):
@@ -76,7 +77,9 @@ class SingleKeys:
         """Return the record of a key."""
         name, slot = self._keyspace.key(number), self._keyspace.slot(number)
         get, head = resp.encode_get(name), resp.encode_set_head(name)
-        return KeyRecord(number, slot, slot + self._apart, get, head, History())
+        return KeyRecord(
+            number, slot=slot, read_slot=slot + self._apart, get=get, set_head=head
+        )
 
     def encode_absent(self, number: int) -> bytes:
         """Return a GET of what is never written."""
@@ -93,13 +96,13 @@ class SingleKeys:
         version = self.version_of(key.index, reply)
         if version is None and reply is not None:
             return None
-        return key.history.judge_read(
+        return key.judge_read(
             version, acked_at_send=acked_at_send, was_present=known is not NIL
         )
 
     def remember(self, key: KeyRecord, version: int) -> None:
         """Take note that a version was read."""
-        key.history.seen(version, self.encode(key.index, version))
+        key.seen(version, self.encode(key.index, version))
 
 
 class KeySets:
@@ -131,13 +134,14 @@ class KeySets:
         words = 1 + 2 * self._count
         head = b"*%d\r\n$4\r\nMSET\r\n%b" % (words, resp.encode_bulk(names[0]))
         slot = self._keyspace.slot(number)
-        return KeyRecord(
+        return KeySetRecord(
             number,
-            slot,
-            slot + self._apart,
-            resp.encode(b"MGET", *names),
-            head,
-            SetHistory(self._indexes(number), self._codec.encode_bulk),
+            slot=slot,
+            read_slot=slot + self._apart,
+            get=resp.encode(b"MGET", *names),
+            set_head=head,
+            indexes=self._indexes(number),
+            encode=self._codec.encode_bulk,
         )
 
     def encode(self, number: int, version: int) -> bytes:
@@ -177,19 +181,19 @@ class KeySets:
             return None
         present = self._values(resp.parse(known))
         assert present is not None
-        assert isinstance(key.history, SetHistory)
+        assert isinstance(key, KeySetRecord)
         verdicts = {
             member.judge_read(
                 version, acked_at_send=acked_at_send, was_present=value is not None
             )
-            for member, value in zip(key.history.members, present, strict=True)
+            for member, value in zip(key.members, present, strict=True)
         }
         worst = ReadVerdict.FUTURE, ReadVerdict.MISSING, ReadVerdict.STALE
         return next((v for v in worst if v in verdicts), ReadVerdict.OK)
 
     def remember(self, key: KeyRecord, version: int) -> None:
         """Take note that a version was read."""
-        key.history.seen(version, b"")
+        key.seen(version, b"")
 
 
 def make_content(lane: Lane, keyspace: Keyspace) -> Content:
@@ -226,7 +230,7 @@ def is_right(content: Content, arrival: Arrival, reply: object) -> bool:
         if reply != resp.OK:
             recorder.wrong += 1
             return False
-        key.history.acked(arrival.version, arrival.value)
+        key.acked(arrival.version, arrival.value)
         recorder.acknowledged += 1
         return True
     verdict = content.judge(

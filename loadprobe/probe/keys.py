@@ -1,9 +1,9 @@
 """The keys of a share of a lane: what is known of them, and how they are asked for."""
 
 from loadprobe.config import Lane
+from loadprobe.core.key_record import KeyRecord
 from loadprobe.core.keyspace import Keyspace
 from loadprobe.core.ledger import ReadVerdict
-from loadprobe.drivers.base import KeyRecord
 from loadprobe.probe.content import make_content
 
 
@@ -34,9 +34,7 @@ class LaneKeys:
 
     def acknowledged_keys(self) -> list[int]:
         """Return the keys with an acknowledged write of this run."""
-        return sorted(
-            n for n, key in self._records.items() if key.history.acked_version
-        )
+        return sorted(n for n, key in self._records.items() if key.acked_version)
 
     def make_read(self, key: int) -> tuple[int, bytes]:
         """Return (slot, command) that read a key from its primary."""
@@ -65,8 +63,7 @@ class LaneKeys:
     def is_lost(self, key: int, reply: object) -> bool:
         """Tell whether the acknowledged write of a key is gone from a reply."""
         record = self.record(key)
-        history = record.history
         verdict = self.content.judge(
-            record, reply, acked_at_send=history.acked_version, known=history.value
+            record, reply, acked_at_send=record.acked_version, known=record.value
         )
         return verdict not in (ReadVerdict.OK, ReadVerdict.FUTURE)

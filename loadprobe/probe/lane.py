@@ -212,7 +212,7 @@ class Lane:
             if arrival.op is write:
                 key = arrival.key
                 assert key is not None
-                key.history.acked(arrival.version, arrival.value)
+                key.acked(arrival.version, arrival.value)
                 scope.acknowledged += 1
         if self._closed:
             self._use_again(
@@ -289,7 +289,7 @@ class Lane:
         # An unknown write stays open in its history: it may be applied yet.
         if arrival.op is _WRITE and outcome in (Outcome.REFUSED, Outcome.UNSENT):
             assert arrival.key is not None
-            arrival.key.history.failed(arrival.version)
+            arrival.key.failed(arrival.version)
         recorder.add_failure(
             Failure(
                 arrival.due,

@@ -1,20 +1,24 @@
 """Makes arrivals: which shard, which operation, which key."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, count
+from itertools import chain
 
 from loadprobe.core.columns import Scope
+from loadprobe.core.key_record import KeyRecord
 from loadprobe.core.keyspace import ArrivalPlan, Choice
 from loadprobe.core.outcome import OpKind
 from loadprobe.core.recorder import ScopeRecorder
 from loadprobe.core.topology import Topology
 from loadprobe.drivers import resp
-from loadprobe.drivers.base import Arrival, KeyRecord
+from loadprobe.drivers.base import Arrival
 from loadprobe.probe.keys import LaneKeys
 from loadprobe.probe.messages import Share
 
 _LAYOUT_STRIDE = 977
+# Arrivals of a turn are looked up at once: a period may be as short as six.
+_LEAST_TABLE = 1_000
 # Names of this module are found faster than members of an enum.
 _READ, _WRITE = OpKind.READ, OpKind.WRITE
 
@@ -38,16 +42,30 @@ class _Load:
 
 def _rounds(
     numbers: Sequence[int], first: int, record: Callable[[int], KeyRecord]
+) -> Iterator[Iterable[KeyRecord]]:
+    """Yield all keys again and again. Each round begins one later: no pattern repeats.
+
+    Args:
+        numbers: of the keys, at least one.
+        first: where the first round begins.
+        record: returns the record of a key; asked when it is used first.
+    """
+    assert numbers, "arrivals were planned for a shard without slots"
+    at = first % len(numbers)
+    ring: deque[KeyRecord] = deque()
+    yield _collected(map(record, chain(numbers[at:], numbers[:at])), ring)
+    while True:
+        ring.rotate(-1)
+        yield ring
+
+
+def _collected(
+    records: Iterable[KeyRecord], ring: deque[KeyRecord]
 ) -> Iterator[KeyRecord]:
-    """Yield keys for ever. Every round begins one later, so no pattern repeats."""
-    known: list[KeyRecord | None] = [None] * len(numbers)
-    for start in count(first):
-        at = start % len(numbers)
-        for i in chain(range(at, len(numbers)), range(at)):
-            key = known[i]
-            if key is None:
-                key = known[i] = record(numbers[i])
-            yield key
+    """Yield records and add them to a ring."""
+    for key in records:
+        ring.append(key)
+        yield key
 
 
 class Maker:
@@ -90,7 +108,8 @@ class Maker:
         ):
             # While slots move, layouts follow each other: not all from the first key.
             first = self._layouts * _LAYOUT_STRIDE
-            next_key = _rounds(keys, first, self._keys.record).__next__
+            rounds = _rounds(keys, first, self._keys.record)
+            next_key = chain.from_iterable(rounds).__next__
             reads = self._recorder(Scope(self._share.lane.name, shard.name, self._read))
             writes = self._recorder(Scope(self._share.lane.name, shard.name, _WRITE))
             self._loads |= {
@@ -108,7 +127,10 @@ class Maker:
                 read_ratio=lane.read_ratio,
                 miss_ratio=lane.miss_ratio,
             )
-        self._table = [self._loads[choice] for choice in self._plan.table]
+        # A period is a whole number of turns of all processes.
+        own = self._plan.table[self._share.slice_index :: self._step]
+        table = [self._loads[choice] for choice in own]
+        self._table = table * (_LEAST_TABLE // len(table) + 1) if table else []
 
     def _recorder(self, scope: Scope) -> ScopeRecorder:
         recorder = self.recorders.get(scope)
@@ -123,18 +145,11 @@ class Maker:
             arrivals: one after the other in the schedule of this process.
             index: of the first of them.
         """
-        table, step = self._table, self._step
-        period = len(table)
         keys = self._keys
         encode = keys.content.encode
         version, write, written = keys.version, _WRITE, resp.OK_REPLY
-        for arrival in arrivals:
-            if period:
-                load = table[index % period]
-            else:
-                assert self._plan is not None
-                load = self._loads[self._plan.lookup(index)]
-            index += step
+        loads = self._find_loads(index, len(arrivals))
+        for arrival, load in zip(arrivals, loads, strict=True):
             key = load.next_key()
             arrival.scope = load.recorder
             arrival.op = op = load.op
@@ -143,7 +158,7 @@ class Maker:
             arrival.settled = False
             if op is write:
                 value = encode(key.index, version)
-                key.history.begin_write(version)
+                key.begin_write(version)
                 arrival.key = key
                 arrival.slot = key.slot
                 arrival.command = key.set_head + value
@@ -158,13 +173,25 @@ class Maker:
                 arrival.command = keys.content.encode_absent(key.index)
                 arrival.version = 0
             else:
-                history = key.history
                 arrival.key = key
                 arrival.slot = key.read_slot
                 arrival.command = key.get
-                arrival.expect = arrival.value = history.value
-                arrival.version = history.acked_version
+                arrival.expect = arrival.value = key.value
+                arrival.version = key.acked_version
         keys.version = version
+
+    def _find_loads(self, index: int, count: int) -> list[_Load]:
+        """Return what to make of arrivals that follow each other in our schedule."""
+        table, step = self._table, self._step
+        if not table:
+            assert self._plan is not None
+            indexes = range(index, index + count * step, step)
+            return [self._loads[self._plan.lookup(i)] for i in indexes]
+        at = index // step % len(table)
+        loads = table[at : at + count]
+        while len(loads) < count:
+            loads += table[: count - len(loads)]
+        return loads
 
     def shard_of(self, key: int) -> str:
         """Return the shard that a key belongs to."""

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from loadprobe.config import Client, Lane
 from loadprobe.core.columns import Scope
+from loadprobe.core.key_record import KeyRecord
 from loadprobe.core.keyspace import Keyspace
 from loadprobe.core.outcome import OpKind
 from loadprobe.core.recorder import ScopeRecorder
 from loadprobe.core.slots import READS, key_slot
 from loadprobe.drivers import resp
-from loadprobe.drivers.base import Arrival, KeyRecord
+from loadprobe.drivers.base import Arrival
 from loadprobe.probe.content import Content, is_right, make_content
 
 COUNT = 3
@@ -33,8 +34,8 @@ class Asked:
     def write(self, version: int) -> None:
         """Write a version, and let it be acknowledged."""
         value = self.content.encode(5, version)
-        self.key.history.begin_write(version)
-        self.key.history.acked(version, value)
+        self.key.begin_write(version)
+        self.key.acked(version, value)
 
     def command(self, version: int) -> list[bytes]:
         """Return the words of the command that writes a version."""
@@ -49,7 +50,6 @@ class Asked:
 
     def read(self) -> Arrival:
         """Return a read that is sent now."""
-        history = self.key.history
         return Arrival(
             0,
             self.recorder,
@@ -58,9 +58,9 @@ class Asked:
             self.key,
             self.key.read_slot,
             self.key.get,
-            history.value,
-            history.acked_version,
-            history.value,
+            self.key.value,
+            self.key.acked_version,
+            self.key.value,
         )
 
     def is_right(self, arrival: Arrival, reply: object) -> bool:
@@ -86,10 +86,10 @@ def test_the_commands_of_a_set() -> None:
 def test_a_set_expects_its_last_acknowledged_values() -> None:
     """What is compared first is the whole reply, encoded."""
     asked = Asked(multi_key=COUNT)
-    assert asked.key.history.value == asked.content.absent
+    assert asked.key.value == asked.content.absent
     asked.write(1)
     asked.write(2)
-    assert resp.parse(asked.key.history.value) == asked.values(2)
+    assert resp.parse(asked.key.value) == asked.values(2)
 
 
 def test_a_set_on_its_way() -> None:
@@ -97,9 +97,9 @@ def test_a_set_on_its_way() -> None:
     asked = Asked(multi_key=COUNT)
     asked.write(1)
     arrival = asked.read()
-    asked.key.history.begin_write(2)
+    asked.key.begin_write(2)
     assert asked.is_right(arrival, asked.values(2))
-    assert resp.parse(asked.key.history.value) == asked.values(2)
+    assert resp.parse(asked.key.value) == asked.values(2)
     assert (asked.recorder.wrong, asked.recorder.stale) == (0, 0)
 
 
@@ -118,7 +118,7 @@ def test_a_torn_set_is_wrong(torn: int) -> None:
     asked = Asked(multi_key=COUNT)
     asked.write(1)
     arrival = asked.read()
-    asked.key.history.begin_write(2)
+    asked.key.begin_write(2)
     values = asked.values(1)
     values[torn] = asked.values(2)[torn]
     assert not asked.is_right(arrival, values)

@@ -163,25 +163,29 @@ class Connection:
         if self._is_parsing:
             self._parse(data, now)
             return
-        pending = self.pending
+        pending, matched = self.pending, self._matched
         at, size = 0, len(data)
         while pending:
-            entry = pending[0]
-            if isinstance(entry, Arrival):
+            before = len(matched)
+            for entry in pending:
+                if not isinstance(entry, Arrival):
+                    break
                 expect = entry.expect
-                if data == expect or data.startswith(expect, at):
-                    at += len(expect)
-                    pending.popleft()
-                    if self._free is not None and not pending:
-                        self._free.append(self)
-                    entry.done = now
-                    if not self._matched:
-                        self._wake()
-                    self._matched.append(entry)
-                    if at == size:
-                        self.alive_ns = entry.sent
-                        return
-                    continue
+                if data != expect and not data.startswith(expect, at):
+                    break
+                at += len(expect)
+                entry.done = now
+                matched.append(entry)
+                if at == size:
+                    break
+            count = len(matched) - before
+            if count:
+                self._note_matched(count)
+                if not before:
+                    self._wake()
+                if at == size:
+                    return
+                continue
             # Looked into alone: most of those behind it are the expected ones again.
             end = resp.end_of_reply(data, at)
             if end < 0:
@@ -190,6 +194,18 @@ class Connection:
                 return
             at = end
         self._parse(data[at:], now)
+
+    def _note_matched(self, count: int) -> None:
+        """Take note that the oldest of what is pending got the expected replies."""
+        pending = self.pending
+        self.alive_ns = self._matched[-1].sent
+        if count < len(pending):
+            for _ in range(count):
+                pending.popleft()
+            return
+        pending.clear()
+        if self._free is not None:
+            self._free.append(self)
 
     def _parse(self, data: bytes, now: int) -> bool:
         """Match replies that have to be looked into; return False if that is the end.

@@ -1,0 +1,108 @@
+"""What arrivals are made: by the plan, however many at once, and key after key."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadprobe.config import Lane
+from loadprobe.core.keyspace import ArrivalPlan, Choice, Keyspace
+from loadprobe.core.outcome import OpKind
+from loadprobe.core.topology import Node, Shard, Topology
+from loadprobe.drivers.base import Arrival
+from loadprobe.probe.keys import LaneKeys
+from loadprobe.probe.making import Maker
+from loadprobe.probe.messages import Share
+
+
+def topology_of(shards: int) -> Topology:
+    """Return a topology with slots dealt out evenly."""
+    ends = [16384 * i // shards for i in range(shards + 1)]
+    return Topology(
+        tuple(
+            Shard(f"{i + 1:04d}", ((first, last - 1),), Node(f"n{i}", "h", i), (), 1)
+            for i, (first, last) in enumerate(pairwise(ends))
+        ),
+        shards,
+    )
+
+
+class Bench:
+    """A maker of one process of a lane."""
+
+    def __init__(
+        self, shards: int, *, index: int = 0, count: int = 1, **lane: object
+    ) -> None:
+        config = Lane(name="tcp", **lane)  # type: ignore[arg-type]
+        share = Share(config, index, count, 1, 1)
+        keyspace = Keyspace("tcp", config.keys, index, count)
+        self.maker = Maker(share, LaneKeys(config, keyspace, version_base=1))
+        self.maker.on_topology(topology_of(shards))
+        self.next = index
+        self.step = count
+
+    def make(self, count: int) -> list[Arrival]:
+        """Return the next arrivals of the process."""
+        arrivals = [Arrival.__new__(Arrival) for _ in range(count)]
+        self.maker.fill(arrivals, self.next)
+        self.next += count * self.step
+        return arrivals
+
+
+def choices(arrivals: Sequence[Arrival]) -> list[Choice]:
+    """Return what arrivals are."""
+    return [
+        (int(a.scope.scope.shard) - 1, a.op, a.op is OpKind.READ and a.key is None)
+        for a in arrivals
+    ]
+
+
+@given(
+    shards=st.integers(1, 7),
+    processes=st.integers(1, 5),
+    data=st.data(),
+    read_ratio=st.sampled_from([0.0, 0.5, 0.8, 0.33, 0.123, 1.0]),
+    miss_ratio=st.sampled_from([0.0, 0.25, 0.007]),
+    batches=st.lists(st.integers(1, 2_500), min_size=1, max_size=4),
+)
+def test_arrivals_are_what_the_plan_says(
+    *,
+    shards: int,
+    processes: int,
+    data: st.DataObject,
+    read_ratio: float,
+    miss_ratio: float,
+    batches: list[int],
+) -> None:
+    """Whatever the number made at once, with a table of any length and without one."""
+    index = data.draw(st.integers(0, processes - 1))
+    bench = Bench(
+        shards,
+        index=index,
+        count=processes,
+        read_ratio=read_ratio,
+        miss_ratio=miss_ratio,
+        keys=100,
+    )
+    plan = ArrivalPlan(
+        shards,
+        slice_index=index,
+        slice_count=processes,
+        read_ratio=read_ratio,
+        miss_ratio=miss_ratio,
+    )
+    made = [choice for count in batches for choice in choices(bench.make(count))]
+    indexes = range(index, index + sum(batches) * processes, processes)
+    assert made == [plan.lookup(i) for i in indexes]
+
+
+def test_every_round_of_keys_begins_one_later() -> None:
+    """Keys are used in turn; no pattern of the schedule meets the same ones always."""
+    bench = Bench(1, read_ratio=1.0, keys=5)
+    order = [a.slot for a in bench.make(20)]
+    first = order[:5]
+    assert len(set(first)) == 5
+    for turn in range(1, 4):
+        part = order[5 * turn : 5 * turn + 5]
+        assert part == first[turn:] + first[:turn]
