@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from operator import attrgetter
 
 from loadprobe.core.columns import Scope
 from loadprobe.core.key_record import KeyRecord
@@ -28,16 +29,21 @@ class _Load:
     """What is needed to make an arrival of one kind for one shard.
 
     Args:
+        ordinal: of the shard.
         op: read or write.
         is_miss: whether its key shall be absent.
         next_key: gives a key of the shard.
         recorder: where it is recorded.
     """
 
+    ordinal: int
     op: OpKind
     is_miss: bool
     next_key: Callable[[], KeyRecord]
     recorder: ScopeRecorder
+
+
+_ordinal = attrgetter("ordinal")
 
 
 def _rounds(
@@ -83,6 +89,7 @@ class Maker:
         self._share = share
         self._keys = keys
         self._step = share.slice_count
+        self._keeps_together = share.lane.pipeline > 1
         self._read = OpKind.REPLICA_READ if share.lane.reads_replicas else _READ
         self._plan: ArrivalPlan | None = None
         self._loads: dict[Choice, _Load] = {}
@@ -113,9 +120,15 @@ class Maker:
             reads = self._recorder(Scope(self._share.lane.name, shard.name, self._read))
             writes = self._recorder(Scope(self._share.lane.name, shard.name, _WRITE))
             self._loads |= {
-                (ordinal, _READ, False): _Load(self._read, False, next_key, reads),
-                (ordinal, _READ, True): _Load(self._read, True, next_key, reads),
-                (ordinal, _WRITE, False): _Load(_WRITE, False, next_key, writes),
+                (ordinal, _READ, False): _Load(
+                    ordinal, self._read, False, next_key, reads
+                ),
+                (ordinal, _READ, True): _Load(
+                    ordinal, self._read, True, next_key, reads
+                ),
+                (ordinal, _WRITE, False): _Load(
+                    ordinal, _WRITE, False, next_key, writes
+                ),
             }
         self._layouts += 1
         if self._plan is None or len(assigned) != self._plan.shards:
@@ -149,6 +162,8 @@ class Maker:
         encode = keys.content.encode
         version, write, written = keys.version, _WRITE, resp.OK_REPLY
         loads = self._find_loads(index, len(arrivals))
+        if self._keeps_together:
+            loads.sort(key=_ordinal)
         for arrival, load in zip(arrivals, loads, strict=True):
             key = load.next_key()
             arrival.scope = load.recorder

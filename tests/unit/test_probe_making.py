@@ -97,6 +97,19 @@ def test_arrivals_are_what_the_plan_says(
     assert made == [plan.lookup(i) for i in indexes]
 
 
+@given(shards=st.integers(1, 5), batches=st.lists(st.integers(1, 90), max_size=4))
+def test_what_is_pipelined_keeps_together(shards: int, batches: list[int]) -> None:
+    """Of what is sent at once each shard gets its share in one piece.
+
+    Neighbours are mostly of one worker: what it sends goes out on one connection.
+    """
+    bench = Bench(shards, loop="closed", pipeline=16, read_ratio=0.5)
+    plain = Bench(shards, loop="closed", read_ratio=0.5)
+    for count in batches:
+        made, planned = choices(bench.make(count)), choices(plain.make(count))
+        assert made == sorted(planned, key=lambda choice: choice[0])
+
+
 def test_every_round_of_keys_begins_one_later() -> None:
     """Keys are used in turn; no pattern of the schedule meets the same ones always."""
     bench = Bench(1, read_ratio=1.0, keys=5)

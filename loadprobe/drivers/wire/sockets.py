@@ -143,6 +143,17 @@ class SocketPoller:
 class PlainTransport:
     """One socket; see ``Transport`` for the methods."""
 
+    # Hundreds take turns, each one cold: what is together in memory is fetched at once.
+    __slots__ = (
+        "_fd",
+        "_is_closing",
+        "_poller",
+        "_receiver",
+        "_send",
+        "_sock",
+        "_unsent",
+    )
+
     def __init__(
         self, poller: SocketPoller, sock: socket.socket, receiver: Receiver
     ) -> None:

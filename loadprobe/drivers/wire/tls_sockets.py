@@ -50,6 +50,19 @@ class TlsTransport(PlainTransport):
         opened: done when the handshake is.
     """
 
+    __slots__ = (
+        "_arrived",
+        "_encrypt",
+        "_incoming",
+        "_is_made",
+        "_outgoing",
+        "_read",
+        "_received",
+        "_sealed",
+        "_tls",
+        "opened",
+    )
+
     def __init__(
         self,
         poller: SocketPoller,
@@ -125,12 +138,12 @@ class TlsTransport(PlainTransport):
         except ssl.SSLError as exc:
             self.end(exc)
             return
-        super().write(self._sealed())
+        PlainTransport.write(self, self._sealed())
 
     def _send_records(self) -> None:
         records = self._outgoing.read()
         if records:
-            super().write(records)
+            PlainTransport.write(self, records)
 
     def end(self, exc: Exception | None) -> None:
         """Close, for a reason or for none."""
