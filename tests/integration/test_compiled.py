@@ -13,6 +13,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 _COMPILED = _ROOT / "build" / "compiled"
 _TESTS = (
     "tests/integration/test_wire_driver.py",
+    "tests/integration/test_wire_driver_endpoints.py",
     "tests/props/test_core_ledger_props.py",
     "tests/props/test_wire_connection_props.py",
     "tests/unit/test_core_ledger.py",
@@ -22,6 +23,7 @@ _TESTS = (
     "tests/unit/test_drivers_wire_tls.py",
     "tests/unit/test_probe_content.py",
     "tests/unit/test_probe_lane.py",
+    "tests/unit/test_probe_lane_values.py",
     "tests/unit/test_probe_parts.py",
 )
 _COUNTED = """

@@ -4,7 +4,6 @@ A lane judges what a driver brings, as in a probe process; the server is a real 
 """
 
 import asyncio
-from array import array
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,9 +22,10 @@ from loadprobe.local.cluster import LocalCluster
 from loadprobe.probe.drivers import make_driver
 from loadprobe.probe.lag import Lag
 from loadprobe.probe.lane import Lane
-from loadprobe.probe.messages import Plan, ScopeBlock, Share
+from loadprobe.probe.messages import Plan, Share
 from loadprobe.probe.prefill import prefill
 from loadprobe.probe.process import is_defect
+from tests.blocks import read_block
 from tests.integration.driving import strangers
 from tests.integration.running import small_lane, target_of, until
 
@@ -90,18 +90,9 @@ class Loaded:
             return self.lane.is_drained
 
         await until(is_drained, what="the ends of all arrivals")
-        found = merge_blocks(map(_block, self.lane.take_blocks()))
+        found = merge_blocks(map(read_block, self.lane.take_blocks()))
         assert found.served_count + found.failed_count == arrivals
         return found
-
-
-def _block(row: ScopeBlock) -> Block:
-    columns = []
-    for data in (row.due, row.sent, row.done, row.failures):
-        column: array[int] = array("q")
-        column.frombytes(data)
-        columns.append(column)
-    return Block(*columns)
 
 
 @asynccontextmanager

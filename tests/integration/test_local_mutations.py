@@ -11,12 +11,10 @@ import pytest
 import pytest_asyncio
 
 from loadprobe.errors import PreflightError, RunError, UsageError
-from loadprobe.local import migration
 from loadprobe.local.cluster import LocalCluster
 from loadprobe.local.formation import agree
 from loadprobe.local.layout import SLOTS, parse_nodes, ranges_of, slots_of
-from loadprobe.local.membership import add_replica, follows, remove_replica, synced
-from loadprobe.local.node import LocalNode
+from loadprobe.local.membership import add_replica, remove_replica, synced
 from loadprobe.local.passwords import set_password
 from loadprobe.local.processes import start_ticks
 from loadprobe.local.replacement import replace_shard
@@ -24,11 +22,11 @@ from loadprobe.local.resharding import rebalance, scale_in, scale_out
 from loadprobe.local.servers import ServerBinary, find_engine
 from loadprobe.local.slots import move_slots
 from loadprobe.local.transport import set_tls_mode
-from tests.integration.prober import Link, Prober, probing, spread_keys
+from tests.integration.kept_keys import KEYS, check_untouched, fill, kept, primaries
+from tests.integration.prober import Link, probing, spread_keys
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 DEADLINE_S = 20.0
-KEYS = 400
 PROBED = spread_keys(8)
 
 
@@ -38,40 +36,6 @@ async def cluster() -> AsyncIterator[LocalCluster]:
     async with LocalCluster(shards=2, tls=False, name="changing") as running:
         await fill(running)
         yield running
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def group() -> AsyncIterator[LocalCluster]:
-    """Run a primary with a replica and cluster mode off, and some keys."""
-    async with LocalCluster(
-        shards=1, cluster_mode=False, tls=False, name="group"
-    ) as running:
-        await fill(running)
-        yield running
-
-
-async def fill(cluster: LocalCluster) -> None:
-    """Set keys that nobody changes afterwards."""
-    owners = await primaries(cluster)
-    for number in range(KEYS):
-        for node in owners:
-            (reply,) = await node.pipeline([("SET", f"kept:{number}", f"v{number}")])
-            if reply == "OK":
-                break
-
-
-async def kept(cluster: LocalCluster) -> int:
-    """Return how many of those keys have their value, each on one primary."""
-    found = 0
-    for node in await primaries(cluster):
-        replies = await node.pipeline([("GET", f"kept:{n}") for n in range(KEYS)])
-        found += sum(reply == f"v{n}" for n, reply in enumerate(replies))
-    return found
-
-
-async def primaries(cluster: LocalCluster) -> list[LocalNode]:
-    """Return the primary of every shard."""
-    return [await cluster.primary_of(shard.node_group_id) for shard in cluster.shards]
 
 
 async def check_topology(cluster: LocalCluster, nodes: dict[str, int]) -> None:
@@ -93,12 +57,6 @@ async def check_topology(cluster: LocalCluster, nodes: dict[str, int]) -> None:
                     assert by_id[member.node_id].primary_id == primary.node_id
     owned = [slot for shard in cluster.shards for slot in slots_of(shard.slots)]
     assert sorted(owned) == list(range(SLOTS))
-
-
-def check_untouched(prober: Prober) -> None:
-    """Check that clients of this transport had no failed operation."""
-    assert prober.failures == {}
-    assert prober.served > 0
 
 
 def plain_ports(cluster: LocalCluster) -> frozenset[int]:
@@ -360,115 +318,6 @@ async def test_passwords_rotate(cluster: LocalCluster) -> None:
         assert "third-password" not in (each.folder / "log").read_text()
     with pytest.raises(UsageError, match="the new password is empty"):
         await set_password(cluster, "", keep_old=True)
-
-
-async def test_without_cluster_mode_tls_changes_too(group: LocalCluster) -> None:
-    """Clients that stay are served, and replication uses the port of the mode."""
-    primary, replica = group.nodes
-    for mode, tls, port in (
-        ("preferred", False, primary.ports.tls),
-        ("required", True, primary.ports.tls),
-        ("preferred", True, primary.ports.tls),
-        ("none", False, primary.ports.plain),
-    ):
-        async with probing(group, ["probe"], tls=tls) as prober:
-            await set_tls_mode(group, mode)  # type: ignore[arg-type]
-        check_untouched(prober)
-        replication = await replica.info("replication")
-        assert replication["master_port"] == str(port)
-        if mode == "required":
-            await replica.restart()
-            with pytest.raises(ConnectionRefusedError):
-                await Link.open(group, replica.ports.plain, tls=False, password=None)
-
-
-async def test_without_cluster_mode_nodes_are_replaced(group: LocalCluster) -> None:
-    """A new primary has every key; writes to the old one fail for a moment at most."""
-    (shard,) = group.shards
-    names = [node.name for node in shard.nodes]
-    async with probing(group, ["probe"], tls=False) as prober:
-        await replace_shard(group, shard, server=None, on_step=lambda *_: None)
-    assert all("READONLY" in failure for failure in prober.failures)
-    assert [node.name for node in shard.nodes] == names
-    assert await kept(group) == KEYS
-    node = await add_replica(group, shard)
-    assert await follows(node, await group.primary_of("0001"))
-    await remove_replica(group, shard, node)
-    assert len(group.live_nodes) == 2
-    with pytest.raises(UsageError, match="it has no slots"):
-        await rebalance(group, on_progress=lambda _: None)
-
-
-async def test_an_open_group_gets_a_password(group: LocalCluster) -> None:
-    """ROTATE lets clients in with and without it, SET only with it."""
-    (shard,) = group.shards
-    primary = await group.primary_of("0001")
-
-    async def ping(password: str | None) -> object:
-        link = await Link.open(group, primary.ports.plain, tls=False, password=password)
-        (reply,) = await link.ask(("PING",))
-        link.close()
-        return reply
-
-    await set_password(group, "group-password", keep_old=True)
-    assert await ping(None) == "PONG"
-    assert await ping("group-password") == "PONG"
-    node = await add_replica(group, shard)  # logs in to the primary, though it need not
-    await remove_replica(group, shard, node)
-    await set_password(group, "group-password", keep_old=False)
-    assert await ping("group-password") == "PONG"
-    assert "NOAUTH" in str(await ping(None))
-    for replica in shard.nodes:
-        if replica is not primary:
-            await replica.restart()
-            async with asyncio.timeout(DEADLINE_S):
-                while not await follows(replica, primary):
-                    await asyncio.sleep(0.02)
-
-
-async def test_data_is_migrated_from_another_server(group: LocalCluster) -> None:
-    """The group is read-only until it has all data of the source, then on its own."""
-    small = {"shards": 1, "replicas_per_shard": 0, "cluster_mode": False, "tls": False}
-    async with (
-        LocalCluster(**small, name="source") as origin,  # type: ignore[arg-type]
-        LocalCluster(shards=1, cluster_mode=False, tls=False, name="target") as target,
-    ):
-        source = origin.nodes[0]
-        await fill(origin)
-        with pytest.raises(RunError, match="it demands a password"):
-            await migration.check_source(group, source.host, source.ports.plain)
-        with pytest.raises(RunError, match="did not answer.*reachable without TLS"):
-            await migration.start(target, source.host, source.ports.tls)
-        with pytest.raises(RunError, match="does not migrate; start a migration"):
-            await migration.complete(target, force=False)
-        protected = group.nodes[0]
-        with pytest.raises(RunError, match="the source demands a password"):
-            await migration.start(target, protected.host, protected.ports.plain)
-
-        await migration.start(target, source.host, source.ports.plain)
-        head = await target.primary_of("0001")
-        with pytest.raises(RunError, match="already migrates from 127.0.0.1"):
-            await migration.start(target, source.host, source.ports.plain)
-        with pytest.raises(UsageError, match="data is being migrated; complete that"):
-            await set_tls_mode(target, "preferred")
-        (refused,) = await head.pipeline([("SET", "key", "value")])
-        assert "READONLY" in str(refused)
-        await source.command("SET", "late", "value")
-        await migration.complete(target, force=False)
-        assert await target.primary_of("0001") is head
-        assert await head.command("GET", "late") == "value"
-        assert await kept(target) == KEYS
-        assert await head.command("SET", "own", "value") == "OK"
-        async with asyncio.timeout(DEADLINE_S):
-            while await target.nodes[1].command("GET", "own") != "value":
-                await asyncio.sleep(0.02)
-        # The source is free again, and a second migration may be forced to its end.
-        await migration.start(target, source.host, source.ports.plain)
-        await source.kill()
-        with pytest.raises(RunError, match="with force what has arrived is kept"):
-            await migration.complete(target, force=False)
-        await migration.complete(target, force=True)
-        assert await head.command("SET", "own", "value") == "OK"
 
 
 def valkey() -> ServerBinary:

@@ -1,7 +1,5 @@
 """A run folder on a disk that is really full."""
 
-import os
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +13,7 @@ from loadprobe.core.cells import BlindSpan, read_film
 from loadprobe.core.events import Event
 from loadprobe.errors import PreflightError
 from loadprobe.outputs.run_folder import RunFolder, check_writable
+from tests.integration.small_disk import mounted
 
 CLOCK = ClockPair(MonoNs(0), WallNs(1_767_323_045_000_000_000))
 
@@ -22,18 +21,8 @@ CLOCK = ClockPair(MonoNs(0), WallNs(1_767_323_045_000_000_000))
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Mount a file system of 64 kB."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small file system needs root")
-    command = ["/bin/mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(path)]
-    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a small file system: {mounted.stderr.strip()}")
-    try:
+    with mounted(tmp_path / "disk", size="64k") as path:
         yield path
-    finally:
-        subprocess.run(["/bin/umount", str(path)], check=True)
 
 
 def add_events(folder: RunFolder, first: int, count: int) -> None:

@@ -18,6 +18,7 @@ TIGHT = Client(
     socket_connect_timeout_ms=250,
     require_full_coverage=False,
 )
+PATIENT = Client(socket_timeout_ms=0)
 FROZEN_S = 4.5
 
 
@@ -39,7 +40,7 @@ async def test_a_frozen_primary_seen_by_two_clients() -> None:
     """
     lanes = (
         small_lane("wire"),
-        small_lane("patient", driver="redis-py", client=Client(socket_timeout_ms=0)),
+        small_lane("patient", driver="redis-py", client=PATIENT),
         small_lane("tight", driver="redis-py", client=TIGHT),
     )
     async with (
@@ -81,10 +82,15 @@ async def test_a_frozen_primary_seen_by_two_clients() -> None:
     (beside,) = [c for c in verdict.summary.clients if c.about.startswith("incident")]
     by_lane = {row.lane: row for row in beside.rows}
     assert [row.lane for row in beside.rows] == ["wire", "tight", "patient"]
-    # What it raised, if anything, it has not hidden.
-    assert by_lane["patient"].is_hiding is (by_lane["patient"].raised == 0)
+    # Once in a while (two of 140 runs) the library raises for a connection that it
+    # closed itself: docs/clients.md. It raises nothing else, and then hides it all.
+    raised = by_lane["patient"].raised
+    lane = next(lane for lane in verdict.summary.lanes if lane.name == "patient")
+    assert raised == lane.classes.get("reset", 0) <= 2, lane.classes
+    assert by_lane["patient"].is_hiding is (raised == 0)
     assert not by_lane["tight"].is_hiding
     added = by_lane["patient"].beyond_witness_ms
     assert added is not None
     assert added.lower > 1_000
-    assert any("patient hid it" in text for text in verdict.summary.verdict)
+    told = any("patient hid it" in text for text in verdict.summary.verdict)
+    assert told is (raised == 0)

@@ -339,3 +339,6 @@ def step(operation: str, **keys: object) -> str:
 
 def _toml(value: object) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value).lower()
+
+
+FAILOVER = step("failover", shard="0001")

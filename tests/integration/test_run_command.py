@@ -1,0 +1,208 @@
+"""The real command during a run: no secret is told, and no result is lost."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import pytest
+import pytest_asyncio
+
+from loadprobe.local.ports import free_ports
+from tests.integration.bad_input import (
+    DEADLINE_S,
+    SECRET,
+    Servers,
+    config_of,
+    document,
+    finish,
+    run_folder,
+    serving,
+    start,
+)
+from tests.integration.small_disk import mounted
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
+    """Start the server once."""
+    async with serving(tmp_path_factory.mktemp("run-command")) as started:
+        yield started
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a file system of 52 MB."""
+    with mounted(tmp_path / "disk", size="52m") as path:
+        yield path
+
+
+def family(pid: int) -> list[int]:
+    """Return a process and all its descendants."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except FileNotFoundError:
+        return []
+    return [pid, *(member for child in children for member in family(int(child)))]
+
+
+async def get(url: str) -> str | None:
+    """Return a page, or None if there is none."""
+    try:
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            return await response.text() if response.status == 200 else None
+    except aiohttp.ClientError:
+        return None
+
+
+async def start_run(
+    servers: Servers,
+    tmp_path: Path,
+    *words: str,
+    lanes: dict[str, object] | None = None,
+    output: dict[str, object] | None = None,
+) -> tuple[asyncio.subprocess.Process, Path, str]:
+    """Start a run and wait until it measures; return it, its file and its URL."""
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    http: dict[str, object] = {"listen": address}
+    output = output or {"dir": str(tmp_path / "runs")}
+    path = config_of(servers, tmp_path, http=http, lanes=lanes or {}, output=output)
+    process = await start("run", str(path), *words)
+    async with asyncio.timeout(DEADLINE_S):
+        while await get(f"http://{address}/readyz") is None:
+            assert process.returncode is None, await finish(process)
+            await asyncio.sleep(0.05)
+    return process, path, f"http://{address}"
+
+
+async def test_a_secret_stays_secret(servers: Servers, tmp_path: Path) -> None:
+    """The password is in no output, argument list, run folder or metric."""
+    process, path, url = await start_run(servers, tmp_path, "--for", "3s")
+    members = family(process.pid)
+    assert len(members) >= 2, "the probe process is not found"
+    for member in members:
+        for name in ("cmdline", "environ"):
+            assert SECRET.encode() not in Path(f"/proc/{member}/{name}").read_bytes()
+    metrics = await get(f"{url}/metrics")
+    assert metrics is not None
+    assert "loadprobe_" in metrics
+    assert SECRET not in metrics
+    ended = await finish(process)
+    assert ended.code == 0, ended
+    assert SECRET not in ended.out + ended.err
+    files = [file for file in run_folder(path).rglob("*") if file.is_file()]
+    assert {"run.json", "summary.json"} <= {file.name for file in files}
+    for file in files:
+        assert SECRET.encode() not in file.read_bytes(), file
+
+
+async def test_thresholds(servers: Servers, tmp_path: Path) -> None:
+    """A run within its thresholds ends with 0, one that misses any with 3."""
+    started = []
+    for limit, code in ((60_000.0, 0), (0.000_001, 3)):
+        folder = tmp_path / str(code)
+        folder.mkdir()
+        slo: dict[str, object] = {"p99_ms": limit, "availability": 0.0}
+        path = config_of(servers, folder, slo=slo, lanes={"name": f"lane{code}"})
+        started.append((path, code, await start("run", str(path), "--for", "1s")))
+    for path, code, process in started:
+        ended = await finish(process)
+        assert (ended.code, ended.err) == (code, "")
+        checks = document(path, "summary.json")["slo"]
+        met = {check["name"]: check["is_met"] for check in checks}
+        assert met == {"p99_ms": code == 0, "availability": True}
+
+
+async def test_sigterm_ends_in_order(servers: Servers, tmp_path: Path) -> None:
+    """SIGTERM in a run without end: drained, judged, written, exit code 0."""
+    process, path, _ = await start_run(servers, tmp_path)
+    await asyncio.sleep(0.5)
+    members = family(process.pid)
+    process.send_signal(signal.SIGTERM)
+    ended = await finish(process)
+    assert (ended.code, ended.err) == (0, "")
+    names = {file.name for file in run_folder(path).iterdir()}
+    assert {"run.json", "summary.json", "outages.json", "events.ndjson"} <= names
+    assert document(path, "run.json")["end"] is not None
+    assert_whole(run_folder(path))
+    await assert_gone(members)
+
+
+async def test_the_second_interrupt_is_hard(servers: Servers, tmp_path: Path) -> None:
+    """SIGINT twice ends at once with 130, and nothing is left running."""
+    process, _, _ = await start_run(servers, tmp_path)
+    members = family(process.pid)
+    assert len(members) >= 2
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    # Two equal signals may become one: repeat until it is gone.
+    while process.returncode is None:
+        await asyncio.sleep(0.05)
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGINT)
+    ended = await finish(process)
+    assert ended.code == 130
+    assert "Traceback" not in ended.out + ended.err
+    await assert_gone(members)
+
+
+def assert_whole(folder: Path) -> None:
+    """Check that what was written by the second is all that was judged at the end."""
+    (lane,) = msgspec.json.decode((folder / "summary.json").read_bytes())["lanes"]
+    lines = (folder / "series.ndjson").read_bytes().splitlines()
+    rows = [msgspec.json.decode(line) for line in lines[1:]]
+    rows = [row for row in rows if row["op"] != "connect"]  # no load
+    outcomes = lane["outcomes"]
+    assert {name: sum(row[name] for row in rows) for name in outcomes} == outcomes
+    assert outcomes["served"] > 0
+
+
+async def assert_gone(members: list[int]) -> None:
+    """Check that processes end, whoever inherits them."""
+    async with asyncio.timeout(DEADLINE_S):
+        while any(_is_running(member) for member in members):
+            await asyncio.sleep(0.02)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return text.rpartition(")")[2].split()[0] != "Z"
+
+
+async def test_a_full_disk_during_the_run(
+    servers: Servers, tmp_path: Path, disk: Path
+) -> None:
+    """A disk that fills up costs no result: the run is whole, somewhere else."""
+    output: dict[str, object] = {"dir": str(disk / "runs")}
+    process, _, _ = await start_run(
+        servers, tmp_path, output=output, lanes={"rate_per_s": 500}
+    )
+    with contextlib.suppress(OSError), (disk / "ballast").open("wb") as ballast:
+        while True:
+            ballast.write(b"x" * 4096)
+            ballast.flush()
+    await asyncio.sleep(1.5)
+    process.send_signal(signal.SIGTERM)
+    ended = await finish(process)
+    assert ended.code == 1, ended
+    assert "No space left on device" in ended.out
+    marker = "the complete run is in '"
+    text = " ".join(ended.out.split())
+    assert marker in text
+    folder = Path(text.partition(marker)[2].partition("'")[0])
+    try:
+        assert_whole(folder)
+        shown = await finish(await start("report", str(folder)))
+        assert (shown.code, shown.err) == (0, "")
+    finally:
+        for file in folder.iterdir():
+            file.unlink()
+        folder.rmdir()
