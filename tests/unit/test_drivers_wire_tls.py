@@ -4,7 +4,8 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import repeat
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,19 @@ from loadprobe.local.certificates import CertificateSet, write_certificates
 
 
 class Peer:
-    """The server's side of a TLS connection; it sends what it is told to."""
+    """The server's side of a TLS connection; it sends what it is told to.
 
-    def __init__(self, sock: socket.socket, certificates: CertificateSet) -> None:
+    Args:
+        sock: its end.
+        certificates: of the server.
+        piece: its handshake is sent in pieces of so many bytes; -1 in one.
+    """
+
+    def __init__(
+        self, sock: socket.socket, certificates: CertificateSet, *, piece: int = -1
+    ) -> None:
         self.sock = sock
+        self._piece = piece
         self._incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         files = certificates.server
@@ -35,10 +45,10 @@ class Peer:
             try:
                 self.tls.do_handshake()
             except ssl.SSLWantReadError:
-                await self.flush()
+                await self.flush(repeat(self._piece))
                 await self.take()
             else:
-                await self.flush()
+                await self.flush(repeat(self._piece))
                 return
 
     async def take(self) -> None:
@@ -106,13 +116,13 @@ async def until(condition: Callable[[], object]) -> None:
 
 @asynccontextmanager
 async def joined(
-    certificates: CertificateSet,
+    certificates: CertificateSet, *, piece: int = -1
 ) -> AsyncIterator[tuple[Received, Peer]]:
     """Open a connection by TLS; yields both ends."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     theirs.setblocking(False)
-    received, peer = Received(), Peer(theirs, certificates)
+    received, peer = Received(), Peer(theirs, certificates, piece=piece)
     context = client_context(certificates)
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         group.create_task(peer.shake_hands())
@@ -156,6 +166,39 @@ def test_everything_arrives(
             assert received.ends == []
 
     asyncio.run(exchange())
+
+
+@pytest.mark.parametrize("how", ["close_notify", "cut", "garbage"])
+async def test_connections_do_not_mix(certificates: CertificateSet, how: str) -> None:
+    """Handshakes and records that come in pieces, turn about, and an end among them."""
+    async with AsyncExitStack() as stack:
+        ends = await asyncio.gather(
+            *(
+                stack.enter_async_context(joined(certificates, piece=piece))
+                for piece in (7, 300, 1_000)
+            )
+        )
+        broken, *others = ends
+        streams = [bytes([i]) * 40_000 for i in range(len(ends))]
+        for (_, peer), stream in zip(ends, streams, strict=True):
+            peer.tls.write(stream)
+        if how == "close_notify":
+            with pytest.raises(ssl.SSLWantReadError):
+                broken[1].tls.unwrap()
+        if how != "cut":
+            broken[1].outgoing.write(b"?" * 9)  # the last piece, with what is before
+        sending = [
+            asyncio.create_task(peer.flush(repeat(piece)))
+            for (_, peer), piece in zip(ends, (900, 200, 5_000), strict=True)
+        ]
+        await sending[0]
+        if how == "cut":
+            broken[1].sock.close()
+        await until(lambda: broken[0].ends)
+        await asyncio.gather(*sending)
+        await until(lambda: all(len(end.data) >= 40_000 for end, _ in others))
+        assert [end.data for end, _ in ends] == streams
+        assert [end.ends for end, _ in others] == [[], []]
 
 
 @pytest.mark.parametrize("how", ["close_notify", "cut", "garbage"])
