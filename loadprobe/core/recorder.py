@@ -62,9 +62,10 @@ class ScopeRecorder:
         """Return what was recorded and forget it; None if there is nothing."""
         if not self.due and not self._failures:
             return None
-        block = Block(
-            _packed(self.due), _packed(self.sent), _packed(self.done), self._failures
-        )
+        due = _packed(self.due)
+        # In a closed loop every arrival is sent when it is due.
+        sent = due[:] if self.sent == self.due else _packed(self.sent)
+        block = Block(due, sent, _packed(self.done), self._failures)
         self.due.clear()
         self.sent.clear()
         self.done.clear()

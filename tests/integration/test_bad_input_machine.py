@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from loadprobe.config import Target
-from loadprobe.drivers.wire.dial import Dialer
 from tests.integration.bad_input import (
     NOBODY_LISTENS,
     SECRET,
@@ -91,17 +89,3 @@ async def test_an_api_that_is_not_there(servers: Servers, tmp_path: Path) -> Non
     path = config_of(servers, tmp_path, control=control)
     env = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": SECRET}
     await assert_both_refuse(path, "api: ", url, env=env)
-
-
-async def test_addresses_in_brackets() -> None:
-    """The address map leads to IPv6 addresses, which it writes in brackets."""
-    try:
-        listening = socket.create_server(("::1", 0), family=socket.AF_INET6)
-    except OSError as exc:
-        pytest.skip(f"this machine has no IPv6 loopback: {exc}")
-    with listening:
-        there = f"[::1]:{listening.getsockname()[1]}"
-        target = Target("db", address_map={"10.0.0.1:6379": there})
-        dialer = Dialer(target, None, None, 5_000)
-        with await dialer._connect("10.0.0.1", 6379, None) as connected:
-            assert connected.getpeername()[:2] == listening.getsockname()[:2]

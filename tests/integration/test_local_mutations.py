@@ -32,7 +32,11 @@ PROBED = spread_keys(8)
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def cluster() -> AsyncIterator[LocalCluster]:
-    """Run two shards with a replica each, and some keys; every test leaves it so."""
+    """Run two shards with a replica each, and some keys.
+
+    Tests run in the order in which they stand: TLS, password and the names of shards
+    are what the one before left.
+    """
     async with LocalCluster(shards=2, tls=False, name="changing") as running:
         await fill(running)
         yield running

@@ -106,3 +106,17 @@ async def test_a_connection_is_as_old_as_its_attempt() -> None:
         connection.abort()
         for _ in range(3):  # a transport is closed in a later turn
             await asyncio.sleep(0)
+
+
+async def test_addresses_in_brackets() -> None:
+    """The address map leads to IPv6 addresses, which it writes in brackets."""
+    try:
+        listening = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError as exc:
+        pytest.skip(f"this machine has no IPv6 loopback: {exc}")
+    with listening:
+        there = f"[::1]:{listening.getsockname()[1]}"
+        target = Target("db", address_map={"10.0.0.1:6379": there})
+        dialer = Dialer(target, None, None, 5_000)
+        with await dialer._connect("10.0.0.1", 6379, None) as connected:
+            assert connected.getpeername()[:2] == listening.getsockname()[:2]

@@ -20,6 +20,7 @@ from loadprobe.outputs.report_connects import connect_rows
 from loadprobe.probe.connects import Connects
 from loadprobe.probe.lag import Lag
 from loadprobe.probe.messages import Share
+from tests.blocks import read_block
 from tests.unit.test_core_verdict import CLOCK
 
 MS = 1_000_000
@@ -138,9 +139,7 @@ async def ended(connects: Connects) -> tuple[Block, list[Failure]]:
     assert connects.is_drained
     (row,) = connects.take_blocks()
     assert OpKind(row.op) is OpKind.CONNECT
-    block = Block()
-    block.due.frombytes(row.due)
-    block.failures.frombytes(row.failures)
+    block = read_block(row)
     return block, list(block.iter_failures())
 
 

@@ -171,7 +171,7 @@ class Connection:
                 if not isinstance(entry, Arrival):
                     break
                 expect = entry.expect
-                if data != expect and not data.startswith(expect, at):
+                if (at or data != expect) and not data.startswith(expect, at):
                     break
                 at += len(expect)
                 entry.done = now
