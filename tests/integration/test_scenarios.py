@@ -54,16 +54,24 @@ class Ran:
         )
         return found
 
+    def why(self) -> str:
+        """Return what went wrong, first; then all that the run told."""
+        ends = [(s["name"], s["state"], s["reason"]) for s in self.scenario["steps"]]
+        problems = [t for t in self.text.splitlines() if t.startswith("PROBLEM")]
+        unmet = [c for c in self.scenario["expectations"] if not c["is_met"]]
+        first = (self.scenario["state"], self.scenario["reason"], ends, problems, unmet)
+        return f"exit code {self.code}, {first}\n{self.text}"
+
     def check(self, *, may_lose: bool = False) -> None:
         """Check what holds for every scenario."""
-        assert self.code == 0, self.text
-        assert self.scenario["state"] == "completed", self.text
-        assert set(self.states().values()) == {"settled"}, self.text
-        assert self.summary["wrong"] == 0, self.text
+        assert self.code == 0, self.why()
+        assert self.scenario["state"] == "completed", self.why()
+        assert set(self.states().values()) == {"settled"}, self.why()
+        assert self.summary["wrong"] == 0, self.why()
         if not may_lose:
-            assert self.summary["lost_writes"] == 0, self.text
-            assert self.summary["stale_reads"] == 0, self.text
-        assert all(check["is_met"] for check in self.scenario["expectations"])
+            assert self.summary["lost_writes"] == 0, self.why()
+            assert self.summary["stale_reads"] == 0, self.why()
+        assert all(c["is_met"] for c in self.scenario["expectations"]), self.why()
 
 
 @asynccontextmanager

@@ -1,12 +1,15 @@
 """TLS on bare sockets, against OpenSSL at the other end of a socket pair."""
 
 import asyncio
+import shutil
 import socket
 import ssl
+from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -199,6 +202,119 @@ async def test_connections_do_not_mix(certificates: CertificateSet, how: str) ->
         await until(lambda: all(len(end.data) >= 40_000 for end, _ in others))
         assert [end.data for end, _ in ends] == streams
         assert [end.ends for end, _ in others] == [[], []]
+
+
+class CountingSocket(socket.socket):
+    """A socket that counts what is sent."""
+
+    sent = 0
+
+    def send(self, *args: Any) -> int:
+        """Send."""
+        self.sent += 1
+        return super().send(*args)
+
+
+class OpensslServer:
+    """A running ``openssl s_server``; what it is told it sends, or takes as a command.
+
+    Args:
+        process: it.
+        sock: the client's socket.
+        received: the client's end of the connection.
+    """
+
+    def __init__(
+        self, process: Process, sock: CountingSocket, received: Received
+    ) -> None:
+        self.sock = sock
+        self.received = received
+        self._process = process
+
+    async def tell(self, line: bytes) -> None:
+        """Let it send a line; "K" and "r" let it ask for new keys instead."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(line)
+        await self._process.stdin.drain()
+
+    async def hears(self, text: bytes) -> None:
+        """Write a text, and wait until it prints it."""
+        assert self.received.transport is not None
+        assert self._process.stdout is not None
+        self.received.transport.write(text + b"\n")
+        await self._process.stdout.readuntil(text)
+
+
+@asynccontextmanager
+async def openssl_server(
+    certificates: CertificateSet, version: str
+) -> AsyncIterator[OpensslServer]:
+    """Start one and connect to it by a version of TLS."""
+    program = shutil.which("openssl")
+    if program is None:
+        pytest.skip("no openssl on PATH; install it with 'apt-get install openssl'")
+    files = certificates.server
+    process = await asyncio.create_subprocess_exec(
+        *(program, "s_server", version, "-accept", "127.0.0.1:0", "-naccept", "1"),
+        *("-cert", str(files.certificate), "-key", str(files.key)),
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=STDOUT,
+    )
+    assert process.stdout is not None
+    try:
+        await process.stdout.readuntil(b"ACCEPT 127.0.0.1:")
+        port = int(await process.stdout.readline())
+        sock = CountingSocket()
+        sock.connect(("127.0.0.1", port))
+        sock.setblocking(False)
+        received = Received()
+        context = client_context(certificates)
+        await open_tls(SocketPoller(), sock, received, context, "127.0.0.1")
+        assert received.transport is not None
+        yield OpensslServer(process, sock, received)
+        received.transport.abort()
+    finally:
+        process.kill()
+        await process.communicate()
+
+
+async def test_new_keys(certificates: CertificateSet) -> None:
+    """What answers a server's new keys goes to that server, and to no other one."""
+    async with (
+        asyncio.timeout(20),
+        openssl_server(certificates, "-tls1_3") as asking,
+        openssl_server(certificates, "-tls1_3") as other,
+    ):
+        await asking.hears(b"before")
+        await asking.tell(b"K\n")
+        await asking.hears(b"meanwhile")  # so it has seen the line before
+        await asking.tell(b"with new keys\n")
+        await until(lambda: asking.received.data)
+        assert asking.received.data == b"with new keys\n"
+        await other.hears(b"undisturbed")
+        await asking.hears(b"after")
+        assert [end.received.ends for end in (asking, other)] == [[], []]
+
+
+async def test_a_new_handshake(certificates: CertificateSet) -> None:
+    """A server may shake hands again by TLS 1.2; OpenSSL answers while it reads."""
+    async with (
+        asyncio.timeout(20),
+        openssl_server(certificates, "-tls1_2") as asking,
+        openssl_server(certificates, "-tls1_2") as other,
+    ):
+        await asking.hears(b"before")
+        sent = asking.sock.sent
+        await asking.tell(b"r\n")
+        await until(lambda: asking.sock.sent == sent + 1)
+        await other.hears(b"undisturbed")
+        await until(lambda: asking.sock.sent == sent + 2)
+        await asking.tell(b"with new keys\n")
+        await until(lambda: asking.received.data)
+        assert asking.received.data == b"with new keys\n"
+        await asking.hears(b"after")
+        assert [end.received.ends for end in (asking, other)] == [[], []]
 
 
 @pytest.mark.parametrize("how", ["close_notify", "cut", "garbage"])
