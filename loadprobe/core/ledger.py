@@ -39,8 +39,8 @@ class History:
 
     Attributes:
         acked_version: highest acknowledged version, 0 if there is none.
-        value: what is certainly right to read now, as a bulk string; NIL if the key
-            is not known to hold any value.
+        value: what is certainly right to read now, as a bulk string, long ones without
+            their tail (see ``ValueCodec``); NIL if the key is not known to hold any.
     """
 
     __slots__ = (
@@ -72,7 +72,7 @@ class History:
             self._add_rival(earlier, _NO_END)
 
     def acked(self, version: int, value: bytes) -> None:
-        """Take note of an acknowledgement and of the bulk string to expect now.
+        """Take note of an acknowledgement and of the value to expect now.
 
         It may also come late, when the write was already given up as unknown.
         """
@@ -96,7 +96,7 @@ class History:
             self._rivals.pop(version, None)
 
     def seen(self, version: int, value: bytes) -> None:
-        """Take note of a bulk string with a good value that was read."""
+        """Take note of a good value that was read."""
         if version == self._on_its_way:
             self._on_its_way = 0
         elif version in self._rivals:

@@ -34,8 +34,8 @@ class Arrival:
             different reply is judged in full.
         version: version written by a write; the acknowledged version at the time of
             sending for a read.
-        value: what a write writes; for a read, what the key was known to hold (a
-            bulk string, or NIL).
+        value: what a write writes; for a read, what the key was known to hold (see
+            ``History.value``).
         sent: when its bytes were handed to the socket, monotonic ns; 0 before.
         redirects: redirects followed so far.
         settled: its outcome is recorded; anything later is ignored.

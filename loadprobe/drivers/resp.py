@@ -56,15 +56,16 @@ def encode_bulk(word: bytes) -> bytes:
     return b"$%d\r\n%b\r\n" % (len(word), word)
 
 
-def value_of(bulk: bytes) -> bytes:
-    """Return what a bulk string holds."""
-    return bulk[bulk.index(b"\n") + 1 : -2]
-
-
 def key_of(command: bytes) -> bytes:
     """Return the key of a command that ``encode_get`` or ``encode_set_head`` began."""
     end = command.index(b"\r\n", _KEY_LENGTH)
     return command[end + 2 : end + 2 + int(command[_KEY_LENGTH:end])]
+
+
+def value_of(command: bytes, key: bytes) -> bytes:
+    """Return the value of a command that ``encode_set_head`` began with a key."""
+    end = command.index(b"\r\n", _KEY_LENGTH) + 2 + len(key) + 2
+    return command[command.index(b"\n", end) + 1 : -2]
 
 
 ASKING = encode(b"ASKING")

@@ -25,15 +25,17 @@ class Content(Protocol):
 
     Attributes:
         absent: the reply to a read of absent keys, encoded.
+        tail: the end of all values, if it is left out of what is kept of each.
     """
 
     absent: bytes
+    tail: bytes
 
     def make_key(self, number: int) -> KeyRecord:
         """Return the record of a key, or of a set of keys."""
 
     def encode(self, number: int, version: int) -> bytes:
-        """Return what follows the head of the command that writes a version."""
+        """Return what goes between the head of a command that writes and the tail."""
 
     def encode_absent(self, number: int) -> bytes:
         """Return the command that reads what is never written."""
@@ -71,7 +73,8 @@ class SingleKeys:
         self._keyspace = keyspace
         self._codec = ValueCodec(lane.name, lane.value_bytes)
         self._apart = _apart(lane)
-        self.encode = self._codec.encode_bulk
+        self.tail = self._codec.tail
+        self.encode = self._codec.encode_begin
 
     def make_key(self, number: int) -> KeyRecord:
         """Return the record of a key."""
@@ -114,6 +117,8 @@ class KeySets:
         lane: the lane.
         keyspace: names its sets.
     """
+
+    tail = b""
 
     def __init__(self, lane: Lane, keyspace: Keyspace) -> None:
         self._keyspace = keyspace

@@ -45,8 +45,9 @@ class LaneKeys:
         """Return (slot, command, version) that write a key for the first time."""
         version = self.version
         self.version = version + 1
-        record = self.record(key)
-        return record.slot, record.set_head + self.content.encode(key, version), version
+        record, content = self.record(key), self.content
+        value = content.encode(key, version) + content.tail
+        return record.slot, record.set_head + value, version
 
     def remember(self, key: int, version: int) -> None:
         """Take note of a version that a key is known to hold."""

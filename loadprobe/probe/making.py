@@ -12,6 +12,7 @@ from loadprobe.core.keyspace import ArrivalPlan, Choice
 from loadprobe.core.outcome import OpKind
 from loadprobe.core.recorder import ScopeRecorder
 from loadprobe.core.topology import Topology
+from loadprobe.core.values import NIL
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival
 from loadprobe.probe.keys import LaneKeys
@@ -72,6 +73,15 @@ def _collected(
     for key in records:
         ring.append(key)
         yield key
+
+
+def _complete(arrivals: Sequence[Arrival], tail: bytes) -> None:
+    """Add to commands and expected values what all values end with."""
+    for arrival in arrivals:
+        if arrival.op is _WRITE:
+            arrival.command += tail
+        elif arrival.expect is not NIL:
+            arrival.expect += tail
 
 
 class Maker:
@@ -194,6 +204,8 @@ class Maker:
                 arrival.expect = arrival.value = key.value
                 arrival.version = key.acked_version
         keys.version = version
+        if keys.content.tail:
+            _complete(arrivals, keys.content.tail)
 
     def _find_loads(self, index: int, count: int) -> list[_Load]:
         """Return what to make of arrivals that follow each other in our schedule."""

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from loadprobe.core.values import Decoded, Flaw, ValueCodec
 
-SIZES = st.integers(24, 200)
+SIZES = st.integers(24, 400)  # short and long
 KEYS = st.integers(0, 2**32 - 1)
 VERSIONS = st.integers(0, 2**63)
 
@@ -14,10 +14,12 @@ VERSIONS = st.integers(0, 2**63)
 def test_round_trip(lane: str, size: int, key: int, version: int) -> None:
     """Decoding gives back what was encoded."""
     codec = ValueCodec(lane, size)
-    assert codec.decode(codec.encode(key, version)) == Decoded(key, version)
+    value = codec.encode(key, version)
+    assert codec.decode(value) == Decoded(key, version)
+    assert codec.encode_bulk(key, version) == b"$%d\r\n%b\r\n" % (size, value)
 
 
-@given(SIZES, KEYS, VERSIONS, st.integers(0, 199), st.integers(1, 255))
+@given(SIZES, KEYS, VERSIONS, st.integers(0, 399), st.integers(1, 255))
 def test_any_changed_byte_is_found(
     size: int, key: int, version: int, at: int, flip: int
 ) -> None:
@@ -28,7 +30,7 @@ def test_any_changed_byte_is_found(
     assert isinstance(codec.decode(bytes(value)), Flaw)
 
 
-@given(SIZES, KEYS, VERSIONS, st.integers(0, 199))
+@given(SIZES, KEYS, VERSIONS, st.integers(0, 399))
 def test_any_truncation_is_found(size: int, key: int, version: int, cut: int) -> None:
     """A value cut short is a flaw."""
     codec = ValueCodec("a", size)

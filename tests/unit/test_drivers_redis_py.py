@@ -165,7 +165,9 @@ def test_addresses_are_mapped() -> None:
 def test_keys_are_read_from_commands(key: bytes) -> None:
     """The key of a command is found whatever follows it."""
     assert resp.key_of(resp.encode_get(key)) == key
-    assert resp.key_of(resp.encode_set_head(key) + b"$") == key
+    command = resp.encode_set_head(key) + resp.encode_bulk(b"a\r\n$value\n")
+    assert resp.key_of(command) == key
+    assert resp.value_of(command, key) == b"a\r\n$value\n"
 
 
 # --- the table ------------------------------------------------------------------------

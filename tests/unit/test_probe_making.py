@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +11,10 @@ from loadprobe.config import Lane
 from loadprobe.core.keyspace import ArrivalPlan, Choice, Keyspace
 from loadprobe.core.outcome import OpKind
 from loadprobe.core.topology import Node, Shard, Topology
+from loadprobe.core.values import NIL, ValueCodec
+from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival
+from loadprobe.probe.content import is_right
 from loadprobe.probe.keys import LaneKeys
 from loadprobe.probe.making import Maker
 from loadprobe.probe.messages import Share
@@ -37,7 +41,8 @@ class Bench:
         config = Lane(name="tcp", **lane)  # type: ignore[arg-type]
         share = Share(config, index, count, 1, 1)
         keyspace = Keyspace("tcp", config.keys, index, count)
-        self.maker = Maker(share, LaneKeys(config, keyspace, version_base=1))
+        self.keys = LaneKeys(config, keyspace, version_base=1)
+        self.maker = Maker(share, self.keys)
         self.maker.on_topology(topology_of(shards))
         self.next = index
         self.step = count
@@ -119,3 +124,35 @@ def test_every_round_of_keys_begins_one_later() -> None:
     for turn in range(1, 4):
         part = order[5 * turn : 5 * turn + 5]
         assert part == first[turn:] + first[:turn]
+
+
+@pytest.mark.parametrize("value_bytes", [32, 255, 256, 1024])
+@pytest.mark.parametrize("multi_key", [1, 3])
+def test_commands_and_expected_replies_are_whole(
+    value_bytes: int, multi_key: int
+) -> None:
+    """What all long values end with is sent and compared, but not kept for each."""
+    bench = Bench(1, keys=4, value_bytes=value_bytes, multi_key=multi_key)
+    absent = b"*3\r\n" + NIL * 3 if multi_key == 3 else NIL
+    codec = ValueCodec("tcp", value_bytes)
+    known: dict[int, list[bytes]] = {}
+    for _ in range(60):
+        (arrival,) = bench.make(1)
+        key = arrival.key
+        assert key is not None
+        if arrival.op is OpKind.WRITE:
+            words = resp.parse(arrival.command)
+            assert isinstance(words, list)
+            values = words[2::2]
+            indexes = range(key.index * multi_key, (key.index + 1) * multi_key)
+            assert values == [codec.encode(i, arrival.version) for i in indexes]
+            assert is_right(bench.keys.content, arrival, resp.OK)
+            known[key.index] = values
+        elif key.index in known:
+            expected, values = resp.parse(arrival.expect), known[key.index]
+            assert expected == (values if multi_key > 1 else values[0])
+            assert is_right(bench.keys.content, arrival, expected)
+        else:
+            assert arrival.expect == absent
+    assert len(known) == 4
+    assert sum(scope.wrong for scope in bench.maker.recorders.values()) == 0

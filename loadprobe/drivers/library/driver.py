@@ -381,5 +381,5 @@ def _is_cancelled() -> bool:
 async def _call(client: Handle, arrival: Arrival) -> object:
     key = resp.key_of(arrival.command)
     if arrival.op is _WRITE:
-        return await client.set(key, resp.value_of(arrival.value))
+        return await client.set(key, resp.value_of(arrival.command, key))
     return await client.get(key)
