@@ -6,8 +6,10 @@ merged whole is the same. All times are monotonic nanoseconds.
 """
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import NamedTuple
 
 from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
@@ -107,6 +109,9 @@ class Block:
         self.failures.extend(other.failures)
 
 
+_NEAR = 256
+_FARTHER = 8
+
 Columns = tuple["array[int]", "array[int]", "array[int]"]
 """Due, sent and done of served arrivals, of equal length."""
 
@@ -117,17 +122,22 @@ def split_served(columns: Columns, at_ns: int) -> tuple[Columns, Columns]:
     They are nearly in due order: only those around ``at_ns`` are sorted one by one.
     """
     due, sent, done = columns
-    count = len(due)
-    first = next((i for i, due_ns in enumerate(due) if due_ns >= at_ns), count)
-    behind = enumerate(reversed(due))
-    last = count - next((i for i, due_ns in behind if due_ns < at_ns), count)
-    last = max(first, last)
+    middle = bisect_left(due, at_ns)  # somewhere near, as the order is nearly right
+    reach = _NEAR
+    while True:
+        first, last = max(0, middle - reach), middle + reach
+        is_right = max(due[:first], default=at_ns - 1) < at_ns
+        if is_right and min(due[last:], default=at_ns) >= at_ns:
+            break
+        reach *= _FARTHER
+    last = min(last, len(due))
     early = due[:first], sent[:first], done[:first]
     late = due[last:], sent[last:], done[last:]
-    for i in range(first, last):
-        part = early if due[i] < at_ns else late
+    is_early = [due_ns < at_ns for due_ns in due[first:last]]
+    is_late = [not flag for flag in is_early]
+    for part, which in (early, is_early), (late, is_late):
         for column, values in zip(part, columns, strict=True):
-            column.append(values[i])
+            column.extend(compress(values[first:last], which))
     return early, late
 
 

@@ -6,7 +6,7 @@ are judged, so arrivals wait here; what leaves is kept if an outage was near.
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from loadprobe.core.cells import Frame, make_chunk
@@ -25,6 +25,7 @@ class Slab:
 
     ``due``, ``sent`` and ``done`` are the columns of the served ones; the first and the
     last of them are due at ``low_ns`` and ``high_ns`` (meaningless without any).
+    ``dues`` are their due times; those of a closed loop each once (many coincide).
     """
 
     start_ns: int
@@ -35,6 +36,7 @@ class Slab:
     failures: Sequence[Failure]
     low_ns: int
     high_ns: int
+    dues: Collection[int]
 
 
 def _windows(outage: Outage, margin_ns: int, *, is_over: bool) -> list[Interval]:

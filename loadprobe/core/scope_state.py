@@ -3,9 +3,10 @@
 Pure. Arrivals are counted when they are judged, in due order, exactly once.
 """
 
+from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 from operator import floordiv
@@ -123,9 +124,40 @@ def lost_ns(failure: Failure, deadline_ns: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
+    """Served arrivals that wait to be judged.
+
+    Args:
+        block: the arrivals.
+        dues: their due times, each once in a closed loop, where many are due at once.
+        low_ns: the earliest of them.
+        high_ns: the latest.
+    """
+
     block: Block
+    dues: Collection[int]
     low_ns: int
     high_ns: int
+
+    @classmethod
+    def of(cls, block: Block) -> "_Pending":
+        is_closed = block.sent == block.due
+        dues = set(block.due) if is_closed else block.due
+        return cls(block, dues, min(dues), max(dues))
+
+    def split(self, at_ns: int) -> "tuple[_Pending, _Pending]":
+        """Return the arrivals due before, and the others; there are some of each."""
+        block = self.block
+        parts = split_served((block.due, block.sent, block.done), at_ns)
+        early, late = (Block(*part) for part in parts)
+        early_dues: Collection[int] = early.due
+        late_dues: Collection[int] = late.due
+        if isinstance(self.dues, set):
+            early_dues = {due for due in self.dues if due < at_ns}
+            late_dues = self.dues - early_dues
+        return (
+            _Pending(early, early_dues, self.low_ns, max(early_dues)),
+            _Pending(late, late_dues, min(late_dues), self.high_ns),
+        )
 
 
 class ScopeState:
@@ -153,7 +185,7 @@ class ScopeState:
     def add(self, process: int, block: Block) -> None:
         """Take settled arrivals of one process; the block must not change any more."""
         if block.due:
-            self._served.append(_Pending(block, min(block.due), max(block.due)))
+            self._served.append(_Pending.of(block))
         self._failed.extend((failure, process) for failure in block.iter_failures())
 
     @property
@@ -181,13 +213,12 @@ class ScopeState:
             elif pending.high_ns < until_ns:
                 now.append(pending)
             else:
-                block = pending.block
-                columns = block.due, block.sent, block.done
-                early, late = (Block(*part) for part in split_served(columns, until_ns))
-                now.append(_Pending(early, pending.low_ns, max(early.due)))
-                kept.append(_Pending(late, min(late.due), pending.high_ns))
+                early, late = pending.split(until_ns)
+                now.append(early)
+                kept.append(late)
         self._served = kept
         served = merge_blocks(pending.block for pending in now)
+        are_closed = all(isinstance(pending.dues, set) for pending in now)
         return Slab(
             start_ns,
             until_ns,
@@ -197,6 +228,7 @@ class ScopeState:
             self._take_failures(until_ns, blind),
             min((pending.low_ns for pending in now), default=0),
             max((pending.high_ns for pending in now), default=0),
+            set().union(*(p.dues for p in now)) if are_closed else served.due,
         )
 
     def _take_failures(
@@ -234,7 +266,7 @@ class ScopeState:
             for start, end in cuts:
                 self.tracker.cut(start, end)
         if slab.due:
-            last = slab.due.index(slab.high_ns)
+            last = _last_index(slab.due, slab.high_ns)
             self._last_served = slab.due[last], slab.sent[last], slab.done[last]
         self._count(slab, cuts)
         self.totals.observed_ns += self._observed.add(slab, cuts)
@@ -267,11 +299,10 @@ class ScopeState:
         if first == last:
             self._second(first).counts[Outcome.SERVED] += len(slab.due)
         else:
-            for second, number in Counter(d // NS_PER_S for d in slab.due).items():
+            seconds = Counter(map(floordiv, slab.due, repeat(NS_PER_S)))
+            for second, number in seconds.items():
                 self._second(second).counts[Outcome.SERVED] += number
-        # In a closed loop many arrivals are due at once.
-        dues = set(slab.due) if slab.sent == slab.due else slab.due
-        lit = set(map(floordiv, dues, repeat(NS_PER_MS)))
+        lit = set(map(floordiv, slab.dues, repeat(NS_PER_MS)))
         dark: set[int] = set()
         for failure in slab.failures:
             due = failure.due_ns
@@ -330,6 +361,14 @@ class ScopeState:
             if until_ns is None or (second + 1) * NS_PER_S <= until_ns
         )
         return [self._seconds.pop(second) for second in done]
+
+
+def _last_index(dues: "array[int]", due_ns: int) -> int:
+    """Return the last place of a due time that is there, and most likely at the end."""
+    for at in range(len(dues) - 1, -1, -1):
+        if dues[at] == due_ns:
+            return at
+    raise AssertionError(f"nothing is due at {due_ns}")
 
 
 def _is_cut(cuts: Sequence[Interval], ms: int) -> bool:

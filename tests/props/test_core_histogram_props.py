@@ -42,6 +42,15 @@ def test_quantile_error(values_ns: list[int], q: float) -> None:
     assert abs(found - true) <= true / 256
 
 
+@given(LISTS, st.integers(1, 400))
+def test_values_that_come_often(values_ns: list[int], times: int) -> None:
+    """Values recorded together are the same as one by one, however often they come."""
+    one_by_one = Histogram()
+    for value_ns in values_ns * times:
+        one_by_one.record(value_ns)
+    assert of(values_ns * times) == one_by_one
+
+
 @given(LISTS, st.integers(0, 60))
 def test_merge_of_parts_is_the_whole(values_ns: list[int], at: int) -> None:
     """However values are split and recorded, the merged histogram is the same."""

@@ -44,7 +44,7 @@ def test_all_arrivals_count_as_one_by_one(
     for start, until in ((0, middle * _STEP_NS), (middle * _STEP_NS, end_ns)):
         due = array("q", [d for d in dues if start <= d < until])
         low, high = (due[0], due[-1]) if due else (0, 0)
-        slab = Slab(start, until, due, due, due, (), low, high)
+        slab = Slab(start, until, due, due, due, (), low, high, due)
         own = [(max(a, start), min(b, until)) for a, b in cuts if a < until > start < b]
         total_ns += observed.add(slab, [(a, b) for a, b in own if a < b])
     assert total_ns == _one_by_one(dues, cuts)
