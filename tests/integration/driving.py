@@ -1,57 +1,41 @@
 """A driver at work on real servers, in this process, and what its arrivals came to."""
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from loadprobe.clock import mono_now_ns
 from loadprobe.config import Lane, Probe, Target
-from loadprobe.core.columns import Scope
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
-from loadprobe.core.recorder import ScopeRecorder
-from loadprobe.core.slots import tag_for_slot
+from loadprobe.core.outcome import ErrorClass, Outcome
 from loadprobe.core.topology import Topology
-from loadprobe.core.values import NIL
-from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival, Driver
 from loadprobe.drivers.tls import make_context
 from loadprobe.local.cluster import LocalCluster
 from loadprobe.probe.drivers import make_driver
 from loadprobe.probe.messages import Plan, Share
 from loadprobe.probe.process import is_defect
+from tests.arrivals import Sink, make_arrival
 from tests.integration.running import until
 
 _PERIOD_S = 0.01
 _SPREAD = 5_461
 
-End = bytes | None | tuple[Outcome, ErrorClass]
 
-
-class Driving:
-    """A driver, and the ends of its arrivals in the order in which they were made."""
+class Driving(Sink):
+    """A driver, and the ends of its arrivals."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.driver: Driver
         self.topologies: list[Topology] = []
         self.made: list[Arrival] = []
-        self.ends: dict[int, End] = {}
         self.reported: list[dict[str, Any]] = []
-        self._recorder = ScopeRecorder(Scope("lane", "0001", OpKind.READ))
-
-    # --- a sink ------------------------------------------------------------------
-
-    def expected(self, arrivals: list[Arrival]) -> None:
-        """Take the replies that were expected."""
-        for arrival in arrivals:
-            self.replied(arrival, resp.parse(arrival.expect), arrival.done)
 
     def replied(self, arrival: Arrival, reply: object, done_ns: int) -> None:
-        """Take a reply."""
-        assert 0 < arrival.due <= arrival.sent <= done_ns
+        """Take a reply; there is one end for each arrival."""
         assert reply is None or isinstance(reply, bytes)
-        self._end(arrival, reply)
+        assert not arrival.settled, "an arrival ended twice"
+        super().replied(arrival, reply, done_ns)
 
     def failed(
         self,
@@ -62,19 +46,9 @@ class Driving:
         done_ns: int,
         evidence: tuple[int, int],
     ) -> None:
-        """Take a failure."""
-        assert evidence[0] <= evidence[1]
-        assert (done_ns >= 0) == (outcome is Outcome.REFUSED and done_ns != -1)
-        self._end(arrival, (outcome, error))
-
-    def unread_since(self, at_ns: int) -> int:
-        """Return the time: this loop is never late."""
-        return at_ns
-
-    def _end(self, arrival: Arrival, end: End) -> None:
-        assert arrival.version not in self.ends, "an arrival ended twice"
-        arrival.settled = True
-        self.ends[arrival.version] = end
+        """Take a failure; there is one end for each arrival."""
+        assert not arrival.settled, "an arrival ended twice"
+        super().failed(arrival, outcome, error, done_ns=done_ns, evidence=evidence)
 
     # --- a lane --------------------------------------------------------------------
 
@@ -84,29 +58,13 @@ class Driving:
 
     def submit(self, slot: int, value: bytes | None = None) -> Arrival:
         """Send a GET, or a SET of a value, for a key in a slot."""
-        key = b"{%b}k" % tag_for_slot(slot)
-        if value is None:
-            command = resp.encode_get(key)
-        else:
-            command = resp.encode(b"SET", key, value)
         number = len(self.made)
-        arrival = Arrival(
-            mono_now_ns(),
-            self._recorder,
-            number % 4,
-            OpKind.READ if value is None else OpKind.WRITE,
-            None,
-            slot,
-            command,
-            NIL if value is None else resp.OK_REPLY,
-            number,
-            NIL if value is None else resp.encode_bulk(value),
-        )
+        arrival = make_arrival(number, slot, worker=number % 4, value=value)
         self.made.append(arrival)
         self.driver.submit([arrival])
         return arrival
 
-    async def ask(self, slot: int, value: bytes | None = None) -> End:
+    async def ask(self, slot: int, value: bytes | None = None) -> object:
         """Send one arrival and return how it ended."""
         arrival = self.submit(slot, value)
         await until(lambda: arrival.version in self.ends, what="the end of an arrival")
@@ -128,10 +86,6 @@ class Driving:
             for slot in slots:
                 self.submit(slot)
             await asyncio.sleep(_PERIOD_S)
-
-    def failures(self) -> Counter[tuple[Outcome, ErrorClass]]:
-        """Return how arrivals failed."""
-        return Counter(end for end in self.ends.values() if isinstance(end, tuple))
 
 
 @asynccontextmanager

@@ -104,9 +104,9 @@ async def test_a_killed_primary(make_lane: MakeLane) -> None:
             if not is_witness(drive):
                 assert drive.driver.stats.attempts >= len(SLOTS)
             allowed = {Outcome.UNKNOWN, Outcome.UNSENT, Outcome.REFUSED}
-            assert {outcome for outcome, _ in drive.failures()} <= allowed
+            assert {outcome for outcome, _ in drive.failures.values()} <= allowed
             if is_witness(drive):
-                assert drive.failures()  # it never waits and hopes
+                assert drive.failures  # it never waits and hopes
 
             drive.ends.clear()
             seen, new = len(drive.topologies), await cluster.primary_of("0001")
@@ -114,7 +114,7 @@ async def test_a_killed_primary(make_lane: MakeLane) -> None:
             await until(lambda: len(drive.topologies) > seen, what="the cut-over")
             for _ in range(3):
                 assert await drive.ask(SLOTS[1]) == b"v5462"
-            assert drive.failures() == {}
+            assert drive.failures == {}
         await assert_nothing_is_left(cluster)
 
 
@@ -134,7 +134,7 @@ async def test_slots_that_move(make_lane: MakeLane) -> None:
                 assert drive.driver.stats.redirects["moved"] > 0
             if not is_witness(drive) and not is_glide(make_lane()):
                 assert drive.driver.stats.attempts > len(drive.made)
-            assert drive.failures() == {}
+            assert drive.failures == {}
 
             fresh = cluster.new_node(LocalShard("0003", []))
             await launch(cluster, [fresh])
@@ -185,7 +185,7 @@ async def test_logging_in(make_lane: MakeLane) -> None:
                     end[1] is not told
                 ):
                     await asyncio.sleep(0.01)
-            errors = {error for _, error in drive.failures()}
+            errors = {error for _, error in drive.failures.values()}
             assert errors <= allowed
             drive.driver.use_password("another")
             if make_lane().driver == "valkey-py":

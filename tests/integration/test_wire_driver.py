@@ -59,7 +59,7 @@ async def test_a_request_beside_the_load(cluster: ScriptedCluster, loop: str) ->
             more = client.submit(SLOT_OF[0])
             assert [await pong for pong in pongs] == [b"PONG"] * WORKERS
             await client.ended()
-            assert {client.sink.replies[a.version] for a in [*arrivals, more]} == {b"v"}
+            assert {client.sink.ends[a.version] for a in [*arrivals, more]} == {b"v"}
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ async def test_late_replies_keep_their_place(cluster: ScriptedCluster) -> None:
         waiting = [client.submit(SLOT_OF[2], value=b"w") for _ in range(WORKERS)]
         await cluster.heal(fault)
         await client.ended()
-        assert [client.sink.replies[a.version] for a in waiting] == [b"OK"] * WORKERS
+        assert [client.sink.ends[a.version] for a in waiting] == [b"OK"] * WORKERS
         assert await client.ask(SLOT_OF[2]) == b"w"
         assert client.driver.stats.connects == before
 
@@ -230,4 +230,5 @@ async def test_the_bound_of_arrivals_in_flight(cluster: ScriptedCluster) -> None
         assert set(failures) == {(Outcome.UNSENT, ErrorClass.INFLIGHT)}
         await cluster.heal(fault)
         await client.ended()
-        assert len(client.sink.replies) == 5 * WORKERS - len(failures)
+        assert len(client.sink.ends) == 5 * WORKERS
+        assert len(client.sink.failures) == len(failures)

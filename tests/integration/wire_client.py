@@ -4,62 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from loadprobe.clock import mono_now_ns
 from loadprobe.config import Target
-from loadprobe.core.columns import Scope
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
-from loadprobe.core.recorder import ScopeRecorder
-from loadprobe.core.slots import tag_for_slot
 from loadprobe.core.topology import Topology
-from loadprobe.core.values import NIL
-from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival
 from loadprobe.drivers.tls import make_context
 from loadprobe.drivers.wire.dial import Dialer
 from loadprobe.drivers.wire.driver import WireDriver
+from tests.arrivals import Sink, make_arrival
 from tests.scripted import ScriptedCluster
 
 WORKERS = 3
 SLOT_OF = (0, 5462, 10923)
-
-
-class Sink:
-    """Notes how every arrival ended."""
-
-    def __init__(self) -> None:
-        self.replies: dict[int, object] = {}
-        self.failures: dict[int, tuple[Outcome, ErrorClass]] = {}
-        self.evidence: dict[int, tuple[int, int]] = {}
-
-    def expected(self, arrivals: list[Arrival]) -> None:
-        """Take the replies that were expected."""
-        for arrival in arrivals:
-            self.replied(arrival, resp.parse(arrival.expect), arrival.done)
-
-    def replied(self, arrival: Arrival, reply: object, done_ns: int) -> None:
-        """Take a reply."""
-        assert arrival.sent <= done_ns
-        arrival.settled = True
-        self.replies[arrival.version] = reply
-
-    def unread_since(self, at_ns: int) -> int:
-        """Return the time: this loop is never late."""
-        return at_ns
-
-    def failed(
-        self,
-        arrival: Arrival,
-        outcome: Outcome,
-        error: ErrorClass,
-        *,
-        done_ns: int,
-        evidence: tuple[int, int],
-    ) -> None:
-        """Take a failure."""
-        arrival.settled = True
-        assert evidence[0] <= evidence[1]
-        self.failures[arrival.version] = (outcome, error)
-        self.evidence[arrival.version] = evidence
 
 
 class Client:
@@ -70,7 +25,6 @@ class Client:
         self.sink = sink
         self.topologies: list[Topology] = []
         self.made: list[Arrival] = []
-        self._recorder = ScopeRecorder(Scope("tcp", "0001", OpKind.READ))
 
     def on_topology(self, topology: Topology) -> None:
         """Take note of a topology."""
@@ -78,21 +32,8 @@ class Client:
 
     def submit(self, slot: int, *, value: bytes | None = None) -> Arrival:
         """Send a GET, or a SET of a value, for a key in a slot."""
-        key = b"{%b}k" % tag_for_slot(slot)
-        words = (b"GET", key) if value is None else (b"SET", key, value)
         number = len(self.made) + 1
-        arrival = Arrival(
-            mono_now_ns(),
-            self._recorder,
-            number % WORKERS,
-            OpKind.READ if value is None else OpKind.WRITE,
-            None,
-            slot,
-            resp.encode(*words),
-            NIL if value is None else resp.OK_REPLY,
-            number,
-            NIL if value is None else resp.encode_bulk(value),
-        )
+        arrival = make_arrival(number, slot, worker=number % WORKERS, value=value)
         self.made.append(arrival)
         self.driver.submit([arrival])
         return arrival
@@ -105,9 +46,7 @@ class Client:
         """Send one arrival and return its reply, or (outcome, class)."""
         arrival = self.submit(slot, value=value)
         await self.ended()
-        number = arrival.version
-        failure = self.sink.failures.get(number)
-        return self.sink.replies[number] if failure is None else failure
+        return self.sink.ends[arrival.version]
 
 
 async def until(is_true: Callable[[], bool]) -> None:

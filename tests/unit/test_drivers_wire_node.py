@@ -11,39 +11,13 @@ import pytest
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
 from loadprobe.config import Target
-from loadprobe.core.outcome import ErrorClass, Outcome
 from loadprobe.core.topology import single
-from loadprobe.drivers.base import Arrival
 from loadprobe.drivers.wire.connection import Connection
 from loadprobe.drivers.wire.dial import Dialer, DialFailure
 from loadprobe.drivers.wire.driver import WireDriver
 from loadprobe.drivers.wire.node import Node
 from loadprobe.drivers.wire.redirect import parse_redirect
-
-
-class Ignoring:
-    """A sink that takes everything."""
-
-    def expected(self, arrivals: list[Arrival]) -> None:
-        """Take replies that were expected."""
-
-    def replied(self, arrival: Arrival, reply: object, done_ns: int) -> None:
-        """Take a reply."""
-
-    def unread_since(self, at_ns: int) -> int:
-        """Return the time: this loop is never late."""
-        return at_ns
-
-    def failed(
-        self,
-        arrival: Arrival,
-        outcome: Outcome,
-        error: ErrorClass,
-        *,
-        done_ns: int,
-        evidence: tuple[int, int],
-    ) -> None:
-        """Take a failure."""
+from tests.arrivals import Sink
 
 
 class Server:
@@ -79,7 +53,7 @@ async def driving(server: Server, workers: int) -> AsyncIterator[WireDriver]:
         driver = WireDriver(
             target,
             Dialer(target, None, None, 1000),
-            Ignoring(),
+            Sink(),
             on_topology=lambda *_: None,
             tls=False,
             workers=workers,
@@ -194,7 +168,7 @@ async def test_a_restart_in_mid_run_waits_for_nobody() -> None:
     driver = WireDriver(
         target,
         Dialer(target, None, None, 1000),
-        Ignoring(),
+        Sink(),
         on_topology=lambda *_: None,
         tls=False,
         workers=1,

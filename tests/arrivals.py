@@ -1,0 +1,86 @@
+"""Arrivals made by hand, and a sink that keeps how they ended."""
+
+from loadprobe.clock import mono_now_ns
+from loadprobe.core.columns import Scope
+from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.recorder import ScopeRecorder
+from loadprobe.core.slots import tag_for_slot
+from loadprobe.core.values import NIL
+from loadprobe.drivers import resp
+from loadprobe.drivers.base import Arrival
+
+Fate = tuple[Outcome, ErrorClass]
+
+_RECORDER = ScopeRecorder(Scope("lane", "0001", OpKind.READ))  # nothing is recorded
+
+
+def make_arrival(
+    number: int, slot: int, *, worker: int, value: bytes | None = None
+) -> Arrival:
+    """Return a GET, or a SET of a value, for a key in a slot, due now.
+
+    Args:
+        number: tells it from others; it is its ``version``.
+        slot: of the key.
+        worker: whose it is.
+        value: what to write; None reads.
+    """
+    key = b"{%b}k" % tag_for_slot(slot)
+    op, command, expect, written = OpKind.READ, resp.encode_get(key), NIL, NIL
+    if value is not None:
+        op, expect = OpKind.WRITE, resp.OK_REPLY
+        command, written = resp.encode(b"SET", key, value), resp.encode_bulk(value)
+    now_ns = mono_now_ns()
+    return Arrival(
+        now_ns, _RECORDER, worker, op, None, slot, command, expect, number, written
+    )
+
+
+class Sink:
+    """Keeps how every arrival ended.
+
+    Attributes:
+        ends: the reply, or outcome and error class, by the arrival's ``version``.
+        evidence: of those that failed.
+    """
+
+    def __init__(self) -> None:
+        self.ends: dict[int, object] = {}
+        self.evidence: dict[int, tuple[int, int]] = {}
+
+    @property
+    def failures(self) -> dict[int, Fate]:
+        """Return the ends of arrivals that failed."""
+        return {n: end for n, end in self.ends.items() if isinstance(end, tuple)}
+
+    def expected(self, arrivals: list[Arrival]) -> None:
+        """Take the replies that were expected."""
+        for arrival in arrivals:
+            self.replied(arrival, resp.parse(arrival.expect), arrival.done)
+
+    def replied(self, arrival: Arrival, reply: object, done_ns: int) -> None:
+        """Take a reply; of an arrival that had failed before it changes nothing."""
+        assert 0 < arrival.due <= arrival.sent <= done_ns
+        if not arrival.settled:
+            arrival.settled = True
+            self.ends[arrival.version] = reply
+
+    def unread_since(self, at_ns: int) -> int:
+        """Return the time: this loop is never late."""
+        return at_ns
+
+    def failed(
+        self,
+        arrival: Arrival,
+        outcome: Outcome,
+        error: ErrorClass,
+        *,
+        done_ns: int,
+        evidence: tuple[int, int],
+    ) -> None:
+        """Take a failure."""
+        assert evidence[0] <= evidence[1]
+        assert done_ns == -1 or outcome is Outcome.REFUSED
+        arrival.settled = True
+        self.ends[arrival.version] = (outcome, error)
+        self.evidence[arrival.version] = evidence
