@@ -1,7 +1,7 @@
 # Every target sets up what it needs by itself; what is there already costs nothing.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup server prometheus demo test check bench calibrate failovers integration soak clean
+.PHONY: help setup server prometheus openssl demo test check bench calibrate failovers integration soak clean
 .PHONY: stack pictures compiled
 .NOTPARALLEL:  # two apt-get at a time refuse each other
 
@@ -96,6 +96,13 @@ for example with 'apt-get install prometheus'"; \
 	    >/dev/null 2>&1 || true ) \
 	|| echo "setup: what needs Prometheus is not tested" >&2
 
+# A server that asks for new keys, for the tests of TLS.
+openssl:
+	@$(APT_INSTALL); \
+	if command -v openssl >/dev/null; then exit 0; fi; \
+	( set -e; apt_install openssl "no openssl on PATH; install it, for example with \
+'apt-get install openssl'" ) || echo "setup: new keys by TLS are not tested" >&2
+
 # A copy of loadprobe whose measuring loop is compiled, in a folder of its own: what runs
 # from here stays plain Python. Needs a C compiler and the headers of Python.
 COMPILED := build/compiled
@@ -123,7 +130,7 @@ demo: setup
 
 # What measures in real time has the machine for itself; the rest mostly waits, so four
 # at a time do not need four cores.
-test: setup prometheus compiled
+test: setup prometheus openssl compiled
 	$(BIN)/python -m pytest -q -n 4 --dist loadscope -m "not alone"
 	$(BIN)/python -m pytest -q -m alone
 
