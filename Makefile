@@ -1,7 +1,8 @@
 # Every target sets up what it needs by itself; what is there already costs nothing.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup server prometheus openssl demo test check bench calibrate failovers integration soak clean
+.PHONY: help setup server prometheus openssl demo test verify check bench calibrate failovers integration soak
+.PHONY: clean
 .PHONY: stack pictures compiled
 .NOTPARALLEL:  # two apt-get at a time refuse each other
 
@@ -39,7 +40,8 @@ FIND_PYTHON = find_python() { \
 
 help:
 	@echo "make demo         a real local cluster, a failover under load, the verdict"
-	@echo "make test         all tests"
+	@echo "make test         all tests that share the machine (10 minutes)"
+	@echo "make verify       all others: they measure in real time (30 minutes)"
 	@echo "make check        lint, format, types, import contracts, spelling"
 	@echo "make integration  only the tests against real servers"
 	@echo "make compiled     a copy in $(COMPILED) whose measuring loop is compiled"
@@ -128,11 +130,14 @@ Python, for example with 'apt-get install python3-dev'"; fi; \
 demo: setup
 	@$(BIN)/loadprobe demo
 
-# What measures in real time has the machine for itself; the rest mostly waits, so four
-# at a time do not need four cores.
+# Most of these wait most of the time, so four at a time do not need four cores. What
+# could not be tested here is told with the reason (-rs).
 test: setup prometheus openssl compiled
-	$(BIN)/python -m pytest -q -n 4 --dist loadscope -m "not alone"
-	$(BIN)/python -m pytest -q -m alone
+	$(BIN)/python -m pytest -q -rs -n 4 --dist loadscope -m "not alone"
+
+# What measures in real time has the machine for itself, one after the other.
+verify: setup prometheus openssl compiled
+	$(BIN)/python -m pytest -q -rs -m alone
 
 integration: setup prometheus
 	$(BIN)/python -m pytest -q tests/integration

@@ -229,7 +229,7 @@ def test_promtool(page: str) -> None:
     """The tool promtool complains of nothing but of the "ms" in four names."""
     promtool = shutil.which("promtool")
     if promtool is None:
-        pytest.skip("promtool is not on PATH; make server installs it")
+        pytest.skip("promtool is not on PATH; make prometheus installs it")
     body = page_of_milliseconds(Format.TEXT)
     if page == "metrics":
         body, _ = make_renderer(make_metrics())("")

@@ -14,7 +14,10 @@ import pytest
 import loadprobe
 
 ROOT = Path(__file__).resolve().parents[2]
-TARGETS = ("setup", "demo", "test", "check", "integration", "bench", "soak", "clean")
+TARGETS = (
+    *("setup", "demo", "test", "verify", "check", "integration", "bench", "calibrate"),
+    *("soak", "clean"),
+)
 
 # In pieces, so that this file does not mention them either.
 _MACHINE_PATHS = (
@@ -126,11 +129,34 @@ def test_constraints_cover_every_dependency() -> None:
 def test_makefile_has_the_target(target: str) -> None:
     """Every documented make target exists and is declared phony."""
     text = (ROOT / "Makefile").read_text()
-    phony = re.search(r"^\.PHONY:(.*)$", text, re.MULTILINE)
+    phony = " ".join(re.findall(r"^\.PHONY:(.*)$", text, re.MULTILINE))
 
-    assert phony is not None
-    assert target in phony[1].split()
+    assert target in phony.split()
     assert re.search(rf"^{target}:", text, re.MULTILINE)
+
+
+def _recipe(target: str) -> str:
+    text = (ROOT / "Makefile").read_text()
+    found = re.search(rf"^{target}:.*\n((?:\t.*\n)+)", text, re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+def test_every_test_runs_with_one_of_two_targets() -> None:
+    """``make test`` leaves out what is marked ``alone``, ``make verify`` all else."""
+    test, verify = _recipe("test"), _recipe("verify")
+
+    for recipe, marked in ((test, '-m "not alone"'), (verify, "-m alone")):
+        assert f" {marked}\n" in recipe
+        assert recipe.count("pytest") == 1
+        assert " -rs " in recipe
+
+
+def test_continuous_integration_runs_everything() -> None:
+    """``.ci/run`` passes only if the checks, the tests and the verification do."""
+    text = (ROOT / ".ci" / "run").read_text()
+
+    assert "for target in check test verify; do" in text
 
 
 def test_every_module_has_a_docstring() -> None:
