@@ -11,17 +11,10 @@ from loadprobe.clock import NS_PER_MS, ClockPair, mono_now_ns
 from loadprobe.config import Config
 from loadprobe.control.scenario_keys import Expect
 from loadprobe.core.aggregate import KEPT_OUTAGES, Aggregate, Results
-from loadprobe.core.attribution import (
-    Attribution,
-    Context,
-    LaneFacts,
-    Planned,
-    attribute,
-    make_context,
-)
+from loadprobe.core.attribution import Attribution, Planned
+from loadprobe.core.blame import Watched, find_causes
 from loadprobe.core.expected import Expected
 from loadprobe.core.outages import Outage
-from loadprobe.core.outcome import OpKind
 from loadprobe.core.steps import ScenarioRecord
 from loadprobe.core.thresholds import SloLimits
 from loadprobe.core.verdict import ObserverHealth, Verdict, summarize
@@ -84,48 +77,20 @@ class OutageCounter:
     def _attribute(
         self, outages: Sequence[Outage], until_ns: int | None
     ) -> list[tuple[Outage, Attribution]]:
-        contexts: dict[OpKind, Context] = {}
-        found: list[tuple[Outage, Attribution]] = []
-        for outage in outages:
-            op = outage.scope.op.witnessed_as
-            if op not in contexts:
-                contexts[op] = self._context(until_ns, op)
-            found.append((outage, attribute(outage, contexts[op])))
-        return found
-
-    def _context(self, until_ns: int | None, op: OpKind) -> Context:
-        """Return what is known by now of everything that went on with an op kind."""
-        totals = self._aggregate.lane_totals
-        shards: dict[str, dict[str, None]] = {}
-        for scope in self._aggregate.scope_totals:
-            if scope.op.witnessed_as is not op:
-                continue
-            shards.setdefault(scope.lane, {})[scope.shard] = None
-        end_ns = until_ns or mono_now_ns()
-        facts = [
-            LaneFacts(
-                name=lane.name,
-                tls=lane.tls,
-                is_witness=lane.is_witness,
-                shards=tuple(shards.get(lane.name, ())),
-                # A lane that was not woken yet has seen nothing.
-                begin_ns=(
-                    end_ns
-                    if (begin_ns := totals[lane.name].begin_ns) is None
-                    else begin_ns
-                ),
-                end_ns=end_ns,
-                blind=totals[lane.name].blind,
-            )
-            for lane in self._aggregate.lanes
-        ]
-        going_on = self._aggregate.current().values()
-        outages = [
-            outage
-            for outage in (*self._aggregate.outages, *going_on)
-            if outage.scope.op.witnessed_as is op
-        ]
-        return make_context(facts, outages, self._planned())
+        """Return outages with their causes, from all that is known by now."""
+        aggregate = self._aggregate
+        watched = Watched(
+            aggregate.lanes,
+            aggregate.lane_totals,
+            list(aggregate.scope_totals),
+            until_ns or mono_now_ns(),
+        )
+        return find_causes(
+            outages,
+            watched,
+            beside=[*aggregate.outages, *aggregate.current().values()],
+            planned=self._planned(),
+        )
 
 
 def judge(

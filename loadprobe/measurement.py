@@ -118,6 +118,7 @@ class Measurement:
                     tuple(self._processes_of([lane.name])),
                     lane.deadline_ms * NS_PER_MS,
                     lane.is_witness,
+                    lane.read_from,
                 )
                 for lane in config.lanes
             ],

@@ -38,6 +38,7 @@ class LaneInfo:
         processes: indexes of the probe processes that share it.
         deadline_ns: its deadline.
         is_witness: whether its driver is the wire driver.
+        read_from: which nodes its reads go to.
     """
 
     name: str
@@ -45,6 +46,7 @@ class LaneInfo:
     processes: tuple[int, ...]
     deadline_ns: int
     is_witness: bool = True
+    read_from: str = "primary"
 
 
 @dataclass(slots=True)

@@ -1,7 +1,11 @@
-"""Whose fault an outage was, told from what was dark and lit beside it.
+"""Whose fault an outage was: a closed table of causes, and what each is told from.
 
 Pure. The lanes of the wire driver are the witness: it hides nothing and retries
 nothing, so what it sees is the cluster's doing and what only others see is theirs.
+
+``RULES`` is the table. Its rows are tried in order, and the first that finds evidence
+decides; the last one always does. Blind time is the probe's, and no outage at all:
+that is a cause of incidents only.
 """
 
 from bisect import bisect_left
@@ -13,16 +17,19 @@ from loadprobe.core.cells import BlindSpan
 from loadprobe.core.columns import Scope
 from loadprobe.core.intervals import Interval, length, union
 from loadprobe.core.outages import Outage
+from loadprobe.core.outcome import ErrorClass, OpKind
 
 MOST = 0.5
 """Two things happen together if they share at least this part of the outage."""
 
 
 class Cause(StrEnum):
-    """What an outage is attributed to."""
+    """What an outage, or an incident, is attributed to."""
 
     CLUSTER = "cluster"
     SHARD = "shard"
+    ACCESS = "access"
+    PATH = "path"
     TRANSPORT = "transport"
     CLIENT = "client"
     PLANNED = "planned"
@@ -49,6 +56,7 @@ class LaneFacts:
         begin_ns: when its observation began.
         end_ns: when its observation ended.
         blind: when it was blind.
+        read_from: which nodes its reads go to.
     """
 
     name: str
@@ -58,6 +66,7 @@ class LaneFacts:
     begin_ns: int
     end_ns: int
     blind: Sequence[BlindSpan] = ()
+    read_from: str = "primary"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,65 +132,119 @@ def make_context(
 
 
 def attribute(outage: Outage, context: Context) -> Attribution:
-    """Return the cause of an outage; the first rule that holds decides.
+    """Return the cause of an outage; the first row of ``RULES`` that holds decides."""
+    for rule in RULES:
+        found = rule(outage, context)
+        if found is not None:
+            return found
+    raise AssertionError("the last rule always holds")
 
-    1. planned: the lane, or the shard on it, was expected to be dark then.
-    2. client: the lane is no witness, and a witness was lit on the shard all through,
-       or for more than half of it. Witnesses of the lane's own transport count, if
-       there are any. What follows is judged by what that witness saw.
-    3. transport: a witness lane of the other transport was lit there all through
-       (also if all shards of the lane were dark: one transport was, not the cluster).
-    4. cluster: all shards of the lane (two or more) were dark then.
-    5. shard.
-    """
-    lane_name, shard, _ = outage.scope
-    lane = context.lanes[lane_name]
+
+def _planned(outage: Outage, context: Context) -> Attribution | None:
+    """Planned: the lane, or the shard on it, was expected to be dark then."""
     expected = _expected(outage, context.planned)
-    if is_planned(outage, expected):
-        where = f"lane {lane_name}"
-        if all(planned.shard is not None for planned in expected):
-            where = f"shard {shard} on {where}"
-        return Attribution(Cause.PLANNED, f"{where} was expected to be dark")
-    lit = [
-        other
-        for other in context.lanes.values()
-        if other.name != lane_name
-        and other.is_witness
-        and _is_lit(outage, other, shard, context)
-    ]
-    judge = lane
-    if not lane.is_witness:
-        watching = witnesses_of(lane, shard, context.lanes.values())
-        found = [other for other in watching if other in lit]
-        if found:
+    if not is_planned(outage, expected):
+        return None
+    where = f"lane {outage.scope.lane}"
+    if all(planned.shard is not None for planned in expected):
+        where = f"shard {outage.scope.shard} on {where}"
+    return Attribution(Cause.PLANNED, f"{where} was expected to be dark")
+
+
+def _access(outage: Outage, _: Context) -> Attribution | None:
+    """Access: the target refused the login, or what the user may do.
+
+    Whatever else was served: other connections may be logged in from before.
+    """
+    return _mostly(
+        outage,
+        ErrorClass.AUTH,
+        Cause.ACCESS,
+        "arrivals were refused for login or permission (NOAUTH, WRONGPASS, NOPERM)",
+    )
+
+
+def _path(outage: Outage, _: Context) -> Attribution | None:
+    """Path: the name of the target led nowhere, whatever the target did."""
+    return _mostly(
+        outage,
+        ErrorClass.DNS,
+        Cause.PATH,
+        "arrivals had no connection because DNS did not resolve the name",
+    )
+
+
+def _mostly(
+    outage: Outage, error: ErrorClass, cause: Cause, what: str
+) -> Attribution | None:
+    """Return a cause told from what at least half of the arrivals failed with."""
+    count = outage.classes.get(error, 0)
+    if not count or count < MOST * outage.failed:
+        return None
+    return Attribution(cause, f"{count:,} of {outage.failed:,} {what}")
+
+
+def _client(outage: Outage, context: Context) -> Attribution | None:
+    """Client: the lane is no witness, and one was served for most of the time."""
+    lane, shard = context.lanes[outage.scope.lane], outage.scope.shard
+    if lane.is_witness:
+        return None
+    watching = witnesses_of(lane, shard, context.lanes.values())
+    for witness in watching:
+        if _is_lit(outage, witness, shard, context):
             return Attribution(
                 Cause.CLIENT,
-                f"witness lane {found[0].name} was served on shard {shard}"
-                + _arrivals(outage, found[0].name, [shard], context),
+                f"witness lane {witness.name} was served on shard {shard}"
+                + _arrivals(outage, witness.name, [shard], context),
             )
-        if watching:
-            judge = min(watching, key=lambda w: _dark_share(outage, w.name, context))
-            if _dark_share(outage, judge.name, context) < MOST:
-                return Attribution(
-                    Cause.CLIENT,
-                    f"witness lane {judge.name} was served on shard {shard} for most "
-                    "of the time" + _arrivals(outage, judge.name, [shard], context),
-                )
-    crossed = [other for other in lit if other.tls != lane.tls]
-    if crossed:
-        return Attribution(
-            Cause.TRANSPORT,
-            f"lane {crossed[0].name} ({'TLS' if crossed[0].tls else 'TCP'}) was served "
-            f"on shard {shard}" + _arrivals(outage, crossed[0].name, [shard], context),
-        )
-    others = [name for name in judge.shards if name != shard]
-    served = [s for s in others if not _is_dark(outage, judge.name, s, context)]
-    if others and not served:
-        return Attribution(
-            Cause.CLUSTER,
-            f"all {len(judge.shards)} shards were dark on lane {judge.name}",
-        )
-    if not others:
+    judge = _judge(outage, context)
+    if judge is lane or _dark_share(outage, judge.name, context) >= MOST:
+        return None
+    return Attribution(
+        Cause.CLIENT,
+        f"witness lane {judge.name} was served on shard {shard} for most "
+        "of the time" + _arrivals(outage, judge.name, [shard], context),
+    )
+
+
+def _transport(outage: Outage, context: Context) -> Attribution | None:
+    """Transport: a witness of the other one was served there all through.
+
+    Also if all shards of the lane were dark: one transport was, not the cluster. Reads
+    that go to other nodes say nothing of a transport.
+    """
+    lane, shard = context.lanes[outage.scope.lane], outage.scope.shard
+    is_replicas = outage.scope.op is OpKind.REPLICA_READ
+    for other in context.lanes.values():
+        if not other.is_witness or other.tls == lane.tls:
+            continue
+        if is_replicas and other.read_from != lane.read_from:
+            continue
+        if _is_lit(outage, other, shard, context):
+            return Attribution(
+                Cause.TRANSPORT,
+                f"lane {other.name} ({'TLS' if other.tls else 'TCP'}) was served "
+                f"on shard {shard}" + _arrivals(outage, other.name, [shard], context),
+            )
+    return None
+
+
+def _cluster(outage: Outage, context: Context) -> Attribution | None:
+    """Cluster: all shards (two or more) were dark on the lane that judges."""
+    judge = _judge(outage, context)
+    others = [name for name in judge.shards if name != outage.scope.shard]
+    if not others or _served_shards(outage, judge, context):
+        return None
+    return Attribution(
+        Cause.CLUSTER, f"all {len(judge.shards)} shards were dark on lane {judge.name}"
+    )
+
+
+def _shard(outage: Outage, context: Context) -> Attribution:
+    """Shard: the rest. Others were served, or there are none."""
+    judge, shard = _judge(outage, context), outage.scope.shard
+    served = _served_shards(outage, judge, context)
+    if not served:
         return Attribution(Cause.SHARD, f"shard {shard} is the only shard")
     which = (
         f"shards {', '.join(served)} were" if served[1:] else f"shard {served[0]} was"
@@ -193,6 +256,44 @@ def attribute(outage: Outage, context: Context) -> Attribution:
     )
 
 
+Rule = Callable[[Outage, Context], Attribution | None]
+
+RULES: tuple[Rule, ...] = (
+    _planned,
+    _access,
+    _path,
+    _client,
+    _transport,
+    _cluster,
+    _shard,
+)
+"""The table, in the order in which its rows are tried."""
+
+
+def _judge(outage: Outage, context: Context) -> LaneFacts:
+    """Return the lane whose view of the shards counts.
+
+    That of a witness is its own, that of a client the witness's that was dark least.
+    """
+    lane = context.lanes[outage.scope.lane]
+    if lane.is_witness:
+        return lane
+    watching = witnesses_of(lane, outage.scope.shard, context.lanes.values())
+    return min(
+        watching, key=lambda w: _dark_share(outage, w.name, context), default=lane
+    )
+
+
+def _served_shards(outage: Outage, judge: LaneFacts, context: Context) -> list[str]:
+    """Return the other shards of a lane that were not dark for most of an outage."""
+    return [
+        name
+        for name in judge.shards
+        if name != outage.scope.shard
+        and not _is_dark(outage, judge.name, name, context)
+    ]
+
+
 def witnesses_of(
     lane: LaneFacts, shard: str, lanes: Iterable[LaneFacts]
 ) -> list[LaneFacts]:
@@ -200,7 +301,11 @@ def witnesses_of(
 
     A client over TLS is not to blame for what became of TLS.
     """
-    found = [other for other in lanes if other.is_witness and shard in other.shards]
+    found = [
+        other
+        for other in lanes
+        if other.is_witness and shard in other.shards and other.name != lane.name
+    ]
     return [other for other in found if other.tls == lane.tls] or found
 
 

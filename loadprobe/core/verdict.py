@@ -3,7 +3,7 @@
 Pure: the same results give the same documents.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -11,16 +11,9 @@ import msgspec
 from loadprobe.clock import NS_PER_S, ClockPair
 from loadprobe.core.activity import Activity
 from loadprobe.core.aggregate import Results
-from loadprobe.core.attribution import (
-    Attribution,
-    Cause,
-    LaneFacts,
-    Planned,
-    attribute,
-    make_context,
-)
+from loadprobe.core.attribution import Cause, Planned
+from loadprobe.core.blame import Watched, find_causes
 from loadprobe.core.client_ranking import compare_clients, find_happenings
-from loadprobe.core.columns import Scope
 from loadprobe.core.connects import split
 from loadprobe.core.events import Event
 from loadprobe.core.expected import Expected, judge_expected
@@ -226,55 +219,31 @@ def _derive(
     planned: Sequence[Planned],
     activity: Activity | None,
 ) -> DerivedRun:
-    shards = _shards(results, results.scope_totals)
-    facts = _lane_facts(results, shards)
-    served = activity.served if activity is not None else None
-    outages: list[Outage] = []
-    causes: dict[int, Attribution] = {}
+    watched = Watched(
+        results.lanes, results.lane_totals, list(results.scope_totals), results.end_ns
+    )
+    own: list[Outage] = []
     for op in sorted({scope.op.witnessed_as for scope in results.scope_totals}):
-        same = [s for s in results.scope_totals if s.op.witnessed_as is op]
-        beside = _lane_facts(results, _shards(results, same))
         whole = [o for o in results.outages if o.scope.op.witnessed_as is op]
-        own = cut_at_witness(cut_at_plan(whole, planned), beside)
-        context = make_context(beside, own, planned, served)
-        causes |= {id(o): attribute(o, context) for o in own}
-        outages += own
-    outages.sort(key=lambda o: (o.first_due_ns, o.scope))
+        own += cut_at_witness(cut_at_plan(whole, planned), watched.facts(op))
+    own.sort(key=lambda o: (o.first_due_ns, o.scope))
+    served = activity.served if activity is not None else None
+    judged = find_causes(own, watched, beside=own, planned=planned, served=served)
     parts: tuple[list[Outage], list[Outage]] = [], []
-    for outage in outages:
-        parts[causes[id(outage)].cause is Cause.PLANNED].append(outage)
+    for outage, attribution in judged:
+        parts[attribution.cause is Cause.PLANNED].append(outage)
     blind = [span for t in results.lane_totals.values() for span in t.blind]
     incidents = group_incidents(parts[0], blind, quiet_ns=quiet_ns, planned=parts[1])
-    return DerivedRun(results, clock, shards, facts, causes, *parts, incidents)
-
-
-def _shards(results: Results, scopes: Iterable[Scope]) -> dict[str, tuple[str, ...]]:
-    """Return the names of the shards that each lane has scopes of."""
-    found: dict[str, set[str]] = {lane.name: set() for lane in results.lanes}
-    for scope in scopes:
-        found[scope.lane].add(scope.shard)
-    return {lane: tuple(sorted(names)) for lane, names in found.items()}
-
-
-def _lane_facts(
-    results: Results, shards: Mapping[str, tuple[str, ...]]
-) -> list[LaneFacts]:
-    facts: list[LaneFacts] = []
-    for lane in results.lanes:
-        totals = results.lane_totals[lane.name]
-        begin_ns = results.end_ns if totals.begin_ns is None else totals.begin_ns
-        facts.append(
-            LaneFacts(
-                name=lane.name,
-                tls=lane.tls,
-                is_witness=lane.is_witness,
-                shards=shards[lane.name],
-                begin_ns=begin_ns,
-                end_ns=results.end_ns,
-                blind=totals.blind,
-            )
-        )
-    return facts
+    return DerivedRun(
+        results=results,
+        clock=clock,
+        shards=watched.shards(),
+        lanes=watched.facts(),
+        causes={id(outage): attribution for outage, attribution in judged},
+        outages=parts[0],
+        planned=parts[1],
+        incidents=incidents,
+    )
 
 
 def _observer(results: Results, health: ObserverHealth) -> ObserverSummary:

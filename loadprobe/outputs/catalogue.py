@@ -218,7 +218,7 @@ CATALOGUE: tuple[Metric, ...] = (
         "outages_total",
         "1",
         (*_SCOPE, "attribution"),
-        "Outages that have ended.",
+        "Outages that have ended; attribution is a cause of docs/measuring.md.",
     ),
     _counter(
         "outage_seconds_total",

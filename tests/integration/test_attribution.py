@@ -214,3 +214,53 @@ async def test_a_probe_is_stopped(cluster: LocalCluster) -> None:
     (told,) = [text for text in summary.verdict if "was blind for" in text]
     assert told.endswith("that time is not counted as downtime")
     assert [incident.causes for incident in summary.incidents] == [{"probe": 1}]
+
+
+async def test_permissions_are_taken_away(cluster: LocalCluster) -> None:
+    """A user that may not read and write any more is access, though shards are dark."""
+    node = await cluster.primary_of("0002")
+    async with observing(cluster, TCP, TLS) as trial:
+        await node.command("ACL", "SETUSER", "default", "-get", "-set")
+        await asyncio.sleep(BROKEN_S)
+        await node.command("ACL", "SETUSER", "default", "+get", "+set")
+    verdict = trial.verdict()
+    assert causes(verdict) == {"access": {"tcp 0002", "tls 0002"}}
+    told = sentence(verdict.summary, "access")
+    assert "refused for login or permission (NOAUTH, WRONGPASS, NOPERM)" in told
+    assert {name for row in verdict.outages.outages for name in row.classes} == {"auth"}
+
+
+async def test_a_password_is_changed(cluster: LocalCluster) -> None:
+    """New connections that are refused for their password are access as well."""
+    async with observing(cluster, TCP) as trial:
+        for node in cluster.nodes:
+            await node.command("ACL", "SETUSER", "default", "resetpass", ">other")
+            await node.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        await asyncio.sleep(BROKEN_S)
+        for node in cluster.nodes:
+            await node.command("ACL", "SETUSER", "default", "nopass")
+    verdict = trial.verdict()
+    assert causes(verdict, least_ms=200) == {
+        "access": {f"tcp {shard}" for shard in SHARDS}
+    }
+
+
+async def test_a_name_breaks(cluster: LocalCluster) -> None:
+    """A node that is announced by a name that does not resolve is the path's doing."""
+    node = await cluster.primary_of("0002")
+    async with observing(cluster, TCP) as trial:
+        for each in cluster.nodes:
+            await each.command(
+                "CONFIG", "SET", "cluster-preferred-endpoint-type", "hostname"
+            )
+        await node.command("CONFIG", "SET", "cluster-announce-hostname", "no..name")
+        await asyncio.sleep(0.3)
+        await node.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        await asyncio.sleep(BROKEN_S)
+        for each in cluster.nodes:
+            await each.command("CONFIG", "SET", "cluster-preferred-endpoint-type", "ip")
+        await asyncio.sleep(1.0)
+        await node.command("CONFIG", "SET", "cluster-announce-hostname", "")
+    verdict = trial.verdict()
+    assert causes(verdict, least_ms=200) == {"path": {"tcp 0002"}}, verdict.outages
+    assert "DNS did not resolve" in sentence(verdict.summary, "path")

@@ -1,10 +1,14 @@
 """Attribution: one row per rule, and one per way to miss it."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from loadprobe.core.attribution import (
+    RULES,
     Cause,
     LaneFacts,
     Planned,
@@ -14,7 +18,7 @@ from loadprobe.core.attribution import (
 from loadprobe.core.cells import BlindSpan
 from loadprobe.core.columns import Scope
 from loadprobe.core.outages import Outage
-from loadprobe.core.outcome import OpKind
+from loadprobe.core.outcome import ErrorClass, OpKind
 from tests.unit.test_core_incidents import MS, outage
 
 SHARDS = ("0001", "0002")
@@ -29,9 +33,11 @@ def lane(
     shards: tuple[str, ...] = SHARDS,
     blind: Sequence[BlindSpan] = (),
     begin: int = 0,
+    read_from: str = "primary",
 ) -> LaneFacts:
     """Return a lane observed from ``begin`` to 9 s."""
-    return LaneFacts(name, tls, is_witness, shards, begin * MS, 9_000 * MS, blind)
+    span = begin * MS, 9_000 * MS
+    return LaneFacts(name, tls, is_witness, shards, *span, blind, read_from)
 
 
 TCP = lane("tcp")
@@ -256,3 +262,59 @@ def test_client_lane_dark_with_the_witness() -> None:
     mine = outage(1000, 2000, lane="app")
     context = make_context([APP, TCP], [mine, SELF])
     assert attribute(mine, context).cause is Cause.SHARD
+
+
+@pytest.mark.parametrize("name", ["tcp", "app"])
+@pytest.mark.parametrize(
+    ("error", "cause", "words"),
+    [
+        (ErrorClass.AUTH, Cause.ACCESS, "refused for login or permission"),
+        (ErrorClass.DNS, Cause.PATH, "DNS did not resolve the name"),
+    ],
+)
+def test_what_most_arrivals_failed_with_names_access_and_path(
+    name: str, error: ErrorClass, cause: Cause, words: str
+) -> None:
+    """A refused login and a broken name are told whatever else was dark or lit."""
+    mine = replace(
+        outage(1000, 2000, lane=name),
+        failed=10,
+        classes={error: 6, ErrorClass.RESET: 4},
+    )
+    for others in ([], [outage(900, 2100, lane=name, shard="0002")]):
+        found = attribute(mine, make_context([TCP, TLS, APP], [mine, *others]))
+        assert found.cause is cause
+        assert found.evidence.startswith("6 of 10 arrivals")
+        assert words in found.evidence
+    hardly = replace(mine, classes={error: 4, ErrorClass.RESET: 6})
+    lanes = [lane(name, is_witness=name == "tcp")]
+    assert attribute(hardly, make_context(lanes, [hardly])).cause is Cause.SHARD
+
+
+@pytest.mark.parametrize(
+    ("read_from", "cause"),
+    [("any", Cause.SHARD), ("primary", Cause.SHARD), ("replica", Cause.TRANSPORT)],
+)
+def test_reads_that_go_elsewhere_say_nothing_of_a_transport(
+    read_from: str, cause: Cause
+) -> None:
+    """Replicas that are gone leave reads from any node lit: no transport is broken."""
+    mine = outage(1000, 2000, op=OpKind.REPLICA_READ)
+    lanes = [
+        lane("tcp", read_from="replica"),
+        lane("tls", tls=True, read_from=read_from),
+    ]
+    assert attribute(mine, make_context(lanes, [mine])).cause is cause
+
+
+def test_causes_are_a_closed_table() -> None:
+    """Every cause has one rule, in the order of its row in the documentation.
+
+    The probe's has none: blind time is no outage.
+    """
+    docs = Path(__file__).resolve().parents[2] / "docs" / "measuring.md"
+    section = docs.read_text().partition("\n## Causes\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| \*\*(\w+)\*\* \|", section, re.MULTILINE)
+    told = [(rule.__doc__ or "").partition(":")[0].lower() for rule in RULES]
+    assert rows == [*told, Cause.PROBE]
+    assert sorted(rows) == sorted(Cause)
