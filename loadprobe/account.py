@@ -241,6 +241,7 @@ class Account:
         lost_writes: int | None,
         topology: Topology | None,
         problems: Sequence[str],
+        complete_until_ns: int | None = None,
     ) -> tuple[Summary, list[str]]:
         """Judge, write everything, show the report.
 
@@ -250,6 +251,8 @@ class Account:
             lost_writes: acknowledged writes that are gone; None if not all were read.
             topology: as last seen.
             problems: what went wrong in the run itself.
+            complete_until_ns: if the run was ended hard: everything due before was
+                judged.
 
         Returns:
             The summary, and the problems with those of the files.
@@ -269,7 +272,14 @@ class Account:
             scenario=record,
             expect=scenario.expect if scenario is not None else None,
         )
-        self.emit(Event(end_ns, "run", "ended", {"state": verdict.summary.state}))
+        summary = verdict.summary
+        if complete_until_ns is not None:
+            summary = msgspec.structs.replace(
+                summary,
+                ended_hard=True,
+                complete_until_unix_ns=self._clock.to_wall(complete_until_ns),
+            )
+        self.emit(Event(end_ns, "run", "ended", {"state": summary.state}))
         info = msgspec.structs.replace(
             self._info,
             end=moment(self._clock, end_ns),
@@ -277,14 +287,14 @@ class Account:
             problems=(*problems, *self._folder.problems),
         )
         self._folder.write_document(RUN, info)
-        self._folder.write_document(SUMMARY, verdict.summary)
+        self._folder.write_document(SUMMARY, summary)
         self._folder.write_document(OUTAGES, verdict.outages)
         path = self._folder.close()
         self._console.print(render_text(load_run(path)))
         found = [*problems, *self._folder.problems]
         for text in found:
             self._console.print(f"PROBLEM  {text}", markup=False, highlight=False)
-        return verdict.summary, found
+        return summary, found
 
 
 def _scope_text(scope: Scope) -> str:

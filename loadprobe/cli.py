@@ -1,7 +1,7 @@
 """The commands. The only module that prints and decides on exit codes.
 
 Exit codes: 0 ok, 1 the run failed, 2 usage or preflight, 3 thresholds not met,
-130 interrupted hard (second Ctrl-C).
+130 interrupted hard (a second Ctrl-C, a second or more after the first).
 """
 
 import re
@@ -160,7 +160,7 @@ def run(
             confirm_changes(loaded, chosen, lines)
     mention_left_behind()
     options = RunOptions(duration_s=duration_s, scenario=chosen)
-    raise typer.Exit(run_async(run_load(loaded, options)))
+    raise typer.Exit(run_async(run_load(loaded, options, is_last=True)))
 
 
 app.command()(scenarios)

@@ -33,7 +33,7 @@ from loadprobe.errors import (
 from loadprobe.outputs.terminal import make_console
 from loadprobe.preflight import preflight
 from loadprobe.run_plan import RunPlan
-from loadprobe.stopping import Stopping
+from loadprobe.stopping import EXIT_INTERRUPTED, Stopping
 from loadprobe.supervisor import STOPPED_EARLY, Run
 
 logger = logging.getLogger(__name__)
@@ -54,12 +54,22 @@ class RunOptions:
 
 
 async def run_load(
-    config: Config, options: RunOptions, *, console: Console | None = None
+    config: Config,
+    options: RunOptions,
+    *,
+    console: Console | None = None,
+    is_last: bool = False,
 ) -> int:
     """Check everything, run, report; return the exit code.
 
     A group that the scenario created is deleted after the load and its report, whatever
     ended them, unless the scenario keeps it.
+
+    Args:
+        config: what to measure and how.
+        options: what the command line adds.
+        console: where the live view and the report go.
+        is_last: the process ends after this: once told to end it takes no signals.
 
     Raises:
         UsageError: nothing was started, and why.
@@ -67,12 +77,12 @@ async def run_load(
     """
     console = console or make_console()
     stopping = Stopping()
-    with stopping.caught():
+    with stopping.caught(deaf_after=is_last):
         async with AsyncExitStack() as stack:
             found = await stopping.unless_set(_prepare(config, options, stack))
             if found is None:
                 console.print(STOPPED_EARLY)
-                return 0
+                return EXIT_INTERRUPTED if stopping.is_urged else 0
             plan, api = found
             try:
                 code = await Run(plan, api, console, stopping).run()
@@ -80,6 +90,8 @@ async def run_load(
                 await _end_created(plan, api, console, stopping)
                 raise
             is_ended = await _end_created(plan, api, console, stopping)
+            if stopping.is_urged:
+                return EXIT_INTERRUPTED
             return code if is_ended else RunError.exit_code
 
 
@@ -113,8 +125,9 @@ async def _end_created(
                 f"{marker.where}: this run created it, so it is deleted now (a second "
                 "signal leaves it to loadprobe cleanup)"
             )
-            stopping.before_exit = lambda: tell(left)
-            await delete_created(api, marker, tell=tell)
+            await stopping.unless_urged(delete_created(api, marker, tell=tell))
+            if stopping.is_urged:
+                tell(left)
     except Exception as exc:
         # Whatever it is must not hide what ended the run, nor that the group costs.
         if not isinstance(exc, LoadprobeError):

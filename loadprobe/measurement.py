@@ -8,6 +8,7 @@ processes of their own, which do not exist until they are woken in mid-run.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
@@ -33,7 +34,11 @@ from loadprobe.probe.routes import Routes
 from loadprobe.probe.translation import read_blocks, translate_health
 
 _HEAD_START_NS = 200 * NS_PER_MS
-_DRAIN_PATIENCE_S = 15.0
+_LOOK_S = 0.25
+_READ_BACK_S = 15.0
+_HANGS_AFTER_LOOKS = 16
+"""A process that says nothing for so many looks, and is not reading back, hangs."""
+_GONE_S = 1.0
 _WAKE_S = 60.0
 _WAKE_PAUSE_S = 0.5
 _CUT_OVER_S = 60.0
@@ -249,15 +254,33 @@ class Measurement:
         detours = {lane: detour for lane, detour in found.items() if detour is not None}
         for probe in self.probes:
             probe.stop(end_ns, detours)
-        waiting = {*probing, *self._tasks}
-        give_up_ns = end_ns + int(_DRAIN_PATIENCE_S * NS_PER_S)
+        await self._settle(end_ns, {*probing, *self._tasks}, meanwhile)
+        return end_ns
+
+    async def _settle(
+        self,
+        end_ns: int,
+        waiting: "set[asyncio.Task[None]]",
+        meanwhile: Callable[[], object],
+    ) -> None:
+        """Wait until the processes are gone; end those that hang."""
+        lanes_ns = max(lane.deadline_ms for lane in self._config.lanes) * NS_PER_MS
+        settling_ns = lanes_ns + self._config.probe.settle_ms * NS_PER_MS
+        give_up_ns = end_ns + settling_ns + int(_READ_BACK_S * NS_PER_S)
+        silent: Counter[int] = Counter()
         while waiting and mono_now_ns() < give_up_ns:
-            _, waiting = await asyncio.wait(waiting, timeout=0.25)
+            heard_ns = dict(self._heard_ns)
+            _, waiting = await asyncio.wait(waiting, timeout=_LOOK_S)
             meanwhile()
+            for process, watermark_ns in self._watermark_ns.items():
+                is_silent = self._heard_ns[process] == heard_ns[process]
+                silent[process] = silent[process] + 1 if is_silent else 0
+                # It says nothing, too, while it reads back.
+                if silent[process] >= _HANGS_AFTER_LOOKS and watermark_ns < end_ns:
+                    self.probes[process].kill()
         self.kill()
         if waiting:
-            await asyncio.wait(waiting)
-        return end_ns
+            await asyncio.wait(waiting, timeout=_GONE_S)
 
     def kill(self) -> None:
         """End the processes at once."""
@@ -424,6 +447,14 @@ class Measurement:
     @property
     def lost_writes(self) -> int | None:
         """Return how many acknowledged writes are gone; None if some are unchecked."""
-        if not self.read_backs or any(result.unread for result in self.read_backs):
+        heard = {(result.process, result.lane) for result in self.read_backs}
+        written = {
+            (process, share.lane.name)
+            for process in self._heard_ns
+            for share in self._shares[process]
+        }
+        if not written or heard < written:
+            return None
+        if any(result.unread for result in self.read_backs):
             return None
         return sum(result.lost for result in self.read_backs)

@@ -23,6 +23,7 @@ from loadprobe.control.topology_watch import TopologyWatch
 from loadprobe.core.events import Event
 from loadprobe.core.steps import ScenarioRecord, ScenarioState
 from loadprobe.core.summary import Summary
+from loadprobe.core.texts import clock_text
 from loadprobe.errors import LoadprobeError, RunError
 from loadprobe.measurement import Measurement, Prefilled
 from loadprobe.outputs.http import start_http
@@ -31,7 +32,7 @@ from loadprobe.outputs.prometheus import make_renderer
 from loadprobe.probe.messages import Snapshot
 from loadprobe.run_plan import RunPlan
 from loadprobe.steering import Steering
-from loadprobe.stopping import Stopping
+from loadprobe.stopping import EXIT_INTERRUPTED, Stopping
 
 _REFRESH_S = 0.25
 
@@ -105,6 +106,7 @@ class Run:
         self._record: ScenarioRecord | None = None
         self._status: Status | None = None
         self._companion_problems: list[str] = []
+        self._begun_ns: int | None = None
 
     # --- order of events -----------------------------------------------------------
 
@@ -115,17 +117,40 @@ class Run:
 
     async def _run(self, stack: AsyncExitStack) -> int:
         await self._serve_http(stack)
+        problem = await self._stopping.unless_urged(self._load())
+        begun_ns = self._begun_ns
+        if self._stopping.is_urged:
+            self._measurement.kill()
+            if begun_ns is None:
+                self._stopped_early()
+            else:
+                with self._stopping.writing():
+                    self._conclude_hard(begun_ns)
+            return EXIT_INTERRUPTED
+        if begun_ns is None:
+            if self._stopping.is_set:
+                return self._stopped_early()
+            assert problem is not None
+            raise problem
+        with self._stopping.writing():
+            code = self._conclude(problem)
+        is_sent = await self._stopping.unless_urged(self._flush())
+        if self._stopping.is_urged:
+            return EXIT_INTERRUPTED
+        return code if is_sent else RunError.exit_code
+
+    async def _load(self) -> LoadprobeError | None:
+        """Measure from the first connection to the last reply; return what failed."""
         problem: LoadprobeError | None = None
-        begun_ns: int | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 probing = self._measurement.spawn(group)
                 if not await self._wait_until_ready():
                     for task in probing:  # ends its process, also a starting one
                         task.cancel()
-                    return self._stopped_early()
+                    return None
                 self._account.open()
-                begun_ns = self._measurement.begin()
+                begun_ns = self._begun_ns = self._measurement.begin()
                 self._account.begin(begun_ns)
                 self._is_ready = True
                 changing = group.create_task(self._beside(self._carry_out()))
@@ -149,14 +174,10 @@ class Run:
             problem = problem or RunError("the run was cancelled")
         except* Exception as group_error:
             # What was measured is worth more than a clean traceback.
-            if begun_ns is None:
+            if self._begun_ns is None:
                 raise
             problem = problem or _defect("the run", _first_error(group_error))
-        if begun_ns is None:
-            assert problem is not None
-            raise problem
-        code = self._conclude(problem)
-        return code if await self._flush() else RunError.exit_code
+        return problem
 
     async def _serve_http(self, stack: AsyncExitStack) -> None:
         address = self._config.http.address
@@ -303,7 +324,20 @@ class Run:
             return False
         return True
 
-    def _conclude(self, problem: LoadprobeError | None) -> int:
+    def _conclude_hard(self, begun_ns: int) -> None:
+        """Write and report what was judged when there is no time for the rest."""
+        self._account.take(self._measurement.seal())
+        until_ns = max(begun_ns, self._measurement.aggregate.sealed_until_ns)
+        at = clock_text(self._clock.to_wall(until_ns))
+        problem = RunError(
+            f"the run was ended hard by a second signal: all that was due until {at} "
+            "was judged, not all after it, and written keys were not read back"
+        )
+        self._conclude(problem, complete_until_ns=until_ns)
+
+    def _conclude(
+        self, problem: LoadprobeError | None, *, complete_until_ns: int | None = None
+    ) -> int:
         """Have everything judged, written and reported; return the exit code."""
         end_ns = self._measurement.end_ns or mono_now_ns()
         problems = list(self._companion_problems)
@@ -315,6 +349,7 @@ class Run:
             lost_writes=self._measurement.lost_writes,
             topology=self._watch.current,
             problems=problems,
+            complete_until_ns=complete_until_ns,
         )
         if problem is not None:
             return problem.exit_code

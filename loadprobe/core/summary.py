@@ -323,6 +323,9 @@ class Summary(msgspec.Struct, frozen=True):
         connects: new connections of each lane that made any.
         replica_stale_reads: stale reads of lanes that read from replicas; they are not
             in ``stale_reads``.
+        ended_hard: the run was not given the time to judge all that was under way.
+        complete_until_unix_ns: then everything due before was judged, and what is due
+            later is blind time; null in a run that ended in order.
     """
 
     schema_version: int
@@ -346,6 +349,8 @@ class Summary(msgspec.Struct, frozen=True):
     clients: list[ClientComparison] = []
     connects: list[ConnectSummary] = []
     replica_stale_reads: int | None = None
+    ended_hard: bool = False
+    complete_until_unix_ns: int | None = None
 
 
 class OutageRow(msgspec.Struct, frozen=True):

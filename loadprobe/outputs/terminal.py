@@ -4,11 +4,12 @@ It shows what it is given and reads no clock: the supervisor fills a ``LiveState
 calls ``refresh`` about four times a second and ``note`` at every transition.
 """
 
+import sys
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Self, TextIO, cast
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -19,6 +20,7 @@ from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
 from loadprobe.core.events import Event
 from loadprobe.core.texts import clock_text, duration_text
 from loadprobe.outputs.progress import Progress
+from loadprobe.outputs.sturdy import SturdyOutput
 from loadprobe.outputs.wording import event_text
 
 PLAIN_WIDTH = 100
@@ -31,8 +33,11 @@ OUTAGE_LINES = 5
 
 def make_console() -> Console:
     """Return a console on standard output, wide enough for tables if it is a file."""
-    console = Console()
-    return console if console.is_terminal else Console(width=PLAIN_WIDTH)
+    output = cast("TextIO", SturdyOutput(sys.stdout))
+    console = Console(file=output)
+    if console.is_terminal:
+        return console
+    return Console(file=output, width=PLAIN_WIDTH)
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ import gc
 import os
 import resource
 import select
+import signal
 import sys
 import traceback
 from array import array
@@ -54,6 +55,7 @@ from loadprobe.probe.messages import (
 )
 from loadprobe.probe.prefill import prefill, read_back
 from loadprobe.probe.ticker import Ticker
+from loadprobe.stopping import NUMBERS
 
 _HEARTBEAT_NS = 5 * NS_PER_MS
 _LEAST_PAUSE_NS = 200_000
@@ -424,7 +426,13 @@ def _first_cause(exc: BaseException) -> BaseException:
 
 
 def main() -> int:
-    """Run a probe process on standard input and output; return its exit code."""
+    """Run a probe process on standard input and output; return its exit code.
+
+    Signals to end are for the supervisor, which drains us: a process manager that
+    signals all processes of a service must not end us first.
+    """
+    for number in NUMBERS:
+        signal.signal(number, signal.SIG_IGN)
     read_fd, write_fd = os.dup(0), os.dup(1)
     # Nothing else may write into the stream of frames.
     os.dup2(2, 1)

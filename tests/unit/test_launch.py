@@ -177,17 +177,16 @@ async def test_a_group_that_cannot_be_deleted(
     assert markers.own(CONTROL) is not None
 
 
-async def test_a_second_signal_says_what_is_left(launched: Launched) -> None:
-    """The last word before the process is gone names the group."""
+async def test_a_run_that_is_urged_says_what_is_left(launched: Launched) -> None:
+    """Deleting is given up, the exit code is that of a hard end, the group is named."""
 
-    def interrupt() -> None:
+    def urge() -> None:
         assert launched.stopping is not None
-        assert launched.stopping.before_exit is not None
-        launched.stopping.before_exit()
+        launched.stopping.urged.set()
 
     launched.does = launched.create
-    launched.deletes = interrupt
-    await launched.launch(CREATE)
+    launched.deletes = urge
+    assert await launched.launch(CREATE) == 130
     assert LEFT in launched.text.splitlines()
 
 
