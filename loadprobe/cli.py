@@ -6,6 +6,7 @@ Exit codes: 0 ok, 1 the run failed, 2 usage or preflight, 3 thresholds not met,
 
 import re
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 
@@ -27,6 +28,7 @@ from loadprobe.config_file import load_config
 from loadprobe.errors import LoadprobeError, PreflightError, UsageError
 
 if TYPE_CHECKING:
+    from loadprobe.control.scenario_file import Scenario
     from loadprobe.local.state import LocalState
 
 EXIT_INTERRUPTED = 130
@@ -137,21 +139,35 @@ def run(
     failover_after: Annotated[
         str, typer.Option(help="Load before the failover of --failover.")
     ] = "5s",
+    wait: Annotated[
+        str | None,
+        typer.Option(help="Wait so long for a cluster that is not there yet."),
+    ] = None,
 ) -> None:
     """Put load on a cluster and measure its downtime until SIGTERM or --for."""
     from loadprobe.control.scenario_plan import rehearse
     from loadprobe.launch import RunOptions, run_load
+    from loadprobe.outputs.terminal import make_console
+    from loadprobe.waiting import wait_until_there
 
     loaded = load_config(config)
     duration_s = (
         parse_duration(duration, option="--for") if duration is not None else None
     )
     baseline_s = parse_duration(failover_after, option="--failover-after")
+    wait_s = parse_duration(wait, option="--wait") if wait is not None else None
     chosen = None
     if scenario is not None or failover is not None or variables or dry_run:
         chosen = choose_scenario(
             loaded, scenario, variables or [], failover=failover, baseline_s=baseline_s
         )
+    if wait_s is not None:
+        console = make_console()
+        waiting = wait_until_there(loaded, chosen, wait_s=wait_s, console=console)
+        code = run_async(waiting)
+        if code is not None:
+            raise typer.Exit(code)
+    if chosen is not None:
         lines = run_async(rehearse(loaded, chosen))
         if dry_run:
             print("\n".join(lines))
@@ -169,20 +185,44 @@ app.command()(dashboards)
 
 
 @app.command()
-def check(config: ConfigPath) -> None:
+def check(
+    config: ConfigPath,
+    *,
+    scenario: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME_OR_FILE",
+            help="Check for a run with this scenario, which may create the group.",
+        ),
+    ] = None,
+    variables: Annotated[
+        list[str] | None,
+        typer.Option("--var", metavar="KEY=VALUE", help="A variable of the scenario."),
+    ] = None,
+) -> None:
     """Check everything that can be found out before a run; change nothing."""
     loaded = load_config(config)
-    run_async(_check(loaded, config))
+    chosen = None
+    if scenario is not None or variables:
+        chosen = choose_scenario(loaded, scenario, variables or [])
+    run_async(_check(loaded, config, chosen))
 
 
-async def _check(config: Config, path: str) -> None:
+async def _check(config: Config, path: str, scenario: "Scenario | None") -> None:
+    from loadprobe.launch import RunOptions, plan_run
     from loadprobe.outputs.terminal import make_console
     from loadprobe.preflight import preflight
 
+    dormant: frozenset[str] = frozenset()
+    if scenario is not None:
+        async with AsyncExitStack() as stack:
+            plan, _ = await plan_run(config, RunOptions(scenario=scenario), stack)
+        config, dormant = plan.config, plan.dormant
+    must_exist = scenario is None or scenario.creates is None
     console = make_console()
     failed: list[str] = []
     end = "can be run, but not all is well"
-    async for line in preflight(config):
+    async for line in preflight(config, dormant=dormant, must_exist=must_exist):
         mark = "[green]pass[/green]" if line.passed else "[red]FAIL[/red]"
         console.print(f"{mark}  {line.name:<14} ", end="")
         console.print(line.detail, markup=False, highlight=False, soft_wrap=True)
@@ -348,13 +388,15 @@ def _print_local(state: "LocalState") -> None:
         lines += ["[target]", f'host = "{state.host}"', f"port = {state.port}"]
         if not state.cluster_mode:
             lines.append("cluster = false")
+    elif state.ca_file is not None:
+        lines.append("[target]")  # of groups that are yet to be created
     if state.tls_port is not None:
         lines.append(f"tls_port = {state.tls_port}")
     if state.ca_file is not None:
         lines.append(f'ca_file = "{state.ca_file}"')
     if state.password_file is not None:
         lines.append(f'password_file = "{state.password_file}"')
-    if state.replication_group_id:
+    if lines[1:]:
         lines.append("")
     lines.append("[control]")
     if state.replication_group_id:

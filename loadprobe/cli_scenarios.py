@@ -32,8 +32,8 @@ def choose_scenario(
     name: str | None,
     variables: list[str],
     *,
-    failover: str | None,
-    baseline_s: float,
+    failover: str | None = None,
+    baseline_s: float = 0.0,
 ) -> "Scenario":
     """Return the scenario that the options of a run name.
 

@@ -311,10 +311,10 @@ class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quiet_ms: Annotated[int, Meta(ge=1, le=600_000)] = 1000
 
 
-class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A whole configuration file."""
 
-    target: Target
+    target: Target = Target()
     lanes: Annotated[tuple[Lane, ...], Meta(min_length=1, max_length=LARGEST_LANES)]
     name: Name = "run"
     control: Control | None = None

@@ -4,6 +4,7 @@ LoadprobeError                 anything a person can act on: printed as one line
 +-- UsageError                 exit code 2: nothing was started
 |   +-- ConfigError            a configuration file or value is wrong
 |   +-- PreflightError         the target, port, folder or certificate is not usable
+|       +-- NotThereYet        the target cannot be reached, or is not ready
 +-- RunError                   exit code 1: the run itself failed
     +-- ProbeCrashed           a probe process met something it does not know
     +-- ControlError           the provider's API refused or did not answer
@@ -40,6 +41,10 @@ class ConfigError(UsageError):
 
 class PreflightError(UsageError):
     """Something the run needs is not usable (network, TLS, port, folder, server)."""
+
+
+class NotThereYet(PreflightError):
+    """The target cannot be reached or is not ready, which may change by itself."""
 
 
 class RunError(LoadprobeError):

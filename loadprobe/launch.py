@@ -6,7 +6,7 @@ is changed: whoever refuses does so before a single arrival.
 
 import logging
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 from rich.console import Console
@@ -16,7 +16,9 @@ from loadprobe.config_file import add_lanes
 from loadprobe.control import markers
 from loadprobe.control.api import ElastiCacheApi, open_api
 from loadprobe.control.cleanup import delete_created
-from loadprobe.control.described import described_endpoint
+from loadprobe.control.described import check_transports, described_endpoint
+from loadprobe.control.engine_choice import with_engine
+from loadprobe.control.faults import may_come
 from loadprobe.control.lane_control import (
     begins_with_group,
     dormant_lanes,
@@ -26,6 +28,7 @@ from loadprobe.control.scenario_file import Scenario, check_lanes
 from loadprobe.errors import (
     ControlError,
     LoadprobeError,
+    NotThereYet,
     PreflightError,
     RunError,
     UsageError,
@@ -79,7 +82,7 @@ async def run_load(
     stopping = Stopping()
     with stopping.caught(deaf_after=is_last):
         async with AsyncExitStack() as stack:
-            found = await stopping.unless_set(_prepare(config, options, stack))
+            found = await stopping.unless_set(prepare(config, options, stack))
             if found is None:
                 console.print(STOPPED_EARLY)
                 return EXIT_INTERRUPTED if stopping.is_urged else 0
@@ -138,38 +141,60 @@ async def _end_created(
     return True
 
 
-async def _prepare(
+async def prepare(
     config: Config, options: RunOptions, stack: AsyncExitStack
 ) -> tuple[RunPlan, ElastiCacheApi | None]:
-    """Find out what can be found out before the run; open the API on the stack."""
-    scenario = options.scenario
-    if scenario is not None:
-        config = add_lanes(config, scenario.lanes, where=scenario.name)
-    must_exist = scenario is None or scenario.creates is None
-    api = await _open_api(config, scenario, stack, must_exist=must_exist)
-    plan = await _plan(config, options, api)
+    """Find out what can be found out before the run; open the API on the stack.
+
+    Raises:
+        NotThereYet: the cluster cannot be reached, or is not ready.
+        UsageError: anything else that a run could not begin with.
+    """
+    plan, api = await plan_run(config, options, stack)
     async for check in preflight(
-        plan.config, dormant=plan.dormant, must_exist=must_exist
+        plan.config, dormant=plan.dormant, must_exist=not plan.creates
     ):
         if not check.passed and check.is_needed:
-            raise PreflightError(f"{check.name}: {check.detail}")
+            kind = NotThereYet if check.may_come else PreflightError
+            raise kind(f"{check.name}: {check.detail}")
     return plan, api
 
 
+async def plan_run(
+    config: Config, options: RunOptions, stack: AsyncExitStack
+) -> tuple[RunPlan, ElastiCacheApi | None]:
+    """Complete the configuration with what scenario and API tell.
+
+    Raises:
+        UsageError: they do not fit, or the API refused or did not answer.
+    """
+    scenario = options.scenario
+    if scenario is not None:
+        config = add_lanes(config, scenario.lanes, where=scenario.name)
+    try:
+        api = await _open_api(config, scenario, stack)
+        if api is not None and scenario is not None and _is_elsewhere(config):
+            scenario = await with_engine(scenario, api)
+            options = replace(options, scenario=scenario)
+        return await _plan(config, options, api), api
+    except ControlError as exc:
+        kind = NotThereYet if may_come(exc) else PreflightError
+        raise kind(f"api: {exc}") from exc
+
+
+def _is_elsewhere(config: Config) -> bool:
+    """Tell whether the API is not that of AWS, whose engines can do everything."""
+    return config.control is not None and config.control.endpoint_url is not None
+
+
 async def _open_api(
-    config: Config,
-    scenario: Scenario | None,
-    stack: AsyncExitStack,
-    *,
-    must_exist: bool,
+    config: Config, scenario: Scenario | None, stack: AsyncExitStack
 ) -> ElastiCacheApi | None:
     """Open the API before anything is measured: it stalls this process."""
     if config.control is not None:
+        must_exist = scenario is None or scenario.creates is None
         opening = open_api(config.control, must_exist=must_exist)
-        try:
-            return await stack.enter_async_context(opening)
-        except ControlError as exc:
-            raise PreflightError(f"api: {exc}") from exc
+        return await stack.enter_async_context(opening)
     if scenario is not None and scenario.steps:
         raise UsageError(
             f"scenario {scenario.name} needs to know the replication group: "
@@ -190,11 +215,14 @@ async def _plan(
         config = for_created(config, scenario)
         dormant = dormant_lanes(scenario, None, config.lanes)
     elif api is not None:
-        if not config.target.host:
+        is_described = not config.target.host
+        if is_described:
             config = await described_endpoint(config, api)
         if scenario is not None:
             group = await api.describe_group()
             dormant = dormant_lanes(scenario, group, config.lanes)
+        if is_described:
+            await check_transports(config, api, dormant=dormant)
     return RunPlan(config, options.duration_s, scenario, dormant)
 
 

@@ -19,6 +19,8 @@ from loadprobe.clock import NS_PER_MS, wall_now_ns
 from loadprobe.config import Config, Control, Lane
 from loadprobe.control.api import open_api
 from loadprobe.control.described import ask_endpoint
+from loadprobe.control.faults import is_absent, may_come
+from loadprobe.control.markers import way_out
 from loadprobe.core.delivery import Answer
 from loadprobe.core.outcome import ErrorClass
 from loadprobe.core.topology import Topology, merge, parse_nodes, parse_slots
@@ -28,7 +30,7 @@ from loadprobe.drivers.wire.connection import Connection
 from loadprobe.drivers.wire.dial import Dialer, DialFailure
 from loadprobe.drivers.wire.explain import explain_dial_failure, explain_slots_error
 from loadprobe.drivers.wire.seed import Bystander
-from loadprobe.errors import LoadprobeError, UsageError
+from loadprobe.errors import LoadprobeError, NotThereYet, UsageError
 from loadprobe.outputs.http import start_http
 from loadprobe.outputs.remote_login import check_login
 from loadprobe.outputs.remote_write import ask
@@ -38,6 +40,18 @@ from loadprobe.remote_write_keys import RemoteWrite
 
 _SPARE_FILES = 64
 _REDIRECTS = frozenset({ErrorClass.MOVED, ErrorClass.ASK})
+_MAY_COME = frozenset(
+    {
+        ErrorClass.CLUSTERDOWN,
+        ErrorClass.LOADING,
+        ErrorClass.MASTERDOWN,
+        ErrorClass.TIMEOUT,
+        ErrorClass.RESET,
+        ErrorClass.CONNECT_REFUSED,
+        ErrorClass.UNREACHABLE,
+        ErrorClass.DNS,
+    }
+)
 _PERMISSIONS = (
     "give the user +ping +time +get +set +cluster|slots +cluster|nodes +cluster|info "
     "and the keys ~lp:* (see ACL SETUSER)"
@@ -53,12 +67,14 @@ class Check:
         passed: whether it is fine.
         detail: what was found, and what to do.
         is_needed: False if a run can begin all the same.
+        may_come: it failed, and may pass later without anything being done here.
     """
 
     name: str
     passed: bool
     detail: str
     is_needed: bool = True
+    may_come: bool = False
 
 
 async def preflight(
@@ -95,7 +111,7 @@ async def preflight(
         try:
             config = await ask_endpoint(config)
         except LoadprobeError as exc:
-            yield Check("endpoint", passed=False, detail=str(exc))
+            yield _api_failure("endpoint", exc)
             return
     if awake:
         check = await _dns(config)
@@ -232,6 +248,7 @@ async def _dns(config: Config) -> Check:
             "dns",
             passed=False,
             detail=f"looking up {host!r} failed: {exc.strerror}; check [target] host",
+            may_come=True,
         )
     addresses = sorted({str(entry[4][0]) for entry in found})
     return Check("dns", passed=True, detail=f"{host} -> {', '.join(addresses)}")
@@ -263,7 +280,9 @@ async def _server(
         if advice is not None:
             doing = f"connecting to {target.host}:{port} by {label.upper()}"
             detail = f"{doing} failed: {made.detail}; {advice}"
-        yield Check(label, passed=False, detail=detail)
+        yield Check(
+            label, passed=False, detail=detail, may_come=made.error in _MAY_COME
+        )
         return
     try:
         async with asyncio.timeout(config.probe.connect_timeout_ms / 1000):
@@ -276,6 +295,7 @@ async def _server(
             label,
             passed=False,
             detail=f"{target.host}:{port} took the connection, then: {said}; {advice}",
+            may_come=True,
         )
     finally:
         made.abort()
@@ -307,6 +327,11 @@ def _refused(doing: str, error: hiredis.ReplyError) -> str:
     return f"{doing} was refused: {text}; {advice}"
 
 
+def _refusal(name: str, doing: str, error: hiredis.ReplyError) -> Check:
+    may_come = classify_reply(str(error)) in _MAY_COME
+    return Check(name, passed=False, detail=_refused(doing, error), may_come=may_come)
+
+
 async def _ask(
     config: Config,
     lanes: list[Lane],
@@ -318,7 +343,7 @@ async def _ask(
     where = f"{host}:{port}"
     pong = await connection.request(resp.PING)
     if isinstance(pong, hiredis.ReplyError):
-        yield Check(label, passed=False, detail=_refused(f"PING at {where}", pong))
+        yield _refusal(label, f"PING at {where}", pong)
         return
     yield Check(label, passed=True, detail=f"{where} answers")
     seconds = await connection.request(resp.encode(b"TIME"))
@@ -357,8 +382,7 @@ async def _access(
                 and classify_reply(str(reply)) not in _REDIRECTS
             ):
                 doing = f"{name} {key.decode()} at {where}"
-                detail = _refused(doing, reply)
-                return Check(f"{label} access", passed=False, detail=detail)
+                return _refusal(f"{label} access", doing, reply)
     return Check(f"{label} access", passed=True, detail="keys can be used")
 
 
@@ -376,10 +400,10 @@ async def _cluster(
     info = await connection.request(resp.encode(b"CLUSTER", b"INFO"))
     for word, reply in (("SLOTS", slots), ("NODES", nodes), ("INFO", info)):
         if isinstance(reply, hiredis.ReplyError):
-            detail = _refused(f"CLUSTER {word} at {host}:{port}", reply)
             if "cluster support disabled" in str(reply):
                 detail = explain_slots_error(str(reply), host, port)
-            return Check(name, passed=False, detail=detail)
+                return Check(name, passed=False, detail=detail)
+            return _refusal(name, f"CLUSTER {word} at {host}:{port}", reply)
     assert isinstance(slots, list)
     topology = merge(
         None,
@@ -393,6 +417,7 @@ async def _cluster(
             passed=False,
             detail=f"cluster_state is {state[1].decode() if state else 'unknown'}; "
             "wait until it is ok",
+            may_come=True,
         )
     missing = uncovered_slots(topology)
     if missing:
@@ -401,6 +426,7 @@ async def _cluster(
             passed=False,
             detail=f"{missing} of 16384 slots are served by nobody; assign them (see "
             "CLUSTER NODES)",
+            may_come=True,
         )
     shards = len(topology.shards)
     replicas = sum(len(shard.replicas) for shard in topology.shards)
@@ -438,11 +464,19 @@ async def _api(control: Control, *, must_exist: bool) -> Check:
         async with open_api(control, must_exist=must_exist) as api:
             state = await api.describe_state(missing_ok=not must_exist)
     except LoadprobeError as exc:
-        return Check("api", passed=False, detail=str(exc))
+        return _api_failure("api", exc)
     detail = f"group {name!r} is {state.group.status}"
     if not must_exist and state.is_there:
-        detail += ", and is to be created; choose another name, or delete it"
+        detail += f", and is to be created; {way_out(control)}"
         return Check("api", passed=False, detail=detail)
     if not must_exist:
         detail = f"group {name!r} is to be created"
     return Check("api", passed=True, detail=detail)
+
+
+def _api_failure(name: str, error: LoadprobeError) -> Check:
+    detail = str(error)
+    if is_absent(error):
+        detail += "; if a scenario is to create it, name that: --scenario NAME"
+    is_late = isinstance(error, NotThereYet) or may_come(error)
+    return Check(name, passed=False, detail=detail, may_come=is_late)

@@ -31,6 +31,11 @@ class RunPlan:
         return self.scenario.name if self.scenario is not None else ""
 
     @property
+    def creates(self) -> bool:
+        """Tell whether the replication group is yet to be created."""
+        return self.scenario is not None and self.scenario.creates is not None
+
+    @property
     def step_names(self) -> tuple[str, ...]:
         """Names of the scenario's steps, over all rounds."""
         if self.scenario is None:

@@ -235,7 +235,11 @@ class ElastiCacheApi:
             "DescribeCacheEngineVersions", "CacheEngineVersions"
         )
         return tuple(
-            EngineVersion(reply.get("Engine", ""), reply.get("EngineVersion", ""))
+            EngineVersion(
+                reply.get("Engine", ""),
+                reply.get("EngineVersion", ""),
+                reply.get("CacheEngineVersionDescription", ""),
+            )
             for reply in replies
         )
 

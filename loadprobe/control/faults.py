@@ -263,3 +263,13 @@ class Patience:
         """Note an answer."""
         self.last = ""
         self._since_ns = None
+
+
+def is_absent(error: Exception) -> bool:
+    """Tell whether an error says that there is no such group."""
+    return isinstance(error, ApiRefused) and error.code == GROUP_NOT_FOUND
+
+
+def may_come(error: Exception) -> bool:
+    """Tell whether a call may succeed later although nothing is done about it here."""
+    return is_absent(error) or isinstance(error, ApiUnanswered | ApiUnreachable)

@@ -206,8 +206,13 @@ def dormant_lanes(
         return frozenset(lane.name for lane in lanes)
     if group is None or not scenario.has(TlsStep):
         return frozenset()
-    unserved = {"none": True, "required": False}.get(group.tls_mode)
-    return frozenset(lane.name for lane in lanes if lane.tls is unserved)
+    return frozenset(lane.name for lane in unserved(group, lanes))
+
+
+def unserved(group: Group, lanes: Iterable[LaneT]) -> list[LaneT]:
+    """Return the lanes of a transport that a group does not serve now."""
+    idle = {"none": True, "required": False}.get(group.tls_mode)
+    return [lane for lane in lanes if lane.tls is idle]
 
 
 def begins_with_group(scenario: Scenario) -> bool:

@@ -141,6 +141,20 @@ def left_behind() -> tuple[Marker, ...]:
     return tuple(sorted(found, key=lambda marker: marker.written_unix_ns))
 
 
+def way_out(control: Control) -> str:
+    """Return what to do about a group that is there and is to be created.
+
+    Raises:
+        ControlError: the file of the group is no marker of this version.
+    """
+    marker = _read(_path(control))
+    if marker is None:
+        return "choose another name, or delete it"
+    if marker.is_owned:
+        return f"process {marker.pid} has created it and still runs; wait for its end"
+    return "an earlier run created it and left it behind; delete it: loadprobe cleanup"
+
+
 def _path(control: Control) -> Path:
     """Return the file of a group: two regions may have groups of one name."""
     where = f"{control.endpoint_url or control.region}\n{control.replication_group}"

@@ -80,7 +80,8 @@ class CreateStep(BaseStep, frozen=True, kw_only=True):
 
     Args:
         node_type: of all nodes.
-        engine: "valkey" or "redis".
+        engine: "valkey" or "redis"; if absent "valkey", or the other one where that
+            cannot do what the scenario needs.
         version: engine version; the provider's newest if absent.
         shards: number of shards; 0 creates a group without cluster mode.
         replicas: replicas of each shard.
@@ -92,7 +93,7 @@ class CreateStep(BaseStep, frozen=True, kw_only=True):
     """
 
     node_type: Text
-    engine: Literal["valkey", "redis"] = "valkey"
+    engine: Literal["valkey", "redis"] | None = None
     version: Text | None = None
     shards: Annotated[int, Meta(ge=0, le=500)] = 3
     replicas: Annotated[int, Meta(ge=0, le=5)] = 1

@@ -10,7 +10,9 @@ from dataclasses import replace
 from loadprobe.config import Config
 from loadprobe.control import guards, tokens
 from loadprobe.control.api import open_api
+from loadprobe.control.engine_choice import choose_engine
 from loadprobe.control.event_texts import EventKind, classify
+from loadprobe.control.markers import way_out
 from loadprobe.control.mutation import Mutation
 from loadprobe.control.projection import projected
 from loadprobe.control.scenario_file import Scenario
@@ -66,11 +68,21 @@ async def rehearse(config: Config, scenario: Scenario) -> list[str]:
         )
     makes_it = scenario.has(CreateStep)
     needs = {_NEEDS[type(step)] for step in scenario.steps if type(step) in _NEEDS}
+    is_local = config.control.endpoint_url is not None
+    if makes_it and is_local:
+        needs.add(Need.ENGINE_VERSIONS)
     try:
         async with open_api(config.control, must_exist=not makes_it) as api:
             state = await api.describe_state(needs, missing_ok=makes_it)
     except ControlError as exc:
         raise PreflightError(f"api: {exc}") from exc
+    if makes_it and state.is_there:
+        raise PreflightError(
+            f"scenario {scenario.name} creates the group {state.group.id}, which is "
+            f"there and {state.group.status!r}; {way_out(config.control)}"
+        )
+    if makes_it and is_local:
+        scenario = choose_engine(scenario, state.engine_versions)
     return plan_scenario(scenario, state)
 
 

@@ -161,10 +161,23 @@ class UpdateAction:
 
 @dataclass(frozen=True, slots=True)
 class EngineVersion:
-    """An engine version the provider offers."""
+    """An engine version the provider offers.
+
+    Args:
+        engine: "redis" or "valkey".
+        version: such as "7.0.15".
+        description: the provider's words; the local control plane says in them whether
+            the program has TLS.
+    """
 
     engine: str
     version: str
+    description: str = ""
+
+    @property
+    def has_tls(self) -> bool:
+        """Tell whether it can be encrypted: all can, unless it says otherwise."""
+        return not self.description.endswith("without TLS")
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,7 +189,7 @@ def _create(step: CreateStep) -> CreateGroup:
         shard_count=max(1, step.shards),
         replicas=step.replicas,
         node_type=step.node_type,
-        engine=step.engine,
+        engine=step.engine or "valkey",
         engine_version=step.version,
         tls_mode=step.mode,
         is_cluster=step.shards > 0,

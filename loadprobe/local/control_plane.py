@@ -16,6 +16,7 @@ from aiohttp import web
 
 from loadprobe.errors import PreflightError, UsageError
 from loadprobe.local.api_codec import ApiCodec, load_codec
+from loadprobe.local.certificates import CertificateSet
 from loadprobe.local.cluster import LocalCluster
 from loadprobe.local.faults import ApiFault
 from loadprobe.local.groups import ReplicationGroup
@@ -40,13 +41,21 @@ class ControlPlane:
     Args:
         port: where to listen on 127.0.0.1; 0 picks a free port.
         knobs: timing and quota.
+        certificates: those of all groups; None has every first group make its own.
 
     Raises:
         PreflightError: on entering: the port is taken.
     """
 
-    def __init__(self, *, port: int = 0, knobs: Knobs | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        knobs: Knobs | None = None,
+        certificates: CertificateSet | None = None,
+    ) -> None:
         self._plane = Plane(knobs or Knobs())
+        self._plane.own_certificates = certificates
         self._wanted_port = port
         self._codec: ApiCodec | None = None
         self._runner: web.AppRunner | None = None

@@ -69,10 +69,16 @@ class Plane:
         self._failovers_ns: deque[int] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_ending = False
+        self.own_certificates: CertificateSet | None = None
 
     @property
     def certificates(self) -> CertificateSet | None:
-        """Certificates of a group there is: clients trust one CA for all groups."""
+        """Certificates of a group there is: clients trust one CA for all groups.
+
+        An API that begins without a group has some of its own.
+        """
+        if self.own_certificates is not None:
+            return self.own_certificates
         for group in self.groups.values():
             found = group.cluster.certificates
             is_there = group.status not in NO_ENDPOINTS and group.cluster.nodes

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -12,8 +13,10 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from loadprobe.errors import PreflightError
+from loadprobe.local.certificates import CertificateSet, write_certificates
 from loadprobe.local.cluster import LocalCluster
 from loadprobe.local.control_plane import ControlPlane
+from loadprobe.local.folders import make_cluster_folder
 from loadprobe.local.plane import Knobs
 from loadprobe.local.processes import start_ticks
 from loadprobe.local.settings import TlsMode
@@ -118,14 +121,24 @@ async def _run(options: LocalOptions, announce: Callable[[LocalState], None]) ->
     with claimed(options.name):
         async with AsyncExitStack() as stack:
             cluster: LocalCluster | None = None
+            certificates: CertificateSet | None = None
             if options.shards:
                 cluster = await stack.enter_async_context(_cluster(options, password))
+            else:
+                # Clients have to trust a CA before there is a group to ask for it.
+                folder = make_cluster_folder()
+                stack.callback(shutil.rmtree, folder, ignore_errors=True)
+                certificates = await asyncio.to_thread(write_certificates, folder)
             plane = await stack.enter_async_context(
-                ControlPlane(port=options.api_port, knobs=knobs)
+                ControlPlane(
+                    port=options.api_port, knobs=knobs, certificates=certificates
+                )
             )
             if cluster is not None:
                 plane.add_group(options.name, cluster)
             state = _state(options, cluster, plane)
+            if certificates is not None:
+                state = replace(state, ca_file=str(certificates.ca))
             write_state(state)
             try:
                 announce(state)

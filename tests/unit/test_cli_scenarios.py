@@ -46,7 +46,10 @@ class Shell:
         async def rehearsed(config: Config, scenario: Scenario) -> list[str]:
             return [f"the plan of {scenario.name}"]
 
-        async def run_load(config: Config, options: RunOptions) -> int:
+        async def run_load(
+            config: Config, options: RunOptions, *, is_last: bool
+        ) -> int:
+            assert is_last, "the process ends after it"
             self.ran.append(options)
             return 0
 

@@ -223,7 +223,7 @@ def test_who_is_asked() -> None:
 
 async def test_a_rehearsal_needs_a_group() -> None:
     """Without a [control] section only watching can be planned."""
-    config = Config(Target("db"), (Lane("tcp"),))
+    config = Config(target=Target("db"), lanes=(Lane("tcp"),))
     assert "nothing is changed" in (await rehearse(config, load_scenario("watch")))[1]
     with pytest.raises(UsageError, match="scenario failover needs to know the repli"):
         await rehearse(config, load_scenario("failover"))
