@@ -81,7 +81,7 @@ NAMES = tuple(_benchmarks(0.0))
 
 def main() -> int:
     """Run what the command line asks for and return the exit status."""
-    options = _parse()
+    options = make_parser().parse_args()
     # By default nothing would be cleared up, and tools run on beside all that follows.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     document = decode(FIGURES.read_bytes()) if options.render else _measure(options)
@@ -100,7 +100,8 @@ def keep(document: Document) -> None:
     draw_all(document.curves, PICTURES)
 
 
-def _parse() -> argparse.Namespace:
+def make_parser() -> argparse.ArgumentParser:
+    """Return what reads the options of the command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run")
     add = parser.add_argument
     add(
@@ -116,7 +117,7 @@ def _parse() -> argparse.Namespace:
         help="write docs, even from a part or a quick run",
     )
     add("--render", action="store_true", help="measure nothing: docs from the figures")
-    return parser.parse_args()
+    return parser
 
 
 def _measure(options: argparse.Namespace) -> Document:

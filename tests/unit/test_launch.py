@@ -16,12 +16,13 @@ from loadprobe.control.faults import ApiRefused
 from loadprobe.control.lane_control import begins_with_group
 from loadprobe.control.markers import Marker
 from loadprobe.control.scenario_file import load_scenario
+from loadprobe.control.state import GroupState
 from loadprobe.errors import RunError, UsageError
 from loadprobe.launch import RunOptions, for_created, run_load
 from loadprobe.preflight import Check
 from loadprobe.run_plan import RunPlan
 from loadprobe.stopping import Stopping
-from tests.unit.scenario_stage import stage_scenario, step
+from tests.unit.scenario_stage import group_of, stage_scenario, state_of, step
 
 CONTROL = Control("made", endpoint_url="http://127.0.0.1:1")
 WHERE = "made at http://127.0.0.1:1"
@@ -87,6 +88,11 @@ class Launched:
         self.plans.append(plan)
         self.stopping = stopping
         return self
+
+    async def describe_state(self, _needs: object, *, missing_ok: bool) -> GroupState:
+        """Return a group whose provider does not tell its engines."""
+        assert missing_ok, "the group is yet to be created"
+        return state_of(group_of(1))
 
     async def run(self) -> int:
         """Be the run."""
