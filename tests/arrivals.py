@@ -69,6 +69,10 @@ class Sink:
         """Return the time: this loop is never late."""
         return at_ns
 
+    def looked_since(self, at_ns: int) -> int:
+        """Return the time of nothing: this loop does not tell when it looked."""
+        return min(0, at_ns)
+
     def failed(
         self,
         arrival: Arrival,

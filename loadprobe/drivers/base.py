@@ -93,6 +93,13 @@ class Sink(Protocol):
             at_ns: now, monotonic ns.
         """
 
+    def looked_since(self, at_ns: int) -> int:
+        """Return a time before which what is noticed now had not come yet.
+
+        Args:
+            at_ns: now, monotonic ns.
+        """
+
 
 @dataclass(slots=True)
 class DriverStats:

@@ -12,19 +12,28 @@ LEAST_LAG_NS = 500_000
 _RECENT_NS = 100_000_000
 _RECENT_SPANS = 64
 _RECENT_WAKES = 16
+_SURE_WAKES = 8
+"""After so many turns of the loop whatever was there has been noticed, and more than
+one may pass until it is told."""
 _FAR_FUTURE_NS = 1 << 62
 
 
 class Lag:
-    """Keeps the plan of the next wake-up, and the last ones as they happened."""
+    """Keeps the plan of the next wake-up, and the last ones as they happened.
+
+    Args:
+        blind_ns: a wake-up that is later is told as blind time.
+    """
 
     __slots__ = (
+        "_blind_ns",
         "_planned_ns",
         "_spans",
         "_wakes",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, blind_ns: int = _FAR_FUTURE_NS) -> None:
+        self._blind_ns = blind_ns
         self._planned_ns = _FAR_FUTURE_NS
         # When each was planned, when it came, and when its turn of the loop ended.
         self._wakes: deque[tuple[int, int, int]] = deque(maxlen=_RECENT_WAKES)
@@ -54,10 +63,11 @@ class Lag:
         """Return the worst lag near a time, at most six seconds ago.
 
         It tells how busy the machine was: a request that was handed to its socket then
-        may have taken that long to reach a server on it.
+        may have taken that long to reach a server on it. Being stopped ourselves tells
+        nothing of the kind, and is told as blind time.
         """
         near = [
-            lag_ns
+            min(lag_ns, self._blind_ns)
             for start_ns, lag_ns in self._spans
             if start_ns - _RECENT_NS <= at_ns < start_ns + 2 * _RECENT_NS
         ]
@@ -80,3 +90,12 @@ class Lag:
                 return planned_ns
             break
         return at_ns
+
+    def looked_since(self, at_ns: int) -> int:
+        """Return a time before which whatever was noticed at a time had not come yet.
+
+        What came before it was noticed in one of the turns of the loop in between. 0 if
+        the loop has not turned often enough.
+        """
+        ticks = [tick_ns for _, tick_ns, _ in self._wakes if tick_ns <= at_ns]
+        return ticks[-_SURE_WAKES] if len(ticks) >= _SURE_WAKES else 0

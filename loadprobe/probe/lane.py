@@ -62,6 +62,7 @@ class Lane:
         self.on_topology = self._maker.on_topology
         self.shard_of = self._maker.shard_of
         self.unread_since = lag.unread_since
+        self.looked_since = lag.looked_since
         self._driver: Driver | None = None
         self._due: Iterator[tuple[int, int]] = iter(())
         self._next_index = 0

@@ -76,7 +76,7 @@ class ProbeProcess:
         self._plan = plan
         self._send = send
         self._call_soon = asyncio.get_running_loop().call_soon
-        self._lag = Lag()
+        self._lag = Lag(plan.probe.stall_ms * NS_PER_MS)
         self._lanes = [
             Lane(share, plan.probe, version_base=plan.version_base, lag=self._lag)
             for share in plan.shares

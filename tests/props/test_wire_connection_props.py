@@ -51,6 +51,10 @@ class Ends:
         """Return the time: this loop is never late."""
         return at_ns
 
+    def looked_since(self, at_ns: int) -> int:
+        """Return the time of nothing: this loop does not tell when it looked."""
+        return min(0, at_ns)
+
     def error_reply(
         self, arrival: Arrival, error: hiredis.ReplyError, done_ns: int
     ) -> None:

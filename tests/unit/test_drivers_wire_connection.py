@@ -65,6 +65,10 @@ class Hub:
         """Return the time, or as long before it as the loop was late."""
         return at_ns - self.late_ns
 
+    def looked_since(self, at_ns: int) -> int:
+        """Return the time of nothing: this loop does not tell when it looked."""
+        return min(0, at_ns)
+
     def wake(self) -> None:
         """Take note that something matched."""
 

@@ -233,3 +233,20 @@ async def test_a_port_that_is_closed_for_good_is_tried_rarely() -> None:
 def test_redirects(text: str, expected: tuple[int, str, int] | None) -> None:
     """A redirect names slot, host and port; anything else is a mere refusal."""
     assert parse_redirect(text, "asked") == expected
+
+
+async def test_a_loss_happened_since_the_loop_last_looked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A connection that was idle for long was not lost long before that is noticed."""
+    async with driving(Server(), workers=1) as driver:
+        node = only_node(driver)
+        (connection,) = node.live
+        looked_ns = mono_now_ns()
+        assert connection.alive_ns < looked_ns
+        monkeypatch.setattr(node._replies, "looked_since", lambda _: looked_ns)
+        connection.close()
+        node.lost(connection, None)
+        start_ns, end_ns = node.evidence()
+    assert start_ns == looked_ns
+    assert end_ns >= looked_ns

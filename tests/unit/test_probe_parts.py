@@ -233,6 +233,26 @@ def test_lag_of_a_loop_that_did_not_look() -> None:
     assert lag.unread_since(94 * MS + 1) == 94 * MS + 1
 
 
+def test_being_stopped_does_not_say_that_requests_travel_slowly() -> None:
+    """A stall that is told as blind time makes later requests no more uncertain."""
+    lag = Lag(20 * MS)
+    lag.woke(10 * MS, 12 * MS)
+    assert lag.recent_ns(50 * MS) == 2 * MS
+    lag.woke(15 * MS, 415 * MS)
+    assert lag.recent_ns(420 * MS) == 20 * MS
+
+
+def test_what_is_noticed_came_since_the_loop_last_looked() -> None:
+    """A few turns of the loop ago it was not there; nothing is known without them."""
+    lag = Lag()
+    assert lag.looked_since(5 * MS) == 0
+    for at in range(10, 30):
+        lag.woke(at * MS, at * MS)
+    assert lag.looked_since(30 * MS) == 22 * MS
+    lag.woke(30 * MS, 900 * MS)
+    assert lag.looked_since(900 * MS) == 23 * MS
+
+
 async def test_a_late_wake_up_reads_first() -> None:
     """What came before a late wake-up is read while it is known to have waited."""
     plan = Plan(0, {}, None, Probe(), (), 7, False)

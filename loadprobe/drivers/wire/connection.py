@@ -40,6 +40,9 @@ class Replies(Protocol):
     def unread_since(self, at_ns: int) -> int:
         """Return since when what is read now may have waited to be read."""
 
+    def looked_since(self, at_ns: int) -> int:
+        """Return a time before which what is noticed now had not come yet."""
+
 
 class Pulse:
     """When a node last spoke, on whichever connection; monotonic ns, 0 if never.

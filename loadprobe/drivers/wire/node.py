@@ -188,6 +188,10 @@ class Node:
     def lost(self, connection: Connection, exc: Exception | None) -> None:
         """Settle what was outstanding on a connection that ended."""
         now = mono_now_ns()
+        # Lost at some time since its last sign of life: what was sent on it afterwards
+        # says nothing about the target at that moment. Had it been lost long before, it
+        # would have been noticed before.
+        evidence = max(connection.alive_ns, self._replies.looked_since(now)), now
         was_live = connection.live
         self._remove(connection)
         pending = connection.pending
@@ -198,8 +202,7 @@ class Node:
             self.failure = DialFailure(
                 ErrorClass.RESET,
                 str(exc or "closed by peer"),
-                connection.alive_ns,
-                now,
+                *evidence,
             )
         self._wake.set()
         if pending or (was_live and not self.retired):
@@ -207,9 +210,6 @@ class Node:
             while pending:
                 entry = pending.popleft()
                 if isinstance(entry, Arrival):
-                    # Lost at some time since its last sign of life: what was sent on
-                    # it afterwards says nothing about the target at that moment.
-                    evidence = (connection.alive_ns, now)
                     self._driver.fail(entry, outcome, error, evidence)
                 elif not entry.done():
                     entry.set_exception(exc or ConnectionResetError("closed by peer"))

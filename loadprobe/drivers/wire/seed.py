@@ -31,6 +31,10 @@ class Bystander:
         """Return the time: nobody asks for the pulse of a bystander."""
         return at_ns
 
+    def looked_since(self, at_ns: int) -> int:
+        """Return nothing known: nobody asks what a bystander notices."""
+        return min(0, at_ns)
+
     def error_reply(self, *_: object) -> None:
         """Never called: nothing is submitted."""
 

@@ -27,6 +27,7 @@ class Turn:
         matched: arrivals whose expected reply has come; always the same list.
         replied: takes all other replies, at once.
         unread_since: tells since when what is read now may have waited to be read.
+        looked_since: tells before when what is noticed now had not come yet.
     """
 
     def __init__(self, sink: Sink) -> None:
@@ -35,6 +36,7 @@ class Turn:
         self.matched: list[Arrival] = []
         self.replied = sink.replied
         self.unread_since = sink.unread_since
+        self.looked_since = sink.looked_since
 
     def wake(self) -> None:
         """Report at the end of this turn."""
