@@ -172,6 +172,7 @@ class Account:
                 duration_ns=outage.duration_ns,
                 lower_ns=outage.lower_ns,
                 upper_ns=outage.upper_ns,
+                unseen_ns=outage.unseen_ns,
             )
         self._counter.add(sealed.closed)
         self._counter.count(sealed.until_ns)

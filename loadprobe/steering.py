@@ -93,14 +93,15 @@ class Steering:
     def longest_outage_ms(self) -> float:
         """Return the longest outage that was not planned, with those going on.
 
-        Of one that lies in planned time in part, the rest counts.
+        What the probe did not see of it does not count. Of one that lies in planned
+        time in part, the rest counts.
         """
         planned = self.planned()
         longest = 0.0
         for outage in self._outages():
-            if outage.duration_ns > longest:
+            if outage.seen_ns > longest:
                 unplanned = 1 - planned_share(outage, planned)
-                longest = max(longest, outage.duration_ns * unplanned)
+                longest = max(longest, outage.seen_ns * unplanned)
         return longest / NS_PER_MS
 
     def error_ratio(self) -> float:

@@ -29,6 +29,7 @@ from benchmarks.calibration.settings import (
 )
 from loadprobe.clock import NS_PER_MS
 from loadprobe.core.columns import Failure, Scope
+from loadprobe.core.evidence import is_timed
 from loadprobe.core.incidents import DarkTime, dark_time, downtime
 from loadprobe.core.intervals import (
     Interval,
@@ -38,7 +39,7 @@ from loadprobe.core.intervals import (
     overlaps,
     union,
 )
-from loadprobe.core.outages import Outage, Row, is_timed
+from loadprobe.core.outages import Outage, Row
 from loadprobe.core.outcome import OpKind
 from tests.scripted.faults import TruthInterval
 

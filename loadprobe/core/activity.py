@@ -143,8 +143,8 @@ class Activity:
     def never_ended(self, outages: Iterable[Outage]) -> list[Outage]:
         """Return the outages after which their scope was served no more.
 
-        One that a blind time cut has no end that is known. It has ended if its scope
-        went dark again later, or was served in any later second.
+        One whose scope got no arrivals for long has no end that is known. It has ended
+        if its scope went dark again later, or was served in any later second.
         """
         last: dict[Scope, Outage] = {}
         for outage in outages:

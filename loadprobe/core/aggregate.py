@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from loadprobe.core.cells import BlindSpan, Frame
 from loadprobe.core.columns import Block, Scope
+from loadprobe.core.evidence import AFTERMATH_NS
 from loadprobe.core.histogram import Histogram
 from loadprobe.core.intervals import Interval, intersection
 from loadprobe.core.latency import Latencies, SecondHistograms, SecondP99
@@ -358,7 +359,8 @@ class Aggregate:
             None if is_last else until_ns, going_on=going_on, closed=sealed.closed
         )
         for process in self._processes.values():
-            process.blind = [span for span in process.blind if span[1] > until_ns]
+            since_ns = until_ns - AFTERMATH_NS
+            process.blind = [span for span in process.blind if span[1] > since_ns]
         self.sealed_until_ns = until_ns
         return sealed
 

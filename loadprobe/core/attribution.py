@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from loadprobe.core.cells import BlindSpan
 from loadprobe.core.columns import Scope
-from loadprobe.core.intervals import Interval, length, union
+from loadprobe.core.intervals import Interval, difference, length, union
 from loadprobe.core.outages import Outage
 from loadprobe.core.outcome import ErrorClass, OpKind
 
@@ -121,7 +121,7 @@ def make_context(
     for o in outages:
         place = (o.scope.lane, o.scope.shard)
         dark.setdefault(place, []).append((o.start_ns, o.end_ns))
-        hulls.setdefault(place, []).append((o.hull_start_ns, o.hull_end_ns))
+        hulls.setdefault(place, []).append(o.hull)
     return Context(
         lanes={lane.name: lane for lane in lanes},
         dark={place: union(spans) for place, spans in dark.items()},
@@ -315,7 +315,7 @@ def is_planned(outage: Outage, planned: Iterable[Planned]) -> bool:
 
 
 def planned_share(outage: Outage, planned: Iterable[Planned]) -> float:
-    """Return for which part of an outage its scope was to be dark, 0..1."""
+    """Return for which part of what was seen of an outage it was to be dark, 0..1."""
     return _share(outage, planned_spans(outage, planned))
 
 
@@ -354,26 +354,55 @@ def _arrivals(
     return f", {count:,} arrivals in these seconds"
 
 
-def _share(outage: Outage, spans: Sequence[Interval]) -> float:
-    """Return which part of the outage lies in the given disjoint spans, 0..1."""
-    start, end = outage.start_ns, max(outage.end_ns, outage.start_ns + 1)
-    return length(_within(spans, start, end)) / (end - start)
+def _seen(outage: Outage, blind: Iterable[BlindSpan] = ()) -> list[Interval]:
+    """Return when an outage was seen, and by a lane with such blind times, too.
+
+    Of one that nobody saw it is the whole: there is nothing better.
+    """
+    whole = [(outage.start_ns, max(outage.end_ns, outage.start_ns + 1))]
+    seen = difference(whole, outage.unseen) if outage.unseen else whole
+    spans = [
+        (span.start_ns, span.end_ns)
+        for span in blind
+        if span.start_ns < whole[0][1] and whole[0][0] < span.end_ns
+    ]
+    return (difference(seen, spans) if spans else seen) or whole
+
+
+def _share(
+    outage: Outage, spans: Sequence[Interval], blind: Iterable[BlindSpan] = ()
+) -> float:
+    """Return which part of the outage lies in the given disjoint spans, 0..1.
+
+    What was not seen of it, and the given blind times, are in neither.
+    """
+    seen = _seen(outage, blind)
+    inside = sum(length(_within(spans, start, end)) for start, end in seen)
+    return inside / length(seen)
 
 
 def _is_dark(outage: Outage, lane: str, shard: str, context: Context) -> bool:
-    return _share(outage, context.dark.get((lane, shard), ())) >= MOST
+    dark = context.dark.get((lane, shard), ())
+    return _share(outage, dark, context.lanes[lane].blind) >= MOST
 
 
 def _dark_share(outage: Outage, lane: str, context: Context) -> float:
     """Return for which part of an outage a lane was dark on the same shard."""
-    return _share(outage, context.dark.get((lane, outage.scope.shard), ()))
+    dark = context.dark.get((lane, outage.scope.shard), ())
+    return _share(outage, dark, context.lanes[lane].blind)
 
 
 def _is_lit(outage: Outage, lane: LaneFacts, shard: str, context: Context) -> bool:
-    """Tell whether a lane was observed on the shard and had no outage then."""
+    """Tell whether a lane looked at the shard and had no outage then.
+
+    It need not have looked at what nobody saw of the outage, but at most of the rest.
+    """
     start, end = outage.start_ns, max(outage.end_ns, outage.start_ns + 1)
     if shard not in lane.shards or start < lane.begin_ns or end > lane.end_ns:
         return False
-    if any(span.start_ns < end and start < span.end_ns for span in lane.blind):
+    seen = _seen(outage)
+    looked = difference(seen, [(span.start_ns, span.end_ns) for span in lane.blind])
+    if not looked or length(looked) < MOST * length(seen):
         return False
-    return not _within(context.hulls.get((lane.name, shard), ()), start, end)
+    hulls = context.hulls.get((lane.name, shard), ())
+    return not any(_within(hulls, *part) for part in looked)

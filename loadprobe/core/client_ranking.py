@@ -30,10 +30,11 @@ AMPLIFIED = 2.0
 RETRIED = 1.2
 """The same for attempts per arrival; 1 is usual."""
 
+_FOREVER = 1 << 62
 SLOW = 2.0
 """A longest response this many times that at rest is slow, for a client that hides."""
 
-_Band = Callable[[Outage], Interval]
+_Band = Callable[[Outage], Sequence[Interval]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,33 @@ class _Rest:
 
 
 @dataclass(frozen=True, slots=True)
+class _Place:
+    """What a lane is ranked by.
+
+    Args:
+        end: between which times its last outage ended; zeros without one.
+        dark: the bounds of its dark time.
+        order: estimates of both and the worst response, for the order of equal ones.
+    """
+
+    end: Interval
+    dark: Interval
+    order: tuple[int, int, int]
+
+    def is_behind(self, other: "_Place") -> bool:
+        """Tell whether another one was certainly served again first.
+
+        Intervals that overlap tell nothing: then the dark times decide, or nothing.
+        """
+        for own, others in ((self.end, other.end), (self.dark, other.dark)):
+            if own[0] > others[1]:
+                return True
+            if own[1] < others[0]:
+                return False
+        return False
+
+
+@dataclass(frozen=True, slots=True)
 class _Compared:
     """One comparison in the making."""
 
@@ -131,17 +159,30 @@ class _Compared:
     def rows(self) -> list[ClientRow]:
         witnesses = [self._row(lane, None) for lane in self.lanes if lane.is_witness]
         clients = [lane for lane in self.lanes if not lane.is_witness]
-        clients.sort(key=self._order)
-        ranked = [self._row(lane, rank) for rank, lane in enumerate(clients, start=1)]
-        return [*witnesses, *ranked]
+        places = {lane.name: self._place(lane) for lane in clients}
+        clients.sort(key=lambda lane: places[lane.name].order)
+        ranked = [
+            self._row(lane, 1 + sum(map(places[lane.name].is_behind, places.values())))
+            for lane in clients
+        ]
+        return [*witnesses, *sorted(ranked, key=lambda row: row.rank or 0)]
 
-    def _order(self, lane: LaneFacts) -> tuple[bool, int, int, int]:
+    def _place(self, lane: LaneFacts) -> "_Place":
         own = self._outages(lane)
-        return (
-            bool(self.activity.never_ended(own)),
-            max(map(self._end_ns, own), default=0),
-            dark_time(own).estimate_ns,
-            self.activity.worst_ns(lane.name, *self._seconds(dark_only=False)) or 0,
+        dark = dark_time(own)
+        seconds = self._seconds(dark_only=False)
+        never = bool(self.activity.never_ended(own))
+        return _Place(
+            end=(
+                _FOREVER if never else max((o.core_end_ns for o in own), default=0),
+                _FOREVER if never else max((o.hull_end_ns for o in own), default=0),
+            ),
+            dark=(dark.lower_ns, dark.upper_ns),
+            order=(
+                _FOREVER if never else max((o.end_ns for o in own), default=0),
+                dark.estimate_ns,
+                self.activity.worst_ns(lane.name, *seconds) or 0,
+            ),
         )
 
     def _row(self, lane: LaneFacts, rank: int | None) -> ClientRow:
@@ -179,13 +220,7 @@ class _Compared:
         if self.activity.never_ended(own):
             return None
         start_ns = self.happening.start_ns
-        return ms(max(map(self._end_ns, own), default=start_ns) - start_ns)
-
-    def _end_ns(self, outage: Outage) -> int:
-        """Return the end of an outage, of one that a blind time cut that time's."""
-        spans = (span for span in self._blind(outage.scope.lane) if outage.open_end)
-        cut_by = (end for start, end in spans if start <= outage.hull_end_ns < end)
-        return max(cut_by, default=outage.end_ns)
+        return ms(max((o.end_ns for o in own), default=start_ns) - start_ns)
 
     def _blind(self, lane: str) -> list[Interval]:
         (spans,) = (each.blind for each in self.lanes if each.name == lane)
@@ -223,7 +258,8 @@ class _Compared:
                 span
                 for shard in {o.scope.shard for o in own}
                 for span in difference(
-                    map(mine, _of(own, shard)), self._witnessed(lane, shard, theirs)
+                    (part for o in _of(own, shard) for part in mine(o)),
+                    self._witnessed(lane, shard, theirs),
                 )
             )
             for mine, theirs in (
@@ -239,7 +275,7 @@ class _Compared:
         rows = _of(self.happening.outages, shard)
         return intersection(
             [
-                [band(o) for o in rows if o.scope.lane == witness.name]
+                [part for o in rows if o.scope.lane == witness.name for part in band(o)]
                 for witness in witnesses_of(lane, shard, self.lanes)
             ]
         )
@@ -249,22 +285,24 @@ def _of(outages: Iterable[Outage], shard: str) -> list[Outage]:
     return [o for o in outages if o.scope.shard == shard]
 
 
-def _estimate(outage: Outage) -> Interval:
-    return outage.start_ns, outage.end_ns
+def _estimate(outage: Outage) -> list[Interval]:
+    return [(outage.start_ns, outage.end_ns)]
 
 
-def _core(outage: Outage) -> Interval:
-    return outage.core_start_ns, outage.core_end_ns
+def _core(outage: Outage) -> list[Interval]:
+    return outage.cores
 
 
-def _hull(outage: Outage) -> Interval:
-    return outage.hull_start_ns, outage.hull_end_ns
+def _hull(outage: Outage) -> list[Interval]:
+    return [outage.hull]
 
 
 def _longest_ns(outages: Sequence[Outage]) -> int:
     """Return the longest time that one shard was dark without a pause."""
     shards = {o.scope.shard for o in outages}
-    spans = (union(map(_estimate, _of(outages, shard))) for shard in shards)
+    spans = (
+        union((o.start_ns, o.end_ns) for o in _of(outages, shard)) for shard in shards
+    )
     return max((end - start for row in spans for start, end in row), default=0)
 
 

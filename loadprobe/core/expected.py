@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S
 from loadprobe.core.attribution import Planned, planned_share
-from loadprobe.core.incidents import dark_time
 from loadprobe.core.outages import Outage
 from loadprobe.core.phases import LoadSeen
 from loadprobe.core.steps import Expectation
-from loadprobe.core.texts import dark_text, main_reason
+from loadprobe.core.texts import main_reason, outages_text
 
 _END_NS = NS_PER_S
 """Darkness that goes on may lack its last second: the load ends before the run."""
@@ -91,10 +90,10 @@ def _darkness(span: Planned, load: LoadSeen, planned: Sequence[Planned]) -> Expe
     if lit:
         still = "still served at the end" if is_to_last else "never dark"
         return Expectation(what, False, f"{still}: shard {', '.join(lit)}")
-    detail = f"dark for {dark_text(dark_time(dark))}, mostly {main_reason(dark).label}"
+    detail = f"dark for {outages_text(dark)}, mostly {main_reason(dark).label}"
     beyond_ns = max(
-        o.duration_ns * (1 - planned_share(o, planned))
-        + sum(part.duration_ns for part in load.outages if _adjoins(part, o))
+        o.seen_ns * (1 - planned_share(o, planned))
+        + sum(part.seen_ns for part in load.outages if _adjoins(part, o))
         for o in dark
     )
     if beyond_ns > _BEYOND_NS:
@@ -110,7 +109,7 @@ def _calm(lane: str, load: LoadSeen) -> Expectation:
     if not own:
         return Expectation(what, True)
     noun = "outage" if len(own) == 1 else "outages"
-    detail = f"{len(own):,} {noun}, dark for {dark_text(dark_time(own))}"
+    detail = f"{len(own):,} {noun}, dark for {outages_text(own)}"
     return Expectation(what, False, detail)
 
 

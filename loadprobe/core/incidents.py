@@ -10,17 +10,21 @@ from dataclasses import dataclass, replace
 
 from loadprobe.core.cells import BlindSpan
 from loadprobe.core.columns import Scope
-from loadprobe.core.intervals import Interval, intersection, length
+from loadprobe.core.intervals import Interval, difference, intersection, length
 from loadprobe.core.outages import Outage
 
 
 @dataclass(frozen=True, slots=True)
 class DarkTime:
-    """A length of time with error bars, in ns: lower <= estimate <= upper."""
+    """A length of time with error bars, in ns: lower <= estimate <= upper.
+
+    ``unseen_ns`` is how much of the upper bound the probe did not see.
+    """
 
     lower_ns: int = 0
     estimate_ns: int = 0
     upper_ns: int = 0
+    unseen_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +82,48 @@ class Incident:
         }
 
 
-def _bands(outages: Iterable[Outage]) -> tuple[list[Interval], ...]:
-    rows = list(outages)
-    return (
-        [(o.core_start_ns, o.core_end_ns) for o in rows],
-        _estimates(rows),
-        [(o.hull_start_ns, o.hull_end_ns) for o in rows],
-    )
+@dataclass(frozen=True, slots=True)
+class _Bands:
+    """When something was dark: for certain, by estimate, at most, and unseen."""
+
+    cores: list[Interval]
+    estimates: list[Interval]
+    hulls: list[Interval]
+    unseen: list[Interval]
+
+    @classmethod
+    def of(cls, outages: Iterable[Outage], *, of_shard: bool = False) -> "_Bands":
+        """Return those of outages; ``of_shard``: less what others saw served."""
+        rows = list(outages)
+        estimates, hulls = _estimates(rows), [o.hull for o in rows]
+        if of_shard and any(o.lit_beside for o in rows):
+            estimates = _less_light(rows, estimates)
+            hulls = _less_light(rows, hulls)
+        return cls(
+            [core for o in rows for core in o.cores],
+            estimates,
+            hulls,
+            [span for o in rows for span in o.unseen],
+        )
+
+    def time(self) -> DarkTime:
+        """Return their lengths; unseen is what can have been dark and is not proven."""
+        unseen: list[Interval] = []
+        if self.unseen:
+            unseen = difference(intersection([self.unseen, self.hulls]), self.cores)
+        bands = self.cores, self.estimates, self.hulls, unseen
+        return DarkTime(*map(length, bands))
+
+
+def _less_light(outages: Sequence[Outage], spans: Sequence[Interval]) -> list[Interval]:
+    """Return a span of each outage without what others saw served meanwhile."""
+    return [
+        part
+        for outage, span in zip(outages, spans, strict=True)
+        for part in (
+            difference([span], outage.lit_beside) if outage.lit_beside else [span]
+        )
+    ]
 
 
 def _estimates(outages: Sequence[Outage]) -> list[Interval]:
@@ -134,25 +173,44 @@ def _pierce(ranges: Sequence[Interval]) -> list[int]:
 
 def dark_time(outages: Iterable[Outage]) -> DarkTime:
     """Return how long at least one of the outages was going on."""
-    return DarkTime(*(length(band) for band in _bands(outages)))
+    return _Bands.of(outages).time()
 
 
-def downtime(outages: Iterable[Outage], shards: Sequence[str]) -> Downtime:
+def downtime(
+    outages: Iterable[Outage], shards: Sequence[str], *, of_shards: bool = False
+) -> Downtime:
     """Return the downtime over the given shards.
 
     Args:
         outages: outages of these shards; lanes and op kinds are not told apart.
         shards: names of all shards that were probed, also those without an outage.
+        of_shards: it is about the shards themselves: what a lane did not see is known
+            from others that looked (see ``core.light``).
     """
     by_shard: dict[str, list[Outage]] = {shard: [] for shard in shards}
     for outage in outages:
         by_shard[outage.scope.shard].append(outage)
-    bands = [_bands(rows) for rows in by_shard.values()]
-    common = [length(intersection([b[i] for b in bands])) for i in range(3)]
+    bands = {
+        shard: _Bands.of(rows, of_shard=of_shards) for shard, rows in by_shard.items()
+    }
+    each = list(bands.values())
+    unseen = [span for band in each for span in band.unseen]
+    common = _Bands(
+        intersection([band.cores for band in each]),
+        intersection([band.estimates for band in each]),
+        intersection([band.hulls for band in each]),
+        unseen,
+    )
+    joined = _Bands(
+        [span for band in each for span in band.cores],
+        [span for band in each for span in band.estimates],
+        [span for band in each for span in band.hulls],
+        unseen,
+    )
     return Downtime(
-        any_shard=dark_time(o for rows in by_shard.values() for o in rows),
-        all_shards=DarkTime(*common),
-        shards={shard: dark_time(rows) for shard, rows in by_shard.items()},
+        any_shard=joined.time(),
+        all_shards=common.time(),
+        shards={shard: band.time() for shard, band in bands.items()},
     )
 
 

@@ -16,12 +16,16 @@ def ms(ns: float) -> float:
 
 def bounds(time: DarkTime) -> Bounds:
     """Return a length with its error bars."""
-    return Bounds(ms(time.estimate_ns), ms(time.lower_ns), ms(time.upper_ns))
+    return Bounds(
+        ms(time.estimate_ns), ms(time.lower_ns), ms(time.upper_ns), ms(time.unseen_ns)
+    )
 
 
-def downtime_ms(outages: Iterable[Outage], shards: Sequence[str]) -> DowntimeMs:
+def downtime_ms(
+    outages: Iterable[Outage], shards: Sequence[str], *, of_shards: bool = False
+) -> DowntimeMs:
     """Return the downtime over the given shards; see ``core.incidents.downtime``."""
-    return as_downtime_ms(downtime(outages, shards))
+    return as_downtime_ms(downtime(outages, shards, of_shards=of_shards))
 
 
 def as_downtime_ms(value: Downtime) -> DowntimeMs:

@@ -164,11 +164,15 @@ class StepPhases:
 
     @property
     def first_served(self) -> Instant | None:
-        """Return when the last lane was served again; None if one was not."""
+        """Return when the last lane was served again; None if one was not.
+
+        What one lane did not see of it is known from others that looked.
+        """
         if any(lane.is_dark_at_end for lane in self.lanes):
             return None
-        ends = [lane.first_served for lane in self.lanes if lane.first_served]
-        return max(ends, key=lambda end: end.at_ns, default=None)
+        return _served_again(
+            [o for lane in self.lanes for o in lane.outages], of_shard=True
+        )
 
     @property
     def p99_recovered_ns(self) -> int | None:
@@ -254,13 +258,56 @@ def _after_second(at_ns: int) -> int:
 
 
 def _earliest(instants: Iterable[Instant | None]) -> Instant | None:
-    return min((i for i in instants if i), key=lambda i: i.at_ns, default=None)
+    known = [instant for instant in instants if instant]
+    if not known:
+        return None
+    return Instant(
+        min(instant.at_ns for instant in known),
+        min(instant.earliest_ns for instant in known),
+        min(instant.latest_ns for instant in known),
+    )
 
 
 def _first_error(outages: Sequence[Outage]) -> Instant | None:
     return _earliest(
-        Instant(o.first_due_ns, o.hull_start_ns, o.core_start_ns) for o in outages
+        Instant(
+            # What was due before the first failure may have failed, too.
+            o.start_ns if _is_start_unseen(o) else o.first_due_ns,
+            o.hull_start_ns,
+            o.core_start_ns,
+        )
+        for o in outages
     )
+
+
+def _is_start_unseen(outage: Outage) -> bool:
+    return bool(outage.unseen) and outage.unseen[0][0] < outage.first_due_ns
+
+
+def _served_again(
+    outages: Sequence[Outage], *, of_shard: bool = False
+) -> Instant | None:
+    """Return when the last of some outages was over; None if there are none.
+
+    Args:
+        outages: all of them ended.
+        of_shard: it is about shards; what others saw served bounds it.
+    """
+    if not outages:
+        return None
+    latest = [_over_by(o) if of_shard else o.hull_end_ns for o in outages]
+    return Instant(
+        max(min(o.end_ns, end) for o, end in zip(outages, latest, strict=True)),
+        max(o.core_end_ns for o in outages),
+        max(latest),
+    )
+
+
+def _over_by(outage: Outage) -> int:
+    """Return when the shard of an outage is known to have been served again."""
+    if outage.lit_beside and outage.lit_beside[-1][1] >= outage.hull_end_ns:
+        return outage.lit_beside[-1][0]
+    return outage.hull_end_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,11 +335,8 @@ class _Step:
     def lane(self, lane: str) -> LanePhases:
         planned = [o for o in self.load.planned if o.scope.lane == lane]
         own, by_plan = self._own(lane, self.load.outages), self._own(lane, planned)
-        ends = [Instant(o.end_ns, o.core_end_ns, o.hull_end_ns) for o in own]
-        served = max(ends, key=lambda end: end.at_ns, default=None)
         is_dark_at_end = bool(self.load.activity.never_ended(own))
-        if is_dark_at_end:
-            served = None
+        served = None if is_dark_at_end else _served_again(own)
         is_dark = any(
             o.start_ns < self.until_ns and self.start_ns < o.end_ns for o in planned
         )

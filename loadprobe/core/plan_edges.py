@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 from loadprobe.core.attribution import Planned, planned_spans
-from loadprobe.core.intervals import Interval, length
+from loadprobe.core.intervals import Interval, intersection, length
 from loadprobe.core.outages import Outage
 
 EDGE_NS = 1_000_000_000
@@ -79,17 +79,28 @@ def _part(outage: Outage, start_ns: int, end_ns: int) -> Outage:
     def within(at_ns: int) -> int:
         return max(start_ns, min(at_ns, end_ns))
 
+    hull = (
+        outage.hull_start_ns if is_first else start_ns,
+        outage.hull_end_ns if is_last else end_ns,
+    )
     core_start, core_end = within(outage.core_start_ns), within(outage.core_end_ns)
     return replace(
         outage,
-        hull_start_ns=outage.hull_start_ns if is_first else start_ns,
+        hull_start_ns=hull[0],
         start_ns=start_ns,
         core_start_ns=outage.core_start_ns if is_first else core_start,
         core_end_ns=outage.core_end_ns if is_last else max(core_start, core_end),
         end_ns=end_ns,
-        hull_end_ns=outage.hull_end_ns if is_last else end_ns,
+        hull_end_ns=hull[1],
         first_due_ns=outage.first_due_ns if is_first else within(outage.first_due_ns),
         last_due_ns=outage.last_due_ns if is_last else within(outage.last_due_ns),
         open_start=outage.open_start and is_first,
         open_end=outage.open_end and is_last,
+        gaps=_clipped(outage.gaps, hull),
+        unseen=_clipped(outage.unseen, hull),
+        lit_beside=_clipped(outage.lit_beside, hull),
     )
+
+
+def _clipped(spans: Sequence[Interval], whole: Interval) -> tuple[Interval, ...]:
+    return tuple(intersection([spans, [whole]]))

@@ -45,6 +45,8 @@ def _windows(outage: Outage, margin_ns: int, *, is_over: bool) -> list[Interval]
     spans = [(first, min(last, first + FILM_LONGEST_NS))]
     if is_over:
         spans.append((last, last))
+        if outage.unseen:
+            spans.append((outage.hull_end_ns, outage.hull_end_ns))
     return [
         (
             (start - margin_ns) // NS_PER_MS * NS_PER_MS,

@@ -12,11 +12,12 @@ from itertools import repeat
 from operator import floordiv
 
 from loadprobe.core.columns import Block, Failure, Scope, merge_blocks, split_served
+from loadprobe.core.evidence import is_timed, is_unseen
 from loadprobe.core.histogram import Histogram
 from loadprobe.core.intervals import Interval, overlaps
 from loadprobe.core.ms_samples import MsSamples, SampleCutter
 from loadprobe.core.observed import ObservedTime
-from loadprobe.core.outages import Outage, OutageTracker, Row, is_timed
+from loadprobe.core.outages import Outage, OutageTracker, Row
 from loadprobe.core.outcome import ErrorClass, Outcome
 from loadprobe.core.ring import Slab
 
@@ -50,11 +51,12 @@ class ScopeTotals:
     """What is counted per scope over the whole run.
 
     Args:
-        counts: arrivals per outcome, indexed by ``Outcome`` (6 integers); excused ones
+        counts: arrivals per outcome, indexed by ``Outcome`` (6 integers); unseen ones
             are not among them.
         classes: failed arrivals by class.
-        excused: arrivals that failed by time while their own process was stalled.
-        unjudged: failed arrivals due while the lane was blind; in no outage.
+        unseen: arrivals that were due while their own process was blind, or of which
+            it cannot tell for that reason whether they were served in time; they are
+            in nothing else.
         lost_ns: time spent in failed arrivals, as a waiting client would see it.
         observed_ms: cells in which arrivals were judged.
         dark_ms: cells with failures only.
@@ -63,16 +65,14 @@ class ScopeTotals:
         errors_per_ms: failed arrivals of every cell that has some (a count, not a
             time).
         outages: closed outages.
-        outage_lower_ns: sum of their lower bounds.
-        outage_ns: sum of their estimated lengths.
-        outage_upper_ns: sum of their upper bounds.
+        outage_ns: sum of their estimated lengths, without what was not seen of them.
+        outage_unseen_ns: sum of what was not seen of them.
         last_outage: the latest closed one.
     """
 
     counts: list[int] = field(default_factory=lambda: [0] * len(Outcome))
     classes: Counter[ErrorClass] = field(default_factory=Counter)
-    excused: int = 0
-    unjudged: int = 0
+    unseen: int = 0
     lost_ns: int = 0
     observed_ms: int = 0
     dark_ms: int = 0
@@ -80,14 +80,13 @@ class ScopeTotals:
     observed_ns: int = 0
     errors_per_ms: Histogram = field(default_factory=Histogram)
     outages: int = 0
-    outage_lower_ns: int = 0
     outage_ns: int = 0
-    outage_upper_ns: int = 0
+    outage_unseen_ns: int = 0
     last_outage: Outage | None = None
 
     @property
     def arrivals(self) -> int:
-        """Return the number of arrivals that were counted (not the excused ones)."""
+        """Return the number of arrivals that were counted (not the unseen ones)."""
         return sum(self.counts)
 
     @property
@@ -103,9 +102,8 @@ class ScopeTotals:
     def add_outage(self, outage: Outage) -> None:
         """Count a closed outage."""
         self.outages += 1
-        self.outage_lower_ns += outage.lower_ns
-        self.outage_ns += outage.duration_ns
-        self.outage_upper_ns += outage.upper_ns
+        self.outage_ns += outage.seen_ns
+        self.outage_unseen_ns += outage.unseen_ns
         self.last_outage = outage
 
 
@@ -127,22 +125,24 @@ class _Pending:
     """Served arrivals that wait to be judged.
 
     Args:
+        process: where they come from.
         block: the arrivals.
         dues: their due times, each once in a closed loop, where many are due at once.
         low_ns: the earliest of them.
         high_ns: the latest.
     """
 
+    process: int
     block: Block
     dues: Collection[int]
     low_ns: int
     high_ns: int
 
     @classmethod
-    def of(cls, block: Block) -> "_Pending":
+    def of(cls, process: int, block: Block) -> "_Pending":
         is_closed = block.sent == block.due
         dues = set(block.due) if is_closed else block.due
-        return cls(block, dues, min(dues), max(dues))
+        return cls(process, block, dues, min(dues), max(dues))
 
     def split(self, at_ns: int) -> "tuple[_Pending, _Pending]":
         """Return the arrivals due before, and the others; there are some of each."""
@@ -155,8 +155,8 @@ class _Pending:
             early_dues = {due for due in self.dues if due < at_ns}
             late_dues = self.dues - early_dues
         return (
-            _Pending(early, early_dues, self.low_ns, max(early_dues)),
-            _Pending(late, late_dues, min(late_dues), self.high_ns),
+            _Pending(self.process, early, early_dues, self.low_ns, max(early_dues)),
+            _Pending(self.process, late, late_dues, min(late_dues), self.high_ns),
         )
 
 
@@ -185,7 +185,7 @@ class ScopeState:
     def add(self, process: int, block: Block) -> None:
         """Take settled arrivals of one process; the block must not change any more."""
         if block.due:
-            self._served.append(_Pending.of(block))
+            self._served.append(_Pending.of(process, block))
         self._failed.extend((failure, process) for failure in block.iter_failures())
 
     @property
@@ -199,6 +199,8 @@ class ScopeState:
         self, start_ns: int, until_ns: int, blind: Mapping[int, Sequence[Interval]]
     ) -> Slab:
         """Remove and return the arrivals due before ``until_ns``, failures by due.
+
+        Unseen ones are counted and left out.
 
         Args:
             start_ns: up to where arrivals have been taken before.
@@ -217,6 +219,7 @@ class ScopeState:
                 now.append(early)
                 kept.append(late)
         self._served = kept
+        now = self._without_unseen(now, blind)
         served = merge_blocks(pending.block for pending in now)
         are_closed = all(isinstance(pending.dues, set) for pending in now)
         return Slab(
@@ -231,6 +234,46 @@ class ScopeState:
             set().union(*(p.dues for p in now)) if are_closed else served.due,
         )
 
+    def _without_unseen(
+        self, pending: Sequence[_Pending], blind: Mapping[int, Sequence[Interval]]
+    ) -> list[_Pending]:
+        """Leave out served arrivals that were due while their process was blind.
+
+        And those answered after their deadline, which only count as served because the
+        answer may have waited for us, if a blind time is behind it.
+        """
+        kept: list[_Pending] = []
+        for part in pending:
+            spans = [
+                span
+                for span in blind.get(part.process, ())
+                if span[0] < part.high_ns + self._deadline_ns and part.low_ns < span[1]
+            ]
+            if not spans:
+                kept.append(part)
+                continue
+            seen = Block()
+            rows = zip(part.block.due, part.block.sent, part.block.done, strict=True)
+            for due, sent, done in rows:
+                waits_ns = self._deadline_ns if done - due > self._deadline_ns else 1
+                if overlaps(spans, due, due + waits_ns):
+                    self.totals.unseen += 1
+                else:
+                    seen.add_served(due, sent, done)
+            if seen.due:
+                kept.append(_Pending.of(part.process, seen))
+        return kept
+
+    def _last_certain(self, slab: Slab) -> Row | None:
+        """Return the last arrival of a slab that was certainly served in time."""
+        last = _last_index(slab.due, slab.high_ns)
+        row = slab.due[last], slab.sent[last], slab.done[last]
+        if row[2] - row[0] <= self._deadline_ns:
+            return row
+        rows = zip(slab.due, slab.sent, slab.done, strict=True)
+        in_time = (row for row in rows if row[2] - row[0] <= self._deadline_ns)
+        return max(in_time, default=None)
+
     def _take_failures(
         self, until_ns: int, blind: Mapping[int, Sequence[Interval]]
     ) -> list[Failure]:
@@ -239,11 +282,9 @@ class ScopeState:
         self._failed = [row for row in self._failed if row[0].due_ns >= until_ns]
         failures: list[Failure] = []
         for failure, process in due_now:
-            due = failure.due_ns
-            if is_timed(failure) and overlaps(
-                blind.get(process, ()), due, due + self._deadline_ns
-            ):
-                self.totals.excused += 1
+            spans = blind.get(process, ())
+            if spans and is_unseen(failure, spans, deadline_ns=self._deadline_ns):
+                self.totals.unseen += 1
             else:
                 failures.append(failure)
         failures.sort()
@@ -266,8 +307,7 @@ class ScopeState:
             for start, end in cuts:
                 self.tracker.cut(start, end)
         if slab.due:
-            last = _last_index(slab.due, slab.high_ns)
-            self._last_served = slab.due[last], slab.sent[last], slab.done[last]
+            self._last_served = self._last_certain(slab) or self._last_served
         self._count(slab, cuts)
         self.totals.observed_ns += self._observed.add(slab, cuts)
 
@@ -303,17 +343,12 @@ class ScopeState:
             for second, number in seconds.items():
                 self._second(second).counts[Outcome.SERVED] += number
         lit = set(map(floordiv, slab.dues, repeat(NS_PER_MS)))
-        dark: set[int] = set()
+        dark = {failure.due_ns // NS_PER_MS for failure in slab.failures}
         for failure in slab.failures:
-            due = failure.due_ns
             totals.counts[failure.outcome] += 1
             totals.classes[failure.error] += 1
             totals.lost_ns += lost_ns(failure, self._deadline_ns)
-            self._second(due // NS_PER_S).counts[failure.outcome] += 1
-            if overlaps(cuts, due, due + 1):
-                totals.unjudged += 1
-            else:
-                dark.add(due // NS_PER_MS)
+            self._second(failure.due_ns // NS_PER_S).counts[failure.outcome] += 1
         if cuts:
             lit = {ms for ms in lit if not _is_cut(cuts, ms)}
             dark = {ms for ms in dark if not _is_cut(cuts, ms)}

@@ -11,7 +11,6 @@ from loadprobe.core.aggregate import LaneInfo, Results
 from loadprobe.core.attribution import Attribution, Cause
 from loadprobe.core.client_sentences import client_sentences
 from loadprobe.core.damage_sentences import blast_sentences, data_sentences
-from loadprobe.core.incidents import dark_time
 from loadprobe.core.outages import Outage
 from loadprobe.core.outcome import ErrorClass
 from loadprobe.core.steps import ScenarioState
@@ -22,7 +21,7 @@ from loadprobe.core.summary import (
     SloResult,
     State,
 )
-from loadprobe.core.texts import clock_text, dark_text, main_reason
+from loadprobe.core.texts import clock_text, main_reason, outages_text
 
 
 def make_sentences(
@@ -66,7 +65,7 @@ def make_sentences(
         sentences += _evidence_sentences(outages, causes, clock)
         sentences += client_sentences(clients)
     elif state != "invalid":
-        what = "no outage was seen" if observer.unjudged else "no arrival failed"
+        what = "no outage was seen" if observer.unseen_arrivals else "no arrival failed"
         but = " but by plan" if planned else ""
         sentences.append(f"{what} in {seconds:.1f} s{but}")
     if scenario is not None:
@@ -87,17 +86,12 @@ def make_sentences(
     if observer.blind_ms:
         sentences.append(
             f"the probe itself was blind for {observer.blind_ms:.0f} ms; "
-            "that time is not counted as downtime"
+            "that time counts neither as downtime nor as served"
         )
-    if observer.unjudged:
+    if observer.unseen_arrivals:
         sentences.append(
-            f"{observer.unjudged} arrivals failed while the probe was blind; "
-            "they belong to no outage"
-        )
-    if observer.excused:
-        sentences.append(
-            f"{observer.excused} arrivals came late while their own probe process was "
-            "stalled; they are not counted as failures"
+            f"{observer.unseen_arrivals:,} arrivals fell into blind time of their own "
+            "probe process; they count neither as served nor as failed"
         )
     sentences += [
         f"{check.name} is missed: "
@@ -154,7 +148,7 @@ def _planned_sentence(
     begun = clock_text(clock.to_wall(min(o.start_ns for o in own)))
     return (
         f"lane {lane.name} was dark as planned{some} from {begun} UTC on "
-        f"({_reason(own, tls=lane.tls)}) for {dark_text(dark_time(own))}; this is not "
+        f"({_reason(own, tls=lane.tls)}) for {outages_text(own)}; this is not "
         "counted as downtime"
     )
 
@@ -178,7 +172,7 @@ def _shard_sentences(
         for lane in results.lanes:
             rows = [o for o in outages if o.scope[:2] == (lane.name, shard)]
             if rows:
-                parts.append(f"{dark_text(dark_time(rows))} on lane {lane.name}")
+                parts.append(f"{outages_text(rows)} on lane {lane.name}")
         if parts:
             dark.append(shard)
             sentences.append(f"shard {shard} was dark for {', '.join(parts)}")

@@ -16,11 +16,15 @@ State = Literal["clean", "outage", "blind", "invalid"]
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """A time with error bars, in ms: lower <= estimate <= upper."""
+    """A time with error bars, in ms: lower <= estimate <= upper.
+
+    ``unseen`` is how much of the upper bound the probe did not see.
+    """
 
     estimate: float
     lower: float
     upper: float
+    unseen: float = 0.0
 
 
 class DowntimeMs(msgspec.Struct, frozen=True):
@@ -63,8 +67,7 @@ class ScopeSummary(msgspec.Struct, frozen=True):
     outages: int
     dark_ms: Bounds
     client_seconds_lost: float
-    excused: int
-    unjudged: int
+    unseen_arrivals: int
     planned_ms: Bounds = NO_TIME
     planned_failed: int = 0
 
@@ -87,8 +90,7 @@ class LaneSummary(msgspec.Struct, frozen=True):
     downtime_ms: DowntimeMs
     client_seconds_lost: float
     blind_ms: float
-    excused: int
-    unjudged: int
+    unseen_arrivals: int
     planned_ms: DowntimeMs = NO_DOWNTIME
     planned_failed: int = 0
     downtime_by_op_ms: dict[str, DowntimeMs] = {}
@@ -155,8 +157,7 @@ class ObserverSummary(msgspec.Struct, frozen=True):
     cpu_seconds: float
     lateness_ms: Quantiles
     blind_ms: float
-    excused: int
-    unjudged: int
+    unseen_arrivals: int
     dropped_outages: int
 
 
@@ -364,6 +365,7 @@ class OutageRow(msgspec.Struct, frozen=True):
     duration_ms: float
     lower_ms: float
     upper_ms: float
+    unseen_ms: float
     probe_gap_ms: float
     failed: int
     classes: dict[str, int]

@@ -1,6 +1,6 @@
 """Thresholds, and whether a run met them. Pure.
 
-Planned darkness counts against none of them.
+Planned darkness counts against none of them, and neither does what was not seen.
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ def check_slo(
     """
     checks: list[SloResult] = []
     if limits.max_outage_ms is not None:
-        longest = max((o.duration_ns for o in outages), default=0)
+        longest = max((o.seen_ns for o in outages), default=0)
         actual = ms(longest) if results.scope_totals else None
         met = actual is not None and actual <= limits.max_outage_ms
         checks.append(SloResult("max_outage_ms", limits.max_outage_ms, actual, met))

@@ -20,6 +20,7 @@ from loadprobe.core.expected import Expected, judge_expected
 from loadprobe.core.histogram import Histogram
 from loadprobe.core.incidents import group_incidents
 from loadprobe.core.latency import P99Log
+from loadprobe.core.light import add_light
 from loadprobe.core.measures import (
     downtime_ms,
     ms,
@@ -192,7 +193,7 @@ def summarize(
         start_unix_ns=clock.to_wall(results.start_ns),
         end_unix_ns=clock.to_wall(results.end_ns),
         duration_s=(results.end_ns - results.start_ns) / NS_PER_S,
-        downtime_ms=downtime_ms(run.outages, run.all_shards),
+        downtime_ms=downtime_ms(run.outages, run.all_shards, of_shards=True),
         client_seconds_lost=sum(lane.client_seconds_lost for lane in lanes),
         lanes=lanes,
         scopes=[scope_summary(run, s, t) for s, t in results.scope_totals.items()],
@@ -203,7 +204,7 @@ def summarize(
         stale_reads=stale_reads,
         replica_stale_reads=replica_stale_reads,
         wrong=wrong,
-        planned_ms=downtime_ms(run.planned, run.all_shards),
+        planned_ms=downtime_ms(run.planned, run.all_shards, of_shards=True),
         scenario=steps,
         clients=clients,
         connects=connects,
@@ -225,7 +226,8 @@ def _derive(
     own: list[Outage] = []
     for op in sorted({scope.op.witnessed_as for scope in results.scope_totals}):
         whole = [o for o in results.outages if o.scope.op.witnessed_as is op]
-        own += cut_at_witness(cut_at_plan(whole, planned), watched.facts(op))
+        facts = watched.facts(op)
+        own += cut_at_witness(cut_at_plan(add_light(whole, facts), planned), facts)
     own.sort(key=lambda o: (o.first_due_ns, o.scope))
     served = activity.served if activity is not None else None
     judged = find_causes(own, watched, beside=own, planned=planned, served=served)
@@ -259,8 +261,7 @@ def _observer(results: Results, health: ObserverHealth) -> ObserverSummary:
         cpu_seconds=health.cpu_ns / NS_PER_S,
         lateness_ms=quantiles_ms(lateness),
         blind_ms=ms(max((t.blind_ns for t in results.lane_totals.values()), default=0)),
-        excused=sum(t.excused for t in totals),
-        unjudged=sum(t.unjudged for t in totals),
+        unseen_arrivals=sum(t.unseen for t in totals),
         dropped_outages=results.dropped_outages,
     )
 
@@ -272,6 +273,6 @@ def _state(run: DerivedRun, lanes: Sequence[LaneSummary]) -> State:
         return "invalid"
     if run.outages or run.results.dropped_outages:
         return "outage"
-    if any(lane.blind_ms or lane.unjudged for lane in lanes):
+    if any(lane.blind_ms or lane.unseen_arrivals for lane in lanes):
         return "blind"
     return "clean"

@@ -91,8 +91,7 @@ def scope_summary(run: DerivedRun, scope: Scope, totals: ScopeTotals) -> ScopeSu
         outages=totals.outages - kept + len(outages),
         dark_ms=bounds(dark_time(outages)),
         client_seconds_lost=totals.lost_ns / NS_PER_S,
-        excused=totals.excused,
-        unjudged=totals.unjudged,
+        unseen_arrivals=totals.unseen,
         planned_ms=bounds(dark_time(planned)),
         planned_failed=planned_failed,
     )
@@ -121,8 +120,7 @@ def lane_summary(run: DerivedRun, lane: LaneInfo) -> LaneSummary:
         downtime_ms=downtime_ms(outages, shards),
         client_seconds_lost=sum(t.lost_ns for t in totals) / NS_PER_S,
         blind_ms=ms(own.blind_ns),
-        excused=sum(t.excused for t in totals),
-        unjudged=sum(t.unjudged for t in totals),
+        unseen_arrivals=sum(t.unseen for t in totals),
         planned_ms=downtime_ms(planned, shards),
         planned_failed=planned_failed,
         downtime_by_op_ms={
@@ -210,6 +208,7 @@ def outage_row(
         duration_ms=ms(outage.duration_ns),
         lower_ms=ms(outage.lower_ns),
         upper_ms=ms(outage.upper_ns),
+        unseen_ms=ms(outage.unseen_ns),
         probe_gap_ms=ms(outage.probe_gap_ns),
         failed=outage.failed,
         classes={e.label: n for e, n in sorted(outage.classes.items())},

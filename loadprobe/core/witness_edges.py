@@ -1,7 +1,8 @@
 """Cutting outages of client lanes where the witness came back, or had not yet gone.
 
 Pure. A client that is dark for five seconds because a shard was dark for two has seen
-two things: an outage of the shard, and three seconds that it added itself.
+two things: an outage of the shard, and three seconds that it added itself. Nothing is
+put down to a client for which the witness was blind.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,7 +29,7 @@ def cut_at_witness(
     for outage in outages:
         lane, shard, _ = outage.scope
         if known[lane].is_witness:
-            dark.setdefault((lane, shard), []).append((outage.start_ns, outage.end_ns))
+            dark.setdefault((lane, shard), []).append(outage.possible)
     return [part for outage in outages for part in _parts(outage, known, dark)]
 
 

@@ -140,6 +140,7 @@ class OutageNow(msgspec.Struct, frozen=True):
     duration_ms: float
     lower_ms: float
     upper_ms: float
+    unseen_ms: float
     probe_gap_ms: float
     failed: int
     classes: dict[str, int]

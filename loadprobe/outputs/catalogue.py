@@ -160,7 +160,14 @@ CATALOGUE: tuple[Metric, ...] = (
         "dark_time_seconds_total",
         "s",
         _SCOPE,
-        "Estimated length of all outages; of an open one what is certain so far.",
+        "Estimated length of all outages; of an open one what is certain so far. "
+        "Without what the probe did not see of them.",
+    ),
+    _counter(
+        "unseen_time_seconds_total",
+        "s",
+        _SCOPE,
+        "What the probe did not see of outages: it was blind. May have been dark.",
     ),
     _counter(
         "grey_time_seconds_total",

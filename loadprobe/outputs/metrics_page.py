@@ -190,6 +190,9 @@ most.
   plan is in it; `loadprobe_outage_seconds_total` tells it apart by `attribution`. And
   an outage of a client lane is cut where the witness's ends, which is done by the
   verdict only.
+* `loadprobe_unseen_time_seconds_total` is the blind time within outages, or at their
+  edges. It is in no other counter of dark time: the truth lies between the dark time
+  alone and the two together.
 * Availability of a scope in a window is one minus the growth of
   `loadprobe_dark_time_seconds_total` over the growth of
   `loadprobe_observed_time_seconds_total`.

@@ -259,8 +259,8 @@ def _observer_lines(observer: ObserverSummary, summary: Summary) -> list[Text]:
             f"{observer.skipped:,} skipped"
         ),
         Text(
-            f"blind {observer.blind_ms:.1f} ms (never counted as downtime); "
-            f"{observer.excused:,} arrivals excused, {observer.unjudged:,} unjudged"
+            f"blind {observer.blind_ms:.1f} ms (neither downtime nor served); "
+            f"{observer.unseen_arrivals:,} arrivals unseen"
         ),
     ]
 

@@ -211,4 +211,5 @@ def bounds_text(value: Bounds) -> str:
     """Return a length with its error bars: ``12.0 ms [11.0, 13.0]``."""
     if value.upper == 0:
         return "0 ms"
-    return f"{value.estimate:.1f} ms [{value.lower:.1f}, {value.upper:.1f}]"
+    unseen = f", {value.unseen:.1f} ms unseen" if value.unseen else ""
+    return f"{value.estimate:.1f} ms [{value.lower:.1f}, {value.upper:.1f}]{unseen}"

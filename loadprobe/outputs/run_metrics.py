@@ -56,6 +56,7 @@ class RunMetrics:
         self._clock = clock
         self._window = window
         self._dark_ms: dict[Scope, int] = {}
+        self._unseen_ms: dict[Scope, int] = {}
         self._values: dict[str, dict[Labels, float]] = {}
         self._histograms: dict[str, dict[Labels, Histogram]] = {}
         self.set("build_info", __version__, value=1)
@@ -86,7 +87,7 @@ class RunMetrics:
         """Count an outage that ended, with what it was attributed to."""
         labels = (*_labels(outage.scope), cause)
         self.add("outages_total", *labels)
-        self.add("outage_seconds_total", *labels, by=outage.duration_ns / NS_PER_S)
+        self.add("outage_seconds_total", *labels, by=outage.seen_ns / NS_PER_S)
         self.observe(
             "outage_duration_seconds",
             *(outage.scope.lane, outage.scope.op.label),
@@ -149,8 +150,9 @@ class RunMetrics:
         for scope, totals in self._aggregate.scope_totals.items():
             blind_ns = self._aggregate.lane_totals[scope.lane].blind_ns
             yield from _scope_values(scope, totals, blind_ns)
-            dark_s = self._dark_s(scope, totals, current.get(scope))
+            dark_s, unseen_s = self._dark_s(scope, totals, current.get(scope))
             yield Value("dark_time_seconds_total", _labels(scope), dark_s)
+            yield Value("unseen_time_seconds_total", _labels(scope), unseen_s)
             yield from self._outage_values(scope, totals, current.get(scope))
             if scope.op.is_apart:
                 continue
@@ -184,16 +186,20 @@ class RunMetrics:
 
     def _dark_s(
         self, scope: Scope, totals: ScopeTotals, current: Outage | None
-    ) -> float:
-        """Return the dark time in steps of 1 ms.
+    ) -> tuple[float, float]:
+        """Return the dark time, and what was not seen of outages, in steps of 1 ms.
 
         The estimate of an open outage may shrink when its end is known, what is certain
         of it hardly ever; a counter never does.
         """
-        dark_ns = totals.outage_ns + (0 if current is None else current.lower_ns)
-        dark_ms = max(dark_ns // NS_PER_MS, self._dark_ms.get(scope, 0))
-        self._dark_ms[scope] = dark_ms
-        return dark_ms / _MS_PER_S
+        dark_ns, unseen_ns = totals.outage_ns, totals.outage_unseen_ns
+        if current is not None:
+            dark_ns += current.lower_ns
+            unseen_ns += current.unseen_ns
+        return (
+            _grown(self._dark_ms, scope, dark_ns),
+            _grown(self._unseen_ms, scope, unseen_ns),
+        )
 
     def _outage_values(
         self, scope: Scope, totals: ScopeTotals, current: Outage | None
@@ -212,6 +218,12 @@ class RunMetrics:
 
     def _unix_s(self, mono_ns: int) -> float:
         return self._clock.to_wall(mono_ns) / NS_PER_S
+
+
+def _grown(known_ms: dict[Scope, int], scope: Scope, now_ns: int) -> float:
+    """Return a time in s that is not less than it was, and remember it."""
+    time_ms = known_ms[scope] = max(now_ns // NS_PER_MS, known_ms.get(scope, 0))
+    return time_ms / _MS_PER_S
 
 
 def _labels(scope: Scope) -> tuple[str, str, str]:

@@ -302,7 +302,7 @@ class RunView:
             return "outage"
         if any(t.blind_ns for t in lanes.values()):
             return "blind"
-        return "blind" if any(t.unjudged for t in totals.values()) else "clean"
+        return "blind" if any(t.unseen for t in totals.values()) else "clean"
 
 
 def _is_open(outage: Outage, current: Mapping[Scope, Outage]) -> bool:

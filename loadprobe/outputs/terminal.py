@@ -16,9 +16,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
+from loadprobe.clock import NS_PER_S, ClockPair
 from loadprobe.core.events import Event
-from loadprobe.core.texts import clock_text, duration_text
+from loadprobe.core.incidents import DarkTime
+from loadprobe.core.texts import clock_text, dark_text, duration_text
 from loadprobe.outputs.progress import Progress
 from loadprobe.outputs.sturdy import SturdyOutput
 from loadprobe.outputs.wording import event_text
@@ -175,13 +176,18 @@ class LiveView:
             self._print(start_ns, f"outage opened: {scope}")
 
     def note_outage_closed(
-        self, scope: str, *, end_ns: int, duration_ns: int, lower_ns: int, upper_ns: int
+        self,
+        scope: str,
+        *,
+        end_ns: int,
+        duration_ns: int,
+        lower_ns: int,
+        upper_ns: int,
+        unseen_ns: int,
     ) -> None:
         """Show that an outage ended, with its length and error bars."""
-        line = (
-            f"{scope} was dark for {duration_ns / NS_PER_MS:.1f} ms "
-            f"[{lower_ns / NS_PER_MS:.1f}, {upper_ns / NS_PER_MS:.1f}]"
-        )
+        time = DarkTime(lower_ns, duration_ns, upper_ns, unseen_ns)
+        line = f"{scope} was dark for {dark_text(time)}"
         self._outages.append(f"{self._time(end_ns)} {line}")
         if self._live is None:
             self._print(end_ns, f"outage closed: {line}")

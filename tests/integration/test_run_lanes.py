@@ -131,7 +131,7 @@ async def test_a_wrong_value_is_counted_exactly() -> None:
     outages = trial.outages("tcp", "0001")
     assert (
         sum(outage.failed for outage in outages)
-        + sum(totals.unjudged for totals in trial.results.scope_totals.values())
+        + sum(totals.unseen for totals in trial.results.scope_totals.values())
         == wrong
     )
     longest = max((outage.upper_ns for outage in outages), default=0)

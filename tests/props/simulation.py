@@ -102,9 +102,9 @@ def simulate(
     ended: list[Simulated] = []
     answered: list[tuple[Plan, int, Fault | None]] = []
     for plan in sorted(plans, key=lambda p: p.reaches_ns):
-        fault = next((f for f in faults if _meets(plan, f)), None)
+        fault = next((f for f in faults if _meets(plan, f, naps)), None)
         if fault is not None and fault.kind is not Kind.FREEZE:
-            ended.append(Simulated(plan, _fail(plan, fault), fault))
+            ended.append(Simulated(plan, _fail(plan, fault, naps), fault))
             continue
         start_ns = max(plan.reaches_ns, fault.end_ns if fault else 0, free_ns)
         free_ns = start_ns + WORK_NS
@@ -130,6 +130,11 @@ def simulate(
     return ended
 
 
+def awake_ns(process: int, at_ns: int, naps: Sequence[Nap]) -> int:
+    """Return when a process is awake, from a time on."""
+    return _read(process, at_ns, naps)[1]
+
+
 def _read(process: int, reply_ns: int, naps: Sequence[Nap]) -> tuple[int, int]:
     """Return since when a reply may have waited to be read, and when it was."""
     for nap in naps:
@@ -138,10 +143,11 @@ def _read(process: int, reply_ns: int, naps: Sequence[Nap]) -> tuple[int, int]:
     return reply_ns, reply_ns
 
 
-def _meets(plan: Plan, fault: Fault) -> bool:
+def _meets(plan: Plan, fault: Fault, naps: Sequence[Nap]) -> bool:
     if fault.kind is Kind.RESET:
         # All connections break; the server hears of an arrival once one is back.
-        return fault.start_ns <= plan.reaches_ns and plan.sent_ns < _connected(fault)
+        connected_ns = _connected(fault, plan.process, naps)
+        return fault.start_ns <= plan.reaches_ns and plan.sent_ns < connected_ns
     return fault.start_ns <= plan.reaches_ns < fault.end_ns
 
 
@@ -162,34 +168,38 @@ def _timeout(plan: Plan) -> Failure:
     return Failure(due, sent, -1, Outcome.UNKNOWN, ErrorClass.TIMEOUT, *evidence)
 
 
-def _attempts(fault: Fault) -> Iterable[tuple[int, int]]:
+def _attempts(
+    fault: Fault, process: int, naps: Sequence[Nap]
+) -> Iterable[tuple[int, int]]:
     """Yield (start, end) of the attempts after a reset; the last one succeeds."""
-    start = fault.start_ns + 100 * US
+    start = awake_ns(process, fault.start_ns + 100 * US, naps)
     while True:
-        yield start, start + 200 * US
+        yield start, awake_ns(process, start + 200 * US, naps)
         if start + 100 * US >= fault.end_ns:
             return
-        start += SCOUT_NS
+        start = awake_ns(process, start + SCOUT_NS, naps)
 
 
-def _connected(fault: Fault) -> int:
-    return list(_attempts(fault))[-1][1]
+def _connected(fault: Fault, process: int, naps: Sequence[Nap]) -> int:
+    return list(_attempts(fault, process, naps))[-1][1]
 
 
-def _fail(plan: Plan, fault: Fault) -> Failure:
+def _fail(plan: Plan, fault: Fault, naps: Sequence[Nap]) -> Failure:
     due, sent = plan.due_ns, plan.sent_ns
     if fault.kind is Kind.BLACKHOLE:
         return _timeout(plan)
     if fault.kind is Kind.REFUSE:
-        done = plan.reaches_ns + WORK_NS + plan.back_ns
+        came_ns = plan.reaches_ns + WORK_NS + plan.back_ns
+        done = awake_ns(plan.process, came_ns, naps)
         return Failure(
             due, sent, done, Outcome.REFUSED, ErrorClass.CLUSTERDOWN, sent, done
         )
-    broken_ns = fault.start_ns + 100 * US
+    broken_ns = awake_ns(plan.process, fault.start_ns + 100 * US, naps)
     reset = (min(sent, fault.start_ns), broken_ns)
     if sent < broken_ns:
         return Failure(due, sent, -1, Outcome.UNKNOWN, ErrorClass.RESET, *reset)
-    refused = [a for a in list(_attempts(fault))[:-1] if a[1] <= sent]
+    attempts = list(_attempts(fault, plan.process, naps))
+    refused = [a for a in attempts[:-1] if a[1] <= sent]
     evidence = refused[-1] if refused else reset
     return Failure(due, sent, -1, Outcome.UNSENT, ErrorClass.CONNECT_REFUSED, *evidence)
 

@@ -127,6 +127,16 @@ APP = lane("app", is_witness=False)
             ],
             [],
             [],
+            Cause.TRANSPORT,
+            id="other transport was blind for a moment",
+        ),
+        pytest.param(
+            [
+                TCP,
+                lane("tls", tls=True, blind=[BlindSpan("tls", 1400 * MS, 2100 * MS)]),
+            ],
+            [],
+            [],
             Cause.SHARD,
             id="other transport was blind",
         ),

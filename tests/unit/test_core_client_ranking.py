@@ -6,7 +6,6 @@ from dataclasses import replace
 from loadprobe.clock import ClockPair, MonoNs, WallNs
 from loadprobe.core.activity import Activity, Work
 from loadprobe.core.attribution import LaneFacts
-from loadprobe.core.cells import BlindSpan
 from loadprobe.core.client_ranking import (
     Happening,
     compare_clients,
@@ -120,16 +119,16 @@ def test_who_was_never_dark_is_before_who_was_and_open_ends_are_last() -> None:
     assert by_lane(found)["quick"].recovered_ms == 0
 
 
-def test_who_was_served_after_a_blind_time_is_not_still_dark() -> None:
-    """It is back by the end of that time, or after its next outage."""
-    cut = replace(QUICK, open_end=True)
-    blind = BlindSpan("quick", cut.hull_end_ns, 11_500 * MS)
-    lanes = [*LANES[:2], replace(LANES[2], blind=(blind,))]
-    again = outage(11_600, 11_700, lane="quick")
-    for outages, back_ms in (([cut], 500), ([cut, again], 700)):
-        found = compared(WIRE, *outages, SLOW, lanes=lanes)
-        assert [row.lane for row in found.rows] == ["wire", "quick", "slow"]
-        assert by_lane(found)["quick"].recovered_ms == back_ms
+def test_intervals_that_overlap_rank_nothing() -> None:
+    """A lane whose return was not seen is neither before nor behind the others."""
+
+    def unseen(end_ms: int) -> Outage:
+        end_ns = end_ms * MS
+        return replace(QUICK, hull_end_ns=end_ns, unseen=((QUICK.end_ns, end_ns),))
+
+    for end_ms, ranks in ((11_800, [1, 2]), (12_000, [1, 1])):
+        rows = by_lane(compared(WIRE, unseen(end_ms), SLOW))
+        assert [rows["quick"].rank, rows["slow"].rank] == ranks
 
 
 def test_darkness_beyond_the_witness_has_bars() -> None:

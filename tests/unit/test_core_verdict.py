@@ -137,9 +137,12 @@ def test_blind_probe() -> None:
     """A probe that was blind says so instead of calling the run clean."""
     summary = judged(run(everywhere(), stalls=((100 * MS, 150 * MS),))).summary
     assert summary.state == "blind"
-    assert summary.verdict == [
-        "no arrival failed in 1.0 s",
-        "the probe itself was blind for 50 ms; that time is not counted as downtime",
+    assert summary.verdict[:2] == [
+        "no outage was seen in 1.0 s",
+        (
+            "the probe itself was blind for 50 ms; that time counts neither as "
+            "downtime nor as served"
+        ),
     ]
     assert summary.observer.blind_ms == 50
     (incident,) = {i.start_unix_ns: i for i in summary.incidents}.values()
@@ -148,16 +151,17 @@ def test_blind_probe() -> None:
 
 
 def test_failures_in_blind_time_are_told() -> None:
-    """Failures the probe could not judge are named, not hidden."""
+    """Arrivals the probe could not judge are named, not hidden, and in no ratio."""
     stalls = ((100 * MS, 150 * MS),)
     summary = judged(run(everywhere(tcp_1=range(110, 120)), stalls=stalls)).summary
     assert summary.state == "blind"
     assert summary.verdict[0] == "no outage was seen in 1.0 s"
-    assert summary.observer.unjudged == 10
-    assert "10 arrivals failed while the probe was blind" in summary.verdict[2]
+    assert summary.observer.unseen_arrivals == 300
+    assert "300 arrivals fell into blind time" in summary.verdict[2]
+    assert summary.lanes[0].availability == 1.0
 
 
-def test_excused_arrivals_are_told() -> None:
+def test_unseen_arrivals_are_told() -> None:
     """Late arrivals that are the probe's own fault are counted and named."""
     late = block()
     late.add_failure(
@@ -173,8 +177,8 @@ def test_excused_arrivals_are_told() -> None:
     )
     blocks = {("tcp", "0001"): late, ("tls", "0001"): block()}
     summary = judged(run(blocks, stalls=((600 * MS, 601 * MS),))).summary
-    assert summary.observer.excused == 1
-    assert "1 arrivals came late" in summary.verdict[-1]
+    assert summary.observer.unseen_arrivals == 3
+    assert "3 arrivals fell into blind time" in summary.verdict[-1]
 
 
 def test_lane_without_arrivals_is_invalid() -> None:

@@ -56,8 +56,7 @@ def make_scope(lane: str, shard: str, *, failed: int) -> ScopeSummary:
         outages=1 if failed else 0,
         dark_ms=DARK if failed else ZERO,
         client_seconds_lost=failed * 0.05,
-        excused=0,
-        unjudged=0,
+        unseen_arrivals=0,
     )
 
 
@@ -77,8 +76,7 @@ def make_lane(name: str, *, shards: dict[str, Bounds]) -> LaneSummary:
         downtime_ms=DowntimeMs(any_shard, ZERO, shards),
         client_seconds_lost=20.0,
         blind_ms=0.0,
-        excused=0,
-        unjudged=0,
+        unseen_arrivals=0,
     )
 
 
@@ -109,6 +107,7 @@ def make_run(*, dark: bool = True) -> RunData:
             duration_ms=2104.0,
             lower_ms=2101.0,
             upper_ms=2107.0,
+            unseen_ms=0.0,
             probe_gap_ms=3.0,
             failed=350,
             classes={"clusterdown": 343, "late": 7},
@@ -168,8 +167,7 @@ def make_run(*, dark: bool = True) -> RunData:
                 cpu_seconds=21.0,
                 lateness_ms=QUANTILES,
                 blind_ms=0.0,
-                excused=0,
-                unjudged=0,
+                unseen_arrivals=0,
                 dropped_outages=0,
             ),
             slo=[SloResult("max_outage_ms", 1000.0, 2104.0, is_met=False)]
@@ -318,6 +316,7 @@ def test_json() -> None:
         "estimate": 2104.0,
         "lower": 2101.0,
         "upper": 2107.0,
+        "unseen": 0.0,
     }
     assert len(document["outages"]) == 2
     assert document["run"]["start"]["mono_ns"] == START.mono_ns

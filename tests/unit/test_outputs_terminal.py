@@ -60,6 +60,7 @@ def test_plain_lines() -> None:
                     duration_ns=2_900 * MS,
                     lower_ns=2_899 * MS,
                     upper_ns=2_901_500_000,
+                    unseen_ns=0,
                 )
             view.refresh(state, now_ns)
     assert isinstance(console.file, io.StringIO)
@@ -120,6 +121,7 @@ def shown(*, width: int) -> str:
             duration_ns=7 * MS,
             lower_ns=5 * MS,
             upper_ns=9 * MS,
+            unseen_ns=0,
         )
         view.refresh(make_state(), 21_234 * MS)
     assert isinstance(console.file, io.StringIO)
