@@ -63,6 +63,39 @@ def test_error_and_service() -> None:
     assert not lane.is_dark_at_end
 
 
+def test_edges_that_were_not_seen_have_bars() -> None:
+    """An edge in blind time lies anywhere in it; the bars are the widest of all."""
+    blind = replace(
+        outage(12_500, 13_400),
+        hull_start_ns=11_500 * MS,
+        start_ns=12_250 * MS,
+        core_end_ns=12_900 * MS,
+        hull_end_ns=13_900 * MS,
+        unseen=((11_500 * MS, 12_501 * MS), (12_900 * MS, 13_900 * MS)),
+    )
+    write = outage(12_000, 13_500, op=OpKind.WRITE)
+    lane = one(FAILOVER, seen(blind, write))
+    assert lane.first_error == Instant(12_001 * MS, 11_500 * MS, 12_001 * MS)
+    assert lane.first_served == Instant(13_500 * MS, 13_499 * MS, 13_900 * MS)
+    lane = one(FAILOVER, seen(blind))
+    assert lane.first_error == Instant(12_250 * MS, 11_500 * MS, 12_501 * MS)
+    assert lane.first_served == Instant(13_400 * MS, 12_900 * MS, 13_900 * MS)
+
+
+def test_what_another_lane_saw_bounds_the_return_of_all() -> None:
+    """When the last lane was served again is known from one that looked."""
+    blind = replace(
+        outage(12_000, 13_400),
+        core_end_ns=12_900 * MS,
+        hull_end_ns=13_900 * MS,
+        unseen=((12_900 * MS, 13_900 * MS),),
+        lit_beside=((13_001 * MS, 13_900 * MS),),
+    )
+    (found,) = find_phases([FAILOVER], seen(blind, outage(12_000, 13_000)))
+    assert found.first_served == Instant(13_001 * MS, 12_999 * MS, 13_001 * MS)
+    assert found.lanes[0].first_served == Instant(13_400 * MS, 12_999 * MS, 13_900 * MS)
+
+
 def test_what_belongs_to_a_step() -> None:
     """Outages belong from the call on, until 10 s after the last phase."""
     before, after = outage(9_990, 11_000), outage(29_990, 35_000)
