@@ -89,7 +89,10 @@ async def test_one_of_two_probes_dies(cluster: LocalCluster) -> None:
 
 
 async def test_a_probe_that_dies_during_an_outage_measures_the_rest_of_it() -> None:
-    """A restarted probe does not wait for what is down: it measures that it is."""
+    """A restarted probe does not wait for what is down: it measures that it is.
+
+    What it did not see of the outage, because it was not there, is told.
+    """
     # The node timeout is long: of two shards, the other one would go down as well.
     async with (
         LocalCluster(
@@ -107,7 +110,11 @@ async def test_a_probe_that_dies_during_an_outage_measures_the_rest_of_it() -> N
         seen = trial.snapshots
         await until(lambda: trial.snapshots >= seen + 6, what="its snapshots")
     outages = trial.results.outages
-    assert any(o.open_start and o.open_end and o.failed > 10 for o in outages)
+    whole = [o for o in outages if o.open_end and o.failed > 10]
+    assert whole
+    for outage in whole:
+        assert not outage.open_start
+        assert 0 < outage.unseen_ns < outage.upper_ns - outage.lower_ns
     assert {o.scope.shard for o in outages} == {"0002"}
 
 
