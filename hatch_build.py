@@ -18,6 +18,7 @@ SWITCH = "LOADPROBE_COMPILE"
 NEEDED = ["mypy==2.4.1", "setuptools>=80"]
 MODULES = (
     "clock",
+    "core/foreign_key",
     "core/key_record",
     "core/key_set",
     "core/ledger",

@@ -189,6 +189,8 @@ class Lane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         deadline_ms: an arrival is served if its reply is parsed by due + deadline.
         value_bytes: size of the written values.
         keys: number of keys of the lane.
+        keyspace: lanes of the same one share their keys: each writes its part of them,
+            and reads all; the name of the lane if it is not set.
         prefill: write all keys before the load starts.
         processes: probe processes that share the lane.
         connect_rate_per_s: new connections per second and shard ("wire" only; 1 if it
@@ -214,6 +216,7 @@ class Lane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     deadline_ms: Annotated[int, Meta(ge=1, le=60_000)] = 250
     value_bytes: Annotated[int, Meta(ge=24, le=1_048_576)] = 64
     keys: Annotated[int, Meta(ge=1, le=10_000_000)] = 10_000
+    keyspace: Name | None = None
     prefill: bool = True
     processes: Annotated[int, Meta(ge=1, le=64)] = 1
     connect_rate_per_s: Annotated[float, Meta(ge=0.0, le=100.0)] | None = None
@@ -225,6 +228,11 @@ class Lane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def is_witness(self) -> bool:
         """Whether it shows what the cluster does, rather than what a client makes."""
         return self.driver == "wire"
+
+    @property
+    def key_prefix(self) -> str:
+        """Return what the names of its keys begin with, after "lp:"."""
+        return self.keyspace or self.name
 
     @property
     def connects_per_s(self) -> float:

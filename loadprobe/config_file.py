@@ -7,6 +7,7 @@ Values are checked here and nowhere else, so the rest of the program may rely on
 import ipaddress
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -106,6 +107,7 @@ def add_lanes(config: Config, lanes: Sequence[Lane], *, where: str) -> Config:
         names.add(lane.name)
         _check_lane(lane, at)
         _check_client(lane, config.target, at)
+    _check_keyspaces(added.lanes, where)
     return added
 
 
@@ -191,6 +193,41 @@ def _check(config: Config, where: str) -> None:
             )
         _check_lane(lane, at)
         _check_client(lane, config.target, at)
+    _check_keyspaces(config.lanes, where)
+
+
+def _check_keyspaces(lanes: Sequence[Lane], where: str) -> None:
+    """Check that lanes that share their keys agree on what is in them."""
+    first: dict[str, Lane] = {}
+    parts: Counter[str] = Counter()
+    for index, lane in enumerate(lanes):
+        space, at = lane.key_prefix, f"{where}: lanes[{index}].keyspace"
+        other = first.setdefault(space, lane)
+        parts[space] += lane.processes
+        if other is lane:
+            continue
+        for key in ("keys", "value_bytes", "multi_key"):
+            if getattr(lane, key) != getattr(other, key):
+                raise ConfigError(
+                    at,
+                    f"{lane.name} and {other.name} share the keys of {space!r} and "
+                    f"differ in {key}; set the same, or another keyspace",
+                )
+        strange = next((each for each in (other, lane) if not each.is_witness), None)
+        if strange is not None or lane.multi_key > 1:
+            what = f"{strange.name} has another driver" if strange else "sets of keys"
+            raise ConfigError(
+                at,
+                f"keys are shared by lanes of the wire driver, one key at a time, only "
+                f"({what}); a client library may send a write twice, and then nobody "
+                "can tell what a read of another lane should find",
+            )
+        if lane.keys < parts[space]:
+            raise ConfigError(
+                at,
+                f"{lane.keys} keys for {parts[space]} processes of the lanes that "
+                "share them; every process needs one",
+            )
 
 
 def _check_target(target: Target, at: str) -> None:

@@ -367,7 +367,7 @@ async def _access(
 ) -> Check:
     """Try the commands of the load on keys that do not exist; nothing is written."""
     for lane in lanes:
-        key = f"lp:{lane.name}:preflight".encode()
+        key = f"lp:{lane.key_prefix}:preflight".encode()
         read = "GET" if lane.multi_key == 1 else "MGET"
         commands = [(read, resp.encode(read.encode(), key))]
         if lane.read_from != "primary":

@@ -36,7 +36,8 @@ class Keyspace:
     shard that has no other key of this process.
 
     Args:
-        lane: name of the lane; without braces.
+        lane: name of the keyspace, which is that of the lane unless lanes share one;
+            without braces.
         keys: keys of the whole lane, at least 1.
         slice_index: this process owns the keys that are ``slice_index`` modulo
             ``slice_count``.
@@ -79,6 +80,15 @@ class Keyspace:
             return self._names[k // self._slice_count]
         return self._name(k)
 
+    def foreign_key(self, k: int) -> bytes:
+        """Return the name of a key, whoever owns it."""
+        return self._name(k)
+
+    def owns(self, k: int) -> bool:
+        """Tell whether a key, spare or not, belongs to this process."""
+        at = k if k < self._keys else k - self._keys
+        return at % self._slice_count == self._slice_index
+
     def absent_key(self, k: int) -> bytes:
         """Return a name in the slot of key k under which nothing is ever written."""
         return b"%b{%b}:absent:%x" % (self._prefix, tag_for_slot(self.slot(k)), k)
@@ -89,7 +99,9 @@ class Keyspace:
             return k * _STRIDE & _MASK
         return (k - self._keys) // self._slice_count
 
-    def assign(self, shards: Sequence[Sequence[tuple[int, int]]]) -> list[list[int]]:
+    def assign(
+        self, shards: Sequence[Sequence[tuple[int, int]]], *, of_all: bool = False
+    ) -> list[list[int]]:
         """Return this process's keys in each shard, by index.
 
         Neighbours in a list are in slots far from each other, so using a list in order
@@ -98,6 +110,7 @@ class Keyspace:
 
         Args:
             shards: for each, its ranges of slots (first, last), last included.
+            of_all: the keys of all processes, and the spare keys of this one.
 
         Returns:
             For each shard a list, empty only for a shard without slots.
@@ -107,7 +120,7 @@ class Keyspace:
             for first, last in ranges:
                 owner[first : last + 1] = [ordinal] * (last + 1 - first)
         assigned: list[list[int]] = [[] for _ in range(len(shards) + 1)]
-        for k in self.owned():
+        for k in range(self._keys) if of_all else self.owned():
             assigned[owner[k * _STRIDE & _MASK]].append(k)
         assigned.pop()  # keys in slots that no shard serves
         for own, ranges in zip(assigned, shards, strict=True):

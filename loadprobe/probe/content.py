@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from loadprobe.config import Lane
+from loadprobe.core.foreign_key import ForeignKey
 from loadprobe.core.key_record import KeyRecord
 from loadprobe.core.key_set import KeySetRecord
 from loadprobe.core.keyspace import Keyspace
@@ -71,16 +72,18 @@ class SingleKeys:
 
     def __init__(self, lane: Lane, keyspace: Keyspace) -> None:
         self._keyspace = keyspace
-        self._codec = ValueCodec(lane.name, lane.value_bytes)
+        self._codec = ValueCodec(lane.key_prefix, lane.value_bytes)
         self._apart = _apart(lane)
         self.tail = self._codec.tail
         self.encode = self._codec.encode_begin
 
     def make_key(self, number: int) -> KeyRecord:
-        """Return the record of a key."""
-        name, slot = self._keyspace.key(number), self._keyspace.slot(number)
+        """Return the record of a key, which another share of its lanes may write."""
+        space = self._keyspace
+        is_own, slot = space.owns(number), space.slot(number)
+        name = space.key(number) if is_own else space.foreign_key(number)
         get, head = resp.encode_get(name), resp.encode_set_head(name)
-        return KeyRecord(
+        return (KeyRecord if is_own else ForeignKey)(
             number, slot=slot, read_slot=slot + self._apart, get=get, set_head=head
         )
 
@@ -123,7 +126,7 @@ class KeySets:
     def __init__(self, lane: Lane, keyspace: Keyspace) -> None:
         self._keyspace = keyspace
         self._count = lane.multi_key
-        self._codec = ValueCodec(lane.name, lane.value_bytes)
+        self._codec = ValueCodec(lane.key_prefix, lane.value_bytes)
         self._apart = _apart(lane)
         self.absent = b"*%d\r\n" % self._count + NIL * self._count
 

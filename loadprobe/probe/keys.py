@@ -1,6 +1,7 @@
 """The keys of a share of a lane: what is known of them, and how they are asked for."""
 
 from loadprobe.config import Lane
+from loadprobe.core.foreign_key import ForeignKey
 from loadprobe.core.key_record import KeyRecord
 from loadprobe.core.keyspace import Keyspace
 from loadprobe.core.ledger import ReadVerdict
@@ -34,7 +35,11 @@ class LaneKeys:
 
     def acknowledged_keys(self) -> list[int]:
         """Return the keys with an acknowledged write of this run."""
-        return sorted(n for n, key in self._records.items() if key.acked_version)
+        return sorted(
+            number
+            for number, key in self._records.items()
+            if key.acked_version and not isinstance(key, ForeignKey)
+        )
 
     def make_read(self, key: int) -> tuple[int, bytes]:
         """Return (slot, command) that read a key from its primary."""

@@ -54,7 +54,7 @@ class Lane:
         self._stall_ns = probe.stall_ms * NS_PER_MS
         self._slice = (share.slice_index, share.slice_count)
         self._step = share.slice_count
-        keyspace = Keyspace(lane.name, lane.keys, share.slice_index, share.slice_count)
+        keyspace = Keyspace(lane.key_prefix, lane.keys, *share.key_slice)
         self.keys = LaneKeys(lane, keyspace, version_base=version_base)
         self._maker = Maker(share, self.keys)
         self._fill = self._maker.fill

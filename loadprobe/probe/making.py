@@ -118,20 +118,27 @@ class Maker:
         if layout == self._layout:
             return
         self._layout = layout
-        assigned = self._keys.space.assign([shard.ranges for shard in topology.shards])
+        ranges = [shard.ranges for shard in topology.shards]
+        assigned = self._keys.space.assign(ranges)
+        # Lanes that share their keys read what the others write.
+        is_shared = self._share.is_shared
+        read = self._keys.space.assign(ranges, of_all=True) if is_shared else assigned
         self._loads = {}
-        for ordinal, (shard, keys) in enumerate(
-            zip(topology.shards, assigned, strict=True)
+        for ordinal, (shard, keys, read_keys) in enumerate(
+            zip(topology.shards, assigned, read, strict=True)
         ):
             # While slots move, layouts follow each other: not all from the first key.
             first = self._layouts * _LAYOUT_STRIDE
             rounds = _rounds(keys, first, self._keys.record)
-            next_key = chain.from_iterable(rounds).__next__
+            next_key = next_read = chain.from_iterable(rounds).__next__
+            if is_shared:
+                rounds = _rounds(read_keys, first, self._keys.record)
+                next_read = chain.from_iterable(rounds).__next__
             reads = self._recorder(Scope(self._share.lane.name, shard.name, self._read))
             writes = self._recorder(Scope(self._share.lane.name, shard.name, _WRITE))
             self._loads |= {
                 (ordinal, _READ, False): _Load(
-                    ordinal, self._read, False, next_key, reads
+                    ordinal, self._read, False, next_read, reads
                 ),
                 (ordinal, _READ, True): _Load(
                     ordinal, self._read, True, next_key, reads

@@ -23,6 +23,8 @@ class Share(msgspec.Struct, frozen=True):
         slice_count: how many processes share the lane.
         workers: workers of this part.
         connections: connections of this part per shard, which the workers share.
+        keys_before: parts of other lanes of the keyspace that come before this lane's.
+        key_parts: parts of all lanes of the keyspace; None if it has no other lane.
     """
 
     lane: Lane
@@ -30,6 +32,18 @@ class Share(msgspec.Struct, frozen=True):
     slice_count: int
     workers: int
     connections: int
+    keys_before: int = 0
+    key_parts: int | None = None
+
+    @property
+    def is_shared(self) -> bool:
+        """Tell whether other lanes write a part of the keys."""
+        return self.key_parts is not None
+
+    @property
+    def key_slice(self) -> tuple[int, int]:
+        """Return which part of the keys is written here, and of how many."""
+        return self.keys_before + self.slice_index, self.key_parts or self.slice_count
 
     @property
     def outstanding(self) -> int:

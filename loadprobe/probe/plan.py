@@ -1,6 +1,7 @@
 """Which process runs which part of which lane. Pure."""
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 
 from loadprobe.config import Lane
 from loadprobe.probe.messages import Share
@@ -21,6 +22,7 @@ def share_out(
         dormant: names of lanes that begin later. Those of one transport begin
             together, so they have processes of their own.
     """
+    parts = _key_parts(lanes)
     later = [lane for lane in lanes if lane.name in dormant]
     groups = (
         [lane for lane in lanes if lane.name not in dormant],
@@ -31,8 +33,24 @@ def share_out(
         process
         for group in groups
         for part in _split(group)
-        for process in _share_group(part)
+        for process in _share_group(part, parts)
     ]
+
+
+def _key_parts(lanes: Sequence[Lane]) -> dict[str, tuple[int, int | None]]:
+    """Return for each lane how many parts of its keyspace come before, and are."""
+    counts: Counter[str] = Counter()
+    before: dict[str, int] = {}
+    for lane in lanes:
+        before[lane.name] = counts[lane.key_prefix]
+        counts[lane.key_prefix] += lane.processes
+    return {
+        lane.name: (
+            before[lane.name],
+            total if (total := counts[lane.key_prefix]) > lane.processes else None,
+        )
+        for lane in lanes
+    }
 
 
 def _split(lanes: Sequence[Lane]) -> list[list[Lane]]:
@@ -41,7 +59,9 @@ def _split(lanes: Sequence[Lane]) -> list[list[Lane]]:
     return [witnesses, *([lane] for lane in lanes if not lane.is_witness)]
 
 
-def _share_group(lanes: Sequence[Lane]) -> list[tuple[Share, ...]]:
+def _share_group(
+    lanes: Sequence[Lane], parts: Mapping[str, tuple[int, int | None]]
+) -> list[tuple[Share, ...]]:
     shares: list[list[Share]] = [
         [] for _ in range(max((lane.processes for lane in lanes), default=0))
     ]
@@ -52,5 +72,7 @@ def _share_group(lanes: Sequence[Lane]) -> list[tuple[Share, ...]]:
                 whole // count + (index < whole % count)
                 for whole in (lane.workers, lane.connections or lane.workers)
             )
-            shares[index].append(Share(lane, index, count, workers, connections))
+            shares[index].append(
+                Share(lane, index, count, workers, connections, *parts[lane.name])
+            )
     return [tuple(process) for process in shares]

@@ -116,7 +116,8 @@ async def test_readme_ten_lines(plane: ControlPlane, tmp_path: Path) -> None:
         for _, *words in commands:
             code, text = await carry_out(words, folder=tmp_path, env=env)
             assert code == 0, (words, text)
-    assert "required, settled" in text
+    assert "required: tls, settled" in text
+    assert "served again" in text
 
 
 async def test_local_python(plane: ControlPlane, tmp_path: Path) -> None:
