@@ -100,6 +100,12 @@ def make_sentences(
         for check in checks
         if not check.is_met
     ]
+    sentences += [
+        f"{check.name} is met by what was seen; with what was not it may be up to "
+        f"{check.possible:.6g}, limit {check.limit:.6g}"
+        for check in checks
+        if check.possible is not None
+    ]
     return sentences
 
 

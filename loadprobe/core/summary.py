@@ -139,12 +139,17 @@ class ScopeDark(msgspec.Struct, frozen=True):
 
 
 class SloResult(msgspec.Struct, frozen=True):
-    """One threshold; ``actual`` is null if there was nothing to measure (not met)."""
+    """One threshold; ``actual`` is null if there was nothing to measure (not met).
+
+    It is judged by what was seen. ``possible`` is what it can have been with what was
+    not, if that would not meet the limit; else null.
+    """
 
     name: str
     limit: float
     actual: float | None
     is_met: bool
+    possible: float | None = None
 
 
 class ObserverSummary(msgspec.Struct, frozen=True):

@@ -42,7 +42,11 @@ def check_slo(
         longest = max((o.seen_ns for o in outages), default=0)
         actual = ms(longest) if results.scope_totals else None
         met = actual is not None and actual <= limits.max_outage_ms
-        checks.append(SloResult("max_outage_ms", limits.max_outage_ms, actual, met))
+        most = ms(max((o.upper_ns for o in outages if o.unseen), default=0))
+        possible = most if met and most > limits.max_outage_ms else None
+        checks.append(
+            SloResult("max_outage_ms", limits.max_outage_ms, actual, met, possible)
+        )
     if limits.availability is not None:
         met = availability is not None and availability >= limits.availability
         checks.append(SloResult("availability", limits.availability, availability, met))

@@ -157,6 +157,8 @@ def _more(
 def _slo_line(check: SloResult) -> Text:
     actual = "no value" if check.actual is None else f"{check.actual:.6g}"
     word = "met" if check.is_met else "MISSED"
+    if check.possible is not None:
+        word = f"met by what was seen, at most {check.possible:.6g} with what was not"
     return Text(f"{check.name}: {word} ({actual}, limit {check.limit:.6g})")
 
 

@@ -111,6 +111,8 @@ def _outage_moments(outages: Iterable[OutageRow]) -> Iterable[Moment]:
         first_class = max(row.classes, key=lambda name: row.classes[name], default="")
         begun = "dark when it was first observed" if row.open_start else "first error"
         ended = "still dark at the end" if row.open_end else "served again"
+        if row.unseen_ms:
+            ended = f"{ended} ({row.unseen_ms:,.0f} ms of it unseen: an estimate)"
         if row.attribution == Cause.PLANNED:
             begun = f"{begun} by plan"
         yield Moment(row.start_unix_ns, f"load: {scope} {begun} ({first_class})")

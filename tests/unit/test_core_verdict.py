@@ -259,6 +259,38 @@ def planned_run() -> Verdict:
     )
 
 
+def test_blind_time_within_planned_darkness_is_no_failure() -> None:
+    """Stops of the probe while a lane is dark by plan cost no availability."""
+    dark = dict.fromkeys((f"tcp_{n}" for n in (1, 2, 3)), range(420, 1000))
+    stalls = tuple((at * MS, (at + 60) * MS) for at in (500, 650, 800))
+    summary = summarize(
+        run(everywhere(**dark), stalls=stalls),
+        clock=CLOCK,
+        quiet_ns=S,
+        observer=ObserverHealth(),
+        slo=SloLimits(max_outage_ms=10, availability=1.0),
+        planned=[Planned("tcp", 400 * MS, 1000 * MS)],
+    ).summary
+    tcp, tls = summary.lanes
+    assert (tcp.availability, tls.availability) == (1.0, 1.0)
+    assert tcp.planned_failed == 3 * (580 - 3 * 60)
+    assert tcp.planned_ms.any_shard.unseen == 180
+    assert [check.is_met for check in summary.slo] == [True, True]
+    assert summary.downtime_ms.any_shard.upper == 0
+
+
+def test_a_threshold_is_judged_by_what_was_seen() -> None:
+    """An outage that may have been longer than the limit is told; it is not missed."""
+    stalls = ((410 * MS, 600 * MS),)
+    seen = run(everywhere(tcp_1=range(400, 500)), stalls=stalls)
+    summary = judged(seen, SloLimits(max_outage_ms=50)).summary
+    (check,) = summary.slo
+    assert check.is_met
+    assert check.actual == pytest.approx(10, abs=1.1)
+    assert check.possible == pytest.approx(201, abs=1.1)
+    assert any("max_outage_ms is met by what was seen" in s for s in summary.verdict)
+
+
 def test_planned_darkness_is_counted_apart() -> None:
     """Darkness by plan is in no downtime, no threshold and no availability."""
     summary = planned_run().summary
