@@ -143,6 +143,7 @@ def judge(
         expected=Expected() if expect is None else _expected(expect),
         p99=telemetry.p99,
         events=telemetry.provider_events,
+        away=telemetry.away,
         activity=telemetry.activity,
     )
 

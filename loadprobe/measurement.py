@@ -223,6 +223,8 @@ class Measurement:
             return self.aggregate.seal(until_ns=self.end_ns)
         if self._looked_ns is not None and now_ns - self._looked_ns > _AWAY_NS:
             self._heard_ns = dict.fromkeys(self._heard_ns, now_ns)
+            fields = {"duration_ms": (now_ns - self._looked_ns) / NS_PER_MS}
+            self._emit(Event(self._looked_ns, "run", "stall", fields))
         self._looked_ns = now_ns
         for process, heard_ns in self._heard_ns.items():
             if now_ns - heard_ns > _SILENCE_NS:

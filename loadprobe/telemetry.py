@@ -15,6 +15,7 @@ from loadprobe.core.aggregate import Aggregate, Sealed
 from loadprobe.core.columns import Scope
 from loadprobe.core.events import Event
 from loadprobe.core.histogram import Histogram
+from loadprobe.core.intervals import Interval
 from loadprobe.core.latency import P99Log
 from loadprobe.core.outages import Outage
 from loadprobe.core.outcome import ErrorClass
@@ -87,6 +88,7 @@ class Telemetry:
         self.p99 = P99Log()
         self.activity = Activity()
         self.provider_events: deque[Event] = deque(maxlen=_KEPT_EVENTS)
+        self.away: deque[Interval] = deque(maxlen=_KEPT_EVENTS)
 
     # --- taking ------------------------------------------------------------------
 
@@ -144,9 +146,14 @@ class Telemetry:
                 latencies.popleft()
 
     def take_event(self, event: Event) -> None:
-        """Keep what the provider told, for the verdict."""
+        """Keep what the provider told, and when we were away, for the verdict."""
         if event.source == "provider" and event.kind == "provider_event":
             self.provider_events.append(event)
+        elif event.source == "run" and event.kind == "stall":
+            duration_ms = event.fields["duration_ms"]
+            assert isinstance(duration_ms, float)
+            end_ns = event.mono_ns + round(duration_ms * NS_PER_MS)
+            self.away.append((event.mono_ns, end_ns))
 
     def show_topology(self, topology: Topology | None) -> None:
         """Take the topology that is known now."""

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from loadprobe.core.activity import Activity
+from loadprobe.core.intervals import Interval
 from loadprobe.core.latency import P99Log
 from loadprobe.core.outages import Outage
 from loadprobe.core.steps import StepRecord, StepState
@@ -32,6 +33,7 @@ LEAST_BASELINE_S = 3
 CALM_S = 3
 BAND_RATIO = 1.5
 BAND_NS = NS_PER_MS
+LATE_NS = NS_PER_S
 EARLY_NS = NS_PER_S
 """A provider's clock may be so much behind ours without its events being lost."""
 
@@ -50,6 +52,7 @@ class LoadSeen:
         begin_ns: begin of the load.
         end_ns: end of the load.
         activity: what was served after outages.
+        away: when the controller did not get to run, by time.
     """
 
     shards: Mapping[str, Sequence[str]]
@@ -59,6 +62,15 @@ class LoadSeen:
     begin_ns: int
     end_ns: int
     activity: Activity = field(default_factory=Activity)
+    away: Sequence[Interval] = ()
+
+    def dated(self, seen_ns: int) -> "Instant | int":
+        """Return when something happened that the controller saw at a time.
+
+        What it sees within LATE_NS after it was away may have happened meanwhile.
+        """
+        since = [start for start, end in self.away if start < seen_ns < end + LATE_NS]
+        return Instant(seen_ns, min(since), seen_ns) if since else seen_ns
 
 
 @dataclass(frozen=True, slots=True)

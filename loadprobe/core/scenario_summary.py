@@ -87,7 +87,7 @@ def summarize_scenario(
         name=record.name,
         state=record.state,
         reason=record.reason,
-        steps=[_step(s, clock, load.shards, told.get(id(s), ())) for s in steps],
+        steps=[_step(s, clock, load, told.get(id(s), ())) for s in steps],
         expectations=list(expectations),
         outages_outside=len(load.outages) - belonging,
     )
@@ -96,7 +96,7 @@ def summarize_scenario(
 def _step(
     step: StepPhases,
     clock: ClockPair,
-    shards: Mapping[str, Sequence[str]],
+    load: LoadSeen,
     events: Sequence[Event],
 ) -> StepSummary:
     record = step.record
@@ -122,14 +122,16 @@ def _step(
         end_unix_ns=_wall(step.end_ns, clock),
         phases=origin.phases(
             {
-                **seen,
+                **{phase: load.dated(at_ns) for phase, at_ns in seen.items()},
                 "first_error": step.first_error,
                 "first_planned_error": step.first_planned_error,
                 "first_served": step.first_served,
                 "p99_recovered": step.p99_recovered_ns,
             }
         ),
-        lanes=[_lane(lane, origin, shards.get(lane.lane, ())) for lane in step.lanes],
+        lanes=[
+            _lane(lane, origin, load.shards.get(lane.lane, ())) for lane in step.lanes
+        ],
         provider=sorted(moments.values(), key=lambda moment: moment.date_unix_ns),
     )
 

@@ -19,6 +19,7 @@ from loadprobe.core.events import Event
 from loadprobe.core.expected import Expected, judge_expected
 from loadprobe.core.histogram import Histogram
 from loadprobe.core.incidents import group_incidents
+from loadprobe.core.intervals import Interval
 from loadprobe.core.latency import P99Log
 from loadprobe.core.light import add_light
 from loadprobe.core.measures import (
@@ -102,6 +103,7 @@ def summarize(
     p99: P99Log | None = None,
     events: Sequence[Event] = (),
     activity: Activity | None = None,
+    away: Sequence[Interval] = (),
 ) -> Verdict:
     """Return what is to be said about a run.
 
@@ -120,6 +122,8 @@ def summarize(
         p99: response times second by second, for the phases of the scenario.
         events: the provider's events.
         activity: what lanes did, second by second; None if it was not counted.
+        away: when who watches the target and carries out the scenario did not get to
+            run.
     """
     results, apart = split(results)
     connecting = _derive(apart, clock, quiet_ns, planned, None)
@@ -152,6 +156,7 @@ def summarize(
             begin_ns=results.start_ns,
             end_ns=results.end_ns,
             activity=activity or Activity(),
+            away=away,
         )
         phases = find_phases(scenario.steps, load)
         steps = summarize_scenario(

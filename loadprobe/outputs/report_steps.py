@@ -123,7 +123,8 @@ def _moments(step: StepSummary) -> Iterable[tuple[float, str, str]]:
     """Yield (offset in ms, offset in words, what) of everything that has a time."""
     for phase in step.phases:
         if phase.phase not in _LOAD_PHASES and phase.phase != "api_call":
-            yield _moment(phase, _WORDS.get(phase.phase, phase.phase))
+            word = _WORDS.get(phase.phase, phase.phase)
+            yield _moment(phase, f"{word}{_bars(phase)}")
     for lane in step.lanes:
         for phase in lane.phases:
             yield _moment(phase, f"{lane.lane}: {_WORDS[phase.phase]}{_bars(phase)}")

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from loadprobe.clock import ClockPair, MonoNs, WallNs
 from loadprobe.core.activity import Activity
 from loadprobe.core.latency import P99Log, SecondP99
 from loadprobe.core.outages import Outage
@@ -16,8 +17,14 @@ from loadprobe.core.phases import (
     find_phases,
     step_at,
 )
+from loadprobe.core.scenario_summary import summarize_scenario
 from loadprobe.core.scope_state import SecondCounts
-from loadprobe.core.steps import StepRecord, StepState
+from loadprobe.core.steps import (
+    ScenarioRecord,
+    ScenarioState,
+    StepRecord,
+    StepState,
+)
 from tests.unit.scenario_run import MS, S, step
 from tests.unit.test_core_incidents import outage
 
@@ -94,6 +101,28 @@ def test_what_another_lane_saw_bounds_the_return_of_all() -> None:
     (found,) = find_phases([FAILOVER], seen(blind, outage(12_000, 13_000)))
     assert found.first_served == Instant(13_001 * MS, 12_999 * MS, 13_001 * MS)
     assert found.lanes[0].first_served == Instant(13_400 * MS, 12_999 * MS, 13_900 * MS)
+
+
+def test_what_a_controller_saw_after_it_was_away_has_bars() -> None:
+    """It happened at any time since it last looked; later things have none."""
+    load = replace(seen(), away=((11 * S, 20 * S),))
+    assert load.dated(20 * S) == Instant(20 * S, 11 * S, 20 * S)
+    assert load.dated(20_900 * MS) == Instant(20_900 * MS, 11 * S, 20_900 * MS)
+    assert load.dated(22 * S) == 22 * S
+    assert load.dated(10 * S) == 10 * S
+    record = replace(FAILOVER, phases_ns={"api_call": 10 * S, "settled": 20 * S})
+    scenario = ScenarioRecord("s", ScenarioState.COMPLETED, (record,))
+    summary = summarize_scenario(
+        scenario,
+        find_phases([record], load),
+        load,
+        clock=ClockPair(MonoNs(0), WallNs(0)),
+        events=(),
+        expectations=(),
+    )
+    call, settled = summary.steps[0].phases
+    assert (call.earliest_ms, call.latest_ms) == (None, None)
+    assert (settled.earliest_ms, settled.latest_ms) == (1_000, 10_000)
 
 
 def test_what_belongs_to_a_step() -> None:

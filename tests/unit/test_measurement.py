@@ -10,11 +10,14 @@ import msgspec
 import pytest
 
 from loadprobe import measurement as module
-from loadprobe.clock import mono_now_ns
+from loadprobe.clock import ClockPair, MonoNs, WallNs, mono_now_ns
 from loadprobe.config import Config, Lane, Target
+from loadprobe.core.events import Event
 from loadprobe.core.topology import Node, Shard, Topology
 from loadprobe.errors import PreflightError, RunError
 from loadprobe.measurement import Measurement
+from loadprobe.outputs.run_metrics import RunMetrics
+from loadprobe.outputs.terminal import LiveState
 from loadprobe.probe.messages import (
     FromProbe,
     LaneHealth,
@@ -24,6 +27,7 @@ from loadprobe.probe.messages import (
     UseEndpoint,
     UsePassword,
 )
+from loadprobe.telemetry import Telemetry
 
 S = 1_000_000_000
 
@@ -66,10 +70,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def begun(clock: Clock) -> Measurement:
+def begun(clock: Clock, events: list[Event] | None = None) -> Measurement:
     """Return a measurement of one process whose load has begun."""
+    told = [] if events is None else events
     measurement = Measurement(
-        Config(target=Target(host="127.0.0.1"), lanes=(Lane(name="tcp"),))
+        Config(target=Target(host="127.0.0.1"), lanes=(Lane(name="tcp"),)),
+        emit=told.append,
     )
     clock.now_ns = measurement.begin()
     return measurement
@@ -122,6 +128,25 @@ def test_a_stopped_supervisor_does_not_make_data_blind(clock: Clock) -> None:
     measurement.seal()
     assert measurement.aggregate.sealed_until_ns == clock.now_ns
     assert blind_ns(measurement, clock.now_ns) == 0
+
+
+def test_a_stopped_supervisor_says_so(clock: Clock) -> None:
+    """When nobody looked is told: what the controller saw then, it saw late."""
+    events: list[Event] = []
+    measurement = begun(clock, events)
+    look_for(measurement, clock, 1)
+    looked_ns = measurement._looked_ns
+    clock.now_ns += 9 * S
+    look_for(measurement, clock, 1)
+    (event,) = events
+    assert (event.mono_ns, event.source, event.kind) == (looked_ns, "run", "stall")
+    clock_pair = ClockPair(MonoNs(0), WallNs(0))
+    metrics = RunMetrics("c", aggregate=measurement.aggregate, clock=clock_pair)
+    telemetry = Telemetry(measurement.aggregate, LiveState("run", "target", 0), metrics)
+    telemetry.take_event(event)
+    ((start_ns, end_ns),) = telemetry.away
+    assert start_ns == looked_ns
+    assert 9 * S <= end_ns - start_ns <= 10 * S
 
 
 def test_silence_counts_again_after_a_pause(clock: Clock) -> None:
