@@ -47,6 +47,7 @@ _SERVED = f'="{Outcome.SERVED.label}"'
 _FAILED = f'!="{Outcome.SERVED.label}"'
 _UNPLANNED = f'!="{Cause.PLANNED}"'
 _DARK = "dark_time_seconds_total"
+_UNSEEN = "unseen_time_seconds_total"
 _OBSERVED = "observed_time_seconds_total"
 
 
@@ -212,7 +213,7 @@ def _who_and_when(board: Board) -> None:
     end = _RUN.last("outage_last_end_timestamp_seconds", _RANGE)
     growth = {
         name: by("max", _RUN.growth(name, _RANGE), *_SCOPE)
-        for name in (_DARK, _OBSERVED, "grey_time_seconds_total")
+        for name in (_DARK, _OBSERVED, _UNSEEN, "grey_time_seconds_total")
     }
     outages = _RUN.since("outages_total", _RANGE, attribution=_UNPLANNED)
     first_ms = by("max", f"{start} * 1000 - 1000", *_SCOPE)
@@ -222,6 +223,7 @@ def _who_and_when(board: Board) -> None:
             _SCOPE,
             (
                 Column("Dark", growth[_DARK], unit="s", steps=BAD_ABOVE_ZERO),
+                Column("Perhaps dark, unseen", growth[_UNSEEN], unit="s"),
                 Column(
                     "Available",
                     f"1 - {growth[_DARK]} / ({growth[_OBSERVED]} > 0)",
