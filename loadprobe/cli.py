@@ -307,6 +307,13 @@ def local_up(
     settle_delay_s: Annotated[
         float, typer.Option(min=0, help="Delay until a finished change settles.")
     ] = 1.0,
+    endpoint_delay_s: Annotated[
+        float,
+        typer.Option(min=0, help="Delay of the endpoint without cluster mode."),
+    ] = 1.0,
+    endpoint_ttl_s: Annotated[
+        int, typer.Option(min=0, help="TTL of the name server's answers.")
+    ] = 1,
     maintenance_delay_s: Annotated[
         float | None,
         typer.Option(min=0, help="When changes not applied immediately are applied."),
@@ -335,6 +342,8 @@ def local_up(
         "modifying_delay_s": modifying_delay_s,
         "settle_delay_s": settle_delay_s,
         "maintenance_delay_s": maintenance_delay_s,
+        "endpoint_delay_s": endpoint_delay_s,
+        "endpoint_ttl_s": endpoint_ttl_s,
     }
     try:
         checked = msgspec.convert(options, LocalOptions)
@@ -388,8 +397,10 @@ def _print_local(state: "LocalState") -> None:
         lines += ["[target]", f'host = "{state.host}"', f"port = {state.port}"]
         if not state.cluster_mode:
             lines.append("cluster = false")
+            lines.append(f'name_server = "{state.name_server}"')
     elif state.ca_file is not None:
         lines.append("[target]")  # of groups that are yet to be created
+        lines.append(f'name_server = "{state.name_server}"')
     if state.tls_port is not None:
         lines.append(f"tls_port = {state.tls_port}")
     if state.ca_file is not None:

@@ -6,6 +6,8 @@ is refused rather than ignored.
 
 from importlib.util import find_spec
 
+import msgspec
+
 from loadprobe.config import Client, Lane, Target
 from loadprobe.errors import ConfigError
 
@@ -77,6 +79,15 @@ _CLUSTER_ONLY = (
 )
 
 
+def for_single(lane: Lane) -> Lane:
+    """Return a lane without the settings that only clients of a cluster have."""
+    if lane.client is None:
+        return lane
+    unset = dict.fromkeys(_CLUSTER_ONLY)
+    client = msgspec.structs.replace(lane.client, **unset)
+    return msgspec.structs.replace(lane, client=client)
+
+
 def check_client(lane: Lane, target: Target, at: str) -> None:
     """Refuse what the client library of a lane cannot be told.
 
@@ -100,6 +111,12 @@ def check_client(lane: Lane, target: Target, at: str) -> None:
             f"{at}.driver",
             "coredis cannot be told target.address_map; remove that, or use another "
             "driver",
+        )
+    if name == "valkey-glide" and target.name_server is not None:
+        raise ConfigError(
+            f"{at}.driver",
+            "valkey-glide asks the system for names and cannot be told "
+            "target.name_server; remove that, or use another driver",
         )
     client = lane.client
     if client is None:

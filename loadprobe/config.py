@@ -36,6 +36,10 @@ Listen = Annotated[
     ),
 ]
 Text = Annotated[str, Meta(min_length=1)]
+NameServer = Annotated[
+    str,
+    Meta(pattern=r"^\S+:\d{1,5}\Z", description='the "address:port" of a name server'),
+]
 AddressMap = Annotated[
     dict[str, str], Meta(description='a table of "host:port" = "host:port"')
 ]
@@ -57,6 +61,9 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         password_file: file whose first line is the password.
         password_env: name of the environment variable that holds the password.
         address_map: "host:port" as announced by nodes -> "host:port" to connect to.
+        reader_host: endpoint of the replicas, without cluster mode; what it points to
+            is known to belong to the group. It has the ports of ``host``.
+        name_server: "host:port" of the name server to ask, instead of the system's.
     """
 
     host: Text = ""
@@ -71,6 +78,8 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     password_file: Text | None = None
     password_env: Text | None = None
     address_map: AddressMap = {}
+    reader_host: Text | None = None
+    name_server: NameServer | None = None
 
     def at(self, *, tls: bool, host: str, port: int) -> "Target":
         """Return the target with another endpoint for lanes of one transport."""
@@ -333,7 +342,15 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     probe: Probe = Probe()
 
 
-def with_endpoint(config: Config, host: str, port: int, tls_port: int | None) -> Config:
+def with_endpoint(
+    config: Config,
+    host: str,
+    port: int,
+    tls_port: int | None,
+    *,
+    is_cluster: bool | None = None,
+    reader_host: str | None = None,
+) -> Config:
     """Return a configuration with the endpoint that the API told.
 
     Args:
@@ -341,9 +358,17 @@ def with_endpoint(config: Config, host: str, port: int, tls_port: int | None) ->
         host: of the configuration endpoint, or of the primary without cluster mode.
         port: for plaintext lanes.
         tls_port: for TLS lanes; None if it is the same.
+        is_cluster: with cluster mode; None: as configured.
+        reader_host: of the replicas, without cluster mode.
     """
+    target = config.target
     target = msgspec.structs.replace(
-        config.target, host=host, port=port, tls_port=tls_port
+        target,
+        host=host,
+        port=port,
+        tls_port=tls_port,
+        cluster=target.cluster if is_cluster is None else is_cluster,
+        reader_host=target.reader_host or reader_host,
     )
     return msgspec.structs.replace(config, target=target)
 

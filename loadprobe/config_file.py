@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from loadprobe.client_keys import check_client
+from loadprobe.client_keys import check_client, for_single
 from loadprobe.config import (
     LARGEST_LANES,
     LARGEST_PORT,
@@ -80,6 +80,9 @@ def load_config(path: str) -> Config:
 def add_lanes(config: Config, lanes: Sequence[Lane], *, where: str) -> Config:
     """Return a configuration with further lanes.
 
+    They are written for groups of either shape: what only clients of a cluster have is
+    left out without cluster mode.
+
     Args:
         config: as it was read.
         lanes: those to add.
@@ -90,6 +93,8 @@ def add_lanes(config: Config, lanes: Sequence[Lane], *, where: str) -> Config:
     """
     if not lanes:
         return config
+    if not config.target.cluster:
+        lanes = [for_single(lane) for lane in lanes]
     added = msgspec.structs.replace(config, lanes=(*config.lanes, *lanes))
     if len(added.lanes) > LARGEST_LANES:
         raise ConfigError(
@@ -351,12 +356,6 @@ def _check_client(lane: Lane, target: Target, at: str) -> None:
             raise ConfigError(
                 f"{at}.client",
                 "the wire driver has no settings; remove it, or set another driver",
-            )
-        if lane.read_from != "primary" and not target.cluster:
-            raise ConfigError(
-                f"{at}.read_from",
-                f"{lane.read_from!r} needs a cluster, whose nodes tell their replicas; "
-                "remove it, or [target] cluster = false",
             )
         return
     _check_wire_only(lane, at)

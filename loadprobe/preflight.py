@@ -23,9 +23,11 @@ from loadprobe.control.faults import is_absent, may_come
 from loadprobe.control.markers import way_out
 from loadprobe.core.delivery import Answer
 from loadprobe.core.outcome import ErrorClass
+from loadprobe.core.roles import parse_replication
 from loadprobe.core.topology import Topology, merge, parse_nodes, parse_slots
 from loadprobe.drivers import resp, tls
 from loadprobe.drivers.errors import classify_reply
+from loadprobe.drivers.resolver import Resolver
 from loadprobe.drivers.wire.connection import Connection
 from loadprobe.drivers.wire.dial import Dialer, DialFailure
 from loadprobe.drivers.wire.explain import explain_dial_failure, explain_slots_error
@@ -240,9 +242,7 @@ async def _dns(config: Config) -> Check:
     if tls.is_ip(host):
         return Check("dns", passed=True, detail=f"{host} is an address")
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(
-            host, None, type=socket.SOCK_STREAM
-        )
+        found = await Resolver(config.target.name_server).resolve(host)
     except socket.gaierror as exc:
         return Check(
             "dns",
@@ -250,8 +250,7 @@ async def _dns(config: Config) -> Check:
             detail=f"looking up {host!r} failed: {exc.strerror}; check [target] host",
             may_come=True,
         )
-    addresses = sorted({str(entry[4][0]) for entry in found})
-    return Check("dns", passed=True, detail=f"{host} -> {', '.join(addresses)}")
+    return Check("dns", passed=True, detail=f"{host} -> {', '.join(sorted(found))}")
 
 
 async def _server(
@@ -358,7 +357,7 @@ async def _ask(
     if config.target.cluster:
         yield await _cluster(config, dormant, connection, label, port)
     else:
-        yield await _single(connection, label, where)
+        yield await _single(config, dormant, connection, label, where)
     yield await _access(lanes, connection, label, where)
 
 
@@ -439,7 +438,13 @@ async def _cluster(
     )
 
 
-async def _single(connection: Connection, label: str, where: str) -> Check:
+async def _single(
+    config: Config,
+    dormant: Collection[str],
+    connection: Connection,
+    label: str,
+    where: str,
+) -> Check:
     info = await connection.request(resp.encode(b"INFO", b"cluster"))
     if isinstance(info, bytes) and b"cluster_enabled:1" in info:
         return Check(
@@ -447,7 +452,21 @@ async def _single(connection: Connection, label: str, where: str) -> Check:
             passed=False,
             detail=f"{where} is in cluster mode; remove [target] cluster = false",
         )
-    return Check(f"{label} cluster", passed=True, detail="a single endpoint")
+    reply = await connection.request(resp.REPLICATION)
+    asked = config.target.host, config.target.port
+    try:
+        view = parse_replication(reply if isinstance(reply, bytes) else b"", asked)
+    except ValueError:
+        detail = "it does not tell its role (INFO replication): only its name is known"
+        return Check(f"{label} cluster", passed=True, detail=detail)
+    replicas = len(view.replicas)
+    try:
+        _open_files(config, dormant, shards=1, replicas=replicas)
+    except UsageError as exc:
+        return Check("open files", passed=False, detail=str(exc))
+    role = f"a primary, {replicas} replicas" if view.is_primary else "a replica"
+    detail = f"without cluster mode, {role}"
+    return Check(f"{label} cluster", passed=True, detail=detail)
 
 
 def uncovered_slots(topology: Topology) -> int:

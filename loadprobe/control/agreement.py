@@ -11,8 +11,6 @@ from loadprobe.core.topology import Range, Shard, Topology
 
 def is_complete(topology: Topology, group: Group) -> bool:
     """Tell whether as many shards as the provider knows serve all slots."""
-    if not group.is_cluster:
-        return True
     served = sum(last + 1 - first for s in topology.shards for first, last in s.ranges)
     return served == SLOTS and len(topology.shards) == len(group.shards)
 
@@ -26,10 +24,8 @@ def has_same_slots(topology: Topology, group: Group) -> bool:
     return not told or told == shown
 
 
-def has_replicas(topology: Topology, group: Group, count: int) -> bool:
+def has_replicas(topology: Topology, count: int) -> bool:
     """Tell whether every shard shows so many replicas."""
-    if not group.is_cluster:
-        return True
     return all(len(shard.replicas) == count for shard in topology.shards)
 
 

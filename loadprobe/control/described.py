@@ -2,8 +2,6 @@
 
 from collections.abc import Collection
 
-import msgspec
-
 from loadprobe.config import Config, with_endpoint
 from loadprobe.control.api import ElastiCacheApi, open_api
 from loadprobe.control.lane_control import unserved
@@ -35,9 +33,14 @@ async def described_endpoint(config: Config, api: ElastiCacheApi) -> Config:
             f"{group.id} is {group.status!r} and has no endpoint yet; wait until it is "
             "available, or set target.host"
         )
-    config = with_endpoint(config, group.endpoint.host, group.endpoint.port, None)
-    target = msgspec.structs.replace(config.target, cluster=group.is_cluster)
-    return msgspec.structs.replace(config, target=target)
+    return with_endpoint(
+        config,
+        group.endpoint.host,
+        group.endpoint.port,
+        None,
+        is_cluster=group.is_cluster,
+        reader_host=group.reader.host if group.reader is not None else None,
+    )
 
 
 async def check_transports(

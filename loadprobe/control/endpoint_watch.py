@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.control.shapes import Endpoint
 from loadprobe.core.events import Emit, Event
+from loadprobe.drivers.resolver import Resolver
 
 _PERIOD_S = 0.05
 _TIMEOUT_S = 1.0
@@ -32,11 +33,13 @@ class Watched:
         endpoint: host and port.
         context: for TLS; None for plaintext.
         server_name: name to verify, for TLS.
+        resolver: what resolves the name of the host; None: the system.
     """
 
     endpoint: Endpoint
     context: ssl.SSLContext | None = None
     server_name: str | None = None
+    resolver: Resolver | None = None
 
 
 class EndpointWatch:
@@ -141,8 +144,11 @@ class EndpointWatch:
     async def _open(self) -> _Connection:
         endpoint, context = self._watched.endpoint, self._watched.context
         async with _bounded(self._timeout_s):
+            host, resolver = endpoint.host, self._watched.resolver
+            if resolver is not None:
+                (host, *_) = await resolver.resolve(host)
             return await asyncio.open_connection(
-                endpoint.host,
+                host,
                 endpoint.port,
                 ssl=context,
                 server_hostname=self._watched.server_name if context else None,

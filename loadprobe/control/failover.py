@@ -114,9 +114,10 @@ class FailoverWitness:
         if not await self._topology.wait_for(is_known, _TOPOLOGY_WAIT_S):
             slot = min((first for first, _ in node_group.slots), default=0)
             raise ControlError(
-                f"{self._mutation.describe()}: the cluster shows no primary with a "
+                f"{self._mutation.describe()}: the group shows no primary with a "
                 f"replica for slot {slot} after {_TOPOLOGY_WAIT_S:g} s; check that its "
-                "nodes can be reached from here and that cluster mode is on"
+                "nodes can be reached from here, and that [target] cluster says "
+                "whether it has cluster mode"
             )
         assert self._topology.current is not None
         shard = agreement.shard_of(self._topology.current, node_group)

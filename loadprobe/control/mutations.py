@@ -192,9 +192,8 @@ class SetReplicas(OfAllShards):
 
     def agrees(self, topology: Topology, state: GroupState) -> bool:
         """Tell whether every primary shows so many."""
-        group = state.group
-        return agreement.is_complete(topology, group) and agreement.has_replicas(
-            topology, group, self.count
+        return agreement.is_complete(topology, state.group) and agreement.has_replicas(
+            topology, self.count
         )
 
 

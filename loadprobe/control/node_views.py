@@ -17,6 +17,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from loadprobe.config import Target
+from loadprobe.core.roles import Address, RoleView, parse_replication
 from loadprobe.drivers.tls import make_context, server_name
 
 _DEFAULT_USER = "default"
@@ -162,6 +163,20 @@ class NodeClient:
         nodes = await self._ask(b"CLUSTER", b"NODES")
         info = await self._ask(b"CLUSTER", b"INFO")
         return NodeView(slots, nodes, read_info(info))
+
+    async def role(self, address: Address) -> RoleView:
+        """Return the node's role, without cluster mode.
+
+        Args:
+            address: where it was asked; it stands for the node itself.
+
+        Raises:
+            NodeSilent: as above, or it tells no role.
+        """
+        try:
+            return parse_replication(await self._ask(b"INFO", b"replication"), address)
+        except ValueError as exc:
+            raise NodeSilent(str(exc)) from exc
 
     async def engine(self) -> str:
         """Return engine and version, for example "valkey 8.1.1".

@@ -295,11 +295,29 @@ class _Mutating:
 
     async def _missing_to_settle(self, state: GroupState) -> list[str]:
         self._check_alive(state)
+        self._note_move()
         status = state.group.status
         is_moving = status not in {AVAILABLE, ABSENT}
         if is_moving and "modifying" not in self._phases.seen_ns:
             self._phases.enter("modifying", status=status)
-        return await self._witness.missing(state)
+        missing = await self._witness.missing(state)
+        if self._topology.is_endpoint_behind:
+            missing.append("the endpoint at the new primary")
+        return missing
+
+    def _note_move(self) -> None:
+        """Enter a move of the endpoint since the call."""
+        move, seen_ns = self._topology.endpoint_move, self._phases.seen_ns
+        if move is None or "endpoint_moved" in seen_ns:
+            return
+        if move.at_ns > seen_ns.get("api_call", move.at_ns):
+            self._phases.enter(
+                "endpoint_moved",
+                mono_ns=move.at_ns,
+                from_addresses=", ".join(move.before),
+                to_addresses=", ".join(move.after),
+                gap_ms=move.gap_ms,
+            )
 
     def _check_alive(self, state: GroupState) -> None:
         """End the wait for a group that will never get there."""
@@ -322,8 +340,10 @@ class _Mutating:
         self._check_alive(state)
         self._topology.follow(state.group)
         group, topology = state.group, self._topology.current
-        if not group.is_cluster or topology is None:
-            return []  # a single endpoint does not show its replicas
+        if topology is None:
+            return []
+        if not group.is_cluster and not self._topology.is_at(group.endpoint):
+            return []  # lanes are at the source of a migration, or at a tunnel's end
         missing: list[str] = []
         for node_group in group.shards.values():
             wanted = len(node_group.members) - 1

@@ -83,6 +83,7 @@ class Group:
         multi_az: "enabled", "disabled" or "" (not told).
         auth_changed_unix_ns: when the token was last changed, the provider's time.
         created_unix_ns: when the group was made, the provider's time.
+        reader: the endpoint of the replicas, without cluster mode.
     """
 
     id: str
@@ -98,6 +99,7 @@ class Group:
     multi_az: str = ""
     auth_changed_unix_ns: int | None = None
     created_unix_ns: int | None = None
+    reader: Endpoint | None = None
 
     @property
     def members(self) -> dict[str, str]:
@@ -210,9 +212,10 @@ def read_group(reply: Reply, call: Call) -> Group:
         )
         for shard in reply.get("NodeGroups", ())
     ]
-    endpoint = reply.get("ConfigurationEndpoint")
+    endpoint, reader = reply.get("ConfigurationEndpoint"), None
     if endpoint is None and len(shards) == 1:
         endpoint = reply["NodeGroups"][0].get("PrimaryEndpoint")
+        reader = reply["NodeGroups"][0].get("ReaderEndpoint")
     tls_mode = "none"
     if reply.get("TransitEncryptionEnabled"):
         # Absent on groups from before the mode existed; those are TLS only.
@@ -222,7 +225,8 @@ def read_group(reply: Reply, call: Call) -> Group:
         status=reply.get("Status", ""),
         pending=_without_empty(reply.get("PendingModifiedValues", {})),
         shards={shard.id: shard for shard in shards},
-        endpoint=Endpoint(endpoint["Address"], endpoint["Port"]) if endpoint else None,
+        endpoint=_endpoint(endpoint),
+        reader=_endpoint(reader),
         tls_mode=tls_mode,
         call=call,
         is_cluster=reply.get("ClusterEnabled", True),
@@ -320,6 +324,10 @@ def to_unix_ns(date: datetime) -> int:
 def from_unix_ns(wall_ns: int) -> datetime:
     """Return UNIX ns as UTC, cut to the millisecond the provider's API knows."""
     return _EPOCH + timedelta(milliseconds=wall_ns // 1_000_000)
+
+
+def _endpoint(reply: Reply | None) -> Endpoint | None:
+    return Endpoint(reply["Address"], reply["Port"]) if reply else None
 
 
 def _moment(date: datetime | None) -> int | None:

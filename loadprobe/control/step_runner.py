@@ -56,6 +56,7 @@ from loadprobe.control.tokens import is_missing, make_token, read_token
 from loadprobe.control.witness import TopologySource
 from loadprobe.core.events import Emit, Event
 from loadprobe.core.steps import StepRecord, StepState
+from loadprobe.drivers.resolver import Resolver
 from loadprobe.drivers.tls import make_context, server_name
 from loadprobe.errors import ControlError, LoadprobeError, ProbeCrashed
 
@@ -355,11 +356,13 @@ class StepRunner:
             return None
         endpoint = self._endpoints.of(tls=tls)
         if not tls:
-            return EndpointWatch(Watched(endpoint), self._emit)
+            watched = Watched(endpoint, resolver=Resolver(self._target.name_server))
+            return EndpointWatch(watched, self._emit)
         watched = Watched(
             endpoint,
             context=make_context(self._target),
             server_name=server_name(self._target, endpoint.host),
+            resolver=Resolver(self._target.name_server),
         )
         return EndpointWatch(watched, self._emit)
 

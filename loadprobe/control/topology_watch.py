@@ -18,10 +18,12 @@ from dataclasses import dataclass, field
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.config import Target
+from loadprobe.control.name_watch import Move, NameWatch, first_address
 from loadprobe.control.node_views import NodeClient, NodeLogin, NodeSilent
 from loadprobe.control.secret import Secret
 from loadprobe.control.shapes import Endpoint, Group
 from loadprobe.core.events import Emit, Event
+from loadprobe.core.roles import RoleView, tell_group
 from loadprobe.core.shard_names import ShardNames
 from loadprobe.core.topology import (
     Node,
@@ -31,9 +33,10 @@ from loadprobe.core.topology import (
     merge,
     parse_nodes,
     parse_slots,
-    single,
 )
 from loadprobe.core.topology_changes import diff
+from loadprobe.drivers.resolver import Resolver
+from loadprobe.drivers.tls import is_ip
 
 MAX_NODES = 12
 """Nodes asked at the same time; primaries first. Views spread by gossip in about a
@@ -54,7 +57,8 @@ class TopologyWatch:
     Events have source "topology" and the kinds role_change, slots_moved, shard_added,
     shard_removed, node_added, node_removed (fields shard, detail), cluster_state
     (fields node, state: "ok", "fail" or "silent", reason) and epoch (fields epoch,
-    previous). Without cluster mode there is one shard and nothing is polled.
+    previous). Without cluster mode there is one shard; nodes are asked for their role
+    (INFO replication), and the endpoint is followed as a name (see ``name_watch``).
 
     Args:
         target: configuration endpoint and login; without a host nothing is watched
@@ -92,6 +96,7 @@ class TopologyWatch:
         self._emit = emit
         self._timeout_s = timeout_s
         self._password: str | None = None
+        self._resolver = Resolver(target.name_server)
         self._route = self._make_route(tls=tls, is_other_cluster=False)
         self._poll_s = poll_s
         self._busy_poll_s = busy_poll_s
@@ -105,9 +110,10 @@ class TopologyWatch:
                 route = self._route
                 if not route.seed[0]:
                     pass  # there is no cluster yet
-                elif not self._target.cluster:
-                    self._adopt(route, single(*route.seed))
                 else:
+                    if route.names is not None and not route.has_names_task:
+                        route.has_names_task = True
+                        group.create_task(self._follow_name(route, route.names))
                     for address in self._wanted(route) - route.watched:
                         route.watched.add(address)
                         group.create_task(self._watch_node(route, address))
@@ -152,7 +158,11 @@ class TopologyWatch:
 
     def _make_route(self, *, tls: bool, is_other_cluster: bool) -> "_Route":
         seed = self._target.host, self._target.port_of(tls=tls)
-        return _Route(seed, tls, self._make_login(tls=tls), is_other_cluster)
+        login = self._make_login(tls=tls)
+        names = None
+        if not self._target.cluster and seed[0]:
+            names = NameWatch(seed[0], self._resolver, self._emit)
+        return _Route(seed, tls, login, is_other_cluster, names)
 
     def _make_login(self, *, tls: bool) -> NodeLogin:
         return NodeLogin(
@@ -184,7 +194,8 @@ class TopologyWatch:
 
     async def follows_source(self, endpoint: Endpoint) -> bool:
         """Tell whether a node without TLS is itself in step with another server."""
-        client = self._make_login(tls=False).open_node(endpoint.host, endpoint.port)
+        host = await first_address(self._resolver, endpoint.host)
+        client = self._make_login(tls=False).open_node(host, endpoint.port)
         try:
             return await client.follows_source()
         except NodeSilent:
@@ -210,6 +221,40 @@ class TopologyWatch:
         finally:
             await client.close()
 
+    @property
+    def endpoint_move(self) -> Move | None:
+        """The last move of the primary's endpoint; None with cluster mode."""
+        names = self._route.names
+        return names.moved if names is not None else None
+
+    def is_at(self, endpoint: Endpoint | None) -> bool:
+        """Tell whether this watch is at an endpoint of the group itself."""
+        return endpoint is not None and endpoint.host == self._route.seed[0]
+
+    @property
+    def is_endpoint_behind(self) -> bool:
+        """Tell whether the endpoint still points to a node that was the primary.
+
+        An endpoint that never pointed to a primary (a tunnel) cannot be behind.
+        """
+        route = self._route
+        if route.names is None or not route.is_endpoint_followed or not self.current:
+            return False
+        if is_ip(route.names.host):
+            return False
+        (shard,) = self.current.shards
+        return shard.primary.host not in route.names.addresses
+
+    async def _follow_name(self, route: "_Route", names: NameWatch) -> None:
+        """Look where the endpoint points, as often as nodes are asked."""
+        while route is self._route:
+            if await names.look():
+                if names.moved is not None:
+                    self._busy_until_ns = mono_now_ns() + _BUSY_NS
+                self._note_views(route)
+                self._wake()
+            await self._pause()
+
     async def _watch_node(self, route: "_Route", address: _Address) -> None:
         client = route.login.open_node(*address)
         try:
@@ -222,6 +267,7 @@ class TopologyWatch:
         finally:
             route.watched.discard(address)
             route.views.pop(address, None)
+            route.roles.pop(address, None)
             route.states.pop(address, None)
             await client.close()
 
@@ -234,14 +280,28 @@ class TopologyWatch:
             False if it has to be asked again by a client that logs in as it is now.
         """
         try:
-            view = await client.view()
+            view = (
+                await client.view()
+                if route.names is None
+                else await client.role(address)
+            )
         except NodeSilent as silent:
             if client.password != route.login.password:
                 return False
             if route is self._route:
                 self._note_state(route, address, "silent", reason=str(silent))
-                if route.views.pop(address, None) is not None:
+                was_known = route.views.pop(address, None) is not None
+                if route.roles.pop(address, None) is not None or was_known:
                     self._note_views(route)
+            return True
+        if isinstance(view, RoleView):
+            if route is self._route:
+                self._note_state(route, address, "ok")
+                if route.roles.get(address) != view:
+                    route.roles[address] = view
+                    self._note_views(route)
+                    with suppress(NodeSilent):
+                        self.engine = await client.engine()
             return True
         if route is self._route:
             self._note_state(route, address, view.info.get("cluster_state", "fail"))
@@ -267,12 +327,19 @@ class TopologyWatch:
             pass
 
     def _wanted(self, route: "_Route") -> set[_Address]:
-        """Return the endpoint and up to MAX_NODES nodes, the primaries first."""
+        """Return the endpoint and up to MAX_NODES nodes, the primaries first.
+
+        Without cluster mode: where the endpoint points, and the nodes it is told of.
+        """
         shards = route.topology.shards if route.topology is not None else ()
         primaries = [shard.primary for shard in shards]
         replicas = [replica for shard in shards for replica in shard.replicas]
         nodes = [(node.host, node.port) for node in (*primaries, *replicas)]
-        return {route.seed, *nodes[:MAX_NODES]}
+        if route.names is None:
+            return {route.seed, *nodes[:MAX_NODES]}
+        pointed = {(host, route.seed[1]) for host in route.names.addresses}
+        told = {view.primary for view in route.roles.values() if view.primary}
+        return {*pointed, *told, *nodes[:MAX_NODES]}
 
     def _note_views(self, route: "_Route") -> None:
         """Merge all views in a fixed order, and report what changed.
@@ -281,6 +348,9 @@ class TopologyWatch:
         decide. Merging each view when its turn comes would let replicas flap; here the
         outcome depends on what the views are, not on the order of the replies.
         """
+        if route.names is not None:
+            self._note_roles(route, route.names)
+            return
         views = trusted([route.views[key] for key in sorted(route.views)])
         topology = route.topology
         for slots, nodes in views:
@@ -296,6 +366,29 @@ class TopologyWatch:
             return
         for change in diff(previous, self.current):
             self._report(change.kind, shard=change.shard, detail=change.detail)
+
+    def _note_roles(self, route: "_Route", names: NameWatch) -> None:
+        """Find out who is the primary, and report what changed."""
+        pointed = [(host, route.seed[1]) for host in names.addresses]
+        known, moved = route.topology, names.moved
+        is_news = moved is not None and moved.at_ns > route.promoted_ns
+        topology = tell_group(
+            route.roles, known, pointed if is_news or known is None else ()
+        )
+        if topology is None or not (route.roles or known):
+            return
+        primary = topology.shards[0].primary
+        if (primary.host, route.seed[1]) in pointed:
+            route.is_endpoint_followed = True
+        if topology == known:
+            return
+        if known is None or known.shards[0].primary != primary:
+            route.promoted_ns = mono_now_ns()
+        self._adopt(route, topology)
+        if known is not None:
+            for change in diff(known, topology):
+                self._report(change.kind, shard=change.shard, detail=change.detail)
+            self._wake()
 
     def _note_state(
         self, route: "_Route", address: _Address, state: str, *, reason: str = ""
@@ -341,22 +434,32 @@ class _Route:
         tls: its transport.
         login: transport and password.
         is_other_cluster: what was known before is of another cluster.
+        names: where its endpoint points, without cluster mode.
         topology: in the names that this watch gives; None until a node has answered.
         epoch: the highest that was told.
         states: state of each node.
         views: what each node tells.
         watched: nodes that have a task.
+        roles: the role of each node, without cluster mode.
+        has_names_task: the endpoint has a task.
+        is_endpoint_followed: the endpoint has pointed to a primary once.
+        promoted_ns: when another node was seen as the primary.
     """
 
     seed: _Address
     tls: bool
     login: NodeLogin
     is_other_cluster: bool
+    names: NameWatch | None = None
     topology: Topology | None = None
     epoch: int | None = None
     states: dict[_Address, str] = field(default_factory=dict)
     views: dict[_Address, View] = field(default_factory=dict)
     watched: set[_Address] = field(default_factory=set)
+    roles: dict[_Address, RoleView] = field(default_factory=dict)
+    has_names_task: bool = False
+    is_endpoint_followed: bool = False
+    promoted_ns: int = 0
 
 
 def trusted(views: list[View]) -> list[View]:

@@ -14,6 +14,7 @@ from loadprobe.control.api import ElastiCacheApi
 from loadprobe.control.event_texts import EventKind, classify, is_ours
 from loadprobe.control.faults import ApiRefused, ApiUnanswered, ApiUnreachable
 from loadprobe.control.mutation import Mutation
+from loadprobe.control.name_watch import Move
 from loadprobe.control.secret import Secret
 from loadprobe.control.shapes import Endpoint, Group, ProviderRecord
 from loadprobe.control.state import AVAILABLE, MIGRATING, GroupState
@@ -29,6 +30,17 @@ class TopologySource(Protocol):
     @property
     def current(self) -> Topology | None:
         """The newest topology."""
+
+    @property
+    def endpoint_move(self) -> Move | None:
+        """The last move of the primary's endpoint, if it is a name that moves."""
+
+    def is_at(self, endpoint: Endpoint | None) -> bool:
+        """Tell whether what is watched is the group that has an endpoint."""
+
+    @property
+    def is_endpoint_behind(self) -> bool:
+        """Tell whether the primary's endpoint points to a former primary."""
 
     async def wait_for(
         self, predicate: Callable[[Topology], bool], deadline_s: float

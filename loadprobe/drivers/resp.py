@@ -72,6 +72,7 @@ ASKING = encode(b"ASKING")
 PING = encode(b"PING")
 PONG = b"PONG"
 READONLY = encode(b"READONLY")
+REPLICATION = encode(b"INFO", b"replication")
 CLUSTER_SLOTS = encode(b"CLUSTER", b"SLOTS")
 CLUSTER_NODES = encode(b"CLUSTER", b"NODES")
 

@@ -11,7 +11,14 @@ from pathlib import Path
 
 import trustme
 
-SERVER_IDENTITIES = ("localhost", "127.0.0.1", "::1")
+NODE_HOSTS = tuple(f"127.0.1.{number}" for number in range(1, 41))
+"""Loopback addresses of nodes that have one of their own."""
+
+SERVER_IDENTITIES = (
+    *("localhost", "127.0.0.1", "::1"),
+    *NODE_HOSTS,
+    "*.loadprobe.test",
+)
 _LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
 _EXPIRED_SINCE = datetime(2002, 1, 1, tzinfo=UTC)
 
@@ -35,7 +42,7 @@ class CertificateSet:
 
     Args:
         ca: the CA certificate, PEM; clients and servers trust it.
-        server: for localhost, 127.0.0.1 and ::1.
+        server: for localhost, the addresses of nodes, and the names of endpoints.
         client: for clients of a server that asks for certificates.
     """
 

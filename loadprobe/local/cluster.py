@@ -12,7 +12,7 @@ The modules beside this one change a running cluster: ``transport`` (TLS),
 import asyncio
 import shutil
 from collections.abc import Sequence
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -20,6 +20,7 @@ from typing import Any, Self, TypeVar
 from loadprobe.errors import PreflightError, RunError, UsageError
 from loadprobe.local.admin import ServerGone, ServerRefused
 from loadprobe.local.certificates import (
+    NODE_HOSTS,
     CertificateSet,
     copy_certificates,
     write_certificates,
@@ -27,7 +28,8 @@ from loadprobe.local.certificates import (
 from loadprobe.local.folders import make_cluster_folder
 from loadprobe.local.formation import form_cluster, in_sync, start_all, until
 from loadprobe.local.layout import LocalShard, even_slots, parse_nodes
-from loadprobe.local.node import LocalNode
+from loadprobe.local.node import LOOPBACK, LocalNode, NodePorts
+from loadprobe.local.ports import free_ports
 from loadprobe.local.servers import ServerBinary, find_server
 from loadprobe.local.settings import (
     TLS_MODES,
@@ -55,6 +57,9 @@ class LocalCluster:
     ports, and CLUSTER SLOTS tells each asker the ports of its own kind. "required"
     closes the plaintext ports, "none" those with TLS.
 
+    Without cluster mode every node has a loopback address of its own, and all have the
+    same ports: a name can point to any of them, as names hold no ports.
+
     Args:
         shards: node groups; 1 when ``cluster_mode`` is off.
         replicas_per_shard: replicas beside each primary.
@@ -78,8 +83,6 @@ class LocalCluster:
         PreflightError: on entering: no server, or TLS wanted and the server has none.
         RunError: on entering: a server or the cluster did not come up.
     """
-
-    host = LocalNode.host
 
     def __init__(
         self,
@@ -120,6 +123,8 @@ class LocalCluster:
         self._server: ServerBinary | None = None
         self._folder: Path | None = None
         self._certificates = certificates
+        self._hosts = cycle(NODE_HOSTS)
+        self._ports: NodePorts | None = None
         self._processes: list[LocalNode] = []  # also those no shard holds (yet)
 
     @property
@@ -160,6 +165,11 @@ class LocalCluster:
     def endpoint(self) -> LocalNode:
         """A node that is up now: what a configuration endpoint would resolve to."""
         return next((node for node in self.nodes if node.is_responsive), self.nodes[0])
+
+    @property
+    def host(self) -> str:
+        """The endpoint's address."""
+        return self.endpoint.host if self.nodes else LOOPBACK
 
     @property
     def port(self) -> int:
@@ -245,6 +255,8 @@ class LocalCluster:
             self._certificates = write_certificates(self._folder)
         else:
             self._certificates = copy_certificates(self._certificates, self._folder)
+        if not self.cluster_mode:
+            self._ports = NodePorts(*free_ports(3))
         for index, owned in enumerate(even_slots(self._shard_count)):
             shard = LocalShard(f"{index + 1:04d}", [owned] if self.cluster_mode else [])
             self.shards.append(shard)
@@ -280,9 +292,26 @@ class LocalCluster:
             has_tls_port=self.tls,
             has_plain_port=self.tls_mode != "required",
             password=self.password,
+            host=self._free_host(),
+            ports=self._ports,
         )
         self._processes.append(node)
         return node
+
+    def _free_host(self) -> str:
+        """Return an address that no node has; by turns, as replaced nodes get others.
+
+        Raises:
+            RunError: all are taken.
+        """
+        if self.cluster_mode:
+            return LOOPBACK
+        taken = {node.host for node in self._processes}
+        for _ in NODE_HOSTS:
+            host = next(self._hosts)
+            if host not in taken:
+                return host
+        raise RunError(f"a group without cluster mode has {len(NODE_HOSTS)} addresses")
 
     async def retire(self, *nodes: LocalNode) -> None:
         """End nodes for good, and remove their folders."""

@@ -18,9 +18,11 @@ from loadprobe.errors import PreflightError, UsageError
 from loadprobe.local.api_codec import ApiCodec, load_codec
 from loadprobe.local.certificates import CertificateSet
 from loadprobe.local.cluster import LocalCluster
+from loadprobe.local.endpoints import Endpoints
 from loadprobe.local.faults import ApiFault
 from loadprobe.local.groups import ReplicationGroup
 from loadprobe.local.injection import FaultPlan, Injection
+from loadprobe.local.name_server import NameServer
 from loadprobe.local.operations.registry import OPERATIONS
 from loadprobe.local.plane import Knobs, Plane, now
 from loadprobe.local.rendering import group_state
@@ -54,7 +56,9 @@ class ControlPlane:
         knobs: Knobs | None = None,
         certificates: CertificateSet | None = None,
     ) -> None:
-        self._plane = Plane(knobs or Knobs())
+        knobs = knobs or Knobs()
+        self._plane = Plane(knobs)
+        self._names = NameServer(self._plane.addresses, ttl_s=knobs.endpoint_ttl_s)
         self._plane.own_certificates = certificates
         self._wanted_port = port
         self._codec: ApiCodec | None = None
@@ -68,6 +72,11 @@ class ControlPlane:
         if self._bound_port is None:
             raise UsageError("the control plane is not started: use `async with`")
         return f"http://{_HOST}:{self._bound_port}"
+
+    @property
+    def name_server(self) -> str:
+        """Who knows the endpoints of groups without cluster mode, "host:port"."""
+        return self._names.address
 
     @property
     def faults(self) -> FaultPlan:
@@ -92,6 +101,10 @@ class ControlPlane:
             known = ", ".join(self._plane.groups) or "none"
             raise UsageError(f"no replication group {group_id!r}; there are: {known}")
         return group.cluster
+
+    def endpoints(self, group_id: str) -> Endpoints | None:
+        """Return the names of a group; None with cluster mode."""
+        return self._plane.groups[group_id].endpoints
 
     def add_event(self, source_type: str, source_identifier: str, text: str) -> None:
         """Log an event that happens now, beside those of the operations."""
@@ -124,6 +137,7 @@ class ControlPlane:
                 "another port, or 0 for any free one"
             ) from exc
         self._bound_port = self._runner.addresses[0][1]
+        await self._names.__aenter__()
         return self
 
     async def __aexit__(
@@ -137,6 +151,7 @@ class ControlPlane:
             await self._plane.stop()
         finally:
             assert self._runner is not None
+            await self._names.__aexit__(exc_type, exc, traceback)
             await self._runner.cleanup()
 
     async def _answer(self, request: web.Request) -> web.Response:

@@ -11,9 +11,9 @@ import asyncio
 from loadprobe.errors import RunError
 from loadprobe.local.admin import ServerGone, ServerRefused
 from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.formation import in_sync
 from loadprobe.local.groups import CACHE_NODE_ID, ReplicationGroup
 from loadprobe.local.layout import LocalShard, parse_nodes
+from loadprobe.local.membership import follows
 from loadprobe.local.node import LocalNode
 from loadprobe.local.plane import Plane
 
@@ -149,9 +149,7 @@ async def _is_recovered(cluster: LocalCluster, old: LocalNode, new: LocalNode) -
 
 
 async def _is_replica_of(old: LocalNode, new: LocalNode) -> bool:
-    replication = await old.info("replication")
-    ports = {str(new.ports.plain), str(new.ports.tls)}
-    return replication.get("master_port") in ports and await in_sync(old)
+    return await follows(old, new)
 
 
 async def _is_accepted(cluster: LocalCluster, old: LocalNode) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from loadprobe.local.changes import Change
 from loadprobe.local.cluster import LocalCluster
+from loadprobe.local.endpoints import Endpoints
 from loadprobe.local.faults import ApiFault
 from loadprobe.local.layout import LocalShard
 from loadprobe.local.node import LocalNode
@@ -43,6 +44,7 @@ class ReplicationGroup:
         change: the change under way, if any.
         deferred: the change that waits for the maintenance window, if any.
         replacing: the failover under way, if any.
+        endpoints: its names, without cluster mode.
     """
 
     group_id: str
@@ -62,6 +64,7 @@ class ReplicationGroup:
     change: Change | None = None
     deferred: Change | None = None
     replacing: asyncio.Task[None] | None = None
+    endpoints: Endpoints | None = None
 
     @property
     def visible(self) -> Change | None:

@@ -122,7 +122,8 @@ async def follows(replica: LocalNode, primary: LocalNode) -> bool:
     replication = await replica.info("replication")
     ports = {str(primary.ports.plain), str(primary.ports.tls)}
     return (
-        replication.get("master_port") in ports
+        replication.get("master_host") == primary.host
+        and replication.get("master_port") in ports
         and replication.get("master_link_status") == "up"
     )
 

@@ -29,7 +29,8 @@ async def check_source(cluster: LocalCluster, host: str, port: int) -> None:
     """
     what = f"migrating from {host}:{port} into {cluster.name}"
     _check_target(cluster, what)
-    if any(port in (node.ports.plain, node.ports.tls) for node in cluster.nodes):
+    own = {(node.host, each) for node in cluster.nodes for each in node.served_ports}
+    if (host, port) in own:
         raise RunError(f"{what}: the source is a node of the group itself")
     info, databases = await _ask(
         host, port, ("INFO",), ("CONFIG", "GET", "databases"), what=what

@@ -25,12 +25,13 @@ _START_TIMEOUT_S = 10.0
 _POLL_S = 0.01
 _PORT_ATTEMPTS = 5
 _PORT_TAKEN = ("Address already in use", "Failed listening on port")
+LOOPBACK = "127.0.0.1"
 _LOG_TAIL_LINES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class NodePorts:
-    """The ports of one node on 127.0.0.1.
+    """The ports of one node.
 
     Args:
         plain: plaintext RESP.
@@ -55,9 +56,9 @@ class LocalNode:
         has_tls_port: listen with TLS.
         has_plain_port: listen without TLS.
         password: what the administrative connection authenticates with.
+        host: the loopback address that it listens on.
+        ports: its ports; None picks free ones.
     """
-
-    host = "127.0.0.1"
 
     def __init__(
         self,
@@ -69,19 +70,28 @@ class LocalNode:
         has_tls_port: bool,
         has_plain_port: bool = True,
         password: str | None = None,
+        host: str = LOOPBACK,
+        ports: NodePorts | None = None,
     ) -> None:
         self.name = name
+        self.host = host
         self.folder = _unused(folder, name)
         self.server = server
         self.settings: dict[str, Setting] = dict(settings)
         self.has_tls_port = has_tls_port
         self.has_plain_port = has_plain_port
-        self.ports = NodePorts(*free_ports(3))
+        self._has_own_ports = ports is None
+        self.ports = ports or NodePorts(*free_ports(3))
         self.node_id = ""
         self.is_paused = False
         self._process: asyncio.subprocess.Process | None = None
         self._start_ticks = 0
         self._admin = AdminConnection(self.folder, name=name, password=password)
+
+    @property
+    def served_ports(self) -> tuple[int, int]:
+        """Its ports for clients, open or not."""
+        return self.ports.plain, self.ports.tls
 
     @property
     def pid(self) -> int | None:
@@ -116,7 +126,7 @@ class LocalNode:
         Raises:
             RunError: it ended, or did not answer in time; the text ends with its log.
         """
-        is_first = not self.folder.exists()
+        is_first = not self.folder.exists() and self._has_own_ports
         for attempts_left in reversed(range(_PORT_ATTEMPTS if is_first else 1)):
             self.folder.mkdir(mode=0o700, exist_ok=True)
             self._write_configuration()
@@ -280,6 +290,9 @@ class LocalNode:
             settings["cluster-port"] = str(self.ports.bus)
             settings["cluster-announce-bus-port"] = str(self.ports.bus)
             settings["cluster-announce-ip"] = self.host
+        else:
+            # What a primary tells of its replicas; else the address they call from.
+            settings["replica-announce-ip"] = self.host
         settings.update(self.settings)
         lines = [f"{key} {_quoted(value)}\n" for key, value in settings.items()]
         path = self.folder / "node.conf"

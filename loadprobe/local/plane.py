@@ -7,7 +7,7 @@ await in between, so that two calls can never both be accepted.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -17,6 +17,7 @@ from loadprobe.local.api_codec import printable
 from loadprobe.local.certificates import CertificateSet
 from loadprobe.local.changes import Change
 from loadprobe.local.cluster import LocalCluster
+from loadprobe.local.endpoints import Endpoints
 from loadprobe.local.events import EventLog
 from loadprobe.local.faults import ApiFault
 from loadprobe.local.groups import NO_ENDPOINTS, ReplicationGroup
@@ -46,6 +47,9 @@ class Knobs:
         maintenance_delay_s: how long a change with ApplyImmediately=false waits for
             the maintenance window, in seconds; None is for ever.
         node_quota: nodes of all groups together; a machine has its limits.
+        endpoint_delay_s: how much later than a promotion the endpoints of a group
+            without cluster mode move, in seconds.
+        endpoint_ttl_s: how long an answer of the name server may be kept, in seconds.
     """
 
     detect_s: float = 3.0
@@ -55,6 +59,8 @@ class Knobs:
     settle_delay_s: float = 1.0
     maintenance_delay_s: float | None = None
     node_quota: int = 60
+    endpoint_delay_s: float = 1.0
+    endpoint_ttl_s: int = 1
 
 
 class Plane:
@@ -90,7 +96,33 @@ class Plane:
         """Show a running cluster as a replication group."""
         group = ReplicationGroup(group_id, cluster, now(), cluster.server.engine)
         self.groups[group_id] = group
+        self.name_endpoints(group)
         return group
+
+    def name_endpoints(self, group: ReplicationGroup) -> None:
+        """Give a group without cluster mode names, and let them follow its roles."""
+        if group.cluster.cluster_mode:
+            return
+        endpoints = Endpoints(
+            group.group_id, group.cluster, delay_s=self.knobs.endpoint_delay_s
+        )
+        group.endpoints = endpoints
+        self.spawn(self._move(group, endpoints), what=f"names of {group.group_id}")
+
+    def addresses(self, name: str) -> Sequence[str] | None:
+        """Return where a name points now; None if there is no such name."""
+        for group in self.groups.values():
+            if group.endpoints is not None and group.status not in NO_ENDPOINTS:
+                found = group.endpoints.addresses(name)
+                if found is not None:
+                    return found
+        return None
+
+    async def _move(self, group: ReplicationGroup, endpoints: Endpoints) -> None:
+        """Move the names of a group until it is no more."""
+        while self._is_known(group):
+            await endpoints.look()
+            await asyncio.sleep(_POLL_S)
 
     def group(self, group_id: str) -> ReplicationGroup:
         """Return a group, or raise the API's fault."""

@@ -98,7 +98,8 @@ def describe_node(
 def endpoint(group: ReplicationGroup, node: LocalNode) -> dict[str, Any]:
     """Return a node's Endpoint: the TLS port when TLS is on, as AWS returns it."""
     port = node.ports.plain if group.tls_mode == "none" else node.ports.tls
-    return {"Address": node.host, "Port": port}
+    host = node.host if group.endpoints is None else group.endpoints.of_node(node)
+    return {"Address": host, "Port": port}
 
 
 def zone_of(node: LocalNode) -> str:
@@ -150,11 +151,11 @@ async def _node_group(group: ReplicationGroup, shard: LocalShard) -> dict[str, A
     for node, member in zip(nodes, members, strict=True):
         member["CurrentRole"] = "primary" if node is primary else "replica"
         member["ReadEndpoint"] = endpoint(group, node)
-    if primary is not None:
-        described["PrimaryEndpoint"] = endpoint(group, primary)
-    reader = next((node for node in nodes if node is not primary), primary)
-    if reader is not None:
-        described["ReaderEndpoint"] = endpoint(group, reader)
+    assert group.endpoints is not None, "without cluster mode it has names"
+    if nodes:
+        ports = endpoint(group, nodes[0])  # all nodes have the same
+        described["PrimaryEndpoint"] = ports | {"Address": group.endpoints.primary}
+        described["ReaderEndpoint"] = ports | {"Address": group.endpoints.reader}
     return described
 
 

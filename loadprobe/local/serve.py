@@ -17,6 +17,7 @@ from loadprobe.local.certificates import CertificateSet, write_certificates
 from loadprobe.local.cluster import LocalCluster
 from loadprobe.local.control_plane import ControlPlane
 from loadprobe.local.folders import make_cluster_folder
+from loadprobe.local.node import LOOPBACK
 from loadprobe.local.plane import Knobs
 from loadprobe.local.processes import start_ticks
 from loadprobe.local.settings import TlsMode
@@ -52,6 +53,9 @@ class LocalOptions(Struct, frozen=True, forbid_unknown_fields=True):
         modifying_delay_s: an accepted change shows and begins so much later, in
             seconds.
         settle_delay_s: a finished change settles so much later, in seconds.
+        endpoint_delay_s: the endpoints of a group without cluster mode move so much
+            later than a replica is promoted, in seconds.
+        endpoint_ttl_s: so long an answer of the name server may be kept, in seconds.
         maintenance_delay_s: a change with ApplyImmediately=false waits so long, in
             seconds; None is for ever.
         die_with_parent: stop when the process that started it in the background dies.
@@ -72,6 +76,8 @@ class LocalOptions(Struct, frozen=True, forbid_unknown_fields=True):
     failovers_per_day: Annotated[int, Meta(ge=0)] = 15
     modifying_delay_s: Annotated[float, Meta(ge=0)] = 1.0
     settle_delay_s: Annotated[float, Meta(ge=0)] = 1.0
+    endpoint_delay_s: Annotated[float, Meta(ge=0)] = 1.0
+    endpoint_ttl_s: Annotated[int, Meta(ge=0)] = 1
     maintenance_delay_s: Annotated[float, Meta(ge=0)] | None = None
     die_with_parent: bool = False
 
@@ -116,6 +122,8 @@ async def _run(options: LocalOptions, announce: Callable[[LocalState], None]) ->
         modifying_delay_s=options.modifying_delay_s,
         settle_delay_s=options.settle_delay_s,
         maintenance_delay_s=options.maintenance_delay_s,
+        endpoint_delay_s=options.endpoint_delay_s,
+        endpoint_ttl_s=options.endpoint_ttl_s,
     )
     password = _password(options.password_file)
     with claimed(options.name):
@@ -182,19 +190,22 @@ def _state(
     options: LocalOptions, cluster: LocalCluster | None, plane: ControlPlane
 ) -> LocalState:
     password_file = options.password_file
+    endpoints = None if cluster is None else plane.endpoints(options.name)
+    group_host = LOOPBACK if endpoints is None else endpoints.primary
     state = LocalState(
         name=options.name,
         pid=os.getpid(),
         start_ticks=start_ticks(os.getpid()) or 0,
         endpoint_url=plane.endpoint_url,
         replication_group_id="",
-        host=LocalCluster.host,
+        host=group_host,
         port=0,
         tls_port=None,
         ca_file=None,
         password_file=str(Path(password_file).resolve()) if password_file else None,
         nodes=[],
         cluster_mode=options.cluster_mode,
+        name_server=plane.name_server,
     )
     if cluster is None:
         return state

@@ -53,6 +53,7 @@ class LocalState(msgspec.Struct, frozen=True):
         password_file: the file with the password, if there is one.
         nodes: all nodes.
         cluster_mode: whether the group has cluster mode enabled.
+        name_server: who knows the endpoints of groups without cluster mode.
         schema_version: of this document.
     """
 
@@ -68,6 +69,7 @@ class LocalState(msgspec.Struct, frozen=True):
     password_file: str | None
     nodes: list[NodeState]
     cluster_mode: bool = True
+    name_server: str = ""
     schema_version: int = SCHEMA_VERSION
 
     @property

@@ -36,6 +36,7 @@ _WORDS = {
     "accepted": "call accepted",
     "modifying": "status is modifying",
     "promoted": "another node is primary",
+    "endpoint_moved": "the endpoint points to the new primary",
     "provider_completed": "the provider tells of its completion",
     "settled": "settled",
     "replicas_recovered": "replicas recovered",

@@ -45,7 +45,7 @@ def make_driver(
                 plan.password,
                 plan.probe.connect_timeout_ms,
                 poller,
-                reads_replicas=config.read_from != "primary",
+                reads_replicas=target.cluster and config.read_from != "primary",
             ),
             sink,
             on_topology=on_topology,

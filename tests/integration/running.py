@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,6 +86,19 @@ async def until(
         raise AssertionError(
             f"after {within_s:g} s there is still not: {what}"
         ) from None
+
+
+async def until_true(
+    is_true: Callable[[], Awaitable[bool]], *, within_s: float = 20.0
+) -> None:
+    """Wait until something that has to be asked for holds.
+
+    Raises:
+        TimeoutError: it does not hold in time.
+    """
+    async with asyncio.timeout(within_s):
+        while not await is_true():
+            await asyncio.sleep(0.02)
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from loadprobe.control.api import ElastiCacheApi, open_api
 from loadprobe.control.lifecycle import CreateGroup, DeleteGroup
 from loadprobe.control.mutation import Mutation, modify
 from loadprobe.control.mutations import Scale
+from loadprobe.control.name_watch import Move
 from loadprobe.control.secret import Secret
 from loadprobe.control.settle import mutate
 from loadprobe.control.shapes import Endpoint, Group
@@ -49,6 +50,13 @@ class Unwatched:
     async def linked_replicas(self, shard: str) -> int:
         """Nothing is ever seen."""
         return 0
+
+    endpoint_move: Move | None = None
+    is_endpoint_behind = False
+
+    def is_at(self, endpoint: Endpoint | None) -> bool:
+        """Tell that what is watched is the group itself."""
+        return endpoint is not None
 
     async def follows_source(self, endpoint: Endpoint) -> bool:
         """Nothing is ever seen."""

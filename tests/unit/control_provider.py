@@ -19,6 +19,7 @@ from botocore.exceptions import (
 from loadprobe.clock import ClockPair, MonoNs, WallNs
 from loadprobe.control.api import ElastiCacheApi
 from loadprobe.control.mutation import Mutation
+from loadprobe.control.name_watch import Move
 from loadprobe.control.secret import Secret
 from loadprobe.control.settle import mutate
 from loadprobe.control.shapes import Endpoint, Group
@@ -263,6 +264,13 @@ class Provider:
         assert self.current is not None
         found = next(s for s in self.current.shards if s.name == shard)
         return len(found.replicas) if self.linked is None else self.linked
+
+    endpoint_move: Move | None = None
+    is_endpoint_behind = False
+
+    def is_at(self, endpoint: Endpoint | None) -> bool:
+        """Tell that what is watched is the group itself."""
+        return endpoint is not None
 
     async def follows_source(self, endpoint: Endpoint) -> bool:
         """Answer as the topology watch does."""

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from loadprobe.control.api import ElastiCacheApi
 from loadprobe.control.mutations import FailOver
+from loadprobe.control.name_watch import Move
 from loadprobe.control.secret import Secret
 from loadprobe.control.settle import mutate
 from loadprobe.control.shapes import Endpoint, Group
@@ -112,6 +113,13 @@ class Provider:
         """Answer as the topology watch does."""
         assert shard == "0007"
         return len(self.current.shards[0].replicas) if self.current is not None else 0
+
+    endpoint_move: Move | None = None
+    is_endpoint_behind = False
+
+    def is_at(self, endpoint: Endpoint | None) -> bool:
+        """Tell that what is watched is the group itself."""
+        return endpoint is not None
 
     async def follows_source(self, endpoint: Endpoint) -> bool:
         """Answer as the topology watch does."""

@@ -45,11 +45,13 @@ class Server:
 
 
 @asynccontextmanager
-async def driving(server: Server, workers: int) -> AsyncIterator[WireDriver]:
+async def driving(
+    server: Server, workers: int, *, is_cluster: bool = False
+) -> AsyncIterator[WireDriver]:
     """Connect a driver to a server."""
     async with await asyncio.start_server(server.serve, "127.0.0.1", 0) as listening:
         port = listening.sockets[0].getsockname()[1]
-        target = Target(host="127.0.0.1", port=port, cluster=False)
+        target = Target(host="127.0.0.1", port=port, cluster=is_cluster)
         driver = WireDriver(
             target,
             Dialer(target, None, None, 1000),
@@ -59,6 +61,7 @@ async def driving(server: Server, workers: int) -> AsyncIterator[WireDriver]:
             workers=workers,
             max_in_flight=16,
             closed_loop=False,
+            known=single("127.0.0.1", port) if is_cluster else None,
         )
         ready = asyncio.Event()
         running = asyncio.create_task(driver.run(ready.set))
@@ -187,7 +190,7 @@ async def test_a_restart_in_mid_run_waits_for_nobody() -> None:
 async def test_who_only_accepts_is_not_back() -> None:
     """One connection is enough until it is answered; then the others follow."""
     server = Server()
-    async with driving(server, workers=3) as driver:
+    async with driving(server, workers=3, is_cluster=True) as driver:
         node = only_node(driver)
         server.is_closing = True
         for writer in server.writers:

@@ -10,8 +10,8 @@ from typing import Any
 from weakref import WeakSet
 
 import coredis
-from anyio import TASK_STATUS_IGNORED
-from anyio.abc import TaskStatus
+from anyio import TASK_STATUS_IGNORED, connect_tcp, fail_after
+from anyio.abc import ByteStream, TaskStatus
 from coredis.connection import ClusterConnection, TCPConnection
 from coredis.credentials import AbstractCredentialProvider, UserPass
 from coredis.exceptions import AskError, MovedError, RedisError
@@ -24,6 +24,7 @@ from loadprobe.drivers import resp
 from loadprobe.drivers.coredis.errors import classify
 from loadprobe.drivers.library.address import make_remap
 from loadprobe.drivers.library.base import CURRENT, End, Login, Tally, seconds
+from loadprobe.drivers.resolver import Resolver
 
 _OPERATIONS = (b"GET", b"SET")
 
@@ -43,6 +44,25 @@ class _Counted(TCPConnection):
 
     tally: Tally
     existing: "WeakSet[_Counted]"
+    resolver: Resolver | None
+
+    async def _connect(self) -> ByteStream:
+        """Connect; with a name server of our own as the library does otherwise."""
+        if self.resolver is None:
+            return await super()._connect()
+        host, port = self.location.host, self.location.port
+        with fail_after(self._connect_timeout):
+            (address, *_) = await self.resolver.resolve(host)
+            if not self._ssl_context:
+                return await connect_tcp(address, port)
+            return await connect_tcp(
+                address,
+                port,
+                tls=True,
+                tls_hostname=host,
+                ssl_context=self._ssl_context,
+                tls_standard_compatible=False,
+            )
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         start_ns = mono_now_ns()
@@ -110,7 +130,12 @@ class Coredis:
             **make_arguments(target, self._settings, self._login, tls=self._tls)
         )
         base = ClusterConnection if target.cluster else TCPConnection
-        counted = {"tally": self._tally, "existing": self._existing}
+        named = Resolver(target.name_server) if target.name_server else None
+        counted = {
+            "tally": self._tally,
+            "existing": self._existing,
+            "resolver": named,
+        }
         pool: Any = client.connection_pool
         pool.connection_class = type("CountedConnection", (_Counted, base), counted)
         if target.cluster:

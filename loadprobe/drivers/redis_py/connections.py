@@ -4,7 +4,7 @@ They are given to the library by its own ``connection_class``, and do what their
 class does.
 """
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -13,6 +13,7 @@ from loadprobe.core.outcome import ErrorClass
 from loadprobe.drivers.library.base import CURRENT, Operation, Tally
 from loadprobe.drivers.redis_py.errors import ErrorTable
 from loadprobe.drivers.redis_py.forks import Fork
+from loadprobe.drivers.resolver import Resolver
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import Connection
@@ -30,7 +31,9 @@ class _Counted(Connection):
     table: ErrorTable
     base_error: type[Exception]
     existing: "WeakSet[_Counted]"
+    resolver: Resolver | None = None
     _carries: Operation | None = None
+    _address: str | None = None
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -48,6 +51,20 @@ class _Counted(Connection):
 
     async def _open(self) -> None:
         await self.connect()  # type: ignore[no-untyped-call]
+
+    async def _connect(self) -> None:
+        """Connect; names are resolved anew each time, as the library does."""
+        if self.resolver is not None:
+            (self._address, *_) = await self.resolver.resolve(self.host)
+        await super()._connect()  # type: ignore[no-untyped-call]
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        arguments = dict(super()._connection_arguments())
+        if self._address is not None:
+            arguments["host"] = self._address
+            if "ssl" in arguments:
+                arguments["server_hostname"] = self.host
+        return arguments
 
     async def send_packed_command(
         self, command: bytes | str | Iterable[bytes], check_health: bool = True
@@ -131,7 +148,7 @@ class Connections:
         base = fork.secure if tls else fork.plain
         has_one = hasattr(base, "connect_check_health")
         self._cluster = fork.cluster
-        self._class = type(
+        self._class: Any = type(
             "CountedConnection",
             (_CountedRedis if has_one else _CountedValkey, base),
             {
@@ -141,6 +158,10 @@ class Connections:
                 "existing": self.existing,
             },
         )
+
+    def resolve_by(self, name_server: str | None) -> None:
+        """Let connections ask a name server; None leaves names to the library."""
+        self._class.resolver = Resolver(name_server) if name_server else None
 
     def drop(self) -> None:
         """Let go of all sockets at once."""

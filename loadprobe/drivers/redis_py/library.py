@@ -41,6 +41,7 @@ class RedisLike:
             fork, target, self._settings, self._login, tls=self._tls, users=users
         )
         client = (fork.cluster if target.cluster else fork.single)(**arguments)
+        self._connections.resolve_by(target.name_server)
         self._connections.count(client)
         return _Handle(client, is_cluster=target.cluster)
 

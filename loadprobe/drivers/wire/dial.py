@@ -1,8 +1,7 @@
 """Opening of connections: address map, DNS, TCP, TLS and AUTH, each attempt timed.
 
-A name is resolved anew for a new attempt, but at most once a second: after a node is
-replaced its name points elsewhere, and a scout that tries every millisecond must not
-flood the resolver.
+A name is resolved anew for a new attempt, but not before the last answer is too old
+(see ``resolver``): after a node is replaced its name points elsewhere.
 """
 
 import asyncio
@@ -16,17 +15,18 @@ from typing import TypeVar, cast
 
 import hiredis
 
-from loadprobe.clock import NS_PER_S, mono_now_ns
+from loadprobe.clock import mono_now_ns
 from loadprobe.config import Target
 from loadprobe.core.outcome import ErrorClass
+from loadprobe.core.roles import parse_replication
 from loadprobe.drivers import resp, tls
 from loadprobe.drivers.errors import classify_connect_error, classify_reply
+from loadprobe.drivers.resolver import Resolver
 from loadprobe.drivers.wire.connection import Connection
 from loadprobe.drivers.wire.greeting import Greeting
 from loadprobe.drivers.wire.sockets import SocketPoller
 from loadprobe.drivers.wire.tls_sockets import open_tls
 
-_RESOLVE_EVERY_NS = NS_PER_S
 # A peer that vanished without a word (power loss, dropped packets) is noticed by the
 # kernel after this time; a peer that is merely slow still acknowledges and is kept.
 _USER_TIMEOUT_MS = 5_000
@@ -71,13 +71,17 @@ class Dialer:
     timeout_ms: int
     poller: SocketPoller | None = None
     reads_replicas: bool = False
-    _resolved: dict[str, tuple[int, str | OSError]] = field(default_factory=dict)
+    resolver: Resolver = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Resolve names as the target says."""
+        self.resolver = Resolver(self.target.name_server)
 
     def use_endpoint(self, host: str, port: int) -> None:
         """Take note of another endpoint: nodes may be verified under its name."""
         by_tls = self.context is not None
         self.target = self.target.at(tls=by_tls, host=host, port=port)
-        self._resolved.clear()
+        self.resolver.forget()
 
     def use_password(self, password: str) -> None:
         """Log in with another password from now on, naming the user."""
@@ -224,25 +228,8 @@ class Dialer:
         return connection
 
     async def _resolve(self, host: str) -> str:
-        if tls.is_ip(host):
-            return host
-        now = mono_now_ns()
-        known = self._resolved.get(host)
-        if known is not None and now - known[0] < _RESOLVE_EVERY_NS:
-            if isinstance(known[1], OSError):
-                raise known[1]
-            return known[1]
-        try:
-            found = await asyncio.get_running_loop().getaddrinfo(
-                host, None, type=socket.SOCK_STREAM
-            )
-        except socket.gaierror as exc:
-            self._resolved[host] = (now, exc)
-            raise
         # A configuration endpoint answers with several addresses in changing order.
-        address = str(found[0][4][0])
-        self._resolved[host] = (now, address)
-        return address
+        return (await self.resolver.resolve(host))[0]
 
     async def _log_in(self, connection: Connection | Greeting) -> str | None:
         """Return what the server said against it, or None."""
@@ -255,6 +242,25 @@ class Dialer:
             reply = await connection.request(command)
             if isinstance(reply, hiredis.ReplyError):
                 return str(reply)
+        if not self.target.cluster and isinstance(connection, Connection):
+            return await self._find_lag(connection)
+        return None
+
+    async def _find_lag(self, connection: Connection) -> str | None:
+        """Return what stands against a server without cluster mode, or None.
+
+        One that was just started as a replica answers reads before it has the data: as
+        if no key existed, or by an old file (redis-server 7.0.15, observed).
+        """
+        reply = await connection.request(resp.REPLICATION)
+        if not isinstance(reply, bytes):
+            return None  # it may not be ours to ask
+        try:
+            view = parse_replication(reply, ("", 0))
+        except ValueError:
+            return None
+        if view.is_unsynced:
+            return "LOADING it is a replica that has not been in step since its start"
         return None
 
 

@@ -14,7 +14,7 @@ import hiredis
 from loadprobe.clock import mono_now_ns
 from loadprobe.config import Target
 from loadprobe.core.outcome import ErrorClass, Outcome
-from loadprobe.core.topology import Topology, single
+from loadprobe.core.topology import Topology
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival, DriverStats, OnTopology, Sink
 from loadprobe.drivers.errors import classify_reply
@@ -24,6 +24,7 @@ from loadprobe.drivers.wire.members import Members, reached
 from loadprobe.drivers.wire.node import Node
 from loadprobe.drivers.wire.redirect import parse_redirect
 from loadprobe.drivers.wire.replicas import ReadFrom
+from loadprobe.drivers.wire.roles import Endpoints, Roles
 from loadprobe.drivers.wire.seed import ask_seed
 from loadprobe.drivers.wire.turn import Turn, send_on_idle, send_on_shared
 from loadprobe.errors import PreflightError
@@ -97,10 +98,8 @@ class WireDriver:
             read_from=read_from,
         )
         self._owner = self._members.owner
-        self._discovery = Discovery(
-            self._members.to_ask, self._apply, self._count_refresh
-        )
         self.dialer = dialer
+        self._discovery = self._make_discovery(target.reader_host)
         self._later_pace_s = _PACE_TCP_S if dialer.context is None else _PACE_TLS_S
         self.pace_s = self._later_pace_s if gently else 0.0
         self.stats = DriverStats()
@@ -112,6 +111,18 @@ class WireDriver:
             )
         elif closed_loop:
             self.submit = partial(send_on_idle, self._owner, forward=self.forward)
+
+    def _make_discovery(self, reader: str | None) -> Discovery | Roles:
+        if self._is_cluster:
+            return Discovery(self._members.to_ask, self._apply, self._count_refresh)
+        host, port = self._seed
+        return Roles(
+            self._members.nodes.values,
+            self.dialer,
+            self._apply,
+            self._count_refresh,
+            Endpoints(host, reader, port),
+        )
 
     @property
     def topology(self) -> Topology | None:
@@ -137,8 +148,8 @@ class WireDriver:
             else:
                 # In mid-run, and what cannot be reached is what is to be measured.
                 await asyncio.sleep(_RESTART_S)
+            group.create_task(self._discovery.run())
             if self._is_cluster:
-                group.create_task(self._discovery.run())
                 group.create_task(self._keep_in_touch())
             self.pace_s = self._later_pace_s
             ready()
@@ -156,8 +167,8 @@ class WireDriver:
             PreflightError: the endpoint could not be asked, or tells nothing.
         """
         host, port = self._seed
-        if not self._is_cluster:
-            return single(host, port)
+        if isinstance(self._discovery, Roles):
+            return await self._discovery.find()
         slots, nodes = await ask_seed(self.dialer, host, port)
         topology = self._discovery.read(host, slots, nodes)
         if topology is None:
@@ -186,6 +197,8 @@ class WireDriver:
         """
         self._seed = host, port
         self.dialer.use_endpoint(host, port)
+        if isinstance(self._discovery, Roles):
+            self._discovery.use_endpoint(host, port)
         assert self._group is not None
         if cut_over is None and not self._is_cluster:
             cut_over = self._cut_over  # another endpoint is all there is to know
@@ -238,6 +251,7 @@ class WireDriver:
         self._count_refresh()
         # A view that one node alone tells is doubted, if there are others to ask.
         is_trusted = not self._members.is_reachable
+        assert isinstance(self._discovery, Discovery), "there are slots"
         self._discovery.learn(host, slots, nodes, is_trusted=is_trusted)
 
     def _count_refresh(self) -> None:
@@ -249,7 +263,8 @@ class WireDriver:
 
     def suspect(self, slot: int) -> None:
         """Take note that an arrival for a slot failed: has its shard a new primary?"""
-        self._members.suspect(slot)
+        if self._is_cluster:
+            self._members.suspect(slot)
         self._discovery.hurry()
 
     def resumed_ns(self, slot: int) -> int:

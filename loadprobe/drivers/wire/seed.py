@@ -5,6 +5,7 @@ import ssl
 
 import hiredis
 
+from loadprobe.core.roles import RoleView, parse_replication
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival
 from loadprobe.drivers.wire.connection import Connection, Pulse
@@ -58,24 +59,13 @@ async def ask_seed(dialer: Dialer, host: str, port: int) -> tuple[list[object], 
     Raises:
         PreflightError: there is no answer, or it is a refusal; it says what to do.
     """
-    owner = Bystander()
-    made = await dialer.dial(host, port, lambda: Connection(owner, owner, None))
-    if isinstance(made, DialFailure):
-        raise PreflightError(explain_dial_failure(made, host, port, dialer))
-    try:
-        async with asyncio.timeout(dialer.timeout_ms / 1000):
-            slots = await made.request(resp.CLUSTER_SLOTS)
-            nodes = await made.request(resp.CLUSTER_NODES)
-    except (OSError, TimeoutError) as exc:
-        # By TLS 1.3 a server demands a client certificate after the handshake.
-        is_tls = isinstance(exc, ssl.SSLError)
-        advice = "check cert_file and key_file" if is_tls else _WHAT_PORT
-        raise PreflightError(
-            f"asking {host}:{port} for CLUSTER SLOTS failed: "
-            f"{str(exc) or 'no answer'}; {advice}"
-        ) from exc
-    finally:
-        made.abort()
+    slots, nodes = await _ask(
+        dialer,
+        (host, port),
+        resp.CLUSTER_SLOTS,
+        resp.CLUSTER_NODES,
+        what="CLUSTER SLOTS",
+    )
     if isinstance(slots, hiredis.ReplyError):
         raise PreflightError(explain_slots_error(str(slots), host, port))
     if not isinstance(slots, list):
@@ -83,3 +73,51 @@ async def ask_seed(dialer: Dialer, host: str, port: int) -> tuple[list[object], 
             f"asking {host}:{port} for CLUSTER SLOTS gave {slots!r}; {_WHAT_PORT}"
         )
     return slots, nodes
+
+
+async def ask_role(dialer: Dialer, host: str, port: int) -> RoleView | None:
+    """Return what a node without cluster mode tells of itself.
+
+    Args:
+        dialer: opens the connection.
+        host: the node.
+        port: its port.
+
+    Returns:
+        None if it answers, but does not tell.
+
+    Raises:
+        PreflightError: there is no answer; it says what to do.
+    """
+    (reply,) = await _ask(
+        dialer, (host, port), resp.REPLICATION, what="INFO replication"
+    )
+    if not isinstance(reply, bytes):
+        return None  # it may not be ours to ask
+    try:
+        return parse_replication(reply, (host, port))
+    except ValueError:
+        return None
+
+
+async def _ask(
+    dialer: Dialer, address: tuple[str, int], *commands: bytes, what: str
+) -> list[object]:
+    host, port = address
+    owner = Bystander()
+    made = await dialer.dial(host, port, lambda: Connection(owner, owner, None))
+    if isinstance(made, DialFailure):
+        raise PreflightError(explain_dial_failure(made, host, port, dialer))
+    try:
+        async with asyncio.timeout(dialer.timeout_ms / 1000):
+            return [await made.request(command) for command in commands]
+    except (OSError, TimeoutError) as exc:
+        # By TLS 1.3 a server demands a client certificate after the handshake.
+        is_tls = isinstance(exc, ssl.SSLError)
+        advice = "check cert_file and key_file" if is_tls else _WHAT_PORT
+        raise PreflightError(
+            f"asking {host}:{port} for {what} failed: {str(exc) or 'no answer'}; "
+            f"{advice}"
+        ) from exc
+    finally:
+        made.abort()

@@ -100,6 +100,7 @@ async def create_replication_group(plane: Plane, params: Params) -> dict[str, An
         is_owned=True,
     )
     plane.groups[wish.group_id] = group
+    plane.name_endpoints(group)
     plane.begin(group, _creation(group, wish))
     return {"ReplicationGroup": await describe_group(group)}
 
