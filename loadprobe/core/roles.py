@@ -100,6 +100,7 @@ def tell_group(
     * If no node says so, it stays who it was, unless nobody answers and the endpoint
       has moved; at first it is whom the endpoint names.
     * A replica counts if it is in step by its own word, or by that of the primary.
+      While the primary is silent, all count that did: one of them will take over.
 
     Args:
         views: what the nodes that answer tell.
@@ -120,6 +121,9 @@ def tell_group(
     replicas |= {
         address for address in told if address not in views or views[address].is_linked
     }
+    if previous is not None and was == primary and primary not in views:
+        # None of them is in step with a primary that is gone, and one takes over.
+        replicas |= {(node.host, node.port) for node in previous.shards[0].replicas}
     epoch = previous.shards[0].epoch if previous is not None else 0
     if was is not None and was != primary:
         epoch += 1

@@ -42,7 +42,8 @@ class Endpoints:
     def addresses(self, name: str) -> Sequence[str] | None:
         """Return where a name points now, in changing order; None: no such name."""
         if name in (self.primary, self.reader):
-            found = self._pointing.get(name, ())
+            hosts = [node.host for node in self._cluster.nodes[:1]]
+            found = self._pointing.get(name) or tuple(hosts)
             if not found:
                 return None  # no node is up yet
             self._turn += 1

@@ -143,7 +143,7 @@ def config_of(
     cluster: LocalCluster = getattr(servers, name)
     ports = {"port": cluster.port, "tls_port": cluster.tls_port}
     target: dict[str, object] = {
-        "host": "127.0.0.1",
+        "host": cluster.host,
         **ports,
         "ca_file": str(cluster.ca_file),
         "password_file": str(servers.password_file),

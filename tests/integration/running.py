@@ -32,6 +32,7 @@ from loadprobe.core.scope_state import SecondCounts
 from loadprobe.core.steps import ScenarioRecord
 from loadprobe.core.verdict import ObserverHealth, Verdict, summarize
 from loadprobe.local.cluster import LocalCluster
+from loadprobe.local.control_plane import ControlPlane
 from loadprobe.local.node import LocalNode
 from loadprobe.measurement import Measurement, Prefilled
 from loadprobe.probe.messages import Snapshot
@@ -42,6 +43,15 @@ _READY_S = 30.0
 _COMMAND_S = 100.0
 # A shared machine stalls a probe now and then: that is blind time, and told apart.
 PATIENT = Probe(stall_ms=50, settle_ms=500)
+
+
+def named_target(plane: ControlPlane, group: str, **more: Any) -> Target:
+    """Return the target of a group of a control plane: by name, if it has names."""
+    endpoints = plane.endpoints(group)
+    names: dict[str, Any] = {}
+    if endpoints is not None:
+        names = {"host": endpoints.primary, "name_server": plane.name_server}
+    return target_of(plane.cluster(group), **(names | more))
 
 
 def target_of(cluster: LocalCluster, **more: Any) -> Target:

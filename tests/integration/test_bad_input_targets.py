@@ -87,25 +87,25 @@ TARGETS: dict[str, Case] = {
         "closed",
         {"password_file": None},
         {},
-        ["PING at 127.0.0.1:{port}", "NOAUTH", "set [target] password_file"],
+        ["PING at {host}:{port}", "NOAUTH", "set [target] password_file"],
     ),
     "wrong password": (
         "closed",
         {"password_file": "{folder}/wrong"},
         {},
-        ["127.0.0.1:{port}", "WRONGPASS", "check username, password_file or"],
+        ["{host}:{port}", "WRONGPASS", "check username, password_file or"],
     ),
     "unknown user": (
         "closed",
         {"username": "nobody"},
         {},
-        ["127.0.0.1:{port}", "WRONGPASS", "check username"],
+        ["{host}:{port}", "WRONGPASS", "check username"],
     ),
     "password for a server without": (
         "single",
         {"cluster": False},
         {},
-        ["127.0.0.1:{port}", "the server has no password; remove password_file"],
+        ["{host}:{port}", "the server has no password; remove password_file"],
     ),
     "empty password file": (
         "closed",
@@ -129,43 +129,43 @@ TARGETS: dict[str, Case] = {
         "single",
         {"password_file": None},
         {},
-        ["CLUSTER SLOTS at 127.0.0.1:{port}", "set [target] cluster = false"],
+        ["CLUSTER SLOTS at {host}:{port}", "set [target] cluster = false"],
     ),
     "cluster mode": (
         "closed",
         {"cluster": False},
         {},
-        ["127.0.0.1:{port} is in cluster mode; remove [target] cluster = false"],
+        ["{host}:{port} is in cluster mode; remove [target] cluster = false"],
     ),
     "TLS to a plaintext port": (
         "closed",
         {"tls_port": "{port}"},
         {"tls": True},
-        ["127.0.0.1:{port} by TLS", "speak plaintext?", "tls_port, or tls = false"],
+        ["{host}:{port} by TLS", "speak plaintext?", "tls_port, or tls = false"],
     ),
     "plaintext to a TLS port": (
         "closed",
         {"port": "{tls_port}"},
         {},
-        ["127.0.0.1:{tls_port}", "does the port speak TLS? set tls = true"],
+        ["{host}:{tls_port}", "does the port speak TLS? set tls = true"],
     ),
     "plaintext to a TLS port, no password": (
         "closed",
         {"port": "{tls_port}", "password_file": None},
         {},
-        ["127.0.0.1:{tls_port}", "does the port speak TLS? set tls = true"],
+        ["{host}:{tls_port}", "does the port speak TLS? set tls = true"],
     ),
     "no authority": (
         "closed",
         {"ca_file": None},
         {"tls": True},
-        ["127.0.0.1:{tls_port} by TLS", "set [target] ca_file to the authority"],
+        ["{host}:{tls_port} by TLS", "set [target] ca_file to the authority"],
     ),
     "wrong authority": (
         "closed",
         {"ca_file": "{folder}/other.pem"},
         {"tls": True},
-        ["127.0.0.1:{tls_port} by TLS", "set [target] ca_file to the authority"],
+        ["{host}:{tls_port} by TLS", "set [target] ca_file to the authority"],
     ),
     "missing authority": (
         "closed",
@@ -183,25 +183,25 @@ TARGETS: dict[str, Case] = {
         "closed",
         {"server_name": "db.example.com"},
         {"tls": True},
-        ["127.0.0.1:{tls_port} by TLS", "'db.example.com'", "server_name to a name"],
+        ["{host}:{tls_port} by TLS", "'db.example.com'", "server_name to a name"],
     ),
     "expired certificate": (
         "expired",
         {"ca_file": "{folder}/other.pem", "password_file": None, "cluster": False},
         {"tls": True},
-        ["127.0.0.1:{tls_port} by TLS", "has expired", "renew the server's"],
+        ["{host}:{tls_port} by TLS", "has expired", "renew the server's"],
     ),
     "no client certificate": (
         "mutual",
         {"password_file": None},
         {"tls": True},
-        ["127.0.0.1:{tls_port}", "client certificate; set [target] cert_file and key"],
+        ["{host}:{tls_port}", "client certificate; set [target] cert_file and key"],
     ),
     "no client certificate, with a password": (
         "mutual",
         {},
         {"tls": True},
-        ["127.0.0.1:{tls_port}", "client certificate; set [target] cert_file and key"],
+        ["{host}:{tls_port}", "client certificate; set [target] cert_file and key"],
     ),
     "foreign client certificate": (
         "mutual",
@@ -211,7 +211,7 @@ TARGETS: dict[str, Case] = {
             "key_file": "{folder}/foreign.key",
         },
         {"tls": True},
-        ["127.0.0.1:{tls_port}", "check [target] cert_file and key_file"],
+        ["{host}:{tls_port}", "check [target] cert_file and key_file"],
     ),
     "client key of another certificate": (
         "mutual",
@@ -236,7 +236,7 @@ TARGETS: dict[str, Case] = {
             "closed",
             {"username": user},
             {},
-            [f"{asked} at 127.0.0.1:{{port}}", "NOPERM", "give the user +ping"],
+            [f"{asked} at {{host}}:{{port}}", "NOPERM", "give the user +ping"],
         )
         for user, asked in {
             "no-ping": "PING",
@@ -256,7 +256,7 @@ async def test_targets(case: str, servers: Servers, tmp_path: Path) -> None:
     name, target, lane, parts = TARGETS[case]
     path = config_of(servers, tmp_path, name, target=target, lanes=lane)
     cluster: LocalCluster = getattr(servers, name)
-    ports = {"port": cluster.port, "tls_port": cluster.tls_port}
+    ports = {"port": cluster.port, "tls_port": cluster.tls_port, "host": cluster.host}
     filled = [part.format(folder=servers.folder, **ports) for part in parts]
     await assert_both_refuse(path, *filled)
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-from loadprobe.config import Target
 from loadprobe.control.mutations import FailOver
 from loadprobe.control.topology_watch import TopologyWatch
 from loadprobe.core.events import Event
@@ -180,14 +179,3 @@ async def test_the_watch_logs_in_and_tells_a_wrong_password(
             task.cancel()
     assert journal[0].fields["state"] == "silent"
     assert "invalid username-password pair" in str(journal[0].fields["reason"])
-
-
-async def test_a_single_endpoint_is_one_shard() -> None:
-    """Without cluster mode there is nothing to poll, and one shard with all slots."""
-    journal: list[Event] = []
-    single = Target(host="localhost", port=1, cluster=False)
-    watch = TopologyWatch(single, journal.append, tls=False)
-    task = asyncio.create_task(watch.run())
-    assert await watch.wait_for(lambda t: t.shards[0].ranges == ((0, 16383),), 10)
-    task.cancel()
-    assert journal == []

@@ -143,7 +143,9 @@ async def test_a_group_is_created_given_tokens_and_deleted(plane: ControlPlane) 
 
 async def test_a_group_takes_over_from_a_server_of_ours(plane: ControlPlane) -> None:
     """It follows, is in step, and takes writes in the end."""
-    nowhere = Target(host="127.0.0.1", port=1, cluster=False)
+    nowhere = Target(
+        host="127.0.0.1", port=1, cluster=False, name_server=plane.name_server
+    )
     single = CreateGroup(
         shard_count=1,
         replicas=1,

@@ -116,7 +116,7 @@ async def test_data_is_migrated_from_another_server(group: LocalCluster) -> None
 
         await migration.start(target, source.host, source.ports.plain)
         head = await target.primary_of("0001")
-        with pytest.raises(RunError, match="already migrates from 127.0.0.1"):
+        with pytest.raises(RunError, match=f"already migrates from {source.host}"):
             await migration.start(target, source.host, source.ports.plain)
         with pytest.raises(UsageError, match="data is being migrated; complete that"):
             await set_tls_mode(target, "preferred")

@@ -70,7 +70,8 @@ def options(folder: Path, *steps: str) -> tuple[str, ...]:
 def config(plane: ControlPlane) -> Config:
     """Return a configuration that names no endpoint."""
     control = Control("made", endpoint_url=plane.endpoint_url)
-    return config_of(Target(), LANE, control=control)
+    target = Target(name_server=plane.name_server)
+    return config_of(target, LANE, control=control)
 
 
 def is_there(plane: ControlPlane) -> bool:

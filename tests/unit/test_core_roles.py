@@ -75,6 +75,13 @@ def test_a_promotion_is_a_later_epoch() -> None:
     assert same.shards[0].epoch == promoted.shards[0].epoch
 
 
+def test_replicas_are_kept_while_the_primary_is_silent() -> None:
+    """Without a primary none is in step, and one of them is about to take over."""
+    assert replicas_of(tell_group({B: CUT_OFF, C: CUT_OFF}, GROUP, ())) == [B, C]
+    assert replicas_of(tell_group({}, GROUP, ())) == [B, C]
+    assert replicas_of(tell_group({A: PRIMARY, B: CUT_OFF}, GROUP, ())) == []
+
+
 def test_replicas_that_are_not_in_step_do_not_count() -> None:
     """By its own word a replica is not in step, whatever the primary tells."""
     told = RoleView(is_primary=True, replicas=(B, C))

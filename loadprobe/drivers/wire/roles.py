@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from socket import gaierror
 
-from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
+from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.core.roles import Address, RoleView, parse_replication, tell_group
 from loadprobe.core.topology import Topology
 from loadprobe.drivers import resp
@@ -28,7 +28,8 @@ _RESOLVE_S = 5.0
 _RESOLVE_HURRIED_S = 0.1
 # A node that does not answer any more does not keep its role: it may be frozen.
 _SILENT_NS = 250 * NS_PER_MS
-_STRANGER_NS = NS_PER_S // 10
+_STRANGER_NS = 100 * NS_PER_MS
+_KNOWN_NS = 300 * NS_PER_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class Roles:
         self._views: dict[Address, RoleView] = {}
         self._asked_ns: dict[Node, int] = {}
         self._strangers: dict[Address, int] = {}
+        self._met: dict[Address, int] = {}
         self._points: frozenset[Address] = frozenset()
         self._moved: frozenset[Address] = frozenset()
         self._others: frozenset[Address] = frozenset()
@@ -195,7 +197,7 @@ class Roles:
                 elif now_ns - self._asked_ns.get(node, now_ns) > _SILENT_NS:
                     self._forget(address)
         for address in [a for a in self._views if a not in known]:
-            if now_ns - self._strangers.get(address, 0) > NS_PER_S:
+            if now_ns - self._met.get(address, 0) > _KNOWN_NS:
                 self._forget(address)
         self._asked_ns = {n: at for n, at in self._asked_ns.items() if n.live}
         told = {view.primary for view in self._views.values() if view.primary}
@@ -240,7 +242,7 @@ class Roles:
         except PreflightError:
             return
         if view is not None and switches == self._switches:
-            self._strangers[address] = mono_now_ns()
+            self._met[address] = mono_now_ns()
             self._put(address, view)
 
     def _learn(self, address: Address, reply: object) -> None:

@@ -1,0 +1,139 @@
+"""The wire driver without cluster mode: who takes writes, whatever becomes of whom."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from loadprobe.config import Target
+from loadprobe.core.roles import Address
+from loadprobe.core.topology import Topology
+from loadprobe.drivers import resp
+from loadprobe.drivers.wire.connection import Connection
+from loadprobe.drivers.wire.dial import Dialer, DialFailure
+from loadprobe.drivers.wire.driver import WireDriver
+from loadprobe.drivers.wire.seed import Bystander, ask_role
+from loadprobe.local.cluster import LocalCluster
+from loadprobe.local.control_plane import ControlPlane
+from loadprobe.local.node import LocalNode
+from loadprobe.local.plane import Knobs
+from tests.arrivals import Sink
+from tests.integration.running import named_target, target_of, until, until_true
+
+KNOBS = Knobs(endpoint_delay_s=5.0, endpoint_ttl_s=0)
+
+
+@asynccontextmanager
+async def driving(target: Target) -> AsyncIterator[WireDriver]:
+    """Connect a driver."""
+    driver = WireDriver(
+        target,
+        Dialer(target, None, None, 1000),
+        Sink(),
+        on_topology=lambda *_: None,
+        tls=False,
+        workers=3,
+        max_in_flight=16,
+        closed_loop=False,
+    )
+    ready = asyncio.Event()
+    running = asyncio.create_task(driver.run(ready.set))
+    try:
+        async with asyncio.timeout(20):
+            await ready.wait()
+        yield driver
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+
+
+@asynccontextmanager
+async def grouped() -> AsyncIterator[tuple[LocalCluster, ControlPlane]]:
+    """Start a primary with two replicas, and its names, which are late."""
+    group = LocalCluster(
+        shards=1, replicas_per_shard=2, cluster_mode=False, tls=False, name="rg"
+    )
+    async with group as cluster, ControlPlane(knobs=KNOBS) as plane:
+        plane.add_group("rg", cluster)
+        yield cluster, plane
+
+
+def primary_of(topology: Topology | None) -> Address:
+    """Return the address of the primary."""
+    assert topology is not None
+    return topology.shards[0].primary.host, topology.shards[0].primary.port
+
+
+def is_whole(driver: WireDriver) -> bool:
+    """Tell whether a driver knows two replicas and is connected to them."""
+    assert driver.topology is not None
+    return driver.live_connections() == {"0001": 5} and (
+        len(driver.topology.shards[0].replicas) == 2
+    )
+
+
+async def written(driver: WireDriver) -> bool:
+    """Tell whether a write is taken where writes go now."""
+    try:
+        reply = await driver.request(0, resp.encode(b"SET", b"k", b"v"))
+    except OSError:
+        return False
+    return reply == b"OK"
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+@pytest.mark.parametrize("is_frozen", [False, True])
+async def test_a_promoted_replica_takes_writes_before_its_name_moves(
+    *, by_name: bool, is_frozen: bool
+) -> None:
+    """Killed or frozen, the old primary is left; five seconds of DNS are not waited."""
+    async with grouped() as (cluster, plane):
+        target = named_target(plane, "rg") if by_name else target_of(cluster)
+        async with driving(target) as driver:
+            await until(lambda: is_whole(driver), what="all nodes")
+            primary = await cluster.primary_of("0001")
+            first, second = (node for node in cluster.nodes if node is not primary)
+            if is_frozen:
+                primary.pause()
+            else:
+                await primary.kill()
+            await first.command("REPLICAOF", "NO", "ONE")
+            await cluster.follow(second, first)
+            begun_s = asyncio.get_running_loop().time()
+            driver.hurry()
+            await until(
+                lambda: primary_of(driver.topology)[0] == first.host,
+                what="the new primary",
+            )
+            await until_true(lambda: written(driver))
+            assert asyncio.get_running_loop().time() - begun_s < 4.0
+            if is_frozen:
+                primary.resume()
+
+
+async def test_what_is_not_in_step_is_not_connected_to() -> None:
+    """A former primary that is back without its data is refused until it has it."""
+    async with grouped() as (cluster, _):
+        node: LocalNode = cluster.nodes[1]
+        await node.kill()
+        node.settings["replicaof"] = (node.host, "1")  # nobody is there
+        await node.start()
+        target = Target(host=node.host, port=node.ports.plain, cluster=False)
+        dialer = Dialer(target, None, None, 1000)
+        owner = Bystander()
+        made = await dialer.dial(
+            node.host, node.ports.plain, lambda: Connection(owner, owner, None)
+        )
+        assert isinstance(made, DialFailure)
+        assert made.error.label == "loading"
+        await cluster.follow(node, cluster.nodes[0])
+
+        async def is_taken() -> bool:
+            try:
+                view = await ask_role(dialer, node.host, node.ports.plain)
+            except Exception:  # noqa: BLE001 - not yet
+                return False
+            return view is not None and view.is_linked
+
+        await until_true(is_taken)
