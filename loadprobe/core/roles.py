@@ -99,8 +99,9 @@ def tell_group(
       another one since.
     * If no node says so, it stays who it was, unless nobody answers and the endpoint
       has moved; at first it is whom the endpoint names.
-    * A replica counts if it is in step by its own word, or by that of the primary.
-      While the primary is silent, all count that did: one of them will take over.
+    * A replica counts if it is in step by its own word, or by that of the primary: when
+      a primary ends, its replicas know of it before we do. While it is silent, all count
+      that did: one of them will take over.
 
     Args:
         views: what the nodes that answer tell.
@@ -118,9 +119,7 @@ def tell_group(
         for address, view in views.items()
         if not view.is_primary and view.is_linked and address != primary
     }
-    replicas |= {
-        address for address in told if address not in views or views[address].is_linked
-    }
+    replicas |= set(told)
     if previous is not None and was == primary and primary not in views:
         # None of them is in step with a primary that is gone, and one takes over.
         replicas |= {(node.host, node.port) for node in previous.shards[0].replicas}

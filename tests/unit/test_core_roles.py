@@ -83,9 +83,9 @@ def test_replicas_are_kept_while_the_primary_is_silent() -> None:
 
 
 def test_replicas_that_are_not_in_step_do_not_count() -> None:
-    """By its own word a replica is not in step, whatever the primary tells."""
-    told = RoleView(is_primary=True, replicas=(B, C))
-    group = tell_group({A: told, B: CUT_OFF}, None, (A,))
+    """Neither by its own word nor by that of the primary: it is none for now."""
+    told = RoleView(is_primary=True, replicas=(C,))
+    group = tell_group({A: told, B: CUT_OFF, C: CUT_OFF}, GROUP, ())
     assert replicas_of(group) == [C]
 
 
