@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup server prometheus openssl demo test verify check bench calibrate failovers integration soak
 .PHONY: clean
-.PHONY: stack pictures compiled
+.PHONY: stack pictures compiled matrix
 .NOTPARALLEL:  # two apt-get at a time refuse each other
 
 VENV := .venv
@@ -47,6 +47,7 @@ help:
 	@echo "make compiled     a copy in $(COMPILED) whose measuring loop is compiled"
 	@echo "make bench        speed against its targets and other tools (35 minutes)"
 	@echo "make calibrate    the meter against outages of known length (10 minutes)"
+	@echo "make matrix       every scenario, both shapes, TCP and TLS: one table (12 minutes)"
 	@echo "make failovers    20 planned failovers under load: nothing may be lost"
 	@echo "make stack        a cluster, a run, Prometheus and Grafana, until Ctrl-C"
 	@echo "make pictures     draw the dashboards of real runs into docs/img"
@@ -156,6 +157,9 @@ bench: setup compiled
 # The machine should be quiet. Writes docs/accuracy.md, its figures and its picture.
 calibrate: setup
 	$(BIN)/python -m benchmarks.calibration
+
+matrix: setup
+	@$(BIN)/python -m tools.scenario_matrix
 
 failovers: setup
 	$(BIN)/python -m benchmarks.failovers

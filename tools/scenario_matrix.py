@@ -186,7 +186,12 @@ async def carry_out(case: Case, folder: Path, source: LocalCluster | None) -> st
     async with staged(case) as (_, plane):
         target = target_in(plane, GROUP, folder=folder)
         if source is not None:
-            target = Target(host=source.host, port=source.port, cluster=False)
+            target = Target(
+                host=source.host,
+                port=source.port,
+                cluster=False,
+                name_server=plane.name_server,
+            )
         config = Config(
             target=target,
             lanes=lanes_of(case),

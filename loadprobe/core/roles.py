@@ -100,8 +100,8 @@ def tell_group(
     * If no node says so, it stays who it was, unless nobody answers and the endpoint
       has moved; at first it is whom the endpoint names.
     * A replica counts if it is in step by its own word, or by that of the primary: when
-      a primary ends, its replicas know of it before we do. While it is silent, all count
-      that did: one of them will take over.
+      a primary ends, its replicas know of it before we do. While it is silent, all
+      count that did: one of them will take over.
 
     Args:
         views: what the nodes that answer tell.

@@ -45,7 +45,9 @@ async def fail_over(plane: Plane, group: ReplicationGroup, shard: LocalShard) ->
     plane.add_event(
         "cache-cluster", old.name, f"Recovering cache nodes {CACHE_NODE_ID}"
     )
-    await _return_as_replica(cluster, old, new)
+    knobs = plane.knobs
+    names_move_s = knobs.endpoint_delay_s + knobs.endpoint_ttl_s
+    await _return_as_replica(cluster, old, new, names_move_s=names_move_s)
     plane.add_event(
         "cache-cluster", old.name, f"Finished recovery for cache nodes {CACHE_NODE_ID}"
     )
@@ -124,11 +126,16 @@ async def _promote_standalone(
 
 
 async def _return_as_replica(
-    cluster: LocalCluster, old: LocalNode, new: LocalNode
+    cluster: LocalCluster, old: LocalNode, new: LocalNode, *, names_move_s: float
 ) -> None:
-    """Start the old primary again; it finds out by itself that it lost its slots."""
+    """Start the old primary again; it finds out by itself that it lost its slots.
+
+    Without cluster mode it is back when no name points to it any more: on AWS a node is
+    replaced in minutes, and until it is in step it answers reads by what it has.
+    """
     if not cluster.cluster_mode:
         await cluster.follow(old, new)
+        await asyncio.sleep(names_move_s)
     await old.start()
     try:
         async with asyncio.timeout(_RECOVERY_TIMEOUT_S):

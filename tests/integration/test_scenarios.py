@@ -19,11 +19,14 @@ from loadprobe.local.cluster import LocalCluster, TlsMode
 from loadprobe.local.control_plane import ControlPlane
 from loadprobe.local.plane import Knobs
 from loadprobe.local.servers import find_engine
-from tests.integration.running import config_of, small_lane, target_of
+from tests.integration.running import config_of, named_target, small_lane, target_of
 
 pytestmark = pytest.mark.alone
 
-KNOBS = Knobs(modifying_delay_s=0.2, settle_delay_s=0.2)
+KNOBS = Knobs(
+    modifying_delay_s=0.2, settle_delay_s=0.2, endpoint_delay_s=0.5, endpoint_ttl_s=0
+)
+BOTH_SHAPES = pytest.mark.parametrize("cluster_mode", [True, False])
 LANE = {"workers": 200, "rate_per_s": 1000.0, "keys": 1000}
 
 
@@ -80,6 +83,8 @@ async def rehearsing(
 ) -> AsyncIterator[tuple[LocalCluster, ControlPlane]]:
     """Run a small group with its API."""
     shape: dict[str, Any] = {"shards": 2, "replicas_per_shard": 1, "name": "rg"}
+    if not more.get("cluster_mode", True):
+        shape |= {"shards": 1, "replicas_per_shard": 2}
     async with (
         LocalCluster(tls_mode=tls_mode, **(shape | more)) as cluster,
         ControlPlane(knobs=knobs) as plane,
@@ -98,15 +103,13 @@ def short(name: str, **variables: str) -> Scenario:
     return replace(scenario, steps=steps, baseline_s=1.0, after_s=1.0)
 
 
-def config_for(
-    cluster: LocalCluster, plane: ControlPlane, tmp_path: Path, *, tls: bool = True
-) -> Config:
+def config_for(plane: ControlPlane, tmp_path: Path, *, tls: bool = True) -> Config:
     """Return a configuration with a TCP lane, and a TLS lane if wanted."""
     lanes = [small_lane("tcp", **LANE)]
     if tls:
         lanes.append(small_lane("tls", tls=True, **LANE))
     return config_of(
-        target_of(cluster),
+        named_target(plane, "rg"),
         *lanes,
         control=Control("rg", endpoint_url=plane.endpoint_url),
         output=Output(dir=str(tmp_path / "runs")),
@@ -129,10 +132,11 @@ async def carry_out(config: Config, scenario: Scenario, **more: Any) -> Ran:
     )
 
 
-async def test_tls_migration(tmp_path: Path) -> None:
+@BOTH_SHAPES
+async def test_tls_migration(tmp_path: Path, *, cluster_mode: bool) -> None:
     """Nobody is down but the TCP lane, by plan, while plaintext is refused."""
-    async with rehearsing("none") as (cluster, plane):
-        config = config_for(cluster, plane, tmp_path)
+    async with rehearsing("none", cluster_mode=cluster_mode) as (_, plane):
+        config = config_for(plane, tmp_path)
         ran = await carry_out(config, short("tls-migration"))
     ran.check()
     unplanned = [o for o in ran.outages if o["attribution"] != "planned"]
@@ -159,9 +163,9 @@ async def test_tls_migration(tmp_path: Path) -> None:
 
 async def test_client_matrix(tmp_path: Path) -> None:
     """One failover by the API, and the clients of the scenario beside the witness."""
-    async with rehearsing("none", shards=3) as (cluster, plane):
+    async with rehearsing("none", shards=3) as (_, plane):
         config = msgspec.structs.replace(
-            config_for(cluster, plane, tmp_path, tls=False), lanes=(small_lane("wire"),)
+            config_for(plane, tmp_path, tls=False), lanes=(small_lane("wire"),)
         )
         scenario = short("client-matrix", workers="5", rate_per_s="60")
         # Cores for two clients beside the witness and six servers are not here.
@@ -197,12 +201,50 @@ async def test_client_matrix(tmp_path: Path) -> None:
     assert "Clients beside each other: failover" in ran.text
 
 
+async def test_the_clients_without_cluster_mode(tmp_path: Path) -> None:
+    """They follow the name, and are back no sooner than it has moved."""
+    knobs = replace(KNOBS, detect_s=0.4, endpoint_delay_s=1.0)
+    async with rehearsing("none", knobs, cluster_mode=False) as (_, plane):
+        config = msgspec.structs.replace(
+            config_for(plane, tmp_path, tls=False), lanes=(small_lane("wire"),)
+        )
+        scenario = short("client-matrix", workers="5", rate_per_s="60")
+        kept = tuple(lane for lane in scenario.lanes if lane.name in ("tight", "lean"))
+        ran = await carry_out(config, replace(scenario, lanes=kept, baseline_s=3.0))
+    ran.check(may_lose=True)
+    dark = {
+        lane["name"]: lane["downtime_ms"]["any_shard"] for lane in ran.summary["lanes"]
+    }
+    for client in ("tight", "lean"):
+        assert dark[client]["upper"] >= dark["wire"]["lower"] + 900, ran.text
+
+
+async def test_failover_without_cluster_mode(tmp_path: Path) -> None:
+    """The lanes are back before the name is; that it was late is a phase of its own."""
+    knobs = replace(KNOBS, detect_s=0.4, endpoint_delay_s=1.5)
+    async with rehearsing(knobs=knobs, cluster_mode=False) as (_, plane):
+        config = config_for(plane, tmp_path)
+        ran = await carry_out(config, short("failover-each-shard"))
+    ran.check(may_lose=True)
+    assert {(o["lane"], o["shard"]) for o in ran.outages} == {
+        ("tcp", "0001"),
+        ("tls", "0001"),
+    }
+    (step,) = ran.scenario["steps"]
+    at = {each["phase"]: each["offset_ms"] for each in step["phases"]}
+    assert at["promoted"] + 1000 < at["endpoint_moved"] < at["settled"]
+    for lane in step["lanes"]:
+        served = {each["phase"]: each["offset_ms"] for each in lane["phases"]}
+        assert served["first_served"] + 1000 < at["endpoint_moved"]
+    assert "the endpoint points to the new primary" in ran.text
+
+
 async def test_failover_each_shard(tmp_path: Path) -> None:
     """Every shard fails over once, one after the other, and is dark on both lanes."""
     # Elections are waited for in test_run_failover.py.
     knobs = replace(KNOBS, detect_s=0.4)
-    async with rehearsing(shards=3, knobs=knobs) as (cluster, plane):
-        config = config_for(cluster, plane, tmp_path)
+    async with rehearsing(shards=3, knobs=knobs) as (_, plane):
+        config = config_for(plane, tmp_path)
         ran = await carry_out(config, short("failover-each-shard"))
     ran.check(may_lose=True)
     assert {(o["lane"], o["shard"]) for o in ran.outages} == {
@@ -210,33 +252,40 @@ async def test_failover_each_shard(tmp_path: Path) -> None:
     }
 
 
-async def test_what_must_not_lose_anything(tmp_path: Path) -> None:
+@BOTH_SHAPES
+async def test_what_must_not_lose_anything(
+    tmp_path: Path, *, cluster_mode: bool
+) -> None:
     """Changes of shards, replicas and nodes lose no write and no shard.
 
     Four scenarios in one run: each of them leaves the group as it was.
     """
-    names = ("scale-out-in", "replicas", "node-type", "service-update")
+    names = ["scale-out-in", "replicas", "node-type", "service-update"]
+    if not cluster_mode:
+        names.remove("scale-out-in")
     scenarios = [short(name) for name in names]
     together = replace(
         scenarios[0], steps=tuple(s for each in scenarios for s in each.steps)
     )
-    async with rehearsing() as (cluster, plane):
-        config = config_for(cluster, plane, tmp_path)
+    async with rehearsing(cluster_mode=cluster_mode) as (_, plane):
+        config = config_for(plane, tmp_path)
         ran = await carry_out(config, together)
     ran.check()
     assert list(ran.states()) == [
-        *("out", "in"),
+        *(("out", "in") if cluster_mode else ()),
         *("more", "fewer"),
         *("up", "down"),
         "apply_update",
     ]
 
 
-async def test_engine_upgrade(tmp_path: Path) -> None:
+@BOTH_SHAPES
+async def test_engine_upgrade(tmp_path: Path, *, cluster_mode: bool) -> None:
     """Every process is replaced by the other server program."""
     redis = find_engine("redis", "7.0")
-    async with rehearsing("none", server=redis.path) as (cluster, plane):
-        config = config_for(cluster, plane, tmp_path, tls=False)
+    shape: dict[str, Any] = {"server": redis.path, "cluster_mode": cluster_mode}
+    async with rehearsing("none", **shape) as (cluster, plane):
+        config = config_for(plane, tmp_path, tls=False)
         scenario = short("engine-upgrade", version="9.1", engine="valkey")
         ran = await carry_out(config, scenario)
         engines = {node.server.engine for node in cluster.nodes}
@@ -244,18 +293,18 @@ async def test_engine_upgrade(tmp_path: Path) -> None:
     assert engines == {"valkey"}
 
 
-async def test_auth_rotation(tmp_path: Path) -> None:
+@BOTH_SHAPES
+async def test_auth_rotation(tmp_path: Path, *, cluster_mode: bool) -> None:
     """A new token is in use, the old one is refused, and nobody noticed."""
     secret = tmp_path / "password"
     secret.write_text("the-first-password-of-all\n")
     token = tmp_path / "token"
-    async with rehearsing("required", password=secret.read_text().strip()) as (
-        cluster,
-        plane,
-    ):
-        target = target_of(cluster, password_file=str(secret))
+    shape: dict[str, Any] = {"password": secret.read_text().strip()}
+    shape["cluster_mode"] = cluster_mode
+    async with rehearsing("required", **shape) as (_, plane):
+        target = named_target(plane, "rg", password_file=str(secret))
         config = msgspec.structs.replace(
-            config_for(cluster, plane, tmp_path),
+            config_for(plane, tmp_path),
             target=target,
             lanes=(small_lane("tls", tls=True, **LANE),),
         )
@@ -274,11 +323,11 @@ async def test_migration(tmp_path: Path) -> None:
     )
     async with (
         source,
-        rehearsing("none", shards=1, cluster_mode=False) as (cluster, plane),
+        rehearsing("none", cluster_mode=False) as (_, plane),
     ):
-        target = target_of(source)
+        target = target_of(source, name_server=plane.name_server)
         config = msgspec.structs.replace(
-            config_for(cluster, plane, tmp_path, tls=False), target=target
+            config_for(plane, tmp_path, tls=False), target=target
         )
         scenario = short(
             "migration", source_host=source.host, source_port=str(source.port)
@@ -289,10 +338,11 @@ async def test_migration(tmp_path: Path) -> None:
     assert ran.summary["lost_writes"] > 0
 
 
-async def test_watch(tmp_path: Path) -> None:
+@BOTH_SHAPES
+async def test_watch(tmp_path: Path, *, cluster_mode: bool) -> None:
     """Nothing is called, and what others do is recorded."""
-    async with rehearsing(shards=1) as (cluster, plane):
-        config = config_for(cluster, plane, tmp_path)
+    async with rehearsing(shards=1, cluster_mode=cluster_mode) as (_, plane):
+        config = config_for(plane, tmp_path)
         ran = await carry_out(config, short("watch"), duration_s=1.5)
     assert ran.code == 0, ran.text
     assert ran.scenario["state"] == "completed"
