@@ -46,7 +46,7 @@ help:
 	@echo "make integration  only the tests against real servers"
 	@echo "make compiled     a copy in $(COMPILED) whose measuring loop is compiled"
 	@echo "make bench        speed against its targets and other tools (35 minutes)"
-	@echo "make calibrate    the meter against outages of known length (10 minutes)"
+	@echo "make calibrate    the meter against outages of known length (20 minutes)"
 	@echo "make matrix       every scenario, both shapes, TCP and TLS: one table (12 minutes)"
 	@echo "make failovers    20 planned failovers under load: nothing may be lost"
 	@echo "make stack        a cluster, a run, Prometheus and Grafana, until Ctrl-C"

@@ -1,22 +1,21 @@
-"""Calibrate the meter: ``python -m benchmarks.calibration [--quick] [--only TEXT]``."""
+"""Calibrate the meter: ``python -m benchmarks.calibration [--quick] [--only TEXT]``.
+
+Each case has a process of its own.
+"""
 
 import argparse
-import asyncio
 import os
 import platform
 import sys
-import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-import uvloop
 
-from benchmarks.calibration.figures import Calibration, CaseFigures, summarize
-from benchmarks.calibration.judging import judge
-from benchmarks.calibration.measuring import observe
+from benchmarks.calibration.case import Order
+from benchmarks.calibration.figures import Calibration, CaseFigures
 from benchmarks.calibration.page import case_table, with_tables
 from benchmarks.calibration.plot import draw
-from benchmarks.calibration.script import duration_s, write_plan
 from benchmarks.calibration.settings import (
     FULL,
     FULL_SETTINGS,
@@ -25,13 +24,16 @@ from benchmarks.calibration.settings import (
     Lengths,
     Setting,
 )
+from benchmarks.child import ask_child
+from benchmarks.measurement import BenchmarkError
+from benchmarks.wire import is_compiled_there
 
 _ROOT = Path(__file__).resolve().parents[2]
 PAGE = _ROOT / "docs" / "accuracy.md"
 FIGURES = _ROOT / "docs" / "accuracy.json"
 PICTURE = _ROOT / "docs" / "img" / "accuracy.svg"
 _SEED = 20
-_CASE_TIMEOUT_S = 180.0
+_CASE_TIMEOUT_S = 300.0
 
 
 def main() -> int:
@@ -51,7 +53,10 @@ def main() -> int:
             print(f"NOT MEASURED {case.setting.label}: {case.failure}")
     if options.json is not None:
         write(calibration, options.json)
-    if options.render or not (options.dry or options.quick or options.only):
+    if options.keep:
+        calibration = with_cases(read(FIGURES), calibration.cases)
+    is_whole = not (options.quick or options.only) or options.keep
+    if options.render or (is_whole and not options.dry):
         write(calibration, FIGURES)
         PAGE.write_text(with_tables(PAGE.read_text(), calibration))
         draw(calibration.cases, PICTURE)
@@ -63,6 +68,13 @@ def read(path: Path) -> Calibration:
     return msgspec.json.decode(path.read_bytes(), type=Calibration)
 
 
+def with_cases(kept: Calibration, cases: Sequence[CaseFigures]) -> Calibration:
+    """Return figures that were kept with some cases measured anew, or added."""
+    anew = {case.setting: case for case in cases}
+    old = [anew.pop(case.setting, case) for case in kept.cases]
+    return msgspec.structs.replace(kept, cases=(*old, *anew.values()))
+
+
 def write(calibration: Calibration, path: Path) -> None:
     """Keep figures."""
     path.write_bytes(msgspec.json.format(msgspec.json.encode(calibration)) + b"\n")
@@ -71,8 +83,9 @@ def write(calibration: Calibration, path: Path) -> None:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.calibration")
     add = parser.add_argument
-    add("--quick", action="store_true", help="four short cases; docs stay as they are")
+    add("--quick", action="store_true", help="five short cases; docs stay as they are")
     add("--only", default="", help="only cases with this text in their name")
+    add("--keep", action="store_true", help="with --only: docs keep all other cases")
     add("--seed", type=int, default=_SEED, help="of the outages")
     add("--dry", action="store_true", help="leave docs as they are")
     add("--json", type=Path, help="also write the figures to this file")
@@ -84,6 +97,12 @@ def _run_all(options: argparse.Namespace) -> list[CaseFigures]:
     settings = QUICK_SETTINGS if options.quick else FULL_SETTINGS
     lengths = QUICK if options.quick else FULL
     chosen = [setting for setting in settings if options.only in setting.label]
+    if not is_compiled_there():
+        _say("no compiled copy to calibrate; make one with 'make compiled'")
+        chosen = [setting for setting in chosen if not setting.compiled]
+    if not chosen:
+        names = "; ".join(setting.label for setting in settings)
+        sys.exit(f"no case has {options.only!r} in its name; there are: {names}")
     cases: list[CaseFigures] = []
     for number, setting in enumerate(chosen, start=1):
         _say(f"{number}/{len(chosen)} {setting.label} ...")
@@ -101,19 +120,16 @@ def _run_all(options: argparse.Namespace) -> list[CaseFigures]:
 
 def _run(setting: Setting, lengths: Lengths, seed: int) -> CaseFigures:
     """Run one case; whatever goes wrong in it, the others go on."""
-    plan = write_plan(setting, lengths, seed)
-
-    async def measure() -> CaseFigures:
-        async with asyncio.timeout(_CASE_TIMEOUT_S + duration_s(plan)):
-            observed = await observe(setting, plan)
-        return summarize(setting, judge(setting, plan, observed), observed)
-
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(measure())
-    except Exception as exc:  # noqa: BLE001 - told in the table, and by the exit status
-        traceback.print_exc()
-        return CaseFigures(setting, failure=f"{type(exc).__name__}: {exc}")
+        return ask_child(
+            "benchmarks.calibration.case",
+            Order(setting, lengths, seed),
+            CaseFigures,
+            timeout_s=_CASE_TIMEOUT_S,
+            compiled=setting.compiled,
+        )
+    except BenchmarkError as exc:
+        return CaseFigures(setting, failure=str(exc))
 
 
 def _say(line: str) -> None:

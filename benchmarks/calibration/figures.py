@@ -32,13 +32,13 @@ class KindFigures(msgspec.Struct, frozen=True):
     Args:
         kind: which one.
         outages: of a shard, that happened (also those that are none by definition).
-        compared: of these, with op kinds together and apart, in which neither the
-            probe was blind nor the server strained.
+        compared: of these, with op kinds together and apart, in which the server was
+            not strained.
         inside: of those compared, without a problem.
         seen: outages that were compared and reported.
         missed: outages that were compared and not reported.
         blind: outages during which the probe was blind.
-        strained: others, during which the server itself did not get to run.
+        strained: outages during which the server itself did not get to run.
         longest_missed_ms: of all that were missed, or None.
         shortest_seen_ms: of all that were seen, or None.
         error_median_ms: of the estimate of those seen, or None.
@@ -46,6 +46,8 @@ class KindFigures(msgspec.Struct, frozen=True):
         width_median_ms: of the bounds, or None.
         recoveries: between two faults of an outage that was seen.
         recoveries_seen: of these, told apart.
+        excess_max_ms: by how much bounds were wider than what was not seen calls for,
+            at most (below 0: they never were), or None.
     """
 
     kind: Kind
@@ -63,6 +65,7 @@ class KindFigures(msgspec.Struct, frozen=True):
     width_median_ms: float | None
     recoveries: int
     recoveries_seen: int
+    excess_max_ms: float | None = None
 
 
 class Detection(msgspec.Struct, frozen=True):
@@ -180,7 +183,7 @@ def summarize(setting: Setting, judged: Judged, observed: Observed) -> CaseFigur
 
 
 def _seen(comparisons: Iterable[Comparison]) -> list[Comparison]:
-    """Return the outages of a shard that were reported while the probe saw."""
+    """Return the outages of a shard that were reported and can be compared."""
     return [
         row
         for row in comparisons
@@ -206,12 +209,13 @@ def _of_kind(kind: Kind, comparisons: Sequence[Comparison]) -> KindFigures:
         seen=len(seen),
         missed=len(missed),
         blind=sum(row.is_blind for row in shards),
-        strained=sum(row.is_strained and not row.is_blind for row in shards),
+        strained=sum(row.is_strained for row in shards),
         longest_missed_ms=_ms(max(row.least_ns for row in missed)) if missed else None,
         shortest_seen_ms=_ms(min(row.least_ns for row in seen)) if seen else None,
         error_median_ms=_median_ms(row.error_ns for row in seen),
         error_max_ms=_ms(max(row.error_ns for row in seen)) if seen else None,
         width_median_ms=_median_ms(row.width_ns for row in seen),
+        excess_max_ms=_ms(max(row.excess_ns for row in seen)) if seen else None,
         recoveries=recoveries,
         recoveries_seen=sum(
             min(row.pieces, row.expected_pieces) - 1

@@ -8,8 +8,10 @@ Pure. The rules:
   the server is known to have answered all that had come by then.
 * A recovery shorter than the probing gap cannot be told from none: it may be counted
   as dark. An outage shorter than that may be missed.
-* Time in which the probe says it was blind is not compared; nor is what happened while
-  the scripted server itself did not get to run: then it failed at more than was asked.
+* What nobody looked at may be missed, and two outages with nothing seen in between may
+  be told as one. Bounds hold all the same, and are no wider than what was not seen.
+* What happened while the scripted server itself did not get to run is not compared:
+  then it failed at more than was asked.
 """
 
 from bisect import bisect_left
@@ -27,6 +29,7 @@ from benchmarks.calibration.settings import (
     View,
     gap_ns,
 )
+from benchmarks.calibration.sight import Sight, excess_ns, needed
 from loadprobe.clock import NS_PER_MS
 from loadprobe.core.columns import Failure, Scope
 from loadprobe.core.evidence import is_timed
@@ -95,6 +98,7 @@ class Comparison:
         pieces: outages that the meter reports.
         expected_pieces: faults of the episode.
         is_blind: the probe was blind during it, at least in part.
+        excess_ns: by how much the bounds are wider than they need to be, or less.
         is_strained: the server itself did not get to run, for half a deadline or more
             within a deadline before and after it.
         problems: how the meter was wrong; empty if it was not.
@@ -112,11 +116,12 @@ class Comparison:
     is_blind: bool
     is_strained: bool
     problems: tuple[str, ...]
+    excess_ns: float = 0.0
 
     @property
     def is_compared(self) -> bool:
-        """Tell whether both sides know what happened."""
-        return not (self.is_blind or self.is_strained)
+        """Tell whether it is known what happened."""
+        return not self.is_strained
 
     @property
     def is_seen(self) -> bool:
@@ -194,6 +199,9 @@ class _Judge:
             (span.start_ns, span.end_ns)
             for span in observed.results.lane_totals[LANE].blind
         ]
+        # The other process alone is enough for arrivals at the gap of such a case.
+        held_up = () if setting.disturbance == "one stopped" else observed.probe_stalls
+        self._sight = Sight(union([*self._blind, *held_up]), _DEADLINE_NS)
         self._truths = [
             (episode, truth_of([observed.truth[at] for at in episode.faults]))
             for episode in plan.episodes
@@ -232,6 +240,7 @@ class _Judge:
                 )
             if len(episode.shards) > 1:
                 comparisons.append(self._compare_common(episode, truth))
+        comparisons += self._compare_unions()
         return Judged(tuple(comparisons), *self._account())
 
     def _compare(
@@ -244,39 +253,65 @@ class _Judge:
             if outage.scope.shard == name and outage.scope.op in _OPS[view]
         ]
         gap = gap_ns(self._setting, view)
-        sure_ns = gap + self._slack_ns(truth, name, view, gap)
-        least_ns, most_ns = truth.dark_ns, truth.widest_ns
-        is_blind, is_strained = self._is_blind(truth), self._is_strained(truth)
-        is_compared = not (is_blind or is_strained)
+        slack_ns = self._slack_ns(truth, name, view, gap)
+        is_strained = self._is_strained(truth)
         measured = dark_time(outages)
         problems: list[str] = []
-        if is_compared and outages:
-            lives = [life for outage in outages for life in self._lives(outage)]
-            met = [
-                span
-                for span in truth.dark
-                if span[1] - span[0] >= sure_ns
-                or (len(truth.dark) == 1 and _any_meets(lives, [span]))
-            ]
+        too_wide_ns = 0.0
+        if not is_strained and outages:
+            met = self._met(truth, outages, gap + slack_ns)
             problems += _compare_bounds(truth, met, outages, measured)
-        elif is_compared and not self._may_miss(truth, sure_ns):
+            too_wide_ns = self._excess_ns(outages, measured, slack_ns)
+            if too_wide_ns > 0:
+                problems.append(f"bounds {too_wide_ns / NS_PER_MS:.3f} ms too wide")
+        elif not is_strained and not self._may_miss(truth, gap + slack_ns):
             problems.append(
-                f"missed, though {sure_ns / NS_PER_MS:.2f} ms are certain to be seen"
+                f"missed, though {(gap + slack_ns) / NS_PER_MS:.2f} ms are certain to "
+                "be seen"
             )
         return Comparison(
             episode.kind,
             name,
             view,
-            least_ns,
-            most_ns,
+            truth.dark_ns,
+            truth.widest_ns,
             gap,
             measured,
             len(outages),
             len(episode.faults),
-            is_blind,
+            self._is_blind(truth),
             is_strained,
             tuple(problems),
+            too_wide_ns,
         )
+
+    def _excess_ns(
+        self, outages: Sequence[Outage], measured: DarkTime, slack_ns: float
+    ) -> float:
+        """Return by how much bounds are wider than the arrivals call for."""
+        found = [
+            needed(
+                outage,
+                self._observed.served.get(outage.scope, ()),
+                self._observed.failed[outage.scope],
+                self._sight,
+            )
+            for outage in outages
+        ]
+        width_ns = measured.upper_ns - measured.lower_ns
+        return excess_ns(found, width_ns, slack_ns=slack_ns)
+
+    def _met(
+        self, truth: Truth, outages: Sequence[Outage], sure_ns: float
+    ) -> list[Interval]:
+        """Return the parts of a truth that arrivals met, whole."""
+        lives = [life for outage in outages for life in self._lives(outage)]
+        return [
+            span
+            for span in truth.dark
+            if self._sight.seen_ns([span], is_timed=truth.is_timed) >= sure_ns
+            or (len(truth.dark) == 1 and _any_meets(lives, [span]))
+        ]
 
     def _compare_common(self, episode: Episode, truth: Truth) -> Comparison:
         """Compare the time in which all shards were dark at once."""
@@ -285,8 +320,8 @@ class _Judge:
         seen = {outage.scope.shard for outage in outages} == set(names)
         measured = downtime(outages, names).all_shards if seen else DarkTime()
         problems: list[str] = []
-        is_blind, is_strained = self._is_blind(truth), self._is_strained(truth)
-        if seen and not (is_blind or is_strained):
+        is_strained = self._is_strained(truth)
+        if seen and not is_strained:
             problems += _length_problems(truth.dark_ns, truth.widest_ns, measured)
         return Comparison(
             episode.kind,
@@ -298,10 +333,48 @@ class _Judge:
             measured,
             len(outages) if seen else 0,
             len(episode.faults),
-            is_blind,
+            self._is_blind(truth),
             is_strained,
             tuple(problems),
         )
+
+    def _compare_unions(self) -> Iterator[Comparison]:
+        """Compare, per disturbance, the time in which any shard was dark."""
+        around: dict[int, list[Truth]] = {}
+        for episode, truth in self._truths:
+            if episode.around is not None:
+                around.setdefault(episode.around, []).append(truth)
+        for truths in around.values():
+            outages = {id(o): o for t in truths for o in self._around(t)}.values()
+            measured = dark_time(outages)
+            met = [
+                span
+                for truth in truths
+                for span in self._met(truth, [], self._surely_seen_ns(truth))
+            ]
+            widest_ns = length([span for truth in truths for span in truth.widest])
+            is_strained = any(self._is_strained(truth) for truth in truths)
+            problems = _length_problems(length(met), widest_ns, measured)
+            yield Comparison(
+                "disturbed, any shard",
+                "",
+                "shard",
+                length(met),
+                widest_ns,
+                gap_ns(self._setting, "shard"),
+                measured,
+                len(outages),
+                len(truths),
+                any(self._is_blind(truth) for truth in truths),
+                is_strained,
+                () if is_strained else tuple(problems),
+            )
+
+    def _surely_seen_ns(self, truth: Truth) -> float:
+        """Return how long any shard needs to be seen dark to be certainly met."""
+        gap = gap_ns(self._setting, "shard")
+        names = [shard_name(shard) for shard in range(SHARDS)]
+        return gap + max(self._slack_ns(truth, name, "shard", gap) for name in names)
 
     def _around(self, truth: Truth) -> list[Outage]:
         margin_ns = self._plan.pause_ns // 3
@@ -328,10 +401,7 @@ class _Judge:
 
         A process that was held up leaves out its arrivals, and the others go on.
         """
-        if max((end - start for start, end in truth.dark), default=0) < sure_ns:
-            return True
-        start_ns, end_ns = truth.touched
-        return overlaps(self._observed.probe_stalls, start_ns, end_ns)
+        return self._sight.seen_ns(truth.dark, is_timed=truth.is_timed) < sure_ns
 
     def _slack_ns(self, truth: Truth, shard: str, view: View, gap: float) -> float:
         """Return by how much an arrival near an episode missed its time, at most.
@@ -345,6 +415,8 @@ class _Judge:
             for due_ns, sent_ns, done_ns in _due_between(
                 rows, start_ns - 2 * gap, end_ns + 2 * gap
             ):
+                if self._sight.covers(due_ns, done_ns):
+                    continue  # it waited for us
                 # While it is silent, waiting says nothing about the way there.
                 late_ns = sent_ns + _TRANSIT_NS if truth.is_timed else done_ns
                 worst_ns = max(worst_ns, late_ns - due_ns)
@@ -426,12 +498,12 @@ def _compare_bounds(
         yield "an outage, though the silence was shorter than the deadline"
         return
     yield from _length_problems(met_ns, truth.widest_ns, measured)
-    hulls = [(outage.hull_start_ns, outage.hull_end_ns) for outage in outages]
+    hulls = [outage.hull for outage in outages]
     for start, end in difference(met, hulls):
         yield f"{(end - start) / NS_PER_MS:.3f} ms of the truth are outside the hull"
     if truth.is_timed:  # where they lie rests on the usual round trip
         return
-    cores = [(outage.core_start_ns, outage.core_end_ns) for outage in outages]
+    cores = [core for outage in outages for core in outage.cores]
     for start, end in difference(cores, truth.widest):
         yield f"{(end - start) / NS_PER_MS:.3f} ms of the core are outside the truth"
 

@@ -3,13 +3,15 @@
 import asyncio
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
 
 from benchmarks.calibration.burners import burning
+from benchmarks.calibration.disturber import Disturber, Order
+from benchmarks.calibration.priority import put_first
 from benchmarks.calibration.script import Plan
 from benchmarks.calibration.settings import DEADLINE_MS, READ_RATIO, SHARDS, Setting
 from loadprobe.clock import NS_PER_S, mono_now_ns
@@ -33,7 +35,6 @@ _AFTER_S = 0.5
 _MOVE_EVERY_S = 0.1
 _MOVED_SLOTS = 32
 _PATIENCE_S = 60.0
-_SERVER_NICENESS = -10
 
 
 @dataclass(slots=True)
@@ -110,8 +111,7 @@ async def observe(setting: Setting, plan: Plan) -> Observed:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         certificates = write_certificates(Path(folder)) if setting.tls else None
         async with ScriptedCluster(shards=SHARDS, tls=certificates) as cluster:
-            with suppress(PermissionError):  # a starved server tells nothing
-                os.setpriority(os.PRIO_PROCESS, cluster.pid, _SERVER_NICENESS)
+            put_first(cluster.pid)  # a starved server tells nothing
             stack.enter_context(burning(busy=setting.busy))
             target = Target(
                 host=cluster.host,
@@ -119,7 +119,7 @@ async def observe(setting: Setting, plan: Plan) -> Observed:
                 tls_port=cluster.tls_port if certificates else None,
                 ca_file=str(certificates.ca) if certificates else None,
             )
-            return await _measure(cluster, _config(setting, target), plan)
+            return await _measure(cluster, setting, _config(setting, target), plan)
 
 
 def _config(setting: Setting, target: Target) -> Config:
@@ -137,7 +137,9 @@ def _config(setting: Setting, target: Target) -> Config:
     return Config(target=target, lanes=(lane,), http=Http(listen=""))
 
 
-async def _measure(cluster: ScriptedCluster, config: Config, plan: Plan) -> Observed:
+async def _measure(
+    cluster: ScriptedCluster, setting: Setting, config: Config, plan: Plan
+) -> Observed:
     log = _Log()
     probing = Measurement(config, emit=log.note)
     judge = probing.aggregate.add
@@ -163,9 +165,10 @@ async def _measure(cluster: ScriptedCluster, config: Config, plan: Plan) -> Obse
             begun_ns = mono_now_ns()
             script = group.create_task(cluster.run_script(plan.faults))
             moves = group.create_task(_move_slots(cluster, plan))
-            while not (script.done() and moves.done()):
-                await asyncio.sleep(_SEAL_S)
-                probing.seal()
+            with _disturbing(setting, probing, plan, begun_ns):
+                while not (script.done() and moves.done()):
+                    await asyncio.sleep(_SEAL_S)
+                    probing.seal()
             await asyncio.sleep(_AFTER_S)
             end_ns = await probing.end(tasks, meanwhile=probing.seal)
     finally:
@@ -184,9 +187,35 @@ async def _measure(cluster: ScriptedCluster, config: Config, plan: Plan) -> Obse
     )
 
 
+@contextmanager
+def _disturbing(
+    setting: Setting, probing: Measurement, plan: Plan, begun_ns: int
+) -> Iterator[None]:
+    """Disturb the meter as planned while the block runs, if at all.
+
+    Raises:
+        RuntimeError: that was not possible.
+    """
+    if not plan.disturbed_ns:
+        yield
+        return
+    probes = tuple(probe.pid for probe in probing.probes if probe.pid is not None)
+    pids = {
+        "one stopped": probes[:1],
+        "supervisor stopped": (os.getpid(),),
+    }.get(setting.disturbance, probes)
+    spans = tuple((begun_ns + a, begun_ns + b) for a, b in plan.disturbed_ns)
+    order = Order(os.getpid(), pids, spans, starve=setting.disturbance == "starved")
+    with Disturber(order) as disturber:
+        yield
+        disturber.done()
+
+
 async def _move_slots(cluster: ScriptedCluster, plan: Plan) -> None:
     """Move slots from shard to shard, a few at a time, as a resharding does."""
     first_ns, last_ns = plan.moving_ns
+    if first_ns == last_ns:
+        return
     until_ns = mono_now_ns() + last_ns
     await asyncio.sleep(first_ns / NS_PER_S)
     places = cycle(range(SHARDS))

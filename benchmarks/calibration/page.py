@@ -75,6 +75,7 @@ _KIND_COLUMNS = (
     "median error",
     "max error",
     "median width",
+    "excess",
 )
 _SEEN_COLUMNS = (
     "by",
@@ -150,6 +151,7 @@ def _kind_rows(cases: Sequence[CaseFigures]) -> Iterable[tuple[str, ...]]:
                     _number(_middle(row.error_median_ms for row in rows)),
                     _number(_greatest(row.error_max_ms for row in rows)),
                     _number(_middle(row.width_median_ms for row in rows)),
+                    _number(_greatest(row.excess_max_ms for row in rows)),
                 )
 
 

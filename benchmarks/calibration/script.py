@@ -29,6 +29,13 @@ Kind = Literal[
     "flapping",
     "all shards",
     "resharding",
+    "disturbed at the start",
+    "disturbed in the middle",
+    "disturbed at the end",
+    "disturbed throughout",
+    "disturbed between two",
+    "disturbed repeatedly",
+    "disturbed, any shard",
 ]
 KINDS: tuple[Kind, ...] = (
     "error replies",
@@ -39,6 +46,13 @@ KINDS: tuple[Kind, ...] = (
     "flapping",
     "all shards",
     "resharding",
+    "disturbed at the start",
+    "disturbed in the middle",
+    "disturbed at the end",
+    "disturbed throughout",
+    "disturbed between two",
+    "disturbed repeatedly",
+    "disturbed, any shard",
 )
 _SINGLE: tuple[Kind, ...] = (
     "error replies",
@@ -63,11 +77,13 @@ class Episode:
         kind: of the episode.
         shards: indexes of the shards it hits.
         faults: its places in the list of faults, by time.
+        around: number of what the meter was disturbed by meanwhile, or None.
     """
 
     kind: Kind
     shards: tuple[int, ...]
     faults: tuple[int, ...]
+    around: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +95,14 @@ class Plan:
         episodes: all of them.
         moving_ns: while slots move: offsets of begin and end.
         pause_ns: least time between two episodes of a shard.
+        disturbed_ns: when the meter is disturbed: offsets of begin and end, by time.
     """
 
     faults: tuple[Fault, ...]
     episodes: tuple[Episode, ...]
     moving_ns: tuple[int, int]
     pause_ns: int
+    disturbed_ns: tuple[tuple[int, int], ...] = ()
 
 
 class _Writer:

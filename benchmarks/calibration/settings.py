@@ -25,6 +25,12 @@ VIEWS: tuple[View, ...] = ("shard", "read", "write")
 """What outages are compared by: all op kinds of a shard together, or one of them."""
 
 
+Disturbance = Literal[
+    "", "probe stopped", "one stopped", "supervisor stopped", "starved", "paused"
+]
+"""What is done to the meter meanwhile, never to the server."""
+
+
 class Setting(msgspec.Struct, frozen=True):
     """One case.
 
@@ -33,12 +39,18 @@ class Setting(msgspec.Struct, frozen=True):
         processes: probe processes that share it.
         tls: connect by TLS.
         busy: every core is kept busy by another process.
+        disturbance: what is done to the meter: its probe processes are stopped (all,
+            or the first one), the supervisor is, other processes take the core that
+            the probes run on, or the probes pause shortly again and again.
+        compiled: the loop that measures is compiled.
     """
 
     rate_per_s: int
     processes: int = 1
     tls: bool = False
     busy: bool = False
+    disturbance: Disturbance = ""
+    compiled: bool = False
 
     @property
     def label(self) -> str:
@@ -46,6 +58,8 @@ class Setting(msgspec.Struct, frozen=True):
         return (
             f"{self.rate_per_s:,}/s {'TLS' if self.tls else 'TCP'} "
             f"{self.processes} proc {'busy' if self.busy else 'idle'}"
+            f"{self.disturbance and ', '}{self.disturbance}"
+            f"{', compiled' if self.compiled else ''}"
         )
 
 
@@ -56,15 +70,18 @@ class Lengths(msgspec.Struct, frozen=True):
         single_s: outages of one shard each.
         common_s: outages of all shards.
         moving_s: outages of one shard while slots move.
+        disturbed_s: instead of all these, if the meter is disturbed: outages while it
+            is.
     """
 
     single_s: float
     common_s: float
     moving_s: float
+    disturbed_s: float
 
 
-FULL = Lengths(single_s=8.0, common_s=3.0, moving_s=3.0)
-QUICK = Lengths(single_s=4.0, common_s=1.2, moving_s=1.5)
+FULL = Lengths(single_s=8.0, common_s=3.0, moving_s=3.0, disturbed_s=20.0)
+QUICK = Lengths(single_s=4.0, common_s=1.2, moving_s=1.5, disturbed_s=8.0)
 
 FULL_SETTINGS = (
     *(
@@ -82,17 +99,34 @@ FULL_SETTINGS = (
     Setting(20_000, processes=2),
     Setting(20_000, processes=4, tls=True),
     Setting(1_000, processes=4, tls=True, busy=True),
+    Setting(100, disturbance="probe stopped"),
+    Setting(3_000, disturbance="probe stopped"),
+    Setting(3_000, tls=True, disturbance="probe stopped"),
+    Setting(20_000, disturbance="probe stopped"),
+    Setting(3_000, processes=2, disturbance="probe stopped"),
+    Setting(3_000, processes=2, disturbance="one stopped"),
+    Setting(1_000, processes=2, tls=True, disturbance="one stopped"),
+    Setting(3_000, disturbance="supervisor stopped"),
+    Setting(1_000, processes=2, tls=True, disturbance="supervisor stopped"),
+    Setting(1_000, tls=True, disturbance="starved"),
+    Setting(3_000, disturbance="starved"),
+    Setting(3_000, processes=2, disturbance="starved"),
+    Setting(3_000, disturbance="paused"),
+    Setting(3_000, tls=True, disturbance="paused"),
 )
 QUICK_SETTINGS = (
     Setting(3_000),
     Setting(1_000, processes=2, tls=True),
     Setting(20_000),
     Setting(3_000, busy=True),
+    Setting(3_000, disturbance="probe stopped"),
 )
 
 
 @cache
-def distances_ns(rate_per_s: int, processes: int, view: View) -> tuple[float, ...]:
+def distances_ns(
+    rate_per_s: int, processes: int, view: View, *, only_last: bool = False
+) -> tuple[float, ...]:
     """Return the planned distances of consecutive arrivals of one shard.
 
     They cover ``_ROUNDS`` periods of the pattern, more or less.
@@ -101,6 +135,7 @@ def distances_ns(rate_per_s: int, processes: int, view: View) -> tuple[float, ..
         rate_per_s: of the lane.
         processes: that share it.
         view: which arrivals count.
+        only_last: those of the last process alone.
     """
     plans = [
         ArrivalPlan(
@@ -116,10 +151,11 @@ def distances_ns(rate_per_s: int, processes: int, view: View) -> tuple[float, ..
         "read": (OpKind.READ,),
         "write": (OpKind.WRITE,),
     }[view]
+    step = processes if only_last else 1
     arrivals = _ROUNDS * SHARDS * processes * Fraction(str(READ_RATIO)).denominator
     own = [
         index
-        for index in range(arrivals)
+        for index in range(processes - 1 if only_last else 0, arrivals, step)
         for ordinal, op, _ in (plans[index % processes].lookup(index),)
         if ordinal == 0 and op in wanted
     ]
@@ -128,7 +164,10 @@ def distances_ns(rate_per_s: int, processes: int, view: View) -> tuple[float, ..
 
 def gap_ns(setting: Setting, view: View) -> float:
     """Return the largest planned distance of arrivals: the probing gap."""
-    return max(distances_ns(setting.rate_per_s, setting.processes, view))
+    only_last = setting.disturbance == "one stopped"
+    return max(
+        distances_ns(setting.rate_per_s, setting.processes, view, only_last=only_last)
+    )
 
 
 def chance_seen(setting: Setting, view: View, length_ns: float) -> float:

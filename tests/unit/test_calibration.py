@@ -1,18 +1,30 @@
 """The calibration can fail, and its page is made of its figures."""
 
+import os
+import subprocess
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from benchmarks.calibration.__main__ import FIGURES, PAGE, read, write
-from benchmarks.calibration.figures import Calibration, summarize
+from benchmarks.calibration.__main__ import FIGURES, PAGE, read, with_cases, write
+from benchmarks.calibration.disturbed import write_disturbed_plan
+from benchmarks.calibration.disturber import Disturber, Order
+from benchmarks.calibration.figures import Calibration, CaseFigures, summarize
 from benchmarks.calibration.judging import Judged, judge
 from benchmarks.calibration.measuring import LANE, Observed
 from benchmarks.calibration.page import BEGIN, END, with_tables
 from benchmarks.calibration.plot import draw
 from benchmarks.calibration.script import Episode, Kind, Plan, write_plan
-from benchmarks.calibration.settings import QUICK, Setting, chance_seen, gap_ns
+from benchmarks.calibration.settings import (
+    FULL,
+    QUICK,
+    Disturbance,
+    Setting,
+    chance_seen,
+    gap_ns,
+)
 from loadprobe.clock import NS_PER_MS
 from loadprobe.core.aggregate import Aggregate, LaneInfo
 from loadprobe.core.columns import Block, Failure, Scope
@@ -226,6 +238,111 @@ def test_a_plan_is_drawn_from_its_seed() -> None:
         ends = [end for _, end in spans[:-1]]
         starts = [start for start, _ in spans[1:]]
         assert all(end < start for end, start in zip(ends, starts, strict=True))
+
+
+@pytest.mark.parametrize(
+    "disturbance", ["probe stopped", "supervisor stopped", "paused"]
+)
+def test_disturbances_lie_where_they_are_said_to(disturbance: Disturbance) -> None:
+    """Across start, middle and end of an outage, around one, and between two."""
+    plan = write_disturbed_plan(Setting(3_000, disturbance=disturbance), FULL, 1)
+    faults, spans = plan.faults, plan.disturbed_ns
+    assert all(end < start for (_, end), (start, _) in pairwise(spans))
+    seen: set[Kind] = set()
+    for episode in plan.episodes:
+        first, last = faults[episode.faults[0]], faults[episode.faults[-1]]
+        start = first.start_offset_ns
+        end = last.start_offset_ns + last.duration_ns
+        met = [span for span in spans if span[0] < end and start < span[1]]
+        match episode.kind:
+            case "disturbed at the start":
+                assert met[0][0] < start < met[0][1] < end
+            case "disturbed in the middle":
+                assert start < met[0][0] < met[0][1] < end
+            case "disturbed at the end":
+                assert start < met[0][0]
+            case "disturbed throughout":
+                assert met[0][0] < start
+            case "disturbed between two":
+                assert len(episode.faults) == 2
+        seen.add(episode.kind)
+    if disturbance == "paused":
+        assert seen == {"disturbed repeatedly"}
+    else:
+        assert len(seen) == 6
+    assert plan == write_disturbed_plan(
+        Setting(3_000, disturbance=disturbance), FULL, 1
+    )
+
+
+def blind_run(
+    down_ms: tuple[float, float], blind_ms: tuple[int, int], truth: TruthInterval
+) -> Observed:
+    """Return a run whose probe did not look for a while; nothing is due then."""
+    seen = observed(down_ms, truth)
+    start_ns, end_ns = (at_ms * NS_PER_MS for at_ms in blind_ms)
+    block = Block()
+    rows = [row for row in seen.served[SCOPE] if not start_ns <= row[0] < end_ns]
+    failed = [row for row in seen.failed[SCOPE] if not start_ns <= row.due_ns < end_ns]
+    for row in rows:
+        block.add_served(*row)
+    for failure in failed:
+        block.add_failure(failure)
+    aggregate = Aggregate([LaneInfo(LANE, False, (0,), 250 * NS_PER_MS)])
+    aggregate.start_process(0, 0)
+    last_ns = END_MS * NS_PER_MS
+    stalls = [(start_ns, end_ns)]
+    aggregate.add(0, {SCOPE: block}, watermark_ns=last_ns, stalls=stalls)
+    return replace(
+        seen,
+        results=aggregate.finish(last_ns),
+        probe_stalls=stalls,
+        served={SCOPE: rows},
+        failed={SCOPE: failed},
+    )
+
+
+@pytest.mark.parametrize("blind_ms", [(450, 550), (520, 560), (560, 650), (450, 650)])
+def test_what_nobody_saw_is_inside(blind_ms: tuple[int, int]) -> None:
+    """Wherever the probe did not look, bounds contain the truth and are as narrow."""
+    result = judged(blind_run((500, 600), blind_ms, fault(499.8, 599.8)))
+    assert problems(result) == ""
+    assert not result.false
+
+
+def test_bounds_that_are_too_wide_are_a_violation() -> None:
+    """What was seen does not become uncertain."""
+    seen = blind_run((500, 600), (520, 560), fault(499.8, 599.8))
+    all_seen = replace(seen, probe_stalls=[])
+    totals = {LANE: replace(seen.results.lane_totals[LANE], blind=[])}
+    all_seen = replace(all_seen, results=replace(seen.results, lane_totals=totals))
+    assert "too wide" in problems(judged(all_seen))
+
+
+def test_what_is_stopped_goes_on() -> None:
+    """A process is stopped when it should be, and never left so."""
+    sleeper = subprocess.Popen(["/bin/sleep", "60"])
+    state = Path(f"/proc/{sleeper.pid}/stat")
+    try:
+        with Disturber(Order(os.getpid(), (sleeper.pid,), ((0, 1),))) as disturber:
+            assert len(disturber.done()) == 1
+        assert " T " not in state.read_text()
+        with Disturber(Order(os.getpid(), (sleeper.pid,), ((0, 1 << 62),))):
+            while " T " not in state.read_text():
+                pass
+        assert " T " not in state.read_text()
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
+def test_cases_that_are_measured_anew_take_their_place() -> None:
+    """Of figures that are kept, only what was measured anew is different."""
+    one, two = CaseFigures(Setting(100)), CaseFigures(Setting(1_000))
+    kept = Calibration(1, False, {}, (one, two))
+    anew = CaseFigures(Setting(100), blind_ms=5.0)
+    more = CaseFigures(Setting(3_000, disturbance="paused"))
+    assert with_cases(kept, [more, anew]).cases == (anew, two, more)
 
 
 def test_the_page_is_made_of_the_figures(tmp_path: Path) -> None:
