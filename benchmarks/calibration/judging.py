@@ -264,7 +264,11 @@ class _Judge:
             too_wide_ns = self._excess_ns(outages, measured, slack_ns)
             if too_wide_ns > 0:
                 problems.append(f"bounds {too_wide_ns / NS_PER_MS:.3f} ms too wide")
-        elif not is_strained and not self._may_miss(truth, gap + slack_ns):
+        elif not (
+            is_strained
+            or self._may_miss(truth, gap + slack_ns)
+            or self._is_stale(truth, name, view)
+        ):
             problems.append(
                 f"missed, though {(gap + slack_ns) / NS_PER_MS:.2f} ms are certain to "
                 "be seen"
@@ -402,6 +406,18 @@ class _Judge:
         A process that was held up leaves out its arrivals, and the others go on.
         """
         return self._sight.seen_ns(truth.dark, is_timed=truth.is_timed) < sure_ns
+
+    def _is_stale(self, truth: Truth, shard: str, view: View) -> bool:
+        """Tell whether all that failed may have failed for what is older."""
+        start_ns, end_ns = truth.touched
+        rows = [
+            failure
+            for op in _OPS[view]
+            for failure in _due_between(
+                self._observed.failed.get(Scope(LANE, shard, op), ()), start_ns, end_ns
+            )
+        ]
+        return bool(rows) and not any(self._sight.is_fresh(row) for row in rows)
 
     def _slack_ns(self, truth: Truth, shard: str, view: View, gap: float) -> float:
         """Return by how much an arrival near an episode missed its time, at most.

@@ -45,6 +45,14 @@ class Sight:
         seen = difference(dark, unjudged)
         return max((end - start for start, end in seen), default=0)
 
+    def is_fresh(self, failure: Failure) -> bool:
+        """Tell whether a failure is known to be of the time since nobody looked."""
+        due_ns = failure.due_ns
+        wait_ns = self.deadline_ns if is_timed(failure) else 1
+        since_ns = max((end for _, end in self.unseen if end <= due_ns), default=0)
+        is_known = is_timed(failure) or failure.evidence_start_ns >= since_ns
+        return is_known and not self.covers(due_ns, due_ns + wait_ns)
+
     def covers(self, start_ns: int, end_ns: int) -> bool:
         """Tell whether nobody looked at some time of an interval."""
         return overlaps(self.unseen, start_ns, end_ns)
@@ -99,11 +107,8 @@ def _proven(failures: Iterable[Failure], sight: Sight) -> Iterator[Interval]:
     stretches: dict[int, list[Failure]] = {}
     for failure in failures:
         due_ns = failure.due_ns
-        wait_ns = sight.deadline_ns if is_timed(failure) else 1
         at = bisect_right(begins, due_ns)
-        since_ns = sight.unseen[at - 1][1] if at else 0
-        is_known = is_timed(failure) or failure.evidence_start_ns >= since_ns
-        if is_known and not sight.covers(due_ns, due_ns + wait_ns):
+        if sight.is_fresh(failure):
             stretches.setdefault(at, []).append(failure)
     for stretch in stretches.values():
         spans = [_span(failure, sight.deadline_ns) for failure in stretch]

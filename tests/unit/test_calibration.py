@@ -310,6 +310,19 @@ def test_what_nobody_saw_is_inside(blind_ms: tuple[int, int]) -> None:
     assert not result.false
 
 
+def test_what_failed_only_for_old_reasons_may_be_missed() -> None:
+    """After a blind time only failures that were found out anew must be told."""
+    seen = blind_run((500, 600), (450, 550), fault(499.8, 599.8))
+    nothing = replace(seen.results, outages=[])
+    assert "missed" in problems(judged(replace(seen, results=nothing)))
+    old = [
+        failure._replace(evidence_start_ns=440 * NS_PER_MS)
+        for failure in seen.failed[SCOPE]
+    ]
+    stale = replace(seen, results=nothing, failed={SCOPE: old})
+    assert "missed" not in problems(judged(stale))
+
+
 def test_bounds_that_are_too_wide_are_a_violation() -> None:
     """What was seen does not become uncertain."""
     seen = blind_run((500, 600), (520, 560), fault(499.8, 599.8))
