@@ -358,18 +358,22 @@ async def _ask(
         yield await _cluster(config, dormant, connection, label, port)
     else:
         yield await _single(config, dormant, connection, label, where)
-    yield await _access(lanes, connection, label, where)
+    yield await _access(config, lanes, connection, label, where)
 
 
 async def _access(
-    lanes: list[Lane], connection: Connection, label: str, where: str
+    config: Config,
+    lanes: list[Lane],
+    connection: Connection,
+    label: str,
+    where: str,
 ) -> Check:
     """Try the commands of the load on keys that do not exist; nothing is written."""
     for lane in lanes:
         key = f"lp:{lane.key_prefix}:preflight".encode()
         read = "GET" if lane.multi_key == 1 else "MGET"
         commands = [(read, resp.encode(read.encode(), key))]
-        if lane.read_from != "primary":
+        if lane.read_from != "primary" and config.target.cluster:
             commands.append(("READONLY for", resp.READONLY))
         if lane.prefill or lane.read_ratio < 1:
             # XX: only if it exists, and it does not.

@@ -1,12 +1,16 @@
 """The wire driver without cluster mode: who takes writes, whatever becomes of whom."""
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
+import orjson
 import pytest
+from rich.console import Console
 
-from loadprobe.config import Target
+from loadprobe.config import Output, Target
 from loadprobe.core.roles import Address
 from loadprobe.core.topology import Topology
 from loadprobe.drivers import resp
@@ -14,12 +18,20 @@ from loadprobe.drivers.wire.connection import Connection
 from loadprobe.drivers.wire.dial import Dialer, DialFailure
 from loadprobe.drivers.wire.driver import WireDriver
 from loadprobe.drivers.wire.seed import Bystander, ask_role
+from loadprobe.launch import RunOptions, run_load
 from loadprobe.local.cluster import LocalCluster
 from loadprobe.local.control_plane import ControlPlane
 from loadprobe.local.node import LocalNode
 from loadprobe.local.plane import Knobs
 from tests.arrivals import Sink
-from tests.integration.running import named_target, target_of, until, until_true
+from tests.integration.running import config_of as running_config
+from tests.integration.running import (
+    named_target,
+    small_lane,
+    target_of,
+    until,
+    until_true,
+)
 
 KNOBS = Knobs(endpoint_delay_s=5.0, endpoint_ttl_s=0)
 
@@ -137,3 +149,34 @@ async def test_what_is_not_in_step_is_not_connected_to() -> None:
             return view is not None and view.is_linked
 
         await until_true(is_taken)
+
+
+async def test_reads_go_to_replicas_as_their_primary_changes(tmp_path: Path) -> None:
+    """With read_from = "replica" no primary is asked, by preflight, nor by the load."""
+    async with grouped() as (cluster, plane):
+        lane = small_lane(read_from="replica", read_ratio=1.0)
+        config = running_config(
+            named_target(plane, "rg"), lane, output=Output(dir=str(tmp_path / "runs"))
+        )
+        before = await commands_of(cluster)
+        console = Console(file=io.StringIO(), width=120)
+        assert await run_load(config, RunOptions(duration_s=2.0), console=console) == 0
+        (folder,) = (tmp_path / "runs").iterdir()
+        summary = orjson.loads((folder / "summary.json").read_bytes())
+        after = await commands_of(cluster)
+    (told,) = summary["lanes"]
+    assert told["outcomes"]["served"] > 400
+    gets = {name: after[name] - before[name] for name in after}
+    primary, *replicas = gets.values()
+    assert primary <= lane.keys + 5  # looked at once, before the load
+    assert min(replicas) > 200
+
+
+async def commands_of(cluster: LocalCluster) -> dict[str, int]:
+    """Return how many GETs every node has answered."""
+    found: dict[str, int] = {}
+    for node in cluster.nodes:
+        stats = await node.info("commandstats")
+        calls = stats.get("cmdstat_get", "calls=0").partition(",")[0]
+        found[node.name] = int(calls.removeprefix("calls="))
+    return found
