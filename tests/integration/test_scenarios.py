@@ -239,6 +239,17 @@ async def test_failover_without_cluster_mode(tmp_path: Path) -> None:
     assert "the endpoint points to the new primary" in ran.text
 
 
+async def test_the_demo_without_cluster_mode(tmp_path: Path) -> None:
+    """TLS on, a failover on both transports, plaintext off: dark by plan from then."""
+    knobs = replace(KNOBS, detect_s=0.4)
+    async with rehearsing("none", knobs, cluster_mode=False) as (_, plane):
+        config = config_for(plane, tmp_path)
+        ran = await carry_out(config, short("demo", shard="0001"))
+    ran.check(may_lose=True)
+    causes = {(o["lane"], o["attribution"]) for o in ran.outages}
+    assert causes == {("tcp", "shard"), ("tls", "shard"), ("tcp", "planned")}
+
+
 async def test_failover_each_shard(tmp_path: Path) -> None:
     """Every shard fails over once, one after the other, and is dark on both lanes."""
     # Elections are waited for in test_run_failover.py.
