@@ -1,14 +1,17 @@
-"""Planned failovers under load: no acknowledged write may be lost, no read be stale.
+"""Planned failovers under load: nothing may be lost or stale, and the probe not grow.
 
 ``python -m benchmarks.failovers [COUNT]``: 20 of them, one shard after the other, on
 one cluster of three shards with a replica each, with a lane by TCP and a lane by TLS.
-Needs a server with TLS. Exit status: 0 when nothing was lost, stale or wrong and all
-that was written was read back, else 1.
+Every failover renews the connections of all workers. Needs a server with TLS. Exit
+status: 0 when nothing was lost, stale or wrong, all that was written was read back and
+memory stayed as it was, else 1.
 """
 
 import argparse
 import asyncio
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import uvloop
 
@@ -28,19 +31,34 @@ from tests.integration.running import (
 _SHARDS = 3
 _NODE_TIMEOUT_S = 1.0
 _PAUSE_S = 0.5
-_LANE = {"workers": 50, "rate_per_s": 1_000.0, "keys": 3_000, "read_ratio": 0.5}
+_LANE = {"rate_per_s": 1_000.0, "keys": 3_000, "read_ratio": 0.5}
+_TCP_WORKERS, _TLS_WORKERS = 50, 200
 _NONE = Limit(0)
+_FLAT = Limit(1.02)
+_MB = 1e6
 
 
-async def _measure(count: int) -> tuple[Trial, list[float]]:
-    """Return what was measured, and how long each failover took, in ms."""
-    took_ms: list[float] = []
+@dataclass(slots=True)
+class Failovers:
+    """What a run of failovers came to.
 
-    def tell(shard: str, took_s: float) -> None:
-        took_ms.append(took_s * 1_000)
-        print(f"failover {len(took_ms)} of {shard}: {took_s:.2f} s", file=sys.stderr)
+    Args:
+        trial: what was measured.
+        took_ms: how long each failover took.
+        rss_mb: memory of the probe at the end of each.
+    """
 
-    lanes = (small_lane("tcp", **_LANE), small_lane("tls", tls=True, **_LANE))
+    trial: Trial
+    took_ms: list[float] = field(default_factory=list)
+    rss_mb: list[float] = field(default_factory=list)
+
+
+async def measure(count: int) -> Failovers:
+    """Fail over so many times under load."""
+    lanes = (
+        small_lane("tcp", workers=_TCP_WORKERS, **_LANE),
+        small_lane("tls", workers=_TLS_WORKERS, tls=True, **_LANE),
+    )
     async with (
         LocalCluster(
             shards=_SHARDS,
@@ -49,6 +67,17 @@ async def _measure(count: int) -> tuple[Trial, list[float]]:
         ) as cluster,
         measuring(config_of(target_of(cluster), *lanes)) as trial,
     ):
+        found = Failovers(trial)
+
+        def tell(shard: str, took_s: float) -> None:
+            found.took_ms.append(took_s * 1_000)
+            found.rss_mb.append(sum(trial.rss_bytes.values()) / _MB)
+            print(
+                f"failover {len(found.took_ms)} of {shard}: {took_s:.2f} s, "
+                f"the probe has {found.rss_mb[-1]:.1f} MB",
+                file=sys.stderr,
+            )
+
         await asyncio.sleep(_PAUSE_S)
         await fail_over_in_turn(
             cluster,
@@ -57,11 +86,12 @@ async def _measure(count: int) -> tuple[Trial, list[float]]:
             pause_s=_PAUSE_S,
             tell=tell,
         )
-    return trial, took_ms
+    return found
 
 
-def _rows(trial: Trial, took_ms: list[float]) -> list[Row]:
+def rows_of(found: Failovers) -> list[Row]:
     """Return the figures; those with a target decide."""
+    trial, took_ms = found.trial, found.took_ms
     summary = trial.verdict().summary
     written = sum(result.checked for result in trial.measurement.read_backs)
     unread = sum(result.unread for result in trial.measurement.read_backs)
@@ -69,6 +99,7 @@ def _rows(trial: Trial, took_ms: list[float]) -> list[Row]:
     rows = [
         Row.of("failovers", "", [len(took_ms)]),
         Row.of("failover: duration", "ms", took_ms),
+        *_growth_rows(found.rss_mb),
         Row.of("keys written and read back", "", [written], Limit(1, is_floor=True)),
         Row.of("keys not read back", "", [unread], _NONE),
         Row.of("lost writes", "", [lost], _NONE),
@@ -87,8 +118,17 @@ def _rows(trial: Trial, took_ms: list[float]) -> list[Row]:
     return rows
 
 
+def _growth_rows(rss_mb: Sequence[float]) -> list[Row]:
+    """Return the memory of the probe, and its growth in the second half."""
+    later = rss_mb[len(rss_mb) // 2 :]
+    return [
+        Row.of("RSS of the probe", "MB", rss_mb),
+        Row.of("RSS, last / first of the later half", "x", [later[-1] / later[0]], _FLAT),
+    ]
+
+
 async def _run(count: int) -> int:
-    rows = _rows(*await _measure(count))
+    rows = rows_of(await measure(count))
     print(render(rows))
     return 1 if any(row.is_missed for row in rows) else 0
 

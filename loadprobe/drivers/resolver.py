@@ -60,12 +60,14 @@ class Resolver:
         known = self._known.get(host)
         if known is not None and not afresh and mono_now_ns() < known[0]:
             if isinstance(known[1], OSError):
-                raise known[1]
+                # Raised again it would keep every frame it ever went through.
+                raise type(known[1])(*known[1].args)
             return known[1]
         try:
             addresses, kept_ns = await self._ask(host)
         except socket.gaierror as exc:
-            self._known[host] = (mono_now_ns() + _KEPT_NS, exc)
+            again = type(exc)(*exc.args)
+            self._known[host] = (mono_now_ns() + _KEPT_NS, again)
             raise
         self._known[host] = (mono_now_ns() + kept_ns, addresses)
         return addresses

@@ -10,6 +10,7 @@ from loadprobe.core.outcome import ErrorClass, Outcome
 from loadprobe.core.topology import Topology
 from loadprobe.drivers.base import Arrival, Driver
 from loadprobe.drivers.tls import make_context
+from loadprobe.drivers.wire.sockets import SocketPoller
 from loadprobe.local.cluster import LocalCluster
 from loadprobe.probe.drivers import make_driver
 from loadprobe.probe.messages import Plan, Share
@@ -90,7 +91,11 @@ class Driving(Sink):
 
 @asynccontextmanager
 async def driving(
-    target: Target, lane: Lane, *, password: str | None = None
+    target: Target,
+    lane: Lane,
+    *,
+    password: str | None = None,
+    poller: SocketPoller | None = None,
 ) -> AsyncIterator[Driving]:
     """Run a driver while the block runs; nothing of it may be left afterwards."""
     loop = asyncio.get_running_loop()
@@ -101,7 +106,7 @@ async def driving(
         Share(lane, 0, 1, lane.workers, lane.workers),
         drive,
         context=make_context(target) if lane.tls else None,
-        poller=None,
+        poller=poller,
         on_topology=drive.on_topology,
     )
 

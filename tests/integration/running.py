@@ -127,6 +127,7 @@ class Trial:
     skipped: int = 0
     stale: int = 0
     snapshots: int = 0
+    rss_bytes: dict[int, int] = field(default_factory=dict)
     begun_ns: int = 0
     ended_ns: int = 0
     _measurement: Measurement | None = None
@@ -162,6 +163,7 @@ class Trial:
 
     def _take_snapshot(self, snapshot: Snapshot) -> None:
         self.snapshots += 1
+        self.rss_bytes[snapshot.process] = snapshot.rss_bytes
         for lane in snapshot.lanes:
             self.activity.add_work(lane.lane, snapshot.taken_ns, work_of(lane))
             self.redirects.update(lane.redirects)

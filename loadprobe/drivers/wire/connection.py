@@ -3,6 +3,10 @@
 There is no Task and no Future per operation: a reply is matched to the oldest entry of
 ``pending`` and handed on by one call. A reply that comes after its arrival was given
 up still takes its place in the order, so a timeout never costs the connection.
+
+A failover renews hundreds of connections, and the collector of cyclic garbage is kept
+from running often in a process that measures. So a connection that has ended, and its
+transport, refer to each other no more: they are gone as soon as nobody needs them.
 """
 
 import asyncio
@@ -131,7 +135,7 @@ class Connection:
         self.alive_ns: int = self._made_ns
         self.live = False
         self.pending: deque[Arrival | asyncio.Future[object]] = deque()
-        self.write: Callable[[bytes], None] = self._unwritable
+        self.write: Callable[[bytes], None] = _unwritable
 
     def __repr__(self) -> str:
         state = "live" if self.live else "closed"
@@ -143,9 +147,6 @@ class Connection:
         It may have cut the connection before we knew that it was open.
         """
         self._made_ns = self.alive_ns = since_ns
-
-    def _unwritable(self, _command: bytes) -> None:
-        raise ConnectionResetError("written to a connection that is not open")
 
     def connection_made(self, transport: Transport) -> None:
         """Keep the transport (asyncio callback)."""
@@ -259,9 +260,19 @@ class Connection:
         if self not in self._free:
             self._free.append(self)
 
+    def eof_received(self) -> None:
+        """Let the transport close (asyncio callback, of the loop's transports only)."""
+
+    def pause_writing(self) -> None:
+        """Write on: arrivals are sent when they are due (asyncio callback)."""
+
+    def resume_writing(self) -> None:
+        """Take note of nothing: nothing was paused (asyncio callback)."""
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Report the end of the connection (asyncio callback)."""
-        self.write = self._unwritable
+        self.write = _unwritable
+        self._transport = None
         self._owner.lost(self, exc)
 
     def request(self, command: bytes) -> "asyncio.Future[object]":
@@ -291,7 +302,10 @@ class Connection:
             self._transport.close()
 
     @property
-    def transport(self) -> Transport:
-        """Return the open transport."""
-        assert self._transport is not None
-        return self._transport
+    def is_closing(self) -> bool:
+        """Tell whether the end was asked for or has come."""
+        return self._transport is None or self._transport.is_closing()
+
+
+def _unwritable(_command: bytes) -> None:
+    raise ConnectionResetError("written to a connection that is not open")

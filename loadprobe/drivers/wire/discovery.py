@@ -96,6 +96,10 @@ class Discovery:
             nodes = await connection.request(resp.CLUSTER_NODES)
         except OSError:
             return  # the connection ended; the arrivals on it tell the story
+        finally:
+            if node.asked is asked:
+                node.asked = None
+            del asked  # its exception refers to this frame
         if switches != self._switches or node.retired:
             return  # it tells of the cluster that was left
         if self.learn(node.host, reply, nodes):

@@ -360,7 +360,7 @@ class Node:
         return Connection(self, self._replies, self.free)
 
     def _welcome(self, connection: Connection, index: int) -> None:
-        if connection.transport.is_closing():
+        if connection.is_closing:
             return
         if self.by_worker[index] is not None:  # a slower scout was first after all
             connection.close()

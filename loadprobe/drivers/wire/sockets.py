@@ -223,5 +223,10 @@ class PlainTransport:
         asyncio.get_running_loop().call_soon(self._tell, exc)
 
     def _tell(self, exc: Exception | None) -> None:
-        """Tell the receiver of the end."""
-        self._receiver.connection_lost(exc)
+        """Tell the receiver of the end; it hears no more, and is referred to no more.
+
+        What refers to each other is not freed until somebody looks for it.
+        """
+        receiver = self._receiver
+        del self._receiver
+        receiver.connection_lost(exc)

@@ -35,14 +35,17 @@ async def open_tls(
         ssl.SSLError: the handshake failed.
         OSError: the connection ended meanwhile.
     """
-    transport = TlsTransport(poller, sock, receiver, context, server_name)
+    opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    transport = TlsTransport(poller, sock, receiver, context, server_name, opened)
     poller.serve(sock, transport, transport.feed)
     try:
         transport.shake_hands()
-        await transport.opened
+        await opened
     except BaseException:
         transport.abort()
         raise
+    finally:
+        del opened  # its exception refers to this frame
 
 
 class TlsTransport(PlainTransport):
@@ -54,18 +57,16 @@ class TlsTransport(PlainTransport):
         receiver: gets what was received, decrypted.
         context: of the lane.
         server_name: to send by SNI and to verify.
-
-    Attributes:
         opened: done when the handshake is.
     """
 
     __slots__ = (
         "_encrypt",
         "_is_made",
+        "_opened",
         "_read",
         "_received",
         "_tls",
-        "opened",
     )
 
     def __init__(
@@ -75,6 +76,7 @@ class TlsTransport(PlainTransport):
         receiver: Receiver,
         context: ssl.SSLContext,
         server_name: str | None,
+        opened: "asyncio.Future[None]",
     ) -> None:
         super().__init__(poller, sock, receiver)
         self._tls = context.wrap_bio(_INCOMING, _OUTGOING, server_hostname=server_name)
@@ -84,7 +86,7 @@ class TlsTransport(PlainTransport):
         self._encrypt = engine.write
         self._received = receiver.data_received
         self._is_made = False
-        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._opened: asyncio.Future[None] | None = opened
 
     def shake_hands(self) -> None:
         """Begin the handshake, or go on with it."""
@@ -98,10 +100,11 @@ class TlsTransport(PlainTransport):
             self.end(exc)
             return
         self._send_records()
-        if not self.opened.done():  # not given up meanwhile
+        opened, self._opened = self._opened, None
+        if opened is not None and not opened.done():  # not given up meanwhile
             self._is_made = True
             self._receiver.connection_made(self)
-            self.opened.set_result(None)
+            opened.set_result(None)
 
     def feed(self, data: bytes) -> None:
         """Take bytes from the socket."""
@@ -109,7 +112,7 @@ class TlsTransport(PlainTransport):
         incoming.write(data)
         size = incoming.pending
         assert size == len(data), f"{size - len(data)} bytes of another connection"
-        if not self._is_made and not self.opened.done():
+        if self._opened is not None and not self._opened.done():
             self.shake_hands()
             size = incoming.pending
         try:
@@ -156,12 +159,16 @@ class TlsTransport(PlainTransport):
     def end(self, exc: Exception | None) -> None:
         """Close, for a reason or for none."""
         super().end(exc)
-        if not self.opened.done():
+        opened, self._opened = self._opened, None
+        if opened is not None and not opened.done():
             early = exc or ConnectionResetError("closed during the TLS handshake")
-            self.opened.set_exception(early)
-            self.opened.exception()  # nobody may wait any more
+            opened.set_exception(early)
+            opened.exception()  # nobody may wait any more
 
     def _tell(self, exc: Exception | None) -> None:
         """Tell the receiver of the end, if it knows of the connection."""
+        del self._received
         if self._is_made:
             super()._tell(exc)
+        else:
+            del self._receiver
