@@ -123,7 +123,9 @@ def _growth_rows(rss_mb: Sequence[float]) -> list[Row]:
     later = rss_mb[len(rss_mb) // 2 :]
     return [
         Row.of("RSS of the probe", "MB", rss_mb),
-        Row.of("RSS, last / first of the later half", "x", [later[-1] / later[0]], _FLAT),
+        Row.of(
+            "RSS, last / first of the later half", "x", [later[-1] / later[0]], _FLAT
+        ),
     ]
 
 

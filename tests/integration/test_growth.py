@@ -121,9 +121,9 @@ def _connection() -> Connection:
 @pytest.mark.parametrize("make", [_connection, Greeting])
 @pytest.mark.usefixtures("_uncollected")
 async def test_attempts_that_failed_are_gone(
-    cluster: LocalCluster, make: Callable[[], Connection | Greeting]
+    cluster: LocalCluster, make: Callable[[], Connection]
 ) -> None:
-    """Of attempts refused, unanswered, not trusted and without address nothing stays."""
+    """Of attempts refused, unanswered, not trusted or without address none stay."""
     target = target_of(cluster)
     context = ssl.create_default_context()  # it trusts others
     dialer = Dialer(target, context, None, timeout_ms=50, poller=SocketPoller())

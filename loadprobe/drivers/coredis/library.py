@@ -39,6 +39,25 @@ class _Credentials(AbstractCredentialProvider):
         return UserPass(self._login.username or "default", self._login.password or "")
 
 
+class _Started:
+    """Hears that a connection is up.
+
+    A class of its own for each would never be freed but by the collector of garbage.
+    """
+
+    def __init__(self, connection: "_Counted", task_status: TaskStatus[None]) -> None:
+        self._connection = connection
+        self._task_status = task_status
+        self._start_ns = mono_now_ns()
+
+    def started(self, value: None = None) -> None:
+        connection, stats = self._connection, self._connection.tally.stats
+        connection.existing.add(connection)
+        connection.tally.count_connect("ok")
+        stats.connect_ns.append(mono_now_ns() - self._start_ns)
+        self._task_status.started(value)
+
+
 class _Counted(TCPConnection):
     """A connection that tells a ``Tally``."""
 
@@ -65,19 +84,8 @@ class _Counted(TCPConnection):
             )
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        start_ns = mono_now_ns()
-
-        class Started:
-            """Hears that the connection is up."""
-
-            def started(_, value: None = None) -> None:  # noqa: N805
-                self.existing.add(self)
-                self.tally.count_connect("ok")
-                self.tally.stats.connect_ns.append(mono_now_ns() - start_ns)
-                task_status.started(value)
-
         try:
-            await super().run(task_status=Started())
+            await super().run(task_status=_Started(self, task_status))
         except RedisError as exc:
             self.tally.count_connect(classify(exc)[1].label)
             raise
@@ -91,6 +99,7 @@ class _Counted(TCPConnection):
         consume = request.consume
 
         def answered(response: Any) -> None:
+            del vars(request)["consume"]  # it refers to the request
             operation.answers += 1
             if isinstance(response, AskError):
                 is_moved = isinstance(response, MovedError)

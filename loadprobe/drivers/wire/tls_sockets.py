@@ -36,7 +36,9 @@ async def open_tls(
         OSError: the connection ended meanwhile.
     """
     opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    transport = TlsTransport(poller, sock, receiver, context, server_name, opened)
+    transport = TlsTransport(
+        poller, sock, receiver, context, server_name, opened=opened
+    )
     poller.serve(sock, transport, transport.feed)
     try:
         transport.shake_hands()
@@ -76,6 +78,7 @@ class TlsTransport(PlainTransport):
         receiver: Receiver,
         context: ssl.SSLContext,
         server_name: str | None,
+        *,
         opened: "asyncio.Future[None]",
     ) -> None:
         super().__init__(poller, sock, receiver)
