@@ -157,7 +157,7 @@ async def test_local_aws(plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -
 
 def call(operation: str, words: list[str]) -> None:
     """Make a call as the AWS CLI does, once its group is available."""
-    client = boto3.client("elasticache")
+    client = boto3.client("elasticache", region_name=os.environ["AWS_REGION"])
     name = "".join(part.capitalize() for part in operation.split("-"))
     model = botocore.session.get_session().get_service_model("elasticache")
     shape = model.operation_model(name).input_shape
