@@ -18,8 +18,9 @@ from loadprobe.core.aggregate import Aggregate, LaneInfo, Sealed
 from loadprobe.core.events import Emit, Event
 from loadprobe.core.shard_names import ShardNames
 from loadprobe.errors import RunError
-from loadprobe.probe.fleet import Death, Probe, rouse
+from loadprobe.probe.fleet import Death, Probe, Roused, rouse
 from loadprobe.probe.messages import (
+    Detour,
     FromProbe,
     Plan,
     Progress,
@@ -34,13 +35,14 @@ from loadprobe.probe.routes import Routes
 from loadprobe.probe.translation import read_blocks, translate_health
 
 _HEAD_START_NS = 200 * NS_PER_MS
+_WOKEN_HEAD_START_NS = 50 * NS_PER_MS
 _LOOK_S = 0.25
 _READ_BACK_S = 15.0
 _HANGS_AFTER_LOOKS = 16
 """A process that says nothing for so many looks, and is not reading back, hangs."""
 _GONE_S = 1.0
 _WAKE_S = 60.0
-_WAKE_PAUSE_S = 0.5
+_WAKE_PAUSE_S = 0.1
 _CUT_OVER_S = 60.0
 _CUT_OVER_POLL_S = 0.02
 _SILENCE_NS = 5 * NS_PER_S
@@ -112,6 +114,7 @@ class Measurement:
         self._group: asyncio.TaskGroup | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._waking = asyncio.Lock()
+        self._ahead: dict[int, Roused | None] = {}
         self.names = ShardNames()
         self.end_ns: int | None = None
         self.read_backs: list[ReadBack] = []
@@ -141,13 +144,15 @@ class Measurement:
     def _make_probe(self, process: int) -> Probe:
         return Probe(
             process,
-            lambda is_first: self._plan(process, is_first=is_first),
+            lambda is_first: self._plan(
+                process, is_first=is_first, is_ahead=process in self._ahead
+            ),
             on_message=self._take,
             on_death=self._take_death,
             on_restart=self.aggregate.start_process,
         )
 
-    def _plan(self, process: int, *, is_first: bool) -> Plan:
+    def _plan(self, process: int, *, is_first: bool, is_ahead: bool = False) -> Plan:
         shares = self._shares[process]
         lanes = [share.lane.name for share in shares]
         for lane in lanes:
@@ -165,7 +170,14 @@ class Measurement:
             known={} if is_first else self._routes.known(lanes),
             cut_overs={lane: self._routes[lane].cut_over for lane in lanes},
             gently=is_first and bool(self._heard_ns),
+            ahead=self._detours(lanes) if is_first and is_ahead else None,
         )
+
+    def _detours(self, lanes: Collection[str]) -> dict[str, Detour]:
+        """Return by what the keys of lanes can be reached over the other transport."""
+        asleep = self.dormant
+        found = {lane: self._routes.detour(lane, asleep=asleep) for lane in lanes}
+        return {lane: detour for lane, detour in found.items() if detour is not None}
 
     # --- life --------------------------------------------------------------------
 
@@ -202,8 +214,10 @@ class Measurement:
             [p for p in range(len(self.probes)) if p not in self._asleep]
         )
 
-    def _begin(self, processes: Sequence[int]) -> int:
-        start_ns = mono_now_ns() + _HEAD_START_NS
+    def _begin(
+        self, processes: Sequence[int], *, head_start_ns: int = _HEAD_START_NS
+    ) -> int:
+        start_ns = mono_now_ns() + head_start_ns
         for process in processes:
             self.aggregate.start_process(process, start_ns)
             self._heard_ns[process] = self._watermark_ns[process] = start_ns
@@ -251,9 +265,7 @@ class Measurement:
             The end of the load: nothing is due from then on, monotonic ns.
         """
         end_ns = self.end_ns = mono_now_ns()
-        asleep = self.dormant
-        found = {lane: self._routes.detour(lane, asleep=asleep) for lane in closed}
-        detours = {lane: detour for lane, detour in found.items() if detour is not None}
+        detours = self._detours(closed)
         for probe in self.probes:
             probe.stop(end_ns, detours)
         await self._settle(end_ns, {*probing, *self._tasks}, meanwhile)
@@ -290,6 +302,18 @@ class Measurement:
             probe.kill()
 
     # --- what changes in mid-run --------------------------------------------------
+
+    def prepare(self) -> None:
+        """Start the processes of dormant lanes, and have their keys written.
+
+        Then they begin sooner once their transport is served. The keys are written by
+        the other transport, if lanes of it probe.
+        """
+        assert self._group is not None
+        for process in sorted(self._asleep - self._ahead.keys()):
+            self._ahead[process] = None
+            probe = self.probes[process] = self._make_probe(process)
+            self._ahead[process] = rouse([probe], self._group, self._tasks)
 
     async def wake(
         self,
@@ -334,17 +358,27 @@ class Measurement:
                 raise RunError(f"waking lanes {names} failed: {problem}")
             await asyncio.sleep(_WAKE_PAUSE_S)
         self._asleep.difference_update(processes)
-        self._begin(processes)
+        self._begin(processes, head_start_ns=_WOKEN_HEAD_START_NS)
 
     async def _rouse(self, processes: Sequence[int]) -> str | None:
         """Start processes and wait until they are ready; return what went wrong."""
         assert self._group is not None
         if self.end_ns is not None:
             return None
-        for process in processes:
-            self.probes[process] = self._make_probe(process)
-        probes = [self.probes[process] for process in processes]
-        return await rouse(probes, self._group, self._tasks)
+        started = [self._go_on(process, self._group) for process in processes]
+        problems = [await roused.wait() for roused in started]
+        return next((problem for problem in problems if problem is not None), None)
+
+    def _go_on(self, process: int, group: asyncio.TaskGroup) -> Roused:
+        """Have a process connect: the one that waits, or a new one."""
+        ahead = self._ahead.pop(process, None)
+        if ahead is not None and ahead.is_there:
+            ahead.probes[0].go_on(self._plan(process, is_first=True))
+            return ahead
+        if ahead is not None:
+            ahead.probes[0].kill()
+        probe = self.probes[process] = self._make_probe(process)
+        return rouse([probe], group, self._tasks)
 
     async def use_endpoint(
         self,

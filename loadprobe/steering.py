@@ -56,11 +56,7 @@ class Steering:
         """Send the lanes of one transport, and the watch, to an endpoint."""
         self._on_endpoint(host, port)
         self._watch.use_endpoint(tls=tls, host=host, port=port, replace=replace)
-        asleep = [
-            lane.name
-            for lane in self.lanes
-            if lane.tls == tls and lane.name in self._measurement.dormant
-        ]
+        asleep = self._asleep(tls=tls)
         await self._measurement.use_endpoint(
             tls=tls, host=host, port=port, replace=replace
         )
@@ -68,6 +64,22 @@ class Steering:
             target = self._config.target.at(tls=tls, host=host, port=port)
             await self._measurement.wake(asleep, target)
             self._on_woken(asleep)
+
+    async def wake(self, *, tls: bool, host: str, port: int) -> bool:
+        """Begin the dormant lanes of a transport; all else stays where it is."""
+        asleep = self._asleep(tls=tls)
+        if not asleep:
+            return False
+        target = self._config.target.at(tls=tls, host=host, port=port)
+        await self._measurement.wake(asleep, target)
+        self._on_woken(asleep)
+        return True
+
+    def _asleep(self, *, tls: bool) -> list[str]:
+        dormant = self._measurement.dormant
+        return [
+            lane.name for lane in self.lanes if lane.tls == tls and lane.name in dormant
+        ]
 
     async def use_password(self, password: str) -> None:
         """Log in with another password from the next connection on."""

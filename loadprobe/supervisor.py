@@ -269,6 +269,7 @@ class Run:
             return
         assert self._config.control is not None, "the API is open"
         self._steering.begin()
+        self._measurement.prepare()
         try:
             await run_scenario(
                 scenario,

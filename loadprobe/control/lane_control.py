@@ -53,6 +53,9 @@ class LaneControl(Protocol):
             replace: it is another cluster: forget what was known of the former one.
         """
 
+    async def wake(self, *, tls: bool, host: str, port: int) -> bool:
+        """Begin the dormant lanes of a transport at an endpoint; False if none is."""
+
     async def use_password(self, password: str) -> None:
         """Log in with another password from the next connection on."""
 

@@ -6,12 +6,12 @@ connections of its own.
 """
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
-from loadprobe.clock import NS_PER_S, mono_now_ns
+from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
 from loadprobe.config import Config
 from loadprobe.control import markers
 from loadprobe.control.api import ElastiCacheApi
@@ -39,7 +39,7 @@ from loadprobe.control.scenario_keys import (
 )
 from loadprobe.control.secret import Secret
 from loadprobe.control.settle import Withheld, mutate
-from loadprobe.control.shapes import Group
+from loadprobe.control.shapes import Endpoint, Group
 from loadprobe.control.state import AVAILABLE
 from loadprobe.control.steps import (
     Memory,
@@ -52,13 +52,14 @@ from loadprobe.control.steps import (
     turn_of,
     turns,
 )
+from loadprobe.control.tls_scout import TlsScout
 from loadprobe.control.tokens import is_missing, make_token, read_token
 from loadprobe.control.witness import TopologySource
 from loadprobe.core.events import Emit, Event
 from loadprobe.core.steps import StepRecord, StepState
 from loadprobe.drivers.resolver import Resolver
 from loadprobe.drivers.tls import make_context, server_name
-from loadprobe.errors import ControlError, LoadprobeError, ProbeCrashed
+from loadprobe.errors import ControlError, LoadprobeError, ProbeCrashed, RunError
 
 _REFUSAL_WAIT_S = 10.0
 _ENDPOINT_PATIENCE_S = 60.0
@@ -286,6 +287,8 @@ class StepRunner:
             watch = self._ending_endpoint(step, before)
             if watch is not None:
                 await stack.enter_async_context(watching(watch))
+            if isinstance(step, TlsStep) and before.tls_mode == "none":
+                await self._expect_tls(stack, progress.turn.name)
             try:
                 record = await mutate(
                     self._api,
@@ -365,6 +368,59 @@ class StepRunner:
             resolver=Resolver(self._target.name_server),
         )
         return EndpointWatch(watched, self._emit)
+
+    async def _expect_tls(self, stack: AsyncExitStack, step: str) -> None:
+        """Have the lanes that wait for TLS begin as soon as it is served."""
+        plain = self._endpoints.of(tls=False)
+        if plain.host and any(lane.tls for lane in self._lanes.lanes):
+            target = self._target.at(tls=False, host=plain.host, port=plain.port)
+            await stack.enter_async_context(self._waking(TlsScout(target), step))
+
+    @asynccontextmanager
+    async def _waking(self, scout: TlsScout, step: str) -> AsyncIterator[None]:
+        looking = asyncio.create_task(scout.first_served())
+        waking = asyncio.create_task(self._wake_at(looking, step))
+        try:
+            yield
+        except BaseException:
+            waking.cancel()
+            raise
+        finally:
+            looking.cancel()  # what is found by now is made use of
+            await asyncio.wait({waking})
+            if not waking.cancelled():
+                waking.result()
+
+    async def _wake_at(
+        self, looking: "asyncio.Task[tuple[Endpoint, int]]", step: str
+    ) -> None:
+        await asyncio.wait({looking})
+        if looking.cancelled():
+            return
+        endpoint, served_ns = looking.result()
+        fields: dict[str, object] = {
+            "host": endpoint.host,
+            "port": endpoint.port,
+            "tls": True,
+            "state": "accepting",
+            "reason": "",
+            "gap_ms": None,
+        }
+        self._emit(Event(served_ns, "controller", "endpoint", fields))
+        try:
+            woken = await self._lanes.wake(
+                tls=True, host=endpoint.host, port=endpoint.port
+            )
+        except RunError:
+            return  # it is tried again when the step has settled
+        if woken:
+            late_ms = (mono_now_ns() - served_ns) / NS_PER_MS
+            text = (
+                f"the TLS lanes were told to begin {late_ms:.0f} ms after the first "
+                "handshake that was served; before they began they observed nothing"
+            )
+            fields = {"step": step, "text": text}
+            self._emit(Event(mono_now_ns(), "controller", "lanes_begun", fields))
 
     async def _note_end(self, watch: EndpointWatch, progress: _Progress) -> None:
         """Note when the endpoint ended, as the proof that it did."""

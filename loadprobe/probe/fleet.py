@@ -198,6 +198,10 @@ class Probe:
         if self._process is not None:
             self._write(message)
 
+    def go_on(self, plan: Plan) -> None:
+        """Have a process that waits for its transport connect (see ``Plan.ahead``)."""
+        self._write(plan)
+
     def start(self, message: Start) -> None:
         """Begin the load."""
         self._start = message
@@ -225,39 +229,58 @@ async def _keep_tail(process: asyncio.subprocess.Process, tail: "deque[str]") ->
         tail.append(line.decode(errors="replace").rstrip())
 
 
-async def rouse(
+@dataclass(frozen=True, slots=True)
+class Roused:
+    """Probes that were started in mid-run; see ``rouse``."""
+
+    probes: Sequence[Probe]
+    running: "Sequence[asyncio.Task[None]]"
+    failed: "asyncio.Future[str]"
+
+    @property
+    def is_there(self) -> bool:
+        """Tell whether all have been started, and none of them has ended."""
+        return not self.failed.done() and all(probe.pid for probe in self.probes)
+
+    async def wait(self) -> str | None:
+        """Wait until all are ready.
+
+        Returns:
+            What went wrong, or None. Then none of them runs any more.
+        """
+        ready = asyncio.create_task(_all_ready(self.probes))
+        is_done = False
+        try:
+            waiting: set[asyncio.Future[Any]] = {ready, self.failed}
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            is_done = not self.failed.done()
+        finally:
+            ready.cancel()
+            if not is_done:
+                for probe in self.probes:
+                    probe.kill()
+        if is_done:
+            return None
+        await asyncio.wait(self.running)
+        return self.failed.result()
+
+
+def rouse(
     probes: Sequence[Probe],
     group: asyncio.TaskGroup,
     tasks: "list[asyncio.Task[None]]",
-) -> str | None:
-    """Run probes in mid-run, and wait until all are ready.
+) -> Roused:
+    """Run probes in mid-run.
 
     Args:
         probes: none of them was run before.
         group: they run in tasks of it, and on after this returns.
         tasks: the tasks are added to it.
-
-    Returns:
-        What went wrong, or None. Then none of them runs any more.
     """
     failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     running = [group.create_task(_run_roused(probe, failed)) for probe in probes]
     tasks += running
-    ready = asyncio.create_task(_all_ready(probes))
-    is_done = False
-    try:
-        waiting: set[asyncio.Future[Any]] = {ready, failed}
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        is_done = not failed.done()
-    finally:
-        ready.cancel()
-        if not is_done:
-            for probe in probes:
-                probe.kill()
-    if is_done:
-        return None
-    await asyncio.wait(running)
-    return failed.result()
+    return Roused(probes, running, failed)
 
 
 async def _all_ready(probes: Sequence[Probe]) -> None:

@@ -61,6 +61,8 @@ class Plan(msgspec.Struct, frozen=True, tag="plan"):
         version_base: first version this process may write; larger than any before.
         prefill: write the keyspace before the load (not after a restart).
         gently: others are probing: connect and prefill without disturbing them.
+        ahead: the lanes' own transport is not served yet. Their keys are written by
+            these detours, as far as there are any; then another plan is waited for.
     """
 
     process: int
@@ -73,6 +75,7 @@ class Plan(msgspec.Struct, frozen=True, tag="plan"):
     known: dict[str, Topology] = {}
     cut_overs: dict[str, int] = {}
     gently: bool = False
+    ahead: "dict[str, Detour] | None" = None
 
     def __repr__(self) -> str:
         """Show nothing of the password."""

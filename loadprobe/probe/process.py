@@ -26,7 +26,7 @@ from loadprobe.drivers.base import Driver, OnTopology
 from loadprobe.drivers.errors import is_closed_transport
 from loadprobe.drivers.tls import make_context
 from loadprobe.drivers.wire.sockets import SocketPoller
-from loadprobe.errors import LoadprobeError, ProbeCrashed, UsageError
+from loadprobe.errors import LoadprobeError, PreflightError, ProbeCrashed, UsageError
 from loadprobe.probe.connects import Connects, make_connects
 from loadprobe.probe.detour import connected
 from loadprobe.probe.drivers import make_driver
@@ -81,9 +81,24 @@ class ProbeProcess:
             Lane(share, plan.probe, version_base=plan.version_base, lag=self._lag)
             for share in plan.shares
         ]
+        self._poller = SocketPoller() if hasattr(select, "epoll") else None
+        self._make_drivers(plan)
+        self._stall_ns = plan.probe.stall_ms * NS_PER_MS
+        self._seq = 0
+        self._stalls: list[tuple[int, int]] = []
+        self._lag_ns: array[int] = array("q")
+        self._gc_ns: list[int] = []
+        self._gc_started_ns = 0
+        self._next_give_up_ns = 0
+        self._next_snapshot_ns = 0
+        self._stop_ns: int | None = None
+        self._drained = asyncio.Event()
+
+    def _make_drivers(self, plan: Plan) -> None:
+        """Make what connects to where a plan says."""
+        self._plan = plan
         by_tls = [share.lane.name for share in plan.shares if share.lane.tls]
         context = make_context(plan.targets[by_tls[0]]) if by_tls else None
-        self._poller = SocketPoller() if hasattr(select, "epoll") else None
         self._password = plan.password
         self._drivers = [
             make_driver(
@@ -102,16 +117,6 @@ class ProbeProcess:
         made = [make_connects(*pair, plan.probe, self._lag) for pair in pairs]
         self._connects = [connects for connects in made if connects is not None]
         self._issuers: tuple[Lane | Connects, ...] = (*self._lanes, *self._connects)
-        self._stall_ns = plan.probe.stall_ms * NS_PER_MS
-        self._seq = 0
-        self._stalls: list[tuple[int, int]] = []
-        self._lag_ns: array[int] = array("q")
-        self._gc_ns: list[int] = []
-        self._gc_started_ns = 0
-        self._next_give_up_ns = 0
-        self._next_snapshot_ns = 0
-        self._stop_ns: int | None = None
-        self._drained = asyncio.Event()
 
     def _teller(self, lane: Lane) -> OnTopology:
         """Return what tells a lane and the supervisor of a new topology."""
@@ -129,6 +134,14 @@ class ProbeProcess:
         Args:
             commands: what the supervisor says, None at the end of standard input.
         """
+        filled: tuple[str, ...] = ()
+        if self._plan.ahead is not None:
+            filled = await self._prepare(self._plan.ahead)
+            while isinstance(told := await commands.get(), UseEndpoint | UsePassword):
+                pass  # the plan to come knows
+            if not isinstance(told, Plan):
+                return
+            self._make_drivers(told)
         ready = [asyncio.Event() for _ in self._drivers]
         async with asyncio.TaskGroup() as group:
             running = [
@@ -143,7 +156,7 @@ class ProbeProcess:
                 for lane, driver, share in zip(
                     self._lanes, self._drivers, self._plan.shares, strict=True
                 ):
-                    if share.lane.prefill:
+                    if share.lane.prefill and lane.name not in filled:
                         await self._prefill(lane, driver)
             self._announce()
             start = await self._next(commands)
@@ -152,6 +165,28 @@ class ProbeProcess:
             for task in running:
                 task.cancel()
         self._send(Finished(self._plan.process))
+
+    async def _prepare(self, detours: Mapping[str, Detour]) -> tuple[str, ...]:
+        """Write keys of lanes by detours; return the lanes for which it was done."""
+        filled: list[str] = []
+        for lane, share in zip(self._lanes, self._plan.shares, strict=True):
+            detour = detours.get(lane.name)
+            if detour is None or not share.lane.prefill:
+                continue
+            detoured = connected(
+                lane,
+                detour,
+                password=self._password,
+                probe=self._plan.probe,
+                poller=self._poller,
+            )
+            # What cannot be done now is done when the transport is served.
+            with suppress(PreflightError):
+                async with detoured as driver:
+                    if driver is not None:
+                        await self._prefill(lane, driver)
+                        filled.append(lane.name)
+        return tuple(filled)
 
     async def _prefill(self, lane: Lane, driver: Driver) -> None:
         total = lane.keys.space.owned_count

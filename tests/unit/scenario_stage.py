@@ -143,6 +143,10 @@ class Lanes:
     lanes: Sequence[Lane] = CONFIG.lanes
     asked: list[tuple[float, str]] = field(default_factory=list)
 
+    async def wake(self, *, tls: bool, host: str, port: int) -> bool:
+        """Have no lanes that sleep."""
+        return False
+
     async def use_endpoint(
         self, *, tls: bool, host: str, port: int, replace: bool = False
     ) -> None:

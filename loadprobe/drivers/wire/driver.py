@@ -7,6 +7,7 @@ counted. What happens to connections is kept apart from what happens to arrivals
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 import hiredis
@@ -39,6 +40,8 @@ _SEED_EVERY_S = 0.25
 # TLS handshake takes more than a millisecond of the loop that measures.
 _PACE_TCP_S = 0.002
 _PACE_TLS_S = 0.006
+_LOOK_AGAIN_NS = 10_000_000_000
+_LOOK_PAUSE_S = 0.02
 
 
 class WireDriver:
@@ -144,7 +147,10 @@ class WireDriver:
             self._members.start(group)
             self._apply(topology)
             if self._known is None:
-                await self._members.wait_for_connections()
+                if self.pace_s and self._is_cluster:
+                    await self._look_again()
+                # Beside others that probe, the rest comes in its time.
+                await self._members.wait_for_connections(all_of_them=not self.pace_s)
             else:
                 # In mid-run, and what cannot be reached is what is to be measured.
                 await asyncio.sleep(_RESTART_S)
@@ -159,6 +165,20 @@ class WireDriver:
                     self._members.trim()
             finally:
                 self._members.close()
+
+    async def _look_again(self) -> None:
+        """Ask the endpoint again until a connection to every primary is there.
+
+        A transport that has just come to be served is not announced by all nodes yet.
+        """
+        until_ns = mono_now_ns() + _LOOK_AGAIN_NS
+        while mono_now_ns() < until_ns:
+            primaries = [n for n in self._members.primaries if not n.retired]
+            if await reached(primaries, lambda node: bool(node.live), _LOOK_PAUSE_S):
+                return
+            with suppress(PreflightError):
+                self._discovery.topology = topology = await self._find()
+                self._apply(topology)
 
     async def _find(self) -> Topology:
         """Learn the topology from the endpoint, whatever is known so far.

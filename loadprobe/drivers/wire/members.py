@@ -113,13 +113,16 @@ class Members:
             closed_loop=self._closed_loop,
         )
 
-    async def wait_for_connections(self) -> None:
+    async def wait_for_connections(self, *, all_of_them: bool = True) -> None:
         """Wait for one connection to every primary, then for all of them.
+
+        Args:
+            all_of_them: False does not wait for more than the first.
 
         Raises:
             PreflightError: they could not be made.
         """
-        primaries = self.primaries
+        primaries = [node for node in self.primaries if not node.retired]
         if not await reached(primaries, lambda n: bool(n.live), _FIRST_CONNECTION_S):
             down = next(node for node in primaries if not node.live)
             failure = down.failure or DialFailure(
@@ -129,6 +132,8 @@ class Members:
             raise PreflightError(
                 explain_dial_failure(failure, down.host, down.port, dialer)
             )
+        if not all_of_them:
+            return
         if not await reached(primaries, lambda n: n.is_complete, _ALL_CONNECTIONS_S):
             raise PreflightError(
                 f"only {sum(len(n.live) for n in primaries)} of "
