@@ -144,8 +144,10 @@ class Lanes:
     asked: list[tuple[float, str]] = field(default_factory=list)
 
     async def wake(self, *, tls: bool, host: str, port: int) -> bool:
-        """Have no lanes that sleep."""
-        return False
+        """Note it."""
+        assert tls, "only TLS is waited for"
+        self.asked.append((now_ns() / NS_PER_S, f"wake tls at {host}:{port}"))
+        return True
 
     async def use_endpoint(
         self, *, tls: bool, host: str, port: int, replace: bool = False
@@ -211,6 +213,24 @@ class Watch:
         return True
 
 
+class Scout:
+    """Finds TLS served after some virtual seconds, or never.
+
+    Args:
+        after_s: how long it takes; None is for ever.
+    """
+
+    def __init__(self, after_s: float | None) -> None:
+        self._after_s = after_s
+
+    async def first_served(self) -> tuple[Endpoint, int]:
+        """Return where, and when."""
+        if self._after_s is None:
+            await asyncio.Event().wait()
+        await asyncio.sleep(self._after_s or 0)
+        return Endpoint("db", 7777), now_ns()
+
+
 class Stage:
     """All of it, and how mutations go: each takes ten seconds.
 
@@ -220,6 +240,8 @@ class Stage:
         breaks: the same, ten seconds after it was accepted.
         unneeded: names of steps whose target is there already.
         on_call: called with the mutation at its call.
+        tls_after_s: TLS is served so long after the call that switches it on; None
+            is when that has settled.
         config: where the lanes are at first.
     """
 
@@ -238,7 +260,11 @@ class Stage:
         self.breaks: dict[str, ControlError] = {}
         self.unneeded: set[str] = set()
         self.on_call: Callable[[Mutation], None] = lambda _: None
+        self.tls_after_s: float | None = None
         monkeypatch.setattr(step_runner, "mutate", self._mutate)
+        monkeypatch.setattr(
+            step_runner, "TlsScout", lambda _target: Scout(self.tls_after_s)
+        )
         monkeypatch.setattr(step_runner, "EndpointWatch", self._watch)
         for module in (step_runner, scenario_module):
             monkeypatch.setattr(module, "mono_now_ns", now_ns)

@@ -200,3 +200,14 @@ def test_lanes_of_a_group_to_come() -> None:
     assert dormant_lanes(scenario, None, CONFIG.lanes) == {"tcp", "tls"}
     scenario = stage_scenario(create + step("migrate_complete"))
     assert dormant_lanes(scenario, None, CONFIG.lanes) == frozenset()
+
+
+def test_lanes_begin_before_the_change_has_settled(stage: Stage) -> None:
+    """When TLS is served, the lanes that wait for it begin, and the journal says so."""
+    stage.tls_after_s = 4.0
+    stage.run(step("tls", mode="preferred"))
+    woken = [at_s for at_s, what in stage.lanes.asked if what == "wake tls at db:7777"]
+    ((called_s, *_),) = stage.mutations
+    assert woken == [called_s + 4.0]
+    (begun,) = [event for event in stage.events if event.kind == "lanes_begun"]
+    assert "before they began they observed nothing" in str(begun.fields["text"])
