@@ -307,9 +307,11 @@ class Measurement:
         """Start the processes of dormant lanes, and have their keys written.
 
         Then they begin sooner once their transport is served. The keys are written by
-        the other transport, if lanes of it probe.
+        the other transport: without lanes that probe there is nothing to do ahead.
         """
         assert self._group is not None
+        if not self._awake:
+            return
         for process in sorted(self._asleep - self._ahead.keys()):
             self._ahead[process] = None
             probe = self.probes[process] = self._make_probe(process)
