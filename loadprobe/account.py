@@ -96,7 +96,9 @@ class Account:
             scenario=plan.scenario_name or None,
             outages=self._counter.so_far,
             emit=self.emit,
+            quiet_ns=config.probe.quiet_ms * NS_PER_MS,
         )
+        self.view.stale_reads = lambda: self._telemetry.stale_reads
         self._info: RunInfo | None = None
         self._folder: RunFolder | None = None
         self._view: LiveView | None = None
@@ -192,6 +194,10 @@ class Account:
             *self._folder.problems,
             *([problem] if problem else []),
         ]
+        verdict = self.view.verdict()
+        if verdict.arrivals:
+            self._live_state.verdict = verdict.state
+            self._live_state.headline = verdict.headline
         self._view.refresh(self._live_state, now_ns)
 
     async def send_samples(self) -> None:
@@ -272,6 +278,7 @@ class Account:
             planned=self._planned(end_ns),
             scenario=record,
             expect=scenario.expect if scenario is not None else None,
+            problems=len(problems) + len(self._folder.problems),
         )
         summary = verdict.summary
         if complete_until_ns is not None:

@@ -1,6 +1,7 @@
 """The commands. The only module that prints and decides on exit codes.
 
-Exit codes: 0 ok, 1 the run failed, 2 usage or preflight, 3 thresholds not met,
+Exit codes: 0 ok, 1 the run or its scenario failed, or the scenario was stopped, 2 usage
+or preflight, 3 thresholds or expectations not met,
 130 interrupted hard (a second Ctrl-C, a second or more after the first).
 """
 

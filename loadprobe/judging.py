@@ -103,6 +103,7 @@ def judge(
     planned: Sequence[Planned] = (),
     scenario: ScenarioRecord | None = None,
     expect: Expect | None = None,
+    problems: int = 0,
 ) -> Verdict:
     """Return the verdict of a run.
 
@@ -115,6 +116,7 @@ def judge(
         planned: expected darkness.
         scenario: how the scenario was carried out, if there was one.
         expect: what it expects of the load, besides ``planned``.
+        problems: how many things went wrong in the run itself.
     """
     slo = config.slo
     health = telemetry.processes.values()
@@ -145,6 +147,7 @@ def judge(
         events=telemetry.provider_events,
         away=telemetry.away,
         activity=telemetry.activity,
+        problems=problems,
     )
 
 

@@ -37,7 +37,7 @@ from loadprobe.outputs.terminal import make_console
 from loadprobe.preflight import preflight
 from loadprobe.run_plan import RunPlan
 from loadprobe.stopping import EXIT_INTERRUPTED, Stopping
-from loadprobe.supervisor import STOPPED_EARLY, Run
+from loadprobe.supervisor import Run, tell_stopped_early
 
 logger = logging.getLogger(__name__)
 
@@ -84,8 +84,8 @@ async def run_load(
         async with AsyncExitStack() as stack:
             found = await stopping.unless_set(prepare(config, options, stack))
             if found is None:
-                console.print(STOPPED_EARLY)
-                return EXIT_INTERRUPTED if stopping.is_urged else 0
+                code = tell_stopped_early(console, options.scenario)
+                return EXIT_INTERRUPTED if stopping.is_urged else code
             plan, api = found
             try:
                 code = await Run(plan, api, console, stopping).run()

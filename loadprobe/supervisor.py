@@ -19,9 +19,11 @@ from loadprobe.clock import NS_PER_S, mono_now_ns, read_clock_pair
 from loadprobe.control.api import ElastiCacheApi
 from loadprobe.control.provider_events import ProviderEvents
 from loadprobe.control.scenario import run_scenario
+from loadprobe.control.scenario_file import Scenario
 from loadprobe.control.topology_watch import TopologyWatch
 from loadprobe.core.events import Event
-from loadprobe.core.steps import ScenarioRecord, ScenarioState
+from loadprobe.core.headline import ended_badly, find_missed
+from loadprobe.core.steps import ScenarioRecord
 from loadprobe.core.summary import Summary
 from loadprobe.core.texts import clock_text
 from loadprobe.errors import LoadprobeError, RunError
@@ -38,6 +40,7 @@ _REFRESH_S = 0.25
 
 EXIT_SLO = 3
 STOPPED_EARLY = "stopped before the load began; nothing was measured"
+UNDONE = "the scenario was not begun: nothing was changed"
 
 logger = logging.getLogger(__name__)
 
@@ -199,8 +202,7 @@ class Run:
 
     def _stopped_early(self) -> int:
         """Say that there is nothing to report; return the exit code."""
-        self._console.print(STOPPED_EARLY)
-        return 0
+        return tell_stopped_early(self._console, self._plan.scenario)
 
     async def _wait_until_ready(self) -> bool:
         """Wait until every probe is connected and prefilled; False if told to stop."""
@@ -357,17 +359,20 @@ class Run:
         return RunError.exit_code if problems else _exit_code(summary)
 
 
+def tell_stopped_early(console: Console, scenario: Scenario | None) -> int:
+    """Say that there is nothing to report, nor was done; return the exit code."""
+    console.print(STOPPED_EARLY)
+    if scenario is None or not scenario.steps:
+        return 0
+    console.print(UNDONE)
+    return RunError.exit_code
+
+
 def _exit_code(summary: Summary) -> int:
     """Return what a run that came to its end says by its exit code."""
-    scenario = summary.scenario
-    if scenario is not None:
-        if scenario.state in (ScenarioState.FAILED, ScenarioState.ABORTED):
-            return RunError.exit_code
-        if scenario.state is ScenarioState.COMPLETED and not all(
-            expectation.is_met for expectation in scenario.expectations
-        ):
-            return EXIT_SLO
-    return 0 if all(check.is_met for check in summary.slo) else EXIT_SLO
+    if ended_badly(summary.scenario) is not None:
+        return RunError.exit_code
+    return EXIT_SLO if find_missed(summary.scenario, summary.slo) else 0
 
 
 def _defect(what: str, error: Exception) -> RunError:

@@ -7,6 +7,7 @@ scenario says, so that the recovery is measured too. How it went is a value at a
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -25,6 +26,8 @@ from loadprobe.core.steps import ScenarioRecord, ScenarioState, StepRecord, Step
 from loadprobe.errors import ControlError, LoadprobeError
 
 _LOOK_S = 0.25
+_SHOWN_UNDONE = 5
+_STOPPED_BEFORE = "the run was stopped before it began"
 
 OnRecord = Callable[[ScenarioRecord], None]
 
@@ -102,6 +105,8 @@ class _Running:
         self._on_record = on_record
         self._record = ScenarioRecord(scenario.name, ScenarioState.STOPPED)
         self._failure = ""
+        self._left: deque[tuple[int, Step]] = deque(rounds(scenario))
+        self._turns_left: deque[Turn] = deque()
 
     async def run(self) -> ScenarioRecord:
         """Carry out everything; return how it went."""
@@ -110,11 +115,11 @@ class _Running:
             await self._carry_out_watched()
         except asyncio.CancelledError:
             # Nothing is left to do if there were no steps; then it was not cut short.
-            cut_short = bool(self._scenario.steps)
-            self._conclude(
-                ScenarioState.STOPPED if cut_short else ScenarioState.COMPLETED,
-                "the run ended before the scenario did" if cut_short else "",
-            )
+            if self._scenario.steps:
+                self._skip_the_rest()
+                self._conclude(ScenarioState.STOPPED, _left_undone(self._record))
+            else:
+                self._conclude(ScenarioState.COMPLETED, "")
             raise
         self._tell_hold(self._scenario.after_s)
         await asyncio.sleep(self._scenario.after_s)
@@ -141,16 +146,25 @@ class _Running:
 
     async def _carry_out(self) -> None:
         has_baseline = False
-        for number, step in rounds(self._scenario):
+        while self._left:
+            number, step = self._left[0]
             if not has_baseline and not isinstance(step, CreateStep):
                 has_baseline = True
                 await self._hold(self._scenario.baseline_s)
             await self._hold(step.hold_before_s)
-            for turn in await self._turns(step, number):
-                await self._take(turn)
+            self._turns_left.extend(await self._turns(step, number))
+            self._left.popleft()
+            while self._turns_left:
+                await self._take(self._turns_left.popleft())
                 await self._hold(step.hold_after_s)
         if not self._scenario.steps:
             await self._brake.wait()
+
+    def _skip_the_rest(self) -> None:
+        """Write down, of a scenario that is stopped, what it did not get to."""
+        rest = (turn_of(step, number) for number, step in self._left)
+        for turn in (*self._turns_left, *rest):
+            self._add_skipped(turn, _STOPPED_BEFORE)
 
     async def _turns(self, step: Step, number: int) -> tuple[Turn, ...]:
         if not self._obstacle:
@@ -163,14 +177,7 @@ class _Running:
     async def _take(self, turn: Turn) -> None:
         """Carry out a turn, or skip it."""
         if self._obstacle:
-            self._add(
-                StepRecord(
-                    name=turn.name,
-                    operation=turn.step.operation,
-                    state=StepState.SKIPPED,
-                    reason=self._obstacle,
-                )
-            )
+            self._add_skipped(turn, self._obstacle)
             return
         await self._steps.take(turn, self._add)
         last = self._record.steps[-1]
@@ -203,6 +210,16 @@ class _Running:
         self._record = replace(self._record, steps=(*self._record.steps, step))
         self._publish()
 
+    def _add_skipped(self, turn: Turn, reason: str) -> None:
+        self._add(
+            StepRecord(
+                name=turn.name,
+                operation=turn.step.operation,
+                state=StepState.SKIPPED,
+                reason=reason,
+            )
+        )
+
     def _conclude(self, state: ScenarioState, reason: str) -> None:
         self._record = replace(self._record, state=state, reason=reason)
         self._tell(state)
@@ -223,6 +240,20 @@ class _Running:
             "reason": self._record.reason,
         }
         self._emit(Event(mono_now_ns(), "controller", "scenario", fields))
+
+
+def _left_undone(record: ScenarioRecord) -> str:
+    """Return why a scenario ended that was stopped, and what it left undone."""
+    names = [
+        f"{step.name} (under way)" if step.state is StepState.FAILED else step.name
+        for step in record.steps
+        if step.state in (StepState.FAILED, StepState.SKIPPED)
+    ]
+    shown = ", ".join(names[:_SHOWN_UNDONE])
+    more = len(names) - _SHOWN_UNDONE
+    rest = f" and {more} more" if more > 0 else ""
+    what = f"left undone: {shown}{rest}" if names else "all its steps were done"
+    return f"the run was stopped before the scenario ended; {what}"
 
 
 def exceeded(abort: Abort, load: LoadView) -> str:

@@ -10,6 +10,11 @@ from loadprobe.clock import NS_PER_MS
 from loadprobe.core.phases import BAND_NS, BAND_RATIO
 from loadprobe.core.summary import BlastRadius, ScenarioSummary, StepSummary
 
+NOTABLE_RATIO = 3.0
+NOTABLE_MS = 25.0
+"""A p99 is told of in the verdict if it rose by both: some milliseconds more for a
+second happen without any change. Of less only the steps and summary.json tell."""
+
 SHOWN = 3
 """So many steps are told in the verdict; all are in summary.json."""
 
@@ -41,8 +46,9 @@ def blast_sentences(scenario: ScenarioSummary) -> list[str]:
     spared = [step for step in about if not any(_hit(step))]
     if spared:
         what = spared[0].name if len(spared) == 1 else f"{len(spared)} steps"
-        known = all(b.worst_p99_ms is not None for s in spared for _, b in _blasts(s))
-        calm = ", and their p99 stayed in its band" if known else ""
+        calm = ""
+        if all(_is_calm(b) for s in spared for _, b in _blasts(s)):
+            calm = ", and their p99 stayed in its band"
         sentences.append(f"{what}: no arrival failed on the other shards{calm}")
     return sentences
 
@@ -61,7 +67,7 @@ def _hit(step: StepSummary) -> Iterable[str]:
             shards = ", ".join(blast.shards)
             parts.append(f"{blast.failed:,} arrivals of {shards} failed")
         before, worst = blast.baseline_p99_ms, blast.worst_p99_ms
-        if before is not None and worst is not None and _is_outside(before, worst):
+        if before is not None and worst is not None and _is_notable(before, worst):
             parts.append(
                 f"p99 at worst {worst:,.2f} ms on {blast.shard} ({before:,.2f} before)"
             )
@@ -69,5 +75,13 @@ def _hit(step: StepSummary) -> Iterable[str]:
             yield f"on lane {lane} {', '.join(parts)}"
 
 
-def _is_outside(before_ms: float, worst_ms: float) -> bool:
-    return worst_ms > BAND_RATIO * before_ms + BAND_NS / NS_PER_MS
+def _is_notable(before_ms: float, worst_ms: float) -> bool:
+    return worst_ms >= max(NOTABLE_RATIO * before_ms, before_ms + NOTABLE_MS)
+
+
+def _is_calm(blast: BlastRadius) -> bool:
+    """Tell whether the p99 of the other shards is known to have stayed in its band."""
+    before_ms, worst_ms = blast.baseline_p99_ms, blast.worst_p99_ms
+    if before_ms is None or worst_ms is None:
+        return False
+    return worst_ms <= BAND_RATIO * before_ms + BAND_NS / NS_PER_MS

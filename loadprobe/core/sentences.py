@@ -3,7 +3,6 @@
 Pure. Every number is told with its error bars; what is not known is said to be so.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
@@ -11,6 +10,7 @@ from loadprobe.core.aggregate import LaneInfo, Results
 from loadprobe.core.attribution import Attribution, Cause
 from loadprobe.core.client_sentences import client_sentences
 from loadprobe.core.damage_sentences import blast_sentences, data_sentences
+from loadprobe.core.headline import END_WORDS
 from loadprobe.core.outages import Outage
 from loadprobe.core.outcome import ErrorClass
 from loadprobe.core.steps import ScenarioState
@@ -19,7 +19,6 @@ from loadprobe.core.summary import (
     ObserverSummary,
     ScenarioSummary,
     SloResult,
-    State,
 )
 from loadprobe.core.texts import clock_text, main_reason, outages_text
 
@@ -27,7 +26,7 @@ from loadprobe.core.texts import clock_text, main_reason, outages_text
 def make_sentences(
     results: Results,
     *,
-    state: State,
+    is_void: bool,
     outages: Sequence[Outage],
     causes: Sequence[Attribution],
     planned: Sequence[Outage],
@@ -44,7 +43,7 @@ def make_sentences(
 
     Args:
         results: what ``Aggregate.finish`` returned.
-        state: state of the run.
+        is_void: nothing is known of the run, or of a lane.
         outages: those that were not planned.
         causes: one for each of them, with its evidence.
         planned: the planned ones.
@@ -58,21 +57,35 @@ def make_sentences(
         wrong: replies that did not match what was written.
     """
     seconds = (results.end_ns - results.start_ns) / NS_PER_S
-    sentences = [] if scenario is None else _scenario_sentences(scenario)
-    sentences += _unknown_lanes(results)
+    sentences = data_sentences(
+        lost_writes=lost_writes, stale_reads=stale_reads, wrong=wrong
+    )
     if outages:
-        sentences += _shard_sentences(results, outages, causes)
+        sentences += _shard_sentences(results, outages)
         sentences += _evidence_sentences(outages, causes, clock)
-        sentences += client_sentences(clients)
-    elif state != "invalid":
+    sentences += _unknown_lanes(results)
+    if scenario is not None:
+        sentences += _scenario_sentences(scenario)
+    sentences += [
+        f"{check.name} is missed: "
+        f"{'no value' if check.actual is None else f'{check.actual:.6g}'}, "
+        f"limit {check.limit:.6g}"
+        for check in checks
+        if not check.is_met
+    ]
+    sentences += [
+        f"{check.name} is met by what was seen; with what was not it may be up to "
+        f"{check.possible:.6g}, limit {check.limit:.6g}"
+        for check in checks
+        if check.possible is not None
+    ]
+    sentences += client_sentences(clients)
+    if not outages and not is_void:
         what = "no outage was seen" if observer.unseen_arrivals else "no arrival failed"
         but = " but by plan" if planned else ""
         sentences.append(f"{what} in {seconds:.1f} s{but}")
     if scenario is not None:
         sentences += blast_sentences(scenario)
-    sentences += data_sentences(
-        lost_writes=lost_writes, stale_reads=stale_reads, wrong=wrong
-    )
     for lane in results.lanes:
         own = [o for o in planned if o.scope.lane == lane.name]
         if own:
@@ -93,19 +106,6 @@ def make_sentences(
             f"{observer.unseen_arrivals:,} arrivals fell into blind time of their own "
             "probe process; they count neither as served nor as failed"
         )
-    sentences += [
-        f"{check.name} is missed: "
-        f"{'no value' if check.actual is None else f'{check.actual:.6g}'}, "
-        f"limit {check.limit:.6g}"
-        for check in checks
-        if not check.is_met
-    ]
-    sentences += [
-        f"{check.name} is met by what was seen; with what was not it may be up to "
-        f"{check.possible:.6g}, limit {check.limit:.6g}"
-        for check in checks
-        if check.possible is not None
-    ]
     return sentences
 
 
@@ -113,16 +113,16 @@ def _scenario_sentences(scenario: ScenarioSummary) -> list[str]:
     """Say what did not go as the scenario has it."""
     sentences: list[str] = []
     if scenario.state is not ScenarioState.COMPLETED:
-        word = {
-            ScenarioState.ABORTED: "was aborted",
-            ScenarioState.FAILED: "failed",
-        }.get(scenario.state, "was stopped")
+        word = END_WORDS[scenario.state]
         sentences.append(f"the scenario {scenario.name} {word}: {scenario.reason}")
-    sentences += [
-        f"expected, but not so: {expectation.what} ({expectation.detail})"
-        for expectation in scenario.expectations
-        if expectation.is_met is False
-    ]
+    is_whole = scenario.state is ScenarioState.COMPLETED
+    for expectation in scenario.expectations:
+        if expectation.is_met is False:
+            text = f"{expectation.what} ({expectation.detail})"
+            sentences.append(f"expected, but not so: {text}")
+        elif is_whole and expectation.is_met is None:
+            text = f"{expectation.what} ({expectation.detail})"
+            sentences.append(f"expected, but it could not be told: {text}")
     return sentences
 
 
@@ -166,9 +166,7 @@ def _reason(outages: Sequence[Outage], *, tls: bool) -> str:
     return f"mostly {reason.label}"
 
 
-def _shard_sentences(
-    results: Results, outages: Sequence[Outage], causes: Sequence[Attribution]
-) -> list[str]:
+def _shard_sentences(results: Results, outages: Sequence[Outage]) -> list[str]:
     """Say per shard how long it was dark on each lane, and that the others were not."""
     names = sorted({scope.shard for scope in results.scope_totals})
     dark: list[str] = []
@@ -186,9 +184,6 @@ def _shard_sentences(
     if others:
         plural = "s" if len(others) > 1 else ""
         sentences[-1] += f"; the other shard{plural} 0 ms"
-    counts = Counter(attribution.cause for attribution in causes)
-    told = ", ".join(f"{counts[c]} {c.value}" for c in Cause if counts[c])
-    sentences.append(f"{len(causes)} outages by cause: {told}")
     return sentences
 
 

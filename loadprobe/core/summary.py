@@ -12,7 +12,8 @@ from loadprobe.core.steps import Expectation, ScenarioState, StepState
 
 SCHEMA_VERSION = 1
 
-State = Literal["clean", "outage", "blind", "invalid"]
+State = Literal["damaged", "outage", "invalid", "failed", "missed", "blind", "clean"]
+"""The worst that is to be said of a run, worst first; see ``core.headline``."""
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -115,7 +116,12 @@ class ConnectSummary(msgspec.Struct, frozen=True):
 
 
 class IncidentSummary(msgspec.Struct, frozen=True):
-    """Outages and blind spans that belong together; planned outages by themselves."""
+    """Outages and blind spans that belong together; planned outages by themselves.
+
+    ``where`` names its shards and lanes, ``why`` its causes by their longest outage,
+    ``steps`` those of the scenario to which its outages belong. ``dark_ms`` is the time
+    in which any shard was dark on any lane.
+    """
 
     number: int
     start_unix_ns: int
@@ -127,6 +133,10 @@ class IncidentSummary(msgspec.Struct, frozen=True):
     downtime_ms: dict[str, DowntimeMs]
     scopes: list["ScopeDark"]
     is_planned: bool = False
+    where: str = ""
+    why: str = ""
+    steps: list[str] = []
+    dark_ms: Bounds = NO_TIME
 
 
 class ScopeDark(msgspec.Struct, frozen=True):
@@ -318,10 +328,13 @@ class Summary(msgspec.Struct, frozen=True):
     """The content of summary.json.
 
     Args:
-        state: "clean", "outage", "blind" (no outage seen, but the probe was blind at
-            times) or "invalid" (a lane had no arrival to judge). Planned darkness is
-            no outage.
+        state: the worst in a word; planned darkness is no outage.
+        headline: all that matters in one line, the worst first; "" if all is well.
         verdict: plain sentences, the most important first.
+        downtime_ms: what the witnesses saw.
+        witnesses: the lanes that ``downtime_ms`` and ``planned_ms`` are of; without a
+            lane of the wire driver these are all.
+        client_downtime_ms: the same of client lanes beside them; null without both.
         lost_writes: null as long as it is not checked.
         planned_ms: darkness by plan, which is not in ``downtime_ms``.
         scenario: null if nothing was done to the target.
@@ -357,6 +370,9 @@ class Summary(msgspec.Struct, frozen=True):
     replica_stale_reads: int | None = None
     ended_hard: bool = False
     complete_until_unix_ns: int | None = None
+    headline: str = ""
+    witnesses: list[str] = []
+    client_downtime_ms: DowntimeMs | None = None
 
 
 class OutageRow(msgspec.Struct, frozen=True):

@@ -17,16 +17,19 @@ from loadprobe.core.client_ranking import compare_clients, find_happenings
 from loadprobe.core.connects import split
 from loadprobe.core.events import Event
 from loadprobe.core.expected import Expected, judge_expected
+from loadprobe.core.headline import (
+    Findings,
+    ended_badly,
+    find_blind_ratio,
+    find_missed,
+    find_void,
+)
 from loadprobe.core.histogram import Histogram
 from loadprobe.core.incidents import group_incidents
 from loadprobe.core.intervals import Interval
 from loadprobe.core.latency import P99Log
 from loadprobe.core.light import add_light
-from loadprobe.core.measures import (
-    downtime_ms,
-    ms,
-    quantiles_ms,
-)
+from loadprobe.core.measures import ms, quantiles_ms
 from loadprobe.core.op_sentences import connect_sentences, replica_sentences
 from loadprobe.core.outages import Outage
 from loadprobe.core.outcome import Outcome
@@ -37,11 +40,9 @@ from loadprobe.core.sentences import make_sentences
 from loadprobe.core.steps import ScenarioRecord
 from loadprobe.core.summary import (
     SCHEMA_VERSION,
-    LaneSummary,
     ObserverSummary,
     OutageList,
     ScenarioSummary,
-    State,
     Summary,
 )
 from loadprobe.core.thresholds import SloLimits, check_slo
@@ -53,6 +54,7 @@ from loadprobe.core.verdict_parts import (
     lane_summary,
     outage_rows,
     scope_summary,
+    witness_names,
 )
 from loadprobe.core.witness_edges import cut_at_witness
 
@@ -104,6 +106,7 @@ def summarize(
     events: Sequence[Event] = (),
     activity: Activity | None = None,
     away: Sequence[Interval] = (),
+    problems: int = 0,
 ) -> Verdict:
     """Return what is to be said about a run.
 
@@ -124,6 +127,7 @@ def summarize(
         activity: what lanes did, second by second; None if it was not counted.
         away: when who watches the target and carries out the scenario did not get to
             run.
+        problems: how many things went wrong in the run itself.
     """
     results, apart = split(results)
     connecting = _derive(apart, clock, quiet_ns, planned, None)
@@ -134,7 +138,6 @@ def summarize(
     ]
     run = _derive(results, clock, quiet_ns, planned, activity)
     lanes = [lane_summary(run, lane) for lane in results.lanes]
-    state = _state(run, lanes)
     observed = _observer(results, observer)
     totals = list(results.scope_totals.values())
     planned_failed = sum(o.failed for o in run.planned)
@@ -169,6 +172,27 @@ def summarize(
                 expected, load, planned, lost_writes=lost_writes, wrong=wrong
             ),
         )
+    found = Findings(
+        lost_writes=lost_writes or 0,
+        stale_reads=stale_reads or 0,
+        wrong=wrong,
+        incidents=sum(not (i.is_probe_only or i.is_planned) for i in run.incidents),
+        where=run.where(run.outages) if run.outages else "",
+        dropped_outages=results.dropped_outages,
+        void=find_void(results.lane_totals, results.scope_totals),
+        scenario=ended_badly(steps),
+        problems=problems,
+        missed=find_missed(steps, checks),
+        blind_ratio=find_blind_ratio(results.lane_totals, results.end_ns),
+    )
+    step_of = {
+        id(outage): step.record.name
+        for step in phases
+        for lane in step.lanes
+        for outage in (*lane.outages, *lane.planned)
+    }
+    witnesses = witness_names(results.lanes)
+    others = [lane.name for lane in results.lanes if lane.name not in witnesses]
     clients = compare_clients(
         find_happenings(phases, run.incidents),
         run.lanes,
@@ -177,10 +201,11 @@ def summarize(
     )
     summary = Summary(
         schema_version=SCHEMA_VERSION,
-        state=state,
+        state=found.state,
+        headline=found.headline,
         verdict=make_sentences(
             results,
-            state=state,
+            is_void=bool(found.void),
             outages=run.outages,
             causes=[run.causes[id(o)] for o in run.outages],
             planned=run.planned,
@@ -198,18 +223,22 @@ def summarize(
         start_unix_ns=clock.to_wall(results.start_ns),
         end_unix_ns=clock.to_wall(results.end_ns),
         duration_s=(results.end_ns - results.start_ns) / NS_PER_S,
-        downtime_ms=downtime_ms(run.outages, run.all_shards, of_shards=True),
+        downtime_ms=run.downtime_of(witnesses, run.outages),
+        witnesses=list(witnesses),
+        client_downtime_ms=run.downtime_of(others, run.outages) if others else None,
         client_seconds_lost=sum(lane.client_seconds_lost for lane in lanes),
         lanes=lanes,
         scopes=[scope_summary(run, s, t) for s, t in results.scope_totals.items()],
-        incidents=[incident_summary(run, incident) for incident in run.incidents],
+        incidents=[
+            incident_summary(run, incident, step_of) for incident in run.incidents
+        ],
         observer=observed,
         slo=checks,
         lost_writes=lost_writes,
         stale_reads=stale_reads,
         replica_stale_reads=replica_stale_reads,
         wrong=wrong,
-        planned_ms=downtime_ms(run.planned, run.all_shards, of_shards=True),
+        planned_ms=run.downtime_of(witnesses, run.planned),
         scenario=steps,
         clients=clients,
         connects=connects,
@@ -269,15 +298,3 @@ def _observer(results: Results, health: ObserverHealth) -> ObserverSummary:
         unseen_arrivals=sum(t.unseen for t in totals),
         dropped_outages=results.dropped_outages,
     )
-
-
-def _state(run: DerivedRun, lanes: Sequence[LaneSummary]) -> State:
-    totals = run.results.lane_totals
-    begun = [lane for lane in lanes if totals[lane.name].begin_ns is not None]
-    if not begun or any(lane.arrivals == 0 for lane in begun):
-        return "invalid"
-    if run.outages or run.results.dropped_outages:
-        return "outage"
-    if any(lane.blind_ms or lane.unseen_arrivals for lane in lanes):
-        return "blind"
-    return "clean"

@@ -1,6 +1,6 @@
 """Parts of the verdict: scopes, lanes, new connections, incidents, outages. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from loadprobe.clock import NS_PER_S, ClockPair
@@ -18,9 +18,11 @@ from loadprobe.core.measures import (
 )
 from loadprobe.core.outages import Outage
 from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.places import where_text
 from loadprobe.core.scope_state import ScopeTotals
 from loadprobe.core.summary import (
     ConnectSummary,
+    DowntimeMs,
     IncidentSummary,
     LaneSummary,
     OutageRow,
@@ -57,6 +59,19 @@ class DerivedRun:
     def all_shards(self) -> list[str]:
         """Return the names of the shards of all lanes."""
         return sorted({shard for shards in self.shards.values() for shard in shards})
+
+    def where(self, outages: Iterable[Outage]) -> str:
+        """Return shards and lanes of some outages in words."""
+        places = (o.scope[:2] for o in outages)
+        return where_text(places, lanes=list(self.shards), shards=self.all_shards)
+
+    def downtime_of(
+        self, lanes: Sequence[str], outages: Iterable[Outage]
+    ) -> DowntimeMs:
+        """Return how long shards were dark in outages of some lanes."""
+        own = [o for o in outages if o.scope.lane in lanes]
+        names = sorted({shard for lane in lanes for shard in self.shards[lane]})
+        return downtime_ms(own, names, of_shards=True)
 
 
 def _outcomes(totals: Sequence[ScopeTotals]) -> dict[str, int]:
@@ -154,8 +169,26 @@ def connect_summary(run: DerivedRun, lane: LaneInfo) -> ConnectSummary:
     )
 
 
-def incident_summary(run: DerivedRun, incident: Incident) -> IncidentSummary:
-    """Return one incident as it is written down."""
+def witness_names(lanes: Iterable[LaneInfo]) -> tuple[str, ...]:
+    """Return the lanes that downtime is told from: the witnesses, or else all."""
+    rows = list(lanes)
+    found = tuple(lane.name for lane in rows if lane.is_witness)
+    return found or tuple(lane.name for lane in rows)
+
+
+def incident_summary(
+    run: DerivedRun, incident: Incident, step_of: Mapping[int, str]
+) -> IncidentSummary:
+    """Return one incident as it is written down.
+
+    Args:
+        run: the run.
+        incident: of that run.
+        step_of: id of an outage -> name of the step that it belongs to.
+    """
+    ranked = sorted(incident.outages, key=lambda o: o.duration_ns, reverse=True)
+    steps = [step_of[id(o)] for o in incident.outages if id(o) in step_of]
+    why = dict.fromkeys(run.causes[id(o)].cause.value for o in ranked)
     causes = [run.causes[id(o)].cause for o in incident.outages]
     if incident.is_probe_only:
         causes = [Cause.PROBE]
@@ -176,6 +209,10 @@ def incident_summary(run: DerivedRun, incident: Incident) -> IncidentSummary:
             for scope, time in incident.scopes().items()
         ],
         is_planned=incident.is_planned,
+        where=run.where(ranked) if ranked else "",
+        why=", ".join(why) if ranked else Cause.PROBE.value,
+        steps=list(dict.fromkeys(steps)),
+        dark_ms=bounds(dark_time(ranked)),
     )
 
 

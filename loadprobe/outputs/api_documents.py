@@ -95,12 +95,16 @@ class ObserverNow(msgspec.Struct, frozen=True):
 class VerdictNow(msgspec.Struct, frozen=True):
     """The verdict as far as it is known; it is judged anew at the end.
 
-    ``outages`` and ``downtime_ms`` hold no planned darkness. ``dropped_outages`` came
-    when too many were kept already, and are in neither. ``downtime_ms`` is null beyond
-    1000 outages: it is summed up at the end.
+    ``state`` and ``headline`` are those of summary.json, from what is known now.
+    ``outages``, ``incidents`` and ``downtime_ms`` hold no planned darkness.
+    ``dropped_outages`` came when too many were kept already, and are in none.
+    ``downtime_ms`` is that of the witnesses, and null beyond 1000 outages: it is
+    summed up at the end.
     """
 
     state: State
+    headline: str
+    incidents: int
     arrivals: int
     served: int
     availability: float | None

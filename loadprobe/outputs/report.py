@@ -27,6 +27,7 @@ from loadprobe.core.summary import (
     Quantiles,
     ScenarioSummary,
     SloResult,
+    State,
     Summary,
 )
 from loadprobe.core.texts import clock_text, duration_text
@@ -37,6 +38,7 @@ from loadprobe.outputs.report_clients import LEGEND as CLIENT_LEGEND
 from loadprobe.outputs.report_clients import clients_rows, clients_title
 from loadprobe.outputs.report_connects import CONNECT_COLUMNS, connect_rows
 from loadprobe.outputs.report_dark import dark_table
+from loadprobe.outputs.report_incidents import incidents_view
 from loadprobe.outputs.report_rows import Rows
 from loadprobe.outputs.report_steps import (
     expectation_line,
@@ -51,7 +53,15 @@ SHOWN_INCIDENTS = 5
 SHOWN_MOMENTS = 60
 FILM_COLUMNS = 80
 
-_STYLES = {"clean": "green", "outage": "red", "blind": "yellow", "invalid": "magenta"}
+_STYLES: dict[State, str] = {
+    "damaged": "red",
+    "outage": "red",
+    "invalid": "magenta",
+    "failed": "red",
+    "missed": "red",
+    "blind": "yellow",
+    "clean": "green",
+}
 _INDENT = (0, 0, 0, 2)
 
 
@@ -73,6 +83,7 @@ def render_text(run: RunData) -> RenderableType:
     """Return the report for a terminal of any width; 100 columns are enough for all."""
     summary = run.summary
     parts: list[RenderableType] = [_header(run), _verdict(summary)]
+    parts += incidents_view(summary)
     if summary.scenario is not None:
         parts += _scenario(summary.scenario, run)
     parts += _titled("Dark time", dark_table(summary))
@@ -116,7 +127,9 @@ def _header(run: RunData) -> RenderableType:
 
 
 def _verdict(summary: Summary) -> RenderableType:
-    lines = [Text(f"Verdict: {summary.state}", style=f"bold {_STYLES[summary.state]}")]
+    told = f" - {printable(summary.headline)}" if summary.headline else ""
+    style = f"bold {_STYLES[summary.state]}"
+    lines = [Text(f"Verdict: {summary.state}{told}", style=style)]
     lines += [Text(printable(sentence)) for sentence in summary.verdict]
     table = Table.grid(padding=(0, 1))
     for line in lines[1:]:

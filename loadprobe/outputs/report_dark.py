@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from loadprobe.core.summary import (
+    NO_DOWNTIME,
     NO_TIME,
     Bounds,
     DowntimeMs,
@@ -42,7 +43,12 @@ def dark_table(summary: Summary) -> RenderableType:
             if ranked := _ranked_classes(own):
                 classes.append(Text(f"failures on {lane.name} {shard}: {ranked}"))
         rows += _lane_rows(lane.name, lane.downtime_ms, lane.planned_ms)
-    rows += _lane_rows("all lanes", summary.downtime_ms, summary.planned_ms)
+    if len(summary.lanes) > 1:
+        clients = summary.client_downtime_ms
+        name = "all lanes" if clients is None else "witness"
+        rows += _lane_rows(name, summary.downtime_ms, summary.planned_ms)
+        if clients is not None:
+            rows += _lane_rows("clients", clients, NO_DOWNTIME)
     columns = COLUMNS
     if not summary.planned_ms.any_shard.upper:
         columns, rows = columns[:-1], [row[:-1] for row in rows]

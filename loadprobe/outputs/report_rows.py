@@ -16,19 +16,23 @@ class Rows:
         columns: titles.
         labels: how many of the first columns say what the row is about.
         rows: cells; missing ones at the end are left out of the line.
+        texts: how many of the columns after them hold text, not numbers.
     """
 
     columns: tuple[str, ...]
     labels: int
     rows: Sequence[Sequence[str]]
+    texts: int = 0
 
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
     ) -> RenderResult:
         table = Table(box=None, pad_edge=False, header_style="dim")
         for index, column in enumerate(self.columns):
-            side: JustifyMethod = "left" if index < self.labels else "right"
-            table.add_column(column, justify=side, no_wrap=True)
+            is_text = index < self.labels + self.texts
+            side: JustifyMethod = "left" if is_text else "right"
+            # As text: brackets are no markup.
+            table.add_column(Text(column), justify=side, no_wrap=True)
         for row in self.rows:
             table.add_row(*map(Text, row))
         unlimited = options.update_width(10_000)

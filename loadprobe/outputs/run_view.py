@@ -10,18 +10,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from loadprobe import __version__
-from loadprobe.clock import ClockPair, mono_now_ns
+from loadprobe.clock import NS_PER_S, ClockPair, mono_now_ns
 from loadprobe.core.aggregate import Aggregate, Sealed
 from loadprobe.core.attribution import Attribution, Cause
 from loadprobe.core.columns import Scope
 from loadprobe.core.events import Emit, Event
+from loadprobe.core.headline import END_WORDS, Findings, find_blind_ratio, find_void
+from loadprobe.core.incidents import group_incidents
 from loadprobe.core.measures import downtime_ms
 from loadprobe.core.outages import Outage
+from loadprobe.core.outcome import Outcome
+from loadprobe.core.places import where_text
 from loadprobe.core.scope_state import ScopeTotals
 from loadprobe.core.shard_states import ShardStates
-from loadprobe.core.summary import State
+from loadprobe.core.steps import ScenarioState
+from loadprobe.core.summary import DowntimeMs
 from loadprobe.core.topology import Topology
-from loadprobe.core.verdict_parts import outage_row
+from loadprobe.core.verdict_parts import outage_row, witness_names
 from loadprobe.outputs.api_documents import (
     Events,
     EventsQuery,
@@ -49,6 +54,9 @@ MOST_MARKS = 10_000
 MOST_SUMMED = 1000
 """With more outages the downtime waits for the end: summing it up would take long."""
 
+_EXPECTED_WITHIN_NS = 2 * NS_PER_S
+"""A lane that began so long ago should have had arrivals that were judged."""
+
 _KEPT_FOR = 20
 """What was worked out is told for so many times the time that took."""
 
@@ -73,12 +81,14 @@ class RunView:
         scenario: name of the scenario, None if there is none.
         outages: returns the latest outages, open ones included, with their causes.
         emit: puts an event into the journal.
+        quiet_ns: outages closer together than this are one incident.
         now_ns: monotonic clock.
 
     Attributes:
         state: where the run is in its life; the supervisor sets it.
         topology: as last seen.
         problem: returns what is wrong with the server's own files, or None.
+        stale_reads: returns how many reads of primaries found an older value.
     """
 
     def __init__(
@@ -90,6 +100,7 @@ class RunView:
         scenario: str | None,
         outages: Callable[[], Sequence[tuple[Outage, Attribution]]],
         emit: Emit,
+        quiet_ns: int = NS_PER_S,
         now_ns: Callable[[], int] = mono_now_ns,
     ) -> None:
         self._live = live
@@ -98,7 +109,9 @@ class RunView:
         self._scenario = scenario
         self._outages = outages
         self._emit = emit
+        self._quiet_ns = quiet_ns
         self._now_ns = now_ns
+        self._ended: tuple[str, ScenarioState] | None = None
         self._shards = ShardStates()
         self._events: deque[NumberedEvent] = deque(maxlen=KEPT_EVENTS)
         self._last_number = 0
@@ -107,6 +120,7 @@ class RunView:
         self.state: RunState = "starting"
         self.topology: Topology | None = None
         self.problem: Callable[[], str | None] = lambda: None
+        self.stale_reads: Callable[[], int] = lambda: 0
 
     # --- what the supervisor reports -------------------------------------------------
 
@@ -119,6 +133,10 @@ class RunView:
         self._last_number += 1
         line = event_line(event, self._clock)
         self._events.append(numbered(self._last_number, line))
+        if (event.source, event.kind) == ("controller", "scenario"):
+            state = str(event.fields["state"])
+            if state in END_WORDS:
+                self._ended = str(event.fields["name"]), ScenarioState(state)
 
     # --- what is asked ---------------------------------------------------------------
 
@@ -153,6 +171,10 @@ class RunView:
             ),
             problems=[*self._live.problems, *([problem] if problem else [])],
         )
+
+    def verdict(self) -> VerdictNow:
+        """Return the verdict as far as it is known."""
+        return self._look().verdict
 
     def outages(self, query: OutagesQuery) -> Outages:
         """Return the latest outages that match."""
@@ -269,8 +291,11 @@ class RunView:
         totals = self._load_totals()
         arrivals = sum(t.arrivals for t in totals.values())
         served = sum(t.served for t in totals.values())
+        findings = self._findings(counted)
         return VerdictNow(
-            state=self._verdict_state(counted),
+            state=findings.state,
+            headline=findings.headline,
+            incidents=findings.incidents,
             arrivals=arrivals,
             served=served,
             availability=served / arrivals if arrivals else None,
@@ -281,28 +306,40 @@ class RunView:
             planned_outages=len(found) - len(counted),
             dropped_outages=self._aggregate.dropped_outages,
             downtime_ms=(
-                downtime_ms(counted, sorted({s.shard for s in totals}))
-                if len(counted) <= MOST_SUMMED
-                else None
+                self._downtime(counted) if len(counted) <= MOST_SUMMED else None
             ),
+        )
+
+    def _findings(self, counted: Sequence[Outage]) -> Findings:
+        """Return what matters, as far as it is known before the end."""
+        lanes, totals = self._aggregate.lane_totals, self._load_totals()
+        until_ns = self._aggregate.sealed_until_ns
+        blind = [span for each in lanes.values() for span in each.blind]
+        incidents = group_incidents(counted, blind, quiet_ns=self._quiet_ns)
+        shards = sorted({scope.shard for scope in totals})
+        places = [o.scope[:2] for o in counted]
+        return Findings(
+            stale_reads=self.stale_reads(),
+            wrong=sum(t.counts[Outcome.WRONG] for t in totals.values()),
+            incidents=sum(not incident.is_probe_only for incident in incidents),
+            where=where_text(places, lanes=self.lanes, shards=shards) if places else "",
+            dropped_outages=self._aggregate.dropped_outages,
+            void=find_void(lanes, totals, before_ns=until_ns - _EXPECTED_WITHIN_NS),
+            scenario=self._ended,
+            blind_ratio=find_blind_ratio(lanes, until_ns),
+        )
+
+    def _downtime(self, counted: Sequence[Outage]) -> DowntimeMs:
+        names = witness_names(self._aggregate.lanes)
+        scopes = self._load_totals()
+        return downtime_ms(
+            [o for o in counted if o.scope.lane in names],
+            sorted({scope.shard for scope in scopes if scope.lane in names}),
         )
 
     def _load_totals(self) -> dict[Scope, ScopeTotals]:
         by_scope = self._aggregate.scope_totals.items()
         return {scope: t for scope, t in by_scope if not scope.op.is_apart}
-
-    def _verdict_state(self, counted: Sequence[Outage]) -> State:
-        lanes = self._aggregate.lane_totals
-        begun = {name for name, t in lanes.items() if t.begin_ns is not None}
-        totals = self._load_totals()
-        active = {scope.lane for scope, t in totals.items() if t.arrivals}
-        if not begun or begun - active:
-            return "invalid"
-        if counted or self._aggregate.dropped_outages:
-            return "outage"
-        if any(t.blind_ns for t in lanes.values()):
-            return "blind"
-        return "blind" if any(t.unseen for t in totals.values()) else "clean"
 
 
 def _is_open(outage: Outage, current: Mapping[Scope, Outage]) -> bool:

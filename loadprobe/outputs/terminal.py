@@ -95,6 +95,8 @@ class LiveState:
         lanes: one entry per lane, in the order of the configuration.
         observer: health of the probe.
         problems: what the operator should know now, for example a full disk.
+        verdict: the state of the run as far as it is known, "" before it begins.
+        headline: all that matters of it until now.
     """
 
     run: str
@@ -104,6 +106,8 @@ class LiveState:
     lanes: list[LaneState] = field(default_factory=list)
     observer: ObserverState = field(default_factory=ObserverState)
     problems: list[str] = field(default_factory=list)
+    verdict: str = ""
+    headline: str = ""
 
 
 class LiveView:
@@ -125,6 +129,7 @@ class LiveView:
         self._ticker: deque[str] = deque(maxlen=TICKER_LINES)
         self._outages: deque[str] = deque(maxlen=OUTAGE_LINES)
         self._told_problems: set[str] = set()
+        self._told_verdict = ""
         self._next_plain_ns: int | None = None
         self._live: Live | None = None
         if console.is_terminal and not console.is_dumb_terminal:
@@ -157,6 +162,10 @@ class LiveView:
                 self._print(now_ns, _plain_lane(lane, state, now_ns))
             if progress := self._progress.line(now_ns):
                 self._print(now_ns, progress)
+            verdict = _verdict(state)
+            if state.headline and verdict != self._told_verdict:
+                self._told_verdict = verdict
+                self._print(now_ns, verdict)
             for problem in state.problems:
                 if problem not in self._told_problems:
                     self._told_problems.add(problem)
@@ -210,6 +219,8 @@ class LiveView:
             Text(_header(state, now_ns), style="bold"),
             _lane_table(state.lanes),
         ]
+        if state.verdict:
+            parts.insert(1, Text(_verdict(state)))
         if progress := self._progress.line(now_ns):
             parts.insert(1, Text(progress))
         parts.extend(
@@ -232,6 +243,11 @@ def _header(state: LiveState, now_ns: int) -> str:
         else f"of {duration_text(int(state.planned_s * NS_PER_S))}"
     )
     return f"{state.run}  {elapsed} {planned}  {state.target}"
+
+
+def _verdict(state: LiveState) -> str:
+    told = f" - {state.headline}" if state.headline else ""
+    return f"so far: {state.verdict}{told}"
 
 
 def _lane_table(lanes: Iterable[LaneState]) -> Table:

@@ -124,14 +124,30 @@ def test_a_stop_is_recorded_before_it_is_passed_on(stage: Stage) -> None:
     assert stage.ended_s == 13
     assert (record.state, record.reason) == (
         ScenarioState.STOPPED,
-        "the run ended before the scenario did",
+        (
+            "the run was stopped before the scenario ended; left undone: failover "
+            "(under way), scale"
+        ),
     )
-    ((failed, reason, phases),) = [
+    (failed, reason, phases), skipped = [
         (s.state, s.reason, list(s.phases_ns)) for s in record.steps
     ]
+    assert skipped == (SKIPPED, "the run was stopped before it began", [])
     assert (failed, phases) == (FAILED, ["api_call", "accepted"])
     assert reason == "the run ended while it was under way"
     assert stage.told("scenario")[-1] == (13, "s", "stopped")
+
+
+def test_a_stop_before_the_first_step_leaves_all_undone(stage: Stage) -> None:
+    """Every turn that was not begun is named, of many the first ones."""
+    steps = (
+        "repeat = 2\n" + FAILOVER + step("hold", seconds=1) + step("hold", seconds=2)
+    )
+    record = stage.run(steps, stop_at_s=1)
+    assert record.state is ScenarioState.STOPPED
+    assert [s.state for s in record.steps] == [SKIPPED] * 6
+    undone = ", ".join(s.name for s in record.steps[:5])
+    assert record.reason.endswith(f"left undone: {undone} and 1 more")
 
 
 def test_a_stop_after_the_last_step_changes_nothing(stage: Stage) -> None:

@@ -1,5 +1,7 @@
 """The verdict: numbers, sentences and thresholds, from arrivals to documents."""
 
+from collections.abc import Sequence
+
 import msgspec
 import pytest
 
@@ -15,6 +17,7 @@ from loadprobe.core.verdict import ObserverHealth, Verdict, summarize
 MS = 1_000_000
 S = 1_000_000_000
 CLOCK = ClockPair(MonoNs(0), WallNs(1_700_000_000 * S))
+APP = LaneInfo("app", False, (0,), 250 * MS, is_witness=False)
 LANES = [LaneInfo("tcp", False, (0,), 250 * MS), LaneInfo("tls", True, (0,), 250 * MS)]
 
 
@@ -38,9 +41,10 @@ def run(
     *,
     stalls: tuple[tuple[int, int], ...] = (),
     end_ms: int = 1000,
+    lanes: Sequence[LaneInfo] = LANES,
 ) -> Results:
     """Return the results of reads on (lane, shard)."""
-    aggregate = Aggregate(LANES)
+    aggregate = Aggregate(lanes)
     aggregate.start_process(0, 0)
     scoped = {Scope(*place, OpKind.READ): b for place, b in blocks.items()}
     aggregate.add(0, scoped, watermark_ns=end_ms * MS, stalls=stalls)
@@ -85,12 +89,12 @@ def test_shard_outage() -> None:
     verdict = judged(run(everywhere(tcp_2=range(300, 700), tls_2=range(310, 720))))
     summary = verdict.summary
     assert summary.state == "outage"
+    assert summary.headline == "1 incident: shard 0002, both lanes"
     assert summary.verdict == [
         (
             "shard 0002 was dark for 400 ms [398, 402] on lane tcp, "
             "410 ms [408, 412] on lane tls; the other shards 0 ms"
         ),
-        "2 outages by cause: 2 shard",
         (
             "shard: while shard 0002 was dark on lane tls for 410 ms from 22:13:20.309 "
             "UTC on, shards 0001, 0003 were served on lane tls"
@@ -105,6 +109,8 @@ def test_shard_outage() -> None:
     assert summary.client_seconds_lost == pytest.approx(810 * 0.0005)
     (incident,) = summary.incidents
     assert (incident.outages, incident.causes) == (2, {"shard": 2})
+    assert (incident.where, incident.why) == ("shard 0002, both lanes", "shard")
+    assert incident.dark_ms == Bounds(420.0, 418.5, 421.5)
     assert incident.downtime_ms["tls"].any_shard.estimate == 410
     assert [s.shard for s in incident.scopes] == ["0002", "0002"]
     row = verdict.outages.outages[0]
@@ -123,14 +129,34 @@ def test_cluster_outage_is_attributed() -> None:
     dark = range(300, 400)
     names = [f"{lane}_{n}" for lane in ("tcp", "tls") for n in (1, 2, 3)]
     summary = judged(run(everywhere(**dict.fromkeys(names, dark)))).summary
-    assert summary.verdict[-2:] == [
-        "6 outages by cause: 6 cluster",
+    assert summary.headline == "1 incident: all 3 shards, both lanes"
+    assert summary.verdict[-1:] == [
         (
             "cluster: while shard 0001 was dark on lane tcp for 100 ms from "
             "22:13:20.299 UTC on, all 3 shards were dark on lane tcp"
         ),
     ]
     assert summary.downtime_ms.all_shards == Bounds(100.0, 98.5, 101.5)
+
+
+def test_downtime_is_that_of_the_witness() -> None:
+    """A client that is dark longer, or elsewhere, makes the cluster no darker."""
+    blocks = {
+        ("tcp", "0001"): block(range(300, 400)),
+        ("tcp", "0002"): block(range(500, 600)),
+        ("app", "0001"): block(range(300, 900)),
+        ("app", "0002"): block(range(300, 900)),
+    }
+    summary = judged(run(blocks, lanes=[LANES[0], APP])).summary
+    assert summary.witnesses == ["tcp"]
+    assert summary.downtime_ms.all_shards.upper == 0
+    assert summary.downtime_ms.any_shard.estimate == 200
+    assert summary.client_downtime_ms is not None
+    assert summary.client_downtime_ms.all_shards.estimate == 600
+    alone = judged(run({("app", "0001"): block(range(300, 900))}, lanes=[APP])).summary
+    assert alone.witnesses == ["app"]
+    assert alone.downtime_ms.any_shard.estimate == 600
+    assert alone.client_downtime_ms is None
 
 
 def test_blind_probe() -> None:
@@ -148,6 +174,13 @@ def test_blind_probe() -> None:
     (incident,) = {i.start_unix_ns: i for i in summary.incidents}.values()
     assert incident.is_probe_only
     assert incident.causes == {"probe": 1}
+
+
+def test_a_little_blindness_is_no_headline() -> None:
+    """Below the stated share the run is clean, and the time is told all the same."""
+    summary = judged(run(everywhere(), stalls=((100 * MS, 110 * MS),))).summary
+    assert (summary.state, summary.headline) == ("clean", "")
+    assert "was blind for 10 ms" in summary.verdict[1]
 
 
 def test_failures_in_blind_time_are_told() -> None:
@@ -231,7 +264,7 @@ def test_dropped_outages_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     dark = {"tcp_1": range(100, 110), "tcp_2": range(500, 510)}
     summary = judged(run(everywhere(**dark))).summary
     assert summary.observer.dropped_outages == 1
-    assert "1 further outages were counted but not kept" in summary.verdict[3]
+    assert "1 further outages were counted but not kept" in summary.verdict[-1]
 
 
 def test_documents_survive_json() -> None:
@@ -310,8 +343,8 @@ def test_planned_darkness_is_counted_apart() -> None:
 def test_planned_darkness_is_told() -> None:
     """The verdict says from when on a lane was dark by plan, and how."""
     verdict = planned_run().summary.verdict
-    assert verdict[1] == "1 outages by cause: 1 transport"
-    assert verdict[3] == (
+    assert verdict[1].startswith("transport: while shard 0002 was dark on lane tls")
+    assert verdict[2] == (
         "lane tcp was dark as planned from 22:13:20.419 UTC on (mostly readonly) for "
         "580 ms [578, 581]; this is not counted as downtime"
     )

@@ -22,7 +22,7 @@ from loadprobe.core.summary import (
     Summary,
 )
 from loadprobe.outputs.documents import EventLine, LaneFacts, Moment, RunInfo
-from loadprobe.outputs.report import render_json, render_text
+from loadprobe.outputs.report import SHOWN_INCIDENTS, render_json, render_text
 from loadprobe.outputs.run_reader import RunData
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -96,6 +96,10 @@ def make_run(*, dark: bool = True) -> RunData:
         causes={"shard": 2},
         downtime_ms={},
         scopes=[],
+        where="shard 0002, both lanes",
+        why="shard",
+        steps=["failover"],
+        dark_ms=DARK,
     )
     outages = [
         OutageRow(
@@ -138,12 +142,12 @@ def make_run(*, dark: bool = True) -> RunData:
         summary=Summary(
             schema_version=1,
             state="outage" if dark else "clean",
+            headline="1 incident: shard 0002, both lanes" if dark else "",
             verdict=[
                 (
                     "shard 0002 was dark for 2104 ms [2101, 2107] on lane tcp, "
                     "2104 ms [2101, 2107] on lane tls; the other shards 0 ms"
                 ),
-                "2 outages by cause: 2 shard",
             ]
             if dark
             else ["no arrival failed in 60.0 s"],
@@ -269,10 +273,26 @@ def test_width(width: int) -> None:
 def test_verdict_first() -> None:
     """What matters comes first, and every undisturbed shard is there with 0."""
     lines = as_text(make_run(), width=100).splitlines()
-    assert lines[1] == "Verdict: outage"
+    assert lines[1] == "Verdict: outage - 1 incident: shard 0002, both lanes"
     assert lines[2].startswith("- shard 0002 was dark for 2104 ms [2101, 2107]")
     lit = [line for line in lines if " 0003 " in line and " 0  " in line]
     assert len(lit) == 2
+
+
+def test_all_incidents_are_listed() -> None:
+    """The table leaves none out, however many; films are of the first ones."""
+    run = make_run()
+    (one,) = run.summary.incidents
+    many = [
+        msgspec.structs.replace(one, number=n, where=f"shard {n:04d}, both lanes")
+        for n in range(1, 13)
+    ]
+    summary = msgspec.structs.replace(run.summary, incidents=many)
+    changed = RunData(run.path, run.info, summary, run.outages, run.events, run.film)
+    for width in (60, 100):
+        text = as_text(changed, width=width)
+        assert all(f"shard {n:04d}, both lanes" in text for n in range(1, 13))
+        assert text.count("Film: incident") == SHOWN_INCIDENTS
 
 
 def test_availability_is_not_rounded_up() -> None:

@@ -34,10 +34,16 @@ def test_golden(name: str, width: int) -> None:
     assert max(map(len, text.splitlines())) <= width
 
 
-def test_an_aborted_scenario_comes_first() -> None:
-    """Why a scenario ended early is the first thing that is said."""
-    text = as_text(reported(aborted()), width=100)
-    assert text.splitlines()[2].startswith("- the scenario scale-out-in was aborted: ")
+def test_the_headline_has_all_that_matters() -> None:
+    """The worst comes first; a scenario that ended early is in it, with its reason."""
+    text = as_text(reported(aborted()), width=200)
+    lines = text.splitlines()
+    assert lines[1] == (
+        "Verdict: outage - 1 incident: shard 0003, lane tcp; scenario scale-out-in was "
+        "aborted; missed: lane tcp is dark by plan, no outage on lane tcp but planned "
+        "ones"
+    )
+    assert "- the scenario scale-out-in was aborted: an outage of 3000 ms" in text
 
 
 def test_summary_survives_json() -> None:
