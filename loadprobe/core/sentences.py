@@ -63,9 +63,9 @@ def make_sentences(
     if outages:
         sentences += _shard_sentences(results, outages)
         sentences += _evidence_sentences(outages, causes, clock)
-    sentences += _unknown_lanes(results)
     if scenario is not None:
         sentences += _scenario_sentences(scenario)
+    sentences += _unknown_lanes(results)
     sentences += [
         f"{check.name} is missed: "
         f"{'no value' if check.actual is None else f'{check.actual:.6g}'}, "

@@ -157,7 +157,7 @@ async def test_sigterm_under_load(plane: ControlPlane, tmp_path: Path) -> None:
         assert has_marker()
         run.send(signal.SIGTERM)
         code, text = await run.wait()
-    assert code == 0, text
+    assert code == 1, text
     assert states(run) == {"create": "settled", "hold": "failed"}
     report, _, end = text.partition("this run created it, so it is deleted now")
     assert "Verdict" in report
@@ -173,7 +173,7 @@ async def test_sigterm_while_it_is_created(plane: ControlPlane, tmp_path: Path) 
         await created(plane, run)
         run.send(signal.SIGTERM)
         code, text = await run.wait()
-    assert code == 0, text
+    assert code == 1, text
     assert states(run) == {"create": "failed"}
     assert "is 'creating'; waiting until it can be deleted" in text
     assert not is_there(plane)
