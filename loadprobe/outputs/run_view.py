@@ -335,6 +335,7 @@ class RunView:
         return downtime_ms(
             [o for o in counted if o.scope.lane in names],
             sorted({scope.shard for scope in scopes if scope.lane in names}),
+            of_shards=True,
         )
 
     def _load_totals(self) -> dict[Scope, ScopeTotals]:
