@@ -187,7 +187,7 @@ async def test_of_more_shards_one_goes_dark(tmp_path: Path, shards: int) -> None
     rows = command.document("outages.json")["outages"]
     assert {row["shard"] for row in rows} == {"0002"}
     assert {row["attribution"] for row in rows} == {"shard"}
-    zero = {"estimate": 0.0, "lower": 0.0, "upper": 0.0}
+    zero = {"estimate": 0.0, "lower": 0.0, "upper": 0.0, "unseen": 0.0}
     assert summary["downtime_ms"]["all_shards"] == zero
     for shard, dark in summary["downtime_ms"]["shards"].items():
         assert (dark == zero) == (shard != "0002")
