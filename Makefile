@@ -155,7 +155,7 @@ bench: setup compiled
 	$(BIN)/python -m benchmarks.run
 
 # The machine should be quiet. Writes docs/accuracy.md, its figures and its picture.
-calibrate: setup
+calibrate: setup compiled
 	$(BIN)/python -m benchmarks.calibration
 
 matrix: setup

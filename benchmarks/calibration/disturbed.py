@@ -29,7 +29,7 @@ _PLACES: tuple[Kind | None, ...] = (
     "disturbed between two",
     None,
 )
-_FIRST_MS = 700.0
+_FIRST_MS = 2_500.0  # what disturbs has to be started first
 _LEAST_PAUSE_MS = 350.0
 _BESIDE_MS = (80.0, 400.0)
 _SHORTEST_MS = 60.0

@@ -113,6 +113,13 @@ FULL_SETTINGS = (
     Setting(3_000, processes=2, disturbance="starved"),
     Setting(3_000, disturbance="paused"),
     Setting(3_000, tls=True, disturbance="paused"),
+    Setting(3_000, compiled=True),
+    Setting(20_000, tls=True, compiled=True),
+    Setting(3_000, disturbance="probe stopped", compiled=True),
+    Setting(3_000, tls=True, disturbance="probe stopped", compiled=True),
+    Setting(3_000, processes=2, disturbance="one stopped", compiled=True),
+    Setting(3_000, disturbance="supervisor stopped", compiled=True),
+    Setting(3_000, disturbance="paused", compiled=True),
 )
 QUICK_SETTINGS = (
     Setting(3_000),
