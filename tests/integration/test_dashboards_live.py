@@ -170,7 +170,7 @@ async def test_every_query_has_an_answer(tmp_path: Path) -> None:
         later = await answers(database, maintenance, shown)
         first_s = min(
             float(row["value"][1]) / 1000
-            for row in later["loadprobe: maintenance window / Scopes / E"][1]
+            for row in later["loadprobe: maintenance window / Scopes / F"][1]
         )
         down_ms = 1000 * float(
             later["loadprobe: maintenance window / Down, at worst / A"][1][0]["value"][

@@ -143,6 +143,7 @@ class SocketPoller:
 class PlainTransport:
     """One socket; see ``Transport`` for the methods."""
 
+    __deletable__ = ("_receiver",)  # compiled classes ask for it
     # Hundreds take turns, each one cold: what is together in memory is fetched at once.
     __slots__ = (
         "_fd",

@@ -62,6 +62,7 @@ class TlsTransport(PlainTransport):
         opened: done when the handshake is.
     """
 
+    __deletable__ = ("_received",)
     __slots__ = (
         "_encrypt",
         "_is_made",
