@@ -365,12 +365,15 @@ def _rss_bytes() -> int:
 async def _read_commands(
     reader: asyncio.StreamReader, commands: "asyncio.Queue[ToProbe | None]"
 ) -> None:
-    with suppress(asyncio.IncompleteReadError):
-        while True:
-            header = await reader.readexactly(HEADER_BYTES)
-            payload = await reader.readexactly(frame_length(header))
-            commands.put_nowait(decode_to_probe(payload))
-    commands.put_nowait(None)
+    try:
+        with suppress(asyncio.IncompleteReadError):
+            while True:
+                header = await reader.readexactly(HEADER_BYTES)
+                payload = await reader.readexactly(frame_length(header))
+                commands.put_nowait(decode_to_probe(payload))
+    finally:
+        # Also if a frame could not be read: nothing that is understood will follow.
+        commands.put_nowait(None)
 
 
 def is_defect(context: Mapping[str, object]) -> bool:
