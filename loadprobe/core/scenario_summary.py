@@ -105,13 +105,7 @@ def _step(
     if start_ns is None:
         start_ns = min(seen.values(), default=0)
     origin = _Origin(clock, start_ns)
-    # A provider tells some things twice, of the group and of a node of it.
-    moments = {
-        (event.fields["date_unix_ns"], event.fields["message"]): _moment(
-            event, clock.to_wall(start_ns)
-        )
-        for event in reversed(events)
-    }
+    moments = _moments(events, clock.to_wall(start_ns))
     return StepSummary(
         name=record.name,
         operation=record.operation,
@@ -132,7 +126,7 @@ def _step(
         lanes=[
             _lane(lane, origin, load.shards.get(lane.lane, ())) for lane in step.lanes
         ],
-        provider=sorted(moments.values(), key=lambda moment: moment.date_unix_ns),
+        provider=sorted(moments, key=lambda moment: moment.date_unix_ns),
     )
 
 
@@ -170,6 +164,22 @@ def _blast(blast: Blast) -> BlastRadius:
     )
 
 
+def _moments(events: Sequence[Event], start_unix_ns: int) -> list[ProviderMoment]:
+    """Return what the provider told, each once.
+
+    It tells some things twice, of the group and of a node of it: then the node counts.
+    What it tells of two nodes are two things.
+    """
+    found = [_moment(event, start_unix_ns) for event in events]
+    of_nodes = {(m.date_unix_ns, m.message) for m in found if m.node is not None}
+    once = {
+        (m.date_unix_ns, m.message, m.node): m
+        for m in reversed(found)
+        if m.node is not None or (m.date_unix_ns, m.message) not in of_nodes
+    }
+    return list(once.values())
+
+
 def _moment(event: Event, start_unix_ns: int) -> ProviderMoment:
     dated_ns, seen_ns = event.fields["date_unix_ns"], event.fields["seen_unix_ns"]
     assert isinstance(dated_ns, int)
@@ -179,7 +189,15 @@ def _moment(event: Event, start_unix_ns: int) -> ProviderMoment:
         seen_unix_ns=seen_ns,
         offset_ms=ms(dated_ns - start_unix_ns),
         message=str(event.fields["message"]),
+        node=node_of(event.fields),
     )
+
+
+def node_of(fields: Mapping[str, object]) -> str | None:
+    """Return the node that an event of the provider is about; None: the group."""
+    if fields.get("source_type") != "cache-cluster":
+        return None
+    return str(fields["source_identifier"])
 
 
 def _wall(at_ns: int | None, clock: ClockPair) -> int | None:

@@ -225,12 +225,16 @@ class StepLane(msgspec.Struct, frozen=True):
 
 
 class ProviderMoment(msgspec.Struct, frozen=True):
-    """What the provider told of a step, with its own time and when we saw it."""
+    """What the provider told of a step, with its own time and when we saw it.
+
+    ``node`` is the node that it told it of; null if it is about the group.
+    """
 
     date_unix_ns: int
     seen_unix_ns: int
     offset_ms: float
     message: str
+    node: str | None = None
 
 
 class StepSummary(msgspec.Struct, frozen=True):

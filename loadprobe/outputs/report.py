@@ -93,7 +93,9 @@ def render_text(run: RunData) -> RenderableType:
     parts += _clients(summary)
     if summary.slo:
         parts += _titled("Thresholds", *map(_slo_line, summary.slo))
-    timelines = make_timelines(run.events, run.outages, summary.incidents)
+    timelines = make_timelines(
+        run.events, run.outages, summary.incidents, summary.end_unix_ns
+    )
     for timeline in timelines[:SHOWN_INCIDENTS]:
         parts += _titled(
             f"Timeline: {timeline.title}, from {clock_text(timeline.zero_ns)} UTC",

@@ -23,7 +23,7 @@ from loadprobe.core.summary import (
 )
 from loadprobe.core.texts import clock_text
 from loadprobe.outputs.documents import EventLine
-from loadprobe.outputs.wording import printable, span_text
+from loadprobe.outputs.wording import about_node, printable, span_text
 
 SHOWN_STEPS = 50
 _SHOWN_SHARDS = 4
@@ -131,7 +131,8 @@ def _moments(step: StepSummary) -> Iterable[tuple[float, str, str]]:
             yield _moment(phase, f"{lane.lane}: {_WORDS[phase.phase]}{_bars(phase)}")
     for told in step.provider:
         late = span_text((told.seen_unix_ns - told.date_unix_ns) / 1e6)
-        text = f"provider: {printable(told.message)} (its own time; seen {late} later)"
+        message = printable(about_node(told.message, told.node))
+        text = f"provider: {message} (its own time; seen {late} later)"
         yield told.offset_ms, span_text(told.offset_ms), text
 
 

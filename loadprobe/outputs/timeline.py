@@ -44,10 +44,18 @@ def make_timelines(
     events: Sequence[EventLine],
     outages: Sequence[OutageRow],
     incidents: Sequence[IncidentSummary],
+    end_unix_ns: int,
 ) -> list[Timeline]:
-    """Return one timeline per API call; without any call, one per incident."""
+    """Return one timeline per API call; without any call, one per incident.
+
+    Args:
+        events: of the run.
+        outages: of the run.
+        incidents: of the run.
+        end_unix_ns: end of the load.
+    """
     moments = sorted(
-        [*_event_moments(events), *_outage_moments(outages)],
+        [*_event_moments(events), *_outage_moments(outages, end_unix_ns)],
         key=lambda moment: moment.wall_ns,
     )
     calls = [
@@ -105,12 +113,15 @@ def _event_moments(events: Iterable[EventLine]) -> Iterable[Moment]:
             yield Moment(event.wall_ns, text)
 
 
-def _outage_moments(outages: Iterable[OutageRow]) -> Iterable[Moment]:
+def _outage_moments(outages: Iterable[OutageRow], end_unix_ns: int) -> Iterable[Moment]:
     for row in outages:
         scope = f"{row.lane} {row.shard} {row.op}"
         first_class = max(row.classes, key=lambda name: row.classes[name], default="")
         begun = "dark when it was first observed" if row.open_start else "first error"
-        ended = "still dark at the end" if row.open_end else "served again"
+        ended = "served again"
+        if row.open_end:
+            is_end = row.end_unix_ns > end_unix_ns - NS_PER_S
+            ended = "still dark at the end" if is_end else "no more arrivals"
         if row.unseen_ms:
             ended = f"{ended} ({row.unseen_ms:,.0f} ms of it unseen: an estimate)"
         if row.attribution == Cause.PLANNED:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S
+from loadprobe.core.scenario_summary import node_of
 from loadprobe.core.texts import clock_text
 
 _MS_PER_S = 1000
@@ -46,6 +47,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
+def about_node(message: str, node: str | None) -> str:
+    """Return what a provider told, with the node if it does not name it itself."""
+    return message if node is None or node in message else f"{node}: {message}"
+
+
 def event_text(source: str, kind: str, fields: Mapping[str, object]) -> str:
     """Return one line for an event: source, what happened, and its details.
 
@@ -58,7 +64,7 @@ def event_text(source: str, kind: str, fields: Mapping[str, object]) -> str:
         what = prefix + " ".join(dict.fromkeys(words))
         rest = {k: v for k, v in fields.items() if k not in shown}
     elif "message" in fields:
-        what = str(fields["message"])
+        what = about_node(str(fields["message"]), node_of(fields))
         rest = {}
     else:
         what = kind
