@@ -131,6 +131,8 @@ class LanePhases:
         planned: the planned ones.
         first_error: the first failed arrival, and between which times it went dark.
         first_planned_error: the same of the planned ones.
+        planned_served: when the last planned outage was over that ended in the time of
+            the step, whenever it began; None without any.
         first_served: end of the last outage; None without any, or if one goes on.
         is_dark_at_end: an outage went on when the observation ended.
         p99: None if no p99 was to be had, or the lane was dark by plan.
@@ -142,6 +144,7 @@ class LanePhases:
     planned: tuple[Outage, ...] = ()
     first_error: Instant | None = None
     first_planned_error: Instant | None = None
+    planned_served: Instant | None = None
     first_served: Instant | None = None
     is_dark_at_end: bool = False
     p99: P99Course | None = None
@@ -173,6 +176,11 @@ class StepPhases:
     def first_planned_error(self) -> Instant | None:
         """Return the first arrival of any lane that failed by plan."""
         return _earliest(lane.first_planned_error for lane in self.lanes)
+
+    @property
+    def planned_served(self) -> Instant | None:
+        """Return when the last lane that was dark by plan was served again."""
+        return _latest(lane.planned_served for lane in self.lanes)
 
     @property
     def first_served(self) -> Instant | None:
@@ -280,6 +288,17 @@ def _earliest(instants: Iterable[Instant | None]) -> Instant | None:
     )
 
 
+def _latest(instants: Iterable[Instant | None]) -> Instant | None:
+    known = [instant for instant in instants if instant]
+    if not known:
+        return None
+    return Instant(
+        max(instant.at_ns for instant in known),
+        max(instant.earliest_ns for instant in known),
+        max(instant.latest_ns for instant in known),
+    )
+
+
 def _first_error(outages: Sequence[Outage]) -> Instant | None:
     return _earliest(
         Instant(
@@ -359,6 +378,13 @@ class _Step:
             planned=by_plan,
             first_error=_first_error(own),
             first_planned_error=_first_error(by_plan),
+            planned_served=_served_again(
+                [
+                    o
+                    for o in planned
+                    if not o.open_end and self.start_ns <= o.end_ns < self.until_ns
+                ]
+            ),
             first_served=served,
             is_dark_at_end=is_dark_at_end,
             p99=None if is_dark else self._course(lane, own, over_s),

@@ -119,6 +119,7 @@ def _step(
                 **{phase: load.dated(at_ns) for phase, at_ns in seen.items()},
                 "first_error": step.first_error,
                 "first_planned_error": step.first_planned_error,
+                "planned_served": step.planned_served,
                 "first_served": step.first_served,
                 "p99_recovered": step.p99_recovered_ns,
             }
@@ -137,6 +138,7 @@ def _lane(lane: LanePhases, origin: _Origin, shards: Sequence[str]) -> StepLane:
             {
                 "first_error": lane.first_error,
                 "first_planned_error": lane.first_planned_error,
+                "planned_served": lane.planned_served,
                 "first_served": lane.first_served,
                 "p99_recovered": lane.p99.recovered_ns if lane.p99 else None,
             }

@@ -212,7 +212,8 @@ class BlastRadius(msgspec.Struct, frozen=True):
 class StepLane(msgspec.Struct, frozen=True):
     """What one lane saw of a step.
 
-    ``phases`` may hold first_error, first_planned_error, first_served, p99_recovered.
+    ``phases`` may hold first_error, first_planned_error, planned_served, first_served
+    and p99_recovered.
     """
 
     lane: str

@@ -29,7 +29,13 @@ SHOWN_STEPS = 50
 _SHOWN_SHARDS = 4
 _OFFSET_WIDTH = len("+1,234.5 ms")
 _LOAD_PHASES = frozenset(
-    {"first_error", "first_planned_error", "first_served", "p99_recovered"}
+    {
+        "first_error",
+        "first_planned_error",
+        "planned_served",
+        "first_served",
+        "p99_recovered",
+    }
 )
 _WORDS = {
     "begun": "begun",
@@ -45,6 +51,7 @@ _WORDS = {
     "endpoint_cut": "the old endpoint cut open connections",
     "first_error": "first error",
     "first_planned_error": "first error by plan",
+    "planned_served": "served again after its darkness by plan",
     "first_served": "served again",
     "p99_recovered": "p99 back in its band",
 }

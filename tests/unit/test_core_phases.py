@@ -125,6 +125,20 @@ def test_what_a_controller_saw_after_it_was_away_has_bars() -> None:
     assert (settled.earliest_ms, settled.latest_ms) == (1_000, 10_000)
 
 
+def test_the_way_back_ends_darkness_by_plan() -> None:
+    """The step in which a lane came back says when, though another one began it."""
+    back = step("back", "tls", "0001", api_call=40_000, settled=45_000)
+    dark = outage(12_000, 42_000)
+    forth, again = find_phases([FAILOVER, back], seen(planned=(dark,)))
+    assert forth.planned_served is None
+    assert again.planned_served == Instant(42_000 * MS, 41_999 * MS, 42_001 * MS)
+    assert again.first_planned_error is None
+    _, again = find_phases(
+        [FAILOVER, back], seen(planned=(replace(dark, open_end=True),))
+    )
+    assert again.planned_served is None
+
+
 def test_what_belongs_to_a_step() -> None:
     """Outages belong from the call on, until 10 s after the last phase."""
     before, after = outage(9_990, 11_000), outage(29_990, 35_000)
