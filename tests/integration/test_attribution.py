@@ -212,7 +212,7 @@ async def test_a_probe_is_stopped(cluster: LocalCluster) -> None:
     assert summary.state == "blind"
     assert summary.downtime_ms.any_shard.upper == 0
     (told,) = [text for text in summary.verdict if "was blind for" in text]
-    assert told.endswith("that time is not counted as downtime")
+    assert told.endswith("that time counts neither as downtime nor as served")
     assert [incident.causes for incident in summary.incidents] == [{"probe": 1}]
 
 
