@@ -184,7 +184,8 @@ async def test_client_matrix(tmp_path: Path) -> None:
     witness, *clients = comparison["rows"]
     assert (witness["lane"], witness["rank"]) == ("wire", None)
     assert witness["dark_ms"]["lower"] > 0
-    assert [row["rank"] for row in clients] == [1, 2]
+    # Bars of their returns that overlap tell nothing: then they share a rank.
+    assert [row["rank"] for row in clients] in ([1, 1], [1, 2])
     back = [row["recovered_ms"] for row in clients]
     assert back == sorted(back)
     for row in clients:
@@ -247,7 +248,8 @@ async def test_the_demo_without_cluster_mode(tmp_path: Path) -> None:
         ran = await carry_out(config, short("demo", shard="0001"))
     ran.check(may_lose=True)
     causes = {(o["lane"], o["attribution"]) for o in ran.outages}
-    assert causes == {("tcp", "shard"), ("tls", "shard"), ("tcp", "planned")}
+    expected = {("tcp", "shard"), ("tls", "shard"), ("tcp", "planned")}
+    assert causes == expected, ran.outages
 
 
 async def test_failover_each_shard(tmp_path: Path) -> None:
