@@ -249,7 +249,8 @@ async def test_the_demo_without_cluster_mode(tmp_path: Path) -> None:
     ran.check(may_lose=True)
     causes = {(o["lane"], o["attribution"]) for o in ran.outages}
     expected = {("tcp", "shard"), ("tls", "shard"), ("tcp", "planned")}
-    assert causes == expected, ran.outages
+    # TLS may be served and not, for a moment, while it is being switched on.
+    assert causes - {("tls", "transport")} == expected, ran.outages
 
 
 async def test_failover_each_shard(tmp_path: Path) -> None:
