@@ -179,7 +179,7 @@ class StepPhases:
 
     @property
     def planned_served(self) -> Instant | None:
-        """Return when the last lane that was dark by plan was served again."""
+        """Return when the last lane was back that came back from darkness by plan."""
         return _latest(lane.planned_served for lane in self.lanes)
 
     @property
@@ -188,7 +188,7 @@ class StepPhases:
 
         What one lane did not see of it is known from others that looked.
         """
-        if any(lane.is_dark_at_end for lane in self.lanes):
+        if any(lane.outages and lane.first_served is None for lane in self.lanes):
             return None
         return _served_again(
             [o for lane in self.lanes for o in lane.outages], of_shard=True
@@ -366,8 +366,10 @@ class _Step:
     def lane(self, lane: str) -> LanePhases:
         planned = [o for o in self.load.planned if o.scope.lane == lane]
         own, by_plan = self._own(lane, self.load.outages), self._own(lane, planned)
-        is_dark_at_end = bool(self.load.activity.never_ended(own))
-        served = None if is_dark_at_end else _served_again(own)
+        unended = self.load.activity.never_ended(own)
+        # Of a scope that got no more arrivals, no end is known at all.
+        is_dark_at_end = any(o.hull_end_ns >= self.load.end_ns for o in unended)
+        served = None if unended else _served_again(own)
         is_dark = any(
             o.start_ns < self.until_ns and self.start_ns < o.end_ns for o in planned
         )
@@ -378,18 +380,19 @@ class _Step:
             planned=by_plan,
             first_error=_first_error(own),
             first_planned_error=_first_error(by_plan),
-            planned_served=_served_again(
-                [
-                    o
-                    for o in planned
-                    if not o.open_end and self.start_ns <= o.end_ns < self.until_ns
-                ]
-            ),
+            planned_served=self._back_by_plan(planned),
             first_served=served,
             is_dark_at_end=is_dark_at_end,
             p99=None if is_dark else self._course(lane, own, over_s),
             blast=self._blast(lane, own, over_s),
         )
+
+    def _back_by_plan(self, planned: Sequence[Outage]) -> Instant | None:
+        """Return when a lane was back from darkness by plan; None if a part was not."""
+        begun = [o for o in planned if o.start_ns < self.until_ns]
+        if any(o.open_end or o.end_ns >= self.until_ns for o in begun):
+            return None
+        return _served_again([o for o in begun if o.end_ns >= self.start_ns])
 
     def _own(self, lane: str, outages: Sequence[Outage]) -> tuple[Outage, ...]:
         return tuple(

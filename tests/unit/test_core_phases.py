@@ -133,6 +133,9 @@ def test_the_way_back_ends_darkness_by_plan() -> None:
     assert forth.planned_served is None
     assert again.planned_served == Instant(42_000 * MS, 41_999 * MS, 42_001 * MS)
     assert again.first_planned_error is None
+    still = replace(outage(12_000, 59_000, shard="0002"), open_end=True)
+    _, again = find_phases([FAILOVER, back], seen(planned=(dark, still)))
+    assert again.planned_served is None, "a part of the lane is not back"
     _, again = find_phases(
         [FAILOVER, back], seen(planned=(replace(dark, open_end=True),))
     )
@@ -195,17 +198,27 @@ def test_open_outage_is_never_served() -> None:
     assert found.first_error is not None
 
 
-def test_an_outage_that_a_blind_time_cut_has_an_end() -> None:
-    """What was served in a later second was not dark to the end."""
-    cut = replace(outage(12_000, 13_000), open_end=True)
-    served = SecondCounts(cut.scope, 14)
+def test_an_outage_without_a_known_end() -> None:
+    """It is dark at the end only if it reaches there; served later, it had an end.
+
+    Of a scope that got no more arrivals in mid-run neither is known.
+    """
+    ceased = replace(outage(12_000, 13_000), open_end=True)
+    lasting = replace(ceased, hull_end_ns=60 * S)
+    served = SecondCounts(ceased.scope, 14)
     served.counts[Outcome.SERVED] = 1
-    for rows, is_dark in (([], True), ([served], False)):
+    for own, rows, is_dark, is_back in (
+        (lasting, [], True, False),
+        (ceased, [], False, False),
+        (ceased, [served], False, True),
+    ):
         activity = Activity()
         activity.add_seconds(rows)
-        lane = one(FAILOVER, replace(seen(cut), activity=activity))
+        (found,) = find_phases([FAILOVER], replace(seen(own), activity=activity))
+        (lane,) = found.lanes
         assert lane.is_dark_at_end is is_dark
-        assert (lane.first_served is None) is is_dark
+        assert (lane.first_served is not None) is is_back
+        assert (found.first_served is not None) is is_back
 
 
 def test_p99_recovers_after_three_calm_seconds() -> None:
