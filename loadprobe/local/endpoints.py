@@ -54,6 +54,10 @@ class Endpoints:
                 return (node.host,)
         return None
 
+    def point_to(self, node: LocalNode) -> bool:
+        """Tell whether the primary's or the reader's name points to a node now."""
+        return any(node.host in hosts for hosts in self._pointing.values())
+
     async def look(self) -> None:
         """Look at the roles, and move what is to be moved."""
         if not self._cluster.nodes:

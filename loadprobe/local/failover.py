@@ -45,9 +45,10 @@ async def fail_over(plane: Plane, group: ReplicationGroup, shard: LocalShard) ->
     plane.add_event(
         "cache-cluster", old.name, f"Recovering cache nodes {CACHE_NODE_ID}"
     )
-    knobs = plane.knobs
-    names_move_s = knobs.endpoint_delay_s + knobs.endpoint_ttl_s
-    await _return_as_replica(cluster, old, new, names_move_s=names_move_s)
+    if not cluster.cluster_mode:
+        await cluster.follow(old, new)
+        await _wait_for_names(group, old, ttl_s=plane.knobs.endpoint_ttl_s)
+    await _return_as_replica(cluster, old, new)
     plane.add_event(
         "cache-cluster", old.name, f"Finished recovery for cache nodes {CACHE_NODE_ID}"
     )
@@ -125,17 +126,35 @@ async def _promote_standalone(
             await cluster.follow(replica, best)
 
 
-async def _return_as_replica(
-    cluster: LocalCluster, old: LocalNode, new: LocalNode, *, names_move_s: float
+async def _wait_for_names(
+    group: ReplicationGroup, old: LocalNode, *, ttl_s: float
 ) -> None:
-    """Start the old primary again; it finds out by itself that it lost its slots.
+    """Wait until no name points to a node any more, nor an answer that may be kept.
 
-    Without cluster mode it is back when no name points to it any more: on AWS a node is
-    replaced in minutes, and until it is in step it answers reads by what it has.
+    On AWS a node is replaced in minutes, and until it is in step it answers reads by
+    what it has: as if no key existed, or by an old file.
+
+    Raises:
+        RunError: a name still points there after a minute.
     """
-    if not cluster.cluster_mode:
-        await cluster.follow(old, new)
-        await asyncio.sleep(names_move_s)
+    if group.endpoints is None:
+        return
+    try:
+        async with asyncio.timeout(_RECOVERY_TIMEOUT_S):
+            while group.endpoints.point_to(old):
+                await asyncio.sleep(_POLL_S)
+    except TimeoutError:
+        raise RunError(
+            f"names of group {group.group_id} still point to {old.name}, which is "
+            f"down, after {_RECOVERY_TIMEOUT_S:g} s"
+        ) from None
+    await asyncio.sleep(ttl_s)
+
+
+async def _return_as_replica(
+    cluster: LocalCluster, old: LocalNode, new: LocalNode
+) -> None:
+    """Start the old primary again; it finds out by itself that it lost its slots."""
     await old.start()
     try:
         async with asyncio.timeout(_RECOVERY_TIMEOUT_S):

@@ -2,12 +2,14 @@
 
 import asyncio
 import socket
+from dataclasses import replace
 
 import pytest
 
 from loadprobe.drivers.resolver import Resolver
 from loadprobe.local.cluster import LocalCluster
 from loadprobe.local.control_plane import ControlPlane
+from loadprobe.local.failover import fail_over
 from loadprobe.local.name_server import NameServer
 from loadprobe.local.plane import Knobs
 from tests.integration.running import until_true
@@ -78,3 +80,31 @@ async def test_endpoints_follow_the_roles_with_their_delay() -> None:
         await until_true(lambda: points("rg.loadprobe.test", {first.host}))
         assert loop.time() - begun_s >= 0.5
         await until_true(lambda: points("rg-ro.loadprobe.test", {second.host}))
+
+
+async def test_a_failed_node_is_not_back_before_its_names_have_gone() -> None:
+    """However late they are: until it is in step it would answer by what it has."""
+    group = LocalCluster(
+        shards=1, replicas_per_shard=1, cluster_mode=False, tls=False, name="rg"
+    )
+    knobs = Knobs(detect_s=0.1, endpoint_delay_s=0.8, endpoint_ttl_s=0)
+    async with group as cluster, ControlPlane(knobs=knobs) as plane:
+        plane.add_group("rg", cluster)
+        names = plane.endpoints("rg")
+        assert names is not None
+        old = await cluster.primary_of("0001")
+        # The names move later than anybody was told.
+        plane._plane.knobs = replace(knobs, endpoint_delay_s=0.0)
+        known = plane._plane.groups["rg"]
+        failing_over = asyncio.create_task(
+            fail_over(plane._plane, known, cluster.shards[0])
+        )
+        async with asyncio.timeout(20):
+            while old.is_alive:
+                await asyncio.sleep(0.01)
+        seen_early = 0
+        while not failing_over.done():
+            seen_early += old.is_alive and names.point_to(old)
+            await asyncio.sleep(0.01)
+        await failing_over
+    assert seen_early == 0
