@@ -189,8 +189,7 @@ def _client(outage: Outage, context: Context) -> Attribution | None:
     lane, shard = context.lanes[outage.scope.lane], outage.scope.shard
     if lane.is_witness:
         return None
-    watching = witnesses_of(lane, shard, context.lanes.values())
-    for witness in watching:
+    for witness in _watching(outage, context):
         if _is_lit(outage, witness, shard, context):
             return Attribution(
                 Cause.CLIENT,
@@ -278,10 +277,21 @@ def _judge(outage: Outage, context: Context) -> LaneFacts:
     lane = context.lanes[outage.scope.lane]
     if lane.is_witness:
         return lane
-    watching = witnesses_of(lane, outage.scope.shard, context.lanes.values())
     return min(
-        watching, key=lambda w: _dark_share(outage, w.name, context), default=lane
+        _watching(outage, context),
+        key=lambda w: _dark_share(outage, w.name, context),
+        default=lane,
     )
+
+
+def _watching(outage: Outage, context: Context) -> list[LaneFacts]:
+    """Return the witnesses of a client lane that looked while it was dark.
+
+    One that was blind for most of that blames nobody.
+    """
+    lane = context.lanes[outage.scope.lane]
+    found = witnesses_of(lane, outage.scope.shard, context.lanes.values())
+    return [witness for witness in found if _looked(outage, witness)]
 
 
 def _served_shards(outage: Outage, judge: LaneFacts, context: Context) -> list[str]:
@@ -400,9 +410,13 @@ def _is_lit(outage: Outage, lane: LaneFacts, shard: str, context: Context) -> bo
     start, end = outage.start_ns, max(outage.end_ns, outage.start_ns + 1)
     if shard not in lane.shards or start < lane.begin_ns or end > lane.end_ns:
         return False
+    looked = _looked(outage, lane)
+    hulls = context.hulls.get((lane.name, shard), ())
+    return bool(looked) and not any(_within(hulls, *part) for part in looked)
+
+
+def _looked(outage: Outage, lane: LaneFacts) -> list[Interval]:
+    """Return when a lane looked while an outage was seen; nothing if not for most."""
     seen = _seen(outage)
     looked = difference(seen, [(span.start_ns, span.end_ns) for span in lane.blind])
-    if not looked or length(looked) < MOST * length(seen):
-        return False
-    hulls = context.hulls.get((lane.name, shard), ())
-    return not any(_within(hulls, *part) for part in looked)
+    return looked if length(looked) >= MOST * length(seen) else []

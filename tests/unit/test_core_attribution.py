@@ -328,3 +328,14 @@ def test_causes_are_a_closed_table() -> None:
     told = [(rule.__doc__ or "").partition(":")[0].lower() for rule in RULES]
     assert rows == [*told, Cause.PROBE]
     assert sorted(rows) == sorted(Cause)
+
+
+def test_a_witness_that_was_blind_clears_nobody_and_blames_nobody() -> None:
+    """A client is not to blame for what its witness did not look at."""
+    blind = lane("tcp", blind=[BlindSpan("tcp", 900 * MS, 2_100 * MS)])
+    own = replace(SELF, scope=SELF.scope._replace(lane="app"))
+    found = attribute(own, make_context([blind, APP], [own]))
+    assert found.cause is Cause.SHARD
+    assert "tcp" not in found.evidence
+    half = lane("tcp", blind=[BlindSpan("tcp", 900 * MS, 1_400 * MS)])
+    assert attribute(own, make_context([half, APP], [own])).cause is Cause.CLIENT
