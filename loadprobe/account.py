@@ -12,7 +12,7 @@ from rich.console import Console
 
 from loadprobe.clock import NS_PER_MS, ClockPair
 from loadprobe.core.aggregate import Aggregate, Results, Sealed
-from loadprobe.core.attribution import Planned
+from loadprobe.core.beside import Planned
 from loadprobe.core.columns import Scope
 from loadprobe.core.events import Event
 from loadprobe.core.ms_log import MsLog, MsWindow

@@ -11,7 +11,8 @@ from loadprobe.clock import NS_PER_MS, ClockPair, mono_now_ns
 from loadprobe.config import Config
 from loadprobe.control.scenario_keys import Expect
 from loadprobe.core.aggregate import KEPT_OUTAGES, Aggregate, Results
-from loadprobe.core.attribution import Attribution, Planned
+from loadprobe.core.attribution import Attribution
+from loadprobe.core.beside import Planned
 from loadprobe.core.blame import Watched, find_causes
 from loadprobe.core.expected import Expected
 from loadprobe.core.outages import Outage

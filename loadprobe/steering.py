@@ -10,7 +10,7 @@ from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.config import Config, Lane
 from loadprobe.control.topology_watch import TopologyWatch
 from loadprobe.core.aggregate import Aggregate
-from loadprobe.core.attribution import Planned, planned_share
+from loadprobe.core.beside import Planned, planned_share
 from loadprobe.core.outages import Outage
 from loadprobe.core.outcome import Outcome
 from loadprobe.measurement import Measurement

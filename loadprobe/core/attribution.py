@@ -8,19 +8,25 @@ decides; the last one always does. Blind time is the probe's, and no outage at a
 that is a cause of incidents only.
 """
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from loadprobe.core.cells import BlindSpan
+from loadprobe.core.beside import (
+    MOST,
+    Context,
+    LaneFacts,
+    dark_share,
+    expected,
+    is_dark,
+    is_lit,
+    is_planned,
+    looked,
+    witnesses_of,
+)
 from loadprobe.core.columns import Scope
-from loadprobe.core.intervals import Interval, difference, length, union
 from loadprobe.core.outages import Outage
 from loadprobe.core.outcome import ErrorClass, OpKind
-
-MOST = 0.5
-"""Two things happen together if they share at least this part of the outage."""
 
 
 class Cause(StrEnum):
@@ -44,93 +50,6 @@ class Attribution:
     evidence: str
 
 
-@dataclass(frozen=True, slots=True)
-class LaneFacts:
-    """What attribution needs to know about a lane.
-
-    Args:
-        name: its label.
-        tls: whether it connects by TLS.
-        is_witness: whether its driver is the wire driver.
-        shards: names of the shards it probed.
-        begin_ns: when its observation began.
-        end_ns: when its observation ended.
-        blind: when it was blind.
-        read_from: which nodes its reads go to.
-    """
-
-    name: str
-    tls: bool
-    is_witness: bool
-    shards: tuple[str, ...]
-    begin_ns: int
-    end_ns: int
-    blind: Sequence[BlindSpan] = ()
-    read_from: str = "primary"
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A lane was expected to be dark during [start_ns, end_ns).
-
-    Args:
-        lane: its name.
-        start_ns: from when on, monotonic.
-        end_ns: until when.
-        shard: the shard that was expected to be dark; None is all of the lane's.
-    """
-
-    lane: str
-    start_ns: int
-    end_ns: int
-    shard: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What went on beside an outage.
-
-    Args:
-        lanes: all lanes by name.
-        dark: estimated dark times by (lane, shard), over all op kinds; disjoint.
-        hulls: the same with the outages' upper bounds.
-        planned: expected darkness.
-        served: returns how many arrivals of a scope, and of what goes where it goes,
-            were served in the seconds of [start_ns, end_ns); None if not known.
-    """
-
-    lanes: Mapping[str, LaneFacts]
-    dark: Mapping[tuple[str, str], Sequence[Interval]]
-    hulls: Mapping[tuple[str, str], Sequence[Interval]]
-    planned: Sequence[Planned] = ()
-    served: "Served | None" = None
-
-
-Served = Callable[[Scope, int, int], int]
-
-
-def make_context(
-    lanes: Sequence[LaneFacts],
-    outages: Sequence[Outage],
-    planned: Sequence[Planned] = (),
-    served: Served | None = None,
-) -> Context:
-    """Return the context of a whole run."""
-    dark: dict[tuple[str, str], list[Interval]] = {}
-    hulls: dict[tuple[str, str], list[Interval]] = {}
-    for o in outages:
-        place = (o.scope.lane, o.scope.shard)
-        dark.setdefault(place, []).append((o.start_ns, o.end_ns))
-        hulls.setdefault(place, []).append(o.hull)
-    return Context(
-        lanes={lane.name: lane for lane in lanes},
-        dark={place: union(spans) for place, spans in dark.items()},
-        hulls={place: union(spans) for place, spans in hulls.items()},
-        planned=tuple(planned),
-        served=served,
-    )
-
-
 def attribute(outage: Outage, context: Context) -> Attribution:
     """Return the cause of an outage; the first row of ``RULES`` that holds decides."""
     for rule in RULES:
@@ -142,11 +61,11 @@ def attribute(outage: Outage, context: Context) -> Attribution:
 
 def _planned(outage: Outage, context: Context) -> Attribution | None:
     """Planned: the lane, or the shard on it, was expected to be dark then."""
-    expected = _expected(outage, context.planned)
-    if not is_planned(outage, expected):
+    plans = expected(outage, context.planned)
+    if not is_planned(outage, plans):
         return None
     where = f"lane {outage.scope.lane}"
-    if all(planned.shard is not None for planned in expected):
+    if all(planned.shard is not None for planned in plans):
         where = f"shard {outage.scope.shard} on {where}"
     return Attribution(Cause.PLANNED, f"{where} was expected to be dark")
 
@@ -190,14 +109,14 @@ def _client(outage: Outage, context: Context) -> Attribution | None:
     if lane.is_witness:
         return None
     for witness in _watching(outage, context):
-        if _is_lit(outage, witness, shard, context):
+        if is_lit(outage, witness, shard, context):
             return Attribution(
                 Cause.CLIENT,
                 f"witness lane {witness.name} was served on shard {shard}"
                 + _arrivals(outage, witness.name, [shard], context),
             )
     judge = _judge(outage, context)
-    if judge is lane or _dark_share(outage, judge.name, context) >= MOST:
+    if judge is lane or dark_share(outage, judge.name, context) >= MOST:
         return None
     return Attribution(
         Cause.CLIENT,
@@ -219,7 +138,7 @@ def _transport(outage: Outage, context: Context) -> Attribution | None:
             continue
         if is_replicas and other.read_from != lane.read_from:
             continue
-        if _is_lit(outage, other, shard, context):
+        if is_lit(outage, other, shard, context):
             return Attribution(
                 Cause.TRANSPORT,
                 f"lane {other.name} ({'TLS' if other.tls else 'TCP'}) was served "
@@ -279,7 +198,7 @@ def _judge(outage: Outage, context: Context) -> LaneFacts:
         return lane
     return min(
         _watching(outage, context),
-        key=lambda w: _dark_share(outage, w.name, context),
+        key=lambda w: dark_share(outage, w.name, context),
         default=lane,
     )
 
@@ -291,7 +210,7 @@ def _watching(outage: Outage, context: Context) -> list[LaneFacts]:
     """
     lane = context.lanes[outage.scope.lane]
     found = witnesses_of(lane, outage.scope.shard, context.lanes.values())
-    return [witness for witness in found if _looked(outage, witness)]
+    return [witness for witness in found if looked(outage, witness)]
 
 
 def _served_shards(outage: Outage, judge: LaneFacts, context: Context) -> list[str]:
@@ -299,54 +218,8 @@ def _served_shards(outage: Outage, judge: LaneFacts, context: Context) -> list[s
     return [
         name
         for name in judge.shards
-        if name != outage.scope.shard
-        and not _is_dark(outage, judge.name, name, context)
+        if name != outage.scope.shard and not is_dark(outage, judge.name, name, context)
     ]
-
-
-def witnesses_of(
-    lane: LaneFacts, shard: str, lanes: Iterable[LaneFacts]
-) -> list[LaneFacts]:
-    """Return the witnesses of a client lane on a shard: of its transport, or else all.
-
-    A client over TLS is not to blame for what became of TLS.
-    """
-    found = [
-        other
-        for other in lanes
-        if other.is_witness and shard in other.shards and other.name != lane.name
-    ]
-    return [other for other in found if other.tls == lane.tls] or found
-
-
-def is_planned(outage: Outage, planned: Iterable[Planned]) -> bool:
-    """Tell whether an outage was expected: for most of it, its scope was to be dark."""
-    return planned_share(outage, planned) >= MOST
-
-
-def planned_share(outage: Outage, planned: Iterable[Planned]) -> float:
-    """Return for which part of what was seen of an outage it was to be dark, 0..1."""
-    return _share(outage, planned_spans(outage, planned))
-
-
-def planned_spans(outage: Outage, planned: Iterable[Planned]) -> list[Interval]:
-    """Return when, within an outage, its scope was to be dark."""
-    spans = union((p.start_ns, p.end_ns) for p in _expected(outage, planned))
-    return _within(spans, outage.start_ns, max(outage.end_ns, outage.start_ns + 1))
-
-
-def _expected(outage: Outage, planned: Iterable[Planned]) -> list[Planned]:
-    """Return those that are about the scope of an outage."""
-    lane, shard, _ = outage.scope
-    return [p for p in planned if p.lane == lane and p.shard in (None, shard)]
-
-
-def _within(spans: Sequence[Interval], start_ns: int, end_ns: int) -> list[Interval]:
-    """Return the parts of disjoint sorted spans that lie in [start_ns, end_ns)."""
-    first = max(0, bisect_left(spans, (start_ns,)) - 1)
-    last = bisect_left(spans, (end_ns,))
-    parts = ((max(s, start_ns), min(e, end_ns)) for s, e in spans[first:last])
-    return [(s, e) for s, e in parts if s < e]
 
 
 def _arrivals(
@@ -362,61 +235,3 @@ def _arrivals(
         for shard in shards
     )
     return f", {count:,} arrivals in these seconds"
-
-
-def _seen(outage: Outage, blind: Iterable[BlindSpan] = ()) -> list[Interval]:
-    """Return when an outage was seen, and by a lane with such blind times, too.
-
-    Of one that nobody saw it is the whole: there is nothing better.
-    """
-    whole = [(outage.start_ns, max(outage.end_ns, outage.start_ns + 1))]
-    seen = difference(whole, outage.unseen) if outage.unseen else whole
-    spans = [
-        (span.start_ns, span.end_ns)
-        for span in blind
-        if span.start_ns < whole[0][1] and whole[0][0] < span.end_ns
-    ]
-    return (difference(seen, spans) if spans else seen) or whole
-
-
-def _share(
-    outage: Outage, spans: Sequence[Interval], blind: Iterable[BlindSpan] = ()
-) -> float:
-    """Return which part of the outage lies in the given disjoint spans, 0..1.
-
-    What was not seen of it, and the given blind times, are in neither.
-    """
-    seen = _seen(outage, blind)
-    inside = sum(length(_within(spans, start, end)) for start, end in seen)
-    return inside / length(seen)
-
-
-def _is_dark(outage: Outage, lane: str, shard: str, context: Context) -> bool:
-    dark = context.dark.get((lane, shard), ())
-    return _share(outage, dark, context.lanes[lane].blind) >= MOST
-
-
-def _dark_share(outage: Outage, lane: str, context: Context) -> float:
-    """Return for which part of an outage a lane was dark on the same shard."""
-    dark = context.dark.get((lane, outage.scope.shard), ())
-    return _share(outage, dark, context.lanes[lane].blind)
-
-
-def _is_lit(outage: Outage, lane: LaneFacts, shard: str, context: Context) -> bool:
-    """Tell whether a lane looked at the shard and had no outage then.
-
-    It need not have looked at what nobody saw of the outage, but at most of the rest.
-    """
-    start, end = outage.start_ns, max(outage.end_ns, outage.start_ns + 1)
-    if shard not in lane.shards or start < lane.begin_ns or end > lane.end_ns:
-        return False
-    looked = _looked(outage, lane)
-    hulls = context.hulls.get((lane.name, shard), ())
-    return bool(looked) and not any(_within(hulls, *part) for part in looked)
-
-
-def _looked(outage: Outage, lane: LaneFacts) -> list[Interval]:
-    """Return when a lane looked while an outage was seen; nothing if not for most."""
-    seen = _seen(outage)
-    looked = difference(seen, [(span.start_ns, span.end_ns) for span in lane.blind])
-    return looked if length(looked) >= MOST * length(seen) else []

@@ -8,15 +8,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from loadprobe.core.aggregate import LaneInfo, LaneTotals
-from loadprobe.core.attribution import (
-    Attribution,
-    Context,
-    LaneFacts,
-    Planned,
-    Served,
-    attribute,
-    make_context,
-)
+from loadprobe.core.attribution import Attribution, attribute
+from loadprobe.core.beside import Context, LaneFacts, Planned, Served, make_context
 from loadprobe.core.columns import Scope
 from loadprobe.core.outages import Outage
 from loadprobe.core.outcome import OpKind

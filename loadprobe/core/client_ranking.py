@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from loadprobe.clock import ClockPair
 from loadprobe.core.activity import Activity, seconds_of
-from loadprobe.core.attribution import LaneFacts, witnesses_of
+from loadprobe.core.beside import LaneFacts, witnesses_of
 from loadprobe.core.incidents import DarkTime, Incident, dark_time
 from loadprobe.core.intervals import Interval, difference, intersection, length, union
 from loadprobe.core.latency import KEPT_S

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S
-from loadprobe.core.attribution import Planned, planned_share
+from loadprobe.core.beside import Planned, planned_share
 from loadprobe.core.outages import Outage
 from loadprobe.core.phases import LoadSeen
 from loadprobe.core.steps import Expectation

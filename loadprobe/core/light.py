@@ -10,7 +10,7 @@ needs no rule of its own.
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from loadprobe.core.attribution import LaneFacts
+from loadprobe.core.beside import LaneFacts
 from loadprobe.core.columns import Scope
 from loadprobe.core.intervals import Interval, difference, intersection, union
 from loadprobe.core.outages import Outage

@@ -14,11 +14,18 @@ docs/measuring.md ("Phases of a change").
    is that of the first step. The band ends at 1.5 times the baseline plus 1 ms.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
 from loadprobe.core.activity import Activity
+from loadprobe.core.instants import (
+    Instant,
+    earliest,
+    first_error,
+    latest,
+    served_again,
+)
 from loadprobe.core.intervals import Interval
 from loadprobe.core.latency import P99Log
 from loadprobe.core.outages import Outage
@@ -71,15 +78,6 @@ class LoadSeen:
         """
         since = [start for start, end in self.away if start < seen_ns < end + LATE_NS]
         return Instant(seen_ns, min(since), seen_ns) if since else seen_ns
-
-
-@dataclass(frozen=True, slots=True)
-class Instant:
-    """A time with error bars: it lies in [earliest, latest]."""
-
-    at_ns: int
-    earliest_ns: int
-    latest_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,17 +168,17 @@ class StepPhases:
     @property
     def first_error(self) -> Instant | None:
         """Return the first failed arrival of any lane."""
-        return _earliest(lane.first_error for lane in self.lanes)
+        return earliest(lane.first_error for lane in self.lanes)
 
     @property
     def first_planned_error(self) -> Instant | None:
         """Return the first arrival of any lane that failed by plan."""
-        return _earliest(lane.first_planned_error for lane in self.lanes)
+        return earliest(lane.first_planned_error for lane in self.lanes)
 
     @property
     def planned_served(self) -> Instant | None:
         """Return when the last lane was back that came back from darkness by plan."""
-        return _latest(lane.planned_served for lane in self.lanes)
+        return latest(lane.planned_served for lane in self.lanes)
 
     @property
     def first_served(self) -> Instant | None:
@@ -190,7 +188,7 @@ class StepPhases:
         """
         if any(lane.outages and lane.first_served is None for lane in self.lanes):
             return None
-        return _served_again(
+        return served_again(
             [o for lane in self.lanes for o in lane.outages], of_shard=True
         )
 
@@ -277,70 +275,6 @@ def _after_second(at_ns: int) -> int:
     return -(-at_ns // NS_PER_S)
 
 
-def _earliest(instants: Iterable[Instant | None]) -> Instant | None:
-    known = [instant for instant in instants if instant]
-    if not known:
-        return None
-    return Instant(
-        min(instant.at_ns for instant in known),
-        min(instant.earliest_ns for instant in known),
-        min(instant.latest_ns for instant in known),
-    )
-
-
-def _latest(instants: Iterable[Instant | None]) -> Instant | None:
-    known = [instant for instant in instants if instant]
-    if not known:
-        return None
-    return Instant(
-        max(instant.at_ns for instant in known),
-        max(instant.earliest_ns for instant in known),
-        max(instant.latest_ns for instant in known),
-    )
-
-
-def _first_error(outages: Sequence[Outage]) -> Instant | None:
-    return _earliest(
-        Instant(
-            # What was due before the first failure may have failed, too.
-            o.start_ns if _is_start_unseen(o) else o.first_due_ns,
-            o.hull_start_ns,
-            o.core_start_ns,
-        )
-        for o in outages
-    )
-
-
-def _is_start_unseen(outage: Outage) -> bool:
-    return bool(outage.unseen) and outage.unseen[0][0] < outage.first_due_ns
-
-
-def _served_again(
-    outages: Sequence[Outage], *, of_shard: bool = False
-) -> Instant | None:
-    """Return when the last of some outages was over; None if there are none.
-
-    Args:
-        outages: all of them ended.
-        of_shard: it is about shards; what others saw served bounds it.
-    """
-    if not outages:
-        return None
-    latest = [_over_by(o) if of_shard else o.hull_end_ns for o in outages]
-    return Instant(
-        max(min(o.end_ns, end) for o, end in zip(outages, latest, strict=True)),
-        max(o.core_end_ns for o in outages),
-        max(latest),
-    )
-
-
-def _over_by(outage: Outage) -> int:
-    """Return when the shard of an outage is known to have been served again."""
-    if outage.lit_beside and outage.lit_beside[-1][1] >= outage.hull_end_ns:
-        return outage.lit_beside[-1][0]
-    return outage.hull_end_ns
-
-
 @dataclass(frozen=True, slots=True)
 class _Step:
     """A step, and which seconds of the run matter for it.
@@ -369,7 +303,7 @@ class _Step:
         unended = self.load.activity.never_ended(own)
         # Of a scope that got no more arrivals, no end is known at all.
         is_dark_at_end = any(o.hull_end_ns >= self.load.end_ns for o in unended)
-        served = None if unended else _served_again(own)
+        served = None if unended else served_again(own)
         is_dark = any(
             o.start_ns < self.until_ns and self.start_ns < o.end_ns for o in planned
         )
@@ -378,8 +312,8 @@ class _Step:
             lane=lane,
             outages=own,
             planned=by_plan,
-            first_error=_first_error(own),
-            first_planned_error=_first_error(by_plan),
+            first_error=first_error(own),
+            first_planned_error=first_error(by_plan),
             planned_served=self._back_by_plan(planned),
             first_served=served,
             is_dark_at_end=is_dark_at_end,
@@ -392,7 +326,7 @@ class _Step:
         begun = [o for o in planned if o.start_ns < self.until_ns]
         if any(o.open_end or o.end_ns >= self.until_ns for o in begun):
             return None
-        return _served_again([o for o in begun if o.end_ns >= self.start_ns])
+        return served_again([o for o in begun if o.end_ns >= self.start_ns])
 
     def _own(self, lane: str, outages: Sequence[Outage]) -> tuple[Outage, ...]:
         return tuple(

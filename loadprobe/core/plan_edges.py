@@ -12,7 +12,7 @@ from enum import Enum
 from itertools import pairwise
 from typing import TypeVar
 
-from loadprobe.core.attribution import Planned, planned_spans
+from loadprobe.core.beside import Planned, planned_spans
 from loadprobe.core.intervals import Interval, intersection, length
 from loadprobe.core.outages import Outage
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from loadprobe.clock import ClockPair
 from loadprobe.core.events import Event
+from loadprobe.core.instants import Instant
 from loadprobe.core.measures import downtime_ms, ms
 from loadprobe.core.phases import (
     Blast,
-    Instant,
     LanePhases,
     LoadSeen,
     P99Course,

@@ -17,7 +17,8 @@ from loadprobe.core.histogram import Histogram
 from loadprobe.core.intervals import Interval, overlaps
 from loadprobe.core.ms_samples import MsSamples, SampleCutter
 from loadprobe.core.observed import ObservedTime
-from loadprobe.core.outages import Outage, OutageTracker, Row
+from loadprobe.core.outage_tracker import OutageTracker
+from loadprobe.core.outages import Outage, Row
 from loadprobe.core.outcome import ErrorClass, Outcome
 from loadprobe.core.ring import Slab
 

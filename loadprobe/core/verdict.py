@@ -11,7 +11,8 @@ import msgspec
 from loadprobe.clock import NS_PER_S, ClockPair
 from loadprobe.core.activity import Activity
 from loadprobe.core.aggregate import Results
-from loadprobe.core.attribution import Cause, Planned
+from loadprobe.core.attribution import Cause
+from loadprobe.core.beside import Planned
 from loadprobe.core.blame import Watched, find_causes
 from loadprobe.core.client_ranking import compare_clients, find_happenings
 from loadprobe.core.connects import split

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from loadprobe.clock import NS_PER_S, ClockPair
 from loadprobe.core.aggregate import LaneInfo, Results
-from loadprobe.core.attribution import Attribution, Cause, LaneFacts
+from loadprobe.core.attribution import Attribution, Cause
+from loadprobe.core.beside import LaneFacts
 from loadprobe.core.columns import Scope
 from loadprobe.core.histogram import Histogram
 from loadprobe.core.incidents import Incident, dark_time

@@ -7,7 +7,7 @@ put down to a client for which the witness was blind.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from loadprobe.core.attribution import LaneFacts, witnesses_of
+from loadprobe.core.beside import LaneFacts, witnesses_of
 from loadprobe.core.intervals import Interval, intersection, union
 from loadprobe.core.outages import Outage
 from loadprobe.core.plan_edges import cut_at

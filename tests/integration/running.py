@@ -21,7 +21,7 @@ from loadprobe.clock import ClockPair, read_clock_pair
 from loadprobe.config import Config, Http, Lane, Output, Probe, Target
 from loadprobe.core.activity import Activity
 from loadprobe.core.aggregate import Results, Sealed
-from loadprobe.core.attribution import Planned
+from loadprobe.core.beside import Planned
 from loadprobe.core.columns import Scope
 from loadprobe.core.events import Event
 from loadprobe.core.intervals import Interval, union

@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.config import Client, Lane
-from loadprobe.core.attribution import Planned
+from loadprobe.core.beside import Planned
 from loadprobe.core.intervals import length
 from loadprobe.core.summary import OutageRow, Summary
 from loadprobe.core.verdict import Verdict

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from loadprobe.core.aggregate import Aggregate, LaneInfo, Results
 from loadprobe.core.columns import Block, Failure, Scope
 from loadprobe.core.intervals import difference, union
-from loadprobe.core.outages import Outage, OutageTracker, Served
+from loadprobe.core.outage_tracker import OutageTracker
+from loadprobe.core.outages import Outage, Served
 from tests.props.simulation import (
     DEADLINE_NS,
     MS,

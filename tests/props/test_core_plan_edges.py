@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadprobe.core.attribution import Planned, is_planned, planned_share
+from loadprobe.core.beside import Planned, is_planned, planned_share
 from loadprobe.core.intervals import length, union
 from loadprobe.core.outages import Outage
 from loadprobe.core.outcome import ErrorClass, Outcome

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from loadprobe.clock import ClockPair, MonoNs, WallNs
 from loadprobe.core.aggregate import Aggregate, LaneInfo
-from loadprobe.core.attribution import Planned
+from loadprobe.core.beside import Planned
 from loadprobe.core.cells import Frame
 from loadprobe.core.columns import Block, Failure, Scope
 from loadprobe.core.events import Event

@@ -7,14 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from loadprobe.core.attribution import (
-    RULES,
-    Cause,
-    LaneFacts,
-    Planned,
-    attribute,
-    make_context,
-)
+from loadprobe.core.attribution import RULES, Cause, attribute
+from loadprobe.core.beside import LaneFacts, Planned, make_context
 from loadprobe.core.cells import BlindSpan
 from loadprobe.core.columns import Scope
 from loadprobe.core.outages import Outage

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from loadprobe.clock import ClockPair, MonoNs, WallNs
 from loadprobe.core.activity import Activity, Work
-from loadprobe.core.attribution import LaneFacts
+from loadprobe.core.beside import LaneFacts
 from loadprobe.core.client_ranking import (
     Happening,
     compare_clients,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from loadprobe.core.attribution import Planned
+from loadprobe.core.beside import Planned
 from loadprobe.core.expected import Expected, judge_expected
 from loadprobe.core.latency import P99Log
 from loadprobe.core.outages import Outage

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from loadprobe.core.attribution import LaneFacts
+from loadprobe.core.beside import LaneFacts
 from loadprobe.core.cells import BlindSpan
 from loadprobe.core.incidents import DarkTime, dark_time, downtime
 from loadprobe.core.light import add_light

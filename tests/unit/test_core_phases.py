@@ -4,12 +4,12 @@ from dataclasses import replace
 
 from loadprobe.clock import ClockPair, MonoNs, WallNs
 from loadprobe.core.activity import Activity
+from loadprobe.core.instants import Instant
 from loadprobe.core.latency import P99Log, SecondP99
 from loadprobe.core.outages import Outage
 from loadprobe.core.outcome import OpKind, Outcome
 from loadprobe.core.phases import (
     Blast,
-    Instant,
     LanePhases,
     LoadSeen,
     P99Course,

@@ -7,7 +7,7 @@ import pytest
 
 from loadprobe.clock import ClockPair, MonoNs, WallNs
 from loadprobe.core.aggregate import Aggregate, LaneInfo, Results
-from loadprobe.core.attribution import Planned
+from loadprobe.core.beside import Planned
 from loadprobe.core.columns import Block, Failure, Scope
 from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.summary import Bounds, SloResult, Summary

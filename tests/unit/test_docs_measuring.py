@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from loadprobe.core.incidents import DarkTime, downtime
+from loadprobe.core.instants import Instant
 from loadprobe.core.latency import P99Log, SecondP99
 from loadprobe.core.outages import Outage
-from loadprobe.core.phases import Instant, LanePhases, LoadSeen, find_phases
+from loadprobe.core.phases import LanePhases, LoadSeen, find_phases
 from loadprobe.core.steps import StepRecord, StepState
 from loadprobe.core.texts import dark_text
 from tests.unit.test_core_aggregate import MS, ONE, SCOPE, begun, refuse

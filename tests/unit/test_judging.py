@@ -1,7 +1,7 @@
 """Outages that are counted while a run goes on, by cause."""
 
 from loadprobe.core.aggregate import Aggregate, LaneInfo
-from loadprobe.core.attribution import Planned
+from loadprobe.core.beside import Planned
 from loadprobe.core.columns import Block, Failure, Scope
 from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.judging import OutageCounter
