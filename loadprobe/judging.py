@@ -146,7 +146,8 @@ def judge(
         expected=Expected() if expect is None else _expected(expect),
         p99=telemetry.p99,
         events=telemetry.provider_events,
-        away=telemetry.away,
+        controller=telemetry.controller,
+        absent_reads=telemetry.absent_reads,
         activity=telemetry.activity,
         problems=problems,
     )

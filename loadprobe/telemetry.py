@@ -13,6 +13,7 @@ from loadprobe.clock import NS_PER_MS, NS_PER_S
 from loadprobe.core.activity import Activity, Work
 from loadprobe.core.aggregate import Aggregate, Sealed
 from loadprobe.core.columns import Scope
+from loadprobe.core.controller_log import ControllerLog, SlotMove
 from loadprobe.core.events import Event
 from loadprobe.core.histogram import Histogram
 from loadprobe.core.intervals import Interval
@@ -88,7 +89,9 @@ class Telemetry:
         self.p99 = P99Log()
         self.activity = Activity()
         self.provider_events: deque[Event] = deque(maxlen=_KEPT_EVENTS)
-        self.away: deque[Interval] = deque(maxlen=_KEPT_EVENTS)
+        self.absent_reads: Counter[str] = Counter()
+        self._away: deque[Interval] = deque(maxlen=_KEPT_EVENTS)
+        self._slot_moves: deque[SlotMove] = deque(maxlen=_KEPT_EVENTS)
 
     # --- taking ------------------------------------------------------------------
 
@@ -112,6 +115,8 @@ class Telemetry:
     def _add_lane(self, process: int, lane: LaneHealth, taken_ns: int) -> None:
         metrics, name = self._metrics, lane.lane
         self.activity.add_work(name, taken_ns, work_of(lane))
+        self.activity.add_redirects(name, taken_ns, lane.redirects)
+        self.absent_reads[name] += sum(lane.absent.values())
         self.skipped += lane.skipped
         self.stale_reads += sum(lane.stale.values())
         self.replica_stale_reads += sum(lane.replica_stale.values())
@@ -123,6 +128,7 @@ class Telemetry:
             ("stale_reads_total", lane.stale),
             ("replica_stale_reads_total", lane.replica_stale),
             ("wrong_values_total", lane.wrong),
+            ("absent_reads_total", lane.absent),
         ):
             for label, count in counts.items():
                 metrics.add(metric, name, label, by=count)
@@ -146,14 +152,23 @@ class Telemetry:
                 latencies.popleft()
 
     def take_event(self, event: Event) -> None:
-        """Keep what the provider told, and when we were away, for the verdict."""
+        """Keep what the provider told and what we saw of ourselves, for the verdict."""
         if event.source == "provider" and event.kind == "provider_event":
             self.provider_events.append(event)
         elif event.source == "run" and event.kind == "stall":
             duration_ms = event.fields["duration_ms"]
             assert isinstance(duration_ms, float)
             end_ns = event.mono_ns + round(duration_ms * NS_PER_MS)
-            self.away.append((event.mono_ns, end_ns))
+            self._away.append((event.mono_ns, end_ns))
+        elif event.source == "topology" and "gained" in event.fields:
+            gained = event.fields["gained"]
+            assert isinstance(gained, int)
+            self._slot_moves.append(SlotMove(event.mono_ns, gained))
+
+    @property
+    def controller(self) -> ControllerLog:
+        """Return what was seen of ourselves and of slots so far."""
+        return ControllerLog(tuple(self._away), tuple(self._slot_moves))
 
     def show_topology(self, topology: Topology | None) -> None:
         """Take the topology that is known now."""

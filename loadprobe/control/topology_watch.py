@@ -34,7 +34,7 @@ from loadprobe.core.topology import (
     parse_nodes,
     parse_slots,
 )
-from loadprobe.core.topology_changes import diff
+from loadprobe.core.topology_changes import Change, diff
 from loadprobe.drivers.resolver import Resolver
 from loadprobe.drivers.tls import is_ip
 
@@ -365,7 +365,11 @@ class TopologyWatch:
         if previous is None or self.current is None or not is_news:
             return
         for change in diff(previous, self.current):
-            self._report(change.kind, shard=change.shard, detail=change.detail)
+            self._report_change(change)
+
+    def _report_change(self, change: Change) -> None:
+        gained = {"gained": change.gained} if change.gained else {}
+        self._report(change.kind, shard=change.shard, detail=change.detail, **gained)
 
     def _note_roles(self, route: "_Route", names: NameWatch) -> None:
         """Find out who is the primary, and report what changed."""
@@ -387,7 +391,7 @@ class TopologyWatch:
         self._adopt(route, topology)
         if known is not None:
             for change in diff(known, topology):
-                self._report(change.kind, shard=change.shard, detail=change.detail)
+                self._report_change(change)
             self._wake()
 
     def _note_state(

@@ -4,7 +4,7 @@ Pure. Kept for the last hours only, as numbers in arrays: a run may last for wee
 """
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from loadprobe.core.columns import Scope
@@ -103,6 +103,7 @@ class Activity:
         self._arrivals = SecondLog(2, typecode="I")
         self._worst = SecondLog(1)
         self._work = SecondLog(len(Work._fields))
+        self._redirects = SecondLog(1)
         self._counted: set[str] = set()
 
     def add_seconds(self, rows: Iterable[SecondCounts]) -> None:
@@ -127,6 +128,20 @@ class Activity:
         self._work.add((lane,), at_ns // NS_PER_S, work)
         if work.attempts:
             self._counted.add(lane)
+
+    def add_redirects(self, lane: str, at_ns: int, counts: Mapping[str, int]) -> None:
+        """Take the redirects that a lane followed until a time, by kind."""
+        for kind, count in counts.items():
+            self._redirects.add((lane, kind), at_ns // NS_PER_S, (count,))
+
+    def redirects(self, lane: str, first: int, until: int) -> dict[str, int]:
+        """Return the redirects that a lane followed in some seconds, by kind."""
+        counts = {
+            key[1]: sum(self._redirects.between(key, first, until)[0])
+            for key in self._redirects
+            if key[0] == lane
+        }
+        return {kind: count for kind, count in sorted(counts.items()) if count}
 
     def is_counted(self, lane: str) -> bool:
         """Tell whether attempts of a lane were ever counted: some clients hide them."""

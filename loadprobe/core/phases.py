@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from loadprobe.core.activity import Activity
+from loadprobe.core.controller_log import ControllerLog, SlotMove
 from loadprobe.core.instants import (
     Instant,
     earliest,
@@ -26,7 +27,6 @@ from loadprobe.core.instants import (
     latest,
     served_again,
 )
-from loadprobe.core.intervals import Interval
 from loadprobe.core.latency import P99Log
 from loadprobe.core.outages import Outage
 from loadprobe.core.steps import StepRecord, StepState
@@ -40,7 +40,6 @@ LEAST_BASELINE_S = 3
 CALM_S = 3
 BAND_RATIO = 1.5
 BAND_NS = NS_PER_MS
-LATE_NS = NS_PER_S
 EARLY_NS = NS_PER_S
 """A provider's clock may be so much behind ours without its events being lost."""
 
@@ -59,7 +58,7 @@ class LoadSeen:
         begin_ns: begin of the load.
         end_ns: end of the load.
         activity: what was served after outages.
-        away: when the controller did not get to run, by time.
+        controller: what the supervisor saw of itself and of slots.
     """
 
     shards: Mapping[str, Sequence[str]]
@@ -69,15 +68,7 @@ class LoadSeen:
     begin_ns: int
     end_ns: int
     activity: Activity = field(default_factory=Activity)
-    away: Sequence[Interval] = ()
-
-    def dated(self, seen_ns: int) -> "Instant | int":
-        """Return when something happened that the controller saw at a time.
-
-        What it sees within LATE_NS after it was away may have happened meanwhile.
-        """
-        since = [start for start, end in self.away if start < seen_ns < end + LATE_NS]
-        return Instant(seen_ns, min(since), seen_ns) if since else seen_ns
+    controller: ControllerLog = field(default_factory=ControllerLog)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +126,7 @@ class LanePhases:
         is_dark_at_end: an outage went on when the observation ended.
         p99: None if no p99 was to be had, or the lane was dark by plan.
         blast: None if the step was about all shards.
+        redirects: how many were followed while the step was under way, by kind.
     """
 
     lane: str
@@ -147,6 +139,7 @@ class LanePhases:
     is_dark_at_end: bool = False
     p99: P99Course | None = None
     blast: Blast | None = None
+    redirects: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +151,14 @@ class StepPhases:
         start_ns: its API call; None if it did nothing.
         end_ns: end of its time.
         lanes: what each lane saw, in the order of the lanes.
+        slot_moves: which slots were seen to come to other shards, by time.
     """
 
     record: StepRecord
     start_ns: int | None = None
     end_ns: int | None = None
     lanes: tuple[LanePhases, ...] = ()
+    slot_moves: Sequence[SlotMove] = ()
 
     @property
     def first_error(self) -> Instant | None:
@@ -217,7 +212,8 @@ def find_phases(records: Sequence[StepRecord], load: LoadSeen) -> list[StepPhase
         first_quiet = first_quiet or quiet
         step = _Step(record, start_ns, until_ns, next_ns, load, quiet, first_quiet)
         lanes = tuple(step.lane(lane) for lane in load.shards)
-        seen = StepPhases(record, start_ns, until_ns, lanes)
+        moves = load.controller.moves_between(start_ns, until_ns)
+        seen = StepPhases(record, start_ns, until_ns, lanes, moves)
         found.append(seen)
         served = seen.first_served
         over_ns = max(_last_ns(record, start_ns), served.at_ns if served else 0)
@@ -319,6 +315,9 @@ class _Step:
             is_dark_at_end=is_dark_at_end,
             p99=None if is_dark else self._course(lane, own, over_s),
             blast=self._blast(lane, own, over_s),
+            redirects=self.load.activity.redirects(
+                lane, self.start_ns // NS_PER_S, over_s
+            ),
         )
 
     def _back_by_plan(self, planned: Sequence[Outage]) -> Instant | None:

@@ -25,10 +25,12 @@ class ScopeRecorder:
         stale: reads that found what was overwritten before.
         wrong: replies with a value that nobody wrote.
         acknowledged: writes.
+        absent: reads of keys that are not there on purpose.
     """
 
     __slots__ = (
         "_failures",
+        "absent",
         "acknowledged",
         "done",
         "due",
@@ -47,6 +49,7 @@ class ScopeRecorder:
         self.stale = 0
         self.wrong = 0
         self.acknowledged = 0
+        self.absent = 0
 
     def add_served(self, due_ns: int, sent_ns: int, done_ns: int) -> None:
         """Add an arrival that was served."""

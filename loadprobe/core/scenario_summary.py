@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from loadprobe.clock import ClockPair
+from loadprobe.core.controller_log import ControllerLog
 from loadprobe.core.events import Event
 from loadprobe.core.instants import Instant
 from loadprobe.core.measures import downtime_ms, ms
@@ -99,7 +100,7 @@ def _step(
     load: LoadSeen,
     events: Sequence[Event],
 ) -> StepSummary:
-    record = step.record
+    record, log = step.record, load.controller
     seen = record.phases_ns
     start_ns = step.start_ns
     if start_ns is None:
@@ -116,7 +117,10 @@ def _step(
         end_unix_ns=_wall(step.end_ns, clock),
         phases=origin.phases(
             {
-                **{phase: load.dated(at_ns) for phase, at_ns in seen.items()},
+                **{
+                    phase: load.controller.dated(at_ns) for phase, at_ns in seen.items()
+                },
+                **_slot_phases(step, log),
                 "first_error": step.first_error,
                 "first_planned_error": step.first_planned_error,
                 "planned_served": step.planned_served,
@@ -128,7 +132,18 @@ def _step(
             _lane(lane, origin, load.shards.get(lane.lane, ())) for lane in step.lanes
         ],
         provider=sorted(moments, key=lambda moment: moment.date_unix_ns),
+        slots_moved=sum(move.slots for move in step.slot_moves),
     )
+
+
+def _slot_phases(step: StepPhases, log: ControllerLog) -> dict[str, Instant | int]:
+    if not step.slot_moves:
+        return {}
+    first, last = step.slot_moves[0], step.slot_moves[-1]
+    return {
+        "slots_first_moved": log.dated(first.at_ns),
+        "slots_last_moved": log.dated(last.at_ns),
+    }
 
 
 def _lane(lane: LanePhases, origin: _Origin, shards: Sequence[str]) -> StepLane:
@@ -148,6 +163,7 @@ def _lane(lane: LanePhases, origin: _Origin, shards: Sequence[str]) -> StepLane:
         is_dark_at_end=lane.is_dark_at_end,
         p99_ms=None if lane.p99 is None else _p99(lane.p99),
         blast_radius=None if lane.blast is None else _blast(lane.blast),
+        redirects=dict(lane.redirects),
     )
 
 

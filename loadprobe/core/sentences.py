@@ -176,10 +176,10 @@ def _shard_sentences(results: Results, outages: Sequence[Outage]) -> list[str]:
         for lane in results.lanes:
             rows = [o for o in outages if o.scope[:2] == (lane.name, shard)]
             if rows:
-                parts.append(f"{outages_text(rows)} on lane {lane.name}")
+                parts.append(f"on lane {lane.name} for {outages_text(rows)}")
         if parts:
             dark.append(shard)
-            sentences.append(f"shard {shard} was dark for {', '.join(parts)}")
+            sentences.append(f"shard {shard} was dark {', '.join(parts)}")
     others = [name for name in names if name not in dark]
     if others:
         plural = "s" if len(others) > 1 else ""

@@ -77,6 +77,8 @@ class LaneSummary(msgspec.Struct, frozen=True):
     """One lane, over its shards and op kinds; what is planned as in a scope.
 
     ``downtime_by_op_ms`` has the parts of ``downtime_ms``, planned ones left out.
+    ``absent_reads`` are the reads of keys that are not there on purpose
+    (``miss_ratio``): nil is the right reply to them.
     """
 
     name: str
@@ -95,6 +97,7 @@ class LaneSummary(msgspec.Struct, frozen=True):
     planned_ms: DowntimeMs = NO_DOWNTIME
     planned_failed: int = 0
     downtime_by_op_ms: dict[str, DowntimeMs] = {}
+    absent_reads: int = 0
 
 
 class ConnectSummary(msgspec.Struct, frozen=True):
@@ -213,7 +216,8 @@ class StepLane(msgspec.Struct, frozen=True):
     """What one lane saw of a step.
 
     ``phases`` may hold first_error, first_planned_error, planned_served, first_served
-    and p99_recovered.
+    and p99_recovered. ``redirects`` counts MOVED, ASK and others that were followed
+    while the step was under way, in whole seconds.
     """
 
     lane: str
@@ -223,6 +227,7 @@ class StepLane(msgspec.Struct, frozen=True):
     is_dark_at_end: bool
     p99_ms: P99Ms | None
     blast_radius: BlastRadius | None
+    redirects: dict[str, int] = {}
 
 
 class ProviderMoment(msgspec.Struct, frozen=True):
@@ -242,7 +247,8 @@ class StepSummary(msgspec.Struct, frozen=True):
     """One step: ``phases`` are those of the controller, and of all lanes together.
 
     ``start_unix_ns`` and ``end_unix_ns`` enclose the time of the step; null if it
-    changed nothing.
+    changed nothing. ``slots_moved`` counts the slots that came to other shards; the
+    phases slots_first_moved and slots_last_moved say when that was seen.
     """
 
     name: str
@@ -255,6 +261,7 @@ class StepSummary(msgspec.Struct, frozen=True):
     phases: list[PhaseTime]
     lanes: list[StepLane]
     provider: list[ProviderMoment]
+    slots_moved: int = 0
 
 
 class ScenarioSummary(msgspec.Struct, frozen=True):

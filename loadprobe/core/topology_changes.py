@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from loadprobe.core.intervals import Interval, difference, length
 from loadprobe.core.topology import Node, Shard, Topology
 
 
@@ -14,11 +15,13 @@ class Change:
             node_removed.
         shard: name of the shard.
         detail: what changed, for people.
+        gained: slots that the shard did not have before.
     """
 
     kind: str
     shard: str
     detail: str
+    gained: int = 0
 
 
 def diff(old: Topology, new: Topology) -> list[Change]:
@@ -33,7 +36,8 @@ def diff(old: Topology, new: Topology) -> list[Change]:
     for name in sorted(before.keys() | after.keys()):
         was, now = before.get(name), after.get(name)
         if was is None and now is not None:
-            changes.append(Change("shard_added", name, now.primary.address))
+            address, gained = now.primary.address, _count(now)
+            changes.append(Change("shard_added", name, address, gained))
         elif now is None and was is not None:
             changes.append(Change("shard_removed", name, was.primary.address))
         elif was is not None and now is not None:
@@ -48,7 +52,8 @@ def _diff_shard(was: Shard, now: Shard) -> list[Change]:
         changes.append(Change("role_change", now.name, detail))
     if was.ranges != now.ranges:
         detail = f"{_count(was)} -> {_count(now)} slots"
-        changes.append(Change("slots_moved", now.name, detail))
+        gained = length(difference(_slots(now), _slots(was)))
+        changes.append(Change("slots_moved", now.name, detail, gained))
     before = {_identity(node): node for node in (was.primary, *was.replicas)}
     after = {_identity(node): node for node in (now.primary, *now.replicas)}
     for kind, nodes, others in (
@@ -69,4 +74,9 @@ def _identity(node: Node) -> str:
 
 
 def _count(shard: Shard) -> int:
-    return sum(last + 1 - first for first, last in shard.ranges)
+    return length(_slots(shard))
+
+
+def _slots(shard: Shard) -> list[Interval]:
+    """Return the slots of a shard as half-open intervals."""
+    return [(first, last + 1) for first, last in shard.ranges]

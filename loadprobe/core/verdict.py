@@ -3,7 +3,7 @@
 Pure: the same results give the same documents.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -16,6 +16,7 @@ from loadprobe.core.beside import Planned
 from loadprobe.core.blame import Watched, find_causes
 from loadprobe.core.client_ranking import compare_clients, find_happenings
 from loadprobe.core.connects import split
+from loadprobe.core.controller_log import ControllerLog
 from loadprobe.core.events import Event
 from loadprobe.core.expected import Expected, judge_expected
 from loadprobe.core.headline import (
@@ -27,7 +28,6 @@ from loadprobe.core.headline import (
 )
 from loadprobe.core.histogram import Histogram
 from loadprobe.core.incidents import group_incidents
-from loadprobe.core.intervals import Interval
 from loadprobe.core.latency import P99Log
 from loadprobe.core.light import add_light
 from loadprobe.core.measures import ms, quantiles_ms
@@ -61,6 +61,7 @@ from loadprobe.core.witness_edges import cut_at_witness
 
 _NO_LIMITS = SloLimits()
 _NOTHING = Expected()
+_NOTHING_SEEN = ControllerLog()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +101,14 @@ def summarize(
     planned: Sequence[Planned] = (),
     stale_reads: int | None = None,
     replica_stale_reads: int | None = None,
+    absent_reads: Mapping[str, int] | None = None,
     lost_writes: int | None = None,
     scenario: ScenarioRecord | None = None,
     expected: Expected = _NOTHING,
     p99: P99Log | None = None,
     events: Sequence[Event] = (),
     activity: Activity | None = None,
-    away: Sequence[Interval] = (),
+    controller: ControllerLog = _NOTHING_SEEN,
     problems: int = 0,
 ) -> Verdict:
     """Return what is to be said about a run.
@@ -120,14 +122,14 @@ def summarize(
         planned: expected darkness of lanes.
         stale_reads: number of stale reads, None if not checked.
         replica_stale_reads: the same of reads that replicas may answer.
+        absent_reads: reads of keys that are not there on purpose, by lane.
         lost_writes: number of lost writes, None if not checked.
         scenario: what was done to the target, None if nothing.
         expected: what the scenario expects of the load, besides ``planned``.
         p99: response times second by second, for the phases of the scenario.
         events: the provider's events.
         activity: what lanes did, second by second; None if it was not counted.
-        away: when who watches the target and carries out the scenario did not get to
-            run.
+        controller: what the supervisor saw of itself and of slots.
         problems: how many things went wrong in the run itself.
     """
     results, apart = split(results)
@@ -138,7 +140,11 @@ def summarize(
         if connecting.shards[lane.name]
     ]
     run = _derive(results, clock, quiet_ns, planned, activity)
-    lanes = [lane_summary(run, lane) for lane in results.lanes]
+    asked_absent = absent_reads or {}
+    lanes = [
+        lane_summary(run, lane, absent_reads=asked_absent.get(lane.name, 0))
+        for lane in results.lanes
+    ]
     observed = _observer(results, observer)
     totals = list(results.scope_totals.values())
     planned_failed = sum(o.failed for o in run.planned)
@@ -160,7 +166,7 @@ def summarize(
             begin_ns=results.start_ns,
             end_ns=results.end_ns,
             activity=activity or Activity(),
-            away=away,
+            controller=controller,
         )
         phases = find_phases(scenario.steps, load)
         steps = summarize_scenario(

@@ -113,7 +113,9 @@ def scope_summary(run: DerivedRun, scope: Scope, totals: ScopeTotals) -> ScopeSu
     )
 
 
-def lane_summary(run: DerivedRun, lane: LaneInfo) -> LaneSummary:
+def lane_summary(
+    run: DerivedRun, lane: LaneInfo, *, absent_reads: int = 0
+) -> LaneSummary:
     """Return what became of one lane."""
     own = run.results.lane_totals[lane.name]
     totals = [t for s, t in run.results.scope_totals.items() if s.lane == lane.name]
@@ -139,6 +141,7 @@ def lane_summary(run: DerivedRun, lane: LaneInfo) -> LaneSummary:
         unseen_arrivals=sum(t.unseen for t in totals),
         planned_ms=downtime_ms(planned, shards),
         planned_failed=planned_failed,
+        absent_reads=absent_reads,
         downtime_by_op_ms={
             op.label: downtime_ms([o for o in outages if o.scope.op is op], shards)
             for op in sorted(

@@ -342,6 +342,13 @@ CATALOGUE: tuple[Metric, ...] = (
         ("lane", "shard"),
         "Replies that do not match what was written.",
     ),
+    _counter(
+        "absent_reads_total",
+        "1",
+        ("lane", "shard"),
+        "Reads of keys that are not there on purpose (miss_ratio), to which nil is the "
+        "right reply.",
+    ),
     _gauge(
         "controller_phase",
         "1",

@@ -282,6 +282,12 @@ def _observer_lines(observer: ObserverSummary, summary: Summary) -> list[Text]:
     ]
 
 
+def _of_absent_keys(summary: Summary) -> list[str]:
+    """Return how often nil was the right reply; nothing if it never was."""
+    count = sum(lane.absent_reads for lane in summary.lanes)
+    return [f"reads of absent keys {count:,} (nil is right)"] if count else []
+
+
 def _of_replicas(summary: Summary) -> list[str]:
     """Return what is said of reads by replicas; nothing if there were none."""
     if not any("replica_read" in lane.response_ms for lane in summary.lanes):
@@ -297,6 +303,7 @@ def _footer(run: RunData) -> RenderableType:
             f"stale reads {_count(summary.stale_reads)}",
             *_of_replicas(summary),
             f"wrong replies {summary.wrong:,}",
+            *_of_absent_keys(summary),
         )
     )
     return Group(

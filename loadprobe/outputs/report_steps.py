@@ -37,6 +37,7 @@ _LOAD_PHASES = frozenset(
         "p99_recovered",
     }
 )
+_REPLIES = frozenset({"moved", "ask"})
 _WORDS = {
     "begun": "begun",
     "accepted": "call accepted",
@@ -46,6 +47,8 @@ _WORDS = {
     "provider_completed": "the provider tells of its completion",
     "settled": "settled",
     "replicas_recovered": "replicas recovered",
+    "slots_first_moved": "the first slots have moved",
+    "slots_last_moved": "the last slots have moved",
     "failed": "failed",
     "endpoint_refused": "the old endpoint refuses new connections",
     "endpoint_cut": "the old endpoint cut open connections",
@@ -162,6 +165,10 @@ def _findings(step: StepSummary) -> Iterable[tuple[str, str]]:
         yield "planned", planned
     if courses := [text for lane in step.lanes if (text := _p99(lane))]:
         yield "p99", "; ".join(courses)
+    if step.slots_moved:
+        yield "slots", f"{step.slots_moved:,} came to other shards"
+    if redirected := [text for lane in step.lanes if (text := _redirects(lane))]:
+        yield "redirects", "; ".join(redirected)
     others = [text for lane in step.lanes if (text := _blast(lane))]
     if others:
         yield "others", "; ".join(others)
@@ -202,6 +209,15 @@ def _p99(lane: StepLane) -> str:
         if p99.has_left and not is_back
         else text
     )
+
+
+def _redirects(lane: StepLane) -> str:
+    """Say what a lane followed: not failures, but work that moving slots causes."""
+    told = [
+        f"{count:,} {kind.upper() if kind in _REPLIES else kind}"
+        for kind, count in lane.redirects.items()
+    ]
+    return f"{lane.lane} {', '.join(told)}" if told else ""
 
 
 def _blast(lane: StepLane) -> str:

@@ -30,6 +30,7 @@ _PER_SHARD = (
     "lost_writes_total",
     "stale_reads_total",
     "wrong_values_total",
+    "absent_reads_total",
 )
 
 

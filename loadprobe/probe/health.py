@@ -39,6 +39,7 @@ def take_health(
         stale=_take(recorders, "stale", apart=False),
         replica_stale=_take(recorders, "stale", apart=True),
         wrong=_take(recorders, "wrong"),
+        absent=_take(recorders, "absent"),
     )
 
 

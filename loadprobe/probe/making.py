@@ -203,6 +203,7 @@ class Maker:
                 arrival.slot = key.read_slot
                 arrival.expect = arrival.value = keys.content.absent
                 arrival.command = keys.content.encode_absent(key.index)
+                load.recorder.absent += 1
                 arrival.version = 0
             else:
                 arrival.key = key

@@ -233,6 +233,7 @@ class LaneHealth(msgspec.Struct, frozen=True):
     stale: dict[str, int]
     wrong: dict[str, int]
     replica_stale: dict[str, int] = {}
+    absent: dict[str, int] = {}
     redirects_by_shard: dict[tuple[str, str], int] = {}
     connects_by_shard: dict[tuple[str, str], int] = {}
 

@@ -52,5 +52,6 @@ def _translate(health: LaneHealth, process: int, names: ShardNames) -> LaneHealt
         acknowledged=renamed(health.acknowledged),
         stale=renamed(health.stale),
         replica_stale=renamed(health.replica_stale),
+        absent=renamed(health.absent),
         wrong=renamed(health.wrong),
     )

@@ -102,6 +102,11 @@ async def test_absent_keys(cluster: LocalCluster) -> None:
         hits, missed = then[0] - was[0], then[1] - was[1]
         assert missed > 0
         assert abs(hits - missed) <= 2 + (hits + missed) // 10
+    # The whole load asked for them, also before and after the servers were looked at.
+    seen = sum(then[1] - was[1] for was, then in zip(before, after, strict=True))
+    (summary,) = trial.verdict().summary.lanes
+    assert seen <= summary.absent_reads < summary.arrivals
+    assert abs(2 * summary.absent_reads - summary.arrivals) <= 0.1 * summary.arrivals
 
 
 async def misses(node: LocalNode) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from loadprobe.config import Config, Control, Output
 from loadprobe.control.scenario_file import Scenario, load_scenario
+from loadprobe.core.slots import SLOTS
 from loadprobe.launch import RunOptions, run_load
 from loadprobe.local.cluster import LocalCluster, TlsMode
 from loadprobe.local.control_plane import ControlPlane
@@ -266,6 +267,17 @@ async def test_failover_each_shard(tmp_path: Path) -> None:
     }
 
 
+def _check_resharding(ran: Ran, moved: Mapping[str, int]) -> None:
+    """Check that slots came to a new shard, and back, and that lanes followed them."""
+    for step in ran.scenario["steps"]:
+        if step["name"] in ("out", "in"):
+            assert 1_000 < moved[step["name"]] <= SLOTS, ran.text
+            phases = {phase["phase"]: phase["offset_ms"] for phase in step["phases"]}
+            assert phases["slots_first_moved"] <= phases["slots_last_moved"]
+            followed = [lane["redirects"].get("moved", 0) for lane in step["lanes"]]
+            assert sum(followed) > 0, ran.text
+
+
 @BOTH_SHAPES
 async def test_what_must_not_lose_anything(
     tmp_path: Path, *, cluster_mode: bool
@@ -285,6 +297,10 @@ async def test_what_must_not_lose_anything(
         config = config_for(plane, tmp_path)
         ran = await carry_out(config, together)
     ran.check()
+    moved = {step["name"]: step["slots_moved"] for step in ran.scenario["steps"]}
+    if cluster_mode:
+        _check_resharding(ran, moved)
+    assert not any(moved[name] for name in ("more", "up", "apply_update"))
     assert list(ran.states()) == [
         *(("out", "in") if cluster_mode else ()),
         *("more", "fewer"),

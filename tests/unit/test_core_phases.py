@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from loadprobe.clock import ClockPair, MonoNs, WallNs
 from loadprobe.core.activity import Activity
+from loadprobe.core.controller_log import ControllerLog, SlotMove
 from loadprobe.core.instants import Instant
 from loadprobe.core.latency import P99Log, SecondP99
 from loadprobe.core.outages import Outage
@@ -105,11 +106,12 @@ def test_what_another_lane_saw_bounds_the_return_of_all() -> None:
 
 def test_what_a_controller_saw_after_it_was_away_has_bars() -> None:
     """It happened at any time since it last looked; later things have none."""
-    load = replace(seen(), away=((11 * S, 20 * S),))
-    assert load.dated(20 * S) == Instant(20 * S, 11 * S, 20 * S)
-    assert load.dated(20_900 * MS) == Instant(20_900 * MS, 11 * S, 20_900 * MS)
-    assert load.dated(22 * S) == 22 * S
-    assert load.dated(10 * S) == 10 * S
+    log = ControllerLog(away=((11 * S, 20 * S),))
+    load = replace(seen(), controller=log)
+    assert log.dated(20 * S) == Instant(20 * S, 11 * S, 20 * S)
+    assert log.dated(20_900 * MS) == Instant(20_900 * MS, 11 * S, 20_900 * MS)
+    assert log.dated(22 * S) == 22 * S
+    assert log.dated(10 * S) == 10 * S
     record = replace(FAILOVER, phases_ns={"api_call": 10 * S, "settled": 20 * S})
     scenario = ScenarioRecord("s", ScenarioState.COMPLETED, (record,))
     summary = summarize_scenario(
@@ -123,6 +125,38 @@ def test_what_a_controller_saw_after_it_was_away_has_bars() -> None:
     call, settled = summary.steps[0].phases
     assert (call.earliest_ms, call.latest_ms) == (None, None)
     assert (settled.earliest_ms, settled.latest_ms) == (1_000, 10_000)
+
+
+def test_slots_and_redirects_belong_to_the_step_they_are_seen_in() -> None:
+    """A resharding tells when slots moved, how many, and what the lanes followed."""
+    moves = [SlotMove(at * S, slots) for at, slots in ((5, 1), (11, 100), (19, 23))]
+    activity = Activity()
+    for at, counts in (
+        (9, {"moved": 50}),
+        (12, {"moved": 7, "ask": 3}),
+        (20, {"moved": 1}),
+        (22, {"moved": 900}),
+    ):
+        activity.add_redirects("tcp", at * S, counts)
+    load = replace(
+        seen(), activity=activity, controller=ControllerLog(slot_moves=moves)
+    )
+    (found,) = find_phases([FAILOVER], load)
+    assert list(found.slot_moves) == moves[1:]
+    assert found.lanes[0].redirects == {"ask": 3, "moved": 8}
+    summary = summarize_scenario(
+        ScenarioRecord("s", ScenarioState.COMPLETED, (FAILOVER,)),
+        [found],
+        load,
+        clock=ClockPair(MonoNs(0), WallNs(0)),
+        events=(),
+        expectations=(),
+    )
+    (told,) = summary.steps
+    assert told.slots_moved == 123
+    assert told.lanes[0].redirects == {"ask": 3, "moved": 8}
+    offsets = {phase.phase: phase.offset_ms for phase in told.phases}
+    assert (offsets["slots_first_moved"], offsets["slots_last_moved"]) == (1_000, 9_000)
 
 
 def test_the_way_back_ends_darkness_by_plan() -> None:

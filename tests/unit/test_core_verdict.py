@@ -92,8 +92,8 @@ def test_shard_outage() -> None:
     assert summary.headline == "1 incident: shard 0002, both lanes"
     assert summary.verdict == [
         (
-            "shard 0002 was dark for 400 ms [398, 402] on lane tcp, "
-            "410 ms [408, 412] on lane tls; the other shards 0 ms"
+            "shard 0002 was dark on lane tcp for 400 ms [398, 402], "
+            "on lane tls for 410 ms [408, 412]; the other shards 0 ms"
         ),
         (
             "shard: while shard 0002 was dark on lane tls for 410 ms from 22:13:20.309 "

@@ -144,7 +144,7 @@ def test_a_stopped_supervisor_says_so(clock: Clock) -> None:
     metrics = RunMetrics("c", aggregate=measurement.aggregate, clock=clock_pair)
     telemetry = Telemetry(measurement.aggregate, LiveState("run", "target", 0), metrics)
     telemetry.take_event(event)
-    ((start_ns, end_ns),) = telemetry.away
+    ((start_ns, end_ns),) = telemetry.controller.away
     assert start_ns == looked_ns
     assert 9 * S <= end_ns - start_ns <= 10 * S
 

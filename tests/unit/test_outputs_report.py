@@ -145,8 +145,8 @@ def make_run(*, dark: bool = True) -> RunData:
             headline="1 incident: shard 0002, both lanes" if dark else "",
             verdict=[
                 (
-                    "shard 0002 was dark for 2104 ms [2101, 2107] on lane tcp, "
-                    "2104 ms [2101, 2107] on lane tls; the other shards 0 ms"
+                    "shard 0002 was dark on lane tcp for 2104 ms [2101, 2107], "
+                    "on lane tls for 2104 ms [2101, 2107]; the other shards 0 ms"
                 ),
             ]
             if dark
@@ -274,7 +274,7 @@ def test_verdict_first() -> None:
     """What matters comes first, and every undisturbed shard is there with 0."""
     lines = as_text(make_run(), width=100).splitlines()
     assert lines[1] == "Verdict: outage - 1 incident: shard 0002, both lanes"
-    assert lines[2].startswith("- shard 0002 was dark for 2104 ms [2101, 2107]")
+    assert lines[2].startswith("- shard 0002 was dark on lane tcp for 2104 ms")
     lit = [line for line in lines if " 0003 " in line and " 0  " in line]
     assert len(lit) == 2
 
