@@ -126,6 +126,7 @@ class Trial:
     redirects: Counter[str] = field(default_factory=Counter)
     skipped: int = 0
     stale: int = 0
+    absent: Counter[str] = field(default_factory=Counter)
     snapshots: int = 0
     rss_bytes: dict[int, int] = field(default_factory=dict)
     begun_ns: int = 0
@@ -169,6 +170,7 @@ class Trial:
             self.redirects.update(lane.redirects)
             self.skipped += lane.skipped
             self.stale += sum(lane.stale.values())
+            self.absent[lane.lane] += sum(lane.absent.values())
 
     def seal(self) -> None:
         """Judge what came in."""
@@ -205,6 +207,7 @@ class Trial:
             quiet_ns=self.config.probe.quiet_ms * 1_000_000,
             observer=ObserverHealth(skipped=self.skipped),
             stale_reads=self.stale,
+            absent_reads=self.absent,
             lost_writes=self.measurement.lost_writes,
             planned=planned,
             activity=self.activity,
