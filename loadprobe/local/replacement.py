@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from loadprobe.errors import PreflightError, RunError, UsageError
+from loadprobe.local.admin import ServerRefused
 from loadprobe.local.cluster import LocalCluster
 from loadprobe.local.completion import completed
 from loadprobe.local.formation import until, within
@@ -128,7 +129,12 @@ async def _promote(
     if await _is_promoted(candidate, within_s=_VOTE_TIMEOUT_S):
         return
     # No vote: but writes wait now, so nothing is lost without one.
-    await candidate.command("CLUSTER", "FAILOVER", "TAKEOVER")
+    try:
+        await candidate.command("CLUSTER", "FAILOVER", "TAKEOVER")
+    except ServerRefused:
+        if not await _is_primary(candidate):
+            raise
+        return  # the vote came late: only a replica may take over
     if not await _is_promoted(candidate, within_s=_PROMOTION_TIMEOUT_S):
         raise RunError(
             f"{candidate.name} was not promoted within {_PROMOTION_TIMEOUT_S:g} s"
