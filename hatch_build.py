@@ -18,12 +18,12 @@ SWITCH = "LOADPROBE_COMPILE"
 NEEDED = ["mypy==2.4.1", "setuptools>=80"]
 MODULES = (
     "clock",
-    "core/foreign_key",
-    "core/key_record",
-    "core/key_set",
-    "core/ledger",
-    "core/recorder",
-    "core/values",
+    "core/load/foreign_key",
+    "core/load/key_record",
+    "core/load/key_set",
+    "core/load/ledger",
+    "core/load/recorder",
+    "core/load/values",
     "drivers/base",
     "drivers/resp",
     "drivers/wire/connection",

@@ -14,9 +14,9 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.measurement import BenchmarkError
-from loadprobe import config
 from loadprobe.clock import NS_PER_S, mono_now_ns
-from loadprobe.local.ports import free_ports
+from loadprobe.config import keys as config
+from loadprobe.local.cluster.ports import free_ports
 from tests.integration.running import to_toml
 
 _READY_S, _END_S, _POLL_S = 30.0, 60.0, 0.1

@@ -17,8 +17,8 @@ import uvloop
 
 from benchmarks.rows import Limit, Row, render
 from loadprobe.clock import NS_PER_MS
-from loadprobe.core.incidents import dark_time
-from loadprobe.local.cluster import LocalCluster
+from loadprobe.core.verdict.incidents import dark_time
+from loadprobe.local.cluster.cluster import LocalCluster
 from tests.integration.failing_over import fail_over_in_turn
 from tests.integration.running import (
     Trial,

@@ -15,7 +15,7 @@ from benchmarks.document import Curve, Found
 from benchmarks.measurement import WORKERS, Target
 from benchmarks.rows import Limit, Row
 from benchmarks.wire import Probed
-from loadprobe import config
+from loadprobe.config import keys as config
 from tests.scripted.server import ScriptedCluster
 
 _WORKERS, _SHARDS = (10, 200, 2_000), (1, 5, 20)

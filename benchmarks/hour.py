@@ -19,9 +19,9 @@ from benchmarks.measurement import Target
 from benchmarks.processes import read_usage
 from benchmarks.rows import Limit, Row
 from loadprobe.clock import NS_PER_MS, NS_PER_S, process_cpu_ns
-from loadprobe.core.aggregate import Aggregate, LaneInfo
-from loadprobe.core.columns import Block, Failure, Scope
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.judging.aggregate import Aggregate, LaneInfo
+from loadprobe.core.judging.columns import Block, Failure, Scope
+from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 
 _LANE, _SHARDS, _RATE_PER_S = "load", 3, 1_000
 _SNAPSHOT_MS = 250

@@ -5,7 +5,7 @@ from typing import Protocol, Self
 
 import msgspec
 
-from loadprobe import config
+from loadprobe.config import keys as config
 
 WORKERS = 200
 VALUE_BYTES = 32

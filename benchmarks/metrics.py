@@ -11,15 +11,15 @@ from benchmarks.document import Found
 from benchmarks.measurement import Target
 from benchmarks.rows import Limit, Row
 from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair, MonoNs, WallNs
-from loadprobe.core.aggregate import Aggregate, LaneInfo
-from loadprobe.core.columns import Block, Failure, Scope
-from loadprobe.core.ms_log import WINDOW_SAMPLES, MsLog, MsWindow
-from loadprobe.core.ms_samples import SampleCutter
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
-from loadprobe.outputs.exposition import Format
-from loadprobe.outputs.ms_page import render_ms_page
-from loadprobe.outputs.prometheus import render_page
-from loadprobe.outputs.run_metrics import RunMetrics
+from loadprobe.core.judging.aggregate import Aggregate, LaneInfo
+from loadprobe.core.judging.columns import Block, Failure, Scope
+from loadprobe.core.judging.ms_log import WINDOW_SAMPLES, MsLog, MsWindow
+from loadprobe.core.judging.ms_samples import SampleCutter
+from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.outputs.metrics.exposition import Format
+from loadprobe.outputs.metrics.ms_page import render_ms_page
+from loadprobe.outputs.metrics.page import render_page
+from loadprobe.outputs.metrics.run_metrics import RunMetrics
 
 _SHARDS, _LANES, _SERVED_S = 6, ("tcp", "tls"), 3
 _DENSE_S, _SLAB_MS = 60, 250

@@ -13,13 +13,13 @@ import uvloop
 from benchmarks.rows import Limit, Row, render
 from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.errors import PreflightError
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.membership import add_replica, remove_replica
-from loadprobe.local.passwords import set_password
-from loadprobe.local.replacement import replace_shard
-from loadprobe.local.resharding import rebalance, scale_in, scale_out
-from loadprobe.local.servers import ServerBinary, find_engine
-from loadprobe.local.transport import set_tls_mode
+from loadprobe.local.cluster.cluster import LocalCluster
+from loadprobe.local.cluster.membership import add_replica, remove_replica
+from loadprobe.local.cluster.passwords import set_password
+from loadprobe.local.cluster.replacement import replace_shard
+from loadprobe.local.cluster.resharding import rebalance, scale_in, scale_out
+from loadprobe.local.cluster.servers import ServerBinary, find_engine
+from loadprobe.local.cluster.transport import set_tls_mode
 from tests.integration.prober import probing, spread_keys
 
 _PROBED = spread_keys(8)

@@ -10,7 +10,7 @@ from benchmarks.document import Curve, Found
 from benchmarks.measurement import KEYS, Target
 from benchmarks.rows import Limit, Row
 from benchmarks.wire import QUANTILES, Probed
-from loadprobe import config
+from loadprobe.config import keys as config
 
 _RATE_PER_S, _WORKERS = 3_000, 300
 _HIGH_RATE_PER_S, _HIGH_S, _QUICK_HIGH_S = 20_000, 60.0, 3.0

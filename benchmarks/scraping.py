@@ -9,8 +9,8 @@ from benchmarks.document import Found
 from benchmarks.measurement import WORKERS, Target
 from benchmarks.rows import Limit
 from benchmarks.servers import serving
-from loadprobe import config
 from loadprobe.clock import NS_PER_S, mono_now_ns
+from loadprobe.config import keys as config
 
 _SHARDS, _RATE_PER_S = 6, 3_000
 _PAGES = ("/metrics", "/metrics/ms")

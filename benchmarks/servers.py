@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import msgspec
 
 from benchmarks.measurement import BenchmarkError, Target
-from loadprobe.local.cluster import LocalCluster
+from loadprobe.local.cluster.cluster import LocalCluster
 
 _SHARDS = 3
 _END_TIMEOUT_S = 10.0

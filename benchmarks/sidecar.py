@@ -12,8 +12,8 @@ from benchmarks.document import Curve, Found
 from benchmarks.measurement import WORKERS, BenchmarkError, Target
 from benchmarks.processes import Usage, read_usage
 from benchmarks.rows import Limit, Row
-from loadprobe import config
 from loadprobe.clock import NS_PER_S, mono_now_ns
+from loadprobe.config import keys as config
 
 _RATE_PER_S = 1_000
 _SAMPLES = 60

@@ -21,13 +21,13 @@ from benchmarks.measurement import (
     Target,
 )
 from benchmarks.processes import cpu_seconds_of_children
-from loadprobe import config
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns, process_cpu_ns
 from loadprobe.compiled import HOW
-from loadprobe.core.aggregate import Results
-from loadprobe.core.outcome import OpKind
-from loadprobe.measurement import Measurement as Probing
+from loadprobe.config import keys as config
+from loadprobe.core.judging.aggregate import Results
+from loadprobe.core.judging.outcome import OpKind
 from loadprobe.probe.messages import Snapshot
+from loadprobe.run.load import Measurement as Probing
 
 LANE = "load"
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 0.9999, 1.0)

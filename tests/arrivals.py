@@ -1,11 +1,11 @@
 """Arrivals made by hand, and a sink that keeps how they ended."""
 
 from loadprobe.clock import mono_now_ns
-from loadprobe.core.columns import Scope
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
-from loadprobe.core.recorder import ScopeRecorder
-from loadprobe.core.slots import tag_for_slot
-from loadprobe.core.values import NIL
+from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.load.recorder import ScopeRecorder
+from loadprobe.core.load.values import NIL
+from loadprobe.core.topology.slots import tag_for_slot
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival
 

@@ -2,7 +2,7 @@
 
 from array import array
 
-from loadprobe.core.columns import Block
+from loadprobe.core.judging.columns import Block
 from loadprobe.probe.messages import ScopeBlock
 
 

@@ -21,15 +21,15 @@ import orjson
 import uvloop
 from rich.console import Console
 
-from loadprobe.config import Config, Control, Http, Lane, Output, Target
-from loadprobe.control.scenario_file import Scenario, load_scenario
+from loadprobe.config.keys import Config, Control, Http, Lane, Output, Target
+from loadprobe.control.scenario.file import Scenario, load_scenario
 from loadprobe.errors import LoadprobeError
-from loadprobe.launch import RunOptions, run_load
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.control_plane import ControlPlane
-from loadprobe.local.plane import Knobs
-from loadprobe.local.servers import find_engine
-from loadprobe.local.settings import TlsMode
+from loadprobe.local.api.control_plane import ControlPlane
+from loadprobe.local.api.plane import Knobs
+from loadprobe.local.cluster.cluster import LocalCluster
+from loadprobe.local.cluster.servers import find_engine
+from loadprobe.local.cluster.settings import TlsMode
+from loadprobe.run.launch import RunOptions, run_load
 
 SCENARIOS = Path(__file__).resolve().parents[1] / "scenarios"
 GROUP = "rg"

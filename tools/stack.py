@@ -17,10 +17,10 @@ from pathlib import Path
 
 import uvloop
 
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.control_plane import ControlPlane
-from loadprobe.local.ports import free_ports
-from loadprobe.local.settings import TlsMode
+from loadprobe.local.api.control_plane import ControlPlane
+from loadprobe.local.cluster.cluster import LocalCluster
+from loadprobe.local.cluster.ports import free_ports
+from loadprobe.local.cluster.settings import TlsMode
 
 ROOT = Path(__file__).resolve().parents[1]
 _SHIPPED_TARGET, _SHIPPED_INTERVAL = "loadprobe:9121", "5s"

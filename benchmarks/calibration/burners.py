@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from loadprobe.local.processes import bind_life_to_parent
+from loadprobe.local.cluster.processes import bind_life_to_parent
 
 _END_TIMEOUT_S = 5.0
 

@@ -18,7 +18,7 @@ from benchmarks.calibration.measuring import observe
 from benchmarks.calibration.script import duration_s, write_plan
 from benchmarks.calibration.settings import Lengths, Setting
 from loadprobe.compiled import HOW
-from loadprobe.local.processes import bind_life_to_parent
+from loadprobe.local.cluster.processes import bind_life_to_parent
 
 _PATIENCE_S = 180.0
 

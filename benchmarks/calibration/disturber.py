@@ -18,7 +18,7 @@ import msgspec
 
 from benchmarks.calibration.priority import put_first
 from loadprobe.clock import NS_PER_S, mono_now_ns
-from loadprobe.local.processes import bind_life_to_parent
+from loadprobe.local.cluster.processes import bind_life_to_parent
 
 _ROOT = Path(__file__).resolve().parents[2]
 _BURNERS = 16

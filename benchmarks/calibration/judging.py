@@ -31,9 +31,6 @@ from benchmarks.calibration.settings import (
 )
 from benchmarks.calibration.sight import Sight, excess_ns, needed
 from loadprobe.clock import NS_PER_MS
-from loadprobe.core.columns import Failure, Scope
-from loadprobe.core.evidence import is_timed
-from loadprobe.core.incidents import DarkTime, dark_time, downtime
 from loadprobe.core.intervals import (
     Interval,
     difference,
@@ -42,8 +39,11 @@ from loadprobe.core.intervals import (
     overlaps,
     union,
 )
-from loadprobe.core.outages import Outage, Row
-from loadprobe.core.outcome import OpKind
+from loadprobe.core.judging.columns import Failure, Scope
+from loadprobe.core.judging.evidence import is_timed
+from loadprobe.core.judging.outages import Outage, Row
+from loadprobe.core.judging.outcome import OpKind
+from loadprobe.core.verdict.incidents import DarkTime, dark_time, downtime
 from tests.scripted.faults import TruthInterval
 
 _Arrival = TypeVar("_Arrival", Row, Failure)

@@ -15,15 +15,15 @@ from benchmarks.calibration.priority import put_first
 from benchmarks.calibration.script import Plan
 from benchmarks.calibration.settings import DEADLINE_MS, READ_RATIO, SHARDS, Setting
 from loadprobe.clock import NS_PER_S, mono_now_ns
-from loadprobe.config import Config, Http, Lane, Target
-from loadprobe.core.aggregate import Results
-from loadprobe.core.columns import Block, Failure, Scope
+from loadprobe.config.keys import Config, Http, Lane, Target
 from loadprobe.core.events import Event
 from loadprobe.core.intervals import Interval
-from loadprobe.core.outages import Row
-from loadprobe.core.slots import SLOTS
-from loadprobe.local.certificates import write_certificates
-from loadprobe.measurement import Measurement
+from loadprobe.core.judging.aggregate import Results
+from loadprobe.core.judging.columns import Block, Failure, Scope
+from loadprobe.core.judging.outages import Row
+from loadprobe.core.topology.slots import SLOTS
+from loadprobe.local.cluster.certificates import write_certificates
+from loadprobe.run.load import Measurement
 from tests.scripted.faults import Span, TruthInterval
 from tests.scripted.server import ScriptedCluster
 

@@ -12,8 +12,8 @@ from typing import Literal
 import msgspec
 
 from loadprobe.clock import NS_PER_S
-from loadprobe.core.keyspace import ArrivalPlan
-from loadprobe.core.outcome import OpKind
+from loadprobe.core.judging.outcome import OpKind
+from loadprobe.core.load.keyspace import ArrivalPlan
 
 SHARDS = 5
 READ_RATIO = 0.8

@@ -9,8 +9,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from loadprobe.clock import NS_PER_MS
-from loadprobe.core.columns import Failure
-from loadprobe.core.evidence import is_timed
 from loadprobe.core.intervals import (
     Interval,
     difference,
@@ -19,7 +17,9 @@ from loadprobe.core.intervals import (
     overlaps,
     union,
 )
-from loadprobe.core.outages import Outage, Row
+from loadprobe.core.judging.columns import Failure
+from loadprobe.core.judging.evidence import is_timed
+from loadprobe.core.judging.outages import Outage, Row
 
 FEW_NS = 5 * NS_PER_MS
 """What an edge may be away from the nearest arrivals: what was under way at once."""

@@ -1,6 +1,6 @@
 """The dashboard that lays runs side by side, by their number of shards."""
 
-from loadprobe.core.outcome import Outcome
+from loadprobe.core.judging.outcome import Outcome
 from loadprobe.dashboards.board import Board
 from loadprobe.dashboards.panels import (
     BAD_ABOVE_ZERO,
@@ -10,7 +10,7 @@ from loadprobe.dashboards.panels import (
     rows,
 )
 from loadprobe.dashboards.promql import by, chosen
-from loadprobe.outputs.catalogue import CLUSTER_LABEL
+from loadprobe.outputs.metrics.catalogue import CLUSTER_LABEL
 
 UID = "loadprobe-shards"
 STEPS = ("15s", "5s", "1m", "5m")

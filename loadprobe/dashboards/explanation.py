@@ -1,6 +1,6 @@
 """The rows of the maintenance window that explain what its verdict says."""
 
-from loadprobe.core.outcome import OpKind, Outcome
+from loadprobe.core.judging.outcome import OpKind, Outcome
 from loadprobe.dashboards.board import Board
 from loadprobe.dashboards.panels import (
     BLUE,
@@ -15,7 +15,7 @@ from loadprobe.dashboards.panels import (
     states,
 )
 from loadprobe.dashboards.promql import by, chosen
-from loadprobe.outputs.catalogue import CLUSTER_LABEL
+from loadprobe.outputs.metrics.catalogue import CLUSTER_LABEL
 
 _RUN = chosen("job", CLUSTER_LABEL, "lane", "shard")
 _RANGE = "$__range"

@@ -1,7 +1,7 @@
 """The dashboard of a maintenance window: how long, for whom, and what was done."""
 
-from loadprobe.core.attribution import Cause
-from loadprobe.core.outcome import Outcome
+from loadprobe.core.judging.outcome import Outcome
+from loadprobe.core.verdict.attribution import Cause
 from loadprobe.dashboards.board import Board
 from loadprobe.dashboards.explanation import (
     add_changes,
@@ -29,7 +29,7 @@ from loadprobe.dashboards.panels import (
     states,
 )
 from loadprobe.dashboards.promql import by, chosen
-from loadprobe.outputs.catalogue import CLUSTER_LABEL
+from loadprobe.outputs.metrics.catalogue import CLUSTER_LABEL
 
 UID = "loadprobe-maintenance"
 FILM_MS = 11_000

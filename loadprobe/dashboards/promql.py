@@ -7,8 +7,8 @@ ends of its window: what is shown is what was counted.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from loadprobe.core.outcome import OpKind
-from loadprobe.outputs.catalogue import (
+from loadprobe.core.judging.outcome import OpKind
+from loadprobe.outputs.metrics.catalogue import (
     BY_NAME,
     CLUSTER_LABEL,
     MILLISECONDS,

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from loadprobe.core.key_record import KeyRecord
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
-from loadprobe.core.recorder import ScopeRecorder
-from loadprobe.core.topology import Topology
+from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.load.key_record import KeyRecord
+from loadprobe.core.load.recorder import ScopeRecorder
+from loadprobe.core.topology.topology import Topology
 
 
 @dataclass(slots=True, eq=False)

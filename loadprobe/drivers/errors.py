@@ -9,7 +9,7 @@ import errno
 import socket
 import ssl
 
-from loadprobe.core.outcome import ErrorClass, Outcome
+from loadprobe.core.judging.outcome import ErrorClass, Outcome
 
 REPLY_CLASSES: dict[str, ErrorClass] = {
     "CLUSTERDOWN": ErrorClass.CLUSTERDOWN,

@@ -3,7 +3,7 @@
 import ipaddress
 import ssl
 
-from loadprobe.config import Target
+from loadprobe.config.keys import Target
 from loadprobe.errors import PreflightError
 
 

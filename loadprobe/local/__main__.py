@@ -15,7 +15,7 @@ import uvloop
 
 from loadprobe.errors import LoadprobeError, UsageError
 from loadprobe.local.background import Failure
-from loadprobe.local.processes import bind_life_to_parent
+from loadprobe.local.cluster.processes import bind_life_to_parent
 from loadprobe.local.serve import LocalOptions, serve
 
 

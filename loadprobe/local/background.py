@@ -14,9 +14,9 @@ import aiohttp
 import msgspec
 
 from loadprobe.errors import PreflightError, RunError, UsageError
-from loadprobe.local.control_plane import GROUPS_PATH
-from loadprobe.local.folders import remove_abandoned, temp_folder
-from loadprobe.local.processes import send_signal
+from loadprobe.local.api.control_plane import GROUPS_PATH
+from loadprobe.local.cluster.folders import remove_abandoned, temp_folder
+from loadprobe.local.cluster.processes import send_signal
 from loadprobe.local.serve import LocalOptions
 from loadprobe.local.state import (
     GroupState,

@@ -13,14 +13,14 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from loadprobe.errors import PreflightError
-from loadprobe.local.certificates import CertificateSet, write_certificates
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.control_plane import ControlPlane
-from loadprobe.local.folders import make_cluster_folder
-from loadprobe.local.node import LOOPBACK
-from loadprobe.local.plane import Knobs
-from loadprobe.local.processes import start_ticks
-from loadprobe.local.settings import TlsMode
+from loadprobe.local.api.control_plane import ControlPlane
+from loadprobe.local.api.plane import Knobs
+from loadprobe.local.cluster.certificates import CertificateSet, write_certificates
+from loadprobe.local.cluster.cluster import LocalCluster
+from loadprobe.local.cluster.folders import make_cluster_folder
+from loadprobe.local.cluster.node import LOOPBACK
+from loadprobe.local.cluster.processes import start_ticks
+from loadprobe.local.cluster.settings import TlsMode
 from loadprobe.local.state import (
     LocalState,
     NodeState,

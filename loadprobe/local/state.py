@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 
 from loadprobe.errors import RunError, UsageError
-from loadprobe.local.folders import runtime_folder
-from loadprobe.local.processes import is_process
+from loadprobe.local.cluster.folders import runtime_folder
+from loadprobe.local.cluster.processes import is_process
 
 SCHEMA_VERSION = 1
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S
-from loadprobe.core.scenario_summary import node_of
-from loadprobe.core.texts import clock_text
+from loadprobe.core.verdict.scenario_summary import node_of
+from loadprobe.core.verdict.texts import clock_text
 
 _MS_PER_S = 1000
 _LONG_MS = 10 * _MS_PER_S

@@ -10,11 +10,11 @@ import asyncio
 from hiredis import ReplyError
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
-from loadprobe.config import Probe
-from loadprobe.core.columns import Failure, Scope
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
-from loadprobe.core.recorder import ScopeRecorder
-from loadprobe.core.topology import Shard
+from loadprobe.config.keys import Probe
+from loadprobe.core.judging.columns import Failure, Scope
+from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.load.recorder import ScopeRecorder
+from loadprobe.core.topology.topology import Shard
 from loadprobe.drivers import resp
 from loadprobe.drivers.errors import (
     REPLY_CLASSES,

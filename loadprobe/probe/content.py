@@ -8,15 +8,15 @@ and MGET of one slot are carried out as a whole.
 from collections.abc import Sequence
 from typing import Protocol
 
-from loadprobe.config import Lane
-from loadprobe.core.foreign_key import ForeignKey
-from loadprobe.core.key_record import KeyRecord
-from loadprobe.core.key_set import KeySetRecord
-from loadprobe.core.keyspace import Keyspace
-from loadprobe.core.ledger import ReadVerdict
-from loadprobe.core.outcome import OpKind
-from loadprobe.core.slots import READS
-from loadprobe.core.values import NIL, Decoded, ValueCodec
+from loadprobe.config.keys import Lane
+from loadprobe.core.judging.outcome import OpKind
+from loadprobe.core.load.foreign_key import ForeignKey
+from loadprobe.core.load.key_record import KeyRecord
+from loadprobe.core.load.key_set import KeySetRecord
+from loadprobe.core.load.keyspace import Keyspace
+from loadprobe.core.load.ledger import ReadVerdict
+from loadprobe.core.load.values import NIL, Decoded, ValueCodec
+from loadprobe.core.topology.slots import READS
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival
 

@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from loadprobe.config import Probe
-from loadprobe.core.topology import Topology
+from loadprobe.config.keys import Probe
+from loadprobe.core.topology.topology import Topology
 from loadprobe.drivers.tls import make_context
 from loadprobe.drivers.wire.dial import Dialer
 from loadprobe.drivers.wire.driver import WireDriver

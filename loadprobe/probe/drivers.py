@@ -2,11 +2,11 @@
 
 import ssl
 
-from loadprobe.config import Client
+from loadprobe.config.keys import Client
 from loadprobe.drivers.base import Driver, OnTopology, Sink
-from loadprobe.drivers.library.base import Login, Tally
-from loadprobe.drivers.library.choice import make_library
-from loadprobe.drivers.library.driver import LibraryDriver
+from loadprobe.drivers.clients.library.base import Login, Tally
+from loadprobe.drivers.clients.library.choice import make_library
+from loadprobe.drivers.clients.library.driver import LibraryDriver
 from loadprobe.drivers.wire.dial import Dialer
 from loadprobe.drivers.wire.driver import WireDriver
 from loadprobe.drivers.wire.sockets import SocketPoller

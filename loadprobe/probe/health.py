@@ -2,8 +2,8 @@
 
 from collections.abc import Collection
 
-from loadprobe.core.outcome import OpKind
-from loadprobe.core.recorder import ScopeRecorder
+from loadprobe.core.judging.outcome import OpKind
+from loadprobe.core.load.recorder import ScopeRecorder
 from loadprobe.drivers.base import Driver
 from loadprobe.probe.messages import LaneHealth
 

@@ -1,10 +1,10 @@
 """The keys of a share of a lane: what is known of them, and how they are asked for."""
 
-from loadprobe.config import Lane
-from loadprobe.core.foreign_key import ForeignKey
-from loadprobe.core.key_record import KeyRecord
-from loadprobe.core.keyspace import Keyspace
-from loadprobe.core.ledger import ReadVerdict
+from loadprobe.config.keys import Lane
+from loadprobe.core.load.foreign_key import ForeignKey
+from loadprobe.core.load.key_record import KeyRecord
+from loadprobe.core.load.keyspace import Keyspace
+from loadprobe.core.load.ledger import ReadVerdict
 from loadprobe.probe.content import make_content
 
 

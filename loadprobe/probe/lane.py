@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
-from loadprobe.config import Probe
-from loadprobe.core.columns import Failure
-from loadprobe.core.keyspace import Keyspace
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
-from loadprobe.core.schedule import make_schedule
+from loadprobe.config.keys import Probe
+from loadprobe.core.judging.columns import Failure
+from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.load.keyspace import Keyspace
+from loadprobe.core.load.schedule import make_schedule
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival, Driver
 from loadprobe.probe.content import is_right

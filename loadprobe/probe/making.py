@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter
 
-from loadprobe.core.columns import Scope
-from loadprobe.core.key_record import KeyRecord
-from loadprobe.core.keyspace import ArrivalPlan, Choice
-from loadprobe.core.outcome import OpKind
-from loadprobe.core.recorder import ScopeRecorder
-from loadprobe.core.topology import Topology
-from loadprobe.core.values import NIL
+from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.outcome import OpKind
+from loadprobe.core.load.key_record import KeyRecord
+from loadprobe.core.load.keyspace import ArrivalPlan, Choice
+from loadprobe.core.load.recorder import ScopeRecorder
+from loadprobe.core.load.values import NIL
+from loadprobe.core.topology.topology import Topology
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival
 from loadprobe.probe.keys import LaneKeys

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from loadprobe.config import Lane, Probe, Target
-from loadprobe.core.recorder import ScopeRecorder
-from loadprobe.core.topology import Topology
+from loadprobe.config.keys import Lane, Probe, Target
+from loadprobe.core.load.recorder import ScopeRecorder
+from loadprobe.core.topology.topology import Topology
 
 
 class Share(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-from loadprobe.config import Lane
+from loadprobe.config.keys import Lane
 from loadprobe.probe.messages import Share
 
 

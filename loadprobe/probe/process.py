@@ -21,7 +21,7 @@ from pathlib import Path
 import uvloop
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns, process_cpu_ns
-from loadprobe.core.topology import Topology
+from loadprobe.core.topology.topology import Topology
 from loadprobe.drivers.base import Driver, OnTopology
 from loadprobe.drivers.errors import is_closed_transport
 from loadprobe.drivers.tls import make_context
@@ -55,7 +55,7 @@ from loadprobe.probe.messages import (
 )
 from loadprobe.probe.prefill import prefill, read_back
 from loadprobe.probe.ticker import Ticker
-from loadprobe.stopping import NUMBERS
+from loadprobe.signals import NUMBERS
 
 _HEARTBEAT_NS = 5 * NS_PER_MS
 _LEAST_PAUSE_NS = 200_000

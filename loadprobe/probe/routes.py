@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from loadprobe.config import Lane, Target
-from loadprobe.core.topology import Topology
+from loadprobe.config.keys import Lane, Target
+from loadprobe.core.topology.topology import Topology
 from loadprobe.probe.messages import Detour, TopologySeen, UseEndpoint
 
 

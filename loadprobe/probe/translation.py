@@ -4,9 +4,9 @@ from collections import Counter
 
 import msgspec
 
-from loadprobe.core.columns import Block, Scope
-from loadprobe.core.outcome import OpKind
-from loadprobe.core.shard_names import ShardNames
+from loadprobe.core.judging.columns import Block, Scope
+from loadprobe.core.judging.outcome import OpKind
+from loadprobe.core.topology.shard_names import ShardNames
 from loadprobe.probe.messages import LaneHealth, Snapshot
 
 

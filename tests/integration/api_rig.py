@@ -11,10 +11,10 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.control_plane import ControlPlane
-from loadprobe.local.node import LocalNode
-from loadprobe.local.plane import Knobs
+from loadprobe.local.api.control_plane import ControlPlane
+from loadprobe.local.api.plane import Knobs
+from loadprobe.local.cluster.cluster import LocalCluster
+from loadprobe.local.cluster.node import LocalNode
 
 DEADLINE_S = 40.0
 QUICK = Knobs(modifying_delay_s=0.2, settle_delay_s=0.25, detect_s=0.5)

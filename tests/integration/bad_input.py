@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from loadprobe.local.cluster import LocalCluster
+from loadprobe.local.cluster.cluster import LocalCluster
 
 SECRET = "hunter2-is-no-secret"
 DEADLINE_S = 40.0

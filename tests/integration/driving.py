@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from loadprobe.config import Lane, Probe, Target
-from loadprobe.core.outcome import ErrorClass, Outcome
-from loadprobe.core.topology import Topology
+from loadprobe.config.keys import Lane, Probe, Target
+from loadprobe.core.judging.outcome import ErrorClass, Outcome
+from loadprobe.core.topology.topology import Topology
 from loadprobe.drivers.base import Arrival, Driver
 from loadprobe.drivers.tls import make_context
 from loadprobe.drivers.wire.sockets import SocketPoller
-from loadprobe.local.cluster import LocalCluster
+from loadprobe.local.cluster.cluster import LocalCluster
 from loadprobe.probe.drivers import make_driver
 from loadprobe.probe.messages import Plan, Share
 from loadprobe.probe.process import is_defect

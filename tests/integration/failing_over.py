@@ -10,10 +10,10 @@ import asyncio
 from collections.abc import Callable
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.formation import in_sync, until, within
-from loadprobe.local.layout import LocalShard
-from loadprobe.local.node import LocalNode
+from loadprobe.local.cluster.cluster import LocalCluster
+from loadprobe.local.cluster.formation import in_sync, until, within
+from loadprobe.local.cluster.layout import LocalShard
+from loadprobe.local.cluster.node import LocalNode
 
 _NODE_TIMEOUTS_APART = 3
 _PROMOTED_WITHIN_S = 4.0

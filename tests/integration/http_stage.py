@@ -10,18 +10,18 @@ from typing import Any
 import aiohttp
 
 from loadprobe.clock import ClockPair, MonoNs, WallNs
-from loadprobe.config import Http
-from loadprobe.core.aggregate import Aggregate, LaneInfo, Sealed
-from loadprobe.core.columns import Block, Failure, Scope
+from loadprobe.config.keys import Http
 from loadprobe.core.events import Event
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
-from loadprobe.core.topology import Node, Shard, Topology
-from loadprobe.judging import OutageCounter
-from loadprobe.outputs.http import HttpServer, start_http
-from loadprobe.outputs.prometheus import make_renderer
-from loadprobe.outputs.run_metrics import RunMetrics
-from loadprobe.outputs.run_view import RunView
-from loadprobe.outputs.terminal import LaneState, LiveState
+from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Sealed
+from loadprobe.core.judging.columns import Block, Failure, Scope
+from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.topology.topology import Node, Shard, Topology
+from loadprobe.outputs.http.run_view import RunView
+from loadprobe.outputs.http.server import HttpServer, start_http
+from loadprobe.outputs.live.terminal import LaneState, LiveState
+from loadprobe.outputs.metrics.page import make_renderer
+from loadprobe.outputs.metrics.run_metrics import RunMetrics
+from loadprobe.run.causes import OutageCounter
 
 MS = 1_000_000
 S = 1_000_000_000

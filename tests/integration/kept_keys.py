@@ -1,7 +1,7 @@
 """Keys that no change of a cluster may lose, and clients that may notice nothing."""
 
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.node import LocalNode
+from loadprobe.local.cluster.cluster import LocalCluster
+from loadprobe.local.cluster.node import LocalNode
 from tests.integration.prober import Prober
 
 KEYS = 400

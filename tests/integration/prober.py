@@ -15,8 +15,8 @@ from typing import Any
 import hiredis
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
-from loadprobe.core.slots import tag_for_slot
-from loadprobe.local.cluster import LocalCluster
+from loadprobe.core.topology.slots import tag_for_slot
+from loadprobe.local.cluster.cluster import LocalCluster
 
 _OP_TIMEOUT_S = 6.0
 _PERIOD_S = 0.004

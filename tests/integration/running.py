@@ -18,25 +18,25 @@ from typing import Any
 import msgspec
 
 from loadprobe.clock import ClockPair, read_clock_pair
-from loadprobe.config import Config, Http, Lane, Output, Probe, Target
-from loadprobe.core.activity import Activity
-from loadprobe.core.aggregate import Results, Sealed
-from loadprobe.core.beside import Planned
-from loadprobe.core.columns import Scope
+from loadprobe.config.keys import Config, Http, Lane, Output, Probe, Target
 from loadprobe.core.events import Event
 from loadprobe.core.intervals import Interval, union
-from loadprobe.core.latency import P99Log
-from loadprobe.core.outages import Outage
-from loadprobe.core.outcome import ErrorClass, Outcome
-from loadprobe.core.scope_state import SecondCounts
+from loadprobe.core.judging.activity import Activity
+from loadprobe.core.judging.aggregate import Results, Sealed
+from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.latency import P99Log
+from loadprobe.core.judging.outages import Outage
+from loadprobe.core.judging.outcome import ErrorClass, Outcome
+from loadprobe.core.judging.scope_state import SecondCounts
 from loadprobe.core.steps import ScenarioRecord
-from loadprobe.core.verdict import ObserverHealth, Verdict, summarize
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.control_plane import ControlPlane
-from loadprobe.local.node import LocalNode
-from loadprobe.measurement import Measurement, Prefilled
+from loadprobe.core.verdict.beside import Planned
+from loadprobe.core.verdict.verdict import ObserverHealth, Verdict, summarize
+from loadprobe.local.api.control_plane import ControlPlane
+from loadprobe.local.cluster.cluster import LocalCluster
+from loadprobe.local.cluster.node import LocalNode
 from loadprobe.probe.messages import Snapshot
-from loadprobe.telemetry import work_of
+from loadprobe.run.health import work_of
+from loadprobe.run.load import Measurement, Prefilled
 
 _SEAL_S = 0.1
 _READY_S = 30.0
@@ -382,7 +382,7 @@ async def run_command(
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
-        "from loadprobe.cli import main; main()",
+        "from loadprobe.cli.app import main; main()",
         "run",
         str(path),
         *options,

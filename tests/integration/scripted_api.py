@@ -8,9 +8,9 @@ from typing import Any
 
 from aiohttp import web
 
-from loadprobe.config import Control
-from loadprobe.local.api_codec import ApiCodec, load_codec
-from loadprobe.local.faults import ApiFault
+from loadprobe.config.keys import Control
+from loadprobe.local.api.codec import ApiCodec, load_codec
+from loadprobe.local.api.faults import ApiFault
 
 HANG_UP = "hang up"
 GROUP = {

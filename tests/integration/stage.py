@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from loadprobe.clock import wall_now_ns
-from loadprobe.config import Control, Target
-from loadprobe.control.api import ElastiCacheApi, open_api
-from loadprobe.control.mutation import Mutation
-from loadprobe.control.provider_events import ProviderEvents
-from loadprobe.control.settle import mutate
-from loadprobe.control.topology_watch import TopologyWatch
+from loadprobe.config.keys import Control, Target
+from loadprobe.control.mutations.mutation import Mutation
+from loadprobe.control.mutations.settle import mutate
+from loadprobe.control.provider.api import ElastiCacheApi, open_api
+from loadprobe.control.provider.events import ProviderEvents
+from loadprobe.control.watch.topology import TopologyWatch
 from loadprobe.core.events import Event
 from loadprobe.core.steps import StepRecord
 

@@ -13,12 +13,12 @@ import pytest
 import pytest_asyncio
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
-from loadprobe.config import Client, Lane
-from loadprobe.core.beside import Planned
+from loadprobe.config.keys import Client, Lane
 from loadprobe.core.intervals import length
-from loadprobe.core.summary import OutageRow, Summary
-from loadprobe.core.verdict import Verdict
-from loadprobe.local.cluster import LocalCluster
+from loadprobe.core.verdict.beside import Planned
+from loadprobe.core.verdict.summary import OutageRow, Summary
+from loadprobe.core.verdict.verdict import Verdict
+from loadprobe.local.cluster.cluster import LocalCluster
 from tests.integration.running import (
     Trial,
     config_of,

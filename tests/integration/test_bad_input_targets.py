@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from loadprobe.local.certificates import Authority
-from loadprobe.local.cluster import LocalCluster
+from loadprobe.local.cluster.certificates import Authority
+from loadprobe.local.cluster.cluster import LocalCluster
 from tests.integration.bad_input import (
     NOBODY_LISTENS,
     ONE_NODE,

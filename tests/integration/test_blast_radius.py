@@ -6,11 +6,11 @@ import io
 from rich.console import Console, Group
 
 from loadprobe.clock import mono_now_ns
-from loadprobe.config import Target
-from loadprobe.core.phases import LEAST_BASELINE_S
+from loadprobe.config.keys import Target
 from loadprobe.core.steps import ScenarioRecord, ScenarioState, StepRecord, StepState
-from loadprobe.core.summary import BlastRadius, Summary
-from loadprobe.outputs.report_steps import steps_view
+from loadprobe.core.verdict.phases import LEAST_BASELINE_S
+from loadprobe.core.verdict.summary import BlastRadius, Summary
+from loadprobe.outputs.report.steps import steps_view
 from tests.integration.running import config_of, measuring, small_lane
 from tests.scripted.server import ScriptedCluster
 

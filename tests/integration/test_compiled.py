@@ -28,7 +28,8 @@ _TESTS = (
 )
 _COUNTED = """
 import pathlib, sys
-from loadprobe import compiled, measurement
+from loadprobe import compiled
+from loadprobe.run import load as measurement
 from loadprobe.drivers.wire import connection
 from loadprobe.probe import lane
 print(compiled.HOW, *(pathlib.Path(m.__file__).suffix for m in (connection, lane)))

@@ -5,14 +5,14 @@ from collections.abc import AsyncIterator
 import pytest
 
 from loadprobe.clock import NS_PER_S
-from loadprobe.config import Control
-from loadprobe.control.api import open_api
-from loadprobe.control.faults import ApiRefused, ApiUnanswered, ApiUnreachable
-from loadprobe.control.secret import Secret
-from loadprobe.control.shapes import EngineVersion, from_unix_ns
-from loadprobe.control.state import ABSENT, ApiCall, Need
+from loadprobe.config.keys import Control
+from loadprobe.control.provider.api import open_api
+from loadprobe.control.provider.faults import ApiRefused, ApiUnanswered, ApiUnreachable
+from loadprobe.control.provider.replies import EngineVersion, from_unix_ns
+from loadprobe.control.provider.secret import Secret
+from loadprobe.control.provider.state import ABSENT, ApiCall, Need
 from loadprobe.errors import ControlError
-from loadprobe.local.faults import ApiFault
+from loadprobe.local.api.faults import ApiFault
 from tests.integration.scripted_api import (
     GROUP,
     HANG_UP,

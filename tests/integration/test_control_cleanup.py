@@ -5,13 +5,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from loadprobe.config import Control
-from loadprobe.control import markers
-from loadprobe.control.api import open_api
-from loadprobe.control.cleanup import clean_up
-from loadprobe.control.lifecycle import CreateGroup
-from loadprobe.control.markers import Marker
-from loadprobe.local.control_plane import ControlPlane
+from loadprobe.config.keys import Control
+from loadprobe.control.created import markers
+from loadprobe.control.created.cleanup import clean_up
+from loadprobe.control.created.markers import Marker
+from loadprobe.control.mutations.lifecycle import CreateGroup
+from loadprobe.control.provider.api import open_api
+from loadprobe.local.api.control_plane import ControlPlane
 
 
 def abandon(control: Control, *, now_ns: int) -> Marker:

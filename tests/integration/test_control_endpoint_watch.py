@@ -11,11 +11,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
-from loadprobe.control.endpoint_watch import EndpointWatch, Watched, watching
-from loadprobe.control.shapes import Endpoint
+from loadprobe.control.provider.replies import Endpoint
+from loadprobe.control.watch.endpoint import EndpointWatch, Watched, watching
 from loadprobe.core.events import Event
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.transport import set_tls_mode
+from loadprobe.local.cluster.cluster import LocalCluster
+from loadprobe.local.cluster.transport import set_tls_mode
 from tests.integration.running import until
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from loadprobe.control.topology_watch import TopologyWatch
-from loadprobe.local.cluster import LocalCluster
+from loadprobe.control.watch.topology import TopologyWatch
+from loadprobe.local.cluster.cluster import LocalCluster
 from tests.integration.running import target_of, until
 
 

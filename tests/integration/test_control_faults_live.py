@@ -7,13 +7,18 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 
-from loadprobe.config import Target
-from loadprobe.control.mutations import CreateGroup, DeleteGroup, FailOver, SetTls
-from loadprobe.control.state import ApiCall
+from loadprobe.config.keys import Target
+from loadprobe.control.mutations.changes import (
+    CreateGroup,
+    DeleteGroup,
+    FailOver,
+    SetTls,
+)
+from loadprobe.control.provider.state import ApiCall
 from loadprobe.errors import ControlError
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.control_plane import ControlPlane
-from loadprobe.local.plane import Knobs
+from loadprobe.local.api.control_plane import ControlPlane
+from loadprobe.local.api.plane import Knobs
+from loadprobe.local.cluster.cluster import LocalCluster
 from tests.integration.running import target_of
 from tests.integration.stage import POLL_S, stage
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-from loadprobe.control.mutations import FailOver
-from loadprobe.control.topology_watch import TopologyWatch
+from loadprobe.control.mutations.changes import FailOver
+from loadprobe.control.watch.topology import TopologyWatch
 from loadprobe.core.events import Event
 from loadprobe.errors import ControlError
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.control_plane import ControlPlane
+from loadprobe.local.api.control_plane import ControlPlane
+from loadprobe.local.cluster.cluster import LocalCluster
 from tests.integration.running import target_of, until
 from tests.integration.stage import Stage, stage
 

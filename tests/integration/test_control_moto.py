@@ -12,18 +12,18 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.elasticache.models import ReplicationGroup, elasticache_backends
 from moto.server import ThreadedMotoServer
 
-from loadprobe.config import Control
-from loadprobe.control.api import ElastiCacheApi, open_api
-from loadprobe.control.lifecycle import CreateGroup, DeleteGroup
-from loadprobe.control.mutation import Mutation, modify
-from loadprobe.control.mutations import Scale
-from loadprobe.control.name_watch import Move
-from loadprobe.control.secret import Secret
-from loadprobe.control.settle import mutate
-from loadprobe.control.shapes import Endpoint, Group
+from loadprobe.config.keys import Control
+from loadprobe.control.mutations.changes import Scale
+from loadprobe.control.mutations.lifecycle import CreateGroup, DeleteGroup
+from loadprobe.control.mutations.mutation import Mutation, modify
+from loadprobe.control.mutations.settle import mutate
+from loadprobe.control.provider.api import ElastiCacheApi, open_api
+from loadprobe.control.provider.replies import Endpoint, Group
+from loadprobe.control.provider.secret import Secret
+from loadprobe.control.watch.names import Move
 from loadprobe.core.events import Event
 from loadprobe.core.steps import StepRecord, StepState
-from loadprobe.core.topology import Topology
+from loadprobe.core.topology.topology import Topology
 from loadprobe.errors import ControlError
 
 SMALL = CreateGroup(

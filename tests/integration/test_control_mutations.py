@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from loadprobe.config import Target
-from loadprobe.control.mutations import (
+from loadprobe.config.keys import Target
+from loadprobe.control.mutations.changes import (
     ApplyUpdate,
     CompleteMigration,
     CreateGroup,
@@ -20,13 +20,13 @@ from loadprobe.control.mutations import (
     StartMigration,
     UpgradeEngine,
 )
-from loadprobe.control.secret import Secret
+from loadprobe.control.provider.secret import Secret
 from loadprobe.core.steps import StepState
 from loadprobe.errors import ControlError, PreflightError
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.control_plane import ControlPlane
-from loadprobe.local.plane import Knobs
-from loadprobe.local.servers import find_engine
+from loadprobe.local.api.control_plane import ControlPlane
+from loadprobe.local.api.plane import Knobs
+from loadprobe.local.cluster.cluster import LocalCluster
+from loadprobe.local.cluster.servers import find_engine
 from tests.integration.running import target_of
 from tests.integration.stage import Stage, stage
 

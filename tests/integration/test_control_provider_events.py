@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from loadprobe.clock import NS_PER_S, wall_now_ns
-from loadprobe.control.api import open_api
-from loadprobe.control.faults import ApiRefused
-from loadprobe.control.provider_events import ProviderEvents
+from loadprobe.control.provider.api import open_api
+from loadprobe.control.provider.events import ProviderEvents
+from loadprobe.control.provider.faults import ApiRefused
 from loadprobe.core.events import Event
-from loadprobe.local.faults import ApiFault
+from loadprobe.local.api.faults import ApiFault
 from tests.integration.scripted_api import (
     ScriptedApi,
     control,

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from loadprobe.control.topology_watch import TopologyWatch
+from loadprobe.control.watch.topology import TopologyWatch
 from loadprobe.core.events import Event
-from loadprobe.core.topology import Topology
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.control_plane import ControlPlane
-from loadprobe.local.node import LocalNode
-from loadprobe.local.plane import Knobs
+from loadprobe.core.topology.topology import Topology
+from loadprobe.local.api.control_plane import ControlPlane
+from loadprobe.local.api.plane import Knobs
+from loadprobe.local.cluster.cluster import LocalCluster
+from loadprobe.local.cluster.node import LocalNode
 from tests.integration.running import named_target, target_of, until
 
 KNOBS = Knobs(endpoint_delay_s=0.5, endpoint_ttl_s=0)

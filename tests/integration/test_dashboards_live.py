@@ -11,10 +11,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from loadprobe.config import Control, Http
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.control_plane import ControlPlane
-from loadprobe.local.plane import Knobs
+from loadprobe.config.keys import Control, Http
+from loadprobe.local.api.control_plane import ControlPlane
+from loadprobe.local.api.plane import Knobs
+from loadprobe.local.cluster.cluster import LocalCluster
 from tests.integration.prometheus_server import (
     NEEDS_PROMETHEUS,
     Prometheus,

@@ -18,9 +18,9 @@ import pytest
 import pytest_asyncio
 
 from loadprobe.clock import mono_now_ns
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.control_plane import ControlPlane
-from loadprobe.local.plane import Knobs
+from loadprobe.local.api.control_plane import ControlPlane
+from loadprobe.local.api.plane import Knobs
+from loadprobe.local.cluster.cluster import LocalCluster
 from tests.docs_blocks import block, blocks
 
 pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from loadprobe.config import Client, Lane
-from loadprobe.core.outcome import ErrorClass, Outcome
+from loadprobe.config.keys import Client, Lane
+from loadprobe.core.judging.outcome import ErrorClass, Outcome
 from loadprobe.drivers.wire.driver import WireDriver
 from loadprobe.errors import PreflightError, UsageError
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.layout import LocalShard
-from loadprobe.local.membership import launch, part_with
-from loadprobe.local.node import LocalNode
+from loadprobe.local.cluster.cluster import LocalCluster
+from loadprobe.local.cluster.layout import LocalShard
+from loadprobe.local.cluster.membership import launch, part_with
+from loadprobe.local.cluster.node import LocalNode
 from tests.integration.driving import Driving, driving, strangers
 from tests.integration.running import (
     close_slots,

@@ -12,13 +12,13 @@ import pytest
 import pytest_asyncio
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
-from loadprobe.config import Client, Probe
-from loadprobe.config import Lane as LaneConfig
-from loadprobe.core.columns import Block, merge_blocks
-from loadprobe.core.outcome import ErrorClass, Outcome
+from loadprobe.config.keys import Client, Probe
+from loadprobe.config.keys import Lane as LaneConfig
+from loadprobe.core.judging.columns import Block, merge_blocks
+from loadprobe.core.judging.outcome import ErrorClass, Outcome
 from loadprobe.drivers.base import Driver
-from loadprobe.drivers.library import ending
-from loadprobe.local.cluster import LocalCluster
+from loadprobe.drivers.clients.library import ending
+from loadprobe.local.cluster.cluster import LocalCluster
 from loadprobe.probe.drivers import make_driver
 from loadprobe.probe.lag import Lag
 from loadprobe.probe.lane import Lane

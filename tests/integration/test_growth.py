@@ -18,7 +18,7 @@ from loadprobe.drivers.wire.dial import Dialer, DialFailure
 from loadprobe.drivers.wire.greeting import Greeting
 from loadprobe.drivers.wire.seed import Bystander
 from loadprobe.drivers.wire.sockets import PlainTransport, SocketPoller
-from loadprobe.local.cluster import LocalCluster
+from loadprobe.local.cluster.cluster import LocalCluster
 from tests.integration.driving import Driving, driving
 from tests.integration.running import small_lane, target_of, until
 

@@ -11,13 +11,13 @@ import msgspec
 import pytest
 
 from loadprobe.clock import wall_now_ns
-from loadprobe.config import Control
-from loadprobe.control import markers
-from loadprobe.control.markers import Marker
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.control_plane import ControlPlane
-from loadprobe.local.plane import Knobs
-from loadprobe.local.ports import free_ports
+from loadprobe.config.keys import Control
+from loadprobe.control.created import markers
+from loadprobe.control.created.markers import Marker
+from loadprobe.local.api.control_plane import ControlPlane
+from loadprobe.local.api.plane import Knobs
+from loadprobe.local.cluster.cluster import LocalCluster
+from loadprobe.local.cluster.ports import free_ports
 from tests.integration.bad_input import DEADLINE_S, Ended, finish, start
 
 KNOBS = Knobs(modifying_delay_s=0.1, settle_delay_s=0.2, detect_s=0.1)

@@ -15,8 +15,8 @@ import pytest_asyncio
 
 from loadprobe.errors import PreflightError, RunError, UsageError
 from loadprobe.local.background import down, list_groups, status, up
-from loadprobe.local.folders import temp_folder
-from loadprobe.local.processes import send_signal, start_ticks
+from loadprobe.local.cluster.folders import temp_folder
+from loadprobe.local.cluster.processes import send_signal, start_ticks
 from loadprobe.local.serve import LocalOptions
 from loadprobe.local.state import LocalState, state_path, write_state
 

@@ -18,12 +18,12 @@ from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from loadprobe.errors import PreflightError, RunError, UsageError
-from loadprobe.local.admin import ServerGone, ServerRefused
-from loadprobe.local.certificates import Authority
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.node import LocalNode
-from loadprobe.local.processes import start_ticks
-from loadprobe.local.servers import find_server
+from loadprobe.local.cluster.admin import ServerGone, ServerRefused
+from loadprobe.local.cluster.certificates import Authority
+from loadprobe.local.cluster.cluster import LocalCluster
+from loadprobe.local.cluster.node import LocalNode
+from loadprobe.local.cluster.processes import start_ticks
+from loadprobe.local.cluster.servers import find_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 DEADLINE_S = 15.0
@@ -309,7 +309,7 @@ async def test_impossible_shapes_are_refused(shards: int, cluster_mode: bool) ->
 
 PARENT = """
 import asyncio
-from loadprobe.local.cluster import LocalCluster
+from loadprobe.local.cluster.cluster import LocalCluster
 
 async def main():
     async with LocalCluster(shards=1, cluster_mode=False) as cluster:

@@ -15,9 +15,9 @@ import pytest_asyncio
 from botocore.exceptions import ClientError
 
 from loadprobe.errors import PreflightError, UsageError
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.control_plane import ControlPlane
-from loadprobe.local.plane import Knobs
+from loadprobe.local.api.control_plane import ControlPlane
+from loadprobe.local.api.plane import Knobs
+from loadprobe.local.cluster.cluster import LocalCluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 DEADLINE_S = 30.0

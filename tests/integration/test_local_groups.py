@@ -12,11 +12,11 @@ from botocore.exceptions import (
 )
 
 from loadprobe.errors import PreflightError
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.control_plane import FAULTS_PATH
-from loadprobe.local.plane import Knobs
-from loadprobe.local.processes import start_ticks
-from loadprobe.local.servers import find_engine
+from loadprobe.local.api.control_plane import FAULTS_PATH
+from loadprobe.local.api.plane import Knobs
+from loadprobe.local.cluster.cluster import LocalCluster
+from loadprobe.local.cluster.processes import start_ticks
+from loadprobe.local.cluster.servers import find_engine
 from tests.integration.api_rig import (
     DEADLINE_S,
     QUICK,

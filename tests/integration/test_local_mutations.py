@@ -11,17 +11,17 @@ import pytest
 import pytest_asyncio
 
 from loadprobe.errors import PreflightError, RunError, UsageError
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.formation import agree
-from loadprobe.local.layout import SLOTS, parse_nodes, ranges_of, slots_of
-from loadprobe.local.membership import add_replica, remove_replica, synced
-from loadprobe.local.passwords import set_password
-from loadprobe.local.processes import start_ticks
-from loadprobe.local.replacement import replace_shard
-from loadprobe.local.resharding import rebalance, scale_in, scale_out
-from loadprobe.local.servers import ServerBinary, find_engine
-from loadprobe.local.slots import move_slots
-from loadprobe.local.transport import set_tls_mode
+from loadprobe.local.cluster.cluster import LocalCluster
+from loadprobe.local.cluster.formation import agree
+from loadprobe.local.cluster.layout import SLOTS, parse_nodes, ranges_of, slots_of
+from loadprobe.local.cluster.membership import add_replica, remove_replica, synced
+from loadprobe.local.cluster.passwords import set_password
+from loadprobe.local.cluster.processes import start_ticks
+from loadprobe.local.cluster.replacement import replace_shard
+from loadprobe.local.cluster.resharding import rebalance, scale_in, scale_out
+from loadprobe.local.cluster.servers import ServerBinary, find_engine
+from loadprobe.local.cluster.slots import move_slots
+from loadprobe.local.cluster.transport import set_tls_mode
 from tests.integration.kept_keys import KEYS, check_untouched, fill, kept, primaries
 from tests.integration.prober import Link, probing, spread_keys
 

@@ -7,13 +7,13 @@ import pytest
 import pytest_asyncio
 
 from loadprobe.errors import RunError, UsageError
-from loadprobe.local import migration
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.membership import add_replica, follows, remove_replica
-from loadprobe.local.passwords import set_password
-from loadprobe.local.replacement import replace_shard
-from loadprobe.local.resharding import rebalance
-from loadprobe.local.transport import set_tls_mode
+from loadprobe.local.cluster import migration
+from loadprobe.local.cluster.cluster import LocalCluster
+from loadprobe.local.cluster.membership import add_replica, follows, remove_replica
+from loadprobe.local.cluster.passwords import set_password
+from loadprobe.local.cluster.replacement import replace_shard
+from loadprobe.local.cluster.resharding import rebalance
+from loadprobe.local.cluster.transport import set_tls_mode
 from tests.integration.kept_keys import KEYS, check_untouched, fill, kept
 from tests.integration.prober import Link, probing
 

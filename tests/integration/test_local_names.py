@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from loadprobe.drivers.resolver import Resolver
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.control_plane import ControlPlane
-from loadprobe.local.failover import fail_over
-from loadprobe.local.name_server import NameServer
-from loadprobe.local.plane import Knobs
+from loadprobe.local.api.control_plane import ControlPlane
+from loadprobe.local.api.failover import fail_over
+from loadprobe.local.api.name_server import NameServer
+from loadprobe.local.api.plane import Knobs
+from loadprobe.local.cluster.cluster import LocalCluster
 from tests.integration.running import until_true
 
 

@@ -9,7 +9,7 @@ import pytest_asyncio
 from botocore.exceptions import ClientError
 
 from loadprobe.errors import UsageError
-from loadprobe.local.processes import start_ticks
+from loadprobe.local.cluster.processes import start_ticks
 from tests.integration.api_rig import (
     Rig,
     creation,

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from loadprobe.core.outcome import OpKind
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.formation import until as eventually
-from loadprobe.local.node import LocalNode
+from loadprobe.core.judging.outcome import OpKind
+from loadprobe.local.cluster.cluster import LocalCluster
+from loadprobe.local.cluster.formation import until as eventually
+from loadprobe.local.cluster.node import LocalNode
 from tests.integration.failing_over import fail_over_in_turn
 from tests.integration.running import (
     Trial,

@@ -2,13 +2,13 @@
 
 import asyncio
 
-from loadprobe.config import Target
-from loadprobe.core.columns import Scope
-from loadprobe.core.keyspace import Keyspace
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.layout import LocalShard
-from loadprobe.local.node import LocalNode
+from loadprobe.config.keys import Target
+from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.load.keyspace import Keyspace
+from loadprobe.local.cluster.cluster import LocalCluster
+from loadprobe.local.cluster.layout import LocalShard
+from loadprobe.local.cluster.node import LocalNode
 from tests.integration.running import (
     Trial,
     config_of,

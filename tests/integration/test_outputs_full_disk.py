@@ -8,11 +8,11 @@ import orjson
 import pytest
 
 from loadprobe.clock import ClockPair, MonoNs, WallNs
-from loadprobe.core.aggregate import Sealed
-from loadprobe.core.cells import BlindSpan, read_film
 from loadprobe.core.events import Event
+from loadprobe.core.judging.aggregate import Sealed
+from loadprobe.core.judging.cells import BlindSpan, read_film
 from loadprobe.errors import PreflightError
-from loadprobe.outputs.run_folder import RunFolder, check_writable
+from loadprobe.outputs.folder.folder import RunFolder, check_writable
 from tests.integration.small_disk import mounted
 
 CLOCK = ClockPair(MonoNs(0), WallNs(1_767_323_045_000_000_000))

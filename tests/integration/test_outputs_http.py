@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loadprobe.errors import PreflightError, UsageError
-from loadprobe.outputs.http import HttpServer, start_http
+from loadprobe.outputs.http.server import HttpServer, start_http
 
 POST = b"POST /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 

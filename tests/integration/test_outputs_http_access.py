@@ -13,10 +13,10 @@ import bcrypt
 import pytest
 import trustme
 
-from loadprobe.config import Http
+from loadprobe.config.keys import Http
 from loadprobe.errors import ConfigError, UsageError
-from loadprobe.outputs import passwords
-from loadprobe.outputs.http import HttpServer, start_http
+from loadprobe.outputs.http import passwords
+from loadprobe.outputs.http.server import HttpServer, start_http
 from tests.integration.http_stage import Reply, Stage, ask, ended_and_open, serving
 
 PASSWORD = "correct horse battery staple"

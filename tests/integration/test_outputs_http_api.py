@@ -11,16 +11,16 @@ import pytest
 from openapi_spec_validator import validate
 
 from loadprobe.core.events import Event
-from loadprobe.core.summary import OutageRow
-from loadprobe.outputs import run_view
-from loadprobe.outputs.api_documents import (
+from loadprobe.core.verdict.summary import OutageRow
+from loadprobe.outputs.http import run_view
+from loadprobe.outputs.http.api_documents import (
     LARGEST_LIMIT,
     LONGEST_MARK,
     OutageNow,
     OutagesQuery,
 )
-from loadprobe.outputs.openapi import openapi_document
-from loadprobe.outputs.run_view import MOST_MARKS
+from loadprobe.outputs.http.openapi import openapi_document
+from loadprobe.outputs.http.run_view import MOST_MARKS
 from tests.integration.http_stage import (
     BEGIN_UNIX_NS,
     MS,
@@ -67,7 +67,7 @@ def test_the_description_is_kept_and_valid() -> None:
     """docs/openapi.json is what is served, and OpenAPI 3.1."""
     kept = Path(__file__).parents[2] / "docs" / "openapi.json"
     assert kept.read_bytes() == openapi_document(), (
-        "run: python -m loadprobe.outputs.openapi > docs/openapi.json"
+        "run: python -m loadprobe.outputs.http.openapi > docs/openapi.json"
     )
     validate(DOCUMENT)
 

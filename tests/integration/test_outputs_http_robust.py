@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loadprobe.core.events import Event
-from loadprobe.outputs import http_guard
+from loadprobe.outputs.http import guard as http_guard
 from tests.integration.http_stage import (
     MS,
     S,

@@ -6,11 +6,11 @@ import aiohttp
 import pytest
 
 from loadprobe.clock import ClockPair, MonoNs, WallNs
-from loadprobe.core.ms_log import MsLog, MsWindow
-from loadprobe.core.ms_samples import MsKind, MsSamples, MsSeries
-from loadprobe.outputs.exposition import Format
-from loadprobe.outputs.http import HttpServer, start_http
-from loadprobe.outputs.ms_page import make_ms_renderer
+from loadprobe.core.judging.ms_log import MsLog, MsWindow
+from loadprobe.core.judging.ms_samples import MsKind, MsSamples, MsSeries
+from loadprobe.outputs.http.server import HttpServer, start_http
+from loadprobe.outputs.metrics.exposition import Format
+from loadprobe.outputs.metrics.ms_page import make_ms_renderer
 
 BASE_MS = 1_767_323_045_000
 LABELS = ("tcp", "0001", "read", "refused")

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from loadprobe.clock import NS_PER_MS
-from loadprobe.config import Http, Lane, Target
-from loadprobe.core.cells import BlindSpan, FilmChunk
-from loadprobe.core.outcome import Outcome
-from loadprobe.outputs.catalogue import CATALOGUE, MILLISECONDS
-from loadprobe.outputs.run_reader import RunData, load_run
-from loadprobe.remote_write_keys import RemoteWrite
+from loadprobe.config.keys import Http, Lane, Target
+from loadprobe.config.remote_write import RemoteWrite
+from loadprobe.core.judging.cells import BlindSpan, FilmChunk
+from loadprobe.core.judging.outcome import Outcome
+from loadprobe.outputs.folder.reader import RunData, load_run
+from loadprobe.outputs.metrics.catalogue import CATALOGUE, MILLISECONDS
 from tests.integration.prometheus_server import (
     NEEDS_PROMETHEUS,
     Labels,

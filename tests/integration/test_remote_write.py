@@ -14,13 +14,13 @@ import pytest
 import trustme
 
 from loadprobe.clock import ClockPair, MonoNs, WallNs, wall_now_ns
-from loadprobe.core import delivery
-from loadprobe.core.delivery import Reason
-from loadprobe.core.ms_log import MsLog
-from loadprobe.core.ms_samples import MsKind, MsSamples, MsSeries
-from loadprobe.outputs import remote_write
-from loadprobe.outputs.remote_write import RemoteWriter, ask
-from loadprobe.remote_write_keys import RemoteWrite
+from loadprobe.config.remote_write import RemoteWrite
+from loadprobe.core.judging import delivery
+from loadprobe.core.judging.delivery import Reason
+from loadprobe.core.judging.ms_log import MsLog
+from loadprobe.core.judging.ms_samples import MsKind, MsSamples, MsSeries
+from loadprobe.outputs.remote_write import sender as remote_write
+from loadprobe.outputs.remote_write.sender import RemoteWriter, ask
 from tests.integration.prometheus_server import (
     NEEDS_PROMETHEUS,
     free_port,

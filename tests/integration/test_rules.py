@@ -13,7 +13,7 @@ import yaml
 
 from loadprobe.dashboards.files import RULES_FILE
 from loadprobe.dashboards.rules import rules_text
-from loadprobe.outputs.catalogue import CATALOGUE, PREFIX
+from loadprobe.outputs.metrics.catalogue import CATALOGUE, PREFIX
 
 pytestmark = pytest.mark.skipif(
     shutil.which("promtool") is None,

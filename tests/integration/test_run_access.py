@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from loadprobe.core.keyspace import Keyspace
+from loadprobe.core.load.keyspace import Keyspace
 from loadprobe.errors import PreflightError
-from loadprobe.local.cluster import LocalCluster
+from loadprobe.local.cluster.cluster import LocalCluster
 from tests.integration.running import (
     Trial,
     close_slots,

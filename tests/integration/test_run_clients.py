@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 
-from loadprobe.config import Client
-from loadprobe.core.summary import OutageRow
-from loadprobe.local.cluster import LocalCluster
+from loadprobe.config.keys import Client
+from loadprobe.core.verdict.summary import OutageRow
+from loadprobe.local.cluster.cluster import LocalCluster
 from tests.integration.running import config_of, measuring, small_lane, target_of
 
 pytestmark = pytest.mark.alone

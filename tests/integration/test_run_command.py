@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from loadprobe.local.ports import free_ports
+from loadprobe.local.cluster.ports import free_ports
 from tests.integration.bad_input import (
     DEADLINE_S,
     SECRET,

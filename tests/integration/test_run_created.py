@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from loadprobe.config import Config, Control, Target
-from loadprobe.control import markers
+from loadprobe.config.keys import Config, Control, Target
+from loadprobe.control.created import markers
 from loadprobe.errors import UsageError
-from loadprobe.local.control_plane import ControlPlane
-from loadprobe.local.plane import Knobs
+from loadprobe.local.api.control_plane import ControlPlane
+from loadprobe.local.api.plane import Knobs
 from tests.integration.running import (
     Command,
     config_of,
@@ -225,7 +225,7 @@ async def test_a_run_that_is_killed(plane: ControlPlane, tmp_path: Path) -> None
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
-        "from loadprobe.cli import main; main()",
+        "from loadprobe.cli.app import main; main()",
         "cleanup",
         "--yes",
         stdout=asyncio.subprocess.PIPE,

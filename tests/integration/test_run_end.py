@@ -11,9 +11,9 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from loadprobe.config import Http
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.ports import free_ports
+from loadprobe.config.keys import Http
+from loadprobe.local.cluster.cluster import LocalCluster
+from loadprobe.local.cluster.ports import free_ports
 from tests.integration.running import (
     config_of,
     run_command,

@@ -10,16 +10,16 @@ from itertools import pairwise
 import pytest
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
-from loadprobe.config import Target
-from loadprobe.control.topology_watch import TopologyWatch
+from loadprobe.config.keys import Target
+from loadprobe.control.watch.topology import TopologyWatch
 from loadprobe.core.events import Event
-from loadprobe.core.outcome import ErrorClass
+from loadprobe.core.judging.outcome import ErrorClass
 from loadprobe.errors import RunError
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.passwords import set_password
-from loadprobe.local.replacement import replace_shard
-from loadprobe.local.servers import find_server
-from loadprobe.local.transport import set_tls_mode
+from loadprobe.local.cluster.cluster import LocalCluster
+from loadprobe.local.cluster.passwords import set_password
+from loadprobe.local.cluster.replacement import replace_shard
+from loadprobe.local.cluster.servers import find_server
+from loadprobe.local.cluster.transport import set_tls_mode
 from tests.integration.running import (
     Trial,
     config_of,

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from loadprobe.config import Control
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.control_plane import ControlPlane
-from loadprobe.local.plane import Knobs
+from loadprobe.config.keys import Control
+from loadprobe.local.api.control_plane import ControlPlane
+from loadprobe.local.api.plane import Knobs
+from loadprobe.local.cluster.cluster import LocalCluster
 from tests.integration.running import (
     Command,
     config_of,

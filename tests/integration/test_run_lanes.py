@@ -8,9 +8,9 @@ import pytest_asyncio
 
 from loadprobe.clock import NS_PER_MS
 from loadprobe.core.intervals import length
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.node import LocalNode
+from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.local.cluster.cluster import LocalCluster
+from loadprobe.local.cluster.node import LocalNode
 from tests.integration.running import (
     Trial,
     config_of,

@@ -1,6 +1,6 @@
 """Prefill: reported while it goes on, and resumed where it ended."""
 
-from loadprobe.local.cluster import LocalCluster
+from loadprobe.local.cluster.cluster import LocalCluster
 from tests.integration.running import config_of, measuring, small_lane, target_of
 
 

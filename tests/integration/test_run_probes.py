@@ -9,9 +9,9 @@ import pytest
 import pytest_asyncio
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
-from loadprobe.config import Lane
+from loadprobe.config.keys import Lane
 from loadprobe.core.intervals import length, overlaps
-from loadprobe.local.cluster import LocalCluster
+from loadprobe.local.cluster.cluster import LocalCluster
 from tests.integration.running import (
     Trial,
     config_of,

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from loadprobe.core.keyspace import Keyspace
-from loadprobe.core.outcome import Outcome
-from loadprobe.local.cluster import LocalCluster
+from loadprobe.core.judging.outcome import Outcome
+from loadprobe.core.load.keyspace import Keyspace
+from loadprobe.local.cluster.cluster import LocalCluster
 from tests.integration.running import (
     close_slots,
     config_of,

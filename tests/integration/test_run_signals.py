@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
-from loadprobe.local.ports import free_ports
+from loadprobe.local.cluster.ports import free_ports
 from tests.integration.bad_input import (
     DEADLINE_S,
     Servers,

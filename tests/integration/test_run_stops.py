@@ -10,8 +10,8 @@ import pytest
 
 from loadprobe.clock import mono_now_ns
 from loadprobe.core.intervals import Interval, length, overlaps, union
-from loadprobe.core.outages import Outage
-from loadprobe.local.cluster import LocalCluster
+from loadprobe.core.judging.outages import Outage
+from loadprobe.local.cluster.cluster import LocalCluster
 from tests.integration.running import (
     Trial,
     config_of,

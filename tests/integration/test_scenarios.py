@@ -12,14 +12,14 @@ import orjson
 import pytest
 from rich.console import Console
 
-from loadprobe.config import Config, Control, Output
-from loadprobe.control.scenario_file import Scenario, load_scenario
-from loadprobe.core.slots import SLOTS
-from loadprobe.launch import RunOptions, run_load
-from loadprobe.local.cluster import LocalCluster, TlsMode
-from loadprobe.local.control_plane import ControlPlane
-from loadprobe.local.plane import Knobs
-from loadprobe.local.servers import find_engine
+from loadprobe.config.keys import Config, Control, Output
+from loadprobe.control.scenario.file import Scenario, load_scenario
+from loadprobe.core.topology.slots import SLOTS
+from loadprobe.local.api.control_plane import ControlPlane
+from loadprobe.local.api.plane import Knobs
+from loadprobe.local.cluster.cluster import LocalCluster, TlsMode
+from loadprobe.local.cluster.servers import find_engine
+from loadprobe.run.launch import RunOptions, run_load
 from tests.integration.running import config_of, named_target, small_lane, target_of
 
 pytestmark = pytest.mark.alone

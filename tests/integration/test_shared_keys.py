@@ -4,7 +4,7 @@ import asyncio
 
 import msgspec
 
-from loadprobe.local.cluster import LocalCluster
+from loadprobe.local.cluster.cluster import LocalCluster
 from tests.integration.running import (
     Trial,
     config_of,

@@ -7,8 +7,8 @@ falsely is certainly false: its own count is the truth.
 
 import asyncio
 
-from loadprobe.config import Target
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.config.keys import Target
+from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 from tests.integration.running import Trial, config_of, measuring, small_lane, until
 from tests.scripted.faults import FaultKind
 from tests.scripted.server import ScriptedCluster

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from loadprobe.clock import NS_PER_MS, wall_now_ns
-from loadprobe.config import Control, Target
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.control_plane import ControlPlane
-from loadprobe.local.plane import Knobs
+from loadprobe.config.keys import Control, Target
+from loadprobe.local.api.control_plane import ControlPlane
+from loadprobe.local.api.plane import Knobs
+from loadprobe.local.cluster.cluster import LocalCluster
 from tests.integration.running import config_of, run_command, small_lane
 
 pytestmark = pytest.mark.alone

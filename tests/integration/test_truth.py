@@ -15,11 +15,11 @@ from statistics import median
 import pytest
 
 from loadprobe.clock import NS_PER_MS
-from loadprobe.config import Config, Http, Lane, Target
-from loadprobe.core.aggregate import Results
-from loadprobe.core.incidents import DarkTime, dark_time
+from loadprobe.config.keys import Config, Http, Lane, Target
 from loadprobe.core.intervals import Interval, overlaps
-from loadprobe.measurement import Measurement
+from loadprobe.core.judging.aggregate import Results
+from loadprobe.core.verdict.incidents import DarkTime, dark_time
+from loadprobe.run.load import Measurement
 from tests.scripted.faults import Fault, FaultKind, TruthInterval
 from tests.scripted.server import ScriptedCluster
 

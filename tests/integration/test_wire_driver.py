@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from loadprobe.core.outcome import ErrorClass, Outcome
+from loadprobe.core.judging.outcome import ErrorClass, Outcome
 from loadprobe.drivers import resp
 from tests.integration.wire_client import SLOT_OF, WORKERS, connected, target_of, until
 from tests.scripted import ScriptedCluster

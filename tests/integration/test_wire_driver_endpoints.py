@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from loadprobe.config import Target
-from loadprobe.core.outcome import ErrorClass, Outcome
-from loadprobe.core.topology import Node as TopologyNode
-from loadprobe.core.topology import Shard, Topology
+from loadprobe.config.keys import Target
+from loadprobe.core.judging.outcome import ErrorClass, Outcome
+from loadprobe.core.topology.topology import Node as TopologyNode
+from loadprobe.core.topology.topology import Shard, Topology
 from loadprobe.drivers.wire.connection import Connection
 from loadprobe.drivers.wire.dial import Dialer, DialFailure
 from loadprobe.drivers.wire.node import Node
 from loadprobe.drivers.wire.seed import Bystander
 from loadprobe.errors import PreflightError
-from loadprobe.local.certificates import write_certificates
+from loadprobe.local.cluster.certificates import write_certificates
 from tests.integration.wire_client import SLOT_OF, connected, target_of, until
 from tests.scripted import ScriptedCluster
 

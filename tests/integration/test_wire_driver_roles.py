@@ -10,19 +10,19 @@ import orjson
 import pytest
 from rich.console import Console
 
-from loadprobe.config import Output, Target
-from loadprobe.core.roles import Address
-from loadprobe.core.topology import Topology
+from loadprobe.config.keys import Output, Target
+from loadprobe.core.topology.roles import Address
+from loadprobe.core.topology.topology import Topology
 from loadprobe.drivers import resp
 from loadprobe.drivers.wire.connection import Connection
 from loadprobe.drivers.wire.dial import Dialer, DialFailure
 from loadprobe.drivers.wire.driver import WireDriver
 from loadprobe.drivers.wire.seed import Bystander, ask_role
-from loadprobe.launch import RunOptions, run_load
-from loadprobe.local.cluster import LocalCluster
-from loadprobe.local.control_plane import ControlPlane
-from loadprobe.local.node import LocalNode
-from loadprobe.local.plane import Knobs
+from loadprobe.local.api.control_plane import ControlPlane
+from loadprobe.local.api.plane import Knobs
+from loadprobe.local.cluster.cluster import LocalCluster
+from loadprobe.local.cluster.node import LocalNode
+from loadprobe.run.launch import RunOptions, run_load
 from tests.arrivals import Sink
 from tests.integration.running import config_of as running_config
 from tests.integration.running import (

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from loadprobe.config import Target
-from loadprobe.core.topology import Topology
+from loadprobe.config.keys import Target
+from loadprobe.core.topology.topology import Topology
 from loadprobe.drivers.base import Arrival
 from loadprobe.drivers.tls import make_context
 from loadprobe.drivers.wire.dial import Dialer

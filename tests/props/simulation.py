@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from loadprobe.core.columns import Block, Failure, Scope
-from loadprobe.core.outages import Served
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.judging.columns import Block, Failure, Scope
+from loadprobe.core.judging.outages import Served
+from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 
 US = 1_000
 MS = 1_000_000

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadprobe.core.aggregate import Results
-from loadprobe.core.columns import Failure
-from loadprobe.core.evidence import is_unseen
 from loadprobe.core.intervals import difference, intersection, length, union
-from loadprobe.core.outages import Outage
+from loadprobe.core.judging.aggregate import Results
+from loadprobe.core.judging.columns import Failure
+from loadprobe.core.judging.evidence import is_unseen
+from loadprobe.core.judging.outages import Outage
 from tests.props.simulation import (
     DEADLINE_NS,
     MS,

@@ -6,7 +6,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadprobe.core.columns import Columns, split_served
+from loadprobe.core.judging.columns import Columns, split_served
 
 times = st.integers(0, 50)
 

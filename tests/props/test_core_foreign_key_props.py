@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadprobe.core.foreign_key import ForeignKey
-from loadprobe.core.ledger import ReadVerdict
-from loadprobe.core.values import NIL
+from loadprobe.core.load.foreign_key import ForeignKey
+from loadprobe.core.load.ledger import ReadVerdict
+from loadprobe.core.load.values import NIL
 
 OK, STALE, MISSING = ReadVerdict.OK, ReadVerdict.STALE, ReadVerdict.MISSING
 

@@ -5,7 +5,12 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadprobe.core.histogram import LIMIT_NS, Histogram, bucket_bounds, bucket_index
+from loadprobe.core.judging.histogram import (
+    LIMIT_NS,
+    Histogram,
+    bucket_bounds,
+    bucket_index,
+)
 
 VALUES = st.integers(0, 40).flatmap(lambda bits: st.integers(0, (1 << bits) - 1))
 LISTS = st.lists(VALUES, min_size=1, max_size=60)

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from loadprobe.core.aggregate import Aggregate, LaneInfo, Results
-from loadprobe.core.columns import Block, Failure, Scope
 from loadprobe.core.intervals import difference, union
-from loadprobe.core.outage_tracker import OutageTracker
-from loadprobe.core.outages import Outage, Served
+from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Results
+from loadprobe.core.judging.columns import Block, Failure, Scope
+from loadprobe.core.judging.outage_tracker import OutageTracker
+from loadprobe.core.judging.outages import Outage, Served
 from tests.props.simulation import (
     DEADLINE_NS,
     MS,

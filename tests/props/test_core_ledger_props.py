@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadprobe.core.ledger import History, ReadVerdict
-from loadprobe.core.values import NIL
+from loadprobe.core.load.ledger import History, ReadVerdict
+from loadprobe.core.load.values import NIL
 
 KEY = 7
 

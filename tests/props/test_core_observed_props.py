@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadprobe.core.intervals import Interval, overlaps, union
-from loadprobe.core.observed import LONGEST_GAP_NS, NS_PER_MS, ObservedTime
-from loadprobe.core.ring import Slab
+from loadprobe.core.judging.observed import LONGEST_GAP_NS, NS_PER_MS, ObservedTime
+from loadprobe.core.judging.ring import Slab
 
 _STEP_NS = 100 * NS_PER_MS
 _MOST = 60

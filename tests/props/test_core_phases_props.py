@@ -5,10 +5,10 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadprobe.core.latency import P99Log, SecondP99
-from loadprobe.core.outages import Outage
-from loadprobe.core.phases import LoadSeen, StepPhases, find_phases
+from loadprobe.core.judging.latency import P99Log, SecondP99
+from loadprobe.core.judging.outages import Outage
 from loadprobe.core.steps import StepRecord, StepState
+from loadprobe.core.verdict.phases import LoadSeen, StepPhases, find_phases
 from tests.unit.test_core_incidents import outage
 
 MS = 1_000_000

@@ -6,11 +6,11 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadprobe.core.beside import Planned, is_planned, planned_share
 from loadprobe.core.intervals import length, union
-from loadprobe.core.outages import Outage
-from loadprobe.core.outcome import ErrorClass, Outcome
-from loadprobe.core.plan_edges import EDGE_NS, cut_at_plan
+from loadprobe.core.judging.outages import Outage
+from loadprobe.core.judging.outcome import ErrorClass, Outcome
+from loadprobe.core.verdict.beside import Planned, is_planned, planned_share
+from loadprobe.core.verdict.plan_edges import EDGE_NS, cut_at_plan
 from tests.unit.test_core_incidents import MS, outage
 
 

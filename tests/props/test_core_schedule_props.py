@@ -5,7 +5,7 @@ from itertools import islice, takewhile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadprobe.core.schedule import (
+from loadprobe.core.load.schedule import (
     ConstantSchedule,
     PoissonSchedule,
     RampSchedule,

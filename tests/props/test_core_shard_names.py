@@ -7,9 +7,9 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadprobe.core.shard_names import ShardNames
-from loadprobe.core.slots import SLOTS
-from loadprobe.core.topology import (
+from loadprobe.core.topology.shard_names import ShardNames
+from loadprobe.core.topology.slots import SLOTS
+from loadprobe.core.topology.topology import (
     Node,
     NodeLine,
     NodesView,

@@ -5,7 +5,7 @@ from itertools import pairwise, permutations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadprobe.core.topology import (
+from loadprobe.core.topology.topology import (
     Node,
     NodeLine,
     NodesView,

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadprobe.core.values import Decoded, Flaw, ValueCodec
+from loadprobe.core.load.values import Decoded, Flaw, ValueCodec
 
 SIZES = st.integers(24, 400)  # short and long
 KEYS = st.integers(0, 2**32 - 1)

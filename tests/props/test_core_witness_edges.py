@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadprobe.core.attribution import Cause, attribute
-from loadprobe.core.beside import LaneFacts, make_context
-from loadprobe.core.outages import Outage
-from loadprobe.core.witness_edges import ADDED_NS, cut_at_witness
+from loadprobe.core.judging.outages import Outage
+from loadprobe.core.verdict.attribution import Cause, attribute
+from loadprobe.core.verdict.beside import LaneFacts, make_context
+from loadprobe.core.verdict.witness_edges import ADDED_NS, cut_at_witness
 from tests.unit.test_core_incidents import MS, outage
 
 SHARDS = ("0001", "0002")

@@ -18,7 +18,7 @@ from botocore.serialize import create_serializer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from loadprobe.local.api_codec import ApiCodec
+from loadprobe.local.api.codec import ApiCodec
 
 MODEL = ServiceModel(
     botocore.loaders.Loader().load_service_model("elasticache", "service-2"),

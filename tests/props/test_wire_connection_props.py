@@ -6,10 +6,10 @@ import hiredis
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from loadprobe.core.columns import Scope
-from loadprobe.core.outcome import OpKind
-from loadprobe.core.recorder import ScopeRecorder
-from loadprobe.core.values import NIL
+from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.outcome import OpKind
+from loadprobe.core.load.recorder import ScopeRecorder
+from loadprobe.core.load.values import NIL
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival
 from loadprobe.drivers.wire.connection import Connection, Pulse

@@ -15,7 +15,7 @@ import msgspec
 import uvloop
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
-from loadprobe.local.ports import free_ports
+from loadprobe.local.cluster.ports import free_ports
 from tests.scripted.commands import Counters, Engine
 from tests.scripted.faults import (
     Begin,

@@ -7,7 +7,7 @@ share one store, so replication is immediate and moved slots lose nothing.
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from loadprobe.core.slots import key_slot
+from loadprobe.core.topology.slots import key_slot
 from tests.scripted import resp
 from tests.scripted.faults import WRITES, Fault
 from tests.scripted.topology import HOST, Member, Topology

@@ -15,7 +15,7 @@ from typing import Self
 
 import msgspec
 
-from loadprobe.local.certificates import CertificateSet
+from loadprobe.local.cluster.certificates import CertificateSet
 from tests.scripted.faults import (
     Begin,
     Count,

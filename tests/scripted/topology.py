@@ -6,7 +6,7 @@ Pure. Formats as printed by redis-server 7.0.15.
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from loadprobe.core.slots import SLOTS
+from loadprobe.core.topology.slots import SLOTS
 from tests.scripted.resp import Reply
 
 HOST = "127.0.0.1"

@@ -17,16 +17,16 @@ from botocore.exceptions import (
 )
 
 from loadprobe.clock import ClockPair, MonoNs, WallNs
-from loadprobe.control.api import ElastiCacheApi
-from loadprobe.control.mutation import Mutation
-from loadprobe.control.name_watch import Move
-from loadprobe.control.secret import Secret
-from loadprobe.control.settle import mutate
-from loadprobe.control.shapes import Endpoint, Group
+from loadprobe.control.mutations.mutation import Mutation
+from loadprobe.control.mutations.settle import mutate
+from loadprobe.control.provider.api import ElastiCacheApi
+from loadprobe.control.provider.replies import Endpoint, Group
+from loadprobe.control.provider.secret import Secret
+from loadprobe.control.watch.names import Move
 from loadprobe.core.events import Event
-from loadprobe.core.slots import SLOTS
 from loadprobe.core.steps import StepRecord
-from loadprobe.core.topology import Node, Shard, Topology
+from loadprobe.core.topology.slots import SLOTS
+from loadprobe.core.topology.topology import Node, Shard, Topology
 
 _T = TypeVar("_T")
 _EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
@@ -67,10 +67,10 @@ def virtual_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in _CLOCKS:
         monkeypatch.setattr(f"loadprobe.control.{name}.mono_now_ns", now_ns)
     monkeypatch.setattr(
-        "loadprobe.control.api.wall_now_ns", lambda: _EPOCH_NS + now_ns()
+        "loadprobe.control.provider.api.wall_now_ns", lambda: _EPOCH_NS + now_ns()
     )
     monkeypatch.setattr(
-        "loadprobe.control.api.read_clock_pair",
+        "loadprobe.control.provider.api.read_clock_pair",
         lambda: ClockPair(MonoNs(now_ns()), WallNs(_EPOCH_NS + now_ns())),
     )
 

@@ -5,9 +5,8 @@ from typing import Any
 import pytest
 
 from loadprobe.clock import ClockPair, MonoNs, WallNs
-from loadprobe.control.mutations import Mutation
-from loadprobe.control.secret import Secret
-from loadprobe.control.shapes import (
+from loadprobe.control.mutations.changes import Mutation
+from loadprobe.control.provider.replies import (
     CacheCluster,
     Call,
     Endpoint,
@@ -15,8 +14,9 @@ from loadprobe.control.shapes import (
     NodeGroup,
     SlotRanges,
 )
-from loadprobe.control.state import ApiCall, GroupState, absent_group
-from loadprobe.core.topology import Node, Shard, Topology
+from loadprobe.control.provider.secret import Secret
+from loadprobe.control.provider.state import ApiCall, GroupState, absent_group
+from loadprobe.core.topology.topology import Node, Shard, Topology
 from loadprobe.errors import ControlError
 
 _CLOCKS = ClockPair(MonoNs(0), WallNs(0))

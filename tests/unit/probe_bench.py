@@ -6,11 +6,11 @@ from typing import Any
 
 import hiredis
 
-from loadprobe.config import Lane as LaneConfig
-from loadprobe.config import Probe
-from loadprobe.core.columns import Block, Failure
-from loadprobe.core.outcome import ErrorClass
-from loadprobe.core.topology import Node, Shard, Topology
+from loadprobe.config.keys import Lane as LaneConfig
+from loadprobe.config.keys import Probe
+from loadprobe.core.judging.columns import Block, Failure
+from loadprobe.core.judging.outcome import ErrorClass
+from loadprobe.core.topology.topology import Node, Shard, Topology
 from loadprobe.drivers.base import Arrival, DriverStats
 from loadprobe.probe.lag import Lag
 from loadprobe.probe.lane import Lane

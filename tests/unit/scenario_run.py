@@ -5,18 +5,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from loadprobe.clock import ClockPair, MonoNs, WallNs
-from loadprobe.core.aggregate import Aggregate, LaneInfo
-from loadprobe.core.beside import Planned
-from loadprobe.core.cells import Frame
-from loadprobe.core.columns import Block, Failure, Scope
 from loadprobe.core.events import Event
-from loadprobe.core.expected import Expected
-from loadprobe.core.latency import P99Log
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.judging.aggregate import Aggregate, LaneInfo
+from loadprobe.core.judging.cells import Frame
+from loadprobe.core.judging.columns import Block, Failure, Scope
+from loadprobe.core.judging.latency import P99Log
+from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.steps import ScenarioRecord, ScenarioState, StepRecord, StepState
-from loadprobe.core.verdict import ObserverHealth, Verdict, summarize
-from loadprobe.outputs.documents import LaneFacts, Moment, RunInfo, event_line
-from loadprobe.outputs.run_reader import RunData
+from loadprobe.core.verdict.beside import Planned
+from loadprobe.core.verdict.expected import Expected
+from loadprobe.core.verdict.verdict import ObserverHealth, Verdict, summarize
+from loadprobe.outputs.folder.documents import LaneFacts, Moment, RunInfo, event_line
+from loadprobe.outputs.folder.reader import RunData
 
 MS = 1_000_000
 S = 1_000 * MS

@@ -12,15 +12,10 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from loadprobe.clock import NS_PER_S, MonoNs, WallNs, read_clock_pair
-from loadprobe.config import Config, Control, Lane, Target
-from loadprobe.control import scenario as scenario_module
-from loadprobe.control import step_runner
-from loadprobe.control.endpoint_watch import Watched
-from loadprobe.control.mutation import Mutation
-from loadprobe.control.projection import projected
-from loadprobe.control.scenario import run_scenario
-from loadprobe.control.scenario_file import Scenario, parse_scenario
-from loadprobe.control.shapes import (
+from loadprobe.config.keys import Config, Control, Lane, Target
+from loadprobe.control.mutations.mutation import Mutation
+from loadprobe.control.mutations.projection import projected
+from loadprobe.control.provider.replies import (
     CacheCluster,
     Call,
     Endpoint,
@@ -28,7 +23,12 @@ from loadprobe.control.shapes import (
     NodeGroup,
     UpdateAction,
 )
-from loadprobe.control.state import ABSENT, AVAILABLE, GroupState
+from loadprobe.control.provider.state import ABSENT, AVAILABLE, GroupState
+from loadprobe.control.scenario import runner as scenario_module
+from loadprobe.control.scenario import step_runner
+from loadprobe.control.scenario.file import Scenario, parse_scenario
+from loadprobe.control.scenario.runner import run_scenario
+from loadprobe.control.watch.endpoint import Watched
 from loadprobe.core.events import Emit, Event
 from loadprobe.core.steps import ScenarioRecord, StepRecord, StepState
 from loadprobe.errors import ControlError

@@ -6,7 +6,7 @@ from asyncio import StreamReader, StreamWriter
 
 import hiredis
 
-from loadprobe.core.slots import tag_for_slot
+from loadprobe.core.topology.slots import tag_for_slot
 from tests.scripted import resp
 
 PATIENCE_S = 10.0

@@ -26,9 +26,9 @@ from benchmarks.calibration.settings import (
     gap_ns,
 )
 from loadprobe.clock import NS_PER_MS
-from loadprobe.core.aggregate import Aggregate, LaneInfo
-from loadprobe.core.columns import Block, Failure, Scope
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.judging.aggregate import Aggregate, LaneInfo
+from loadprobe.core.judging.columns import Block, Failure, Scope
+from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 from tests.scripted.faults import Span, TruthInterval
 
 SETTING = Setting(3_000)

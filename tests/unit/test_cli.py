@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from loadprobe import cli, preflight
-from loadprobe.cli import parse_duration
-from loadprobe.config_file import parse_config
+from loadprobe.cli import app as cli
+from loadprobe.cli.app import parse_duration
+from loadprobe.config.file import parse_config
 from loadprobe.errors import ProbeCrashed, UsageError
+from loadprobe.run import preflight
 
 
 def ended(

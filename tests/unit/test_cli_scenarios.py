@@ -7,13 +7,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from loadprobe import cli, launch
-from loadprobe.config import Config, Control
-from loadprobe.control import cleanup, markers, scenario_plan
-from loadprobe.control.markers import Marker
-from loadprobe.control.scenario_file import Scenario, load_scenario, shipped
+from loadprobe.cli import app as cli
+from loadprobe.config.keys import Config, Control
+from loadprobe.control.created import cleanup, markers
+from loadprobe.control.created.markers import Marker
+from loadprobe.control.scenario import rehearsal as scenario_plan
+from loadprobe.control.scenario.file import Scenario, load_scenario, shipped
 from loadprobe.errors import ControlError
-from loadprobe.launch import RunOptions
+from loadprobe.run import launch
+from loadprobe.run.launch import RunOptions
 
 TARGET = '[target]\nhost = "db.example.com"\n[[lanes]]\nname = "tcp"\n'
 CONTROL = '[control]\nreplication_group = "rg"\n'

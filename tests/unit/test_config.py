@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from loadprobe.config import SECTIONS, Config, Target, masked, with_endpoint
-from loadprobe.config_file import describe_key, load_config, parse_config
+from loadprobe.config.file import describe_key, load_config, parse_config
+from loadprobe.config.keys import SECTIONS, Config, Target, masked, with_endpoint
 from loadprobe.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]

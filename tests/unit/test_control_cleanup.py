@@ -10,12 +10,12 @@ import msgspec
 import pytest
 
 from loadprobe.clock import NS_PER_S
-from loadprobe.config import Control
-from loadprobe.control import cleanup, markers
-from loadprobe.control.cleanup import clean_up, is_created_by, next_call
-from loadprobe.control.faults import ApiRefused, ApiUnanswered, ApiUnreachable
-from loadprobe.control.markers import Marker
-from loadprobe.control.state import ABSENT, ApiCall, GroupState
+from loadprobe.config.keys import Control
+from loadprobe.control.created import cleanup, markers
+from loadprobe.control.created.cleanup import clean_up, is_created_by, next_call
+from loadprobe.control.created.markers import Marker
+from loadprobe.control.provider.faults import ApiRefused, ApiUnanswered, ApiUnreachable
+from loadprobe.control.provider.state import ABSENT, ApiCall, GroupState
 from loadprobe.errors import ControlError
 from tests.unit.scenario_stage import VirtualLoop, group_of, now_ns, state_of
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadprobe.control.event_texts import (
+from loadprobe.control.provider.event_texts import (
     EventKind,
     FailoverGrouping,
     Meaning,
@@ -10,7 +10,7 @@ from loadprobe.control.event_texts import (
     classify,
     is_ours,
 )
-from loadprobe.control.shapes import ProviderRecord
+from loadprobe.control.provider.replies import ProviderRecord
 
 MEMBERS = {"rg-0001-001": "0001", "rg-0001-002": "0001", "odd-name": "0002"}
 SECOND_NS = 1_000_000_000

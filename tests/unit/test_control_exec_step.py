@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from loadprobe.control.exec_step import LONGEST_LINE, MOST_LINES, run_command
-from loadprobe.control.secret import Secret
+from loadprobe.control.provider.secret import Secret
+from loadprobe.control.scenario.exec_step import LONGEST_LINE, MOST_LINES, run_command
 from loadprobe.core.events import Event
 from loadprobe.errors import ControlError
 from loadprobe.liveness import start_ticks

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from loadprobe.control.api import ElastiCacheApi
-from loadprobe.control.mutations import FailOver
-from loadprobe.control.name_watch import Move
-from loadprobe.control.secret import Secret
-from loadprobe.control.settle import mutate
-from loadprobe.control.shapes import Endpoint, Group
+from loadprobe.control.mutations.changes import FailOver
+from loadprobe.control.mutations.settle import mutate
+from loadprobe.control.provider.api import ElastiCacheApi
+from loadprobe.control.provider.replies import Endpoint, Group
+from loadprobe.control.provider.secret import Secret
+from loadprobe.control.watch.names import Move
 from loadprobe.core.events import Event
 from loadprobe.core.steps import StepRecord, StepState
-from loadprobe.core.topology import Node, Shard, Topology
+from loadprobe.core.topology.topology import Node, Shard, Topology
 from loadprobe.errors import ControlError
 
 OLD, NEW = Node("id-1", "10.0.0.1", 6379), Node("id-2", "10.0.0.2", 6379)

@@ -14,7 +14,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from loadprobe.control.faults import (
+from loadprobe.control.provider.faults import (
     ApiFault,
     ApiRefused,
     ApiUnanswered,
@@ -194,7 +194,7 @@ def test_patience_with_refused_credentials_ends(
     """It is counted from the first refusal in a row; other passing faults have none."""
     now_s = 100
     monkeypatch.setattr(
-        "loadprobe.control.faults.mono_now_ns", lambda: now_s * 1_000_000_000
+        "loadprobe.control.provider.faults.mono_now_ns", lambda: now_s * 1_000_000_000
     )
     patience = Patience(limit_s=60)
     expired = explained(reply("ExpiredToken"))

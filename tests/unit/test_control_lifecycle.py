@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from loadprobe.control.mutations import (
+from loadprobe.control.mutations.changes import (
     ApplyUpdate,
     CompleteMigration,
     CreateGroup,
@@ -15,9 +15,9 @@ from loadprobe.control.mutations import (
     StartMigration,
     UpgradeEngine,
 )
-from loadprobe.control.secret import Secret
-from loadprobe.control.shapes import EngineVersion, UpdateAction
-from loadprobe.control.state import ApiCall
+from loadprobe.control.provider.replies import EngineVersion, UpdateAction
+from loadprobe.control.provider.secret import Secret
+from loadprobe.control.provider.state import ApiCall
 from tests.unit.control_states import (
     THREE,
     TOKEN,

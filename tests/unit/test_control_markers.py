@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from loadprobe.clock import NS_PER_S
-from loadprobe.config import Control
-from loadprobe.control import markers
-from loadprobe.control.markers import Marker
+from loadprobe.config.keys import Control
+from loadprobe.control.created import markers
+from loadprobe.control.created.markers import Marker
 from loadprobe.errors import ControlError
 from loadprobe.liveness import start_ticks
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from loadprobe.control.mutations import (
+from loadprobe.control.mutations.changes import (
     ApplyUpdate,
     FailOver,
     Mutation,
@@ -17,7 +17,7 @@ from loadprobe.control.mutations import (
     TlsMode,
     UpgradeEngine,
 )
-from loadprobe.control.state import ApiCall, GroupState, absent_group
+from loadprobe.control.provider.state import ApiCall, GroupState, absent_group
 from tests.unit.control_states import CALL, THREE, TOKEN, only, refused, state, topology
 
 MUTATIONS: list[Mutation] = [

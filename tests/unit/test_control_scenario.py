@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from loadprobe.control.faults import ApiRefused, ApiUnanswered
-from loadprobe.control.mutation import Mutation
-from loadprobe.control.mutations import (
+from loadprobe.control.mutations.changes import (
     FailOver,
     RotateAuth,
     Scale,
@@ -18,8 +16,10 @@ from loadprobe.control.mutations import (
     SetReplicas,
     UpgradeEngine,
 )
-from loadprobe.control.scenario_file import load_scenario
-from loadprobe.control.state import GroupState
+from loadprobe.control.mutations.mutation import Mutation
+from loadprobe.control.provider.faults import ApiRefused, ApiUnanswered
+from loadprobe.control.provider.state import GroupState
+from loadprobe.control.scenario.file import load_scenario
 from loadprobe.core.steps import ScenarioState, StepState
 from loadprobe.errors import ControlError
 from tests.unit.scenario_stage import FAILOVER, Stage, group_of, step

@@ -5,10 +5,10 @@ Everything is in virtual time: a mutation takes ten seconds, a hold what it says
 
 import pytest
 
-from loadprobe.control.scenario import exceeded
-from loadprobe.control.scenario_file import load_scenario
-from loadprobe.control.scenario_keys import Abort
-from loadprobe.control.settle import Withheld
+from loadprobe.control.mutations.settle import Withheld
+from loadprobe.control.scenario.file import load_scenario
+from loadprobe.control.scenario.keys import Abort
+from loadprobe.control.scenario.runner import exceeded
 from loadprobe.core.steps import ScenarioState, StepState
 from loadprobe.errors import ControlError, ProbeCrashed
 from tests.unit.scenario_stage import FAILOVER, Load, Stage, step

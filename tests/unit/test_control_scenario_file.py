@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from loadprobe.control.scenario_file import (
+from loadprobe.control.scenario.file import (
     check_lanes,
     describe_file,
     find_scenario,
@@ -14,7 +14,7 @@ from loadprobe.control.scenario_file import (
     parse_scenario,
     shipped,
 )
-from loadprobe.control.scenario_keys import (
+from loadprobe.control.scenario.keys import (
     OPERATIONS,
     Abort,
     BaseStep,

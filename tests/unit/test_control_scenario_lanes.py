@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from loadprobe.config import Target
-from loadprobe.control.faults import ApiRefused
-from loadprobe.control.lane_control import dormant_lanes
-from loadprobe.control.mutations import SetTls
-from loadprobe.control.scenario_file import load_scenario
+from loadprobe.config.keys import Target
+from loadprobe.control.mutations.changes import SetTls
+from loadprobe.control.provider.faults import ApiRefused
+from loadprobe.control.scenario.file import load_scenario
+from loadprobe.control.scenario.lanes import dormant_lanes
 from loadprobe.core.steps import ScenarioState, StepState
 from loadprobe.errors import ControlError, RunError
 from tests.unit.scenario_stage import (

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from loadprobe.clock import NS_PER_S
-from loadprobe.config import Config, Lane, Target
-from loadprobe.control.scenario_file import load_scenario, shipped
-from loadprobe.control.scenario_plan import (
+from loadprobe.config.keys import Config, Lane, Target
+from loadprobe.control.provider.replies import EngineVersion, ProviderRecord
+from loadprobe.control.provider.state import ABSENT, GroupState
+from loadprobe.control.scenario.file import load_scenario, shipped
+from loadprobe.control.scenario.rehearsal import (
     changes_existing_group,
     plan_scenario,
     rehearse,
 )
-from loadprobe.control.shapes import EngineVersion, ProviderRecord
-from loadprobe.control.state import ABSENT, GroupState
 from loadprobe.errors import PreflightError, UsageError
 from tests.unit.scenario_stage import group_of, stage_scenario, state_of, step
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from loadprobe.control.mutations import (
+from loadprobe.control.mutations.changes import (
     CompleteMigration,
     CreateGroup,
     DeleteGroup,
@@ -14,10 +14,10 @@ from loadprobe.control.mutations import (
     SetTls,
     StartMigration,
 )
-from loadprobe.control.secret import Secret
-from loadprobe.control.settle import Withheld
+from loadprobe.control.mutations.settle import Withheld
+from loadprobe.control.provider.secret import Secret
 from loadprobe.core.steps import StepState
-from loadprobe.core.topology import Topology
+from loadprobe.core.topology.topology import Topology
 from loadprobe.errors import ControlError
 from tests.unit.control_provider import (
     Lost,

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from loadprobe.control.mutations import (
+from loadprobe.control.mutations.changes import (
     FailOver,
     RotateAuth,
     SetNodeType,
     SetTls,
 )
-from loadprobe.control.secret import Secret
+from loadprobe.control.provider.secret import Secret
 from loadprobe.errors import ControlError
 from tests.unit.control_provider import (
     Lost,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from loadprobe.clock import ClockPair, MonoNs, WallNs
-from loadprobe.control.shapes import (
+from loadprobe.control.provider.replies import (
     Call,
     Endpoint,
     from_unix_ns,

@@ -1,7 +1,7 @@
 """Which nodes' views are merged when they contradict each other."""
 
-from loadprobe.control.topology_watch import View, trusted
-from loadprobe.core.topology import Node, NodesView, SlotsView
+from loadprobe.control.watch.topology import View, trusted
+from loadprobe.core.topology.topology import Node, NodesView, SlotsView
 
 NODES = NodesView({})
 

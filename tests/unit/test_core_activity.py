@@ -1,11 +1,11 @@
 """Second by second: what lanes did is summed over the right seconds, and forgotten."""
 
-from loadprobe.core.activity import Activity, SecondLog, Work, seconds_of
-from loadprobe.core.columns import Scope
-from loadprobe.core.histogram import Histogram
-from loadprobe.core.latency import SecondHistograms
-from loadprobe.core.outcome import OpKind, Outcome
-from loadprobe.core.scope_state import SecondCounts
+from loadprobe.core.judging.activity import Activity, SecondLog, Work, seconds_of
+from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.histogram import Histogram
+from loadprobe.core.judging.latency import SecondHistograms
+from loadprobe.core.judging.outcome import OpKind, Outcome
+from loadprobe.core.judging.scope_state import SecondCounts
 
 S = 1_000_000_000
 MS = 1_000_000

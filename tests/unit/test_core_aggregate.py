@@ -2,11 +2,11 @@
 
 import pytest
 
-from loadprobe.core import aggregate as module
-from loadprobe.core.aggregate import Aggregate, LaneInfo, Sealed
-from loadprobe.core.cells import BlindSpan, Cell, FilmChunk
-from loadprobe.core.columns import Block, Failure, Scope
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.judging import aggregate as module
+from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Sealed
+from loadprobe.core.judging.cells import BlindSpan, Cell, FilmChunk
+from loadprobe.core.judging.columns import Block, Failure, Scope
+from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 
 MS = 1_000_000
 S = 1_000_000_000

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from loadprobe.core.attribution import RULES, Cause, attribute
-from loadprobe.core.beside import LaneFacts, Planned, make_context
-from loadprobe.core.cells import BlindSpan
-from loadprobe.core.columns import Scope
-from loadprobe.core.outages import Outage
-from loadprobe.core.outcome import ErrorClass, OpKind
+from loadprobe.core.judging.cells import BlindSpan
+from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.outages import Outage
+from loadprobe.core.judging.outcome import ErrorClass, OpKind
+from loadprobe.core.verdict.attribution import RULES, Cause, attribute
+from loadprobe.core.verdict.beside import LaneFacts, Planned, make_context
 from tests.unit.test_core_incidents import MS, outage
 
 SHARDS = ("0001", "0002")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadprobe.core.cells import (
+from loadprobe.core.judging.cells import (
     FILM_MAGIC,
     BlindSpan,
     Cell,
@@ -12,8 +12,8 @@ from loadprobe.core.cells import (
     make_chunk,
     read_film,
 )
-from loadprobe.core.columns import Failure, Scope
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.judging.columns import Failure, Scope
+from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 
 MS = 1_000_000
 SCOPE = Scope("tls", "0002", OpKind.READ)

@@ -4,23 +4,28 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from loadprobe.clock import ClockPair, MonoNs, WallNs
-from loadprobe.core.activity import Activity, Work
-from loadprobe.core.beside import LaneFacts
-from loadprobe.core.client_ranking import (
+from loadprobe.core.judging.activity import Activity, Work
+from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.histogram import Histogram
+from loadprobe.core.judging.latency import P99Log, SecondHistograms
+from loadprobe.core.judging.outages import Outage
+from loadprobe.core.judging.outcome import OpKind, Outcome
+from loadprobe.core.judging.scope_state import SecondCounts
+from loadprobe.core.verdict.beside import LaneFacts
+from loadprobe.core.verdict.client_ranking import (
     Happening,
     compare_clients,
     find_happenings,
 )
-from loadprobe.core.client_sentences import client_sentences
-from loadprobe.core.columns import Scope
-from loadprobe.core.histogram import Histogram
-from loadprobe.core.incidents import group_incidents
-from loadprobe.core.latency import P99Log, SecondHistograms
-from loadprobe.core.outages import Outage
-from loadprobe.core.outcome import OpKind, Outcome
-from loadprobe.core.phases import LoadSeen, find_phases
-from loadprobe.core.scope_state import SecondCounts
-from loadprobe.core.summary import Bounds, ClientComparison, ClientRates, ClientRow
+from loadprobe.core.verdict.client_words import client_sentences
+from loadprobe.core.verdict.incidents import group_incidents
+from loadprobe.core.verdict.phases import LoadSeen, find_phases
+from loadprobe.core.verdict.summary import (
+    Bounds,
+    ClientComparison,
+    ClientRates,
+    ClientRow,
+)
 from tests.unit.scenario_run import MS, S, step
 from tests.unit.test_core_incidents import outage
 

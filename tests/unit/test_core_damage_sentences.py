@@ -2,9 +2,9 @@
 
 import pytest
 
-from loadprobe.core.damage_sentences import SHOWN, blast_sentences, data_sentences
 from loadprobe.core.steps import ScenarioState, StepState
-from loadprobe.core.summary import (
+from loadprobe.core.verdict.damage_words import SHOWN, blast_sentences, data_sentences
+from loadprobe.core.verdict.summary import (
     BlastRadius,
     Bounds,
     DowntimeMs,

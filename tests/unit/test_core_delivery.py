@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadprobe.core.delivery import (
+from loadprobe.core.judging.delivery import (
     LONGEST_ASKED_PAUSE_S,
     LONGEST_PAUSE_S,
     QUEUE_BYTES,
@@ -20,7 +20,7 @@ from loadprobe.core.delivery import (
     Reason,
     answer_of,
 )
-from loadprobe.core.ms_samples import MsKind, MsSamples, MsSeries
+from loadprobe.core.judging.ms_samples import MsKind, MsSamples, MsSeries
 
 S = 1_000_000_000
 Points = set[tuple[str, int]]

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from loadprobe.core.beside import Planned
-from loadprobe.core.expected import Expected, judge_expected
-from loadprobe.core.latency import P99Log
-from loadprobe.core.outages import Outage
-from loadprobe.core.phases import LoadSeen
+from loadprobe.core.judging.latency import P99Log
+from loadprobe.core.judging.outages import Outage
 from loadprobe.core.steps import Expectation
+from loadprobe.core.verdict.beside import Planned
+from loadprobe.core.verdict.expected import Expected, judge_expected
+from loadprobe.core.verdict.phases import LoadSeen
 from tests.unit.test_core_incidents import outage
 
 S = 1_000_000_000

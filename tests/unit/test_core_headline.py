@@ -6,10 +6,15 @@ from typing import get_args
 
 import pytest
 
-from loadprobe.core.headline import BLIND_RATIO, Findings, ended_badly, find_missed
-from loadprobe.core.places import where_text
 from loadprobe.core.steps import Expectation, ScenarioState
-from loadprobe.core.summary import ScenarioSummary, SloResult, State
+from loadprobe.core.verdict.headline import (
+    BLIND_RATIO,
+    Findings,
+    ended_badly,
+    find_missed,
+)
+from loadprobe.core.verdict.places import where_text
+from loadprobe.core.verdict.summary import ScenarioSummary, SloResult, State
 
 EVERYTHING = Findings(
     lost_writes=233,

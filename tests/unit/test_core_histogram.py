@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from loadprobe.core.histogram import (
+from loadprobe.core.judging.histogram import (
     LIMIT_NS,
     Histogram,
     SparseHistogram,

@@ -1,10 +1,15 @@
 """Incidents and downtime: unions and intersections, never sums."""
 
-from loadprobe.core.cells import BlindSpan
-from loadprobe.core.columns import Scope
-from loadprobe.core.incidents import DarkTime, dark_time, downtime, group_incidents
-from loadprobe.core.outages import Outage
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.judging.cells import BlindSpan
+from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.outages import Outage
+from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.verdict.incidents import (
+    DarkTime,
+    dark_time,
+    downtime,
+    group_incidents,
+)
 
 MS = 1_000_000
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from loadprobe.core.keyspace import KEPT_NAMES, ArrivalPlan, Keyspace
-from loadprobe.core.outcome import OpKind
-from loadprobe.core.slots import SLOTS, key_slot, tag_for_slot
+from loadprobe.core.judging.outcome import OpKind
+from loadprobe.core.load.keyspace import KEPT_NAMES, ArrivalPlan, Keyspace
+from loadprobe.core.topology.slots import SLOTS, key_slot, tag_for_slot
 
 WHOLE = (0, SLOTS - 1)
 

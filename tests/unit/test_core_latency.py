@@ -1,9 +1,9 @@
 """Latencies second by second, of lanes and of their shards."""
 
-from loadprobe.core.aggregate import Aggregate, LaneInfo
-from loadprobe.core.columns import Block, Failure, Scope
-from loadprobe.core.latency import SecondP99
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.judging.aggregate import Aggregate, LaneInfo
+from loadprobe.core.judging.columns import Block, Failure, Scope
+from loadprobe.core.judging.latency import SecondP99
+from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 
 MS = 1_000_000
 S = 1_000 * MS

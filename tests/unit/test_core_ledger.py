@@ -1,7 +1,7 @@
 """The history by example."""
 
-from loadprobe.core.ledger import History, ReadVerdict
-from loadprobe.core.values import NIL
+from loadprobe.core.load.ledger import History, ReadVerdict
+from loadprobe.core.load.values import NIL
 
 OK, STALE = ReadVerdict.OK, ReadVerdict.STALE
 

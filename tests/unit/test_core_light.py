@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from loadprobe.core.beside import LaneFacts
-from loadprobe.core.cells import BlindSpan
-from loadprobe.core.incidents import DarkTime, dark_time, downtime
-from loadprobe.core.light import add_light
-from loadprobe.core.outages import Outage
-from loadprobe.core.outcome import OpKind
+from loadprobe.core.judging.cells import BlindSpan
+from loadprobe.core.judging.outages import Outage
+from loadprobe.core.judging.outcome import OpKind
+from loadprobe.core.verdict.beside import LaneFacts
+from loadprobe.core.verdict.incidents import DarkTime, dark_time, downtime
+from loadprobe.core.verdict.light import add_light
 from tests.unit.test_core_incidents import MS, outage
 
 SHARDS = ("0001", "0002")

@@ -6,11 +6,11 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadprobe.core.aggregate import Aggregate, LaneInfo
-from loadprobe.core.columns import Block, Failure, Scope
-from loadprobe.core.ms_log import LOG_BYTES, MsLog, MsWindow
-from loadprobe.core.ms_samples import MsKind, MsSamples, MsSeries
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.judging.aggregate import Aggregate, LaneInfo
+from loadprobe.core.judging.columns import Block, Failure, Scope
+from loadprobe.core.judging.ms_log import LOG_BYTES, MsLog, MsWindow
+from loadprobe.core.judging.ms_samples import MsKind, MsSamples, MsSeries
+from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 
 MS = 1_000_000
 S = 1_000 * MS

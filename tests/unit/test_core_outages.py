@@ -1,9 +1,9 @@
 """Outages: which arrivals make one, and where its error bars lie."""
 
-from loadprobe.core.columns import Failure, Scope
-from loadprobe.core.outage_tracker import OutageTracker
-from loadprobe.core.outages import HISTORY_NS, Outage, Row
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.judging.columns import Failure, Scope
+from loadprobe.core.judging.outage_tracker import OutageTracker
+from loadprobe.core.judging.outages import HISTORY_NS, Outage, Row
+from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 
 US = 1_000
 MS = 1_000_000

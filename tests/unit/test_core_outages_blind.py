@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 import pytest
 
-from loadprobe.core import outage_making as module
-from loadprobe.core.columns import Failure
 from loadprobe.core.intervals import difference
-from loadprobe.core.outage_tracker import OutageTracker
-from loadprobe.core.outages import Outage, Row
-from loadprobe.core.outcome import ErrorClass, Outcome
+from loadprobe.core.judging import outage_making as module
+from loadprobe.core.judging.columns import Failure
+from loadprobe.core.judging.outage_tracker import OutageTracker
+from loadprobe.core.judging.outages import Outage, Row
+from loadprobe.core.judging.outcome import ErrorClass, Outcome
 from tests.unit.test_core_outages import (
     DEADLINE_NS,
     MS,

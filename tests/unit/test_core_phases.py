@@ -3,13 +3,20 @@
 from dataclasses import replace
 
 from loadprobe.clock import ClockPair, MonoNs, WallNs
-from loadprobe.core.activity import Activity
-from loadprobe.core.controller_log import ControllerLog, SlotMove
-from loadprobe.core.instants import Instant
-from loadprobe.core.latency import P99Log, SecondP99
-from loadprobe.core.outages import Outage
-from loadprobe.core.outcome import OpKind, Outcome
-from loadprobe.core.phases import (
+from loadprobe.core.judging.activity import Activity
+from loadprobe.core.judging.latency import P99Log, SecondP99
+from loadprobe.core.judging.outages import Outage
+from loadprobe.core.judging.outcome import OpKind, Outcome
+from loadprobe.core.judging.scope_state import SecondCounts
+from loadprobe.core.steps import (
+    ScenarioRecord,
+    ScenarioState,
+    StepRecord,
+    StepState,
+)
+from loadprobe.core.verdict.controller_log import ControllerLog, SlotMove
+from loadprobe.core.verdict.instants import Instant
+from loadprobe.core.verdict.phases import (
     Blast,
     LanePhases,
     LoadSeen,
@@ -18,14 +25,7 @@ from loadprobe.core.phases import (
     find_phases,
     step_at,
 )
-from loadprobe.core.scenario_summary import summarize_scenario
-from loadprobe.core.scope_state import SecondCounts
-from loadprobe.core.steps import (
-    ScenarioRecord,
-    ScenarioState,
-    StepRecord,
-    StepState,
-)
+from loadprobe.core.verdict.scenario_summary import summarize_scenario
 from tests.unit.scenario_run import MS, S, step
 from tests.unit.test_core_incidents import outage
 

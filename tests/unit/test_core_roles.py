@@ -4,8 +4,13 @@ from collections.abc import Mapping
 
 import pytest
 
-from loadprobe.core.roles import Address, RoleView, parse_replication, tell_group
-from loadprobe.core.topology import Topology
+from loadprobe.core.topology.roles import (
+    Address,
+    RoleView,
+    parse_replication,
+    tell_group,
+)
+from loadprobe.core.topology.topology import Topology
 
 A, B, C = ("10.0.0.1", 6379), ("10.0.0.2", 6379), ("10.0.0.3", 6379)
 PRIMARY = RoleView(is_primary=True)

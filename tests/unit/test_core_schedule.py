@@ -4,7 +4,7 @@ from itertools import islice, pairwise
 
 import pytest
 
-from loadprobe.core.schedule import (
+from loadprobe.core.load.schedule import (
     ConstantSchedule,
     PoissonSchedule,
     RampSchedule,

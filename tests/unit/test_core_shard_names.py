@@ -2,8 +2,8 @@
 
 import pytest
 
-from loadprobe.core.shard_names import ShardNames
-from loadprobe.core.topology import Node, Range, Shard, Topology
+from loadprobe.core.topology.shard_names import ShardNames
+from loadprobe.core.topology.topology import Node, Range, Shard, Topology
 
 HALF = ((0, 8191),)
 REST = ((8192, 16383),)

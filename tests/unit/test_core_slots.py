@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadprobe.core.slots import SLOTS, key_slot, tag_for_slot
+from loadprobe.core.topology.slots import SLOTS, key_slot, tag_for_slot
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from loadprobe.core.incidents import DarkTime
 from loadprobe.core.intervals import Interval
-from loadprobe.core.texts import dark_text, outages_text
+from loadprobe.core.verdict.incidents import DarkTime
+from loadprobe.core.verdict.texts import dark_text, outages_text
 from tests.unit.test_core_incidents import MS, outage
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from loadprobe.core.topology import (
+from loadprobe.core.topology.changes import Change, diff
+from loadprobe.core.topology.topology import (
     Node,
     NodesView,
     SlotsView,
@@ -15,7 +16,6 @@ from loadprobe.core.topology import (
     parse_slots,
     single,
 )
-from loadprobe.core.topology_changes import Change, diff
 
 ID = b"18a25e7d3e8f7693fe3085285b5a5ef8b18c5817"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadprobe.core.values import Decoded, Flaw, ValueCodec
+from loadprobe.core.load.values import Decoded, Flaw, ValueCodec
 
 
 def test_a_value_says_what_it_is() -> None:

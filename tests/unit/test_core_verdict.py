@@ -6,13 +6,13 @@ import msgspec
 import pytest
 
 from loadprobe.clock import ClockPair, MonoNs, WallNs
-from loadprobe.core.aggregate import Aggregate, LaneInfo, Results
-from loadprobe.core.beside import Planned
-from loadprobe.core.columns import Block, Failure, Scope
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
-from loadprobe.core.summary import Bounds, SloResult, Summary
-from loadprobe.core.thresholds import SloLimits
-from loadprobe.core.verdict import ObserverHealth, Verdict, summarize
+from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Results
+from loadprobe.core.judging.columns import Block, Failure, Scope
+from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.verdict.beside import Planned
+from loadprobe.core.verdict.summary import Bounds, SloResult, Summary
+from loadprobe.core.verdict.thresholds import SloLimits
+from loadprobe.core.verdict.verdict import ObserverHealth, Verdict, summarize
 
 MS = 1_000_000
 S = 1_000_000_000
@@ -260,7 +260,7 @@ def test_thresholds_without_a_value_are_missed() -> None:
 
 def test_dropped_outages_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """If not all outages could be kept the verdict says what the numbers cover."""
-    monkeypatch.setattr("loadprobe.core.aggregate.KEPT_OUTAGES", 1)
+    monkeypatch.setattr("loadprobe.core.judging.aggregate.KEPT_OUTAGES", 1)
     dark = {"tcp_1": range(100, 110), "tcp_2": range(500, 510)}
     summary = judged(run(everywhere(**dark))).summary
     assert summary.observer.dropped_outages == 1

@@ -12,11 +12,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from loadprobe.cli import app
+from loadprobe.cli.app import app
 from loadprobe.dashboards.board import COLUMNS
 from loadprobe.dashboards.files import DASHBOARDS, RULES_FILE, make_files
 from loadprobe.dashboards.promql import Source, chosen
-from loadprobe.outputs.catalogue import (
+from loadprobe.outputs.metrics.catalogue import (
     CATALOGUE,
     CLUSTER_LABEL,
     MILLISECONDS,
@@ -208,9 +208,9 @@ def test_a_run_does_not_need_the_sdk() -> None:
     """Nothing that a run imports imports the SDK; without it the command says so."""
     code = (
         "import sys; sys.modules['grafana_foundation_sdk'] = None\n"
-        "import loadprobe.launch, loadprobe.cli\n"
+        "import loadprobe.run.launch, loadprobe.cli.app\n"
         "sys.argv = ['loadprobe', 'dashboards']\n"
-        "loadprobe.cli.main()"
+        "loadprobe.cli.app.main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], check=False, capture_output=True, text=True

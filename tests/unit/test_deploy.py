@@ -12,8 +12,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from loadprobe.cli import app
-from loadprobe.config_file import load_config
+from loadprobe.cli.app import app
+from loadprobe.config.file import load_config
 from loadprobe.dashboards.files import make_files
 from loadprobe.dashboards.rules import JOB
 

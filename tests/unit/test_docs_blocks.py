@@ -13,10 +13,10 @@ import typer
 import yaml
 
 from benchmarks import run as benchmarks_run
-from loadprobe.cli import app
-from loadprobe.config_file import parse_config
-from loadprobe.control.scenario_file import find_scenario, parse_scenario
-from loadprobe.outputs.web_config import parse_web_config
+from loadprobe.cli.app import app
+from loadprobe.config.file import parse_config
+from loadprobe.control.scenario.file import find_scenario, parse_scenario
+from loadprobe.outputs.http.web_config import parse_web_config
 from tests.docs_blocks import ROOT, Block, block, blocks
 
 LANE = '[[lanes]]\nname = "tcp"\n'

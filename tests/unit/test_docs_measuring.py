@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from loadprobe.core.incidents import DarkTime, downtime
-from loadprobe.core.instants import Instant
-from loadprobe.core.latency import P99Log, SecondP99
-from loadprobe.core.outages import Outage
-from loadprobe.core.phases import LanePhases, LoadSeen, find_phases
+from loadprobe.core.judging.latency import P99Log, SecondP99
+from loadprobe.core.judging.outages import Outage
 from loadprobe.core.steps import StepRecord, StepState
-from loadprobe.core.texts import dark_text
+from loadprobe.core.verdict.incidents import DarkTime, downtime
+from loadprobe.core.verdict.instants import Instant
+from loadprobe.core.verdict.phases import LanePhases, LoadSeen, find_phases
+from loadprobe.core.verdict.texts import dark_text
 from tests.unit.test_core_aggregate import MS, ONE, SCOPE, begun, refuse
 from tests.unit.test_core_aggregate import served as block_of
 from tests.unit.test_core_client_ranking import SLOW, WIRE, by_lane, compared

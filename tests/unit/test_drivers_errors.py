@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from loadprobe.config import Target
-from loadprobe.core.outcome import ErrorClass, Outcome
+from loadprobe.config.keys import Target
+from loadprobe.core.judging.outcome import ErrorClass, Outcome
 from loadprobe.drivers.errors import (
     REPLY_CLASSES,
     classify_connect_error,
@@ -18,7 +18,7 @@ from loadprobe.drivers.errors import (
 )
 from loadprobe.drivers.tls import HANDSHAKE_UNANSWERED, advise, make_context
 from loadprobe.errors import PreflightError
-from loadprobe.local.certificates import Authority
+from loadprobe.local.cluster.certificates import Authority
 from loadprobe.probe.process import is_defect
 
 

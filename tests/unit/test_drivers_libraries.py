@@ -9,15 +9,15 @@ import glide
 import pytest
 from coredis import exceptions
 
-from loadprobe import client_keys
-from loadprobe.client_keys import PACKAGES, check_client
-from loadprobe.config import Client, Lane, Target
-from loadprobe.core.outcome import Outcome
-from loadprobe.drivers.coredis.errors import classify as classify_coredis
-from loadprobe.drivers.coredis.library import make_arguments
-from loadprobe.drivers.glide.errors import classify as classify_glide
-from loadprobe.drivers.glide.library import make_configuration
-from loadprobe.drivers.library.base import Login
+from loadprobe.config import client as client_keys
+from loadprobe.config.client import PACKAGES, check_client
+from loadprobe.config.keys import Client, Lane, Target
+from loadprobe.core.judging.outcome import Outcome
+from loadprobe.drivers.clients.coredis.errors import classify as classify_coredis
+from loadprobe.drivers.clients.coredis.library import make_arguments
+from loadprobe.drivers.clients.glide.errors import classify as classify_glide
+from loadprobe.drivers.clients.glide.library import make_configuration
+from loadprobe.drivers.clients.library.base import Login
 from loadprobe.errors import ConfigError
 
 REFUSED, UNKNOWN, UNSENT = Outcome.REFUSED, Outcome.UNKNOWN, Outcome.UNSENT

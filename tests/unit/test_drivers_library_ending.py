@@ -5,8 +5,8 @@ import logging
 
 import pytest
 
-from loadprobe.drivers.library import ending
-from loadprobe.drivers.library.ending import end_in_time
+from loadprobe.drivers.clients.library import ending
+from loadprobe.drivers.clients.library.ending import end_in_time
 
 
 class Server:

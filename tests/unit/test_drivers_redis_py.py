@@ -13,14 +13,14 @@ from redis.asyncio.cluster import NodesManager, RedisCluster
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.cluster import LoadBalancingStrategy
 
-from loadprobe.config import Client, Target
-from loadprobe.core.outcome import ErrorClass, Outcome
+from loadprobe.config.keys import Client, Target
+from loadprobe.core.judging.outcome import ErrorClass, Outcome
 from loadprobe.drivers import resp
-from loadprobe.drivers.library.address import make_remap
-from loadprobe.drivers.library.base import Login, settle
-from loadprobe.drivers.redis_py.errors import ErrorTable
-from loadprobe.drivers.redis_py.forks import Fork, load_fork
-from loadprobe.drivers.redis_py.settings import make_arguments
+from loadprobe.drivers.clients.library.address import make_remap
+from loadprobe.drivers.clients.library.base import Login, settle
+from loadprobe.drivers.clients.redis_py.errors import ErrorTable
+from loadprobe.drivers.clients.redis_py.forks import Fork, load_fork
+from loadprobe.drivers.clients.redis_py.settings import make_arguments
 
 LOGIN = Login(None, None)
 REDIS = load_fork("redis-py")

@@ -9,10 +9,10 @@ import hiredis
 import pytest
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
-from loadprobe.core.columns import Scope
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
-from loadprobe.core.recorder import ScopeRecorder
-from loadprobe.core.values import NIL
+from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.load.recorder import ScopeRecorder
+from loadprobe.core.load.values import NIL
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival, DriverStats
 from loadprobe.drivers.wire.connection import Connection

@@ -10,12 +10,12 @@ import struct
 import pytest
 
 from loadprobe.clock import mono_now_ns
-from loadprobe.config import Target
-from loadprobe.core.outcome import ErrorClass
+from loadprobe.config.keys import Target
+from loadprobe.core.judging.outcome import ErrorClass
 from loadprobe.drivers.wire.connection import Connection
 from loadprobe.drivers.wire.dial import Dialer, DialFailure
 from loadprobe.drivers.wire.seed import Bystander
-from loadprobe.local.ports import free_ports
+from loadprobe.local.cluster.ports import free_ports
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from loadprobe.core.topology import Topology
+from loadprobe.core.topology.topology import Topology
 from loadprobe.drivers.wire.discovery import Discovery
 
 A, B, C = (letter * 40 for letter in "abc")

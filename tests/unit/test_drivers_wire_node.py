@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
-from loadprobe.config import Target
-from loadprobe.core.topology import single
+from loadprobe.config.keys import Target
+from loadprobe.core.topology.topology import single
 from loadprobe.drivers.wire.connection import Connection
 from loadprobe.drivers.wire.dial import Dialer, DialFailure
 from loadprobe.drivers.wire.driver import WireDriver

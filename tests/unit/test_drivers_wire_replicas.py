@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from loadprobe.core.outcome import ErrorClass
-from loadprobe.core.slots import READS, SLOTS
-from loadprobe.core.topology import Node, Shard, Topology
+from loadprobe.core.judging.outcome import ErrorClass
+from loadprobe.core.topology.slots import READS, SLOTS
+from loadprobe.core.topology.topology import Node, Shard, Topology
 from loadprobe.drivers.wire.replicas import ReplicaReads
 
 

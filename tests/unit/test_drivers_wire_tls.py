@@ -15,11 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from loadprobe.config import Target
+from loadprobe.config.keys import Target
 from loadprobe.drivers.tls import make_context
 from loadprobe.drivers.wire.sockets import SocketPoller, Transport
 from loadprobe.drivers.wire.tls_sockets import open_tls
-from loadprobe.local.certificates import CertificateSet, write_certificates
+from loadprobe.local.cluster.certificates import CertificateSet, write_certificates
 
 
 class Peer:

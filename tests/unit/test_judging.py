@@ -1,11 +1,11 @@
 """Outages that are counted while a run goes on, by cause."""
 
-from loadprobe.core.aggregate import Aggregate, LaneInfo
-from loadprobe.core.beside import Planned
-from loadprobe.core.columns import Block, Failure, Scope
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
-from loadprobe.judging import OutageCounter
-from loadprobe.outputs.run_metrics import RunMetrics
+from loadprobe.core.judging.aggregate import Aggregate, LaneInfo
+from loadprobe.core.judging.columns import Block, Failure, Scope
+from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.verdict.beside import Planned
+from loadprobe.outputs.metrics.run_metrics import RunMetrics
+from loadprobe.run.causes import OutageCounter
 
 MS = 1_000_000
 S = 1_000_000_000

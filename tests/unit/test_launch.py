@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from loadprobe import launch
-from loadprobe.config import Config, Control, Http, Lane, Target
-from loadprobe.control import markers
-from loadprobe.control.faults import ApiRefused
-from loadprobe.control.lane_control import begins_with_group
-from loadprobe.control.markers import Marker
-from loadprobe.control.scenario_file import load_scenario
-from loadprobe.control.state import GroupState
+from loadprobe.config.keys import Config, Control, Http, Lane, Target
+from loadprobe.control.created import markers
+from loadprobe.control.created.markers import Marker
+from loadprobe.control.provider.faults import ApiRefused
+from loadprobe.control.provider.state import GroupState
+from loadprobe.control.scenario.file import load_scenario
+from loadprobe.control.scenario.lanes import begins_with_group
 from loadprobe.errors import RunError, UsageError
-from loadprobe.launch import RunOptions, for_created, run_load
-from loadprobe.preflight import Check
-from loadprobe.run_plan import RunPlan
-from loadprobe.stopping import Stopping
+from loadprobe.run import launch
+from loadprobe.run.launch import RunOptions, for_created, run_load
+from loadprobe.run.plan import RunPlan
+from loadprobe.run.preflight import Check
+from loadprobe.signals import Stopping
 from tests.unit.scenario_stage import group_of, stage_scenario, state_of, step
 
 CONTROL = Control("made", endpoint_url="http://127.0.0.1:1")

@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from loadprobe.local.changes import Change
-from loadprobe.local.faults import ApiFault
-from loadprobe.local.injection import FaultPlan, Injection
-from loadprobe.local.service_updates import ServiceUpdate, UpdateBook
+from loadprobe.local.api.changes import Change
+from loadprobe.local.api.faults import ApiFault
+from loadprobe.local.api.injection import FaultPlan, Injection
+from loadprobe.local.api.service_updates import ServiceUpdate, UpdateBook
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 

@@ -6,8 +6,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from loadprobe.local.api_codec import ApiCodec, load_codec
-from loadprobe.local.faults import ApiFault
+from loadprobe.local.api.codec import ApiCodec, load_codec
+from loadprobe.local.api.faults import ApiFault
 
 REQUEST_ID = "00000000-0000-0000-0000-000000000000"
 

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from loadprobe.local.events import ApiEvent, EventFilter, EventLog, event_filter
-from loadprobe.local.faults import ApiFault
+from loadprobe.local.api.events import ApiEvent, EventFilter, EventLog, event_filter
+from loadprobe.local.api.faults import ApiFault
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadprobe.local.layout import (
+from loadprobe.local.cluster.layout import (
     SLOTS,
     NodeLine,
     SlotRange,

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from loadprobe.errors import PreflightError, RunError, UsageError
-from loadprobe.local.folders import (
+from loadprobe.local.cluster.folders import (
     make_cluster_folder,
     remove_abandoned,
     runtime_folder,
     temp_folder,
 )
-from loadprobe.local.ports import free_ports
-from loadprobe.local.processes import is_process, send_signal, start_ticks
+from loadprobe.local.cluster.ports import free_ports
+from loadprobe.local.cluster.processes import is_process, send_signal, start_ticks
 from loadprobe.local.state import (
     LocalState,
     NodeState,

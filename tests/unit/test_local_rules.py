@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 
-from loadprobe.local.faults import ApiFault
-from loadprobe.local.node_types import is_node_type, larger_types, smaller_types
-from loadprobe.local.operations.modify_tls import wanted_mode
-from loadprobe.local.operations.paging import page
-from loadprobe.local.operations.replicas import wanted_counts
-from loadprobe.local.operations.reshard import leaving_shards
-from loadprobe.local.operations.rules import (
+from loadprobe.local.api.faults import ApiFault
+from loadprobe.local.api.node_types import is_node_type, larger_types, smaller_types
+from loadprobe.local.api.operations.modify_tls import wanted_mode
+from loadprobe.local.api.operations.paging import page
+from loadprobe.local.api.operations.replicas import wanted_counts
+from loadprobe.local.api.operations.reshard import leaving_shards
+from loadprobe.local.api.operations.rules import (
     check_parameter_group,
     check_token,
     find_program,
     refuse,
     require_immediate,
 )
-from loadprobe.local.servers import ServerBinary
-from loadprobe.local.settings import TlsMode
+from loadprobe.local.cluster.servers import ServerBinary
+from loadprobe.local.cluster.settings import TlsMode
 
 VALUE = "InvalidParameterValue"
 COMBINATION = "InvalidParameterCombination"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from loadprobe.errors import PreflightError
-from loadprobe.local.servers import find_engine, find_server, inspect_server
+from loadprobe.local.cluster.servers import find_engine, find_server, inspect_server
 
 
 def program(folder: Path, name: str, *, version: str, tls: bool) -> Path:

@@ -1,6 +1,6 @@
 """What servers are configured with."""
 
-from loadprobe.local.settings import Access, access_settings, transport_settings
+from loadprobe.local.cluster.settings import Access, access_settings, transport_settings
 
 
 def test_configuration_holds_digests_for_clients() -> None:

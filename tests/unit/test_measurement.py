@@ -9,15 +9,13 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from loadprobe import measurement as module
 from loadprobe.clock import ClockPair, MonoNs, WallNs, mono_now_ns
-from loadprobe.config import Config, Lane, Target
+from loadprobe.config.keys import Config, Lane, Target
 from loadprobe.core.events import Event
-from loadprobe.core.topology import Node, Shard, Topology
+from loadprobe.core.topology.topology import Node, Shard, Topology
 from loadprobe.errors import PreflightError, RunError
-from loadprobe.measurement import Measurement
-from loadprobe.outputs.run_metrics import RunMetrics
-from loadprobe.outputs.terminal import LiveState
+from loadprobe.outputs.live.terminal import LiveState
+from loadprobe.outputs.metrics.run_metrics import RunMetrics
 from loadprobe.probe.messages import (
     FromProbe,
     LaneHealth,
@@ -27,7 +25,9 @@ from loadprobe.probe.messages import (
     UseEndpoint,
     UsePassword,
 )
-from loadprobe.telemetry import Telemetry
+from loadprobe.run import load as module
+from loadprobe.run.health import Telemetry
+from loadprobe.run.load import Measurement
 
 S = 1_000_000_000
 

@@ -5,8 +5,8 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadprobe.core.cells import BlindSpan, FilmChunk, Frame
-from loadprobe.outputs.film import Window, draw_axis, draw_strips, fit_window
+from loadprobe.core.judging.cells import BlindSpan, FilmChunk, Frame
+from loadprobe.outputs.folder.film import Window, draw_axis, draw_strips, fit_window
 
 MS = 1_000_000
 

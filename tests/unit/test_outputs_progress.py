@@ -5,8 +5,8 @@ import io
 from rich.console import Console
 
 from loadprobe.core.events import Event
-from loadprobe.outputs.progress import Progress
-from loadprobe.outputs.terminal import LiveView
+from loadprobe.outputs.live.progress import Progress
+from loadprobe.outputs.live.terminal import LiveView
 from tests.unit.test_outputs_terminal import CLOCK, make_state
 
 S = 1_000_000_000

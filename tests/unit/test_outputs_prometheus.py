@@ -21,30 +21,30 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.samples import Sample
 
 from loadprobe.clock import ClockPair, MonoNs, WallNs
-from loadprobe.core.aggregate import Aggregate, LaneInfo
-from loadprobe.core.attribution import Cause
-from loadprobe.core.columns import Block, Failure, Scope
 from loadprobe.core.events import Event
-from loadprobe.core.histogram import Histogram
-from loadprobe.core.ms_log import MsLog, MsWindow
-from loadprobe.core.ms_samples import MsKind, MsSamples, MsSeries
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
-from loadprobe.outputs.catalogue import (
+from loadprobe.core.judging.aggregate import Aggregate, LaneInfo
+from loadprobe.core.judging.columns import Block, Failure, Scope
+from loadprobe.core.judging.histogram import Histogram
+from loadprobe.core.judging.ms_log import MsLog, MsWindow
+from loadprobe.core.judging.ms_samples import MsKind, MsSamples, MsSeries
+from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.verdict.attribution import Cause
+from loadprobe.outputs.metrics.catalogue import (
     CATALOGUE,
     MILLISECONDS,
     OUTAGE_BOUNDS_NS,
     RESPONSE_BOUNDS_NS,
     SHARD_BOUNDS_NS,
 )
-from loadprobe.outputs.exposition import Format, choose_format
-from loadprobe.outputs.metrics_page import metrics_page
-from loadprobe.outputs.ms_page import render_ms_page
-from loadprobe.outputs.prometheus import (
+from loadprobe.outputs.metrics.exposition import Format, choose_format
+from loadprobe.outputs.metrics.ms_page import render_ms_page
+from loadprobe.outputs.metrics.page import (
     Distribution,
     Value,
     make_renderer,
 )
-from loadprobe.outputs.run_metrics import RunMetrics
+from loadprobe.outputs.metrics.run_metrics import RunMetrics
+from loadprobe.outputs.reference import metrics_page
 
 BASE_S = 1_767_323_045
 MS = 1_000_000

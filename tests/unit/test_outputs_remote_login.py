@@ -12,11 +12,11 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from loadprobe.config.remote_write import RemoteWrite
 from loadprobe.errors import ConfigError, PreflightError, RunError
-from loadprobe.outputs.remote_login import Login, check_login
-from loadprobe.outputs.remote_write import ask, retry_after_s
-from loadprobe.outputs.write_request import HEADERS
-from loadprobe.remote_write_keys import RemoteWrite
+from loadprobe.outputs.remote_write.login import Login, check_login
+from loadprobe.outputs.remote_write.request import HEADERS
+from loadprobe.outputs.remote_write.sender import ask, retry_after_s
 from tests.scripted.receiver import Request, ScriptedReceiver
 
 URL = (

@@ -8,8 +8,8 @@ import orjson
 import pytest
 from rich.console import Console
 
-from loadprobe.core.cells import BlindSpan, FilmChunk
-from loadprobe.core.summary import (
+from loadprobe.core.judging.cells import BlindSpan, FilmChunk
+from loadprobe.core.verdict.summary import (
     Bounds,
     DowntimeMs,
     IncidentSummary,
@@ -21,9 +21,9 @@ from loadprobe.core.summary import (
     SloResult,
     Summary,
 )
-from loadprobe.outputs.documents import EventLine, LaneFacts, Moment, RunInfo
-from loadprobe.outputs.report import SHOWN_INCIDENTS, render_json, render_text
-from loadprobe.outputs.run_reader import RunData
+from loadprobe.outputs.folder.documents import EventLine, LaneFacts, Moment, RunInfo
+from loadprobe.outputs.folder.reader import RunData
+from loadprobe.outputs.report.report import SHOWN_INCIDENTS, render_json, render_text
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 S = 1_000_000_000

@@ -6,10 +6,10 @@ from dataclasses import replace
 import msgspec
 from rich.console import Console
 
-from loadprobe.core.activity import Work
-from loadprobe.core.summary import ClientComparison
-from loadprobe.outputs.report import render_text
-from loadprobe.outputs.report_clients import COLUMNS, clients_rows, clients_title
+from loadprobe.core.judging.activity import Work
+from loadprobe.core.verdict.summary import ClientComparison
+from loadprobe.outputs.report.clients import COLUMNS, clients_rows, clients_title
+from loadprobe.outputs.report.report import render_text
 from tests.unit.test_core_client_ranking import QUICK, SLOW, WIRE, active, compared
 from tests.unit.test_outputs_report import make_run
 

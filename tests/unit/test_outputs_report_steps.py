@@ -7,9 +7,9 @@ import orjson
 import pytest
 
 from loadprobe.core.steps import Expectation, ScenarioRecord, ScenarioState
-from loadprobe.core.summary import Summary
-from loadprobe.outputs.report import render_json
-from loadprobe.outputs.report_steps import expectation_line
+from loadprobe.core.verdict.summary import Summary
+from loadprobe.outputs.report.report import render_json
+from loadprobe.outputs.report.steps import expectation_line
 from loadprobe.outputs.wording import span_text
 from tests.unit.scenario_run import (
     Story,

@@ -8,14 +8,15 @@ import orjson
 import pytest
 
 from loadprobe.clock import ClockPair, MonoNs, WallNs
-from loadprobe.config_file import parse_config
-from loadprobe.core.aggregate import Sealed
-from loadprobe.core.cells import BlindSpan, read_film
+from loadprobe.config.file import parse_config
 from loadprobe.core.events import Event
+from loadprobe.core.judging.aggregate import Sealed
+from loadprobe.core.judging.cells import BlindSpan, read_film
 from loadprobe.errors import PreflightError
-from loadprobe.outputs import documents, run_folder
-from loadprobe.outputs.appending import AppendFile
-from loadprobe.outputs.run_folder import RunFolder, check_writable
+from loadprobe.outputs.folder import documents
+from loadprobe.outputs.folder import folder as run_folder
+from loadprobe.outputs.folder.appending import AppendFile
+from loadprobe.outputs.folder.folder import RunFolder, check_writable
 
 # 2026-01-02 03:04:05 UTC
 CLOCK = ClockPair(MonoNs(1_000), WallNs(1_767_323_045_000_000_000))

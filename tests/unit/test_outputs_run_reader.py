@@ -6,18 +6,18 @@ import orjson
 import pytest
 
 from loadprobe.clock import ClockPair, MonoNs, WallNs
-from loadprobe.config_file import parse_config
-from loadprobe.core.aggregate import Aggregate, LaneInfo
-from loadprobe.core.cells import FilmChunk
-from loadprobe.core.columns import Block, Failure, Scope
+from loadprobe.config.file import parse_config
 from loadprobe.core.events import Event
-from loadprobe.core.histogram import Histogram
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
-from loadprobe.core.verdict import ObserverHealth, summarize
+from loadprobe.core.judging.aggregate import Aggregate, LaneInfo
+from loadprobe.core.judging.cells import FilmChunk
+from loadprobe.core.judging.columns import Block, Failure, Scope
+from loadprobe.core.judging.histogram import Histogram
+from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.verdict.verdict import ObserverHealth, summarize
 from loadprobe.errors import UsageError
-from loadprobe.outputs import documents
-from loadprobe.outputs.run_folder import RunFolder
-from loadprobe.outputs.run_reader import load_run, read_histograms, read_series
+from loadprobe.outputs.folder import documents
+from loadprobe.outputs.folder.folder import RunFolder
+from loadprobe.outputs.folder.reader import load_run, read_histograms, read_series
 
 MS = 1_000_000
 S = 1_000 * MS

@@ -6,8 +6,13 @@ from rich.console import Console
 
 from loadprobe.clock import ClockPair, MonoNs, WallNs
 from loadprobe.core.events import Event
-from loadprobe.core.texts import duration_text
-from loadprobe.outputs.terminal import LaneState, LiveState, LiveView, ObserverState
+from loadprobe.core.verdict.texts import duration_text
+from loadprobe.outputs.live.terminal import (
+    LaneState,
+    LiveState,
+    LiveView,
+    ObserverState,
+)
 from loadprobe.outputs.wording import event_text
 
 S = 1_000_000_000

@@ -5,10 +5,10 @@ import pytest
 
 from loadprobe.clock import NS_PER_S
 from loadprobe.core.events import Event
-from loadprobe.core.phases import find_phases
-from loadprobe.core.scenario_summary import summarize_scenario
 from loadprobe.core.steps import ScenarioRecord, ScenarioState
-from loadprobe.outputs.timeline import make_timelines
+from loadprobe.core.verdict.phases import find_phases
+from loadprobe.core.verdict.scenario_summary import summarize_scenario
+from loadprobe.outputs.report.timeline import make_timelines
 from loadprobe.outputs.wording import event_text
 from tests.unit.scenario_run import CLOCK, MS, S
 from tests.unit.test_core_phases import FAILOVER, seen

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from loadprobe.errors import ConfigError
-from loadprobe.outputs.web_config import (
+from loadprobe.outputs.http.web_config import (
     NO_WEB_CONFIG,
     load_web_config,
     parse_web_config,

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadprobe.core.ms_samples import MsKind, MsSamples, MsSeries
-from loadprobe.outputs.write_request import varint, write_request
+from loadprobe.core.judging.ms_samples import MsKind, MsSamples, MsSeries
+from loadprobe.outputs.remote_write.request import varint, write_request
 from tests.scripted.receiver import decoded
 
 BASE_MS = 1_767_323_045_000

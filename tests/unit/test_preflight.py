@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from loadprobe import preflight as preflight_module
-from loadprobe.config import Config, Control, Http, Lane, Output, Target
-from loadprobe.control.state import GroupState
+from loadprobe.config.keys import Config, Control, Http, Lane, Output, Target
+from loadprobe.config.remote_write import RemoteWrite
+from loadprobe.control.provider.state import GroupState
 from loadprobe.errors import ControlError
-from loadprobe.preflight import Check, preflight
-from loadprobe.remote_write_keys import RemoteWrite
+from loadprobe.run import preflight as preflight_module
+from loadprobe.run.preflight import Check, preflight
 from tests.scripted.receiver import Said, ScriptedReceiver
 from tests.unit.scenario_stage import group_of, state_of
 

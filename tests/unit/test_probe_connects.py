@@ -7,16 +7,16 @@ import msgspec
 import pytest
 
 from loadprobe.clock import mono_now_ns
-from loadprobe.config import Lane, Probe, Target
-from loadprobe.core.aggregate import Aggregate, LaneInfo, Results
-from loadprobe.core.columns import Block, Failure, Scope
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
-from loadprobe.core.summary import Summary
-from loadprobe.core.thresholds import SloLimits
-from loadprobe.core.topology import Node, Shard, Topology
-from loadprobe.core.verdict import ObserverHealth, summarize
+from loadprobe.config.keys import Lane, Probe, Target
+from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Results
+from loadprobe.core.judging.columns import Block, Failure, Scope
+from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.topology.topology import Node, Shard, Topology
+from loadprobe.core.verdict.summary import Summary
+from loadprobe.core.verdict.thresholds import SloLimits
+from loadprobe.core.verdict.verdict import ObserverHealth, summarize
 from loadprobe.drivers.wire.dial import Dialer
-from loadprobe.outputs.report_connects import connect_rows
+from loadprobe.outputs.report.connects import connect_rows
 from loadprobe.probe.connects import Connects
 from loadprobe.probe.lag import Lag
 from loadprobe.probe.messages import Share

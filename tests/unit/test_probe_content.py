@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadprobe.config import Client, Lane
-from loadprobe.core.columns import Scope
-from loadprobe.core.key_record import KeyRecord
-from loadprobe.core.keyspace import Keyspace
-from loadprobe.core.outcome import OpKind
-from loadprobe.core.recorder import ScopeRecorder
-from loadprobe.core.slots import READS, key_slot
+from loadprobe.config.keys import Client, Lane
+from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.outcome import OpKind
+from loadprobe.core.load.key_record import KeyRecord
+from loadprobe.core.load.keyspace import Keyspace
+from loadprobe.core.load.recorder import ScopeRecorder
+from loadprobe.core.topology.slots import READS, key_slot
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival
 from loadprobe.probe.content import Content, is_right, make_content

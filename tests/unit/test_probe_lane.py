@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 
 from loadprobe.clock import mono_now_ns
-from loadprobe.core.columns import Block, Failure
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.judging.columns import Block, Failure
+from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 from tests.unit.probe_bench import DEADLINE, MS, ONE, START, Bench, topology_of
 
 

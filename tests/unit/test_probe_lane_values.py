@@ -2,8 +2,8 @@
 
 import pytest
 
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
-from loadprobe.core.slots import key_slot
+from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.topology.slots import key_slot
 from loadprobe.drivers import resp
 from tests.unit.probe_bench import MS, ONE, START, Bench
 

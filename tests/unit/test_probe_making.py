@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadprobe.config import Lane
-from loadprobe.core.keyspace import ArrivalPlan, Choice, Keyspace
-from loadprobe.core.outcome import OpKind
-from loadprobe.core.topology import Node, Shard, Topology
-from loadprobe.core.values import NIL, ValueCodec
+from loadprobe.config.keys import Lane
+from loadprobe.core.judging.outcome import OpKind
+from loadprobe.core.load.keyspace import ArrivalPlan, Choice, Keyspace
+from loadprobe.core.load.values import NIL, ValueCodec
+from loadprobe.core.topology.topology import Node, Shard, Topology
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival
 from loadprobe.probe.content import is_right

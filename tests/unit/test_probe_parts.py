@@ -5,11 +5,11 @@ from array import array
 import msgspec
 import pytest
 
-from loadprobe.config import Lane, Probe, Target
-from loadprobe.core.columns import Failure, Scope
-from loadprobe.core.outcome import ErrorClass, OpKind, Outcome
-from loadprobe.core.recorder import ScopeRecorder
-from loadprobe.core.topology import single
+from loadprobe.config.keys import Lane, Probe, Target
+from loadprobe.core.judging.columns import Failure, Scope
+from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.load.recorder import ScopeRecorder
+from loadprobe.core.topology.topology import single
 from loadprobe.probe.lag import Lag
 from loadprobe.probe.messages import (
     HEADER_BYTES,

@@ -2,10 +2,10 @@
 
 import pytest
 
-from loadprobe.config import LARGEST_LANES, Client, Config, Lane, Target
-from loadprobe.config_file import add_lanes
-from loadprobe.control.scenario_file import Scenario, check_lanes, load_scenario
-from loadprobe.control.scenario_keys import ExpectedDark
+from loadprobe.config.file import add_lanes
+from loadprobe.config.keys import LARGEST_LANES, Client, Config, Lane, Target
+from loadprobe.control.scenario.file import Scenario, check_lanes, load_scenario
+from loadprobe.control.scenario.keys import ExpectedDark
 from loadprobe.errors import ConfigError
 
 CONFIG = Config(target=Target(host="localhost"), lanes=(Lane("tcp"),))

@@ -15,8 +15,8 @@ import pytest
 from redis.asyncio.cluster import RedisCluster
 
 from loadprobe.clock import mono_now_ns
-from loadprobe.core.slots import key_slot
-from loadprobe.local.certificates import CertificateSet, write_certificates
+from loadprobe.core.topology.slots import key_slot
+from loadprobe.local.cluster.certificates import CertificateSet, write_certificates
 from tests.scripted import ScriptedCluster, ScriptedClusterError
 from tests.unit.scripted_client import KEYS, PATIENCE_S, Client
 

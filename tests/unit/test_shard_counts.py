@@ -5,14 +5,14 @@ from typing import Any
 import msgspec
 
 from loadprobe.clock import ClockPair, MonoNs, WallNs
-from loadprobe.config import Config, Http, Lane, Target
-from loadprobe.core.topology import Node, Shard, Topology
+from loadprobe.config.keys import Config, Http, Lane, Target
+from loadprobe.core.topology.topology import Node, Shard, Topology
 from loadprobe.drivers.base import DriverStats
-from loadprobe.measurement import Measurement
-from loadprobe.outputs.run_metrics import RunMetrics
-from loadprobe.outputs.terminal import LiveState
+from loadprobe.outputs.live.terminal import LiveState
+from loadprobe.outputs.metrics.run_metrics import RunMetrics
 from loadprobe.probe.messages import LaneHealth, ReadBack, Snapshot, TopologySeen
-from loadprobe.telemetry import Telemetry
+from loadprobe.run.health import Telemetry
+from loadprobe.run.load import Measurement
 
 REST: dict[str, Any] = {
     field.name: 0 if field.type is int else {}

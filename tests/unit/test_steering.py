@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from loadprobe.config import Config, Lane, Target
-from loadprobe.core.columns import Scope
-from loadprobe.core.outages import Outage
-from loadprobe.core.outcome import OpKind
-from loadprobe.steering import Steering
+from loadprobe.config.keys import Config, Lane, Target
+from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.outages import Outage
+from loadprobe.core.judging.outcome import OpKind
+from loadprobe.run.load_control import Steering
 from tests.unit.test_core_incidents import outage
 
 S = 1_000_000_000

@@ -16,21 +16,22 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from loadprobe import launch, supervisor
 from loadprobe.clock import mono_now_ns
-from loadprobe.config import Config, Control, Http, Lane, Output, Target
-from loadprobe.control.scenario_file import Scenario
-from loadprobe.core.aggregate import Aggregate, LaneInfo, Sealed
-from loadprobe.core.ms_samples import MsKind, MsSamples, MsSeries
-from loadprobe.core.shard_names import ShardNames
+from loadprobe.config.keys import Config, Control, Http, Lane, Output, Target
+from loadprobe.config.remote_write import RemoteWrite
+from loadprobe.control.scenario.file import Scenario
+from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Sealed
+from loadprobe.core.judging.ms_samples import MsKind, MsSamples, MsSeries
 from loadprobe.core.steps import ScenarioRecord, ScenarioState
-from loadprobe.launch import RunOptions
-from loadprobe.outputs import remote_write
-from loadprobe.outputs.remote_write import RemoteWriter
-from loadprobe.remote_write_keys import RemoteWrite
-from loadprobe.run_plan import RunPlan
-from loadprobe.stopping import Stopping
-from loadprobe.supervisor import Run
+from loadprobe.core.topology.shard_names import ShardNames
+from loadprobe.outputs.remote_write import sender as remote_write
+from loadprobe.outputs.remote_write.sender import RemoteWriter
+from loadprobe.run import launch
+from loadprobe.run import run as supervisor
+from loadprobe.run.launch import RunOptions
+from loadprobe.run.plan import RunPlan
+from loadprobe.run.run import Run
+from loadprobe.signals import Stopping
 
 
 class Unprobed:

@@ -12,7 +12,7 @@ from typing import Any
 import uvloop
 
 from loadprobe.clock import wall_now_ns
-from loadprobe.local.ports import free_ports
+from loadprobe.local.cluster.ports import free_ports
 from tools.pictures.answers import ask
 from tools.pictures.draw import draw
 from tools.pictures.queries import Query, Shown

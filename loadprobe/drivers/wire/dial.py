@@ -16,9 +16,9 @@ from typing import TypeVar, cast
 import hiredis
 
 from loadprobe.clock import mono_now_ns
-from loadprobe.config import Target
-from loadprobe.core.outcome import ErrorClass
-from loadprobe.core.roles import parse_replication
+from loadprobe.config.keys import Target
+from loadprobe.core.judging.outcome import ErrorClass
+from loadprobe.core.topology.roles import parse_replication
 from loadprobe.drivers import resp, tls
 from loadprobe.drivers.errors import classify_connect_error, classify_reply
 from loadprobe.drivers.resolver import Resolver

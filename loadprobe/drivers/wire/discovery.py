@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 import hiredis
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
-from loadprobe.core.topology import Node as TopologyNode
-from loadprobe.core.topology import (
+from loadprobe.core.topology.topology import Node as TopologyNode
+from loadprobe.core.topology.topology import (
     NodesView,
     SlotsView,
     Topology,

@@ -13,9 +13,9 @@ from functools import partial
 import hiredis
 
 from loadprobe.clock import mono_now_ns
-from loadprobe.config import Target
-from loadprobe.core.outcome import ErrorClass, Outcome
-from loadprobe.core.topology import Topology
+from loadprobe.config.keys import Target
+from loadprobe.core.judging.outcome import ErrorClass, Outcome
+from loadprobe.core.topology.topology import Topology
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival, DriverStats, OnTopology, Sink
 from loadprobe.drivers.errors import classify_reply

@@ -1,6 +1,6 @@
 """What went wrong before the load could begin, in one line with what to do."""
 
-from loadprobe.core.outcome import ErrorClass
+from loadprobe.core.judging.outcome import ErrorClass
 from loadprobe.drivers import tls
 from loadprobe.drivers.errors import classify_reply
 from loadprobe.drivers.wire.dial import Dialer, DialFailure

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
-from loadprobe.core.outcome import ErrorClass
-from loadprobe.core.slots import SLOTS
-from loadprobe.core.topology import Topology
+from loadprobe.core.judging.outcome import ErrorClass
+from loadprobe.core.topology.slots import SLOTS
+from loadprobe.core.topology.topology import Topology
 from loadprobe.drivers.wire.connection import Replies
 from loadprobe.drivers.wire.dial import DialFailure
 from loadprobe.drivers.wire.explain import explain_dial_failure

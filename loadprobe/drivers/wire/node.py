@@ -14,7 +14,7 @@ from typing import Protocol
 import hiredis
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
-from loadprobe.core.outcome import ErrorClass, Outcome
+from loadprobe.core.judging.outcome import ErrorClass, Outcome
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival, DriverStats
 from loadprobe.drivers.errors import classify_lost_connection

@@ -2,7 +2,7 @@
 
 import re
 
-from loadprobe.core.slots import SLOTS
+from loadprobe.core.topology.slots import SLOTS
 
 _REDIRECT = re.compile(r"\w+ (?P<slot>\d{1,5}) (?P<host>\S*):(?P<port>\d{1,5})")
 

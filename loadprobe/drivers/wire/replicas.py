@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Literal
 
 from loadprobe.clock import mono_now_ns
-from loadprobe.core.outcome import ErrorClass
-from loadprobe.core.slots import READS, SLOTS
-from loadprobe.core.topology import Node as TopologyNode
-from loadprobe.core.topology import Shard, Topology
+from loadprobe.core.judging.outcome import ErrorClass
+from loadprobe.core.topology.slots import READS, SLOTS
+from loadprobe.core.topology.topology import Node as TopologyNode
+from loadprobe.core.topology.topology import Shard, Topology
 from loadprobe.drivers.wire.dial import DialFailure
 from loadprobe.drivers.wire.node import Node
 

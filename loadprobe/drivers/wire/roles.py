@@ -13,8 +13,13 @@ from dataclasses import dataclass
 from socket import gaierror
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
-from loadprobe.core.roles import Address, RoleView, parse_replication, tell_group
-from loadprobe.core.topology import Topology
+from loadprobe.core.topology.roles import (
+    Address,
+    RoleView,
+    parse_replication,
+    tell_group,
+)
+from loadprobe.core.topology.topology import Topology
 from loadprobe.drivers import resp
 from loadprobe.drivers.wire.dial import Dialer
 from loadprobe.drivers.wire.node import Node

@@ -5,7 +5,7 @@ import ssl
 
 import hiredis
 
-from loadprobe.core.roles import RoleView, parse_replication
+from loadprobe.core.topology.roles import RoleView, parse_replication
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival
 from loadprobe.drivers.wire.connection import Connection, Pulse

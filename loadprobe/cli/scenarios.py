@@ -1,0 +1,175 @@
+"""What the command line has to do with scenarios: choose, rehearse, ask, clean up.
+
+Imports what it needs inside of its functions, so that --help stays fast.
+"""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+import uvloop
+
+from loadprobe.config.keys import Config
+from loadprobe.errors import ControlError, UsageError
+
+if TYPE_CHECKING:
+    from loadprobe.control.scenario.file import Scenario
+
+T = TypeVar("T")
+
+
+def run_async(main: Coroutine[object, object, T]) -> T:
+    """Run on uvloop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
+
+
+def choose_scenario(
+    config: Config,
+    name: str | None,
+    variables: list[str],
+    *,
+    failover: str | None = None,
+    baseline_s: float = 0.0,
+) -> "Scenario":
+    """Return the scenario that the options of a run name.
+
+    Args:
+        config: what it is about.
+        name: name or file of a scenario.
+        variables: texts of the form KEY=VALUE.
+        failover: shard to fail over instead.
+        baseline_s: load before that failover.
+
+    Raises:
+        UsageError: the options do not name exactly one that fits the configuration.
+    """
+    from loadprobe.config.file import add_lanes
+    from loadprobe.control.scenario.file import check_lanes, load_scenario
+
+    if (name is None) == (failover is None):
+        both = "--scenario and --failover exclude each other; give one of them"
+        missing = "--var and --dry-run are about a scenario; give --scenario"
+        raise UsageError(missing if name is None else both)
+    if failover is not None:
+        if config.control is None:
+            raise UsageError(
+                f"--failover {failover} needs to know the replication group: "
+                "add [control] replication_group to the configuration"
+            )
+        shard = failover.zfill(4) if failover.isdigit() else failover
+        scenario = load_scenario("failover", {"shard": shard})
+        return replace(scenario, baseline_s=baseline_s)
+    assert name is not None, "one of the two is given"
+    scenario = load_scenario(name, _parse_variables(variables))
+    add_lanes(config, scenario.lanes, where=name)
+    check_lanes(scenario, (lane.name for lane in config.lanes), where=name)
+    return scenario
+
+
+def _parse_variables(texts: list[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts]
+    for text, (key, equals, _) in zip(texts, pairs, strict=True):
+        if not (key and equals):
+            raise UsageError(
+                f"--var {text!r} is not of the form KEY=VALUE, for example shard=0002"
+            )
+    return {key: value for key, _, value in pairs}
+
+
+def confirm_changes(config: Config, scenario: "Scenario", lines: list[str]) -> None:
+    """Have a person agree to changes of a group that was there before.
+
+    Raises:
+        UsageError: the answer is not the group's name, or there is nobody to ask.
+    """
+    from loadprobe.control.scenario.rehearsal import changes_existing_group
+
+    if config.control is None or not changes_existing_group(scenario):
+        return
+    group = config.control.replication_group
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f"scenario {scenario.name} changes the existing group {group}, and there "
+            "is no terminal to ask at; look at --dry-run, then give --yes"
+        )
+    print("\n".join(lines), file=sys.stderr)
+    _ask_for_name(group, question=f"This changes {group}.")
+
+
+def _ask_for_name(group: str, *, question: str) -> None:
+    print(f"{question} Type its name to go on: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip() != group:
+        raise UsageError(f"that is not {group!r}; nothing was changed")
+
+
+def mention_left_behind() -> None:
+    """Say which groups earlier runs created and left behind."""
+    from loadprobe.control.created.markers import left_behind
+
+    try:
+        found = left_behind()
+    except ControlError as exc:  # no reason not to run
+        print(f"loadprobe: {exc}", file=sys.stderr)
+        return
+    for marker in found:
+        print(
+            f"loadprobe: an earlier run created {marker.where} and left it behind; "
+            "delete it: loadprobe cleanup",
+            file=sys.stderr,
+        )
+
+
+def scenarios(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Show this one.")
+    ] = None,
+) -> None:
+    """List the scenarios that come with loadprobe, or show one."""
+    from loadprobe.config.toml import read_file
+    from loadprobe.control.scenario.file import describe_file, find_scenario, shipped
+
+    if name is not None:
+        print(read_file(find_scenario(name)), end="")
+        return
+    width = max(map(len, shipped()), default=0)
+    for each, path in shipped().items():
+        print(f"{each:<{width}}  {describe_file(path)}")
+
+
+def cleanup(
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete the groups that earlier runs created and left behind."""
+    from loadprobe.control.created.cleanup import clean_up
+    from loadprobe.control.created.markers import left_behind
+
+    found = left_behind()
+    if not found:
+        print("no run left a group behind")
+    problem: ControlError | None = None
+    for marker in found:
+        if not yes:
+            if not sys.stdin.isatty():
+                raise UsageError(
+                    f"{marker.where} was left behind, and there is no terminal to ask "
+                    "at; give --yes to delete it"
+                )
+            _ask_for_name(
+                marker.group, question=f"This deletes {marker.where} with its data."
+            )
+        try:
+            run_async(clean_up(marker, tell=_tell))
+        except ControlError as exc:  # the others are not to wait for this one
+            print(f"loadprobe: {marker.where} is still there: {exc}", file=sys.stderr)
+            problem = exc
+    if problem is not None:
+        raise typer.Exit(problem.exit_code)
+
+
+def _tell(text: str) -> None:
+    print(text, flush=True)

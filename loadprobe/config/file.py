@@ -1,0 +1,387 @@
+"""Reading a configuration file: TOML, unknown keys refused, errors in our words.
+
+Values are checked here and nowhere else, so the rest of the program may rely on them.
+``LOADPROBE_<SECTION>_<KEY>`` in the environment overrides a key of the file.
+"""
+
+import ipaddress
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from loadprobe.config.client import check_client, for_single
+from loadprobe.config.keys import (
+    LARGEST_LANES,
+    LARGEST_PORT,
+    SECTIONS,
+    Config,
+    Lane,
+    Target,
+)
+from loadprobe.config.remote_write import check_remote_write
+from loadprobe.config.toml import Keys, convert, decode, read_file, suggest
+from loadprobe.errors import ConfigError
+
+_ENV_PREFIX = "LOADPROBE_"
+_TABLES = ("address_map", "extra_labels")
+_BY_REFERENCE = (
+    "a secret is not part of the configuration; set password_file or password_env"
+)
+_KEYS = Keys(
+    SECTIONS,
+    words={
+        name: "one to 32 [[lanes]] sections"
+        if name == "lanes"
+        else f"a [{name}] section"
+        for name in SECTIONS
+        if name
+    },
+    refused={
+        "password": _BY_REFERENCE,
+        "auth_token": _BY_REFERENCE,
+        "bearer_token": "a secret is not part of the configuration; set "
+        "bearer_token_file",
+    },
+    otherwise="a [[lanes]] section",
+)
+# Values name their key in four bytes, and there are spare keys for every slot.
+_MOST_KEYS = 1_000_000_000
+_LABELS = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
+
+
+def parse_config(
+    text: str, *, where: str, environ: Mapping[str, str] | None = None
+) -> Config:
+    """Parse and check a configuration.
+
+    Args:
+        text: TOML.
+        where: name of the file, for messages.
+        environ: environment whose LOADPROBE_ variables override the file.
+
+    Raises:
+        ConfigError: anything is wrong; the message names file, key and remedy.
+    """
+    raw = decode(text, where=where)
+    _override(raw, environ or {})
+    config = convert(raw, Config, keys=_KEYS, where=where)
+    _check(config, where)
+    return config
+
+
+def load_config(path: str) -> Config:
+    """Read a configuration file and the environment (see ``parse_config``)."""
+    return parse_config(read_file(path), where=path, environ=os.environ)
+
+
+def add_lanes(config: Config, lanes: Sequence[Lane], *, where: str) -> Config:
+    """Return a configuration with further lanes.
+
+    They are written for groups of either shape: what only clients of a cluster have is
+    left out without cluster mode.
+
+    Args:
+        config: as it was read.
+        lanes: those to add.
+        where: name of the file they are from, for messages.
+
+    Raises:
+        ConfigError: they do not fit; the message names file, key and remedy.
+    """
+    if not lanes:
+        return config
+    if not config.target.cluster:
+        lanes = [for_single(lane) for lane in lanes]
+    added = msgspec.structs.replace(config, lanes=(*config.lanes, *lanes))
+    if len(added.lanes) > LARGEST_LANES:
+        raise ConfigError(
+            f"{where}: lanes",
+            f"{len(lanes)} beside {len(config.lanes)} of the configuration; at most "
+            f"{LARGEST_LANES} can run, remove some",
+        )
+    names = {lane.name for lane in config.lanes}
+    for index, lane in enumerate(lanes):
+        at = f"{where}: lanes[{index}]"
+        if lane.name in names:
+            raise ConfigError(
+                f"{at}.name", f"{lane.name!r} is used by another lane; rename one"
+            )
+        names.add(lane.name)
+        _check_lane(lane, at)
+        _check_client(lane, config.target, at)
+    _check_keyspaces(added.lanes, where)
+    return added
+
+
+def describe_key(section: str, key: str) -> str | None:
+    """Return which values a key takes, in words; None if there is no such key.
+
+    Args:
+        section: a name in ``SECTIONS``.
+        key: a key of that section.
+    """
+    return _KEYS.describe(section, key)
+
+
+def _override(raw: dict[str, object], environ: Mapping[str, str]) -> None:
+    """Put the LOADPROBE_ variables of an environment over the keys of a file.
+
+    Raises:
+        ConfigError: a variable has no key, or its value is none for that key.
+    """
+    known = {
+        _ENV_PREFIX + f"{section}_{key}".lstrip("_").upper(): (section, key, field)
+        for section in SECTIONS
+        for key, field in _KEYS.fields(section).items()
+        if not section.startswith("lanes")
+        and key not in SECTIONS
+        and key not in _TABLES
+    }
+    given = {name: environ[name] for name in environ if name.startswith(_ENV_PREFIX)}
+    for section in ("target", "remote_write"):
+        keys = raw.get(section)
+        by_file = keys.get("password_env") if isinstance(keys, dict) else None
+        named = f"{_ENV_PREFIX}{section}_password_env".upper()
+        given.pop(given.get(named, str(by_file)), None)
+    for name, text in sorted(given.items()):
+        if name not in known:
+            problem = f"not the environment variable of a key{suggest(name, known)}"
+            raise ConfigError(name, f"{problem} (or unset it)")
+        section, key, field = known[name]
+        try:
+            value = msgspec.convert(text, field.type, strict=False)
+        except msgspec.ValidationError as exc:
+            expected = describe_key(section, key)
+            problem = f"{text!r} is not usable; expected {expected}"
+            raise ConfigError(name, problem) from exc
+        keys = raw.setdefault(section, {}) if section else raw
+        if isinstance(keys, dict):  # if not, the file is wrong, and is told so
+            keys[key] = value
+
+
+def _is_host(text: str) -> bool:
+    """Tell whether a text is an address or a name that can be looked up."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return _LABELS.fullmatch(text) is not None
+    return True
+
+
+def _is_address(text: str) -> bool:
+    """Tell whether a text is host:port, an IPv6 host in brackets or not."""
+    host, _, port = text.rpartition(":")
+    has_port = port.isdecimal() and port.isascii() and 0 < int(port) <= LARGEST_PORT
+    return has_port and _is_host(host.strip("[]"))
+
+
+def _check(config: Config, where: str) -> None:
+    """Check what no single key can tell."""
+    if not config.target.host and config.control is None:
+        raise ConfigError(
+            f"{where}: target.host",
+            f"missing; expected {describe_key('target', 'host')}, or a [control] "
+            "section to ask the API for the endpoint",
+        )
+    _check_target(config.target, f"{where}: target")
+    if config.remote_write is not None:
+        check_remote_write(config.remote_write, f"{where}: remote_write")
+    names = [lane.name for lane in config.lanes]
+    for index, lane in enumerate(config.lanes):
+        at = f"{where}: lanes[{index}]"
+        if lane.name in names[:index]:
+            raise ConfigError(
+                f"{at}.name", f"{lane.name!r} is used by two lanes; rename one"
+            )
+        _check_lane(lane, at)
+        _check_client(lane, config.target, at)
+    _check_keyspaces(config.lanes, where)
+
+
+def _check_keyspaces(lanes: Sequence[Lane], where: str) -> None:
+    """Check that lanes that share their keys agree on what is in them."""
+    first: dict[str, Lane] = {}
+    parts: Counter[str] = Counter()
+    for index, lane in enumerate(lanes):
+        space, at = lane.key_prefix, f"{where}: lanes[{index}].keyspace"
+        other = first.setdefault(space, lane)
+        parts[space] += lane.processes
+        if other is lane:
+            continue
+        for key in ("keys", "value_bytes", "multi_key"):
+            if getattr(lane, key) != getattr(other, key):
+                raise ConfigError(
+                    at,
+                    f"{lane.name} and {other.name} share the keys of {space!r} and "
+                    f"differ in {key}; set the same, or another keyspace",
+                )
+        strange = next((each for each in (other, lane) if not each.is_witness), None)
+        if strange is not None or lane.multi_key > 1:
+            what = f"{strange.name} has another driver" if strange else "sets of keys"
+            raise ConfigError(
+                at,
+                f"keys are shared by lanes of the wire driver, one key at a time, only "
+                f"({what}); a client library may send a write twice, and then nobody "
+                "can tell what a read of another lane should find",
+            )
+        if lane.keys < parts[space]:
+            raise ConfigError(
+                at,
+                f"{lane.keys} keys for {parts[space]} processes of the lanes that "
+                "share them; every process needs one",
+            )
+
+
+def _check_target(target: Target, at: str) -> None:
+    if target.host and not _is_host(target.host):
+        # The value is not shown: a URL may have a password in it.
+        raise ConfigError(
+            f"{at}.host",
+            "not a host; expected a name or an address alone, without scheme, user, "
+            "port and path (the port is a key of its own)",
+        )
+    if target.server_name is not None and not _is_host(target.server_name):
+        raise ConfigError(
+            f"{at}.server_name",
+            f"{target.server_name!r} is not a host; "
+            "expected a name or an address alone",
+        )
+    if target.password_file is not None and target.password_env is not None:
+        raise ConfigError(at, "give password_file or password_env, not both")
+    if target.username is not None and not (
+        target.password_file or target.password_env
+    ):
+        raise ConfigError(
+            f"{at}.username",
+            "a user needs password_file or password_env beside it",
+        )
+    if (target.cert_file is None) != (target.key_file is None):
+        raise ConfigError(at, "cert_file and key_file belong together: give both")
+    for side in (*target.address_map, *target.address_map.values()):
+        if not _is_address(side):
+            raise ConfigError(
+                f"{at}.address_map",
+                f"{side!r} is not of the form host:port, port 1 to {LARGEST_PORT}",
+            )
+
+
+def _check_lane(lane: Lane, at: str) -> None:
+    if lane.schedule == "ramp" and (
+        lane.ramp_s is None or lane.ramp_from_per_s is None
+    ):
+        raise ConfigError(at, "a ramp needs ramp_from_per_s and ramp_s")
+    if lane.schedule != "ramp" and (lane.ramp_s or lane.ramp_from_per_s is not None):
+        raise ConfigError(
+            at, 'ramp_from_per_s and ramp_s need schedule = "ramp" beside them'
+        )
+    if lane.loop == "closed" and lane.schedule != "constant":
+        raise ConfigError(
+            f"{at}.schedule",
+            'a closed loop has no schedule; remove it, or set loop = "open"',
+        )
+    if lane.processes > lane.workers:
+        raise ConfigError(
+            f"{at}.processes",
+            f"{lane.processes} processes cannot share {lane.workers} workers; "
+            "lower processes, or raise workers",
+        )
+    if lane.connections is not None and not (
+        lane.processes <= lane.connections <= lane.workers
+    ):
+        raise ConfigError(
+            f"{at}.connections",
+            f"{lane.connections} for {lane.workers} workers in {lane.processes} "
+            "processes; expected at most one per worker, and one per process at least",
+        )
+    if lane.pipeline > 1 and lane.loop == "open":
+        raise ConfigError(
+            f"{at}.pipeline",
+            "an open loop never waits for replies, so it pipelines by itself; "
+            'remove it, or set loop = "closed"',
+        )
+    if lane.connect_rate_per_s and lane.connect_rate_per_s < 1:
+        raise ConfigError(
+            f"{at}.connect_rate_per_s",
+            f"{lane.connect_rate_per_s:g} is too rare to tell when an outage began; "
+            "expected 0 for none, or 1 to 100 per second and shard",
+        )
+    if lane.keys * lane.multi_key > _MOST_KEYS:
+        raise ConfigError(
+            f"{at}.multi_key",
+            f"{lane.keys} sets of {lane.multi_key} keys are more than {_MOST_KEYS} "
+            "keys; lower keys, or multi_key",
+        )
+    if lane.keys < lane.processes:
+        raise ConfigError(
+            f"{at}.keys",
+            f"{lane.keys} keys for {lane.processes} processes; every process needs one",
+        )
+
+
+def _check_wire_only(lane: Lane, at: str) -> None:
+    """Refuse what a client library cannot be asked for."""
+    if lane.connections is not None or lane.pipeline > 1:
+        raise ConfigError(
+            f"{at}.{'pipeline' if lane.connections is None else 'connections'}",
+            f"{lane.driver} decides on that by itself; "
+            "remove it, or use the wire driver",
+        )
+    if lane.connect_rate_per_s:
+        raise ConfigError(
+            f"{at}.connect_rate_per_s",
+            f"{lane.driver} keeps its connections to itself; "
+            "remove it, or use the wire driver",
+        )
+    if lane.read_from != "primary":
+        raise ConfigError(
+            f"{at}.read_from",
+            f"{lane.driver} has a read_from of its own, in [lanes.client]; "
+            "set that, or use the wire driver",
+        )
+    if lane.multi_key > 1:
+        raise ConfigError(
+            f"{at}.multi_key",
+            f"{lane.driver} is asked for one key at a time; "
+            "remove it, or use the wire driver",
+        )
+
+
+def _check_client(lane: Lane, target: Target, at: str) -> None:
+    client = lane.client
+    if lane.is_witness:
+        if client is not None:
+            raise ConfigError(
+                f"{at}.client",
+                "the wire driver has no settings; remove it, or set another driver",
+            )
+        return
+    _check_wire_only(lane, at)
+    if lane.tls and target.server_name is not None:
+        raise ConfigError(
+            f"{at}.driver",
+            f"{lane.driver} verifies every node under the address it connects to and "
+            "cannot be told target.server_name; remove that, or use the wire driver",
+        )
+    check_client(lane, target, at)
+    if client is None:
+        return
+    if client.clients > lane.workers // lane.processes:
+        raise ConfigError(
+            f"{at}.client.clients",
+            f"{client.clients} clients for {lane.workers // lane.processes} workers in "
+            "a process; every client needs one",
+        )
+    pauses = client.backoff_base_ms, client.backoff_cap_ms
+    if any(pauses) and client.backoff != "exponential-jitter":
+        raise ConfigError(
+            f"{at}.client",
+            'backoff_base_ms and backoff_cap_ms need backoff = "exponential-jitter"',
+        )
+    if client.backoff is not None and client.retries is None:
+        raise ConfigError(
+            f"{at}.client.backoff",
+            "a pause between tries needs retries beside it",
+        )

@@ -1,0 +1,179 @@
+"""Marks of the groups that a scenario created, so that none is forgotten and paid for.
+
+Rule: a marker is written before the group is asked for, and removed after the provider
+knows the group no more. What is deleted on the word of a marker is only what that
+marker can have created: the group of its name, made no earlier than the marker, by a
+process that is gone.
+
+Markers hold no secrets; they are in ``$XDG_STATE_HOME/loadprobe/groups``, else in
+``~/.local/state/loadprobe/groups``.
+"""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+import msgspec
+
+from loadprobe.config.keys import Control
+from loadprobe.errors import ControlError
+from loadprobe.liveness import is_process, start_ticks
+
+SCHEMA_VERSION = 1
+
+
+class Marker(msgspec.Struct, frozen=True):
+    """What is known of a group before it is created.
+
+    Args:
+        group: replication group id.
+        region: its region.
+        endpoint_url: where the API is; None for AWS.
+        written_unix_ns: when it was written, in the provider's time.
+        pid: process that wrote it.
+        start_ticks: when that process started (clock ticks since boot).
+        boot_id: the boot those ticks count from.
+        schema_version: of this document.
+    """
+
+    group: str
+    region: str
+    endpoint_url: str | None
+    written_unix_ns: int
+    pid: int
+    start_ticks: int
+    boot_id: str
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def is_owned(self) -> bool:
+        """Whether the process that wrote it still lives."""
+        return self.boot_id == _boot_id() and is_process(self.pid, self.start_ticks)
+
+    @property
+    def control(self) -> Control:
+        """Where the group is."""
+        return Control(self.group, self.region, self.endpoint_url)
+
+    @property
+    def where(self) -> str:
+        """The group and where it is, for people."""
+        return f"{self.group} at {self.endpoint_url or self.region}"
+
+
+def folder() -> Path:
+    """Return where markers are."""
+    home = os.environ.get("XDG_STATE_HOME")
+    state = Path(home) if home else Path.home() / ".local" / "state"
+    return state / "loadprobe" / "groups"
+
+
+def write(control: Control, *, now_ns: int) -> None:
+    """Mark a group that is about to be created, by this process.
+
+    Args:
+        control: where it is going to be.
+        now_ns: UNIX ns in the provider's time.
+
+    Raises:
+        ControlError: another process that lives is creating it, or the marker cannot
+            be written: the group must not be created then.
+    """
+    pid = os.getpid()
+    ticks = start_ticks(pid)
+    assert ticks is not None, "this process lives"
+    marker = Marker(
+        group=control.replication_group,
+        region=control.region,
+        endpoint_url=control.endpoint_url,
+        written_unix_ns=now_ns,
+        pid=pid,
+        start_ticks=ticks,
+        boot_id=_boot_id(),
+    )
+    path = _path(control)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        present = _read(path)
+        if present is not None and present.is_owned and present.pid != pid:
+            raise ControlError(
+                f"creating {marker.where}: process {present.pid} has marked it as its "
+                "own and still runs; end that one, or choose another group"
+            )
+        draft = path.with_suffix(".new")
+        draft.unlink(missing_ok=True)
+        draft.touch(mode=0o600)
+        draft.write_bytes(msgspec.json.encode(marker))
+        draft.replace(path)
+    except OSError as exc:
+        raise ControlError(
+            f"creating {marker.where}: the note of it cannot be written to {path}: "
+            f"{exc.strerror}; without it the group could be forgotten, so it was not "
+            "asked for; set XDG_STATE_HOME to a folder that can be written to"
+        ) from exc
+
+
+def remove(control: Control) -> None:
+    """Remove the marker of a group, if there is one."""
+    _path(control).unlink(missing_ok=True)
+
+
+def own(control: Control) -> Marker | None:
+    """Return the marker of a group if this process wrote it.
+
+    Raises:
+        ControlError: the file is no marker of this version.
+    """
+    marker = _read(_path(control))
+    is_ours = marker is not None and marker.is_owned and marker.pid == os.getpid()
+    return marker if is_ours else None
+
+
+def left_behind() -> tuple[Marker, ...]:
+    """Return the markers whose owners are gone, by the time they were written.
+
+    Raises:
+        ControlError: a file there is no marker of this version.
+    """
+    markers = [_read(path) for path in folder().glob("*.json")]
+    found = [marker for marker in markers if marker is not None and not marker.is_owned]
+    return tuple(sorted(found, key=lambda marker: marker.written_unix_ns))
+
+
+def way_out(control: Control) -> str:
+    """Return what to do about a group that is there and is to be created.
+
+    Raises:
+        ControlError: the file of the group is no marker of this version.
+    """
+    marker = _read(_path(control))
+    if marker is None:
+        return "choose another name, or delete it"
+    if marker.is_owned:
+        return f"process {marker.pid} has created it and still runs; wait for its end"
+    return "an earlier run created it and left it behind; delete it: loadprobe cleanup"
+
+
+def _path(control: Control) -> Path:
+    """Return the file of a group: two regions may have groups of one name."""
+    where = f"{control.endpoint_url or control.region}\n{control.replication_group}"
+    digest = hashlib.sha256(where.encode()).hexdigest()[:12]
+    name = re.sub(r"[^A-Za-z0-9-]", "_", control.replication_group)[:60]
+    return folder() / f"{name}-{digest}.json"
+
+
+def _read(path: Path) -> Marker | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Marker)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as exc:
+        raise ControlError(
+            f"reading the note of a created group from {path}: {exc}; look whether its "
+            "group still exists, delete that if it is yours, then remove the file"
+        ) from exc
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

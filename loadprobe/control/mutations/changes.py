@@ -1,0 +1,353 @@
+"""The changes the controller can make to a group: what is sent, and what is then true.
+
+Pure. A mutation plans one call from what the provider knows, after guards that spare a
+call that would be refused, and recognises its target. Sending, waiting and doubting is
+``settle.mutate``, the same for all.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from loadprobe.control.mutations import agreement, guards
+from loadprobe.control.mutations.lifecycle import (
+    CompleteMigration,
+    CreateGroup,
+    DeleteGroup,
+    StartMigration,
+)
+from loadprobe.control.mutations.mutation import Mutation, OfAllShards, modify
+from loadprobe.control.provider.secret import Secret
+from loadprobe.control.provider.state import ApiCall, GroupState, Need
+from loadprobe.core.topology.topology import Topology
+from loadprobe.errors import ControlError
+
+__all__ = [
+    "ApplyUpdate",
+    "CompleteMigration",
+    "CreateGroup",
+    "DeleteGroup",
+    "FailOver",
+    "Mutation",
+    "RotateAuth",
+    "Scale",
+    "SetNodeType",
+    "SetReplicas",
+    "SetTls",
+    "StartMigration",
+    "TlsMode",
+    "UpgradeEngine",
+]
+
+TlsMode = Literal["none", "preferred", "required"]
+
+_BALANCE_RATIO = 0.02
+"""Shards whose slots differ by no more than this share of the mean are balanced."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetTls(OfAllShards):
+    """Go one step of none, preferred and required, in either direction."""
+
+    mode: TlsMode
+    operation: ClassVar[str] = "tls"
+
+    def describe(self) -> str:
+        """Return one line for people."""
+        return f"transit encryption to {self.mode!r}"
+
+    def plan(self, state: GroupState) -> tuple[ApiCall, ...]:
+        """Return the call; the flag goes with every mode, and only with it."""
+        guards.check_available(state, self.describe())
+        if state.group.tls_mode == self.mode:
+            return ()
+        guards.check_tls_step(state, self.mode, self.describe())
+        if self.mode == "none":
+            return (modify(state, TransitEncryptionEnabled=False),)
+        call = modify(
+            state, TransitEncryptionEnabled=True, TransitEncryptionMode=self.mode
+        )
+        return (call,)
+
+    def is_reached(self, state: GroupState) -> bool:
+        """Tell whether the mode is the wanted one."""
+        return state.group.tls_mode == self.mode
+
+
+@dataclass(frozen=True, slots=True)
+class FailOver(OfAllShards):
+    """Fail one shard over; "1" means "0001"."""
+
+    shard: str
+    operation: ClassVar[str] = "failover"
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.RECORDS})
+
+    def shards(self, state: GroupState) -> tuple[str, ...]:
+        """Return the shard's full id."""
+        return (guards.find_node_group(state, self.shard, self.describe()).id,)
+
+    def describe(self) -> str:
+        """Return one line for people."""
+        return f"failover of shard {self.shard}"
+
+    def plan(self, state: GroupState) -> tuple[ApiCall, ...]:
+        """Return the call; a failover is never there already."""
+        what = f"{self.describe()} of {state.group.id}"
+        guards.check_available(state, what)
+        node_group = guards.find_node_group(state, self.shard, what)
+        guards.check_replica(node_group, what)
+        guards.check_failover_quota(state, what)
+        arguments = {
+            "ReplicationGroupId": state.group.id,
+            "NodeGroupId": node_group.id,
+        }
+        return (ApiCall("TestFailover", arguments),)
+
+    def is_reached(self, state: GroupState) -> bool:
+        """Return True: the provider's status does not show a failover."""
+        return state.is_there
+
+
+@dataclass(frozen=True, slots=True)
+class Scale(OfAllShards):
+    """Have so many shards; the same number as before spreads the slots evenly.
+
+    Shards that go are those with the highest ids, so that the outcome is known before.
+    """
+
+    count: int
+    operation: ClassVar[str] = "scale"
+
+    def describe(self) -> str:
+        """Return one line for people."""
+        return f"number of shards to {self.count}"
+
+    def plan(self, state: GroupState) -> tuple[ApiCall, ...]:
+        """Return the call."""
+        guards.check_available(state, self.describe())
+        group = state.group
+        if not group.is_cluster:
+            raise ControlError(
+                f"{self.describe()}: {group.id} is without cluster mode and has one "
+                "shard; create a group with cluster mode"
+            )
+        if self.count < 1:
+            raise ControlError(f"{self.describe()}: a group has at least one shard")
+        if self.count == len(group.shards) and _is_balanced(state):
+            return ()
+        arguments: dict[str, object] = {
+            "ReplicationGroupId": group.id,
+            "NodeGroupCount": self.count,
+            "ApplyImmediately": True,
+        }
+        removed = sorted(group.shards)[self.count :]
+        if removed:
+            arguments["NodeGroupsToRemove"] = removed
+        return (ApiCall("ModifyReplicationGroupShardConfiguration", arguments),)
+
+    def is_reached(self, state: GroupState) -> bool:
+        """Tell whether there are so many shards, all with slots."""
+        shards = state.group.shards.values()
+        has_slots = [bool(shard.slots) for shard in shards]
+        return len(has_slots) == self.count and (all(has_slots) or not any(has_slots))
+
+    def agrees(self, topology: Topology, state: GroupState) -> bool:
+        """Tell whether the slots are where the provider says."""
+        group = state.group
+        return agreement.is_complete(topology, group) and agreement.has_same_slots(
+            topology, group
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SetReplicas(OfAllShards):
+    """Have so many replicas in every shard."""
+
+    count: int
+    operation: ClassVar[str] = "replicas"
+
+    def describe(self) -> str:
+        """Return one line for people."""
+        return f"replicas of each shard to {self.count}"
+
+    def plan(self, state: GroupState) -> tuple[ApiCall, ...]:
+        """Return the call."""
+        guards.check_available(state, self.describe())
+        guards.check_replicas(state, self.count, self.describe())
+        counts = {len(shard.members) - 1 for shard in state.group.shards.values()}
+        if counts == {self.count}:
+            return ()
+        grows = any(count < self.count for count in counts)
+        arguments = {
+            "ReplicationGroupId": state.group.id,
+            "NewReplicaCount": self.count,
+            "ApplyImmediately": True,
+        }
+        operation = "IncreaseReplicaCount" if grows else "DecreaseReplicaCount"
+        return (ApiCall(operation, arguments),)
+
+    def is_reached(self, state: GroupState) -> bool:
+        """Tell whether every shard has so many."""
+        shards = state.group.shards.values()
+        return all(len(shard.members) - 1 == self.count for shard in shards)
+
+    def agrees(self, topology: Topology, state: GroupState) -> bool:
+        """Tell whether every primary shows so many."""
+        return agreement.is_complete(topology, state.group) and agreement.has_replicas(
+            topology, self.count
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SetNodeType(OfAllShards):
+    """Replace all nodes by nodes of another type."""
+
+    node_type: str
+    operation: ClassVar[str] = "node_type"
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.NODE_TYPES})
+
+    def describe(self) -> str:
+        """Return one line for people."""
+        return f"node type to {self.node_type}"
+
+    def plan(self, state: GroupState) -> tuple[ApiCall, ...]:
+        """Return the call."""
+        guards.check_available(state, self.describe())
+        if self.is_reached(state):
+            return ()
+        guards.check_node_type(state, self.node_type, self.describe())
+        return (modify(state, CacheNodeType=self.node_type),)
+
+    def is_reached(self, state: GroupState) -> bool:
+        """Tell whether every node is of that type."""
+        types = {cluster.node_type for cluster in state.clusters}
+        return types == {self.node_type}
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradeEngine(OfAllShards):
+    """Replace the engine by a newer version, or Redis OSS by Valkey."""
+
+    engine: str
+    version: str
+    parameter_group: str | None = None
+    operation: ClassVar[str] = "engine"
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.ENGINE_VERSIONS})
+
+    def describe(self) -> str:
+        """Return one line for people."""
+        return f"engine to {self.engine} {self.version}"
+
+    def plan(self, state: GroupState) -> tuple[ApiCall, ...]:
+        """Return the call."""
+        guards.check_available(state, self.describe())
+        if self.is_reached(state):
+            return ()
+        guards.check_upgrade(state, self.engine, self.version, self.describe())
+        more: dict[str, object] = {"EngineVersion": self.version}
+        if state.engine != self.engine:
+            more["Engine"] = self.engine
+        if self.parameter_group is not None:
+            more["CacheParameterGroupName"] = self.parameter_group
+        return (modify(state, **more),)
+
+    def is_reached(self, state: GroupState) -> bool:
+        """Tell whether every node runs that version."""
+        return bool(state.clusters) and all(
+            cluster.engine == self.engine
+            and guards.is_version(cluster.engine_version, self.version)
+            for cluster in state.clusters
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RotateAuth(OfAllShards):
+    """Add a token beside the present one ("rotate"), or leave only it ("set")."""
+
+    token: Secret
+    strategy: Literal["rotate", "set"] = "rotate"
+    operation: ClassVar[str] = "auth"
+
+    def describe(self) -> str:
+        """Return one line for people."""
+        return f"AUTH token ({self.strategy})"
+
+    def plan(self, state: GroupState) -> tuple[ApiCall, ...]:
+        """Return the call; whether a token is there already cannot be seen."""
+        guards.check_available(state, self.describe())
+        guards.check_token(state, self.token, self.strategy, self.describe())
+        call = modify(
+            state,
+            AuthToken=self.token,
+            AuthTokenUpdateStrategy=self.strategy.upper(),
+        )
+        return (call,)
+
+    def is_reached(self, state: GroupState) -> bool:
+        """Tell whether clients log in."""
+        return state.group.has_auth
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyUpdate(OfAllShards):
+    """Apply a service update; None means the only one outstanding."""
+
+    name: str | None = None
+    operation: ClassVar[str] = "update"
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.UPDATES})
+    _done: ClassVar[frozenset[str]] = frozenset({"complete", "not-applicable"})
+    _under_way: ClassVar[frozenset[str]] = frozenset(
+        {"waiting-to-start", "in-progress", "stopping", "scheduling", "scheduled"}
+    )
+
+    def describe(self) -> str:
+        """Return one line for people."""
+        return f"service update {self.name or '(the one outstanding)'}"
+
+    def plan(self, state: GroupState) -> tuple[ApiCall, ...]:
+        """Return the call."""
+        guards.check_available(state, self.describe())
+        known = ", ".join(update.name for update in state.updates) or "none"
+        if self.name not in (None, *(update.name for update in state.updates)):
+            raise ControlError(
+                f"{self.describe()}: no such update concerns {state.group.id}; known: "
+                f"{known}"
+            )
+        wanted = [
+            update
+            for update in state.updates
+            if self.name in (None, update.name) and update.status not in self._done
+        ]
+        if not wanted:
+            return ()
+        if len(wanted) > 1:
+            names = ", ".join(update.name for update in wanted)
+            raise ControlError(
+                f"{self.describe()}: several are outstanding; name one of: {names}"
+            )
+        update = wanted[0]
+        if update.status in self._under_way:
+            raise ControlError(
+                f"{self.describe()}: {update.name} is {update.status!r} already; wait "
+                "until it is complete"
+            )
+        arguments = {
+            "ServiceUpdateName": update.name,
+            "ReplicationGroupIds": [state.group.id],
+        }
+        return (ApiCall("BatchApplyUpdateAction", arguments),)
+
+    def is_reached(self, state: GroupState) -> bool:
+        """Tell whether nothing of it is outstanding."""
+        return all(
+            update.status in self._done
+            for update in state.updates
+            if self.name in (None, update.name)
+        )
+
+
+def _is_balanced(state: GroupState) -> bool:
+    counts = [agreement.slot_count(shard) for shard in state.group.shards.values()]
+    if not any(counts):
+        return False
+    mean = sum(counts) / len(counts)
+    return max(counts) - min(counts) <= max(1, _BALANCE_RATIO * mean)

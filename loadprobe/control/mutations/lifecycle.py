@@ -1,0 +1,218 @@
+"""The changes that make, end or hand over a group: create, delete, migrate into it.
+
+Pure, as ``mutations``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from loadprobe.control.mutations import agreement, guards
+from loadprobe.control.mutations.mutation import OfAllShards
+from loadprobe.control.provider.secret import Secret
+from loadprobe.control.provider.state import (
+    ABSENT,
+    AVAILABLE,
+    MIGRATING,
+    ApiCall,
+    GroupState,
+)
+from loadprobe.core.topology.topology import Topology
+from loadprobe.errors import ControlError
+
+CREATED_BY_TAG = "loadprobe:created-by"
+
+
+@dataclass(frozen=True, slots=True)
+class CreateGroup(OfAllShards):
+    """Create the group the API is opened for.
+
+    Args:
+        shard_count: number of shards; 1 without cluster mode.
+        replicas: replicas of each shard.
+        node_type: such as "cache.t4g.micro".
+        engine: "redis" or "valkey".
+        engine_version: None leaves it to the provider.
+        tls_mode: transit encryption.
+        is_cluster: with cluster mode.
+        parameter_group: None leaves it to the provider.
+        subnet_group: None leaves it to the provider.
+        security_groups: ids; () leaves them to the provider.
+        port: where clients connect; None leaves it to the provider.
+        token: AUTH token; needs TLS.
+        description: for people who find the group.
+        tags: name -> value; who made it is added.
+    """
+
+    shard_count: int
+    replicas: int
+    node_type: str
+    engine: Literal["redis", "valkey"] = "valkey"
+    engine_version: str | None = None
+    tls_mode: Literal["none", "preferred", "required"] = "none"
+    is_cluster: bool = True
+    parameter_group: str | None = None
+    subnet_group: str | None = None
+    security_groups: tuple[str, ...] = ()
+    port: int | None = None
+    token: Secret | None = None
+    description: str = "made by loadprobe"
+    tags: Mapping[str, str] = field(default_factory=dict)
+    operation: ClassVar[str] = "create"
+
+    def describe(self) -> str:
+        """Return one line for people."""
+        return (
+            f"group of {self.shard_count} x (1+{self.replicas}) {self.node_type} with "
+            f"{self.engine} {self.engine_version or '(newest)'}"
+        )
+
+    def plan(self, state: GroupState) -> tuple[ApiCall, ...]:
+        """Return the call."""
+        what = f"create {state.group.id}, a {self.describe()}"
+        if state.is_there:
+            raise ControlError(
+                f"{what}: a group of that name exists and is {state.group.status!r}; "
+                "choose another name, or delete it"
+            )
+        if self.shard_count != 1 and not self.is_cluster:
+            raise ControlError(f"{what}: without cluster mode a group has one shard")
+        if not 0 <= self.replicas <= guards.MOST_REPLICAS:
+            raise ControlError(
+                f"{what}: a shard has 0 to {guards.MOST_REPLICAS} replicas"
+            )
+        if self.token is not None:
+            guards.check_new_token(self.token, self.tls_mode, what)
+        return (ApiCall("CreateReplicationGroup", self._arguments(state.group.id)),)
+
+    def _arguments(self, group_id: str) -> dict[str, object]:
+        tags = {CREATED_BY_TAG: "loadprobe"} | dict(self.tags)
+        arguments: dict[str, object] = {
+            "ReplicationGroupId": group_id,
+            "ReplicationGroupDescription": self.description,
+            "Engine": self.engine,
+            "EngineVersion": self.engine_version,
+            "CacheNodeType": self.node_type,
+            "NumNodeGroups": self.shard_count,
+            "ReplicasPerNodeGroup": self.replicas,
+            # With cluster mode it cannot be off (observed refusal).
+            "AutomaticFailoverEnabled": self.is_cluster or self.replicas > 0,
+            "MultiAZEnabled": self.replicas > 0,
+            "ClusterMode": "enabled" if self.is_cluster else "disabled",
+            "TransitEncryptionEnabled": self.tls_mode != "none",
+            "TransitEncryptionMode": self.tls_mode if self.tls_mode != "none" else None,
+            "AuthToken": self.token,
+            "CacheParameterGroupName": self.parameter_group,
+            "CacheSubnetGroupName": self.subnet_group,
+            "SecurityGroupIds": list(self.security_groups) or None,
+            "Port": self.port,
+            "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+        }
+        return {name: value for name, value in arguments.items() if value is not None}
+
+    def is_reached(self, state: GroupState) -> bool:
+        """Tell whether the group has all its nodes."""
+        members = [len(shard.members) for shard in state.group.shards.values()]
+        return members == [self.replicas + 1] * self.shard_count
+
+    def agrees(self, topology: Topology, state: GroupState) -> bool:  # noqa: ARG002 - the protocol's
+        """Return True: nobody watches a group that was not there."""
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteGroup(OfAllShards):
+    """Delete the group without a final snapshot."""
+
+    operation: ClassVar[str] = "delete"
+    settles_at: ClassVar[str] = ABSENT
+
+    def describe(self) -> str:
+        """Return one line for people."""
+        return "delete the group, without a final snapshot"
+
+    def plan(self, state: GroupState) -> tuple[ApiCall, ...]:
+        """Return the call."""
+        if not state.is_there:
+            return ()
+        arguments = {
+            "ReplicationGroupId": state.group.id,
+            "RetainPrimaryCluster": False,
+        }
+        return (ApiCall("DeleteReplicationGroup", arguments),)
+
+    def is_reached(self, state: GroupState) -> bool:
+        """Tell whether the provider knows it no more."""
+        return not state.is_there
+
+    def agrees(self, topology: Topology, state: GroupState) -> bool:  # noqa: ARG002 - the protocol's
+        """Return True: there is nothing left to look at."""
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class StartMigration(OfAllShards):
+    """Let the group follow a server of ours, from then on read-only itself."""
+
+    host: str
+    port: int
+    operation: ClassVar[str] = "start_migration"
+    settles_at: ClassVar[str] = MIGRATING
+
+    def describe(self) -> str:
+        """Return one line for people."""
+        return f"migration from {self.host}:{self.port}"
+
+    def plan(self, state: GroupState) -> tuple[ApiCall, ...]:
+        """Return the call."""
+        guards.check_available(state, self.describe())
+        guards.check_migration(state, self.describe())
+        source = {"Address": self.host, "Port": self.port}
+        arguments = {
+            "ReplicationGroupId": state.group.id,
+            "CustomerNodeEndpointList": [source],
+        }
+        return (ApiCall("StartMigration", arguments),)
+
+    def is_reached(self, state: GroupState) -> bool:
+        """Tell whether the group migrates."""
+        return state.group.status == MIGRATING
+
+    def agrees(self, topology: Topology, state: GroupState) -> bool:  # noqa: ARG002 - the protocol's
+        """Return True: slots may be arranged as the source has them."""
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteMigration(OfAllShards):
+    """Cut the group off its source; from then on it takes writes.
+
+    Args:
+        force: do so although the two are not in step: what is missing is lost.
+    """
+
+    force: bool = False
+    operation: ClassVar[str] = "complete_migration"
+
+    def describe(self) -> str:
+        """Return one line for people."""
+        return f"complete the migration{', by force' if self.force else ''}"
+
+    def plan(self, state: GroupState) -> tuple[ApiCall, ...]:
+        """Return the call."""
+        status = state.group.status
+        if status != MIGRATING:
+            raise ControlError(
+                f"{self.describe()}: the group {state.group.id} is {status!r}, not "
+                f"{MIGRATING!r}; start a migration first"
+            )
+        arguments = {"ReplicationGroupId": state.group.id, "Force": self.force}
+        return (ApiCall("CompleteMigration", arguments),)
+
+    def is_reached(self, state: GroupState) -> bool:
+        """Tell whether the group migrates no more."""
+        return state.group.status == AVAILABLE
+
+    def agrees(self, topology: Topology, state: GroupState) -> bool:
+        """Tell whether all slots are served."""
+        return agreement.is_complete(topology, state.group)

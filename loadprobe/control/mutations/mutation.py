@@ -1,0 +1,73 @@
+"""What a change of a group is: the protocol of all mutations, and what most share.
+
+Pure.
+"""
+
+from typing import ClassVar, Protocol
+
+from loadprobe.control.mutations import agreement
+from loadprobe.control.provider.state import AVAILABLE, ApiCall, GroupState, Need
+from loadprobe.core.topology.topology import Topology
+
+
+class Mutation(Protocol):
+    """A change of one group.
+
+    Attributes:
+        operation: its name in the journal, such as "tls".
+        needs: what the state must hold before it can be planned.
+        settles_at: status of the group once it is done.
+    """
+
+    operation: ClassVar[str]
+    needs: ClassVar[frozenset[Need]]
+    settles_at: ClassVar[str]
+
+    def shards(self, state: GroupState) -> tuple[str, ...]:
+        """Return the node groups it touches; () means all."""
+
+    def describe(self) -> str:
+        """Return one line for people."""
+
+    def plan(self, state: GroupState) -> tuple[ApiCall, ...]:
+        """Return the call to make, at most one; () if it is so already.
+
+        Raises:
+            ControlError: a guard knows that the call would be refused.
+        """
+
+    def is_reached(self, state: GroupState) -> bool:
+        """Tell whether the provider shows the target."""
+
+    def agrees(self, topology: Topology, state: GroupState) -> bool:
+        """Tell whether the cluster itself shows the target."""
+
+
+class OfAllShards:
+    """What most mutations share: all shards, an available group, nothing to ask."""
+
+    __slots__ = ()
+
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    settles_at: ClassVar[str] = AVAILABLE
+
+    def shards(self, state: GroupState) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's
+        """Return ()."""
+        return ()
+
+    def agrees(self, topology: Topology, state: GroupState) -> bool:
+        """Tell whether the provider's shards serve all slots."""
+        return agreement.is_complete(topology, state.group)
+
+
+def modify(state: GroupState, **changes: object) -> ApiCall:
+    """Return a call that changes some members of a group, at once.
+
+    Without ApplyImmediately the change would wait for the maintenance window (API
+    reference), and members that do not change stay out: sending the transit encryption
+    again has broken unrelated changes.
+    """
+    arguments: dict[str, object] = {"ReplicationGroupId": state.group.id}
+    return ApiCall(
+        "ModifyReplicationGroup", arguments | changes | {"ApplyImmediately": True}
+    )

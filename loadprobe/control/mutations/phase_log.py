@@ -1,0 +1,61 @@
+"""Records and emits the phases of one step."""
+
+import logging
+
+from loadprobe.clock import NS_PER_MS, mono_now_ns
+from loadprobe.control.provider.replies import Call
+from loadprobe.core.events import Emit, Event
+
+logger = logging.getLogger(__name__)
+
+
+class Phases:
+    """What was seen of one step, and when.
+
+    Emits ``Event(source="controller", kind="phase")`` with the fields step, operation,
+    shard (None unless it is about exactly one) and phase.
+
+    Args:
+        step: the step's name.
+        operation: the mutation's.
+        emit: where events go.
+
+    Attributes:
+        shards: node groups it is about; () means all.
+        seen_ns: phase -> when it was seen, monotonic ns.
+    """
+
+    def __init__(self, step: str, operation: str, emit: Emit) -> None:
+        self.shards: tuple[str, ...] = ()
+        self.seen_ns: dict[str, int] = {}
+        self._step = step
+        self._operation = operation
+        self._emit = emit
+
+    def enter(self, phase: str, *, mono_ns: int | None = None, **more: object) -> None:
+        """Record and emit a phase."""
+        at_ns = mono_now_ns() if mono_ns is None else mono_ns
+        self.seen_ns[phase] = at_ns
+        fields = {
+            "step": self._step,
+            "operation": self._operation,
+            "shard": self.shards[0] if len(self.shards) == 1 else None,
+            "phase": phase,
+            **more,
+        }
+        self._emit(Event(at_ns, "controller", "phase", fields))
+        logger.info(
+            "phase", extra={f"lp_{key}": value for key, value in fields.items()}
+        )
+
+    def accept(self, call: Call, *, attempts: int) -> None:
+        """Enter "accepted", as of the reply."""
+        offset_ns = call.offset_ns
+        self.enter(
+            "accepted",
+            mono_ns=call.after.mono_ns,
+            request_id=call.request_id,
+            call_ms=(call.after.mono_ns - call.before.mono_ns) / NS_PER_MS,
+            attempts=attempts,
+            provider_offset_ms=None if offset_ns is None else offset_ns / NS_PER_MS,
+        )

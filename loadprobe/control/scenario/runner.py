@@ -1,0 +1,275 @@
+"""Carries out a scenario under load: holds and steps in order, abort conditions, ends.
+
+Rules: a mutation that was begun is observed to its end, whatever else happens; after an
+abort or a failed step no further step is begun, and the load goes on for the time the
+scenario says, so that the recovery is measured too. How it went is a value at any time
+(see ``on_record``), because a run may end before its scenario does.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+
+from loadprobe.clock import mono_now_ns
+from loadprobe.config.keys import Config
+from loadprobe.control.mutations.signs import TopologySource
+from loadprobe.control.provider.api import ElastiCacheApi
+from loadprobe.control.scenario.brake import Brake
+from loadprobe.control.scenario.file import Scenario
+from loadprobe.control.scenario.keys import Abort, CreateStep, Step
+from loadprobe.control.scenario.lanes import LaneControl, LoadView
+from loadprobe.control.scenario.step_runner import StepRunner
+from loadprobe.control.scenario.turns import Turn, rounds, turn_of
+from loadprobe.core.events import Emit, Event
+from loadprobe.core.steps import ScenarioRecord, ScenarioState, StepRecord, StepState
+from loadprobe.errors import ControlError, LoadprobeError
+
+_LOOK_S = 0.25
+_SHOWN_UNDONE = 5
+_STOPPED_BEFORE = "the run was stopped before it began"
+
+OnRecord = Callable[[ScenarioRecord], None]
+
+
+async def run_scenario(
+    scenario: Scenario,
+    *,
+    api: ElastiCacheApi,
+    topology: TopologySource,
+    lanes: LaneControl,
+    load: LoadView,
+    emit: Emit,
+    poll_s: float,
+    config: Config,
+    on_record: OnRecord | None = None,
+) -> ScenarioRecord:
+    """Carry out a scenario; return how it went.
+
+    Emits ``Event(source="controller", kind="scenario")`` with the fields name, state
+    ("begun", then a ScenarioState) and reason, and of kind "step" with step, operation,
+    state ("begun", then a StepState) and reason. Phases of mutations are of kind
+    "phase" (see ``settle``), a time in which nothing is changed is of kind "hold" with
+    seconds, what ``exec`` prints is of kind "exec", an endpoint that
+    ends of kind "endpoint".
+
+    A scenario without steps lasts until it is cancelled or aborted.
+
+    Args:
+        scenario: what was read.
+        api: the open API of the group.
+        topology: the running topology watch.
+        lanes: the lanes of the run.
+        load: the measurement.
+        emit: where events go.
+        poll_s: pause between looks at the API.
+        config: where the lanes are at first, and which group it is about.
+        on_record: called with the record so far whenever it changes; also before
+            cancellation is passed on.
+    """
+    brake = Brake()
+    steps = StepRunner(
+        scenario,
+        api=api,
+        topology=topology,
+        lanes=lanes,
+        emit=emit,
+        poll_s=poll_s,
+        config=config,
+        brake=brake,
+    )
+    running = _Running(
+        scenario, steps, brake, load=load, emit=emit, on_record=on_record
+    )
+    return await running.run()
+
+
+class _Running:
+    """A scenario under way."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        steps: StepRunner,
+        brake: Brake,
+        *,
+        load: LoadView,
+        emit: Emit,
+        on_record: OnRecord | None,
+    ) -> None:
+        self._scenario = scenario
+        self._steps = steps
+        self._brake = brake
+        self._load = load
+        self._emit = emit
+        self._on_record = on_record
+        self._record = ScenarioRecord(scenario.name, ScenarioState.STOPPED)
+        self._failure = ""
+        self._left: deque[tuple[int, Step]] = deque(rounds(scenario))
+        self._turns_left: deque[Turn] = deque()
+
+    async def run(self) -> ScenarioRecord:
+        """Carry out everything; return how it went."""
+        self._tell("begun")
+        try:
+            await self._carry_out_watched()
+        except asyncio.CancelledError:
+            # Nothing is left to do if there were no steps; then it was not cut short.
+            if self._scenario.steps:
+                self._skip_the_rest()
+                self._conclude(ScenarioState.STOPPED, _left_undone(self._record))
+            else:
+                self._conclude(ScenarioState.COMPLETED, "")
+            raise
+        self._tell_hold(self._scenario.after_s)
+        await asyncio.sleep(self._scenario.after_s)
+        return self._record
+
+    async def _carry_out_watched(self) -> None:
+        """Carry out the steps while the abort conditions are looked at; conclude."""
+        problem: BaseException | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                watching = group.create_task(self._watch_load())
+                await self._carry_out()
+                watching.cancel()
+        except* LoadprobeError as errors:
+            problem = errors.exceptions[0]
+        if problem is not None:
+            raise problem
+        if self._brake.reason:
+            self._conclude(ScenarioState.ABORTED, self._brake.reason)
+        elif self._failure:
+            self._conclude(ScenarioState.FAILED, self._failure)
+        else:
+            self._conclude(ScenarioState.COMPLETED, "")
+
+    async def _carry_out(self) -> None:
+        has_baseline = False
+        while self._left:
+            number, step = self._left[0]
+            if not has_baseline and not isinstance(step, CreateStep):
+                has_baseline = True
+                await self._hold(self._scenario.baseline_s)
+            await self._hold(step.hold_before_s)
+            self._turns_left.extend(await self._turns(step, number))
+            self._left.popleft()
+            while self._turns_left:
+                await self._take(self._turns_left.popleft())
+                await self._hold(step.hold_after_s)
+        if not self._scenario.steps:
+            await self._brake.wait()
+
+    def _skip_the_rest(self) -> None:
+        """Write down, of a scenario that is stopped, what it did not get to."""
+        rest = (turn_of(step, number) for number, step in self._left)
+        for turn in (*self._turns_left, *rest):
+            self._add_skipped(turn, _STOPPED_BEFORE)
+
+    async def _turns(self, step: Step, number: int) -> tuple[Turn, ...]:
+        if not self._obstacle:
+            try:
+                return await self._steps.turns(step, number)
+            except ControlError as exc:
+                self._failure = f"step {step.label}: {exc}"
+        return (turn_of(step, number),)
+
+    async def _take(self, turn: Turn) -> None:
+        """Carry out a turn, or skip it."""
+        if self._obstacle:
+            self._add_skipped(turn, self._obstacle)
+            return
+        await self._steps.take(turn, self._add)
+        last = self._record.steps[-1]
+        if last.state is StepState.FAILED:
+            self._failure = f"step {last.name}: {last.reason}"
+
+    async def _hold(self, seconds: float) -> None:
+        if seconds and not self._obstacle:
+            self._tell_hold(seconds)
+            await self._brake.pause(seconds)
+
+    @property
+    def _obstacle(self) -> str:
+        """Why no further step is begun, "" if nothing speaks against it."""
+        return self._brake.reason or self._failure
+
+    # --- abort conditions ------------------------------------------------------------
+
+    async def _watch_load(self) -> None:
+        while True:
+            reason = exceeded(self._scenario.abort, self._load)
+            if reason:
+                self._brake.pull(reason)
+                return
+            await asyncio.sleep(_LOOK_S)
+
+    # --- the record ------------------------------------------------------------------
+
+    def _add(self, step: StepRecord) -> None:
+        self._record = replace(self._record, steps=(*self._record.steps, step))
+        self._publish()
+
+    def _add_skipped(self, turn: Turn, reason: str) -> None:
+        self._add(
+            StepRecord(
+                name=turn.name,
+                operation=turn.step.operation,
+                state=StepState.SKIPPED,
+                reason=reason,
+            )
+        )
+
+    def _conclude(self, state: ScenarioState, reason: str) -> None:
+        self._record = replace(self._record, state=state, reason=reason)
+        self._tell(state)
+        self._publish()
+
+    def _publish(self) -> None:
+        if self._on_record is not None:
+            self._on_record(self._record)
+
+    def _tell_hold(self, seconds: float) -> None:
+        fields = {"seconds": seconds}
+        self._emit(Event(mono_now_ns(), "controller", "hold", fields))
+
+    def _tell(self, state: str) -> None:
+        fields = {
+            "name": self._scenario.name,
+            "state": state,
+            "reason": self._record.reason,
+        }
+        self._emit(Event(mono_now_ns(), "controller", "scenario", fields))
+
+
+def _left_undone(record: ScenarioRecord) -> str:
+    """Return why a scenario ended that was stopped, and what it left undone."""
+    names = [
+        f"{step.name} (under way)" if step.state is StepState.FAILED else step.name
+        for step in record.steps
+        if step.state in (StepState.FAILED, StepState.SKIPPED)
+    ]
+    shown = ", ".join(names[:_SHOWN_UNDONE])
+    more = len(names) - _SHOWN_UNDONE
+    rest = f" and {more} more" if more > 0 else ""
+    what = f"left undone: {shown}{rest}" if names else "all its steps were done"
+    return f"the run was stopped before the scenario ended; {what}"
+
+
+def exceeded(abort: Abort, load: LoadView) -> str:
+    """Return which abort condition holds, with its numbers; "" if none does."""
+    outage_ms, ratio = abort.max_outage_ms, abort.max_error_ratio
+    wrong = abort.max_wrong
+    if outage_ms is not None and load.longest_outage_ms() > outage_ms:
+        return (
+            f"an outage of {load.longest_outage_ms():.0f} ms that was not expected "
+            f"(abort.max_outage_ms = {outage_ms:g})"
+        )
+    if ratio is not None and load.error_ratio() > ratio:
+        return (
+            f"a ratio of errors of {load.error_ratio():.4f} "
+            f"(abort.max_error_ratio = {ratio:g})"
+        )
+    if wrong is not None and load.wrong() > wrong:
+        return f"{load.wrong()} wrong replies (abort.max_wrong = {wrong})"
+    return ""

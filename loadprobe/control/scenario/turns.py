@@ -1,0 +1,239 @@
+"""What the steps of a scenario mean for a group as it is: relative values resolved.
+
+Pure. A step says "+1 shard"; the mutation it becomes says "4 shards".
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+
+from loadprobe.control.mutations.changes import (
+    ApplyUpdate,
+    FailOver,
+    RotateAuth,
+    Scale,
+    SetNodeType,
+    SetReplicas,
+    SetTls,
+    UpgradeEngine,
+)
+from loadprobe.control.mutations.lifecycle import (
+    CompleteMigration,
+    CreateGroup,
+    DeleteGroup,
+    StartMigration,
+)
+from loadprobe.control.mutations.mutation import Mutation
+from loadprobe.control.provider.secret import Secret
+from loadprobe.control.provider.state import GroupState, Need
+from loadprobe.control.scenario.file import Scenario
+from loadprobe.control.scenario.keys import (
+    ALL_SHARDS,
+    BACK,
+    NEXT,
+    OUTSTANDING,
+    ApplyUpdateStep,
+    AuthRotateStep,
+    CreateStep,
+    DeleteStep,
+    EngineStep,
+    ExecStep,
+    FailoverStep,
+    HoldStep,
+    MigrateCompleteStep,
+    MigrateStartStep,
+    NodeTypeStep,
+    ReplicasStep,
+    ScaleStep,
+    Step,
+    TlsStep,
+    WaitStep,
+)
+from loadprobe.errors import ControlError
+
+Observation = WaitStep | HoldStep | ExecStep
+"""Steps that change nothing of the group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of a step: a step that is repeated, or goes over shards, has several.
+
+    Args:
+        name: the step's name; of later rounds with "#2", "#3" and so on after it, of
+            one shard of several with "/0001".
+        step: the step.
+        shard: the shard, if it is a failover.
+        is_last: no other turn of the step follows in this round.
+    """
+
+    name: str
+    step: Step
+    shard: str | None = None
+    is_last: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a step needs to know of those before it.
+
+    Args:
+        node_type: of the group before the first node_type step.
+        tokens: name of an auth_rotate step -> its token.
+    """
+
+    node_type: str | None = None
+    tokens: Mapping[str, Secret] = field(default_factory=dict)
+
+
+def rounds(scenario: Scenario) -> Iterator[tuple[int, Step]]:
+    """Yield (round, step) in the order they are carried out."""
+    for number in range(1, scenario.repeat + 1):
+        for step in scenario.steps:
+            yield number, step
+
+
+def turn_of(step: Step, number: int) -> Turn:
+    """Return the turn of a step in a round, if it has only one.
+
+    Args:
+        step: the step.
+        number: the round, counted from 1.
+    """
+    shard = step.shard if isinstance(step, FailoverStep) else None
+    return Turn(f"{step.label}{_suffix(number)}", step, shard)
+
+
+def turns(step: Step, number: int, state: GroupState) -> tuple[Turn, ...]:
+    """Return the turns of a step in a round: one, or one for each shard.
+
+    Args:
+        step: the step.
+        number: the round, counted from 1.
+        state: the group before it.
+    """
+    if not is_for_all_shards(step):
+        return (turn_of(step, number),)
+    shards = sorted(state.group.shards)
+    return tuple(
+        Turn(
+            f"{step.label}/{shard}{_suffix(number)}",
+            step,
+            shard,
+            is_last=shard == shards[-1],
+        )
+        for shard in shards
+    )
+
+
+def is_for_all_shards(step: Step) -> bool:
+    """Tell whether a step has a turn for each shard."""
+    return isinstance(step, FailoverStep) and step.shard == ALL_SHARDS
+
+
+def needs(step: Step) -> frozenset[Need]:
+    """Return what the state must hold before a step can be resolved."""
+    is_next = isinstance(step, NodeTypeStep) and step.node_type == NEXT
+    return frozenset({Need.NODE_TYPES} if is_next else ())
+
+
+def resolve(turn: Turn, state: GroupState, memory: Memory) -> Mutation | Observation:
+    """Return what a turn of a step is for a group as it is.
+
+    Raises:
+        ControlError: the group has nothing that it could be relative to.
+    """
+    step = turn.step
+    found: Mutation | Observation
+    match step:
+        case CreateStep():
+            found = _create(step)
+        case DeleteStep():
+            found = DeleteGroup()
+        case TlsStep():
+            found = SetTls(step.mode)
+        case FailoverStep():
+            found = FailOver(turn.shard or step.shard)
+        case ScaleStep() | ReplicasStep():
+            found = _resize(step, state)
+        case NodeTypeStep() | EngineStep():
+            found = _replace_nodes(step, state, memory)
+        case AuthRotateStep():
+            found = RotateAuth(memory.tokens[step.label], step.strategy)
+        case ApplyUpdateStep():
+            found = ApplyUpdate(None if step.update == OUTSTANDING else step.update)
+        case MigrateStartStep():
+            found = StartMigration(step.source_host, step.source_port)
+        case MigrateCompleteStep():
+            found = CompleteMigration(step.force)
+        case WaitStep() | HoldStep() | ExecStep():
+            found = step
+        case _:
+            assert_never(step)
+    return found
+
+
+def remembered(memory: Memory, step: Step, state: GroupState) -> Memory:
+    """Return the memory with what is to be known of the group before a step."""
+    if not isinstance(step, NodeTypeStep) or memory.node_type is not None:
+        return memory
+    return replace(memory, node_type=_node_type(step, state))
+
+
+def _suffix(number: int) -> str:
+    return f"#{number}" if number > 1 else ""
+
+
+def _create(step: CreateStep) -> CreateGroup:
+    return CreateGroup(
+        shard_count=max(1, step.shards),
+        replicas=step.replicas,
+        node_type=step.node_type,
+        engine=step.engine or "valkey",
+        engine_version=step.version,
+        tls_mode=step.mode,
+        is_cluster=step.shards > 0,
+        parameter_group=step.parameter_group,
+        subnet_group=step.subnet_group,
+        security_groups=step.security_groups or (),
+    )
+
+
+def _resize(step: ScaleStep | ReplicasStep, state: GroupState) -> Scale | SetReplicas:
+    shards = state.group.shards.values()
+    if isinstance(step, ScaleStep):
+        return Scale(_counted(step.shards, len(shards)))
+    most = max((len(shard.members) - 1 for shard in shards), default=0)
+    return SetReplicas(_counted(step.count, most))
+
+
+def _counted(count: int | str, present: int) -> int:
+    return count if isinstance(count, int) else present + int(count)
+
+
+def _replace_nodes(
+    step: NodeTypeStep | EngineStep, state: GroupState, memory: Memory
+) -> SetNodeType | UpgradeEngine:
+    if isinstance(step, EngineStep):
+        engine = state.engine if step.engine == "same" else step.engine
+        group = None if step.parameter_group == "default" else step.parameter_group
+        return UpgradeEngine(engine, step.version, group)
+    if step.node_type == BACK:
+        return SetNodeType(memory.node_type or _node_type(step, state))
+    if step.node_type != NEXT:
+        return SetNodeType(step.node_type)
+    if not state.node_types:
+        raise ControlError(
+            f"step {step.label}: the provider offers no other node type for "
+            f"{state.group.id}; name one (node_type = ...)"
+        )
+    return SetNodeType(state.node_types[0])
+
+
+def _node_type(step: Step, state: GroupState) -> str:
+    if not state.clusters:
+        raise ControlError(
+            f"step {step.label}: the provider shows no node of {state.group.id}, so "
+            "its node type is not known; try again when it is available"
+        )
+    return state.clusters[0].node_type

@@ -1,0 +1,243 @@
+"""Asks one cluster node for its view of the cluster, on a connection of its own.
+
+Rule: everything that the network, TLS or the server can do is a NodeSilent with a short
+reason; any other exception is a bug of ours and passes.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.connection import Connection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from loadprobe.config.keys import Target
+from loadprobe.core.topology.roles import Address, RoleView, parse_replication
+from loadprobe.drivers.tls import make_context, server_name
+
+_DEFAULT_USER = "default"
+
+
+class NodeSilent(Exception):
+    """A node gave no answer that can be used; the text is the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """One node's answers, raw.
+
+    Args:
+        slots: reply of CLUSTER SLOTS, undecoded.
+        nodes: reply of CLUSTER NODES.
+        info: members of CLUSTER INFO, such as cluster_state.
+    """
+
+    slots: list[Any]
+    nodes: bytes
+    info: Mapping[str, str]
+
+
+class _NodeConnection(Connection):
+    """A connection of redis-py with our own TLS context and server name.
+
+    redis-py's SSLConnection builds a context per connection (30 ms) and cannot verify
+    a name other than the host it connects to.
+    """
+
+    def __init__(
+        self, *, tls_context: ssl.SSLContext | None, tls_name: str, **settings: Any
+    ) -> None:
+        super().__init__(**settings)
+        self._tls_context = tls_context
+        self._tls_name = tls_name
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        arguments = dict(super()._connection_arguments())
+        if self._tls_context is not None:
+            arguments["ssl"] = self._tls_context
+            arguments["server_hostname"] = self._tls_name
+        return arguments
+
+
+class NodeLogin:
+    """How to connect to the nodes of a target: TLS, user and password, read once.
+
+    Args:
+        target: the target.
+        tls: connect by TLS.
+        timeout_s: bound of a command, with the connection attempt it may need.
+        password: instead of the target's.
+
+    Raises:
+        ConfigError: the password's reference cannot be read.
+        PreflightError: a certificate file cannot be used.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        tls: bool,
+        timeout_s: float,
+        password: str | None = None,
+    ) -> None:
+        self._target = target
+        self._timeout_s = timeout_s
+        self._context = make_context(target) if tls else None
+        self._settings: dict[str, Any] = {
+            "username": target.username,
+            "password": target.read_password(),
+            # Timeouts are ours (see NodeClient): redis-py 8.1 sends through
+            # asyncio.wait_for, which on Python 3.11 can swallow a cancellation.
+            "socket_timeout": None,
+            "socket_connect_timeout": None,
+            "socket_keepalive": True,
+            "retry": Retry(NoBackoff(), 0),
+            "protocol": 2,
+            "decode_responses": False,
+        }
+        if password is not None:
+            self.use_password(password)
+
+    def use_password(self, password: str) -> None:
+        """Let clients that are opened from now on log in with another password.
+
+        They name the user: until all clients log in, servers stay open beside the
+        password, and then refuse one without a name (redis-server 7.0.15, observed).
+        """
+        self._settings["password"] = password
+        self._settings["username"] = self._target.username or _DEFAULT_USER
+
+    @property
+    def password(self) -> str | None:
+        """Return the password of clients that are opened now."""
+        password: str | None = self._settings["password"]
+        return password
+
+    def open_node(self, host: str, port: int) -> "NodeClient":
+        """Return a client, not yet connected, of a node announced as host and port."""
+        mapped = self._target.address_map.get(f"{host}:{port}", f"{host}:{port}")
+        connect_host, _, connect_port = mapped.rpartition(":")
+        pool = ConnectionPool(
+            connection_class=_NodeConnection,
+            max_connections=1,
+            host=connect_host.strip("[]"),
+            port=int(connect_port),
+            tls_context=self._context,
+            tls_name=server_name(self._target, host),
+            **self._settings,
+        )
+        return NodeClient(
+            Redis.from_pool(pool), host, self.password, timeout_s=self._timeout_s
+        )
+
+
+class NodeClient:
+    """One node, asked one thing at a time.
+
+    Attributes:
+        host: as announced.
+        password: what it logs in with.
+    """
+
+    def __init__(
+        self, client: Redis, host: str, password: str | None, *, timeout_s: float
+    ) -> None:
+        self._client = client
+        self._timeout_s = timeout_s
+        self.host = host
+        self.password = password
+
+    async def view(self) -> NodeView:
+        """Return the node's view of the cluster.
+
+        Raises:
+            NodeSilent: no connection, no reply in time, or an error reply.
+        """
+        slots = await self._ask(b"CLUSTER", b"SLOTS")
+        nodes = await self._ask(b"CLUSTER", b"NODES")
+        info = await self._ask(b"CLUSTER", b"INFO")
+        return NodeView(slots, nodes, read_info(info))
+
+    async def role(self, address: Address) -> RoleView:
+        """Return the node's role, without cluster mode.
+
+        Args:
+            address: where it was asked; it stands for the node itself.
+
+        Raises:
+            NodeSilent: as above, or it tells no role.
+        """
+        try:
+            return parse_replication(await self._ask(b"INFO", b"replication"), address)
+        except ValueError as exc:
+            raise NodeSilent(str(exc)) from exc
+
+    async def engine(self) -> str:
+        """Return engine and version, for example "valkey 8.1.1".
+
+        Raises:
+            NodeSilent: as above.
+        """
+        info = read_info(await self._ask(b"INFO", b"server"))
+        if "valkey_version" in info:
+            return f"valkey {info['valkey_version']}"
+        return f"redis {info.get('redis_version', '')}".rstrip()
+
+    async def linked_replicas(self) -> int:
+        """Return how many replicas this node, a primary, serves in state online.
+
+        Raises:
+            NodeSilent: as above.
+        """
+        info = read_info(await self._ask(b"INFO", b"replication"))
+        count = int(info.get("connected_slaves", "0"))
+        states = [info.get(f"slave{index}", "") for index in range(count)]
+        return sum("state=online" in state.split(",") for state in states)
+
+    async def follows_source(self) -> bool:
+        """Tell whether this node is a replica whose link is up and in step.
+
+        Raises:
+            NodeSilent: as above.
+        """
+        info = read_info(await self._ask(b"INFO", b"replication"))
+        return (
+            info.get("role") == "slave"
+            and info.get("master_link_status") == "up"
+            and info.get("master_sync_in_progress") == "0"
+        )
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._client.aclose()
+
+    async def _ask(self, *command: bytes) -> Any:
+        # Words in bytes: redis-py finds no callback for them and leaves replies raw.
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._client.execute_command(  # type: ignore[no-untyped-call]
+                    *command
+                )
+        except TimeoutError as exc:
+            raise NodeSilent(f"no reply in {self._timeout_s:g} s") from exc
+        except (RedisError, OSError) as exc:
+            raise NodeSilent(f"{type(exc).__name__}: {exc}") from exc
+        except RuntimeError as exc:
+            # uvloop 0.22 raises it, without a class of its own, for a write to a
+            # connection that was lost since the last reply.
+            if "handler is closed" not in str(exc):
+                raise
+            raise NodeSilent(f"connection lost: {exc}") from exc
+
+
+def read_info(text: bytes) -> dict[str, str]:
+    """Parse the "name:value" lines of CLUSTER INFO and INFO."""
+    lines = text.decode().splitlines()
+    pairs = (line.partition(":") for line in lines if line and not line.startswith("#"))
+    return {name: value for name, _, value in pairs}

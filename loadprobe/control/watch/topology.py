@@ -1,0 +1,491 @@
+"""Watches the cluster's own view of itself, on connections of its own.
+
+Rule: one task per watched node, so that a hung node delays nobody's view but its own;
+nothing a node does or fails to do ends the watch. Every node's view is merged into one
+topology (see ``core.topology``), in which the higher config epoch wins.
+
+The watch has one transport at a time. When it changes to another endpoint, what it knew
+stays in ``current`` until a node has answered there; what the old nodes do by then (a
+port that closes) is no news.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from loadprobe.clock import NS_PER_S, mono_now_ns
+from loadprobe.config.keys import Target
+from loadprobe.control.provider.replies import Endpoint, Group
+from loadprobe.control.provider.secret import Secret
+from loadprobe.control.watch.names import Move, NameWatch, first_address
+from loadprobe.control.watch.node_views import NodeClient, NodeLogin, NodeSilent
+from loadprobe.core.events import Emit, Event
+from loadprobe.core.topology.changes import Change, diff
+from loadprobe.core.topology.roles import RoleView, tell_group
+from loadprobe.core.topology.shard_names import ShardNames
+from loadprobe.core.topology.topology import (
+    Node,
+    NodesView,
+    SlotsView,
+    Topology,
+    merge,
+    parse_nodes,
+    parse_slots,
+)
+from loadprobe.drivers.resolver import Resolver
+from loadprobe.drivers.tls import is_ip
+
+MAX_NODES = 12
+"""Nodes asked at the same time; primaries first. Views spread by gossip in about a
+second, so asking more of a large cluster tells little more."""
+
+_BUSY_NS = 5 * NS_PER_S
+_OBSERVER = "topology watch"
+
+logger = logging.getLogger(__name__)
+_Address = tuple[str, int]
+View = tuple[SlotsView, NodesView]
+"""What one node tells: CLUSTER SLOTS and CLUSTER NODES."""
+
+
+class TopologyWatch:
+    """Polls CLUSTER SLOTS, NODES and INFO and emits what changed.
+
+    Events have source "topology" and the kinds role_change, slots_moved, shard_added,
+    shard_removed, node_added, node_removed (fields shard, detail), cluster_state
+    (fields node, state: "ok", "fail" or "silent", reason) and epoch (fields epoch,
+    previous). Without cluster mode there is one shard; nodes are asked for their role
+    (INFO replication), and the endpoint is followed as a name (see ``name_watch``).
+
+    Args:
+        target: configuration endpoint and login; without a host nothing is watched
+            until an endpoint is there (see ``use_endpoint``).
+        emit: where events go.
+        tls: connect by TLS.
+        names: gives shards their names; share it with the probes.
+        poll_s: pause between two polls of a node.
+        busy_poll_s: the pause while something changed in the last five seconds.
+        timeout_s: bound of each command, with the connection attempt it may need.
+
+    Attributes:
+        current: the newest topology; None until a node has answered.
+        engine: engine and version, of the node that changed last; "" if unknown.
+
+    Raises:
+        ConfigError, PreflightError: the login cannot be used.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        emit: Emit,
+        *,
+        tls: bool,
+        names: ShardNames | None = None,
+        poll_s: float = 1.0,
+        busy_poll_s: float = 0.1,
+        timeout_s: float = 1.0,
+    ) -> None:
+        self.current: Topology | None = None
+        self.engine = ""
+        self._target = target
+        self._names = names if names is not None else ShardNames()
+        self._emit = emit
+        self._timeout_s = timeout_s
+        self._password: str | None = None
+        self._resolver = Resolver(target.name_server)
+        self._route = self._make_route(tls=tls, is_other_cluster=False)
+        self._poll_s = poll_s
+        self._busy_poll_s = busy_poll_s
+        self._busy_until_ns = 0
+        self._pulse = asyncio.Event()
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                route = self._route
+                if not route.seed[0]:
+                    pass  # there is no cluster yet
+                else:
+                    if route.names is not None and not route.has_names_task:
+                        route.has_names_task = True
+                        group.create_task(self._follow_name(route, route.names))
+                    for address in self._wanted(route) - route.watched:
+                        route.watched.add(address)
+                        group.create_task(self._watch_node(route, address))
+                await self._pulse.wait()
+
+    def use_endpoint(
+        self, *, tls: bool, host: str, port: int, replace: bool = False
+    ) -> None:
+        """Watch through another endpoint from now on.
+
+        Args:
+            tls: connect by TLS.
+            host: the endpoint.
+            port: its port.
+            replace: it is another cluster; that its nodes are others is no change.
+
+        Raises:
+            ConfigError, PreflightError: the login cannot be used.
+        """
+        self._target = self._target.at(tls=tls, host=host, port=port)
+        route = self._make_route(tls=tls, is_other_cluster=replace)
+        if replace or (route.seed, route.tls) != (self._route.seed, self._route.tls):
+            self._route = route
+            self._names.forget(_OBSERVER)  # it names shards from ``current`` now
+            self._wake()
+
+    def follow(self, group: Group) -> None:
+        """Change the transport if a group does not serve the present one any more.
+
+        The endpoint is kept otherwise: the one that was configured may be a tunnel.
+        """
+        tls = {"none": False, "required": True}.get(group.tls_mode, self._route.tls)
+        is_stranded = tls != self._route.tls or not self._route.seed[0]
+        if is_stranded and group.endpoint is not None:
+            endpoint = group.endpoint
+            self.use_endpoint(tls=tls, host=endpoint.host, port=endpoint.port)
+
+    def use_password(self, password: Secret | str) -> None:
+        """Log in with another password from now on; open connections stay."""
+        self._password = password if isinstance(password, str) else password.reveal()
+        self._route.login.use_password(self._password)
+
+    def _make_route(self, *, tls: bool, is_other_cluster: bool) -> "_Route":
+        seed = self._target.host, self._target.port_of(tls=tls)
+        login = self._make_login(tls=tls)
+        names = None
+        if not self._target.cluster and seed[0]:
+            names = NameWatch(seed[0], self._resolver, self._emit)
+        return _Route(seed, tls, login, is_other_cluster, names)
+
+    def _make_login(self, *, tls: bool) -> NodeLogin:
+        return NodeLogin(
+            self._target,
+            tls=tls,
+            timeout_s=self._timeout_s,
+            password=self._password,
+        )
+
+    async def wait_for(
+        self, predicate: Callable[[Topology], bool], deadline_s: float
+    ) -> bool:
+        """Wait until a topology satisfies the predicate.
+
+        Args:
+            predicate: called with every new topology, at first with the current one.
+            deadline_s: seconds to wait.
+
+        Returns:
+            True as soon as it holds; False at the deadline.
+        """
+        try:
+            async with asyncio.timeout(deadline_s):
+                while self.current is None or not predicate(self.current):
+                    await self._pulse.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def follows_source(self, endpoint: Endpoint) -> bool:
+        """Tell whether a node without TLS is itself in step with another server."""
+        host = await first_address(self._resolver, endpoint.host)
+        client = self._make_login(tls=False).open_node(host, endpoint.port)
+        try:
+            return await client.follows_source()
+        except NodeSilent:
+            return False
+        finally:
+            await client.close()
+
+    async def linked_replicas(self, shard: str) -> int:
+        """Ask a shard's primary how many replicas it serves now; 0 if it is silent.
+
+        Args:
+            shard: name of the shard in ``current``.
+        """
+        shards = self.current.shards if self.current is not None else ()
+        primary = next((s.primary for s in shards if s.name == shard), None)
+        if primary is None:
+            return 0
+        client = self._route.login.open_node(primary.host, primary.port)
+        try:
+            return await client.linked_replicas()
+        except NodeSilent:
+            return 0
+        finally:
+            await client.close()
+
+    @property
+    def endpoint_move(self) -> Move | None:
+        """The last move of the primary's endpoint; None with cluster mode."""
+        names = self._route.names
+        return names.moved if names is not None else None
+
+    def is_at(self, endpoint: Endpoint | None) -> bool:
+        """Tell whether this watch is at an endpoint of the group itself."""
+        return endpoint is not None and endpoint.host == self._route.seed[0]
+
+    @property
+    def is_endpoint_behind(self) -> bool:
+        """Tell whether the endpoint still points to a node that was the primary.
+
+        An endpoint that never pointed to a primary (a tunnel) cannot be behind.
+        """
+        route = self._route
+        if route.names is None or not route.is_endpoint_followed or not self.current:
+            return False
+        if is_ip(route.names.host):
+            return False
+        (shard,) = self.current.shards
+        return shard.primary.host not in route.names.addresses
+
+    async def _follow_name(self, route: "_Route", names: NameWatch) -> None:
+        """Look where the endpoint points, as often as nodes are asked."""
+        while route is self._route:
+            if await names.look():
+                if names.moved is not None:
+                    self._busy_until_ns = mono_now_ns() + _BUSY_NS
+                self._note_views(route)
+                self._wake()
+            await self._pause()
+
+    async def _watch_node(self, route: "_Route", address: _Address) -> None:
+        client = route.login.open_node(*address)
+        try:
+            while route is self._route and address in self._wanted(route):
+                if await self._look(route, client, address):
+                    await self._pause()
+                else:
+                    await client.close()
+                    client = route.login.open_node(*address)
+        finally:
+            route.watched.discard(address)
+            route.views.pop(address, None)
+            route.roles.pop(address, None)
+            route.states.pop(address, None)
+            await client.close()
+
+    async def _look(
+        self, route: "_Route", client: NodeClient, address: _Address
+    ) -> bool:
+        """Ask one node, and merge again if its view is another one.
+
+        Returns:
+            False if it has to be asked again by a client that logs in as it is now.
+        """
+        try:
+            view = (
+                await client.view()
+                if route.names is None
+                else await client.role(address)
+            )
+        except NodeSilent as silent:
+            if client.password != route.login.password:
+                return False
+            if route is self._route:
+                self._note_state(route, address, "silent", reason=str(silent))
+                was_known = route.views.pop(address, None) is not None
+                if route.roles.pop(address, None) is not None or was_known:
+                    self._note_views(route)
+            return True
+        if isinstance(view, RoleView):
+            if route is self._route:
+                self._note_state(route, address, "ok")
+                if route.roles.get(address) != view:
+                    route.roles[address] = view
+                    self._note_views(route)
+                    with suppress(NodeSilent):
+                        self.engine = await client.engine()
+            return True
+        if route is self._route:
+            self._note_state(route, address, view.info.get("cluster_state", "fail"))
+            self._note_epoch(route, int(view.info.get("cluster_current_epoch", "0")))
+            slots = parse_slots(view.slots, asked_host=client.host)
+            seen = slots, parse_nodes(view.nodes)
+            if route.views.get(address) != seen:
+                route.views[address] = seen
+                self._note_views(route)
+                with suppress(NodeSilent):  # it may not be ours to ask
+                    self.engine = await client.engine()
+        return True
+
+    async def _pause(self) -> None:
+        """Sleep one interval; a change seen elsewhere ends a long sleep early."""
+        if mono_now_ns() < self._busy_until_ns:
+            await asyncio.sleep(self._busy_poll_s)
+            return
+        try:
+            async with asyncio.timeout(self._poll_s):
+                await self._pulse.wait()
+        except TimeoutError:
+            pass
+
+    def _wanted(self, route: "_Route") -> set[_Address]:
+        """Return the endpoint and up to MAX_NODES nodes, the primaries first.
+
+        Without cluster mode: where the endpoint points, and the nodes it is told of.
+        """
+        shards = route.topology.shards if route.topology is not None else ()
+        primaries = [shard.primary for shard in shards]
+        replicas = [replica for shard in shards for replica in shard.replicas]
+        nodes = [(node.host, node.port) for node in (*primaries, *replicas)]
+        if route.names is None:
+            return {route.seed, *nodes[:MAX_NODES]}
+        pointed = {(host, route.seed[1]) for host in route.names.addresses}
+        told = {view.primary for view in route.roles.values() if view.primary}
+        return {*pointed, *told, *nodes[:MAX_NODES]}
+
+    def _note_views(self, route: "_Route") -> None:
+        """Merge all views in a fixed order, and report what changed.
+
+        For half a second nodes disagree about who is healthy, without an epoch to
+        decide. Merging each view when its turn comes would let replicas flap; here the
+        outcome depends on what the views are, not on the order of the replies.
+        """
+        if route.names is not None:
+            self._note_roles(route, route.names)
+            return
+        views = trusted([route.views[key] for key in sorted(route.views)])
+        topology = route.topology
+        for slots, nodes in views:
+            # What was told for another transport is not what is told for this one.
+            base = topology if topology is not None else self.current
+            topology = merge(base, slots, nodes, afresh=topology is None)
+        if topology is None or topology == route.topology:
+            return
+        previous = self.current
+        is_news = route.topology is not None or not route.is_other_cluster
+        self._adopt(route, topology)
+        if previous is None or self.current is None or not is_news:
+            return
+        for change in diff(previous, self.current):
+            self._report_change(change)
+
+    def _report_change(self, change: Change) -> None:
+        gained = {"gained": change.gained} if change.gained else {}
+        self._report(change.kind, shard=change.shard, detail=change.detail, **gained)
+
+    def _note_roles(self, route: "_Route", names: NameWatch) -> None:
+        """Find out who is the primary, and report what changed."""
+        pointed = [(host, route.seed[1]) for host in names.addresses]
+        known, moved = route.topology, names.moved
+        is_news = moved is not None and moved.at_ns > route.promoted_ns
+        topology = tell_group(
+            route.roles, known, pointed if is_news or known is None else ()
+        )
+        if topology is None or not (route.roles or known):
+            return
+        primary = topology.shards[0].primary
+        if (primary.host, route.seed[1]) in pointed:
+            route.is_endpoint_followed = True
+        if topology == known:
+            return
+        if known is None or known.shards[0].primary != primary:
+            route.promoted_ns = mono_now_ns()
+        self._adopt(route, topology)
+        if known is not None:
+            for change in diff(known, topology):
+                self._report_change(change)
+            self._wake()
+
+    def _note_state(
+        self, route: "_Route", address: _Address, state: str, *, reason: str = ""
+    ) -> None:
+        """Report a changed state of a node; it is "ok" until it says otherwise."""
+        if route.states.get(address, "ok") != state:
+            host, port = address
+            self._report(
+                "cluster_state", node=f"{host}:{port}", state=state, reason=reason
+            )
+        route.states[address] = state
+
+    def _note_epoch(self, route: "_Route", epoch: int) -> None:
+        if route.epoch is not None and epoch > route.epoch:
+            self._report("epoch", epoch=epoch, previous=route.epoch)
+        route.epoch = max(epoch, route.epoch or 0)
+
+    def _adopt(self, route: "_Route", topology: Topology) -> None:
+        if topology != route.topology:
+            route.topology = topology
+            self.current = self._names.see(_OBSERVER, topology)
+            self._wake()
+
+    def _report(self, kind: str, **fields: object) -> None:
+        now_ns = mono_now_ns()
+        self._busy_until_ns = now_ns + _BUSY_NS
+        self._emit(Event(now_ns, "topology", kind, fields))
+        logger.info(kind, extra={f"lp_{key}": value for key, value in fields.items()})
+        self._wake()
+
+    def _wake(self) -> None:
+        """Wake everybody who waits now, and let those who wait later wait."""
+        self._pulse.set()
+        self._pulse = asyncio.Event()
+
+
+@dataclass(slots=True)
+class _Route:
+    """One way to the cluster, and all that was told on it.
+
+    Args:
+        seed: the endpoint.
+        tls: its transport.
+        login: transport and password.
+        is_other_cluster: what was known before is of another cluster.
+        names: where its endpoint points, without cluster mode.
+        topology: in the names that this watch gives; None until a node has answered.
+        epoch: the highest that was told.
+        states: state of each node.
+        views: what each node tells.
+        watched: nodes that have a task.
+        roles: the role of each node, without cluster mode.
+        has_names_task: the endpoint has a task.
+        is_endpoint_followed: the endpoint has pointed to a primary once.
+        promoted_ns: when another node was seen as the primary.
+    """
+
+    seed: _Address
+    tls: bool
+    login: NodeLogin
+    is_other_cluster: bool
+    names: NameWatch | None = None
+    topology: Topology | None = None
+    epoch: int | None = None
+    states: dict[_Address, str] = field(default_factory=dict)
+    views: dict[_Address, View] = field(default_factory=dict)
+    watched: set[_Address] = field(default_factory=set)
+    roles: dict[_Address, RoleView] = field(default_factory=dict)
+    has_names_task: bool = False
+    is_endpoint_followed: bool = False
+    promoted_ns: int = 0
+
+
+def trusted(views: list[View]) -> list[View]:
+    """Return the views in which no node's address is outvoted by the other views.
+
+    A node that has just restarted knows one port of each other node, from its file. A
+    server with TLS on its cluster bus keeps the TLS port there, so until it has heard
+    from the others it tells TLS ports to plaintext askers (redis-server 7.0.15).
+    """
+    told = [_nodes_of(slots) for slots, _ in views]
+    votes = Counter(node for nodes in told for node in nodes)
+    most: dict[str, int] = {}
+    for node, count in votes.items():
+        most[node.id] = max(count, most.get(node.id, 0))
+    return [
+        view
+        for view, nodes in zip(views, told, strict=True)
+        if all(votes[node] == most[node.id] for node in nodes)
+    ]
+
+
+def _nodes_of(slots: SlotsView) -> set[Node]:
+    return {
+        node for _, _, primary, replicas in slots.rows for node in (primary, *replicas)
+    }

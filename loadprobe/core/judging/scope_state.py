@@ -1,0 +1,417 @@
+"""What is known and counted of one scope: pending arrivals, its tracker, its totals.
+
+Pure. Arrivals are counted when they are judged, in due order, exactly once.
+"""
+
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import repeat
+from operator import floordiv
+
+from loadprobe.core.intervals import Interval, overlaps
+from loadprobe.core.judging.columns import (
+    Block,
+    Failure,
+    Scope,
+    merge_blocks,
+    split_served,
+)
+from loadprobe.core.judging.evidence import is_timed, is_unseen
+from loadprobe.core.judging.histogram import Histogram
+from loadprobe.core.judging.ms_samples import MsSamples, SampleCutter
+from loadprobe.core.judging.observed import ObservedTime
+from loadprobe.core.judging.outage_tracker import OutageTracker
+from loadprobe.core.judging.outages import Outage, Row
+from loadprobe.core.judging.outcome import ErrorClass, Outcome
+from loadprobe.core.judging.ring import Slab
+
+NS_PER_MS = 1_000_000
+NS_PER_S = 1_000_000_000
+
+
+@dataclass(slots=True)
+class SecondCounts:
+    """One second of one scope, by due time.
+
+    Args:
+        scope: the scope.
+        second: monotonic second (due time // 1 s).
+        counts: arrivals per outcome, indexed by ``Outcome`` (6 integers).
+        observed_ms: cells in which arrivals were judged.
+        dark_ms: cells with failures only.
+        grey_ms: cells with failures and served arrivals.
+    """
+
+    scope: Scope
+    second: int
+    counts: list[int] = field(default_factory=lambda: [0] * len(Outcome))
+    observed_ms: int = 0
+    dark_ms: int = 0
+    grey_ms: int = 0
+
+
+@dataclass(slots=True)
+class ScopeTotals:
+    """What is counted per scope over the whole run.
+
+    Args:
+        counts: arrivals per outcome, indexed by ``Outcome`` (6 integers); unseen ones
+            are not among them.
+        classes: failed arrivals by class.
+        unseen: arrivals that were due while their own process was blind, or of which
+            it cannot tell for that reason whether they were served in time; they are
+            in nothing else.
+        lost_ns: time spent in failed arrivals, as a waiting client would see it.
+        observed_ms: cells in which arrivals were judged.
+        dark_ms: cells with failures only.
+        grey_ms: cells with failures and served arrivals.
+        observed_ns: time in which arrivals were judged; see ``core.observed``.
+        errors_per_ms: failed arrivals of every cell that has some (a count, not a
+            time).
+        outages: closed outages.
+        outage_ns: sum of their estimated lengths, without what was not seen of them.
+        outage_unseen_ns: sum of what was not seen of them.
+        last_outage: the latest closed one.
+    """
+
+    counts: list[int] = field(default_factory=lambda: [0] * len(Outcome))
+    classes: Counter[ErrorClass] = field(default_factory=Counter)
+    unseen: int = 0
+    lost_ns: int = 0
+    observed_ms: int = 0
+    dark_ms: int = 0
+    grey_ms: int = 0
+    observed_ns: int = 0
+    errors_per_ms: Histogram = field(default_factory=Histogram)
+    outages: int = 0
+    outage_ns: int = 0
+    outage_unseen_ns: int = 0
+    last_outage: Outage | None = None
+
+    @property
+    def arrivals(self) -> int:
+        """Return the number of arrivals that were counted (not the unseen ones)."""
+        return sum(self.counts)
+
+    @property
+    def served(self) -> int:
+        """Return the number of served arrivals."""
+        return self.counts[Outcome.SERVED]
+
+    @property
+    def failed(self) -> int:
+        """Return the number of failed arrivals."""
+        return self.arrivals - self.served
+
+    def add_outage(self, outage: Outage) -> None:
+        """Count a closed outage."""
+        self.outages += 1
+        self.outage_ns += outage.seen_ns
+        self.outage_unseen_ns += outage.unseen_ns
+        self.last_outage = outage
+
+
+def lost_ns(failure: Failure, deadline_ns: int) -> int:
+    """Return how long a client would have waited for a failed arrival, in ns.
+
+    Until its reply; without one until the deadline if nothing happened (timeout), else
+    until the failure was known (connection lost, or refused), at least 0.
+    """
+    if failure.done_ns >= 0:
+        return max(0, failure.done_ns - failure.due_ns)
+    if is_timed(failure):
+        return deadline_ns
+    return max(0, failure.evidence_end_ns - failure.due_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """Served arrivals that wait to be judged.
+
+    Args:
+        process: where they come from.
+        block: the arrivals.
+        dues: their due times, each once in a closed loop, where many are due at once.
+        low_ns: the earliest of them.
+        high_ns: the latest.
+    """
+
+    process: int
+    block: Block
+    dues: Collection[int]
+    low_ns: int
+    high_ns: int
+
+    @classmethod
+    def of(cls, process: int, block: Block) -> "_Pending":
+        is_closed = block.sent == block.due
+        dues = set(block.due) if is_closed else block.due
+        return cls(process, block, dues, min(dues), max(dues))
+
+    def split(self, at_ns: int) -> "tuple[_Pending, _Pending]":
+        """Return the arrivals due before, and the others; there are some of each."""
+        block = self.block
+        parts = split_served((block.due, block.sent, block.done), at_ns)
+        early, late = (Block(*part) for part in parts)
+        early_dues: Collection[int] = early.due
+        late_dues: Collection[int] = late.due
+        if isinstance(self.dues, set):
+            early_dues = {due for due in self.dues if due < at_ns}
+            late_dues = self.dues - early_dues
+        return (
+            _Pending(self.process, early, early_dues, self.low_ns, max(early_dues)),
+            _Pending(self.process, late, late_dues, min(late_dues), self.high_ns),
+        )
+
+
+class ScopeState:
+    """Keep the arrivals of one scope until they can be judged, then judge them.
+
+    Args:
+        scope: the scope.
+        deadline_ns: deadline of its lane.
+        begin_ns: start of the observation of its lane, if known.
+    """
+
+    def __init__(self, scope: Scope, *, deadline_ns: int, begin_ns: int | None) -> None:
+        self.scope = scope
+        self.totals = ScopeTotals()
+        self.tracker = OutageTracker(scope, deadline_ns=deadline_ns, begin_ns=begin_ns)
+        self._deadline_ns = deadline_ns
+        self._served: list[_Pending] = []
+        self._failed: list[tuple[Failure, int]] = []
+        self._last_served: Row | None = None
+        self._seconds: dict[int, SecondCounts] = {}
+        self._observed = ObservedTime()
+        self._cutter = SampleCutter(scope)
+        self._samples: list[MsSamples] = []
+
+    def add(self, process: int, block: Block) -> None:
+        """Take settled arrivals of one process; the block must not change any more."""
+        if block.due:
+            self._served.append(_Pending.of(process, block))
+        self._failed.extend((failure, process) for failure in block.iter_failures())
+
+    @property
+    def latest_due_ns(self) -> int:
+        """Return the latest due time among the arrivals that wait, or -1."""
+        served = (pending.high_ns for pending in self._served)
+        failed = (failure.due_ns for failure, _ in self._failed)
+        return max(max(served, default=-1), max(failed, default=-1))
+
+    def take(
+        self, start_ns: int, until_ns: int, blind: Mapping[int, Sequence[Interval]]
+    ) -> Slab:
+        """Remove and return the arrivals due before ``until_ns``, failures by due.
+
+        Unseen ones are counted and left out.
+
+        Args:
+            start_ns: up to where arrivals have been taken before.
+            until_ns: up to where they are taken now.
+            blind: per process when it did not get to run.
+        """
+        now: list[_Pending] = []
+        kept: list[_Pending] = []
+        for pending in self._served:
+            if pending.low_ns >= until_ns:
+                kept.append(pending)
+            elif pending.high_ns < until_ns:
+                now.append(pending)
+            else:
+                early, late = pending.split(until_ns)
+                now.append(early)
+                kept.append(late)
+        self._served = kept
+        now = self._without_unseen(now, blind)
+        served = merge_blocks(pending.block for pending in now)
+        are_closed = all(isinstance(pending.dues, set) for pending in now)
+        return Slab(
+            start_ns,
+            until_ns,
+            served.due,
+            served.sent,
+            served.done,
+            self._take_failures(until_ns, blind),
+            min((pending.low_ns for pending in now), default=0),
+            max((pending.high_ns for pending in now), default=0),
+            set().union(*(p.dues for p in now)) if are_closed else served.due,
+        )
+
+    def _without_unseen(
+        self, pending: Sequence[_Pending], blind: Mapping[int, Sequence[Interval]]
+    ) -> list[_Pending]:
+        """Leave out served arrivals that were due while their process was blind.
+
+        And those answered after their deadline, which only count as served because the
+        answer may have waited for us, if a blind time is behind it.
+        """
+        kept: list[_Pending] = []
+        for part in pending:
+            spans = [
+                span
+                for span in blind.get(part.process, ())
+                if span[0] < part.high_ns + self._deadline_ns and part.low_ns < span[1]
+            ]
+            if not spans:
+                kept.append(part)
+                continue
+            seen = Block()
+            rows = zip(part.block.due, part.block.sent, part.block.done, strict=True)
+            for due, sent, done in rows:
+                waits_ns = self._deadline_ns if done - due > self._deadline_ns else 1
+                if overlaps(spans, due, due + waits_ns):
+                    self.totals.unseen += 1
+                else:
+                    seen.add_served(due, sent, done)
+            if seen.due:
+                kept.append(_Pending.of(part.process, seen))
+        return kept
+
+    def _last_certain(self, slab: Slab) -> Row | None:
+        """Return the last arrival of a slab that was certainly served in time."""
+        last = _last_index(slab.due, slab.high_ns)
+        row = slab.due[last], slab.sent[last], slab.done[last]
+        if row[2] - row[0] <= self._deadline_ns:
+            return row
+        rows = zip(slab.due, slab.sent, slab.done, strict=True)
+        in_time = (row for row in rows if row[2] - row[0] <= self._deadline_ns)
+        return max(in_time, default=None)
+
+    def _take_failures(
+        self, until_ns: int, blind: Mapping[int, Sequence[Interval]]
+    ) -> list[Failure]:
+        """Remove and return the failures due before ``until_ns``, by due."""
+        due_now = [row for row in self._failed if row[0].due_ns < until_ns]
+        self._failed = [row for row in self._failed if row[0].due_ns >= until_ns]
+        failures: list[Failure] = []
+        for failure, process in due_now:
+            spans = blind.get(process, ())
+            if spans and is_unseen(failure, spans, deadline_ns=self._deadline_ns):
+                self.totals.unseen += 1
+            else:
+                failures.append(failure)
+        failures.sort()
+        return failures
+
+    def judge(
+        self, slab: Slab, cuts: Sequence[Interval], recent: Sequence[Row]
+    ) -> None:
+        """Count arrivals and find outages.
+
+        Args:
+            slab: all arrivals of the scope that are due in its span.
+            cuts: when the lane was blind, within the span.
+            recent: the arrivals served in the HISTORY_NS before the slab, by due;
+                needed when the slab holds failures and the tracker is idle.
+        """
+        if slab.failures or not self.tracker.is_idle:
+            self._track(slab, cuts, recent)
+        else:
+            for start, end in cuts:
+                self.tracker.cut(start, end)
+        if slab.due:
+            self._last_served = self._last_certain(slab) or self._last_served
+        self._count(slab, cuts)
+        self.totals.observed_ns += self._observed.add(slab, cuts)
+
+    def _track(
+        self, slab: Slab, cuts: Sequence[Interval], recent: Sequence[Row]
+    ) -> None:
+        tracker = self.tracker
+        if tracker.is_idle:
+            if not recent and self._last_served is not None:
+                recent = [self._last_served]
+            tracker.seed(recent)
+        served = sorted(zip(slab.due, slab.sent, slab.done, strict=True))
+        failures = slab.failures
+        at = slab.start_ns
+        for start, end in [*cuts, (slab.until_ns, slab.until_ns)]:
+            tracker.feed(
+                served[bisect_left(served, (at,)) : bisect_left(served, (start,))],
+                [f for f in failures if at <= f.due_ns < start],
+            )
+            if start < end:
+                tracker.cut(start, end)
+            at = end
+        tracker.advance(slab.until_ns)
+
+    def _count(self, slab: Slab, cuts: Sequence[Interval]) -> None:
+        totals = self.totals
+        totals.counts[Outcome.SERVED] += len(slab.due)
+        first, last = slab.start_ns // NS_PER_S, (slab.until_ns - 1) // NS_PER_S
+        if first == last:
+            self._second(first).counts[Outcome.SERVED] += len(slab.due)
+        else:
+            seconds = Counter(map(floordiv, slab.due, repeat(NS_PER_S)))
+            for second, number in seconds.items():
+                self._second(second).counts[Outcome.SERVED] += number
+        lit = set(map(floordiv, slab.dues, repeat(NS_PER_MS)))
+        dark = {failure.due_ns // NS_PER_MS for failure in slab.failures}
+        for failure in slab.failures:
+            totals.counts[failure.outcome] += 1
+            totals.classes[failure.error] += 1
+            totals.lost_ns += lost_ns(failure, self._deadline_ns)
+            self._second(failure.due_ns // NS_PER_S).counts[failure.outcome] += 1
+        if cuts:
+            lit = {ms for ms in lit if not _is_cut(cuts, ms)}
+            dark = {ms for ms in dark if not _is_cut(cuts, ms)}
+        self._cut_samples(slab, dark, lit)
+        grey = dark & lit
+        dark -= lit
+        totals.observed_ms += len(lit) + len(dark)
+        totals.dark_ms += len(dark)
+        totals.grey_ms += len(grey)
+        for ms in grey:
+            self._second(ms // 1000).grey_ms += 1
+        for ms in dark:
+            self._second(ms // 1000).dark_ms += 1
+            self._second(ms // 1000).observed_ms += 1
+        if first == last:
+            self._second(first).observed_ms += len(lit)
+        else:
+            for second, number in Counter(ms // 1000 for ms in lit).items():
+                self._second(second).observed_ms += number
+
+    def _cut_samples(self, slab: Slab, failing: set[int], lit: set[int]) -> None:
+        """Count and keep the cells with failures."""
+        if not failing and self._cutter.is_at_rest:
+            return
+        per_ms = Counter(f.due_ns // NS_PER_MS for f in slab.failures)
+        self.totals.errors_per_ms.record_many([per_ms[ms] for ms in failing])
+        self._samples += self._cutter.cut(failing, lit, slab.failures, slab.due)
+
+    def _second(self, second: int) -> SecondCounts:
+        counts = self._seconds.get(second)
+        if counts is None:
+            counts = self._seconds[second] = SecondCounts(self.scope, second)
+        return counts
+
+    def take_samples(self) -> list[MsSamples]:
+        """Remove and return the samples of cells with failures."""
+        samples, self._samples = self._samples, []
+        return samples
+
+    def take_seconds(self, until_ns: int | None) -> list[SecondCounts]:
+        """Remove and return the seconds that end by ``until_ns`` (None: all)."""
+        done = sorted(
+            second
+            for second in self._seconds
+            if until_ns is None or (second + 1) * NS_PER_S <= until_ns
+        )
+        return [self._seconds.pop(second) for second in done]
+
+
+def _last_index(dues: "array[int]", due_ns: int) -> int:
+    """Return the last place of a due time that is there, and most likely at the end."""
+    for at in range(len(dues) - 1, -1, -1):
+        if dues[at] == due_ns:
+            return at
+    raise AssertionError(f"nothing is due at {due_ns}")
+
+
+def _is_cut(cuts: Sequence[Interval], ms: int) -> bool:
+    return overlaps(cuts, ms * NS_PER_MS, (ms + 1) * NS_PER_MS)

@@ -1,0 +1,231 @@
+"""The run folder: every file a run leaves behind, and what happens on a full disk.
+
+Documents are written to a temporary name and renamed, so a reader sees the old or the
+new one, never half of it. No error of the file system ends a run or loses what was
+measured: it is kept in memory, tried again, and saved elsewhere at the end.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from loadprobe.clock import NS_PER_S, ClockPair
+from loadprobe.core.events import Event
+from loadprobe.core.judging.aggregate import Sealed
+from loadprobe.core.judging.cells import FILM_MAGIC, encode_frames
+from loadprobe.errors import PreflightError
+from loadprobe.outputs.folder.appending import AppendFile
+from loadprobe.outputs.folder.documents import (
+    CELLS,
+    EVENTS,
+    HISTOGRAMS,
+    SCHEMA_VERSION,
+    SERIES,
+    encode_document,
+    encode_json,
+    event_line,
+    histogram_rows,
+    series_row,
+)
+
+FREE_BYTES_NEEDED = 50 * 1024 * 1024
+
+
+def check_writable(directory: Path) -> None:
+    """Make the folder for run folders, if need be, and see that it can be used.
+
+    Raises:
+        PreflightError: it cannot be made or written, or the disk is nearly full.
+    """
+    remedy = "set [output] dir to a folder you can write to"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory) as trial:
+            trial.write(b"trial")
+        free_bytes = shutil.disk_usage(directory).free
+    except OSError as exc:
+        raise PreflightError(
+            f"cannot write run folders in {str(directory)!r}: {exc.strerror}; {remedy}"
+        ) from exc
+    if free_bytes < FREE_BYTES_NEEDED:
+        raise PreflightError(
+            f"{free_bytes / 2**20:.0f} MB are free in {str(directory)!r}, "
+            f"{FREE_BYTES_NEEDED // 2**20} MB are needed; free some, or {remedy}"
+        )
+
+
+class RunFolder:
+    """Writes the files of one run.
+
+    Args:
+        path: the folder, already made (see ``create``).
+        clock: to give events their wall time.
+    """
+
+    def __init__(self, path: Path, *, clock: ClockPair) -> None:
+        self.path = path
+        self._clock = clock
+        self._growing = {
+            name: AppendFile(path / name, header=_header(name))
+            for name in (EVENTS, HISTOGRAMS, SERIES, CELLS)
+        }
+        self._documents: dict[str, bytes] = {}
+        self._unwritten: set[str] = set()
+        self._document_error: OSError | None = None
+        self._closing_notes: list[str] = []
+
+    @classmethod
+    def create(cls, directory: Path, name: str, *, clock: ClockPair) -> "RunFolder":
+        """Make ``<directory>/<utc>-<name>``; a taken name gets -2, -3 and so on.
+
+        Raises:
+            PreflightError: the folder cannot be made.
+        """
+        start = datetime.fromtimestamp(clock.wall_ns // NS_PER_S, UTC)
+        stem = f"{start:%Y%m%dT%H%M%SZ}-{name}"
+        number = 1
+        while True:
+            path = directory / (stem if number == 1 else f"{stem}-{number}")
+            try:
+                path.mkdir(parents=True)
+            except FileExistsError:
+                number += 1
+            except OSError as exc:
+                raise PreflightError(
+                    f"cannot make the run folder {str(path)!r}: {exc.strerror}; "
+                    "set [output] dir to a folder you can write to"
+                ) from exc
+            else:
+                return cls(path, clock=clock)
+
+    @property
+    def problems(self) -> list[str]:
+        """Return what could not be written so far, as sentences."""
+        texts = [
+            f"writing {name} failed ({_reason(file.error)}); {_fate(file)}"
+            for name, file in self._growing.items()
+            if file.error is not None
+        ]
+        if self._document_error is not None:
+            waiting = ", ".join(sorted(self._unwritten)) or "nothing"
+            texts.append(
+                f"writing a document failed ({_reason(self._document_error)}); "
+                f"still to be written: {waiting}"
+            )
+        return texts + self._closing_notes
+
+    def add_events(self, events: Iterable[Event]) -> None:
+        """Append to ``events.ndjson``."""
+        for event in events:
+            self._add_lines(EVENTS, [event_line(event, self._clock)])
+
+    def add_sealed(self, sealed: Sealed) -> None:
+        """Append the seconds, latencies and film frames that became certain."""
+        self._add_lines(SERIES, map(series_row, sealed.seconds))
+        for latencies in sealed.histograms:
+            self._add_lines(HISTOGRAMS, histogram_rows(latencies))
+        if sealed.film:
+            self._growing[CELLS].append(encode_frames(sealed.film))
+
+    def write_document(self, name: str, document: object) -> None:
+        """Write ``run.json``, ``summary.json`` or ``outages.json`` (see documents).
+
+        It replaces an earlier one of the name at once or not at all.
+        """
+        self._documents[name] = encode_document(document)
+        self._unwritten.add(name)
+        self._write_documents()
+
+    def close(self) -> Path:
+        """Write what is still waiting and return the folder that holds everything.
+
+        That is another one, in the system's temporary folder, if this one cannot be
+        completed; ``problems`` says so, and also if that failed too.
+        """
+        is_complete = self._flush()
+        for file in self._growing.values():
+            if file.dropped:
+                self._closing_notes.append(
+                    f"{file.path.name} lacks its last {file.dropped} chunks: "
+                    "they did not fit in memory while writing failed"
+                )
+        if not is_complete:
+            self._save_elsewhere()
+        for file in self._growing.values():
+            file.close()
+        return self.path
+
+    def _add_lines(self, name: str, rows: Iterable[object]) -> None:
+        lines = b"".join(encode_json(row) + b"\n" for row in rows)
+        if lines:
+            self._growing[name].append(lines)
+        if self._unwritten:
+            self._write_documents()
+
+    def _flush(self) -> bool:
+        self._write_documents()
+        grown = [file.flush() for file in self._growing.values()]
+        return all(grown) and not self._unwritten
+
+    def _write_documents(self) -> None:
+        for name in sorted(self._unwritten):
+            try:
+                _write_atomically(self.path / name, self._documents[name])
+            except OSError as exc:
+                self._document_error = exc
+            else:
+                self._unwritten.discard(name)
+
+    def _save_elsewhere(self) -> None:
+        failed = self.path
+        try:
+            path = Path(tempfile.mkdtemp(prefix=f"loadprobe-{failed.name}-"))
+            for name, file in self._growing.items():
+                file.copy_to(path / name)
+            for name, content in self._documents.items():
+                (path / name).write_bytes(content)
+        except OSError as exc:
+            self._closing_notes.append(
+                f"{str(failed)!r} is incomplete, and saving it in the temporary folder "
+                f"failed too ({_reason(exc)})"
+            )
+            return
+        self.path = path
+        self._closing_notes.append(
+            f"{str(failed)!r} is incomplete; the complete run is in {str(path)!r}"
+        )
+
+
+def _header(name: str) -> bytes:
+    if name == CELLS:
+        return FILM_MAGIC
+    kind = name.partition(".")[0]
+    return encode_json({"schema_version": SCHEMA_VERSION, "file": kind}) + b"\n"
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _fate(file: AppendFile) -> str:
+    if file.dropped:
+        return "memory for what waits is full: the latest is lost"
+    if file.pending_count:
+        return "what it lacks is kept in memory"
+    return "it was completed later"
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)

@@ -1,0 +1,353 @@
+"""What a run tells of itself over HTTP while it lasts.
+
+It reads what was judged and counts nothing: the supervisor's own judgement, live view
+and journal are the sources. It is asked in the supervisor's loop, so what takes long
+with many outages is kept for a while: at most a twentieth of the time goes into it.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from loadprobe import __version__
+from loadprobe.clock import NS_PER_S, ClockPair, mono_now_ns
+from loadprobe.core.events import Emit, Event
+from loadprobe.core.judging.aggregate import Aggregate, Sealed
+from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.outages import Outage
+from loadprobe.core.judging.outcome import Outcome
+from loadprobe.core.judging.scope_state import ScopeTotals
+from loadprobe.core.judging.shard_states import ShardStates
+from loadprobe.core.steps import ScenarioState
+from loadprobe.core.topology.topology import Topology
+from loadprobe.core.verdict.attribution import Attribution, Cause
+from loadprobe.core.verdict.headline import (
+    END_WORDS,
+    Findings,
+    find_blind_ratio,
+    find_void,
+)
+from loadprobe.core.verdict.incidents import group_incidents
+from loadprobe.core.verdict.measures import downtime_ms
+from loadprobe.core.verdict.parts import outage_row, witness_names
+from loadprobe.core.verdict.places import where_text
+from loadprobe.core.verdict.summary import DowntimeMs
+from loadprobe.outputs.folder.documents import event_line
+from loadprobe.outputs.http.api_documents import (
+    Events,
+    EventsQuery,
+    LaneNow,
+    NumberedEvent,
+    ObserverNow,
+    Outages,
+    OutagesQuery,
+    RunState,
+    ShardNow,
+    Status,
+    TopologyNow,
+    VerdictNow,
+    numbered,
+    outage_now,
+    topology_now,
+)
+from loadprobe.outputs.live.terminal import LaneState, LiveState
+
+KEPT_EVENTS = 10_000
+MOST_MARKS = 10_000
+"""Marks of one run: the journal is on a disk that others need as well."""
+
+MOST_SUMMED = 1000
+"""With more outages the downtime waits for the end: summing it up would take long."""
+
+_EXPECTED_WITHIN_NS = 2 * NS_PER_S
+"""A lane that began so long ago should have had arrivals that were judged."""
+
+_KEPT_FOR = 20
+"""What was worked out is told for so many times the time that took."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The outages so far, what was worked out from them, and how long it is told."""
+
+    until_ns: int
+    outages: Sequence[tuple[Outage, Attribution]]
+    current: Mapping[Scope, Outage]
+    verdict: VerdictNow
+
+
+class RunView:
+    """Answers what the API is asked (see ``http.api``).
+
+    Args:
+        live: the state of the live view.
+        aggregate: the judged arrivals.
+        clock: to show monotonic times as UNIX times.
+        scenario: name of the scenario, None if there is none.
+        outages: returns the latest outages, open ones included, with their causes.
+        emit: puts an event into the journal.
+        quiet_ns: outages closer together than this are one incident.
+        now_ns: monotonic clock.
+
+    Attributes:
+        state: where the run is in its life; the supervisor sets it.
+        topology: as last seen.
+        problem: returns what is wrong with the server's own files, or None.
+        stale_reads: returns how many reads of primaries found an older value.
+    """
+
+    def __init__(
+        self,
+        live: LiveState,
+        aggregate: Aggregate,
+        clock: ClockPair,
+        *,
+        scenario: str | None,
+        outages: Callable[[], Sequence[tuple[Outage, Attribution]]],
+        emit: Emit,
+        quiet_ns: int = NS_PER_S,
+        now_ns: Callable[[], int] = mono_now_ns,
+    ) -> None:
+        self._live = live
+        self._aggregate = aggregate
+        self._clock = clock
+        self._scenario = scenario
+        self._outages = outages
+        self._emit = emit
+        self._quiet_ns = quiet_ns
+        self._now_ns = now_ns
+        self._ended: tuple[str, ScenarioState] | None = None
+        self._shards = ShardStates()
+        self._events: deque[NumberedEvent] = deque(maxlen=KEPT_EVENTS)
+        self._last_number = 0
+        self._marks = 0
+        self._known: _Known | None = None
+        self.state: RunState = "starting"
+        self.topology: Topology | None = None
+        self.problem: Callable[[], str | None] = lambda: None
+        self.stale_reads: Callable[[], int] = lambda: 0
+
+    # --- what the supervisor reports -------------------------------------------------
+
+    def take(self, sealed: Sealed) -> None:
+        """Take what became certain."""
+        self._shards.take(sealed)
+
+    def take_event(self, event: Event) -> None:
+        """Take a line of the journal."""
+        self._last_number += 1
+        line = event_line(event, self._clock)
+        self._events.append(numbered(self._last_number, line))
+        if (event.source, event.kind) == ("controller", "scenario"):
+            state = str(event.fields["state"])
+            if state in END_WORDS:
+                self._ended = str(event.fields["name"]), ScenarioState(state)
+
+    # --- what is asked ---------------------------------------------------------------
+
+    @property
+    def lanes(self) -> list[str]:
+        """Return the names of the lanes."""
+        return [lane.name for lane in self._aggregate.lanes]
+
+    def status(self) -> Status:
+        """Return how the run is doing."""
+        begin_ns = self._aggregate.begin_ns
+        until_ns = self._aggregate.sealed_until_ns
+        problem = self.problem()
+        observer = self._live.observer
+        return Status(
+            version=__version__,
+            state=self.state,
+            run=self._live.run,
+            target=self._live.target,
+            scenario=self._scenario,
+            now_unix_ns=self._clock.to_wall(self._now_ns()),
+            since_unix_ns=None if begin_ns is None else self._clock.to_wall(begin_ns),
+            judged_until_unix_ns=self._clock.to_wall(until_ns) if until_ns else None,
+            planned_s=self._live.planned_s,
+            lanes=self._lanes(),
+            verdict=self._look().verdict,
+            observer=ObserverNow(
+                max_loop_lag_ms=observer.max_lag_ms,
+                lateness_p99_ms=observer.lateness_p99_ms,
+                blind_ms=observer.blind_ms,
+                cpu_cores=observer.cpu_ratio,
+            ),
+            problems=[*self._live.problems, *([problem] if problem else [])],
+        )
+
+    def verdict(self) -> VerdictNow:
+        """Return the verdict as far as it is known."""
+        return self._look().verdict
+
+    def outages(self, query: OutagesQuery) -> Outages:
+        """Return the latest outages that match."""
+        known = self._look()
+        since_ns = query.since_unix_ns
+        since_ns = self._clock.to_mono(since_ns) if since_ns is not None else None
+        matching = [
+            (outage, attribution)
+            for outage, attribution in known.outages
+            if query.lane in (None, outage.scope.lane)
+            and query.shard in (None, outage.scope.shard)
+            and (
+                since_ns is None
+                or outage.end_ns >= since_ns
+                or _is_open(outage, known.current)
+            )
+        ]
+        rows = [
+            outage_now(
+                outage_row(outage, attribution, clock=self._clock, incident=0),
+                is_open=_is_open(outage, known.current),
+            )
+            for outage, attribution in matching[-query.limit :]
+        ]
+        return Outages(len(matching), rows)
+
+    def events(self, query: EventsQuery) -> Events:
+        """Return the events that match: the first after a number, else the latest."""
+        after, since_ns = query.after, query.since_unix_ns
+        matching = [
+            event
+            for event in self._events
+            if query.kind in (None, event.kind)
+            and (after is None or event.number > after)
+            and (since_ns is None or event.wall_ns >= since_ns)
+        ]
+        return Events(
+            self._events[0].number if self._events else 0,
+            self._last_number,
+            matching[-query.limit :] if after is None else matching[: query.limit],
+        )
+
+    def shards(self) -> TopologyNow:
+        """Return the shards as last seen."""
+        return topology_now(self.topology)
+
+    def mark(self, text: str, by: str) -> NumberedEvent | str:
+        """Put a note into the journal; return it, or why it cannot be done now."""
+        if self.state == "starting":
+            return "the load has not begun, and there is no journal yet; try again"
+        if self._marks >= MOST_MARKS:
+            return f"the run has {MOST_MARKS} marks already; it takes no more of them"
+        self._marks += 1
+        fields = {"message": text, "by": by}
+        self._emit(Event(self._now_ns(), "operator", "mark", fields))
+        return self._events[-1]
+
+    # --- how it is found out ---------------------------------------------------------
+
+    def _lanes(self) -> list[LaneNow]:
+        current = self._aggregate.current()
+        states = self._shards.states(self._load_totals(), current)
+        live = {lane.name: lane for lane in self._live.lanes}
+        lanes: list[LaneNow] = []
+        for lane in self._aggregate.lanes:
+            now = live.get(lane.name) or LaneState(lane.name)
+            shards = {
+                shard: ShardNow(state, self._dark_since(now.dark_since_ns, shard))
+                for (name, shard), state in sorted(states.items())
+                if name == lane.name
+            }
+            lanes.append(
+                LaneNow(
+                    name=lane.name,
+                    tls=lane.tls,
+                    offered_per_s=now.offered_per_s,
+                    served_per_s=now.served_per_s,
+                    errors_per_s=dict(now.errors_per_s),
+                    p50_ms=now.p50_ms,
+                    p99_ms=now.p99_ms,
+                    connections=now.connections,
+                    shards=shards,
+                )
+            )
+        return lanes
+
+    def _dark_since(self, dark_since_ns: Mapping[str, int], shard: str) -> int | None:
+        since_ns = dark_since_ns.get(shard)
+        return None if since_ns is None else self._clock.to_wall(since_ns)
+
+    def _look(self) -> _Known:
+        """Return the outages and the verdict, as they are or were a moment ago."""
+        begin_ns = self._now_ns()
+        if self._known is None or begin_ns >= self._known.until_ns:
+            found, current, verdict = self._work_out()
+            end_ns = self._now_ns()
+            until_ns = end_ns + (end_ns - begin_ns) * _KEPT_FOR
+            self._known = _Known(until_ns, found, current, verdict)
+        return self._known
+
+    def _work_out(
+        self,
+    ) -> tuple[list[tuple[Outage, Attribution]], Mapping[Scope, Outage], VerdictNow]:
+        current = self._aggregate.current()
+        found = sorted(
+            self._outages(), key=lambda pair: (pair[0].first_due_ns, pair[0].scope)
+        )
+        load = [pair for pair in found if not pair[0].scope.op.is_apart]
+        return found, current, self._verdict(load)
+
+    def _verdict(self, found: Sequence[tuple[Outage, Attribution]]) -> VerdictNow:
+        """Return the verdict on the load; what is apart from it is left out."""
+        counted = [o for o, a in found if a.cause is not Cause.PLANNED]
+        totals = self._load_totals()
+        arrivals = sum(t.arrivals for t in totals.values())
+        served = sum(t.served for t in totals.values())
+        findings = self._findings(counted)
+        return VerdictNow(
+            state=findings.state,
+            headline=findings.headline,
+            incidents=findings.incidents,
+            arrivals=arrivals,
+            served=served,
+            availability=served / arrivals if arrivals else None,
+            outages=len(counted),
+            open_outages=sum(
+                not scope.op.is_apart for scope in self._aggregate.current()
+            ),
+            planned_outages=len(found) - len(counted),
+            dropped_outages=self._aggregate.dropped_outages,
+            downtime_ms=(
+                self._downtime(counted) if len(counted) <= MOST_SUMMED else None
+            ),
+        )
+
+    def _findings(self, counted: Sequence[Outage]) -> Findings:
+        """Return what matters, as far as it is known before the end."""
+        lanes, totals = self._aggregate.lane_totals, self._load_totals()
+        until_ns = self._aggregate.sealed_until_ns
+        blind = [span for each in lanes.values() for span in each.blind]
+        incidents = group_incidents(counted, blind, quiet_ns=self._quiet_ns)
+        shards = sorted({scope.shard for scope in totals})
+        places = [o.scope[:2] for o in counted]
+        return Findings(
+            stale_reads=self.stale_reads(),
+            wrong=sum(t.counts[Outcome.WRONG] for t in totals.values()),
+            incidents=sum(not incident.is_probe_only for incident in incidents),
+            where=where_text(places, lanes=self.lanes, shards=shards) if places else "",
+            dropped_outages=self._aggregate.dropped_outages,
+            void=find_void(lanes, totals, before_ns=until_ns - _EXPECTED_WITHIN_NS),
+            scenario=self._ended,
+            blind_ratio=find_blind_ratio(lanes, until_ns),
+        )
+
+    def _downtime(self, counted: Sequence[Outage]) -> DowntimeMs:
+        names = witness_names(self._aggregate.lanes)
+        scopes = self._load_totals()
+        return downtime_ms(
+            [o for o in counted if o.scope.lane in names],
+            sorted({scope.shard for scope in scopes if scope.lane in names}),
+            of_shards=True,
+        )
+
+    def _load_totals(self) -> dict[Scope, ScopeTotals]:
+        by_scope = self._aggregate.scope_totals.items()
+        return {scope: t for scope, t in by_scope if not scope.op.is_apart}
+
+
+def _is_open(outage: Outage, current: Mapping[Scope, Outage]) -> bool:
+    now = current.get(outage.scope)
+    return now is not None and now.first_due_ns == outage.first_due_ns

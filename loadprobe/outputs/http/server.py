@@ -1,0 +1,220 @@
+"""The HTTP face of a run: /metrics, /metrics/ms, /healthz, /readyz and the API.
+
+It knows nothing of what it serves: that is given to it. No request changes what is
+measured, and no client, slow or rude, can hold up the run or another client.
+"""
+
+import asyncio
+import errno
+import ipaddress
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from loadprobe.config.keys import Http
+from loadprobe.errors import PreflightError, UsageError
+from loadprobe.outputs.http.api import RunApi, add_api
+from loadprobe.outputs.http.guard import (
+    ACCESS,
+    LARGEST_BODY_BYTES,
+    Door,
+    add_headers,
+    guard,
+)
+from loadprobe.outputs.http.web_access import Access
+
+Render = Callable[[str], tuple[bytes, str]]
+"""From an Accept header to (body, content type)."""
+
+RenderMs = Callable[[str], Awaitable[tuple[bytes, str]]]
+"""The same of a long page, which is written beside the loop."""
+
+NotReady = Callable[[], str | None]
+"""The reason why the run is not ready, or None if it is."""
+
+LARGEST_PORT = 65535
+_HANDSHAKE_S = 10.0
+_LONG_BYTES = 65_536
+"""What is longer is compressed by a thread."""
+
+logger = logging.getLogger(__name__)
+
+_PLAIN = Http()
+_RENDER: web.AppKey[Render] = web.AppKey("render")
+_RENDER_MS: web.AppKey[RenderMs] = web.AppKey("render_ms")
+_NOT_READY: web.AppKey[NotReady] = web.AppKey("not_ready")
+
+
+def make_app(
+    *,
+    render: Render,
+    render_ms: RenderMs | None,
+    not_ready: NotReady,
+    api: RunApi | None,
+    access: Access,
+) -> web.Application:
+    """Return the application; it accepts no request bodies of note."""
+    app = web.Application(client_max_size=LARGEST_BODY_BYTES, middlewares=[guard])
+    app[ACCESS] = access
+    app.on_response_prepare.append(add_headers)
+    if api is not None:
+        add_api(app, api)
+    app[_RENDER] = render
+    app[_NOT_READY] = not_ready
+    app.router.add_get("/metrics", _metrics)
+    if render_ms is not None:
+        app[_RENDER_MS] = render_ms
+        app.router.add_get("/metrics/ms", _metrics_ms)
+    app.router.add_get("/healthz", _healthz)
+    app.router.add_get("/readyz", _readyz)
+    return app
+
+
+async def _metrics(request: web.Request) -> web.Response:
+    body, content_type = request.app[_RENDER](request.headers.get("Accept", ""))
+    return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+async def _metrics_ms(request: web.Request) -> web.Response:
+    accept = request.headers.get("Accept", "")
+    body, content_type = await request.app[_RENDER_MS](accept)
+    headers = {"Content-Type": content_type}
+    response = web.Response(body=body, headers=headers, zlib_executor_size=_LONG_BYTES)
+    response.enable_compression()
+    return response
+
+
+async def _healthz(_: web.Request) -> web.Response:
+    return web.Response(text="ok\n")
+
+
+async def _readyz(request: web.Request) -> web.Response:
+    reason = request.app[_NOT_READY]()
+    if reason is None:
+        return web.Response(text="ready\n")
+    return web.Response(status=503, text=f"not ready: {reason}\n")
+
+
+@dataclass(frozen=True, slots=True)
+class HttpServer:
+    """A server that listens.
+
+    Args:
+        host: address it is bound to.
+        port: port it is bound to (the real one where 0 was asked for).
+        access: who may come in.
+    """
+
+    host: str
+    port: int
+    access: Access
+    _server: asyncio.Server
+    _runner: web.AppRunner
+
+    @property
+    def connections(self) -> int:
+        """Return how many clients are connected."""
+        assert self._runner.server is not None
+        return len(self._runner.server.connections)
+
+    async def stop(self) -> None:
+        """Close the socket and every connection; waits at most a second for replies."""
+        self._server.close()
+        await self._runner.cleanup()
+        self.access.close()
+
+
+async def start_http(
+    address: tuple[str, int],
+    *,
+    render: Render,
+    not_ready: NotReady,
+    render_ms: RenderMs | None = None,
+    api: RunApi | None = None,
+    http: Http = _PLAIN,
+) -> HttpServer:
+    """Serve until ``stop`` is called.
+
+    Args:
+        address: (host, port); port 0 takes a free one.
+        render: see ``Render``.
+        render_ms: see ``RenderMs``; None: there is no such page.
+        not_ready: see ``NotReady``.
+        api: what the API tells; None leaves it out.
+        http: who may come in (its ``listen`` is not looked at).
+
+    Raises:
+        UsageError: the address is no loopback address and nothing guards it, the port
+            is impossible, or a file of ``http`` is not usable.
+        PreflightError: the port is in use, or cannot be bound.
+    """
+    host, port = address
+    access = Access(http)
+    is_guarded = access.config.protects or http.insecure_listen
+    _check_address(host, port, is_guarded=is_guarded)
+    runner = web.AppRunner(
+        make_app(
+            render=render,
+            render_ms=render_ms,
+            not_ready=not_ready,
+            api=api,
+            access=access,
+        ),
+        handle_signals=False,
+        shutdown_timeout=1.0,
+    )
+    logger.addFilter(_is_our_fault)
+    await runner.setup()
+    assert runner.server is not None
+    loop = asyncio.get_running_loop()
+    try:
+        server = await loop.create_server(
+            Door(runner.server, logger),
+            host,
+            port,
+            backlog=128,
+            ssl=access.tls,
+            ssl_handshake_timeout=None if access.tls is None else _HANDSHAKE_S,
+        )
+    except OSError as exc:
+        await runner.cleanup()
+        # asyncio words the error anew when several addresses were tried.
+        if exc.errno == errno.EADDRINUSE or "in use" in str(exc):
+            text = f"port {port} on {host} is in use"
+        else:
+            text = f"cannot listen on {host}:{port}: {exc.strerror or exc}"
+        raise PreflightError(
+            f'{text}; set [http] listen = "host:port" to another port,'
+            ' or listen = "" to serve nothing'
+        ) from exc
+    bound = server.sockets[0].getsockname()
+    return HttpServer(str(bound[0]), int(bound[1]), access, server, runner)
+
+
+def _is_our_fault(record: logging.LogRecord) -> bool:
+    """Tell whether a record is more than a malformed request, which is not logged."""
+    cause = record.exc_info[1] if record.exc_info else None
+    return not isinstance(cause, HttpProcessingError | web.RequestPayloadError)
+
+
+def _check_address(host: str, port: int, *, is_guarded: bool) -> None:
+    if port > LARGEST_PORT:
+        raise UsageError(
+            f"[http] listen: {port} is not a port; the largest is {LARGEST_PORT}"
+        )
+    if host == "localhost" or (host and is_guarded):
+        return
+    try:
+        is_loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise UsageError(
+            f"[http] listen: {host} is not a loopback address, and there is neither "
+            "TLS nor a login; set [http] web_config_file to a file with one of them, "
+            "use 127.0.0.1 or [::1], or set insecure_listen = true to let everybody "
+            "read who reaches the port"
+        )

@@ -1,0 +1,316 @@
+"""The view of a run in a terminal: a live table, or plain lines where there is none.
+
+It shows what it is given and reads no clock: the supervisor fills a ``LiveState``,
+calls ``refresh`` about four times a second and ``note`` at every transition.
+"""
+
+import sys
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self, TextIO, cast
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from loadprobe.clock import NS_PER_S, ClockPair
+from loadprobe.core.events import Event
+from loadprobe.core.verdict.incidents import DarkTime
+from loadprobe.core.verdict.texts import clock_text, dark_text, duration_text
+from loadprobe.outputs.live.progress import Progress
+from loadprobe.outputs.live.sturdy import SturdyOutput
+from loadprobe.outputs.wording import event_text
+
+PLAIN_WIDTH = 100
+"""Columns of what is not written to a terminal, which has no width of its own."""
+
+PLAIN_EVERY_NS = 5 * NS_PER_S
+TICKER_LINES = 8
+OUTAGE_LINES = 5
+
+
+def make_console() -> Console:
+    """Return a console on standard output, wide enough for tables if it is a file."""
+    output = cast("TextIO", SturdyOutput(sys.stdout))
+    console = Console(file=output)
+    if console.is_terminal:
+        return console
+    return Console(file=output, width=PLAIN_WIDTH)
+
+
+@dataclass(slots=True)
+class LaneState:
+    """How a lane is doing; rates and quantiles are those of the last seconds.
+
+    Args:
+        name: the lane.
+        offered_per_s: arrivals due per second.
+        served_per_s: arrivals served per second.
+        errors_per_s: arrivals not served per second, by error class.
+        p50_ms: median response time, None without served arrivals.
+        p99_ms: its 99th percentile.
+        connections: usable connections.
+        dark_since_ns: start of the open outage of each shard that has one.
+    """
+
+    name: str
+    offered_per_s: float = 0.0
+    served_per_s: float = 0.0
+    errors_per_s: Mapping[str, float] = field(default_factory=dict)
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    connections: int = 0
+    dark_since_ns: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class ObserverState:
+    """How well the probe itself is doing.
+
+    Args:
+        max_lag_ms: worst loop lag of all probe processes since the start.
+        lateness_p99_ms: 99th percentile of sent - due, None before the first arrival.
+        blind_ms: time in which a lane was blind.
+        cpu_ratio: CPU used by all probe processes, in cores.
+    """
+
+    max_lag_ms: float = 0.0
+    lateness_p99_ms: float | None = None
+    blind_ms: float = 0.0
+    cpu_ratio: float = 0.0
+
+
+@dataclass(slots=True)
+class LiveState:
+    """What the view shows; the supervisor keeps it up to date.
+
+    Args:
+        run: name of the run.
+        target: host and port of the target.
+        started_ns: when the load began, monotonic.
+        planned_s: planned length of the load, None for "until stopped".
+        lanes: one entry per lane, in the order of the configuration.
+        observer: health of the probe.
+        problems: what the operator should know now, for example a full disk.
+        verdict: the state of the run as far as it is known, "" before it begins.
+        headline: all that matters of it until now.
+    """
+
+    run: str
+    target: str
+    started_ns: int
+    planned_s: float | None = None
+    lanes: list[LaneState] = field(default_factory=list)
+    observer: ObserverState = field(default_factory=ObserverState)
+    problems: list[str] = field(default_factory=list)
+    verdict: str = ""
+    headline: str = ""
+
+
+class LiveView:
+    """Shows a run while it lasts; use it as a context manager.
+
+    Args:
+        console: where to write; a table that renews itself if it is a terminal,
+            plain lines otherwise.
+        clock: to show monotonic times as wall times (UTC).
+        steps: names of the steps of the scenario, in their order.
+    """
+
+    def __init__(
+        self, console: Console, *, clock: ClockPair, steps: Sequence[str] = ()
+    ) -> None:
+        self._progress = Progress(steps)
+        self._console = console
+        self._clock = clock
+        self._ticker: deque[str] = deque(maxlen=TICKER_LINES)
+        self._outages: deque[str] = deque(maxlen=OUTAGE_LINES)
+        self._told_problems: set[str] = set()
+        self._told_verdict = ""
+        self._next_plain_ns: int | None = None
+        self._live: Live | None = None
+        if console.is_terminal and not console.is_dumb_terminal:
+            self._live = Live(console=console, auto_refresh=False, transient=True)
+
+    def __enter__(self) -> Self:
+        """Take over the lower part of the terminal, if there is one."""
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Give the terminal back; the table disappears, the report takes its place."""
+        if self._live is not None:
+            self._live.stop()
+
+    def refresh(self, state: LiveState, now_ns: int) -> None:
+        """Show the present state; plain lines come once in five seconds only."""
+        if self._live is not None:
+            self._live.update(self._render(state, now_ns), refresh=True)
+            return
+        if self._next_plain_ns is None or now_ns >= self._next_plain_ns:
+            self._next_plain_ns = now_ns + PLAIN_EVERY_NS
+            for lane in state.lanes:
+                self._print(now_ns, _plain_lane(lane, state, now_ns))
+            if progress := self._progress.line(now_ns):
+                self._print(now_ns, progress)
+            verdict = _verdict(state)
+            if state.headline and verdict != self._told_verdict:
+                self._told_verdict = verdict
+                self._print(now_ns, verdict)
+            for problem in state.problems:
+                if problem not in self._told_problems:
+                    self._told_problems.add(problem)
+                    self._print(now_ns, f"problem: {problem}")
+
+    def note_event(self, event: Event) -> None:
+        """Show a phase, a provider event or a change of topology."""
+        self._progress.take(event)
+        line = event_text(event.source, event.kind, event.fields)
+        self._ticker.append(f"{self._time(event.mono_ns)} {line}")
+        if self._live is None:
+            self._print(event.mono_ns, line)
+
+    def note_outage_opened(self, scope: str, *, start_ns: int) -> None:
+        """Show that a scope ("tls 0002 read") went dark."""
+        if self._live is None:
+            self._print(start_ns, f"outage opened: {scope}")
+
+    def note_outage_closed(
+        self,
+        scope: str,
+        *,
+        end_ns: int,
+        duration_ns: int,
+        lower_ns: int,
+        upper_ns: int,
+        unseen_ns: int,
+    ) -> None:
+        """Show that an outage ended, with its length and error bars."""
+        time = DarkTime(lower_ns, duration_ns, upper_ns, unseen_ns)
+        line = f"{scope} was dark for {dark_text(time)}"
+        self._outages.append(f"{self._time(end_ns)} {line}")
+        if self._live is None:
+            self._print(end_ns, f"outage closed: {line}")
+
+    def _time(self, mono_ns: int) -> str:
+        return clock_text(self._clock.to_wall(mono_ns))
+
+    def _print(self, mono_ns: int, line: str) -> None:
+        # soft_wrap: a log line stays one line; no markup: texts come from elsewhere.
+        self._console.print(
+            f"{self._time(mono_ns)} {line}",
+            soft_wrap=True,
+            markup=False,
+            highlight=False,
+            emoji=False,
+        )
+
+    def _render(self, state: LiveState, now_ns: int) -> RenderableType:
+        parts: list[RenderableType] = [
+            Text(_header(state, now_ns), style="bold"),
+            _lane_table(state.lanes),
+        ]
+        if state.verdict:
+            parts.insert(1, Text(_verdict(state)))
+        if progress := self._progress.line(now_ns):
+            parts.insert(1, Text(progress))
+        parts.extend(
+            Text(f"DARK  {lane.name} {shard} dark for {_seconds(since, now_ns)}")
+            for lane in state.lanes
+            for shard, since in sorted(lane.dark_since_ns.items())
+        )
+        parts.extend(_section("last outages", self._outages))
+        parts.extend(_section("events", self._ticker))
+        parts.append(Text(_observer_line(state.observer), style="dim"))
+        parts.extend(Text(f"PROBLEM  {problem}") for problem in state.problems)
+        return Group(*parts)
+
+
+def _header(state: LiveState, now_ns: int) -> str:
+    elapsed = duration_text(max(0, now_ns - state.started_ns))
+    planned = (
+        "until stopped"
+        if state.planned_s is None
+        else f"of {duration_text(int(state.planned_s * NS_PER_S))}"
+    )
+    return f"{state.run}  {elapsed} {planned}  {state.target}"
+
+
+def _verdict(state: LiveState) -> str:
+    told = f" - {state.headline}" if state.headline else ""
+    return f"so far: {state.verdict}{told}"
+
+
+def _lane_table(lanes: Iterable[LaneState]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("lane", no_wrap=True)
+    for title in ("offered/s", "served/s", "errors/s", "p50 ms", "p99 ms", "conns"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("errors by class", overflow="fold")
+    for lane in lanes:
+        table.add_row(
+            Text(lane.name),
+            f"{lane.offered_per_s:,.0f}",
+            f"{lane.served_per_s:,.0f}",
+            f"{sum(lane.errors_per_s.values()):,.0f}",
+            _ms(lane.p50_ms),
+            _ms(lane.p99_ms),
+            f"{lane.connections:,}",
+            Text(_errors(lane.errors_per_s)),
+        )
+    return table
+
+
+def _section(title: str, lines: Iterable[str]) -> list[RenderableType]:
+    shown = [Text(f"  {line}", no_wrap=True, overflow="ellipsis") for line in lines]
+    return [Text(title, style="dim"), *shown] if shown else []
+
+
+def _plain_lane(lane: LaneState, state: LiveState, now_ns: int) -> str:
+    parts = [
+        f"+{duration_text(max(0, now_ns - state.started_ns))}",
+        lane.name,
+        f"offered {lane.offered_per_s:.0f}/s",
+        f"served {lane.served_per_s:.0f}/s",
+        f"errors {sum(lane.errors_per_s.values()):.0f}/s",
+        f"p50 {_ms(lane.p50_ms)} ms",
+        f"p99 {_ms(lane.p99_ms)} ms",
+        f"conns {lane.connections}",
+    ]
+    if lane.errors_per_s:
+        parts.append(f"({_errors(lane.errors_per_s)})")
+    parts.extend(
+        f"{shard} dark for {_seconds(since, now_ns)}"
+        for shard, since in sorted(lane.dark_since_ns.items())
+    )
+    return "  ".join(parts)
+
+
+def _observer_line(observer: ObserverState) -> str:
+    return (
+        f"observer  lag max {observer.max_lag_ms:.1f} ms  "
+        f"lateness p99 {_ms(observer.lateness_p99_ms)} ms  "
+        f"blind {observer.blind_ms:.0f} ms  CPU {observer.cpu_ratio:.2f} cores"
+    )
+
+
+def _errors(errors_per_s: Mapping[str, float]) -> str:
+    ranked = sorted(errors_per_s.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{name} {rate:.0f}" for name, rate in ranked if rate > 0)
+
+
+def _seconds(since_ns: int, now_ns: int) -> str:
+    return f"{max(0, now_ns - since_ns) / NS_PER_S:.3f} s"
+
+
+def _ms(value_ms: float | None) -> str:
+    return "-" if value_ms is None else f"{value_ms:.2f}"

@@ -1,0 +1,419 @@
+"""The metric catalogue: the one table from which metrics and their page are made.
+
+Pure. A metric that is not in ``CATALOGUE`` cannot be exported, and every label is of
+a bounded kind: never a key, a worker, an address of a client or the text of an error.
+Times are seconds and counters of time move in steps of one millisecond, so that the
+difference of two scrapes is exact.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+
+from loadprobe.clock import NS_PER_S
+from loadprobe.core.judging.ms_samples import MsKind
+
+PREFIX = "loadprobe_"
+CLUSTER_LABEL = "cluster"
+
+
+class MetricKind(StrEnum):
+    """The Prometheus type of a metric."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One entry of the catalogue.
+
+    Args:
+        name: name without prefix; counters end in ``_total``.
+        kind: its type.
+        unit: "s", "unix s" or "1" (a count or a flag).
+        labels: label names after ``cluster``, in order.
+        help: one sentence.
+        bounds: inclusive upper bounds of a histogram's buckets, ascending, in ns for
+            seconds; the bucket ``+Inf`` is implied.
+    """
+
+    name: str
+    kind: MetricKind
+    unit: str
+    labels: tuple[str, ...]
+    help: str
+    bounds: tuple[int, ...] = ()
+
+    @property
+    def full_name(self) -> str:
+        """Return the name as exported."""
+        return PREFIX + self.name
+
+    @property
+    def scale(self) -> int:
+        """Return how many of what is counted make one of the unit."""
+        return 1 if self.unit == "1" else NS_PER_S
+
+    @property
+    def bound_texts(self) -> tuple[str, ...]:
+        """Return the bounds in the unit, as exported."""
+        return _texts(self.bounds, self.scale)
+
+
+@cache
+def _texts(bounds: tuple[int, ...], scale: int) -> tuple[str, ...]:
+    return tuple(repr(bound / scale) for bound in bounds)
+
+
+def _decades(steps: tuple[int, ...], first_ns: int, last_ns: int) -> tuple[int, ...]:
+    """Return steps x 10^n between two bounds (both included).
+
+    ``steps`` are hundredths of one decade, so that all bounds stay integers.
+    """
+    bounds = (step * 10**n for n in range(10) for step in steps)
+    return tuple(bound for bound in bounds if first_ns <= bound <= last_ns)
+
+
+RESPONSE_BOUNDS_NS = _decades(
+    (100, 125, 160, 200, 250, 315, 400, 500, 630, 800), 50_000, 40_000_000_000
+)
+"""60 bounds from 50 us to 40 s: a quantile read from them is off by at most 10 %."""
+
+SHARD_BOUNDS_NS = _decades((100, 200, 500), 50_000, 50_000_000_000)
+"""19 bounds from 50 us to 50 s."""
+
+OUTAGE_BOUNDS_NS = (
+    *_decades((100, 200, 500), 1_000_000, 100_000_000),
+    *(ms * 1_000_000 for ms in (250, 500, 1_000, 2_000, 3_000, 5_000, 10_000)),
+    *(s * 1_000_000_000 for s in (20, 30, 60, 120, 180, 300)),
+)
+"""20 bounds from 1 ms to 300 s."""
+
+ERROR_BOUNDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+"""Failed arrivals of a millisecond. One without any is not counted."""
+
+HEALTH_BOUNDS_NS = _decades((100, 200, 500), 100_000, 1_000_000_000)
+"""13 bounds from 0.1 ms to 1 s."""
+
+_SCOPE = ("lane", "shard", "op")
+
+
+def _counter(name: str, unit: str, labels: tuple[str, ...], text: str) -> Metric:
+    return Metric(name, MetricKind.COUNTER, unit, labels, text)
+
+
+def _gauge(name: str, unit: str, labels: tuple[str, ...], text: str) -> Metric:
+    return Metric(name, MetricKind.GAUGE, unit, labels, text)
+
+
+def _histogram(
+    name: str,
+    labels: tuple[str, ...],
+    text: str,
+    bounds: tuple[int, ...],
+    *,
+    unit: str = "s",
+) -> Metric:
+    return Metric(name, MetricKind.HISTOGRAM, unit, labels, text, bounds)
+
+
+CATALOGUE: tuple[Metric, ...] = (
+    _counter(
+        "operations_total",
+        "1",
+        (*_SCOPE, "outcome"),
+        "Judged arrivals by outcome.",
+    ),
+    _counter(
+        "operation_errors_total",
+        "1",
+        ("lane", "shard", "class"),
+        "Arrivals of the load that were not served, by error class.",
+    ),
+    _histogram(
+        "response_seconds",
+        ("lane", "op"),
+        "Response time: reply parsed minus due time (what a user would feel).",
+        RESPONSE_BOUNDS_NS,
+    ),
+    _histogram(
+        "service_seconds",
+        ("lane", "op"),
+        "Service time: reply parsed minus time of sending.",
+        RESPONSE_BOUNDS_NS,
+    ),
+    _histogram(
+        "shard_response_seconds",
+        ("shard", "op"),
+        "Response time by shard, of all lanes.",
+        SHARD_BOUNDS_NS,
+    ),
+    _counter(
+        "observed_time_seconds_total",
+        "s",
+        _SCOPE,
+        "Time in which arrivals were judged.",
+    ),
+    _counter(
+        "dark_time_seconds_total",
+        "s",
+        _SCOPE,
+        "Estimated length of all outages; of an open one what is certain so far. "
+        "Without what the probe did not see of them.",
+    ),
+    _counter(
+        "unseen_time_seconds_total",
+        "s",
+        _SCOPE,
+        "What the probe did not see of outages: it was blind. May have been dark.",
+    ),
+    _counter(
+        "grey_time_seconds_total",
+        "s",
+        _SCOPE,
+        "Milliseconds in which some arrivals failed and others did not.",
+    ),
+    _counter(
+        "blind_time_seconds_total",
+        "s",
+        _SCOPE,
+        "Time in which the probe itself was stalled; never downtime.",
+    ),
+    _histogram(
+        "millisecond_errors",
+        ("shard",),
+        "Failed arrivals of each millisecond of a scope that had some.",
+        ERROR_BOUNDS,
+        unit="1",
+    ),
+    _counter(
+        "ms_cells_dropped_total",
+        "1",
+        (),
+        "Samples that made room on /metrics/ms before it was read.",
+    ),
+    _counter(
+        "remote_write_samples_sent_total",
+        "1",
+        (),
+        "Samples that the receiver of remote write took.",
+    ),
+    _counter(
+        "remote_write_samples_dropped_total",
+        "1",
+        ("reason",),
+        "Samples that it did not take, by reason; they are not sent any more.",
+    ),
+    _counter(
+        "remote_write_retries_total",
+        "1",
+        (),
+        "Requests that were sent again, whole or in halves.",
+    ),
+    _gauge(
+        "remote_write_queue_samples", "1", (), "Samples that wait to be sent, or are."
+    ),
+    _gauge(
+        "remote_write_lag_seconds",
+        "s",
+        (),
+        "How far the oldest sample that waits is behind what is judged; 0 without one.",
+    ),
+    _counter(
+        "outages_total",
+        "1",
+        (*_SCOPE, "attribution"),
+        "Outages that have ended; attribution is a cause of docs/measuring.md.",
+    ),
+    _counter(
+        "outage_seconds_total",
+        "s",
+        (*_SCOPE, "attribution"),
+        "Estimated length of the outages that have ended.",
+    ),
+    _histogram(
+        "outage_duration_seconds",
+        ("lane", "op"),
+        "Estimated length of the outages that have ended.",
+        OUTAGE_BOUNDS_NS,
+    ),
+    _gauge(
+        "outage_active",
+        "1",
+        _SCOPE,
+        "1 while an outage of the scope is open, else 0.",
+    ),
+    _gauge(
+        "outage_current_seconds",
+        "s",
+        _SCOPE,
+        "Length so far of the open outage, 0 if there is none.",
+    ),
+    _gauge(
+        "outage_last_start_timestamp_seconds",
+        "unix s",
+        _SCOPE,
+        "Estimated start of the latest outage of the scope.",
+    ),
+    _gauge(
+        "outage_last_end_timestamp_seconds",
+        "unix s",
+        _SCOPE,
+        "Estimated end of the latest outage of the scope that has ended.",
+    ),
+    _counter(
+        "redirects_total",
+        "1",
+        ("lane", "shard", "kind"),
+        "MOVED and ASK that were followed, and reads that another node answered for "
+        "their own (fallback), by the shard that was asked.",
+    ),
+    _counter(
+        "topology_refreshes_total",
+        "1",
+        ("lane",),
+        "Slot map refreshes of the drivers; each is about all shards.",
+    ),
+    _gauge(
+        "connections",
+        "1",
+        ("lane", "shard"),
+        "Usable connections, those to replicas included.",
+    ),
+    _counter(
+        "reconnects_total",
+        "1",
+        ("lane", "shard", "result"),
+        "Connection attempts by result: ok, or the error class.",
+    ),
+    _histogram(
+        "connect_seconds",
+        ("lane",),
+        "Time to open a usable connection (TCP, TLS and login).",
+        RESPONSE_BOUNDS_NS,
+    ),
+    _histogram(
+        "loop_lag_seconds",
+        ("process",),
+        "How late the event loop of a probe process woke up.",
+        HEALTH_BOUNDS_NS,
+    ),
+    _histogram(
+        "schedule_lateness_seconds",
+        ("lane",),
+        "Time of sending minus due time.",
+        HEALTH_BOUNDS_NS,
+    ),
+    _histogram(
+        "gc_pause_seconds",
+        ("process",),
+        "Length of the garbage collections of a probe process.",
+        HEALTH_BOUNDS_NS,
+    ),
+    _counter(
+        "acknowledged_writes_total",
+        "1",
+        ("lane", "shard"),
+        "Writes the server acknowledged.",
+    ),
+    _counter(
+        "lost_writes_total",
+        "1",
+        ("lane", "shard"),
+        "Acknowledged writes that were gone when they were read back after the load.",
+    ),
+    _counter(
+        "stale_reads_total",
+        "1",
+        ("lane", "shard"),
+        "Reads that returned an older version than one acknowledged before.",
+    ),
+    _counter(
+        "replica_stale_reads_total",
+        "1",
+        ("lane", "shard"),
+        "The same of reads that a replica may answer, and of keys it did not know yet.",
+    ),
+    _counter(
+        "wrong_values_total",
+        "1",
+        ("lane", "shard"),
+        "Replies that do not match what was written.",
+    ),
+    _counter(
+        "absent_reads_total",
+        "1",
+        ("lane", "shard"),
+        "Reads of keys that are not there on purpose (miss_ratio), to which nil is the "
+        "right reply.",
+    ),
+    _gauge(
+        "controller_phase",
+        "1",
+        ("operation", "phase"),
+        "1 for the latest phase of an operation, 0 for the phases before it.",
+    ),
+    _gauge(
+        "controller_phase_start_timestamp_seconds",
+        "unix s",
+        ("operation", "phase"),
+        "When a phase of an operation began.",
+    ),
+    _gauge(
+        "provider_event_timestamp_seconds",
+        "unix s",
+        ("kind",),
+        "The provider's own timestamp of its latest event of a kind.",
+    ),
+    _gauge(
+        "mark_timestamp_seconds", "unix s", (), "When the latest mark was made by HTTP."
+    ),
+    _gauge("cluster_shards", "1", (), "Shards of the target."),
+    _gauge("cluster_nodes", "1", (), "Nodes of the target, replicas included."),
+    _gauge("cluster_slots", "1", ("shard",), "Hash slots of a shard."),
+    _counter(
+        "role_changes_total",
+        "1",
+        ("shard", "kind"),
+        "Nodes that were promoted, joined or left a shard.",
+    ),
+    _gauge(
+        "node_role",
+        "1",
+        ("role", "shard", "node"),
+        "1 for the present role of a node.",
+    ),
+    _gauge("build_info", "1", ("version",), "1; the version of loadprobe."),
+    _gauge(
+        "run_info",
+        "1",
+        ("run", "scenario", "shards", "engine"),
+        "1; what is being run.",
+    ),
+)
+
+MILLISECONDS: tuple[Metric, ...] = (
+    _gauge(
+        MsKind.ERRORS,
+        "1",
+        (*_SCOPE, "outcome"),
+        "Failed arrivals due in one millisecond, by outcome.",
+    ),
+    _gauge(
+        MsKind.OPS,
+        "1",
+        (*_SCOPE, "outcome"),
+        "Served arrivals due in one of these milliseconds.",
+    ),
+    _gauge(
+        MsKind.BLIND,
+        "1",
+        ("lane",),
+        "Milliseconds, from this one on, in which the probe itself was stalled.",
+    ),
+)
+"""What /metrics/ms serves, and only that page."""
+
+BY_NAME = {metric.name: metric for metric in CATALOGUE}

@@ -1,0 +1,244 @@
+"""The metrics of one run: what the judgement knows, and what else was counted.
+
+Judged arrivals are read from the ``Aggregate`` at every scrape and kept nowhere else.
+Everything beside them (health, topology, phases) is counted here as it is reported.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from loadprobe import __version__
+from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
+from loadprobe.core.events import Event
+from loadprobe.core.judging.aggregate import Aggregate
+from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.histogram import Histogram
+from loadprobe.core.judging.ms_log import MsWindow
+from loadprobe.core.judging.outages import Outage
+from loadprobe.core.judging.outcome import Outcome
+from loadprobe.core.judging.scope_state import ScopeTotals
+from loadprobe.outputs.metrics.page import Distribution, Value
+
+Labels = tuple[str, ...]
+_MS_PER_S = 1000
+_ROLE_CHANGES = {
+    "role_change": "promoted",
+    "node_added": "joined",
+    "node_removed": "left",
+}
+_PER_SHARD = (
+    "acknowledged_writes_total",
+    "lost_writes_total",
+    "stale_reads_total",
+    "wrong_values_total",
+    "absent_reads_total",
+)
+
+
+class RunMetrics:
+    """A ``MetricsSource`` (see ``outputs.prometheus``) for one run.
+
+    Args:
+        cluster: name of the target, the label of every series; another may follow.
+        aggregate: the judgement, read at every scrape.
+        clock: to give outages and phases their UNIX time.
+        window: what the page of single milliseconds shows.
+    """
+
+    def __init__(
+        self,
+        cluster: str,
+        *,
+        aggregate: Aggregate,
+        clock: ClockPair,
+        window: MsWindow | None = None,
+    ) -> None:
+        self.cluster = cluster
+        self._aggregate = aggregate
+        self._clock = clock
+        self._window = window
+        self._dark_ms: dict[Scope, int] = {}
+        self._unseen_ms: dict[Scope, int] = {}
+        self._values: dict[str, dict[Labels, float]] = {}
+        self._histograms: dict[str, dict[Labels, Histogram]] = {}
+        self.set("build_info", __version__, value=1)
+
+    # what the supervisor reports; labels are in the order of the catalogue
+
+    def add(self, metric: str, *labels: str, by: float = 1) -> None:
+        """Add to a counter."""
+        series = self._values.setdefault(metric, {})
+        series[labels] = series.get(labels, 0) + by
+
+    def set(self, metric: str, *labels: str, value: float) -> None:
+        """Set one series of a gauge, or of what is counted elsewhere."""
+        self._values.setdefault(metric, {})[labels] = value
+
+    def replace(self, metric: str, series: Mapping[Labels, float]) -> None:
+        """Set all series of a gauge; those that are not given disappear."""
+        self._values[metric] = dict(series)
+
+    def observe(self, metric: str, *labels: str, values_ns: Iterable[int]) -> None:
+        """Add lengths of time to a histogram."""
+        series = self._histograms.setdefault(metric, {})
+        if labels not in series:
+            series[labels] = Histogram()
+        series[labels].record_many(values_ns)
+
+    def count_outage(self, outage: Outage, *, cause: str) -> None:
+        """Count an outage that ended, with what it was attributed to."""
+        labels = (*_labels(outage.scope), cause)
+        self.add("outages_total", *labels)
+        self.add("outage_seconds_total", *labels, by=outage.seen_ns / NS_PER_S)
+        self.observe(
+            "outage_duration_seconds",
+            *(outage.scope.lane, outage.scope.op.label),
+            values_ns=[outage.duration_ns],
+        )
+
+    def show_shards(self, slots: Mapping[str, int]) -> None:
+        """Show how many slots each shard has; what is counted begins at zero."""
+        self.replace("cluster_slots", {(s,): n for s, n in slots.items()})
+        for shard in slots:
+            for lane in self._aggregate.lanes:
+                for metric in _PER_SHARD:
+                    self.add(metric, lane.name, shard, by=0)
+                for kind in ("moved", "ask"):
+                    self.add("redirects_total", lane.name, shard, kind, by=0)
+            for kind in _ROLE_CHANGES.values():
+                self.add("role_changes_total", shard, kind, by=0)
+
+    def take_event(self, event: Event) -> None:
+        """Show a phase, an event of the provider, a change of roles or a mark."""
+        fields = event.fields
+        if event.source == "topology" and event.kind in _ROLE_CHANGES:
+            shard = str(fields["shard"])
+            self.add("role_changes_total", shard, _ROLE_CHANGES[event.kind])
+        if event.source == "controller" and event.kind == "phase":
+            operation, phase = str(fields["operation"]), str(fields["phase"])
+            phases = self._values.setdefault("controller_phase", {})
+            for labels in phases:
+                if labels[0] == operation:
+                    phases[labels] = 0
+            phases[operation, phase] = 1
+            self.set(
+                "controller_phase_start_timestamp_seconds",
+                operation,
+                phase,
+                value=self._unix_s(event.mono_ns),
+            )
+        elif event.source == "provider":
+            at_ns = fields.get("date_unix_ns")
+            if isinstance(at_ns, int):
+                self.set(
+                    "provider_event_timestamp_seconds",
+                    str(fields.get("kind", event.kind)),
+                    value=at_ns / NS_PER_S,
+                )
+        elif event.source == "operator":
+            self.set("mark_timestamp_seconds", value=self._unix_s(event.mono_ns))
+
+    # what a scrape reads
+
+    def values(self) -> Iterator[Value]:
+        """Yield all counters and gauges."""
+        for metric, series in self._values.items():
+            for labels, value in series.items():
+                yield Value(metric, labels, value)
+        current = self._aggregate.current()
+        classes: dict[tuple[str, str, str], int] = {}
+        if self._window is not None:
+            yield Value("ms_cells_dropped_total", (), self._window.dropped)
+        for scope, totals in self._aggregate.scope_totals.items():
+            blind_ns = self._aggregate.lane_totals[scope.lane].blind_ns
+            yield from _scope_values(scope, totals, blind_ns)
+            dark_s, unseen_s = self._dark_s(scope, totals, current.get(scope))
+            yield Value("dark_time_seconds_total", _labels(scope), dark_s)
+            yield Value("unseen_time_seconds_total", _labels(scope), unseen_s)
+            yield from self._outage_values(scope, totals, current.get(scope))
+            if scope.op.is_apart:
+                continue
+            for error, count in totals.classes.items():
+                place = (scope.lane, scope.shard, error.label)
+                classes[place] = classes.get(place, 0) + count
+        for place, count in classes.items():
+            yield Value("operation_errors_total", place, count)
+
+    def distributions(self) -> Iterator[Distribution]:
+        """Yield all histograms."""
+        for metric, series in self._histograms.items():
+            for labels, histogram in series.items():
+                yield Distribution(metric, labels, histogram)
+        for lane, totals in self._aggregate.lane_totals.items():
+            for op, histogram in totals.response.items():
+                yield Distribution("response_seconds", (lane, op.label), histogram)
+            for op, histogram in totals.service.items():
+                yield Distribution("service_seconds", (lane, op.label), histogram)
+            yield Distribution("schedule_lateness_seconds", (lane,), totals.lateness)
+        for (shard, op), histogram in self._aggregate.shard_response.items():
+            labels = shard, op.label
+            yield Distribution("shard_response_seconds", labels, histogram)
+        errors: dict[str, Histogram] = {}
+        for scope, scope_totals in self._aggregate.scope_totals.items():
+            if not scope.op.is_apart:
+                merged = errors.setdefault(scope.shard, Histogram())
+                merged.merge(scope_totals.errors_per_ms)
+        for shard, histogram in errors.items():
+            yield Distribution("millisecond_errors", (shard,), histogram)
+
+    def _dark_s(
+        self, scope: Scope, totals: ScopeTotals, current: Outage | None
+    ) -> tuple[float, float]:
+        """Return the dark time, and what was not seen of outages, in steps of 1 ms.
+
+        The estimate of an open outage may shrink when its end is known, what is certain
+        of it hardly ever; a counter never does.
+        """
+        dark_ns, unseen_ns = totals.outage_ns, totals.outage_unseen_ns
+        if current is not None:
+            dark_ns += current.lower_ns
+            unseen_ns += current.unseen_ns
+        return (
+            _grown(self._dark_ms, scope, dark_ns),
+            _grown(self._unseen_ms, scope, unseen_ns),
+        )
+
+    def _outage_values(
+        self, scope: Scope, totals: ScopeTotals, current: Outage | None
+    ) -> Iterator[Value]:
+        labels = _labels(scope)
+        length_s = 0.0 if current is None else current.duration_ns / NS_PER_S
+        yield Value("outage_active", labels, 0 if current is None else 1)
+        yield Value("outage_current_seconds", labels, length_s)
+        latest = current or totals.last_outage
+        if latest is not None:
+            start_s = self._unix_s(latest.start_ns)
+            yield Value("outage_last_start_timestamp_seconds", labels, start_s)
+        if totals.last_outage is not None:
+            end_s = self._unix_s(totals.last_outage.end_ns)
+            yield Value("outage_last_end_timestamp_seconds", labels, end_s)
+
+    def _unix_s(self, mono_ns: int) -> float:
+        return self._clock.to_wall(mono_ns) / NS_PER_S
+
+
+def _grown(known_ms: dict[Scope, int], scope: Scope, now_ns: int) -> float:
+    """Return a time in s that is not less than it was, and remember it."""
+    time_ms = known_ms[scope] = max(now_ns // NS_PER_MS, known_ms.get(scope, 0))
+    return time_ms / _MS_PER_S
+
+
+def _labels(scope: Scope) -> tuple[str, str, str]:
+    return scope.lane, scope.shard, scope.op.label
+
+
+def _scope_values(scope: Scope, totals: ScopeTotals, blind_ns: int) -> Iterator[Value]:
+    labels = _labels(scope)
+    for outcome in Outcome:
+        yield Value(
+            "operations_total", (*labels, outcome.label), totals.counts[outcome]
+        )
+    observed_ms = totals.observed_ns // NS_PER_MS
+    yield Value("observed_time_seconds_total", labels, observed_ms / _MS_PER_S)
+    yield Value("grey_time_seconds_total", labels, totals.grey_ms / _MS_PER_S)
+    blind_ms = blind_ns // NS_PER_MS
+    yield Value("blind_time_seconds_total", labels, blind_ms / _MS_PER_S)

@@ -1,0 +1,137 @@
+"""Who we are to a receiver of remote write: TLS, a password, a token or a signature.
+
+Secrets are read anew for every request, so that they may be changed meanwhile. Reading
+them can take long (AWS credentials come from files, processes or a metadata service):
+``Login.headers`` is called by a thread.
+"""
+
+import base64
+import ssl
+from collections.abc import Mapping
+from typing import Any
+
+import botocore.session
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config as ClientConfig
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+from loadprobe.config.remote_write import SECTION, RemoteWrite
+from loadprobe.errors import PreflightError, RunError
+
+SERVICE = "aps"
+"""How Amazon Managed Service for Prometheus is called in a signature."""
+
+
+class Login:
+    """Makes the headers that let a request in.
+
+    Args:
+        remote: says how to log in.
+    """
+
+    def __init__(self, remote: RemoteWrite) -> None:
+        self._remote = remote
+        self._session: Any = None
+
+    def headers(self, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:
+        """Return the headers of a request, with those that log in.
+
+        Args:
+            body: of the request.
+            headers: without a login.
+
+        Raises:
+            ConfigError: a secret cannot be read.
+            RunError: there are no AWS credentials, or they cannot be had.
+        """
+        remote = self._remote
+        if remote.sigv4:
+            return self._signed(body, headers)
+        if remote.username is not None:
+            pair = f"{remote.username}:{remote.read_password()}".encode()
+            login = f"Basic {base64.b64encode(pair).decode()}"
+        elif remote.bearer_token_file is not None:
+            login = f"Bearer {remote.read_bearer_token()}"
+        else:
+            return dict(headers)
+        return {**headers, "Authorization": login}
+
+    def _signed(self, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:
+        request = AWSRequest(
+            method="POST", url=self._remote.url, data=body, headers=dict(headers)
+        )
+        try:
+            # Credentials that expire are renewed by whoever asks for them.
+            found = self._open_session().get_credentials()
+            if found is None:
+                raise NoCredentialsError
+            signer = SigV4Auth(
+                found.get_frozen_credentials(), SERVICE, str(self._remote.region)
+            )
+            signer.add_auth(request)
+        except (BotoCoreError, ClientError, OSError, ValueError) as exc:
+            raise RunError(
+                f"signing a request to {self._remote.url} for AWS failed: {exc}; "
+                "check the credentials of this machine (environment, profile or role)"
+            ) from exc
+        return dict(request.headers.items())
+
+    def _open_session(self) -> Any:
+        """Return the session, which finds credentials where botocore looks for them.
+
+        Where they come from STS, that is asked for no longer than a run may take to
+        end.
+        """
+        if self._session is None:
+            self._session = botocore.session.get_session()
+            self._session.set_default_client_config(
+                ClientConfig(
+                    connect_timeout=3,
+                    read_timeout=5,
+                    retries={"mode": "standard", "total_max_attempts": 2},
+                )
+            )
+        return self._session
+
+
+def make_tls(remote: RemoteWrite) -> ssl.SSLContext | None:
+    """Return the context of connections; certificates are always verified.
+
+    Returns:
+        None for plain HTTP.
+
+    Raises:
+        PreflightError: a certificate or key file cannot be used.
+    """
+    if not remote.url.startswith("https:"):
+        return None
+    try:
+        context = ssl.create_default_context(cafile=remote.ca_file)
+    except (OSError, ValueError) as exc:
+        raise PreflightError(
+            f"{SECTION}.ca_file {remote.ca_file!r} cannot be used: {exc}; it must be a "
+            "PEM file of certificate authorities"
+        ) from exc
+    if remote.cert_file is not None:
+        try:
+            # A passphrase would be asked for on the terminal, and wait there for ever.
+            context.load_cert_chain(remote.cert_file, remote.key_file, lambda: "")
+        except (OSError, ValueError) as exc:
+            raise PreflightError(
+                f"{SECTION}.cert_file {remote.cert_file!r} with {SECTION}.key_file "
+                f"{remote.key_file!r} cannot be used: {exc}; they must be a PEM "
+                "certificate and its private key, without a passphrase"
+            ) from exc
+    return context
+
+
+def check_login(remote: RemoteWrite) -> None:
+    """Read all that is on this machine once, but for AWS credentials.
+
+    Raises:
+        UsageError: a secret, certificate or key cannot be used.
+    """
+    make_tls(remote)
+    remote.read_password()
+    remote.read_bearer_token()

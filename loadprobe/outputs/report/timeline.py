@@ -1,0 +1,135 @@
+"""What happened in which order: the operator's call, the provider, and the load.
+
+Pure. Offsets count from the API call of an operation, or from the incident where
+nobody called anything; outages appear with the estimates of ``outages.json``.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from loadprobe.clock import NS_PER_S
+from loadprobe.core.verdict.attribution import Cause
+from loadprobe.core.verdict.summary import IncidentSummary, OutageRow
+from loadprobe.outputs.folder.documents import EventLine
+from loadprobe.outputs.wording import event_text, offset_text
+
+AROUND_NS = 10 * NS_PER_S
+"""How much before and after an incident belongs to it, where no call was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One line of a timeline: when, and what."""
+
+    wall_ns: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """What belongs to one operation or incident.
+
+    Args:
+        title: what it is about.
+        zero_ns: wall time from which offsets count.
+        moments: by time.
+    """
+
+    title: str
+    zero_ns: int
+    moments: tuple[Moment, ...]
+
+
+def make_timelines(
+    events: Sequence[EventLine],
+    outages: Sequence[OutageRow],
+    incidents: Sequence[IncidentSummary],
+    end_unix_ns: int,
+) -> list[Timeline]:
+    """Return one timeline per API call; without any call, one per incident.
+
+    Args:
+        events: of the run.
+        outages: of the run.
+        incidents: of the run.
+        end_unix_ns: end of the load.
+    """
+    moments = sorted(
+        [*_event_moments(events), *_outage_moments(outages, end_unix_ns)],
+        key=lambda moment: moment.wall_ns,
+    )
+    calls = [
+        e for e in events if e.kind == "phase" and e.fields.get("phase") == "api_call"
+    ]
+    if not calls:
+        return [
+            _cut(
+                f"incident {incident.number}",
+                incident.start_unix_ns,
+                moments,
+                incident.start_unix_ns - AROUND_NS,
+                incident.end_unix_ns + AROUND_NS,
+            )
+            for incident in incidents
+        ]
+    ends = [call.wall_ns for call in calls[1:]] + [1 << 63]
+    return [
+        _cut(
+            " ".join(
+                dict.fromkeys(
+                    str(call.fields[k])
+                    for k in ("step", "operation", "shard")
+                    if call.fields.get(k)
+                )
+            ),
+            call.wall_ns,
+            moments,
+            call.wall_ns,
+            end_ns,
+        )
+        for call, end_ns in zip(calls, ends, strict=True)
+    ]
+
+
+def _cut(
+    title: str, zero_ns: int, moments: Iterable[Moment], start_ns: int, end_ns: int
+) -> Timeline:
+    inside = tuple(m for m in moments if start_ns <= m.wall_ns < end_ns)
+    return Timeline(title, zero_ns, inside)
+
+
+def _event_moments(events: Iterable[EventLine]) -> Iterable[Moment]:
+    for event in events:
+        text = event_text(event.source, event.kind, event.fields)
+        dated_ns = event.fields.get("date_unix_ns")
+        seen_ns = event.fields.get("seen_unix_ns")
+        if isinstance(dated_ns, int) and isinstance(seen_ns, int):
+            # The provider's own timestamp decides; it is told late, by polling.
+            text = (
+                f"{text} (its own time; seen {offset_text(seen_ns - dated_ns)} later)"
+            )
+            yield Moment(dated_ns, text)
+        else:
+            yield Moment(event.wall_ns, text)
+
+
+def _outage_moments(outages: Iterable[OutageRow], end_unix_ns: int) -> Iterable[Moment]:
+    for row in outages:
+        scope = f"{row.lane} {row.shard} {row.op}"
+        first_class = max(row.classes, key=lambda name: row.classes[name], default="")
+        begun = "dark when it was first observed" if row.open_start else "first error"
+        ended = "served again"
+        if row.open_end:
+            is_end = row.end_unix_ns > end_unix_ns - NS_PER_S
+            ended = "still dark at the end" if is_end else "no more arrivals"
+        if row.unseen_ms:
+            ended = f"{ended} ({row.unseen_ms:,.0f} ms of it unseen: an estimate)"
+        if row.attribution == Cause.PLANNED:
+            begun = f"{begun} by plan"
+        yield Moment(row.start_unix_ns, f"load: {scope} {begun} ({first_class})")
+        yield Moment(row.end_unix_ns, f"load: {scope} {ended}")
+
+
+def shown_offset(moment: Moment, timeline: Timeline) -> str:
+    """Return the distance of a moment from the zero of its timeline."""
+    return offset_text(moment.wall_ns - timeline.zero_ns)

@@ -1,0 +1,263 @@
+"""From a configuration to a run: the API, the endpoint, what is asked ahead, preflight.
+
+Everything that can be found out before the load begins is found out here, and nothing
+is changed: whoever refuses does so before a single arrival.
+"""
+
+import logging
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+
+import msgspec
+from rich.console import Console
+
+from loadprobe.config.file import add_lanes
+from loadprobe.config.keys import Config
+from loadprobe.control.created import markers
+from loadprobe.control.created.cleanup import delete_created
+from loadprobe.control.provider.api import ElastiCacheApi, open_api
+from loadprobe.control.provider.faults import may_come
+from loadprobe.control.scenario.described import check_transports, described_endpoint
+from loadprobe.control.scenario.engine_choice import with_engine
+from loadprobe.control.scenario.file import Scenario, check_lanes
+from loadprobe.control.scenario.lanes import (
+    begins_with_group,
+    dormant_lanes,
+    never_served,
+)
+from loadprobe.errors import (
+    ControlError,
+    LoadprobeError,
+    NotThereYet,
+    PreflightError,
+    RunError,
+    UsageError,
+)
+from loadprobe.outputs.live.terminal import make_console
+from loadprobe.run.plan import RunPlan
+from loadprobe.run.preflight import preflight
+from loadprobe.run.run import Run, tell_stopped_early
+from loadprobe.signals import EXIT_INTERRUPTED, Stopping
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line adds to a configuration.
+
+    Args:
+        duration_s: least length of the load; None is until a signal, or until the
+            scenario is over.
+        scenario: what to change meanwhile, or None to change nothing.
+    """
+
+    duration_s: float | None = None
+    scenario: Scenario | None = None
+
+
+async def run_load(
+    config: Config,
+    options: RunOptions,
+    *,
+    console: Console | None = None,
+    is_last: bool = False,
+) -> int:
+    """Check everything, run, report; return the exit code.
+
+    A group that the scenario created is deleted after the load and its report, whatever
+    ended them, unless the scenario keeps it.
+
+    Args:
+        config: what to measure and how.
+        options: what the command line adds.
+        console: where the live view and the report go.
+        is_last: the process ends after this: once told to end it takes no signals.
+
+    Raises:
+        UsageError: nothing was started, and why.
+        RunError: the run ended early; what was measured is in the run folder.
+    """
+    console = console or make_console()
+    stopping = Stopping()
+    with stopping.caught(deaf_after=is_last):
+        async with AsyncExitStack() as stack:
+            found = await stopping.unless_set(prepare(config, options, stack))
+            if found is None:
+                code = tell_stopped_early(console, options.scenario)
+                return EXIT_INTERRUPTED if stopping.is_urged else code
+            plan, api = found
+            try:
+                code = await Run(plan, api, console, stopping).run()
+            except BaseException:
+                await _end_created(plan, api, console, stopping)
+                raise
+            is_ended = await _end_created(plan, api, console, stopping)
+            if stopping.is_urged:
+                return EXIT_INTERRUPTED
+            return code if is_ended else RunError.exit_code
+
+
+async def _end_created(
+    plan: RunPlan, api: ElastiCacheApi | None, console: Console, stopping: Stopping
+) -> bool:
+    """Delete the group that the run created, or let it go; tell how, and if it failed.
+
+    Returns:
+        False if it is there although it should not be.
+    """
+
+    def tell(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    create = plan.scenario.creates if plan.scenario is not None else None
+    if api is None or plan.config.control is None or create is None:
+        return True
+    group = plan.config.control.replication_group
+    left = f"{group} is left behind and costs; delete it: loadprobe cleanup"
+    try:
+        marker = markers.own(plan.config.control)
+        if marker is not None and create.keep:
+            markers.remove(marker.control)
+            tell(
+                f"{marker.where}: stays, as the scenario says (keep = true), and costs "
+                "until you delete it"
+            )
+        elif marker is not None:
+            tell(
+                f"{marker.where}: this run created it, so it is deleted now (a second "
+                "signal leaves it to loadprobe cleanup)"
+            )
+            await stopping.unless_urged(delete_created(api, marker, tell=tell))
+            if stopping.is_urged:
+                tell(left)
+    except Exception as exc:
+        # Whatever it is must not hide what ended the run, nor that the group costs.
+        if not isinstance(exc, LoadprobeError):
+            logger.exception("unexpected_error", extra={"lp_in": "deleting the group"})
+        reason = str(exc) or type(exc).__name__
+        tell(f"PROBLEM  {left} (deleting it failed: {reason})")
+        return False
+    return True
+
+
+async def prepare(
+    config: Config, options: RunOptions, stack: AsyncExitStack
+) -> tuple[RunPlan, ElastiCacheApi | None]:
+    """Find out what can be found out before the run; open the API on the stack.
+
+    Raises:
+        NotThereYet: the cluster cannot be reached, or is not ready.
+        UsageError: anything else that a run could not begin with.
+    """
+    plan, api = await plan_run(config, options, stack)
+    async for check in preflight(
+        plan.config, dormant=plan.dormant, must_exist=not plan.creates
+    ):
+        if not check.passed and check.is_needed:
+            kind = NotThereYet if check.may_come else PreflightError
+            raise kind(f"{check.name}: {check.detail}")
+    return plan, api
+
+
+async def plan_run(
+    config: Config, options: RunOptions, stack: AsyncExitStack
+) -> tuple[RunPlan, ElastiCacheApi | None]:
+    """Complete the configuration with what scenario and API tell.
+
+    Raises:
+        UsageError: they do not fit, or the API refused or did not answer.
+    """
+    scenario = options.scenario
+    if scenario is not None:
+        config = add_lanes(config, scenario.lanes, where=scenario.name)
+    try:
+        api = await _open_api(config, scenario, stack)
+        if api is not None and scenario is not None and _is_elsewhere(config):
+            scenario = await with_engine(scenario, api)
+            options = replace(options, scenario=scenario)
+        return await _plan(config, options, api), api
+    except ControlError as exc:
+        kind = NotThereYet if may_come(exc) else PreflightError
+        raise kind(f"api: {exc}") from exc
+
+
+def _is_elsewhere(config: Config) -> bool:
+    """Tell whether the API is not that of AWS, whose engines can do everything."""
+    return config.control is not None and config.control.endpoint_url is not None
+
+
+async def _open_api(
+    config: Config, scenario: Scenario | None, stack: AsyncExitStack
+) -> ElastiCacheApi | None:
+    """Open the API before anything is measured: it stalls this process."""
+    if config.control is not None:
+        must_exist = scenario is None or scenario.creates is None
+        opening = open_api(config.control, must_exist=must_exist)
+        return await stack.enter_async_context(opening)
+    if scenario is not None and scenario.steps:
+        raise UsageError(
+            f"scenario {scenario.name} needs to know the replication group: "
+            "add [control] replication_group to the configuration"
+        )
+    return None
+
+
+async def _plan(
+    config: Config, options: RunOptions, api: ElastiCacheApi | None
+) -> RunPlan:
+    """Complete the configuration with what scenario and API tell."""
+    scenario = options.scenario
+    dormant: frozenset[str] = frozenset()
+    if scenario is not None:
+        check_lanes(scenario, (lane.name for lane in config.lanes), where=scenario.name)
+    if scenario is not None and scenario.creates is not None:
+        config = for_created(config, scenario)
+        dormant = dormant_lanes(scenario, None, config.lanes)
+    elif api is not None:
+        is_described = not config.target.host
+        if is_described:
+            config = await described_endpoint(config, api)
+        if scenario is not None:
+            group = await api.describe_group()
+            dormant = dormant_lanes(scenario, group, config.lanes)
+        if is_described:
+            await check_transports(config, api, dormant=dormant)
+    return RunPlan(config, options.duration_s, scenario, dormant)
+
+
+def for_created(config: Config, scenario: Scenario) -> Config:
+    """Return the configuration for a group that a scenario is going to create.
+
+    There is no endpoint before the group is there, and whether it is in cluster mode
+    is the scenario's word. One that is to take over another server's data has the lanes
+    at that server first, and nothing of this applies.
+
+    Raises:
+        UsageError: the lanes do not fit the group, before it is paid for.
+    """
+    target = config.target
+    if not begins_with_group(scenario):
+        if not target.host:
+            raise UsageError(
+                f"scenario {scenario.name} begins with the lanes at the source of the "
+                "migration: set target.host to it"
+            )
+        return config
+    idle = never_served(scenario, config.lanes)
+    if idle:
+        raise UsageError(
+            f"scenario {scenario.name} creates a group that never serves lane "
+            f"{idle[0].name} ({'TLS' if idle[0].tls else 'plaintext'}); remove the "
+            'lane, or set the mode of the "create" step'
+        )
+    if target.password_file is not None or target.password_env is not None:
+        raise UsageError(
+            f"scenario {scenario.name} creates a group without a password, which "
+            "refuses one; remove target.password_file or password_env"
+        )
+    assert scenario.creates is not None, "it begins with its group"
+    target = msgspec.structs.replace(
+        target, host="", cluster=scenario.creates.shards > 0
+    )
+    return msgspec.structs.replace(config, target=target)

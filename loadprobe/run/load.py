@@ -1,0 +1,498 @@
+"""The measuring part of a run: probe processes in, judged arrivals out.
+
+Everything a run needs to measure and nothing it needs to show: the supervisor adds the
+controller, the files and the view; a benchmark or a calibration needs none of them.
+
+Lanes may be dormant: of a transport that the cluster does not serve yet. They have
+processes of their own, which do not exist until they are woken in mid-run.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns, wall_now_ns
+from loadprobe.config.keys import Config, Target
+from loadprobe.core.events import Emit, Event
+from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Sealed
+from loadprobe.core.topology.shard_names import ShardNames
+from loadprobe.errors import RunError
+from loadprobe.probe.fleet import Death, Probe, Roused, rouse
+from loadprobe.probe.messages import (
+    Detour,
+    FromProbe,
+    Plan,
+    Progress,
+    ReadBack,
+    Snapshot,
+    Start,
+    TopologySeen,
+    UsePassword,
+)
+from loadprobe.probe.plan import share_out
+from loadprobe.probe.routes import Routes
+from loadprobe.probe.translation import read_blocks, translate_health
+
+_HEAD_START_NS = 200 * NS_PER_MS
+_WOKEN_HEAD_START_NS = 50 * NS_PER_MS
+_LOOK_S = 0.25
+_READ_BACK_S = 15.0
+_HANGS_AFTER_LOOKS = 16
+"""A process that says nothing for so many looks, and is not reading back, hangs."""
+_GONE_S = 1.0
+_WAKE_S = 60.0
+_WAKE_PAUSE_S = 0.1
+_CUT_OVER_S = 60.0
+_CUT_OVER_POLL_S = 0.02
+_SILENCE_NS = 5 * NS_PER_S
+_AWAY_NS = NS_PER_S
+"""If nothing was sealed for so long, it was us who did not get to run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prefilled:
+    """How far the prefill of all lanes is, in keys."""
+
+    done: int
+    written: int
+    total: int
+
+
+def _ignore(_: object) -> None:
+    return None
+
+
+def _ignore_lost(_lane: str, _shard: str, _lost: int) -> None:
+    return None
+
+
+class Measurement:
+    """Probe processes, and the aggregate that judges what they send.
+
+    Args:
+        config: what to measure and how.
+        dormant: names of lanes that do not begin with the load (see ``wake``).
+        emit: receives stalls and deaths of probes.
+        on_snapshot: receives every snapshot, for its health part.
+        on_prefill: receives the progress of the prefill.
+        on_lost: receives (lane, shard, number) of lost writes, after the load.
+
+    Attributes:
+        names: the authority on names of shards; everything that is told here has
+            canonical names.
+        end_ns: the end of the load (monotonic ns), None before it.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        dormant: Collection[str] = (),
+        emit: Emit = _ignore,
+        on_snapshot: Callable[[Snapshot], None] = _ignore,
+        on_prefill: Callable[[Prefilled], None] = _ignore,
+        on_lost: Callable[[str, str, int], None] = _ignore_lost,
+    ) -> None:
+        self._config = config
+        self._emit = emit
+        self._on_snapshot = on_snapshot
+        self._on_prefill = on_prefill
+        self._on_lost = on_lost
+        self._password = config.target.read_password()
+        self._shares = share_out(config.lanes, dormant)
+        self._asleep = {
+            process
+            for process, shares in enumerate(self._shares)
+            if any(share.lane.name in dormant for share in shares)
+        }
+        self._routes = Routes(config.lanes, config.target)
+        self._progress: dict[tuple[int, str], Progress] = {}
+        self._heard_ns: dict[int, int] = {}
+        self._watermark_ns: dict[int, int] = {}
+        self._looked_ns: int | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._waking = asyncio.Lock()
+        self._ahead: dict[int, Roused | None] = {}
+        self.names = ShardNames()
+        self.end_ns: int | None = None
+        self.read_backs: list[ReadBack] = []
+        self.aggregate = Aggregate(
+            [
+                LaneInfo(
+                    lane.name,
+                    lane.tls,
+                    tuple(self._processes_of([lane.name])),
+                    lane.deadline_ms * NS_PER_MS,
+                    lane.is_witness,
+                    lane.read_from,
+                )
+                for lane in config.lanes
+            ],
+            asleep=self._asleep,
+        )
+        self.probes = [self._make_probe(p) for p in range(len(self._shares))]
+
+    def _processes_of(self, lanes: Collection[str]) -> list[int]:
+        return [
+            process
+            for process, shares in enumerate(self._shares)
+            if any(share.lane.name in lanes for share in shares)
+        ]
+
+    def _make_probe(self, process: int) -> Probe:
+        return Probe(
+            process,
+            lambda is_first: self._plan(
+                process, is_first=is_first, is_ahead=process in self._ahead
+            ),
+            on_message=self._take,
+            on_death=self._take_death,
+            on_restart=self.aggregate.start_process,
+        )
+
+    def _plan(self, process: int, *, is_first: bool, is_ahead: bool = False) -> Plan:
+        shares = self._shares[process]
+        lanes = [share.lane.name for share in shares]
+        for lane in lanes:
+            self.names.forget((process, lane))
+        return Plan(
+            process=process,
+            targets={lane: self._routes.target(lane) for lane in lanes},
+            password=self._password,
+            probe=self._config.probe,
+            shares=shares,
+            # Microseconds grow faster than any process writes, so versions grow
+            # over restarts and runs.
+            version_base=wall_now_ns() // 1000,
+            prefill=is_first,
+            known={} if is_first else self._routes.known(lanes),
+            cut_overs={lane: self._routes[lane].cut_over for lane in lanes},
+            gently=is_first and bool(self._heard_ns),
+            ahead=self._detours(lanes) if is_first and is_ahead else None,
+        )
+
+    def _detours(self, lanes: Collection[str]) -> dict[str, Detour]:
+        """Return by what the keys of lanes can be reached over the other transport."""
+        asleep = self.dormant
+        found = {lane: self._routes.detour(lane, asleep=asleep) for lane in lanes}
+        return {lane: detour for lane, detour in found.items() if detour is not None}
+
+    # --- life --------------------------------------------------------------------
+
+    def spawn(self, group: asyncio.TaskGroup) -> "list[asyncio.Task[None]]":
+        """Start the probe processes; a task ends when its process has finished.
+
+        Processes that are woken later are tasks of the same group, and are appended to
+        the same list. A task raises PreflightError or ProbeCrashed (see
+        ``probe.fleet``).
+        """
+        self._group = group
+        self._tasks += [group.create_task(probe.run()) for probe in self._awake]
+        return self._tasks
+
+    @property
+    def _awake(self) -> list[Probe]:
+        return [probe for p, probe in enumerate(self.probes) if p not in self._asleep]
+
+    @property
+    def dormant(self) -> frozenset[str]:
+        """Return the names of the lanes that were not woken yet."""
+        return frozenset(
+            share.lane.name for p in self._asleep for share in self._shares[p]
+        )
+
+    async def wait_until_ready(self) -> None:
+        """Wait until every probe is connected and prefilled."""
+        for probe in self._awake:
+            await probe.ready.wait()
+
+    def begin(self) -> int:
+        """Start the load; return when the first arrival is due, monotonic ns."""
+        return self._begin(
+            [p for p in range(len(self.probes)) if p not in self._asleep]
+        )
+
+    def _begin(
+        self, processes: Sequence[int], *, head_start_ns: int = _HEAD_START_NS
+    ) -> int:
+        start_ns = mono_now_ns() + head_start_ns
+        for process in processes:
+            self.aggregate.start_process(process, start_ns)
+            self._heard_ns[process] = self._watermark_ns[process] = start_ns
+            self.probes[process].start(Start(start_ns, start_ns))
+        return start_ns
+
+    def seal(self) -> Sealed:
+        """Judge what has come in; a process that is silent does not hold it up.
+
+        Call it several times a second: what is said while nobody looks is heard late,
+        so silence counts only from the first call after a pause of a second or more.
+        From the end of the load on there may be silence, and nothing due later is
+        judged.
+        """
+        now_ns = mono_now_ns()
+        if self.end_ns is not None:
+            return self.aggregate.seal(until_ns=self.end_ns)
+        if self._looked_ns is not None and now_ns - self._looked_ns > _AWAY_NS:
+            self._heard_ns = dict.fromkeys(self._heard_ns, now_ns)
+            fields = {"duration_ms": (now_ns - self._looked_ns) / NS_PER_MS}
+            self._emit(Event(self._looked_ns, "run", "stall", fields))
+        self._looked_ns = now_ns
+        for process, heard_ns in self._heard_ns.items():
+            if now_ns - heard_ns > _SILENCE_NS:
+                watermark_ns = self._watermark_ns[process]
+                self.aggregate.mark_blind(process, watermark_ns, now_ns - _SILENCE_NS)
+        return self.aggregate.seal(until_ns=now_ns)
+
+    async def end(
+        self,
+        probing: "list[asyncio.Task[None]]",
+        *,
+        meanwhile: Callable[[], object],
+        closed: Collection[str] = (),
+    ) -> int:
+        """Stop arrivals, wait until all are settled, end the processes.
+
+        Args:
+            probing: what ``spawn`` returned.
+            meanwhile: called every 250 ms.
+            closed: lanes whose transport is not served any more: their keys are read
+                back by the other one.
+
+        Returns:
+            The end of the load: nothing is due from then on, monotonic ns.
+        """
+        end_ns = self.end_ns = mono_now_ns()
+        detours = self._detours(closed)
+        for probe in self.probes:
+            probe.stop(end_ns, detours)
+        await self._settle(end_ns, {*probing, *self._tasks}, meanwhile)
+        return end_ns
+
+    async def _settle(
+        self,
+        end_ns: int,
+        waiting: "set[asyncio.Task[None]]",
+        meanwhile: Callable[[], object],
+    ) -> None:
+        """Wait until the processes are gone; end those that hang."""
+        lanes_ns = max(lane.deadline_ms for lane in self._config.lanes) * NS_PER_MS
+        settling_ns = lanes_ns + self._config.probe.settle_ms * NS_PER_MS
+        give_up_ns = end_ns + settling_ns + int(_READ_BACK_S * NS_PER_S)
+        silent: Counter[int] = Counter()
+        while waiting and mono_now_ns() < give_up_ns:
+            heard_ns = dict(self._heard_ns)
+            _, waiting = await asyncio.wait(waiting, timeout=_LOOK_S)
+            meanwhile()
+            for process, watermark_ns in self._watermark_ns.items():
+                is_silent = self._heard_ns[process] == heard_ns[process]
+                silent[process] = silent[process] + 1 if is_silent else 0
+                # It says nothing, too, while it reads back.
+                if silent[process] >= _HANGS_AFTER_LOOKS and watermark_ns < end_ns:
+                    self.probes[process].kill()
+        self.kill()
+        if waiting:
+            await asyncio.wait(waiting, timeout=_GONE_S)
+
+    def kill(self) -> None:
+        """End the processes at once."""
+        for probe in self.probes:
+            probe.kill()
+
+    # --- what changes in mid-run --------------------------------------------------
+
+    def prepare(self) -> None:
+        """Start the processes of dormant lanes, and have their keys written.
+
+        Then they begin sooner once their transport is served. The keys are written by
+        the other transport: without lanes that probe there is nothing to do ahead.
+        """
+        assert self._group is not None
+        if not self._awake:
+            return
+        for process in sorted(self._asleep - self._ahead.keys()):
+            self._ahead[process] = None
+            probe = self.probes[process] = self._make_probe(process)
+            self._ahead[process] = rouse([probe], self._group, self._tasks)
+
+    async def wake(
+        self,
+        lanes: Collection[str],
+        target: Target | None = None,
+        *,
+        within_s: float = _WAKE_S,
+    ) -> None:
+        """Begin dormant lanes while the others go on; they are probing on return.
+
+        Args:
+            lanes: all dormant lanes of a transport (they share processes), or of both.
+            target: where they go; None is where they were told to go before.
+            within_s: a failure is not tried again after this time.
+
+        Raises:
+            RunError: they could not be connected or prefilled, and why.
+        """
+        async with self._waking:  # or they would have two processes each
+            await self._wake(lanes, target, within_s)
+
+    async def _wake(
+        self, lanes: Collection[str], target: Target | None, within_s: float
+    ) -> None:
+        processes = [p for p in self._processes_of(lanes) if p in self._asleep]
+        left = {share.lane.name for p in processes for share in self._shares[p]}
+        left -= set(lanes)
+        if left:
+            raise ValueError(f"{sorted(left)} share processes with {sorted(lanes)}")
+        if target is not None:
+            for lane in lanes:
+                self._routes[lane].target = target
+        give_up_ns = mono_now_ns() + int(within_s * NS_PER_S)
+        names = ", ".join(sorted(lanes))
+        while processes:
+            problem = await self._rouse(processes)
+            if self.end_ns is not None:
+                raise RunError(f"waking lanes {names}: the load ended before")
+            if problem is None:
+                break
+            if mono_now_ns() >= give_up_ns:
+                raise RunError(f"waking lanes {names} failed: {problem}")
+            await asyncio.sleep(_WAKE_PAUSE_S)
+        self._asleep.difference_update(processes)
+        self._begin(processes, head_start_ns=_WOKEN_HEAD_START_NS)
+
+    async def _rouse(self, processes: Sequence[int]) -> str | None:
+        """Start processes and wait until they are ready; return what went wrong."""
+        assert self._group is not None
+        if self.end_ns is not None:
+            return None
+        started = [self._go_on(process, self._group) for process in processes]
+        problems = [await roused.wait() for roused in started]
+        return next((problem for problem in problems if problem is not None), None)
+
+    def _go_on(self, process: int, group: asyncio.TaskGroup) -> Roused:
+        """Have a process connect: the one that waits, or a new one."""
+        ahead = self._ahead.pop(process, None)
+        if ahead is not None and ahead.is_there:
+            ahead.probes[0].go_on(self._plan(process, is_first=True))
+            return ahead
+        if ahead is not None:
+            ahead.probes[0].kill()
+        probe = self.probes[process] = self._make_probe(process)
+        return rouse([probe], group, self._tasks)
+
+    async def use_endpoint(
+        self,
+        *,
+        tls: bool,
+        host: str,
+        port: int,
+        replace: bool = False,
+        within_s: float = _CUT_OVER_S,
+    ) -> None:
+        """Let all lanes of a transport go to another endpoint from now on.
+
+        Args:
+            tls: the transport.
+            host: the endpoint.
+            port: its port.
+            replace: it is another cluster. Every lane goes on at the old one until it
+                is connected to the new one; on return all that probe have gone over.
+            within_s: how long to wait for that.
+
+        Raises:
+            RunError: some lanes could not be connected to the other cluster in time;
+                they go on trying.
+        """
+        order = self._routes.move(tls=tls, host=host, port=port, replace=replace)
+        lanes = self._routes.of(tls=tls)
+        processes = [p for p in self._processes_of(lanes) if p not in self._asleep]
+        for process in self._processes_of(lanes):  # also those that are being woken
+            self.probes[process].tell(order)
+        give_up_ns = mono_now_ns() + int(within_s * NS_PER_S)
+        while late := {
+            share.lane.name
+            for process in processes
+            for share in self._shares[process]
+            if not self._routes.has_followed(process, share.lane.name)
+        }.intersection(lanes):
+            if self.end_ns is not None or mono_now_ns() >= give_up_ns:
+                raise RunError(
+                    f"lanes {', '.join(sorted(late))} are not connected to the cluster "
+                    f"at {host}:{port} after {within_s:g} s; check that it can be "
+                    "reached from here"
+                )
+            await asyncio.sleep(_CUT_OVER_POLL_S)
+
+    def use_password(self, password: str) -> None:
+        """Let new connections log in with another password; open ones stay."""
+        self._password = password
+        self._routes.names_user = True
+        for probe in self.probes:  # also those that are being woken
+            probe.tell(UsePassword(password))
+
+    # --- what the probes say -------------------------------------------------------
+
+    def _take(self, message: FromProbe) -> None:
+        match message:
+            case Snapshot():
+                self._take_snapshot(message)
+            case Progress():
+                self._progress[message.process, message.lane] = message
+                parts = self._progress.values()
+                self._on_prefill(
+                    Prefilled(
+                        sum(part.done for part in parts),
+                        sum(part.written for part in parts),
+                        sum(part.total for part in parts),
+                    )
+                )
+            case TopologySeen():
+                observer = message.process, message.lane
+                topology = self.names.see(observer, message.topology)
+                self._routes.note(message, topology)
+            case ReadBack():
+                self.read_backs.append(message)
+                observer = message.process, message.lane
+                for local, lost in message.lost_by_shard.items():
+                    shard = self.names.canonical(observer, local)
+                    self._on_lost(message.lane, shard, lost)
+
+    def _take_snapshot(self, snapshot: Snapshot) -> None:
+        process = snapshot.process
+        self._heard_ns[process] = mono_now_ns()
+        self._watermark_ns[process] = snapshot.watermark_ns
+        self.aggregate.add(
+            process,
+            read_blocks(snapshot, self.names),
+            watermark_ns=snapshot.watermark_ns,
+            stalls=snapshot.stalls,
+        )
+        self._on_snapshot(translate_health(snapshot, self.names))
+        for start_ns, end_ns in snapshot.stalls:
+            fields = {
+                "process": snapshot.process,
+                "duration_ms": (end_ns - start_ns) / NS_PER_MS,
+            }
+            self._emit(Event(start_ns, "probe", "stall", fields))
+
+    def _take_death(self, death: Death) -> None:
+        """Report the death of a probe process: an incident of its own."""
+        fields = {"process": death.process, "cause": death.cause}
+        self._emit(Event(death.at_ns, "probe", "died", fields))
+
+    @property
+    def lost_writes(self) -> int | None:
+        """Return how many acknowledged writes are gone; None if some are unchecked."""
+        heard = {(result.process, result.lane) for result in self.read_backs}
+        written = {
+            (process, share.lane.name)
+            for process in self._heard_ns
+            for share in self._shares[process]
+        }
+        if not written or heard < written:
+            return None
+        if any(result.unread for result in self.read_backs):
+            return None
+        return sum(result.lost for result in self.read_backs)

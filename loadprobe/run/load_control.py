@@ -1,0 +1,162 @@
+"""What a scenario sees of a run's load and does to it: the two protocols, implemented.
+
+The scenario runs beside the measurement and knows neither probes nor aggregates; this
+is all that lies between them.
+"""
+
+from collections.abc import Callable, Sequence
+
+from loadprobe.clock import NS_PER_MS, mono_now_ns
+from loadprobe.config.keys import Config, Lane
+from loadprobe.control.watch.topology import TopologyWatch
+from loadprobe.core.judging.aggregate import Aggregate
+from loadprobe.core.judging.outages import Outage
+from loadprobe.core.judging.outcome import Outcome
+from loadprobe.core.verdict.beside import Planned, planned_share
+from loadprobe.run.load import Measurement
+
+_NO_END_NS = 1 << 62
+
+
+class Steering:
+    """The load as a scenario's ``LaneControl`` and ``LoadView``.
+
+    Args:
+        config: the lanes.
+        measurement: the probes.
+        watch: the topology watch, which follows the endpoints, too.
+        on_endpoint: called with host and port of every endpoint that lanes go to.
+        on_woken: called with the names of lanes that woke up.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        measurement: Measurement,
+        watch: TopologyWatch,
+        *,
+        on_endpoint: Callable[[str, int], None],
+        on_woken: Callable[[Sequence[str]], None],
+    ) -> None:
+        self.lanes: tuple[Lane, ...] = config.lanes
+        self._config = config
+        self._measurement = measurement
+        self._aggregate: Aggregate = measurement.aggregate
+        self._watch = watch
+        self._on_endpoint = on_endpoint
+        self._on_woken = on_woken
+        self._planned: dict[tuple[str, str | None], list[Planned]] = {}
+        self._before = (0, 0)
+
+    # --- LaneControl -----------------------------------------------------------------
+
+    async def use_endpoint(
+        self, *, tls: bool, host: str, port: int, replace: bool = False
+    ) -> None:
+        """Send the lanes of one transport, and the watch, to an endpoint."""
+        self._on_endpoint(host, port)
+        self._watch.use_endpoint(tls=tls, host=host, port=port, replace=replace)
+        asleep = self._asleep(tls=tls)
+        await self._measurement.use_endpoint(
+            tls=tls, host=host, port=port, replace=replace
+        )
+        if asleep:
+            target = self._config.target.at(tls=tls, host=host, port=port)
+            await self._measurement.wake(asleep, target)
+            self._on_woken(asleep)
+
+    async def wake(self, *, tls: bool, host: str, port: int) -> bool:
+        """Begin the dormant lanes of a transport; all else stays where it is."""
+        asleep = self._asleep(tls=tls)
+        if not asleep:
+            return False
+        target = self._config.target.at(tls=tls, host=host, port=port)
+        await self._measurement.wake(asleep, target)
+        self._on_woken(asleep)
+        return True
+
+    def _asleep(self, *, tls: bool) -> list[str]:
+        dormant = self._measurement.dormant
+        return [
+            lane.name for lane in self.lanes if lane.tls == tls and lane.name in dormant
+        ]
+
+    async def use_password(self, password: str) -> None:
+        """Log in with another password from the next connection on."""
+        self._watch.use_password(password)
+        self._measurement.use_password(password)
+
+    def expect_dark(self, *, lane: str, shard: str | None, start_ns: int) -> None:
+        """Note that a lane is dark by plan from a time on."""
+        spans = self._planned.setdefault((lane, shard), [])
+        spans.append(Planned(lane, start_ns, _NO_END_NS, shard))
+
+    def expect_lit(self, *, lane: str, shard: str | None, end_ns: int) -> None:
+        """Note that this ends."""
+        spans = self._planned[lane, shard]
+        spans[-1] = Planned(lane, spans[-1].start_ns, end_ns, shard)
+
+    # --- LoadView --------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Count errors from now on."""
+        self._before = self._counted()
+
+    def longest_outage_ms(self) -> float:
+        """Return the longest outage that was not planned, with those going on.
+
+        What the probe did not see of it does not count. Of one that lies in planned
+        time in part, the rest counts.
+        """
+        planned = self.planned()
+        longest = 0.0
+        for outage in self._outages():
+            if outage.seen_ns > longest:
+                unplanned = 1 - planned_share(outage, planned)
+                longest = max(longest, outage.seen_ns * unplanned)
+        return longest / NS_PER_MS
+
+    def error_ratio(self) -> float:
+        """Return failed / all arrivals since ``begin``, those planned left out."""
+        arrivals, failed = self._counted()
+        arrivals, failed = arrivals - self._before[0], failed - self._before[1]
+        planned = self.planned()
+        excused = sum(o.failed * planned_share(o, planned) for o in self._outages())
+        served = arrivals - failed
+        unexpected = max(0.0, failed - excused)
+        return unexpected / (served + unexpected) if unexpected else 0.0
+
+    def wrong(self) -> int:
+        """Return the number of wrong replies."""
+        totals = self._aggregate.scope_totals.values()
+        return sum(each.counts[Outcome.WRONG] for each in totals)
+
+    @property
+    def closed(self) -> list[str]:
+        """Return the lanes that are dark by plan now, with all their shards."""
+        return [
+            lane
+            for (lane, shard), spans in self._planned.items()
+            if shard is None and spans[-1].end_ns == _NO_END_NS
+        ]
+
+    # --- for the verdict -------------------------------------------------------------
+
+    def planned(self, until_ns: int | None = None) -> list[Planned]:
+        """Return what was planned so far; what is open ends at a given time, or now."""
+        end_ns = until_ns if until_ns is not None else mono_now_ns()
+        return [
+            Planned(span.lane, span.start_ns, min(span.end_ns, end_ns), span.shard)
+            for spans in self._planned.values()
+            for span in spans
+            if span.start_ns < min(span.end_ns, end_ns)
+        ]
+
+    def _outages(self) -> list[Outage]:
+        outages = *self._aggregate.outages, *self._aggregate.current().values()
+        return [o for o in outages if not o.scope.op.is_apart]
+
+    def _counted(self) -> tuple[int, int]:
+        by_scope = self._aggregate.scope_totals.items()
+        totals = [t for scope, t in by_scope if not scope.op.is_apart]
+        return sum(t.arrivals for t in totals), sum(t.failed for t in totals)

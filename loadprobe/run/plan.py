@@ -1,0 +1,63 @@
+"""What is going to be run, as a value."""
+
+from dataclasses import dataclass, replace
+
+from loadprobe.config.keys import Config, with_endpoint
+from loadprobe.control.scenario.file import Scenario
+from loadprobe.control.scenario.turns import rounds, turn_of
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What is going to be run; see ``launch``.
+
+    Args:
+        config: what to measure and how; the endpoint is known, unless the group is yet
+            to be created.
+        duration_s: least length of the load; None is until a signal, or until the
+            scenario is over.
+        scenario: what to change meanwhile, or None to change nothing.
+        dormant: names of lanes that the cluster does not serve yet.
+    """
+
+    config: Config
+    duration_s: float | None = None
+    scenario: Scenario | None = None
+    dormant: frozenset[str] = frozenset()
+
+    @property
+    def scenario_name(self) -> str:
+        """Name of the scenario, or ""."""
+        return self.scenario.name if self.scenario is not None else ""
+
+    @property
+    def creates(self) -> bool:
+        """Tell whether the replication group is yet to be created."""
+        return self.scenario is not None and self.scenario.creates is not None
+
+    @property
+    def step_names(self) -> tuple[str, ...]:
+        """Names of the scenario's steps, over all rounds."""
+        if self.scenario is None:
+            return ()
+        return tuple(
+            turn_of(step, number).name for number, step in rounds(self.scenario)
+        )
+
+    @property
+    def group_id(self) -> str:
+        """Replication group, or ""."""
+        control = self.config.control
+        return control.replication_group if control is not None else ""
+
+    @property
+    def where(self) -> str:
+        """The target for people."""
+        target = self.config.target
+        if target.host:
+            return f"{target.host}:{target.port}"
+        return f"{self.group_id} (not there yet)"
+
+    def at_endpoint(self, host: str, port: int) -> "RunPlan":
+        """Return the plan with the endpoint that the API told."""
+        return replace(self, config=with_endpoint(self.config, host, port, None))

@@ -1,0 +1,391 @@
+"""One run: starts the probes, judges what they send, writes it down, ends in order.
+
+Data flows one way: snapshots -> aggregate -> run folder, live view and metrics. The
+controller runs beside it and only adds events. Whatever ends the run, what was measured
+until then is judged and written.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack
+from typing import TypeVar
+
+from rich.console import Console
+from rich.status import Status
+
+from loadprobe.clock import NS_PER_S, mono_now_ns, read_clock_pair
+from loadprobe.control.provider.api import ElastiCacheApi
+from loadprobe.control.provider.events import ProviderEvents
+from loadprobe.control.scenario.file import Scenario
+from loadprobe.control.scenario.runner import run_scenario
+from loadprobe.control.watch.topology import TopologyWatch
+from loadprobe.core.events import Event
+from loadprobe.core.steps import ScenarioRecord
+from loadprobe.core.verdict.headline import ended_badly, find_missed
+from loadprobe.core.verdict.summary import Summary
+from loadprobe.core.verdict.texts import clock_text
+from loadprobe.errors import LoadprobeError, RunError
+from loadprobe.outputs.http.server import start_http
+from loadprobe.outputs.metrics.ms_page import make_ms_renderer
+from loadprobe.outputs.metrics.page import make_renderer
+from loadprobe.probe.messages import Snapshot
+from loadprobe.run.load import Measurement, Prefilled
+from loadprobe.run.load_control import Steering
+from loadprobe.run.plan import RunPlan
+from loadprobe.run.recording import Account
+from loadprobe.signals import EXIT_INTERRUPTED, Stopping
+
+_REFRESH_S = 0.25
+
+EXIT_SLO = 3
+STOPPED_EARLY = "stopped before the load began; nothing was measured"
+UNDONE = "the scenario was not begun: nothing was changed"
+
+logger = logging.getLogger(__name__)
+
+_ErrorT = TypeVar("_ErrorT", bound=Exception)
+
+
+class Run:
+    """One run of a configuration (see the module).
+
+    Args:
+        plan: what to run.
+        api: the open API of the replication group, if there is one.
+        console: where the live view and the report go.
+        stopping: whether we were told to end.
+    """
+
+    def __init__(
+        self,
+        plan: RunPlan,
+        api: ElastiCacheApi | None,
+        console: Console,
+        stopping: Stopping,
+    ) -> None:
+        config = plan.config
+        self._plan = plan
+        self._config = config
+        self._api = api
+        self._console = console
+        self._stopping = stopping
+        self._clock = read_clock_pair()
+        self._measurement = Measurement(
+            config,
+            dormant=plan.dormant,
+            emit=self._emit,
+            on_snapshot=self._on_snapshot,
+            on_prefill=self._on_prefill,
+            on_lost=self._on_lost,
+        )
+        stopping.before_exit = self._measurement.kill
+        # The lane that will live longest: TLS ports outlive plaintext ones.
+        awake = [lane for lane in config.lanes if lane.name not in plan.dormant]
+        self._watch = TopologyWatch(
+            config.target,
+            self._emit,
+            tls=any(lane.tls for lane in awake),
+            names=self._measurement.names,
+        )
+        self._steering = Steering(
+            config,
+            self._measurement,
+            self._watch,
+            on_endpoint=self._on_endpoint,
+            on_woken=self._on_woken,
+        )
+        self._account = Account(
+            plan,
+            self._measurement.aggregate,
+            console,
+            self._clock,
+            planned=self._steering.planned,
+        )
+        self._is_ready = False
+        has_steps = plan.scenario is not None and bool(plan.scenario.steps)
+        self._is_over = not has_steps
+        self._is_concluded = False
+        self._record: ScenarioRecord | None = None
+        self._status: Status | None = None
+        self._companion_problems: list[str] = []
+        self._begun_ns: int | None = None
+
+    # --- order of events -----------------------------------------------------------
+
+    async def run(self) -> int:
+        """Run and report; return the exit code."""
+        async with AsyncExitStack() as stack:
+            return await self._run(stack)
+
+    async def _run(self, stack: AsyncExitStack) -> int:
+        await self._serve_http(stack)
+        problem = await self._stopping.unless_urged(self._load())
+        begun_ns = self._begun_ns
+        if self._stopping.is_urged:
+            self._measurement.kill()
+            if begun_ns is None:
+                self._stopped_early()
+            else:
+                with self._stopping.writing():
+                    self._conclude_hard(begun_ns)
+            return EXIT_INTERRUPTED
+        if begun_ns is None:
+            if self._stopping.is_set:
+                return self._stopped_early()
+            assert problem is not None
+            raise problem
+        with self._stopping.writing():
+            code = self._conclude(problem)
+        is_sent = await self._stopping.unless_urged(self._flush())
+        if self._stopping.is_urged:
+            return EXIT_INTERRUPTED
+        return code if is_sent else RunError.exit_code
+
+    async def _load(self) -> LoadprobeError | None:
+        """Measure from the first connection to the last reply; return what failed."""
+        problem: LoadprobeError | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                probing = self._measurement.spawn(group)
+                if not await self._wait_until_ready():
+                    for task in probing:  # ends its process, also a starting one
+                        task.cancel()
+                    return None
+                self._account.open()
+                begun_ns = self._begun_ns = self._measurement.begin()
+                self._account.begin(begun_ns)
+                self._is_ready = True
+                changing = group.create_task(self._beside(self._carry_out()))
+                beside = [
+                    group.create_task(self._beside(coroutine))
+                    for coroutine in self._watching()
+                ]
+                with self._account.viewing():
+                    await self._measure(begun_ns)
+                    self._is_ready = False
+                    self._account.view.state = "ending"
+                    changing.cancel()  # nothing is changed without being measured
+                    await self._measurement.end(
+                        probing, meanwhile=self._look, closed=self._steering.closed
+                    )
+                for task in beside:
+                    task.cancel()
+        except* LoadprobeError as group_error:
+            problem = _first_error(group_error)
+        except* asyncio.CancelledError:
+            problem = problem or RunError("the run was cancelled")
+        except* Exception as group_error:
+            # What was measured is worth more than a clean traceback.
+            if self._begun_ns is None:
+                raise
+            problem = problem or _defect("the run", _first_error(group_error))
+        return problem
+
+    async def _serve_http(self, stack: AsyncExitStack) -> None:
+        address = self._config.http.address
+        if address is not None:
+            server = await start_http(
+                address,
+                render=make_renderer(self._account.metrics),
+                render_ms=make_ms_renderer(
+                    self._account.ms_window,
+                    clock=self._clock,
+                    cluster=lambda: self._account.metrics.cluster,
+                ),
+                not_ready=lambda: None if self._is_ready else "probes are not ready",
+                api=self._account.view,
+                http=self._config.http,
+            )
+            self._account.view.problem = lambda: server.access.problem
+            stack.push_async_callback(server.stop)
+
+    def _stopped_early(self) -> int:
+        """Say that there is nothing to report; return the exit code."""
+        return tell_stopped_early(self._console, self._plan.scenario)
+
+    async def _wait_until_ready(self) -> bool:
+        """Wait until every probe is connected and prefilled; False if told to stop."""
+        with self._console.status("connecting") as status:
+            self._status = status
+            await self._stopping.unless_set(self._measurement.wait_until_ready())
+        self._status = None
+        return not self._stopping.is_set
+
+    def _on_prefill(self, prefilled: Prefilled) -> None:
+        text = (
+            f"prefill: {prefilled.done:,} of {prefilled.total:,} keys checked, "
+            f"{prefilled.written:,} written"
+        )
+        if self._status is not None:
+            self._status.update(text)
+
+    async def _beside(self, companion: Coroutine[None, None, None]) -> None:
+        """Run what goes on beside the measuring; its failure is noted, no more."""
+        try:
+            await companion
+        except LoadprobeError as exc:
+            problem = exc
+        except Exception as exc:  # noqa: BLE001 - it is told, and is not the load
+            problem = _defect("what runs beside the load", exc)
+        else:
+            return
+        self._companion_problems.append(str(problem))
+        self._emit(Event(mono_now_ns(), "run", "problem", {"text": str(problem)}))
+
+    def _watching(self) -> list[Coroutine[None, None, None]]:
+        """Return what is watched beside the measuring."""
+        watching = [self._watch.run(), self._account.send_samples()]
+        if self._api is not None:
+            assert self._config.control is not None, "the API is open"
+            events = ProviderEvents(
+                self._api,
+                self._emit,
+                since_unix_ns=self._clock.wall_ns,
+                poll_s=self._config.control.poll_s,
+            )
+            watching.append(events.run())
+        return watching
+
+    async def _measure(self, started_ns: int) -> None:
+        """Judge and show what comes in until the run is to end."""
+        duration_s = self._plan.duration_s
+        end_ns = started_ns + int(duration_s * NS_PER_S) if duration_s else None
+        while not self._stopping.is_set:
+            now_ns = mono_now_ns()
+            # Without a length the scenario's end is that of the run, or a signal.
+            is_long = now_ns >= end_ns if end_ns is not None else self._is_concluded
+            if is_long and self._is_over:
+                return
+            self._look()
+            try:
+                async with asyncio.timeout(_REFRESH_S):
+                    await self._stopping.event.wait()
+            except TimeoutError:
+                continue
+
+    async def _carry_out(self) -> None:
+        """Carry the scenario out; the load goes on whatever becomes of it."""
+        scenario = self._plan.scenario
+        if self._api is None or scenario is None:
+            return
+        assert self._config.control is not None, "the API is open"
+        self._steering.begin()
+        self._measurement.prepare()
+        try:
+            await run_scenario(
+                scenario,
+                api=self._api,
+                topology=self._watch,
+                lanes=self._steering,
+                load=self._steering,
+                emit=self._emit,
+                poll_s=self._config.control.poll_s,
+                config=self._config,
+                on_record=self._take_record,
+            )
+        finally:
+            self._is_over = self._is_concluded = True
+
+    def _take_record(self, record: ScenarioRecord) -> None:
+        self._record = record
+
+    def _look(self) -> None:
+        """Judge what has come in, write it down and show it."""
+        now_ns = mono_now_ns()
+        self._account.take(self._measurement.seal())
+        self._account.refresh(self._watch.current, now_ns, engine=self._watch.engine)
+
+    # --- what is told from beside ----------------------------------------------------
+
+    def _emit(self, event: Event) -> None:
+        self._account.emit(event)
+
+    def _on_snapshot(self, snapshot: Snapshot) -> None:
+        self._account.add_snapshot(snapshot)
+
+    def _on_lost(self, lane: str, shard: str, lost: int) -> None:
+        self._account.metrics.add("lost_writes_total", lane, shard, by=lost)
+
+    def _on_endpoint(self, host: str, port: int) -> None:
+        self._account.found_endpoint(host, port)
+
+    def _on_woken(self, lanes: Sequence[str]) -> None:
+        """Note that lanes which the cluster did not serve have begun."""
+        for lane in lanes:
+            self._emit(Event(mono_now_ns(), "run", "lane_woken", {"lane": lane}))
+
+    # --- the end ---------------------------------------------------------------------
+
+    async def _flush(self) -> bool:
+        """Send what is left to send; tell whether nothing unexpected came up."""
+        try:
+            await self._account.flush_samples()
+        except Exception as exc:  # noqa: BLE001 - the report is written, and stands
+            text = str(_defect("sending the last samples", exc))
+            self._console.print(f"PROBLEM  {text}", markup=False, highlight=False)
+            return False
+        return True
+
+    def _conclude_hard(self, begun_ns: int) -> None:
+        """Write and report what was judged when there is no time for the rest."""
+        self._account.take(self._measurement.seal())
+        until_ns = max(begun_ns, self._measurement.aggregate.sealed_until_ns)
+        at = clock_text(self._clock.to_wall(until_ns))
+        problem = RunError(
+            f"the run was ended hard by a second signal: all that was due until {at} "
+            "was judged, not all after it, and written keys were not read back"
+        )
+        self._conclude(problem, complete_until_ns=until_ns)
+
+    def _conclude(
+        self, problem: LoadprobeError | None, *, complete_until_ns: int | None = None
+    ) -> int:
+        """Have everything judged, written and reported; return the exit code."""
+        end_ns = self._measurement.end_ns or mono_now_ns()
+        problems = list(self._companion_problems)
+        if problem is not None:
+            problems.insert(0, str(problem))
+        summary, problems = self._account.conclude(
+            self._measurement.aggregate.finish(end_ns),
+            record=self._record,
+            lost_writes=self._measurement.lost_writes,
+            topology=self._watch.current,
+            problems=problems,
+            complete_until_ns=complete_until_ns,
+        )
+        if problem is not None:
+            return problem.exit_code
+        return RunError.exit_code if problems else _exit_code(summary)
+
+
+def tell_stopped_early(console: Console, scenario: Scenario | None) -> int:
+    """Say that there is nothing to report, nor was done; return the exit code."""
+    console.print(STOPPED_EARLY)
+    if scenario is None or not scenario.steps:
+        return 0
+    console.print(UNDONE)
+    return RunError.exit_code
+
+
+def _exit_code(summary: Summary) -> int:
+    """Return what a run that came to its end says by its exit code."""
+    if ended_badly(summary.scenario) is not None:
+        return RunError.exit_code
+    return EXIT_SLO if find_missed(summary.scenario, summary.slo) else 0
+
+
+def _defect(what: str, error: Exception) -> RunError:
+    """Return a problem to report for an error that nothing expects, and log it."""
+    logger.error("unexpected_error", exc_info=error, extra={"lp_in": what})
+    return RunError(
+        f"{what} met an error it has no name for; this is a defect of loadprobe, "
+        f"please report it: {type(error).__name__}: {error}"
+    )
+
+
+def _first_error(group: BaseExceptionGroup[_ErrorT]) -> _ErrorT:
+    first = group.exceptions[0]
+    if isinstance(first, BaseExceptionGroup):
+        return _first_error(first)
+    return first
