@@ -28,7 +28,7 @@ from tests.integration.bad_input import (
     run_folder,
     serving,
 )
-from tests.integration.test_run_command import (
+from tests.support.commands import (
     assert_gone,
     assert_whole,
     family,

@@ -27,7 +27,7 @@ from tests.props.simulation import (
     settled_ns,
     simulate,
 )
-from tests.props.test_core_judging import START_NS, essence, judge, relaxed
+from tests.support.judged import START_NS, essence, judge, relaxed
 
 STALL_NS = 5 * MS
 """What was due longer ago than this when a process wakes up is never sent."""

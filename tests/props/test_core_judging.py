@@ -7,12 +7,12 @@ from random import Random
 from typing import NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadprobe.core.intervals import difference, union
-from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Results
-from loadprobe.core.judging.columns import Block, Failure, Scope
+from loadprobe.core.judging.aggregate import Aggregate, LaneInfo
+from loadprobe.core.judging.columns import Failure, Scope
 from loadprobe.core.judging.outage_tracker import OutageTracker
 from loadprobe.core.judging.outages import Outage, Served
 from tests.props.simulation import (
@@ -26,17 +26,10 @@ from tests.props.simulation import (
     Nap,
     Plan,
     Simulated,
-    settled_ns,
     simulate,
     to_blocks,
 )
-
-START_NS = 1_000 * MS
-relaxed = settings(
-    max_examples=100,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+from tests.support.judged import START_NS, essence, judge, relaxed
 
 
 class Run(NamedTuple):
@@ -196,77 +189,6 @@ def test_outages_partition_failures(
     for left, right in pairwise(outages):
         assert left.last_due_ns < right.first_due_ns
         assert left.end_ns <= right.start_ns
-
-
-def judge(
-    ended: Sequence[Simulated],
-    *,
-    batch_ns: int | None = None,
-    stalls: Sequence[tuple[int, int, int]] = (),
-    lane_processes: int = 3,
-) -> Results:
-    """Run arrivals through the aggregate, in batches by time or all at once."""
-    lane = LaneInfo("tcp", False, tuple(range(lane_processes)), DEADLINE_NS)
-    aggregate = Aggregate([lane])
-    end_ns = max(row.plan.due_ns for row in ended) + 1
-    for process in range(lane_processes):
-        aggregate.start_process(process, START_NS)
-    if batch_ns is not None:
-        rest = sorted(ended, key=settled_ns)
-        now = START_NS
-        while now < end_ns:
-            now += batch_ns
-            ready = [row for row in rest if settled_ns(row) <= now]
-            rest = rest[len(ready) :]
-            blocks = to_blocks(ready)
-            for process in range(lane_processes):
-                aggregate.add(
-                    process,
-                    {SCOPE: blocks[process]} if process in blocks else {},
-                    watermark_ns=now - DEADLINE_NS - SETTLE_NS,
-                    stalls=[
-                        (a, b)
-                        for p, a, b in stalls
-                        if p == process and b <= now and b > now - batch_ns
-                    ],
-                )
-            aggregate.seal()
-        ended = rest
-        stalls = [s for s in stalls if s[2] > now]
-    blocks = to_blocks(ended)
-    for process in range(lane_processes):
-        aggregate.add(
-            process,
-            {SCOPE: blocks.get(process, Block())},
-            watermark_ns=end_ns,
-            stalls=[(a, b) for p, a, b in stalls if p == process],
-        )
-    return aggregate.finish(end_ns)
-
-
-def essence(results: Results) -> object:
-    """Return what must not depend on how arrivals came in."""
-    lane = results.lane_totals["tcp"]
-    return (
-        results.outages,
-        [
-            (
-                s,
-                t.counts,
-                t.classes,
-                t.unseen,
-                t.lost_ns,
-                t.observed_ms,
-                t.dark_ms,
-                t.grey_ms,
-            )
-            for s, t in results.scope_totals.items()
-        ],
-        lane.response,
-        lane.service,
-        lane.lateness,
-        lane.blind,
-    )
 
 
 @relaxed

@@ -9,7 +9,7 @@ from loadprobe.core.judging.latency import P99Log, SecondP99
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.steps import StepRecord, StepState
 from loadprobe.core.verdict.phases import LoadSeen, StepPhases, find_phases
-from tests.unit.test_core_incidents import outage
+from tests.support.outages import outage
 
 MS = 1_000_000
 S = 1_000 * MS

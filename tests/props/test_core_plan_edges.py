@@ -11,7 +11,7 @@ from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.outcome import ErrorClass, Outcome
 from loadprobe.core.verdict.beside import Planned, is_planned, planned_share
 from loadprobe.core.verdict.plan_edges import EDGE_NS, cut_at_plan
-from tests.unit.test_core_incidents import MS, outage
+from tests.support.outages import MS, outage
 
 
 def failing(start: int, end: int, failed: int) -> Outage:

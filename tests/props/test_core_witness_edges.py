@@ -8,7 +8,7 @@ from loadprobe.core.judging.outages import Outage
 from loadprobe.core.verdict.attribution import Cause, attribute
 from loadprobe.core.verdict.beside import LaneFacts, make_context
 from loadprobe.core.verdict.witness_edges import ADDED_NS, cut_at_witness
-from tests.unit.test_core_incidents import MS, outage
+from tests.support.outages import MS, outage
 
 SHARDS = ("0001", "0002")
 

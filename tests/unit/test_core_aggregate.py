@@ -7,34 +7,10 @@ from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Sealed
 from loadprobe.core.judging.cells import BlindSpan, Cell, FilmChunk
 from loadprobe.core.judging.columns import Block, Failure, Scope
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
+from tests.support.aggregating import MS, ONE, SCOPE, D, begun, refuse, served
 
-MS = 1_000_000
 S = 1_000_000_000
-D = 250 * MS
-ONE = LaneInfo("tcp", False, (0,), D)
 TWO = LaneInfo("tcp", False, (0, 1), D)
-SCOPE = Scope("tcp", "0001", OpKind.READ)
-
-
-def served(*dues_ms: float, took_ms: float = 0.5) -> Block:
-    """Return a block of arrivals sent 0.1 ms late and served after ``took_ms``."""
-    block = Block()
-    for due_ms in dues_ms:
-        due = round(due_ms * MS)
-        block.add_served(due, due + MS // 10, due + round(took_ms * MS))
-    return block
-
-
-def refuse(block: Block, *dues_ms: float) -> Block:
-    """Add refused arrivals."""
-    for due_ms in dues_ms:
-        due = round(due_ms * MS)
-        done = due + MS // 2
-        outcome = Outcome.REFUSED
-        block.add_failure(
-            Failure(due, due, done, outcome, ErrorClass.CLUSTERDOWN, due, done)
-        )
-    return block
 
 
 def be_late(block: Block, due_ms: float, done_ms: float) -> Block:
@@ -42,14 +18,6 @@ def be_late(block: Block, due_ms: float, done_ms: float) -> Block:
     due, done = round(due_ms * MS), round(done_ms * MS)
     block.add_failure(Failure(due, due, done, Outcome.LATE, ErrorClass.LATE, done, due))
     return block
-
-
-def begun(lane: LaneInfo, at_ms: int = 0) -> Aggregate:
-    """Return an aggregate whose processes have begun."""
-    aggregate = Aggregate([lane])
-    for process in lane.processes:
-        aggregate.start_process(process, at_ms * MS)
-    return aggregate
 
 
 def test_sealing_waits_for_the_slowest_process() -> None:

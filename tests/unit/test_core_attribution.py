@@ -13,7 +13,7 @@ from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.outcome import ErrorClass, OpKind
 from loadprobe.core.verdict.attribution import RULES, Cause, attribute
 from loadprobe.core.verdict.beside import LaneFacts, Planned, make_context
-from tests.unit.test_core_incidents import MS, outage
+from tests.support.outages import MS, outage
 
 SHARDS = ("0001", "0002")
 SELF = outage(1000, 2000)

@@ -9,7 +9,7 @@ from loadprobe.core.steps import Expectation
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.expected import Expected, judge_expected
 from loadprobe.core.verdict.phases import LoadSeen
-from tests.unit.test_core_incidents import outage
+from tests.support.outages import outage
 
 S = 1_000_000_000
 TO_THE_END = Planned("tcp", 10 * S, 60 * S)

@@ -10,7 +10,7 @@ from loadprobe.core.judging.outcome import OpKind
 from loadprobe.core.verdict.beside import LaneFacts
 from loadprobe.core.verdict.incidents import DarkTime, dark_time, downtime
 from loadprobe.core.verdict.light import add_light
-from tests.unit.test_core_incidents import MS, outage
+from tests.support.outages import MS, outage
 
 SHARDS = ("0001", "0002")
 BLIND = BlindSpan("tcp", 1_500 * MS, 4_000 * MS)

@@ -1,57 +1,27 @@
 """Outages: which arrivals make one, and where its error bars lie."""
 
-from loadprobe.core.judging.columns import Failure, Scope
+from loadprobe.core.judging.columns import Failure
 from loadprobe.core.judging.outage_tracker import OutageTracker
-from loadprobe.core.judging.outages import HISTORY_NS, Outage, Row
-from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.judging.outages import HISTORY_NS
+from loadprobe.core.judging.outcome import ErrorClass, Outcome
+from tests.support.tracking import (
+    DEADLINE_NS,
+    MS,
+    SCOPE,
+    late,
+    ms,
+    refused,
+    served,
+    track,
+)
 
 US = 1_000
-MS = 1_000_000
-SCOPE = Scope("tcp", "0001", OpKind.WRITE)
-DEADLINE_NS = 250 * MS
-
-
-def served(due: float, *, took: float = 0.2, late: float = 0.0) -> Row:
-    """Return an arrival served after ``took`` ms, all in ms."""
-    sent = due + late
-    return round(due * MS), round(sent * MS), round((sent + took) * MS)
-
-
-def refused(due: float, *, took: float = 0.2, late: float = 0.0) -> Failure:
-    """Return an arrival refused by an answer, all in ms."""
-    at, sent, done = served(due, took=took, late=late)
-    return Failure(at, sent, done, Outcome.REFUSED, ErrorClass.CLUSTERDOWN, sent, done)
-
-
-def late(due: float, done: float, *, spoke: float | None = None) -> Failure:
-    """Return an arrival whose reply came too late, in ms.
-
-    The target spoke again at ``spoke``, with this very reply by default.
-    """
-    at, end = round(due * MS), round(done * MS)
-    since = end if spoke is None else round(spoke * MS)
-    return Failure(at, at, end, Outcome.LATE, ErrorClass.LATE, since, at)
 
 
 def silent(due: float) -> Failure:
     """Return an arrival that was never answered, in ms."""
     at = round(due * MS)
     return Failure(at, at, -1, Outcome.UNKNOWN, ErrorClass.TIMEOUT, at, at)
-
-
-def track(
-    rows: list[Row], failures: list[Failure], end_ms: int = 10_000
-) -> list[Outage]:
-    """Return the outages among arrivals given by due."""
-    tracker = OutageTracker(SCOPE, deadline_ns=DEADLINE_NS, begin_ns=0)
-    tracker.feed(rows, failures)
-    tracker.close(end_ms * MS)
-    return tracker.drain()[1]
-
-
-def ms(*times_ns: int) -> tuple[float, ...]:
-    """Return times in ms."""
-    return tuple(t / MS for t in times_ns)
 
 
 def test_refusals_between_served_arrivals() -> None:

@@ -10,7 +10,7 @@ from loadprobe.core.judging.columns import Failure
 from loadprobe.core.judging.outage_tracker import OutageTracker
 from loadprobe.core.judging.outages import Outage, Row
 from loadprobe.core.judging.outcome import ErrorClass, Outcome
-from tests.unit.test_core_outages import (
+from tests.support.tracking import (
     DEADLINE_NS,
     MS,
     SCOPE,

@@ -26,10 +26,9 @@ from loadprobe.core.verdict.phases import (
     step_at,
 )
 from loadprobe.core.verdict.scenario_summary import summarize_scenario
+from tests.support.outages import outage
+from tests.support.phases import FAILOVER, seen
 from tests.unit.scenario_run import MS, S, step
-from tests.unit.test_core_incidents import outage
-
-SHARDS = {"tcp": ("0001", "0002")}
 
 
 def log(*p99_ms: float, lane: str = "tcp", shard: str | None = None) -> P99Log:
@@ -44,22 +43,11 @@ def log(*p99_ms: float, lane: str = "tcp", shard: str | None = None) -> P99Log:
     return found
 
 
-def seen(
-    *outages: Outage, planned: tuple[Outage, ...] = (), p99: P99Log | None = None
-) -> LoadSeen:
-    """Return a minute on one lane of two shards."""
-    return LoadSeen(SHARDS, outages, planned, p99 or P99Log(), 0, 60 * S)
-
-
 def one(record: StepRecord, load: LoadSeen) -> LanePhases:
     """Return what the lane saw of a single step."""
     (found,) = find_phases([record], load)
     (lane,) = found.lanes
     return lane
-
-
-FAILOVER = step("f", "failover", "0001", api_call=10_000, accepted=10_100,
-                settled=20_000)  # fmt: skip
 
 
 def test_error_and_service() -> None:

@@ -7,7 +7,7 @@ import pytest
 from loadprobe.core.intervals import Interval
 from loadprobe.core.verdict.incidents import DarkTime
 from loadprobe.core.verdict.texts import dark_text, outages_text
-from tests.unit.test_core_incidents import MS, outage
+from tests.support.outages import MS, outage
 
 
 def test_a_dark_time_has_its_bars() -> None:

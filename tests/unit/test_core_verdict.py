@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from loadprobe.clock import ClockPair, MonoNs, WallNs
 from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Results
 from loadprobe.core.judging.columns import Block, Failure, Scope
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
@@ -13,10 +12,9 @@ from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.summary import Bounds, SloResult, Summary
 from loadprobe.core.verdict.thresholds import SloLimits
 from loadprobe.core.verdict.verdict import ObserverHealth, Verdict, summarize
+from tests.support.clocks import CLOCK, S
 
 MS = 1_000_000
-S = 1_000_000_000
-CLOCK = ClockPair(MonoNs(0), WallNs(1_700_000_000 * S))
 APP = LaneInfo("app", False, (0,), 250 * MS, is_witness=False)
 LANES = [LaneInfo("tcp", False, (0,), 250 * MS), LaneInfo("tls", True, (0,), 250 * MS)]
 

@@ -9,11 +9,11 @@ from loadprobe.core.verdict.incidents import DarkTime, downtime
 from loadprobe.core.verdict.instants import Instant
 from loadprobe.core.verdict.phases import LanePhases, LoadSeen, find_phases
 from loadprobe.core.verdict.texts import dark_text
-from tests.unit.test_core_aggregate import MS, ONE, SCOPE, begun, refuse
-from tests.unit.test_core_aggregate import served as block_of
-from tests.unit.test_core_client_ranking import SLOW, WIRE, by_lane, compared
-from tests.unit.test_core_incidents import outage
-from tests.unit.test_core_outages import late, refused, served, track
+from tests.support.aggregating import MS, ONE, SCOPE, begun, refuse
+from tests.support.aggregating import served as block_of
+from tests.support.client_lanes import SLOW, WIRE, by_lane, compared
+from tests.support.outages import outage
+from tests.support.tracking import late, refused, served, track
 
 TEXT = (Path(__file__).parents[2] / "docs" / "measuring.md").read_text()
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from loadprobe.core.events import Event
 from loadprobe.outputs.live.progress import Progress
 from loadprobe.outputs.live.terminal import LiveView
-from tests.unit.test_outputs_terminal import CLOCK, make_state
+from tests.support.live_view import CLOCK, make_state
 
 S = 1_000_000_000
 STEPS = ("preferred", "failover", "required")

@@ -10,8 +10,8 @@ from loadprobe.core.judging.activity import Work
 from loadprobe.core.verdict.summary import ClientComparison
 from loadprobe.outputs.report.clients import COLUMNS, clients_rows, clients_title
 from loadprobe.outputs.report.report import render_text
-from tests.unit.test_core_client_ranking import QUICK, SLOW, WIRE, active, compared
-from tests.unit.test_outputs_report import make_run
+from tests.support.client_lanes import QUICK, SLOW, WIRE, active, compared
+from tests.support.reports import make_run
 
 BUSY = Work(attempts=32, connects=50, refreshes=7, raised=9)
 FOUND = compared(

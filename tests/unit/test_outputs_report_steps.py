@@ -11,6 +11,7 @@ from loadprobe.core.verdict.summary import Summary
 from loadprobe.outputs.report.report import render_json
 from loadprobe.outputs.report.steps import expectation_line
 from loadprobe.outputs.wording import span_text
+from tests.support.reports import GOLDEN, as_text
 from tests.unit.scenario_run import (
     Story,
     aborted,
@@ -19,7 +20,6 @@ from tests.unit.scenario_run import (
     step,
     tls_migration,
 )
-from tests.unit.test_outputs_report import GOLDEN, as_text
 
 STORIES = {"tls_migration": tls_migration, "aborted": aborted}
 

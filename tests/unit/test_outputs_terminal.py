@@ -4,45 +4,15 @@ import io
 
 from rich.console import Console
 
-from loadprobe.clock import ClockPair, MonoNs, WallNs
 from loadprobe.core.events import Event
 from loadprobe.core.verdict.texts import duration_text
 from loadprobe.outputs.live.terminal import (
-    LaneState,
-    LiveState,
     LiveView,
-    ObserverState,
 )
 from loadprobe.outputs.wording import event_text
+from tests.support.live_view import CLOCK, S, make_state
 
-S = 1_000_000_000
 MS = 1_000_000
-CLOCK = ClockPair(MonoNs(0), WallNs(1_767_323_045 * S))  # 2026-01-02 03:04:05 UTC
-
-
-def make_state() -> LiveState:
-    """Return a run of two lanes, one of which is dark on shard 0002."""
-    return LiveState(
-        run="demo",
-        target="127.0.0.1:7000",
-        started_ns=10 * S,
-        planned_s=90,
-        lanes=[
-            LaneState("tcp", 1000, 1000, {}, 0.4, 1.25, 300),
-            LaneState(
-                "tls",
-                1000,
-                660,
-                {"reset": 40, "clusterdown": 300, "late": 0},
-                0.5,
-                250.0,
-                200,
-                {"0002": 20 * S},
-            ),
-        ],
-        observer=ObserverState(4.2, 0.8, 0, 0.35),
-        problems=["writing events.ndjson failed (No space left on device)"],
-    )
 
 
 def test_plain_lines() -> None:

@@ -10,9 +10,9 @@ from loadprobe.core.verdict.phases import find_phases
 from loadprobe.core.verdict.scenario_summary import summarize_scenario
 from loadprobe.outputs.report.timeline import make_timelines
 from loadprobe.outputs.wording import event_text
+from tests.support.phases import FAILOVER, seen
+from tests.support.reports import make_run
 from tests.unit.scenario_run import CLOCK, MS, S
-from tests.unit.test_core_phases import FAILOVER, seen
-from tests.unit.test_outputs_report import make_run
 
 MESSAGE = "Recovering cache nodes 0001"
 

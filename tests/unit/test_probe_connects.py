@@ -21,7 +21,7 @@ from loadprobe.probe.connects import Connects
 from loadprobe.probe.lag import Lag
 from loadprobe.probe.messages import Share
 from tests.blocks import read_block
-from tests.unit.test_core_verdict import CLOCK
+from tests.support.clocks import CLOCK
 
 MS = 1_000_000
 S = 1_000 * MS

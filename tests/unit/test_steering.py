@@ -9,7 +9,7 @@ from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.outcome import OpKind
 from loadprobe.run.load_control import Steering
-from tests.unit.test_core_incidents import outage
+from tests.support.outages import outage
 
 S = 1_000_000_000
 
