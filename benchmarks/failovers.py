@@ -19,8 +19,8 @@ from benchmarks.rows import Limit, Row, render
 from loadprobe.clock import NS_PER_MS
 from loadprobe.core.verdict.incidents import dark_time
 from loadprobe.local.cluster.cluster import LocalCluster
-from tests.integration.failing_over import fail_over_in_turn
-from tests.integration.running import (
+from tests.support.failing_over import fail_over_in_turn
+from tests.support.running import (
     Trial,
     config_of,
     measuring,

@@ -20,7 +20,7 @@ from loadprobe.local.cluster.replacement import replace_shard
 from loadprobe.local.cluster.resharding import rebalance, scale_in, scale_out
 from loadprobe.local.cluster.servers import ServerBinary, find_engine
 from loadprobe.local.cluster.transport import set_tls_mode
-from tests.integration.prober import probing, spread_keys
+from tests.support.prober import probing, spread_keys
 
 _PROBED = spread_keys(8)
 _FILL_KEYS = 10_000

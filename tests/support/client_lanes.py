@@ -20,7 +20,7 @@ from loadprobe.core.verdict.summary import (
     ClientRow,
 )
 from tests.support.outages import outage
-from tests.unit.scenario_run import MS, S
+from tests.support.scenario_run import MS, S
 
 CLOCK = ClockPair(MonoNs(0), WallNs(1_700_000_000 * S))
 SHARDS = ("0001", "0002")

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from loadprobe.local.cluster.ports import free_ports
-from tests.integration.bad_input import (
+from tests.support.bad_input import (
     DEADLINE_S,
     Servers,
     config_of,

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, settings
 
 from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Results
 from loadprobe.core.judging.columns import Block
-from tests.props.simulation import (
+from tests.support.simulation import (
     DEADLINE_NS,
     MS,
     SCOPE,

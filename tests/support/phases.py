@@ -5,7 +5,7 @@ from loadprobe.core.judging.outages import Outage
 from loadprobe.core.verdict.phases import (
     LoadSeen,
 )
-from tests.unit.scenario_run import S, step
+from tests.support.scenario_run import S, step
 
 SHARDS = {"tcp": ("0001", "0002")}
 

@@ -21,8 +21,9 @@ from loadprobe.core.verdict.summary import (
 from loadprobe.outputs.folder.documents import EventLine, LaneFacts, Moment, RunInfo
 from loadprobe.outputs.folder.reader import RunData
 from loadprobe.outputs.report.report import render_text
+from tests.support.paths import TESTS
 
-GOLDEN = Path(__file__).parent.parent / "golden"
+GOLDEN = TESTS / "golden"
 S = 1_000_000_000
 MS = 1_000_000
 START = Moment(1_767_323_045 * S, 100 * S)  # 2026-01-02 03:04:05 UTC

@@ -1,0 +1,99 @@
+"""The event poller against a server that answers and refuses on cue."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from loadprobe.clock import NS_PER_S, wall_now_ns
+from loadprobe.control.provider.api import open_api
+from loadprobe.control.provider.events import ProviderEvents
+from loadprobe.control.provider.faults import ApiRefused
+from loadprobe.core.events import Event
+from loadprobe.local.api.faults import ApiFault
+from tests.support.scripted_api import (
+    ScriptedApi,
+    control,
+    event,
+    serving_script,
+)
+
+
+@pytest.fixture
+async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ScriptedApi]:
+    """Serve a script on loopback, with no credentials in the environment."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    async with serving_script() as scripted:
+        yield scripted
+
+
+async def test_each_event_reaches_the_journal_once(server: ScriptedApi) -> None:
+    """Overlapping polls, foreign events and events before the run add nothing."""
+    called = event("Test Failover API called for node group 0001")
+    server.default["DescribeEvents"] = {
+        "Events": [
+            event("before the run", age_s=60),
+            called,
+            event("of another group", source="rg-blue"),
+        ]
+    }
+    emitted: list[Event] = []
+    since_unix_ns = wall_now_ns() - NS_PER_S
+    async with open_api(control(server)) as api:
+        poller = ProviderEvents(
+            api, emitted.append, since_unix_ns=since_unix_ns, poll_s=1
+        )
+        assert await poller.poll() == 1
+        assert await poller.poll() == 0
+        # Published a minute late, and in the overlap of a later poll.
+        late = event("Cache cluster patched", source="rg-0001-002")
+        server.default["DescribeEvents"]["Events"].append(late)
+        assert await poller.poll() == 1
+    fields = [emission.fields for emission in emitted]
+    assert [(f["kind"], f["node_group"], f["failover_id"]) for f in fields] == [
+        ("test_failover_called", "0001", "0001#1"),
+        ("patched", "0001", "0001#1"),
+    ]
+    assert {(e.source, e.kind) for e in emitted} == {("provider", "provider_event")}
+    starts = [a["StartTime"] for n, a in server.requests if n == "DescribeEvents"]
+    assert all(
+        datetime.now(UTC) - start > timedelta(minutes=14, seconds=58)
+        for start in starts
+    )
+
+
+async def test_the_event_poller_outlives_throttling_and_ends_on_denial(
+    server: ScriptedApi,
+) -> None:
+    """What passes is waited out; a missing permission ends it, naming the action."""
+    limit = ApiFault("APICallRateForCustomerExceeded", "slow down")
+    emitted: list[Event] = []
+    async with open_api(control(server), throttle_backoff_s=0.001) as api:
+        server.script["DescribeEvents"].extend(
+            [*[limit] * 7, {"Events": [event("x")]}, ApiFault("AccessDenied", "no")]
+        )
+        poller = ProviderEvents(
+            api, emitted.append, since_unix_ns=wall_now_ns() - NS_PER_S, poll_s=0.01
+        )
+        with pytest.raises(ApiRefused, match="elasticache:DescribeEvents"):
+            await poller.run()
+    assert [emission.fields["message"] for emission in emitted] == ["x"]
+
+
+async def test_the_event_poller_waits_for_renewed_credentials(
+    server: ScriptedApi,
+) -> None:
+    """Refused keys do not end it; the events come when they are renewed."""
+    expired = ApiFault("ExpiredToken", "expired")
+    emitted: list[Event] = []
+    async with open_api(control(server)) as api:
+        server.script["DescribeEvents"].extend(
+            [*[expired] * 3, {"Events": [event("x")]}, ApiFault("AccessDenied", "no")]
+        )
+        poller = ProviderEvents(
+            api, emitted.append, since_unix_ns=wall_now_ns() - NS_PER_S, poll_s=0.01
+        )
+        with pytest.raises(ApiRefused, match="elasticache:DescribeEvents"):
+            await poller.run()
+    assert [emission.fields["message"] for emission in emitted] == ["x"]

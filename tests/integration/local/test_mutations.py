@@ -1,0 +1,360 @@
+"""A running cluster is changed under load: clients notice nothing, no key is lost."""
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import hiredis
+import pytest
+import pytest_asyncio
+
+from loadprobe.errors import PreflightError, RunError, UsageError
+from loadprobe.local.cluster.cluster import LocalCluster
+from loadprobe.local.cluster.formation import agree
+from loadprobe.local.cluster.layout import SLOTS, parse_nodes, ranges_of, slots_of
+from loadprobe.local.cluster.membership import add_replica, remove_replica, synced
+from loadprobe.local.cluster.passwords import set_password
+from loadprobe.local.cluster.processes import start_ticks
+from loadprobe.local.cluster.replacement import replace_shard
+from loadprobe.local.cluster.resharding import rebalance, scale_in, scale_out
+from loadprobe.local.cluster.servers import ServerBinary, find_engine
+from loadprobe.local.cluster.slots import move_slots
+from loadprobe.local.cluster.transport import set_tls_mode
+from tests.support.kept_keys import KEYS, check_untouched, fill, kept, primaries
+from tests.support.prober import Link, probing, spread_keys
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+DEADLINE_S = 20.0
+PROBED = spread_keys(8)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def cluster() -> AsyncIterator[LocalCluster]:
+    """Run two shards with a replica each, and some keys.
+
+    Tests run in the order in which they stand: TLS, password and the names of shards
+    are what the one before left.
+    """
+    async with LocalCluster(shards=2, tls=False, name="changing") as running:
+        await fill(running)
+        yield running
+
+
+async def check_topology(cluster: LocalCluster, nodes: dict[str, int]) -> None:
+    """Check shards, sizes and slots against what every node itself says."""
+    assert {shard.node_group_id: len(shard.nodes) for shard in cluster.shards} == nodes
+    assert sorted(cluster.live_nodes, key=id) == sorted(cluster.nodes, key=id)
+    async with asyncio.timeout(DEADLINE_S):
+        while not await agree(cluster.nodes):
+            await asyncio.sleep(0.02)
+    for node in cluster.nodes:
+        lines = parse_nodes(await node.command("CLUSTER", "NODES"))
+        assert {line.node_id for line in lines} == {n.node_id for n in cluster.nodes}
+        by_id = {line.node_id: line for line in lines}
+        for shard in cluster.shards:
+            primary = await cluster.primary_of(shard.node_group_id)
+            assert list(by_id[primary.node_id].slots) == shard.slots
+            for member in shard.nodes:
+                if member is not primary:
+                    assert by_id[member.node_id].primary_id == primary.node_id
+    owned = [slot for shard in cluster.shards for slot in slots_of(shard.slots)]
+    assert sorted(owned) == list(range(SLOTS))
+
+
+def plain_ports(cluster: LocalCluster) -> frozenset[int]:
+    """Return the plaintext ports of all nodes."""
+    return frozenset(node.ports.plain for node in cluster.nodes)
+
+
+def tls_ports(cluster: LocalCluster) -> frozenset[int]:
+    """Return the TLS ports of all nodes."""
+    return frozenset(node.ports.tls for node in cluster.nodes)
+
+
+async def check_told(cluster: LocalCluster, *, tls: bool) -> None:
+    """Check that every node tells clients of a transport the right ports."""
+    wanted = tls_ports(cluster) if tls else plain_ports(cluster)
+    for node in cluster.nodes:
+        port = node.ports.tls if tls else node.ports.plain
+        password = cluster.password
+        with closing(
+            await Link.open(cluster, port, tls=tls, password=password)
+        ) as link:
+            assert await link.told_ports() == wanted
+
+
+async def check_cut(link: Link) -> None:
+    """Check that the server ended a connection."""
+    with pytest.raises((EOFError, ConnectionResetError)):
+        async with asyncio.timeout(DEADLINE_S):
+            await link.ask(("PING",))
+    link.close()
+
+
+async def test_tls_is_turned_on_and_required_and_off_again(
+    cluster: LocalCluster,
+) -> None:
+    """Who stays is served and told right ports all the time; who has to go is cut."""
+    node = cluster.nodes[0]
+    plain, tls = plain_ports(cluster), tls_ports(cluster)
+    async with probing(cluster, PROBED, tls=False, ports=plain) as prober:
+        await set_tls_mode(cluster, "preferred")
+    check_untouched(prober)
+    assert cluster.tls_port == cluster.endpoint.ports.tls
+    await check_told(cluster, tls=False)
+    await check_told(cluster, tls=True)
+
+    old = await Link.open(cluster, node.ports.plain, tls=False, password=None)
+    async with probing(cluster, PROBED, tls=True, ports=tls) as prober:
+        await set_tls_mode(cluster, "required")
+    check_untouched(prober)
+    await check_cut(old)
+    with pytest.raises(ConnectionRefusedError):
+        await Link.open(cluster, node.ports.plain, tls=False, password=None)
+
+    # A node that starts again comes up in the mode of the cluster.
+    replica = cluster.shards[1].nodes[1]
+    await replica.restart()
+    async with asyncio.timeout(DEADLINE_S):
+        await synced(cluster, [replica], cluster.shards[1].nodes[0])
+    with pytest.raises(ConnectionRefusedError):
+        await Link.open(cluster, replica.ports.plain, tls=False, password=None)
+
+    async with probing(cluster, PROBED, tls=True, ports=tls) as prober:
+        await set_tls_mode(cluster, "preferred")
+    check_untouched(prober)
+    await check_told(cluster, tls=False)
+
+    old = await Link.open(cluster, node.ports.tls, tls=True, password=None)
+    async with probing(cluster, PROBED, tls=False, ports=plain) as prober:
+        await set_tls_mode(cluster, "none")
+    check_untouched(prober)
+    await check_cut(old)
+    with pytest.raises(ConnectionRefusedError):
+        await Link.open(cluster, node.ports.tls, tls=True, password=None)
+    assert cluster.tls_port is None
+    await check_topology(cluster, {"0001": 2, "0002": 2})
+
+
+async def test_tls_modes_change_step_by_step(cluster: LocalCluster) -> None:
+    """From none straight to required is refused, and the same mode is no change."""
+    with pytest.raises(UsageError, match="'none' to 'required': go through 'preferred"):
+        await set_tls_mode(cluster, "required")
+    await set_tls_mode(cluster, "none")
+    assert cluster.tls_mode == "none"
+
+
+async def test_a_replica_comes_and_goes(cluster: LocalCluster) -> None:
+    """A new replica is in sync and known to all; afterwards nobody remembers it."""
+    shard = cluster.shards[0]
+    async with probing(cluster, PROBED, tls=False) as prober:
+        node = await add_replica(cluster, shard)
+        assert node.name == "changing-0001-003"
+        await check_topology(cluster, {"0001": 3, "0002": 2})
+        pid, ticks = node.pid, start_ticks(node.pid or 0)
+        with pytest.raises(UsageError, match="it is the primary; name a replica"):
+            await remove_replica(
+                cluster, shard, await cluster.primary_of(shard.node_group_id)
+            )
+        await remove_replica(cluster, shard, node)
+    check_untouched(prober)
+    await check_topology(cluster, {"0001": 2, "0002": 2})
+    assert start_ticks(pid or 0) != ticks
+    assert not node.folder.exists()
+    with pytest.raises(UsageError, match="its nodes are changing-0001-001"):
+        await remove_replica(cluster, shard, node)
+
+
+async def test_shards_come_and_go(cluster: LocalCluster) -> None:
+    """Slots and keys move over TLS and with a password, and every key is served."""
+    await set_tls_mode(cluster, "preferred")
+    await set_password(cluster, "first-password", keep_old=False)
+    progress: list[float] = []
+    async with probing(cluster, PROBED, tls=True) as prober:
+        (added,) = await scale_out(cluster, 3, on_progress=progress.append)
+    check_untouched(prober)
+    assert prober.redirects["MOVED"] > 0
+    assert progress == sorted(progress)
+    assert (progress[0], progress[-1]) == (0.0, 100.0)
+    assert added.node_group_id == "0003"
+    assert [len(slots_of(each.slots)) for each in cluster.shards] == [5462, 5461, 5461]
+    await check_topology(cluster, {"0001": 2, "0002": 2, "0003": 2})
+    assert await kept(cluster) == KEYS
+
+    progress.clear()
+    async with probing(cluster, PROBED, tls=True) as prober:
+        await scale_in(cluster, ["0002"], on_progress=progress.append)
+    check_untouched(prober)
+    assert progress[-1] == 100.0
+    await check_topology(cluster, {"0001": 2, "0003": 2})
+    assert await kept(cluster) == KEYS
+    with pytest.raises(UsageError, match="at least one node group must stay"):
+        await scale_in(cluster, ["0001", "0003"], on_progress=progress.append)
+    with pytest.raises(UsageError, match="expected more shards than there are"):
+        await scale_out(cluster, 2, on_progress=progress.append)
+
+
+async def test_uneven_shards_are_evened_out(cluster: LocalCluster) -> None:
+    """Rebalancing moves just the surplus, and keys follow."""
+    first, second = cluster.shards
+    moved = slots_of(first.slots)[:100]
+    source, target = await primaries(cluster)
+    await move_slots(cluster, source, target, moved, others=[])
+    first.slots = ranges_of({*slots_of(first.slots)} - {*moved})
+    second.slots = ranges_of({*slots_of(second.slots), *moved})
+    async with probing(cluster, PROBED, tls=True) as prober:
+        await rebalance(cluster, on_progress=lambda _: None)
+    check_untouched(prober)
+    assert [len(slots_of(each.slots)) for each in cluster.shards] == [8192, 8192]
+    await check_topology(cluster, {"0001": 2, "0003": 2})
+    assert await kept(cluster) == KEYS
+
+
+async def test_a_cancelled_change_leaves_a_whole_cluster(cluster: LocalCluster) -> None:
+    """Moved slots stay where they are, no slot is left open, no process is lost."""
+    begun = asyncio.Event()
+
+    def note(percent: float) -> None:
+        if percent > 10:
+            begun.set()
+
+    task = asyncio.create_task(scale_out(cluster, 3, on_progress=note))
+    async with probing(cluster, PROBED, tls=True) as prober:
+        async with asyncio.timeout(DEADLINE_S):
+            await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    check_untouched(prober)
+    for node in await primaries(cluster):
+        assert "[" not in await node.command("CLUSTER", "NODES")  # no open slots
+    await check_topology(cluster, {"0001": 2, "0002": 2, "0003": 2})
+    assert 0 < len(slots_of(cluster.shard("0002").slots)) < 5461
+    await scale_in(cluster, ["0002"], on_progress=lambda _: None)
+    assert await kept(cluster) == KEYS
+
+
+async def test_a_failed_change_says_that_nothing_changed(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    """New nodes that do not start are gone, and the shard is what it was."""
+    program = tmp_path / "redis-server"
+    program.write_text("#!/bin/sh\nexit 3\n")
+    program.chmod(0o755)
+    broken = dataclasses.replace(cluster.server, path=program)
+    shard = cluster.shards[0]
+    before = list(shard.nodes)
+    with pytest.raises(RunError, match=r"(?s)ended with code 3.*is as it was before"):
+        await replace_shard(cluster, shard, server=broken, on_step=lambda *_: None)
+    assert shard.nodes == before
+    await check_topology(cluster, {"0001": 2, "0003": 2})
+
+
+async def test_tls_is_not_lost_by_a_replacement(cluster: LocalCluster) -> None:
+    """A program without TLS is refused while TLS is on, before anything starts."""
+    without = dataclasses.replace(cluster.server, has_tls=False)
+    with pytest.raises(PreflightError, match="built without TLS, and the cluster"):
+        await replace_shard(
+            cluster, cluster.shards[0], server=without, on_step=lambda *_: None
+        )
+
+
+async def test_every_node_of_a_shard_is_replaced(cluster: LocalCluster) -> None:
+    """New processes with the old names take over, and every operation is served."""
+    shard = cluster.shards[0]
+    names = [node.name for node in shard.nodes]
+    pids = {node.pid for node in shard.nodes}
+    steps: list[tuple[str, str]] = []
+    async with probing(cluster, PROBED, tls=True) as prober:
+        await replace_shard(
+            cluster,
+            shard,
+            server=None,
+            on_step=lambda key, node: steps.append((key, node.name)),
+        )
+    check_untouched(prober)
+    assert [node.name for node in shard.nodes] == names
+    assert pids.isdisjoint(node.pid for node in shard.nodes)
+    keys = ["started", "started", "synced", "synced", "promoted", "removed", "removed"]
+    assert [key for key, _ in steps] == keys
+    await check_topology(cluster, {"0001": 2, "0003": 2})
+    assert await kept(cluster) == KEYS
+
+
+async def test_passwords_rotate(cluster: LocalCluster) -> None:
+    """Two passwords are valid after ROTATE, one after SET; connections survive both."""
+    node = await cluster.primary_of("0003")
+
+    async def login(password: str) -> Link:
+        return await Link.open(cluster, node.ports.plain, tls=False, password=password)
+
+    early = await login("first-password")
+    async with probing(cluster, PROBED, tls=True) as prober:
+        await set_password(cluster, "second-password", keep_old=True)
+        (await login("first-password")).close()
+        (await login("second-password")).close()
+        await set_password(cluster, "third-password", keep_old=True)
+        with pytest.raises(hiredis.ReplyError, match="WRONGPASS"):
+            await login("first-password")
+        # A node that starts again takes both, too; its replication goes on.
+        replica = cluster.shards[0].nodes[0]
+        if replica is await cluster.primary_of("0001"):
+            replica = cluster.shards[0].nodes[1]
+        await replica.restart()
+        for password in ("second-password", "third-password"):
+            (
+                await Link.open(
+                    cluster, replica.ports.plain, tls=False, password=password
+                )
+            ).close()
+        await set_password(cluster, "third-password", keep_old=False)
+        with pytest.raises(hiredis.ReplyError, match="WRONGPASS"):
+            await login("second-password")
+    check_untouched(prober)
+    assert await early.ask(("PING",)) == ["PONG"]
+    early.close()
+    assert cluster.password == "third-password"
+    await check_topology(cluster, {"0001": 2, "0003": 2})
+    for each in cluster.nodes:
+        assert b"password" not in Path(f"/proc/{each.pid}/cmdline").read_bytes()
+        assert "third-password" not in (each.folder / "log").read_text()
+    with pytest.raises(UsageError, match="the new password is empty"):
+        await set_password(cluster, "", keep_old=True)
+
+
+def valkey() -> ServerBinary:
+    """Return a Valkey with atomic slot migration, or skip the test."""
+    try:
+        return find_engine("valkey", "9")
+    except PreflightError as exc:
+        pytest.skip(f"no Valkey 9 here: {exc}")
+
+
+async def test_another_engine_takes_over_shard_by_shard() -> None:
+    """Redis becomes Valkey under load; its slots then move without any ASK."""
+    newer = valkey()
+    async with LocalCluster(
+        shards=2, replicas_per_shard=0, tls=False, name="upgraded"
+    ) as cluster:
+        await fill(cluster)
+        older = cluster.server
+        async with probing(cluster, PROBED, tls=False) as prober:
+            for shard in cluster.shards:
+                assert cluster.server == older
+                await replace_shard(
+                    cluster, shard, server=newer, on_step=lambda *_: None
+                )
+        check_untouched(prober)
+        assert cluster.server == newer
+        assert await kept(cluster) == KEYS
+        async with probing(cluster, PROBED, tls=False) as prober:
+            await scale_out(cluster, 3, on_progress=lambda _: None)
+        check_untouched(prober)
+        assert prober.redirects["ASK"] == 0
+        assert prober.redirects["MOVED"] > 0
+        await check_topology(cluster, {"0001": 1, "0002": 1, "0003": 1})
+        assert await kept(cluster) == KEYS
+        with pytest.raises(PreflightError, match="built without TLS; use a server"):
+            await set_tls_mode(cluster, "preferred")

@@ -1,0 +1,110 @@
+"""Names of groups without cluster mode: a name server, its TTL, and names that move."""
+
+import asyncio
+import socket
+from dataclasses import replace
+
+import pytest
+
+from loadprobe.drivers.resolver import Resolver
+from loadprobe.local.api.control_plane import ControlPlane
+from loadprobe.local.api.failover import fail_over
+from loadprobe.local.api.name_server import NameServer
+from loadprobe.local.api.plane import Knobs
+from loadprobe.local.cluster.cluster import LocalCluster
+from tests.support.running import until_true
+
+
+async def test_answers_are_kept_for_their_ttl() -> None:
+    """A moved name is found at once if asked afresh, else when the TTL is over."""
+    pointing = {"moving.test": ("127.0.1.1",)}
+    async with NameServer(pointing.get, ttl_s=1) as names:
+        resolver = Resolver(names.address)
+        assert await resolver.resolve("moving.test") == ("127.0.1.1",)
+        pointing["moving.test"] = ("127.0.1.2",)
+        assert await resolver.resolve("moving.test") == ("127.0.1.1",)
+        resolver.forget()
+        assert await resolver.resolve("moving.test") == ("127.0.1.2",)
+        pointing["moving.test"] = ("127.0.1.3",)
+        assert await resolver.resolve("moving.test", afresh=True) == ("127.0.1.3",)
+
+
+async def test_without_a_ttl_nothing_is_kept() -> None:
+    """An answer that may not be kept is asked for again."""
+    pointing = {"moving.test": ("127.0.1.1",)}
+    async with NameServer(pointing.get, ttl_s=0) as names:
+        resolver = Resolver(names.address)
+        assert await resolver.resolve("moving.test") == ("127.0.1.1",)
+        pointing["moving.test"] = ("127.0.1.2",)
+        assert await resolver.resolve("moving.test") == ("127.0.1.2",)
+
+
+async def test_names_that_are_not_there_fail_as_the_system_fails_them() -> None:
+    """No such name, and no name server, are errors of the resolver's own class."""
+    async with NameServer(lambda _: None, ttl_s=1) as names:
+        with pytest.raises(socket.gaierror, match="not known"):
+            await Resolver(names.address).resolve("nobody.test")
+        address = names.address
+    with pytest.raises(socket.gaierror, match=address):
+        await Resolver(address).resolve("nobody.test")
+
+
+async def test_endpoints_follow_the_roles_with_their_delay() -> None:
+    """Primary and reader move after a promotion, not before the delay is over."""
+    group = LocalCluster(
+        shards=1, replicas_per_shard=2, cluster_mode=False, tls=False, name="rg"
+    )
+    knobs = Knobs(endpoint_delay_s=0.5, endpoint_ttl_s=0)
+    async with group as cluster, ControlPlane(knobs=knobs) as plane:
+        plane.add_group("rg", cluster)
+        resolver = Resolver(plane.name_server)
+        primary = await cluster.primary_of("0001")
+        others = {node.host for node in cluster.nodes} - {primary.host}
+        first, second = (node for node in cluster.nodes if node is not primary)
+
+        async def points(name: str, hosts: set[str]) -> bool:
+            try:
+                return set(await resolver.resolve(name)) == hosts
+            except socket.gaierror:
+                return False
+
+        await until_true(lambda: points("rg.loadprobe.test", {primary.host}))
+        await until_true(lambda: points("rg-ro.loadprobe.test", others))
+        node_name = f"{first.name}.loadprobe.test"
+        assert await resolver.resolve(node_name) == (first.host,)
+        loop = asyncio.get_running_loop()
+        begun_s = loop.time()
+        await primary.kill()
+        await first.command("REPLICAOF", "NO", "ONE")
+        await cluster.follow(second, first)
+        await until_true(lambda: points("rg.loadprobe.test", {first.host}))
+        assert loop.time() - begun_s >= 0.5
+        await until_true(lambda: points("rg-ro.loadprobe.test", {second.host}))
+
+
+async def test_a_failed_node_is_not_back_before_its_names_have_gone() -> None:
+    """However late they are: until it is in step it would answer by what it has."""
+    group = LocalCluster(
+        shards=1, replicas_per_shard=1, cluster_mode=False, tls=False, name="rg"
+    )
+    knobs = Knobs(detect_s=0.1, endpoint_delay_s=0.8, endpoint_ttl_s=0)
+    async with group as cluster, ControlPlane(knobs=knobs) as plane:
+        plane.add_group("rg", cluster)
+        names = plane.endpoints("rg")
+        assert names is not None
+        old = await cluster.primary_of("0001")
+        # The names move later than anybody was told.
+        plane._plane.knobs = replace(knobs, endpoint_delay_s=0.0)
+        known = plane._plane.groups["rg"]
+        failing_over = asyncio.create_task(
+            fail_over(plane._plane, known, cluster.shards[0])
+        )
+        async with asyncio.timeout(20):
+            while old.is_alive:
+                await asyncio.sleep(0.01)
+        seen_early = 0
+        while not failing_over.done():
+            seen_early += old.is_alive and names.point_to(old)
+            await asyncio.sleep(0.01)
+        await failing_over
+    assert seen_early == 0

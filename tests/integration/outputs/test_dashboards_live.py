@@ -1,0 +1,196 @@
+"""A Prometheus that scrapes a run answers all that the dashboards and rules ask."""
+
+import json
+import shutil
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from loadprobe.config.keys import Control, Http
+from loadprobe.local.api.control_plane import ControlPlane
+from loadprobe.local.api.plane import Knobs
+from loadprobe.local.cluster.cluster import LocalCluster
+from tests.support.paths import ROOT
+from tests.support.prometheus_server import (
+    NEEDS_PROMETHEUS,
+    Prometheus,
+    free_port,
+    prometheus,
+)
+from tests.support.running import (
+    config_of,
+    run_command,
+    small_lane,
+    target_of,
+    until,
+)
+from tools.pictures.queries import (
+    Shown,
+    annotation_queries,
+    panel_queries,
+    panels,
+    variable_queries,
+)
+
+pytestmark = NEEDS_PROMETHEUS
+
+SCENARIO = """
+description = "Fail one shard over"
+baseline_s = 3
+after_s = 1
+
+[[steps]]
+operation = "failover"
+shard = "0002"
+hold_after_s = 0
+
+[expect]
+max_lost_writes = "any"
+"""
+DASHBOARDS = [
+    ROOT / "grafana" / name
+    for name in ("fleet.json", "maintenance.json", "shards.json")
+]
+SETTLED = 'loadprobe_controller_phase_start_timestamp_seconds{phase="settled"}'
+TOKEN = "0123456789abcdef"
+EMPTY_IN_GOOD_TIMES = {
+    # series only appear when something of the kind happens
+    "loadprobe: maintenance window / Film / B",  # the probe was never blind
+    "loadprobe: maintenance window / Attempts to connect, redirects, role changes / B",
+    "loadprobe: fleet / Open outages / A",
+}
+FILM = {
+    # a millisecond is shown only if a step is one
+    "loadprobe: maintenance window / Arrivals of each failing millisecond / A",
+    "loadprobe: maintenance window / Arrivals of each failing millisecond / B",
+}
+
+
+def scraping(folder: Path, port: int) -> str:
+    """Return the configuration that is shipped, for a run on this machine."""
+    shutil.copy(ROOT / "grafana" / "loadprobe.rules.yml", folder)
+    shipped = (ROOT / "deploy" / "prometheus.yml").read_text()
+    return shipped.replace("loadprobe:9121", f"127.0.0.1:{port}").replace("5s", "1s")
+
+
+async def answer(
+    database: Prometheus, path: str, values: dict[str, Any]
+) -> tuple[str, list[Any]]:
+    """Return (error, what was found) of a request to the API."""
+    async with database.session.get(
+        f"{database.url}/api/v1/{path}", params=values
+    ) as reply:
+        found = await reply.json()
+    if found["status"] != "success":
+        return found["error"], []
+    data = found["data"]
+    return "", data["result"] if isinstance(data, dict) else data
+
+
+async def answers(
+    database: Prometheus, dashboard: dict[str, Any], shown: Shown
+) -> dict[str, tuple[str, list[Any]]]:
+    """Return (error, what was found) by who asks."""
+    found = {}
+    queries = [q for p in panels(dashboard) for q in panel_queries(p, shown, dashboard)]
+    queries += [query for _, query in annotation_queries(dashboard, shown)]
+    times: dict[str, Any] = {"start": shown.start, "end": shown.end}
+    for query in queries:
+        values: dict[str, Any] = {"query": query.expr}
+        if query.step_ms:
+            values |= times | {"step": query.step_ms / 1000}
+        else:
+            values["time"] = shown.end
+        path = "query_range" if query.step_ms else "query"
+        found[query.where] = await answer(database, path, values)
+    for label, query in variable_queries(dashboard, shown):
+        found[query.where] = await answer(
+            database, f"label/{label}/values", times | {"match[]": query.expr}
+        )
+    return found
+
+
+async def mark(port: int) -> None:
+    """Put a note on the timeline."""
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session,
+        session.post(
+            f"http://127.0.0.1:{port}/api/v1/marks", json={"text": "deploy"}
+        ) as reply,
+    ):
+        assert reply.status in (200, 201), await reply.text()
+
+
+async def test_every_query_has_an_answer(tmp_path: Path) -> None:
+    """No panel, variable, annotation or rule is refused, and none is empty."""
+    port = free_port()
+    (tmp_path / "token").write_text(TOKEN + "\n")
+    (tmp_path / "failover.toml").write_text(SCENARIO)
+    http = Http(listen=f"127.0.0.1:{port}", marks_token_file=str(tmp_path / "token"))
+    maintenance = json.loads(DASHBOARDS[1].read_text())
+    begun = time.time()
+    async with (
+        prometheus(tmp_path, scraping(tmp_path, port)) as database,
+        LocalCluster(shards=3, replicas_per_shard=1, name="rg") as cluster,
+        ControlPlane(knobs=Knobs(detect_s=0.3)) as plane,
+    ):
+        plane.add_group("rg", cluster)
+        config = config_of(
+            target_of(cluster),
+            small_lane("tcp", connect_rate_per_s=5.0),
+            small_lane("tls", tls=True),
+            control=Control(replication_group="rg", endpoint_url=plane.endpoint_url),
+            http=http,
+        )
+        scenario = str(tmp_path / "failover.toml")
+        options = ("--scenario", scenario, "--yes", "--for", "60s")
+        await database.until("count(up) == 2")  # it scrapes before there is a run
+        async with run_command(config, tmp_path, *options) as command:
+            await until(lambda: command.has_begun, what="the load")
+            await database.until("loadprobe_build_info")
+            await mark(port)
+            await database.until("sum(loadprobe_outages_total)")
+            await database.until(f"time() - {SETTLED} > 2")
+            shown = Shown(begun, time.time(), scrape_s=1.0, values={"step": "2s"})
+            found: dict[str, tuple[str, list[Any]]] = {}
+            for path in DASHBOARDS:
+                found |= await answers(database, json.loads(path.read_text()), shown)
+            command.send(signal.SIGTERM)
+            code, text = await command.wait()
+            assert code == 0, text
+            outages = command.document("outages.json")["outages"]
+        await database.until('ALERTS{alertname="LoadprobeDown"}')
+        # Later, the window of maintenance shows what it showed.
+        shown = Shown(begun, time.time(), scrape_s=1.0)
+        later = await answers(database, maintenance, shown)
+        first_s = min(
+            float(row["value"][1]) / 1000
+            for row in later["loadprobe: maintenance window / Scopes / F"][1]
+        )
+        down_ms = 1000 * float(
+            later["loadprobe: maintenance window / Down, at worst / A"][1][0]["value"][
+                1
+            ]
+        )
+        lengths_ms: Counter[tuple[str, ...]] = Counter()
+        for row in outages:
+            if row["op"] != "connect" and row["attribution"] != "planned":
+                scope = row["lane"], row["shard"], row["op"]
+                lengths_ms[scope] += row["duration_ms"]
+        film = Shown(round(first_s, 3) - 1, round(first_s, 3) + 10, scrape_s=1.0)
+        panel = await answers(database, maintenance, film)
+        async with database.session.get(f"{database.url}/api/v1/rules") as reply:
+            groups = (await reply.json())["data"]["groups"]
+    assert down_ms == pytest.approx(max(lengths_ms.values()), abs=1)
+    assert {where for where in FILM if not panel[where][1]} == set()
+    for asked in (found, later):
+        assert {where: error for where, (error, _) in asked.items() if error} == {}
+        empty = {where for where, (_, series) in asked.items() if not series}
+        assert empty - EMPTY_IN_GOOD_TIMES - FILM == set()
+    health = {rule["name"]: rule["health"] for g in groups for rule in g["rules"]}
+    assert set(health.values()) == {"ok"}, health

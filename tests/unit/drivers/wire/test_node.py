@@ -1,0 +1,255 @@
+"""How a node gets its connections back."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
+from loadprobe.config.keys import Target
+from loadprobe.core.topology.topology import single
+from loadprobe.drivers.wire.connection import Connection
+from loadprobe.drivers.wire.dial import Dialer, DialFailure
+from loadprobe.drivers.wire.driver import WireDriver
+from loadprobe.drivers.wire.node import Node
+from loadprobe.drivers.wire.redirect import parse_redirect
+from tests.support.arrivals import Sink
+
+
+class Server:
+    """Answers whatever it is asked; told to, it hangs up at once."""
+
+    def __init__(self) -> None:
+        self.is_closing = False
+        self.is_mute = False
+        self.accepted = 0
+        self.writers: list[asyncio.StreamWriter] = []
+
+    async def serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Serve one client."""
+        self.accepted += 1
+        if self.is_closing:
+            writer.close()
+            return
+        self.writers.append(writer)
+        while await reader.read(1000):
+            if not self.is_mute:
+                writer.write(b"+PONG\r\n")
+        writer.close()
+
+
+@asynccontextmanager
+async def driving(
+    server: Server, workers: int, *, is_cluster: bool = False
+) -> AsyncIterator[WireDriver]:
+    """Connect a driver to a server."""
+    async with await asyncio.start_server(server.serve, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        target = Target(host="127.0.0.1", port=port, cluster=is_cluster)
+        driver = WireDriver(
+            target,
+            Dialer(target, None, None, 1000),
+            Sink(),
+            on_topology=lambda *_: None,
+            tls=False,
+            workers=workers,
+            max_in_flight=16,
+            closed_loop=False,
+            known=single("127.0.0.1", port) if is_cluster else None,
+        )
+        ready = asyncio.Event()
+        running = asyncio.create_task(driver.run(ready.set))
+        try:
+            async with asyncio.timeout(10):
+                await ready.wait()
+            yield driver
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+
+
+async def reached(condition: Callable[[], bool], what: str) -> None:
+    """Wait until a condition holds."""
+    try:
+        async with asyncio.timeout(10):
+            while not condition():
+                await asyncio.sleep(0.001)
+    except TimeoutError:
+        pytest.fail(f"{what} did not happen within 10 s")
+
+
+def only_node(driver: WireDriver) -> Node:
+    """Return the node of a driver that has one."""
+    (node,) = driver._members.nodes.values()
+    return node
+
+
+async def test_a_peer_that_hangs_up_at_once_is_not_flooded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Attempts are a millisecond apart, also where each of them gets through."""
+    server = Server()
+    async with driving(server, workers=2) as driver:
+        server.is_closing = True
+        starts: list[int] = []
+        node = only_node(driver)
+        knock = Dialer.knock
+
+        def counted(
+            self: Dialer, host: str, port: int
+        ) -> socket.socket | DialFailure | None:
+            starts.append(node._tried_ns)
+            return knock(self, host, port)
+
+        monkeypatch.setattr(Dialer, "knock", counted)
+        for writer in server.writers:
+            writer.close()
+        await reached(lambda: len(starts) > 50, "fifty attempts")
+    assert all(later - earlier >= 900_000 for earlier, later in pairwise(starts))
+
+
+async def test_an_attempt_that_hangs_does_not_hold_up_the_scout() -> None:
+    """When the last connection is lost, a hanging refill is given up at once."""
+    server = Server()
+    async with driving(server, workers=2) as driver:
+        node = only_node(driver)
+        dial = driver.dialer.dial
+        hung = asyncio.Event()
+
+        async def hang(
+            host: str, port: int, make: Callable[[], Connection]
+        ) -> Connection | DialFailure:
+            if hung.is_set():
+                return await dial(host, port, make)
+            hung.set()
+            await asyncio.Event().wait()
+            raise AssertionError("never woken")
+
+        driver.dialer = HangingDialer(driver.dialer, hang)
+        node.live[0].abort()
+        await hung.wait()
+        node.live[0].abort()
+        # The hanging attempt would hang for ever: only a new one can succeed.
+        await reached(lambda: len(node.live) == 2, "reconnecting")
+
+
+class HangingDialer(Dialer):
+    """A dialer whose ``dial`` is another function."""
+
+    def __init__(
+        self,
+        like: Dialer,
+        dial: Callable[[str, int, Callable[[], Connection]], object],
+    ) -> None:
+        super().__init__(like.target, like.context, like.password, like.timeout_ms)
+        self._other = dial
+
+    async def dial(
+        self,
+        host: str,
+        port: int,
+        make: Callable[[], Any],
+        *,
+        begun: socket.socket | None = None,
+        since_ns: int | None = None,
+    ) -> Any:
+        """Call the other function."""
+        if begun is not None:
+            begun.close()
+        return await self._other(host, port, make)  # type: ignore[misc]
+
+
+async def test_a_restart_in_mid_run_waits_for_nobody() -> None:
+    """With a known topology a driver is ready although nothing can be reached."""
+    target = Target(host="127.0.0.1", port=1)
+    driver = WireDriver(
+        target,
+        Dialer(target, None, None, 1000),
+        Sink(),
+        on_topology=lambda *_: None,
+        tls=False,
+        workers=1,
+        max_in_flight=16,
+        closed_loop=False,
+        known=single("127.0.0.1", 1),
+    )
+    ready = asyncio.Event()
+    running = asyncio.create_task(driver.run(ready.set))
+    async with asyncio.timeout(5):
+        await ready.wait()
+    running.cancel()
+    await asyncio.wait({running})
+
+
+async def test_who_only_accepts_is_not_back() -> None:
+    """One connection is enough until it is answered; then the others follow."""
+    server = Server()
+    async with driving(server, workers=3, is_cluster=True) as driver:
+        node = only_node(driver)
+        server.is_closing = True
+        for writer in server.writers:
+            writer.close()
+        await reached(lambda: server.accepted > 6, "coming back in vain")
+        server.is_closing, server.is_mute = False, True
+        known = server.accepted
+        await reached(lambda: server.accepted > known, "a connection that stays")
+        await asyncio.sleep(0.1)
+        assert len(node.live) == 1
+        server.is_mute = False
+        node.live[0].abort()
+        await reached(lambda: len(node.live) == 3, "reconnecting")
+
+
+async def test_a_port_that_is_closed_for_good_is_tried_rarely() -> None:
+    """Every millisecond for five seconds, then less often, in the end every ten."""
+    server = Server()
+    async with driving(server, workers=1) as driver:
+        node = only_node(driver)
+        now = mono_now_ns()
+        pauses_ms = []
+        for away_s in (0.5, 4.9, 8, 60, 3600):
+            node._down_since_ns = now - int(away_s * NS_PER_S)
+            pauses_ms.append(round(node._scout_interval_ns() / NS_PER_MS))
+    assert pauses_ms == [1, 1, 4, 10, 10]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("MOVED 866 127.0.0.1:7302", (866, "127.0.0.1", 7302)),
+        ("ASK 1 [::1]:7302", (1, "::1", 7302)),
+        ("MOVED 1 ::1:7302", (1, "::1", 7302)),
+        ("MOVED 1 :7302", (1, "asked", 7302)),
+        ("MOVED 1 ?:7302", (1, "asked", 7302)),
+        ("MOVED 1", None),
+        ("MOVED", None),
+        ("MOVED x h:1", None),
+        ("ASK 1 h:port", None),
+    ],
+)
+def test_redirects(text: str, expected: tuple[int, str, int] | None) -> None:
+    """A redirect names slot, host and port; anything else is a mere refusal."""
+    assert parse_redirect(text, "asked") == expected
+
+
+async def test_a_loss_happened_since_the_loop_last_looked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A connection that was idle for long was not lost long before that is noticed."""
+    async with driving(Server(), workers=1) as driver:
+        node = only_node(driver)
+        (connection,) = node.live
+        looked_ns = mono_now_ns()
+        assert connection.alive_ns < looked_ns
+        monkeypatch.setattr(node._replies, "looked_since", lambda _: looked_ns)
+        connection.close()
+        node.lost(connection, None)
+        start_ns, end_ns = node.evidence()
+    assert start_ns == looked_ns
+    assert end_ns >= looked_ns

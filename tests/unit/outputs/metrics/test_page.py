@@ -1,0 +1,441 @@
+"""The collector, the catalogue and the page that describes it."""
+
+import re
+import shutil
+import subprocess
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import Metric as Family
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as parse_openmetrics,
+)
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+from prometheus_client.samples import Sample
+
+from loadprobe.clock import ClockPair, MonoNs, WallNs
+from loadprobe.core.events import Event
+from loadprobe.core.judging.aggregate import Aggregate, LaneInfo
+from loadprobe.core.judging.columns import Block, Failure, Scope
+from loadprobe.core.judging.histogram import Histogram
+from loadprobe.core.judging.ms_log import MsLog, MsWindow
+from loadprobe.core.judging.ms_samples import MsKind, MsSamples, MsSeries
+from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.verdict.attribution import Cause
+from loadprobe.outputs.metrics.catalogue import (
+    CATALOGUE,
+    MILLISECONDS,
+    OUTAGE_BOUNDS_NS,
+    RESPONSE_BOUNDS_NS,
+    SHARD_BOUNDS_NS,
+)
+from loadprobe.outputs.metrics.exposition import Format, choose_format
+from loadprobe.outputs.metrics.ms_page import render_ms_page
+from loadprobe.outputs.metrics.page import (
+    Distribution,
+    Value,
+    make_renderer,
+)
+from loadprobe.outputs.metrics.run_metrics import RunMetrics
+from loadprobe.outputs.reference import metrics_page
+from tests.support.paths import ROOT
+
+BASE_S = 1_767_323_045
+MS = 1_000_000
+S = 1_000 * MS
+PAGE = ROOT / "docs" / "metrics.md"
+
+
+@dataclass(slots=True)
+class Fixed:
+    """A source with given series."""
+
+    cluster: str = "c"
+    given_values: list[Value] = field(default_factory=list)
+    given_distributions: list[Distribution] = field(default_factory=list)
+
+    def values(self) -> Iterator[Value]:
+        """Yield the given values."""
+        yield from self.given_values
+
+    def distributions(self) -> Iterator[Distribution]:
+        """Yield the given histograms."""
+        yield from self.given_distributions
+
+
+def make_metrics() -> RunMetrics:
+    """Return the metrics of a run: 3 s at 1,000/s on two shards, 0002 dark for 1 s."""
+    lane = LaneInfo("tls", tls=True, processes=(0,), deadline_ns=250 * MS)
+    aggregate = Aggregate([lane])
+    aggregate.start_process(0, S)
+    blocks: dict[Scope, Block] = {}
+    for shard in ("0001", "0002"):
+        block = blocks[Scope("tls", shard, OpKind.WRITE)] = Block()
+        for ms in range(3000):
+            due = S + ms * MS
+            if shard == "0002" and 1000 <= ms < 2000:
+                row = (due, due, due + MS // 2, Outcome.REFUSED, ErrorClass.CLUSTERDOWN)
+                block.add_failure(Failure(*row, due, due + MS // 2))
+            else:
+                block.add_served(due, due, due + 400_000)
+    aggregate.add(0, blocks, watermark_ns=4 * S)
+    clock = ClockPair(MonoNs(0), WallNs(BASE_S * S))
+    window = MsWindow(MsLog())
+    metrics = RunMetrics("demo", aggregate=aggregate, clock=clock, window=window)
+    metrics.show_shards({"0001": 8192, "0002": 8192})
+    change = {"shard": "0002", "detail": "127.0.0.1:7002 -> 127.0.0.1:7005"}
+    metrics.take_event(Event(2 * S, "topology", "role_change", change))
+    for outage in aggregate.seal().closed:
+        metrics.count_outage(outage, cause="shard")
+    metrics.set("connections", "tls", "0001", value=100)
+    metrics.add("redirects_total", "tls", "0002", "moved", by=2)
+    metrics.add("redirects_total", "tls", "0002", "moved")
+    metrics.observe("loop_lag_seconds", "0", values_ns=[90_000, 1_500_000, 2 * S])
+    metrics.observe("loop_lag_seconds", "0", values_ns=array("q", [90_000]))
+    metrics.replace("node_role", {("primary", "0001", "127.0.0.1:7001"): 1})
+    metrics.set("run_info", "demo", "failover", "2", "redis 7.0.15", value=1)
+    for ms, phase in ((990, "api_call"), (1000, "accepted")):
+        fields = {"operation": "failover", "shard": "0002", "phase": phase}
+        metrics.take_event(Event(S + ms * MS, "controller", "phase", fields))
+    event = {"kind": "failover_completed", "date_unix_ns": (BASE_S + 2) * S}
+    metrics.take_event(Event(3 * S, "provider", "provider_event", event))
+    return metrics
+
+
+def openmetrics_families(body: bytes) -> list[Family]:
+    """Return the families of an OpenMetrics exposition."""
+    return list(parse_openmetrics(body.decode()))  # type: ignore[no-untyped-call]
+
+
+def samples_of(body: bytes) -> list[Sample]:
+    """Return the samples of a text exposition."""
+    return [x for f in parse_text(body.decode()) for x in f.samples]
+
+
+class Scrape:
+    """The samples of a text exposition, by series."""
+
+    def __init__(self, body: bytes) -> None:
+        samples = samples_of(body)
+        self.series = {(x.name, frozenset(x.labels.items())): x.value for x in samples}
+
+    def find(self, name: str, **labels: str) -> float | None:
+        """Return the value of one series, None if it is not there."""
+        return self.series.get((f"loadprobe_{name}", frozenset(labels.items())))
+
+
+def test_run_metrics() -> None:
+    """What was judged and counted appears under the names of the catalogue."""
+    body, content_type = make_renderer(make_metrics())("")
+    assert content_type == Format.TEXT.value
+    find = partial(Scrape(body).find, cluster="demo")
+    dark = partial(find, lane="tls", shard="0002", op="write")
+    lit = partial(find, lane="tls", shard="0001", op="write")
+    assert dark("operations_total", outcome="served") == 2000
+    assert dark("operations_total", outcome="refused") == 1000
+    assert dark("operations_total", outcome="wrong") == 0
+    errors = {"lane": "tls", "shard": "0002", "class": "clusterdown"}
+    assert find("operation_errors_total", **errors) == 1000
+    assert dark("observed_time_seconds_total") == 3.0
+    assert dark("dark_time_seconds_total") == pytest.approx(1.0, abs=0.0011)
+    cells = partial(find, shard="0002")
+    assert cells("millisecond_errors_bucket", le="1.0") == 1000
+    assert cells("millisecond_errors_sum") == 1000
+    assert find("shard_response_seconds_count", shard="0002", op="write") == 2000
+    ended = partial(find, lane="tls", op="write")
+    assert ended("outage_duration_seconds_count") == 1
+    assert ended("outage_duration_seconds_bucket", le="0.5") == 0
+    assert ended("outage_duration_seconds_bucket", le="2.0") == 1
+    assert find("ms_cells_dropped_total") == 0
+    assert find("cluster_slots", shard="0001") == 8192
+    assert find("lost_writes_total", lane="tls", shard="0002") == 0
+    assert find("role_changes_total", shard="0002", kind="promoted") == 1
+    assert find("role_changes_total", shard="0002", kind="left") == 0
+    assert lit("dark_time_seconds_total") == 0.0
+    assert dark("grey_time_seconds_total") == 0.0
+    assert dark("blind_time_seconds_total") == 0.0
+    assert dark("outages_total", attribution="shard") == 1
+    length_s = dark("outage_seconds_total", attribution="shard")
+    assert length_s == pytest.approx(1.0, abs=0.002)
+    assert dark("outage_active") == 0
+    assert dark("outage_last_start_timestamp_seconds") == pytest.approx(
+        BASE_S + 2, abs=0.002
+    )
+    assert dark("outage_last_end_timestamp_seconds") == pytest.approx(
+        BASE_S + 3, abs=0.002
+    )
+    assert lit("outage_last_end_timestamp_seconds") is None
+    assert find("redirects_total", lane="tls", shard="0002", kind="moved") == 3
+    failover = partial(find, "controller_phase", operation="failover")
+    assert failover(phase="api_call") == 0
+    assert failover(phase="accepted") == 1
+    completed = find("provider_event_timestamp_seconds", kind="failover_completed")
+    assert completed == BASE_S + 2
+    lag = partial(find, process="0")
+    assert lag("loop_lag_seconds_bucket", le="0.0001") == 2
+    assert lag("loop_lag_seconds_bucket", le="1.0") == 3
+    assert lag("loop_lag_seconds_bucket", le="+Inf") == 4
+    assert lag("loop_lag_seconds_sum") == pytest.approx(2.00168)
+    assert find("response_seconds_count", lane="tls", op="write") == 5000
+
+
+def test_open_outage() -> None:
+    """An outage that is going on is active, with its length so far and no end."""
+    lane = LaneInfo("tcp", tls=False, processes=(0,), deadline_ns=250 * MS)
+    aggregate = Aggregate([lane])
+    aggregate.start_process(0, S)
+    block = Block()
+    for due in range(S, S + 100 * MS, MS):
+        block.add_served(due, due, due + 1000)
+    for due in range(S + 100 * MS, S + 600 * MS, MS):
+        row = (due, due, due + 1000, Outcome.REFUSED, ErrorClass.LOADING)
+        block.add_failure(Failure(*row, due, due + 1000))
+    scope = Scope("tcp", "0001", OpKind.READ)
+    aggregate.add(0, {scope: block}, watermark_ns=S + 600 * MS)
+    aggregate.seal()
+    metrics = RunMetrics(
+        "c", aggregate=aggregate, clock=ClockPair(MonoNs(0), WallNs(0))
+    )
+    scrape = Scrape(make_renderer(metrics)("")[0])
+    find = partial(scrape.find, cluster="c", lane="tcp", shard="0001", op="read")
+    assert find("outage_active") == 1
+    assert find("outage_current_seconds") == pytest.approx(0.5, abs=0.002)
+    assert find("outage_last_start_timestamp_seconds") == pytest.approx(1.1, abs=0.002)
+    assert find("outage_last_end_timestamp_seconds") is None
+
+
+def test_formats() -> None:
+    """Both formats parse, hold the same series, and have no ``_created`` series."""
+    render = make_renderer(make_metrics())
+    text, _ = render("text/plain")
+    openmetrics, content_type = render("application/openmetrics-text; version=1.0.0")
+    assert content_type == Format.OPENMETRICS.value
+    assert openmetrics.endswith(b"# EOF\n")
+    assert b"_created" not in text + openmetrics
+    plain = {(s.name, *s.labels.items()): s.value for s in samples_of(text)}
+    families = openmetrics_families(openmetrics)
+    modern = {(s.name, *s.labels.items()): s.value for f in families for s in f.samples}
+    assert plain == modern
+
+
+@pytest.mark.parametrize("page", ["metrics", "milliseconds"])
+def test_promtool(page: str) -> None:
+    """The tool promtool complains of nothing but of the "ms" in four names."""
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not on PATH; make prometheus installs it")
+    body = page_of_milliseconds(Format.TEXT)
+    if page == "metrics":
+        body, _ = make_renderer(make_metrics())("")
+    found = subprocess.run(
+        [promtool, "check", "metrics"], input=body, capture_output=True, check=False
+    )
+    told = (found.stdout + found.stderr).decode().splitlines()
+    complaint = re.compile(r"loadprobe_ms_\w+ metric names should not contain abbrev")
+    assert [line for line in told if not complaint.match(line)] == []
+
+
+def test_catalogue_is_sound() -> None:
+    """Names are unique and carry their unit; labels are few; bounds ascend."""
+    assert len({metric.name for metric in CATALOGUE}) == len(CATALOGUE)
+    for metric in CATALOGUE:
+        assert metric.name.endswith("_total") == (metric.kind == "counter")
+        assert ("_seconds" in metric.name) == metric.unit.endswith("s")
+        assert "milliseconds" not in metric.name
+        assert not {"key", "worker", "message", "le", "cluster"} & set(metric.labels)
+        assert len(metric.labels) <= 4
+        assert list(metric.bounds) == sorted(set(metric.bounds))
+        assert (metric.kind == "histogram") == bool(metric.bounds)
+        if metric.bounds == RESPONSE_BOUNDS_NS:
+            assert "shard" not in metric.labels
+        assert metric.help.endswith(".")
+    assert len(RESPONSE_BOUNDS_NS) == 60
+    assert (RESPONSE_BOUNDS_NS[0], RESPONSE_BOUNDS_NS[-1]) == (50_000, 40 * S)
+    assert (len(SHARD_BOUNDS_NS), SHARD_BOUNDS_NS[-1]) == (19, 50 * S)
+    assert (len(OUTAGE_BOUNDS_NS), OUTAGE_BOUNDS_NS[-1]) == (20, 300 * S)
+
+
+def test_page() -> None:
+    """docs/metrics.md is the catalogue, word for word."""
+    assert PAGE.read_text() == metrics_page()
+
+
+def test_every_metric_is_exported_as_described() -> None:
+    """Each entry of the catalogue gives one family with its type and labels."""
+    source = Fixed()
+    for metric in CATALOGUE:
+        labels = tuple(f"value of {label}" for label in metric.labels)
+        if metric.bounds:
+            histogram = Histogram()
+            histogram.record(1_000_000)
+            source.given_distributions.append(
+                Distribution(metric.name, labels, histogram)
+            )
+        else:
+            source.given_values.append(Value(metric.name, labels, 1.5))
+    body, _ = make_renderer(source)("application/openmetrics-text")
+    families = {f.name: f for f in openmetrics_families(body)}
+    assert len(families) == len(CATALOGUE)
+    for metric in CATALOGUE:
+        family = families[metric.full_name.removesuffix("_total")]
+        assert family.type == metric.kind
+        assert family.documentation == metric.help
+        found = set(family.samples[0].labels) - {"le"}
+        assert found == {"cluster", *metric.labels}
+
+
+def page_of_milliseconds(form: Format) -> bytes:
+    """Return a page with all its metrics, every series in two batches."""
+    batches: list[MsSamples] = []
+    for start in (1000, 2000):
+        for kind, metric in zip(MsKind, MILLISECONDS, strict=True):
+            labels = tuple(f"a {label}" for label in metric.labels)
+            batch = MsSamples(MsSeries(kind, labels))
+            for ms in range(start, start + 3):
+                batch.add(ms, ms - start)
+            batches.append(batch)
+    return render_ms_page(batches, form, cluster='a "b"\\', shift_ms=BASE_S * 1000)
+
+
+def test_page_of_milliseconds() -> None:
+    """Both formats hold the same samples at the same times, a series in one piece."""
+    text = page_of_milliseconds(Format.TEXT)
+    families = openmetrics_families(page_of_milliseconds(Format.OPENMETRICS))
+    modern = [s for f in families for s in f.samples]
+    plain = samples_of(text)
+    assert [f.name for f in families] == [metric.full_name for metric in MILLISECONDS]
+    assert [(s.name, s.labels, s.value) for s in plain] == [
+        (s.name, s.labels, s.value) for s in modern
+    ]
+    times = [s.timestamp for s in plain[:6]]
+    expected = [BASE_S + ms / 1000 for ms in (1000, 1001, 1002, 2000, 2001, 2002)]
+    assert times == pytest.approx(expected)
+    assert [float(str(s.timestamp)) for s in modern[:6]] == pytest.approx(expected)
+    assert {s.labels["cluster"] for s in plain} == {'a "b"\\'}
+    for sample, metric in zip(plain[::6], MILLISECONDS, strict=True):
+        assert set(sample.labels) == {"cluster", *metric.labels}
+
+
+def test_the_dark_time_never_shrinks() -> None:
+    """While an outage goes on its certain part counts, and at its end the estimate."""
+    lane = LaneInfo("tcp", tls=False, processes=(0,), deadline_ns=250 * MS)
+    aggregate = Aggregate([lane])
+    aggregate.start_process(0, S)
+    metrics = RunMetrics(
+        "c", aggregate=aggregate, clock=ClockPair(MonoNs(0), WallNs(0))
+    )
+    scope = Scope("tcp", "0001", OpKind.READ)
+    seen: list[float] = []
+    for start in range(S, 3 * S, 100 * MS):
+        block = Block()
+        for due in range(start, start + 100 * MS, 20 * MS):
+            if 1300 * MS <= due < 2200 * MS:
+                row = (due, due, due + 1000, Outcome.REFUSED, ErrorClass.LOADING)
+                block.add_failure(Failure(*row, due, due + 1000))
+            else:
+                block.add_served(due, due, due + 1000)
+        aggregate.add(0, {scope: block}, watermark_ns=start + 100 * MS)
+        aggregate.seal()
+        scrape = Scrape(make_renderer(metrics)("")[0])
+        dark_s = scrape.find(
+            "dark_time_seconds_total", cluster="c", lane="tcp", shard="0001", op="read"
+        )
+        assert dark_s is not None
+        seen.append(dark_s)
+    assert seen == sorted(seen)
+    assert seen[7] == pytest.approx(0.48, abs=0.002)
+    assert seen[-1] == pytest.approx(0.9, abs=0.002)
+
+
+def test_cardinality() -> None:
+    """Twenty shards on two lanes, each with every outcome, class and cause: bounded."""
+    lanes = [
+        LaneInfo(name, tls=name == "tls", processes=(0,), deadline_ns=250 * MS)
+        for name in ("tcp", "tls")
+    ]
+    shards = [f"{number:04d}" for number in range(1, 21)]
+    aggregate = Aggregate(lanes)
+    aggregate.start_process(0, S)
+    blocks: dict[Scope, Block] = {}
+    errors = [error for error in ErrorClass if error is not ErrorClass.NONE]
+    for lane, shard, op in product(("tcp", "tls"), shards, OpKind):
+        block = blocks[Scope(lane, shard, op)] = Block()
+        for index, error in enumerate(errors):
+            due = S + index * 2 * MS
+            row = (due, due, due, Outcome.REFUSED, error, due, due)
+            block.add_failure(Failure(*row))
+            block.add_served(due + MS, due + MS, due + 2 * MS)
+    aggregate.add(0, blocks, watermark_ns=4 * S)
+    metrics = RunMetrics(
+        "c", aggregate=aggregate, clock=ClockPair(MonoNs(0), WallNs(0))
+    )
+    metrics.show_shards(dict.fromkeys(shards, 819))
+    for outage, cause in product(aggregate.seal().closed, Cause):
+        metrics.count_outage(outage, cause=cause.value)
+    for lane, shard in product(("tcp", "tls"), shards):
+        metrics.set("connections", lane, shard, value=1)
+        for error in errors:
+            metrics.add("reconnects_total", lane, shard, error.label)
+        for kind in ("moved", "ask"):
+            metrics.add("redirects_total", lane, shard, kind)
+    for metric in CATALOGUE:
+        if metric.bounds and metric.labels in {("lane",), ("process",)}:
+            for label in ("0", "1"):
+                metrics.observe(metric.name, label, values_ns=[MS])
+    body, _ = make_renderer(metrics)("")
+    count = len(samples_of(body))
+    scopes = len(lanes) * len(shards) * len(OpKind)
+    assert count < 65 * scopes + 40 * len(lanes) * len(shards) + 1_000
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        (Fixed(given_values=[Value("invented", (), 1)]), "not in the metric catalogue"),
+        (Fixed(given_values=[Value("cluster_shards", ("a",), 1)]), "has labels"),
+        (Fixed(given_values=[Value("connect_seconds", ("a",), 1)]), "is a histogram"),
+        (
+            Fixed(
+                given_distributions=[Distribution("cluster_shards", (), Histogram())]
+            ),
+            "is a gauge",
+        ),
+    ],
+)
+def test_mistakes_of_the_program(source: Fixed, problem: str) -> None:
+    """A series that the catalogue does not know is an error, not a silent series."""
+    with pytest.raises(ValueError, match=problem):
+        make_renderer(source)("")
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("", False),
+        ("*/*", False),
+        ("text/plain", False),
+        ("application/openmetrics-text", True),
+        ("application/openmetrics-text;version=1.0.0,text/plain;q=0.5", True),
+        ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.9", False),
+        ("application/openmetrics-text;version=9.9.9", False),
+        ("application/openmetrics-text;version=", False),
+        ("application/openmetrics-text;version=x.y", False),
+        ("application/openmetrics-text;q=often", False),
+        (";;,,==,q", False),
+    ],
+)
+def test_negotiation(accept: str, expected: bool) -> None:
+    """OpenMetrics is served to those who ask for a version there is, else text."""
+    assert expected == (choose_format(accept) is Format.OPENMETRICS)
+
+
+@given(st.text(alphabet="aptex/-;,= q.01nionmrcs*\t\u00e9", max_size=80))
+def test_negotiation_never_fails(accept: str) -> None:
+    """Whatever the header says, there is an answer."""
+    assert choose_format(accept) in Format
