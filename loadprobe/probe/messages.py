@@ -182,7 +182,7 @@ class Ready(msgspec.Struct, frozen=True, tag="ready"):
 class ScopeBlock(msgspec.Struct, frozen=True, array_like=True):
     """Settled arrivals of one scope: columns of native 64-bit integers.
 
-    The columns are those of ``core.columns.Block``.
+    The columns are those of ``core.judging.columns.Block``.
     """
 
     lane: str

@@ -1,4 +1,4 @@
-"""What probes tell, in canonical names of shards (see ``core.shard_names``)."""
+"""What probes tell, in canonical names (see ``core.topology.shard_names``)."""
 
 from collections import Counter
 

@@ -1,7 +1,7 @@
 """What a run says of its outages: causes for the metrics meanwhile, then the verdict.
 
-Nothing is decided here: rules are in ``core.attribution`` and ``core.verdict``. This
-gathers what they need to know.
+Nothing is decided here: rules are in ``core.verdict``. This gathers what they need to
+know.
 """
 
 from collections import deque

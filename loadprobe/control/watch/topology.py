@@ -2,7 +2,7 @@
 
 Rule: one task per watched node, so that a hung node delays nobody's view but its own;
 nothing a node does or fails to do ends the watch. Every node's view is merged into one
-topology (see ``core.topology``), in which the higher config epoch wins.
+topology (see ``core.topology.topology``), in which the higher config epoch wins.
 
 The watch has one transport at a time. When it changes to another endpoint, what it knew
 stays in ``current`` until a node has answered there; what the old nodes do by then (a

@@ -101,7 +101,7 @@ class LaneTotals:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Everything that is known at the end; see ``core.verdict.summarize``.
+    """Everything that is known at the end; see ``core.verdict.verdict.summarize``.
 
     Args:
         start_ns: when the first process began.

@@ -1,7 +1,7 @@
 """An outage in the making: what its arrivals and the blind times in it come to.
 
-Pure. What failures prove is told in ``core.evidence``; which arrivals belong to an
-outage decides ``core.outage_tracker``.
+Pure. What failures prove is told in ``core.judging.evidence``; which arrivals belong
+to an outage decides ``core.judging.outage_tracker``.
 """
 
 from collections import Counter

@@ -4,9 +4,9 @@ Pure: arrivals go in by due time, outages come out; no clock is read and the sam
 arrivals give the same outages however they were batched.
 
 Theory (worked examples in docs/measuring.md, "Error bars"). What failures prove is told
-in ``core.evidence``. Blind time proves nothing, neither darkness nor light: it does not
-end an outage, it is in no lower bound, and an upper bound reaches across it to the
-nearest arrival that is known to have been served.
+in ``core.judging.evidence``. Blind time proves nothing, neither darkness nor light: it
+does not end an outage, it is in no lower bound, and an upper bound reaches across it to
+the nearest arrival that is known to have been served.
 """
 
 from collections.abc import Mapping
@@ -64,7 +64,7 @@ class Outage:
         unseen: when the probe was blind; within the hull, disjoint and by time.
         lit_beside: when others saw the shard served meanwhile; within the hull, outside
             of all that is certain. It bounds the darkness of the shard, not that of
-            the scope (see ``core.light``).
+            the scope (see ``core.verdict.light``).
     """
 
     scope: Scope

@@ -68,7 +68,7 @@ class ScopeTotals:
         observed_ms: cells in which arrivals were judged.
         dark_ms: cells with failures only.
         grey_ms: cells with failures and served arrivals.
-        observed_ns: time in which arrivals were judged; see ``core.observed``.
+        observed_ns: time in which arrivals were judged; see ``core.judging.observed``.
         errors_per_ms: failed arrivals of every cell that has some (a count, not a
             time).
         outages: closed outages.

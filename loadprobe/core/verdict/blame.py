@@ -85,7 +85,7 @@ def find_causes(
         watched: what was looked at.
         beside: all that are known, these included.
         planned: darkness that was expected.
-        served: see ``core.attribution.Context``.
+        served: see ``core.verdict.attribution.Context``.
     """
     contexts: dict[OpKind, Context] = {}
     found: list[tuple[Outage, Attribution]] = []

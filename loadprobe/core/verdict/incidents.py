@@ -185,7 +185,7 @@ def downtime(
         outages: outages of these shards; lanes and op kinds are not told apart.
         shards: names of all shards that were probed, also those without an outage.
         of_shards: it is about the shards themselves: what a lane did not see is known
-            from others that looked (see ``core.light``).
+            from others that looked (see ``core.verdict.light``).
     """
     by_shard: dict[str, list[Outage]] = {shard: [] for shard in shards}
     for outage in outages:

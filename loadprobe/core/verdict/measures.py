@@ -24,7 +24,7 @@ def bounds(time: DarkTime) -> Bounds:
 def downtime_ms(
     outages: Iterable[Outage], shards: Sequence[str], *, of_shards: bool = False
 ) -> DowntimeMs:
-    """Return the downtime over the given shards; see ``core.incidents.downtime``."""
+    """Return the downtime over the given shards; see ``incidents.downtime``."""
     return as_downtime_ms(downtime(outages, shards, of_shards=of_shards))
 
 

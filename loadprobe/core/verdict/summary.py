@@ -1,4 +1,4 @@
-"""What summary.json and outages.json hold; ``core.verdict`` makes it.
+"""What summary.json and outages.json hold; ``core.verdict.verdict`` makes it.
 
 Pure. Times are UNIX nanoseconds or milliseconds, as the keys say; null means "not
 checked" or "no value", never zero. docs/run-folder.md describes the keys.
@@ -13,7 +13,7 @@ from loadprobe.core.steps import Expectation, ScenarioState, StepState
 SCHEMA_VERSION = 1
 
 State = Literal["damaged", "outage", "invalid", "failed", "missed", "blind", "clean"]
-"""The worst that is to be said of a run, worst first; see ``core.headline``."""
+"""The worst that is to be said of a run, worst first; see ``core.verdict.headline``."""
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -194,7 +194,7 @@ class PhaseTime(msgspec.Struct, frozen=True):
 
 
 class P99Ms(msgspec.Struct, frozen=True):
-    """How the p99 of response times went, in ms; see ``core.phases.P99Course``."""
+    """How the p99 of response times went, in ms; see ``phases.P99Course``."""
 
     baseline: float
     limit: float
@@ -203,7 +203,7 @@ class P99Ms(msgspec.Struct, frozen=True):
 
 
 class BlastRadius(msgspec.Struct, frozen=True):
-    """What a step did to shards it was not about; see ``core.phases.Blast``."""
+    """What a step did to shards it was not about; see ``core.verdict.phases.Blast``."""
 
     shards: list[str]
     failed: int
@@ -287,7 +287,7 @@ class ClientRates(msgspec.Struct, frozen=True):
 
 
 class ClientRow(msgspec.Struct, frozen=True):
-    """What became of one lane in a change or incident; see ``core.client_ranking``.
+    """What became of one lane in a change or incident; see ``client_ranking``.
 
     Args:
         lane: its name.

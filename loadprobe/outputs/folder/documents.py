@@ -168,7 +168,7 @@ class HistogramRow(msgspec.Struct, frozen=True):
     """One line of ``histograms.ndjson``: arrivals of a lane and op due in one second.
 
     ``kind`` is "response" or "service"; ``histogram`` is what
-    ``core.histogram.Histogram.to_sparse`` gives, so lines merge exactly.
+    ``core.judging.histogram.Histogram.to_sparse`` gives, so lines merge exactly.
     """
 
     lane: str

@@ -1,6 +1,6 @@
 """Reading a run folder back, with errors that say which file is not as expected.
 
-It reads what ``outputs.run_folder`` writes and nothing else: a folder of another
+It reads what ``outputs.folder.folder`` writes and nothing else: a folder of another
 program or of another format is refused, a file torn by a crash is read up to the tear.
 """
 

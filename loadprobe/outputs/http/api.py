@@ -30,7 +30,7 @@ _UNKNOWN = "a mark needs a login (basic auth), or the token of [http] marks_toke
 
 
 class RunApi(Protocol):
-    """What a run tells of itself; see ``outputs.run_view``."""
+    """What a run tells of itself; see ``outputs.http.run_view``."""
 
     @property
     def lanes(self) -> list[str]:

@@ -35,7 +35,7 @@ _PER_SHARD = (
 
 
 class RunMetrics:
-    """A ``MetricsSource`` (see ``outputs.prometheus``) for one run.
+    """A ``MetricsSource`` (see ``outputs.metrics.page``) for one run.
 
     Args:
         cluster: name of the target, the label of every series; another may follow.

@@ -1,7 +1,7 @@
 """Sends single milliseconds to a receiver of Prometheus' remote write.
 
 It runs beside the measuring and is never waited for: what it cannot send in time is
-dropped and counted. ``core.delivery`` decides what is sent, again or not at all.
+dropped and counted. ``core.judging.delivery`` decides what is sent, again or never.
 """
 
 import asyncio
