@@ -3,8 +3,8 @@
 Pure; ``outputs.remote_write.sender`` does the sending. What waits is bounded: the
 oldest make room. One part is under way at a time, so the samples of a series arrive by
 time. What a receiver will never take is told apart from the rest by halving, and
-dropped; whatever may only be a matter of time is tried again. Every sample that was taken in is sent or
-counted with a reason.
+dropped; whatever may only be a matter of time is tried again. Every sample that was
+taken in is sent or counted with a reason.
 """
 
 from bisect import bisect_left
