@@ -11,7 +11,7 @@ from loadprobe.local.replacement import replace_shard
 async def test_a_vote_that_comes_late_is_as_good_as_one_in_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Between the last look and the takeover without a vote: the server refuses that."""
+    """Just before the takeover without a vote, which the server then refuses."""
     seen: list[bool] = []
     is_promoted = replacement._is_promoted
 
