@@ -66,6 +66,12 @@ def cpu_seconds_of_children(root: int) -> float:
     return ticks / _TICKS_PER_S
 
 
+def read_rss_bytes(pid: int) -> int:
+    """Return the resident memory of one process, without its descendants."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * _PAGE_BYTES
+
+
 def _tree(pid: int) -> Iterator[int]:
     yield pid
     try:

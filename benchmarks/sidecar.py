@@ -10,7 +10,7 @@ from benchmarks.blocks import Say
 from benchmarks.command import Command, running
 from benchmarks.document import Curve, Found
 from benchmarks.measurement import WORKERS, BenchmarkError, Target
-from benchmarks.processes import Usage, read_usage
+from benchmarks.processes import Usage, read_rss_bytes, read_usage
 from benchmarks.rows import Limit, Row
 from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.config import keys as config
@@ -22,12 +22,14 @@ _SCRAPE_EVERY_S = 15.0
 _STRETCHES = 10
 _MB = 1e6
 _CPU, _MEMORY, _FLAT, _NONE = Limit(15.0), Limit(150.0), Limit(1.05), Limit(0)
+_SETTLED = Limit(1.02)
 
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
     at_s: float
     usage: Usage
+    supervisor_rss_bytes: int
 
 
 def run(target: Target, *, length_s: float, say: Say) -> Found:
@@ -53,7 +55,8 @@ def run(target: Target, *, length_s: float, say: Say) -> Found:
                     unanswered += not _is_answered(command)
                 time.sleep(min(1.0, due_s - now_s))
             at_s = (mono_now_ns() - start_ns) / NS_PER_S
-            samples.append(_Sample(at_s, read_usage(command.pid)))
+            usage = read_usage(command.pid)
+            samples.append(_Sample(at_s, usage, read_rss_bytes(command.pid)))
         command.stop()
     rows = _rows(samples, length_s)
     rows.append(Row.of("sidecar: scrapes without an answer", "", [unanswered], _NONE))
@@ -85,9 +88,21 @@ def _rows(samples: Sequence[_Sample], length_s: float) -> list[Row]:
             _MEMORY,
         ),
         Row.of(f"{name}: RSS, last third / first third", "x", [growth], _FLAT),
+        Row.of(
+            f"{name}: RSS of the supervisor, at the end / at half",
+            "x",
+            [_second_half([s.supervisor_rss_bytes for s in samples])],
+            _SETTLED,
+        ),
         Row.of(f"{name}: PSS (shared pages counted once)", "MB", pss_mb),
         Row.of(f"{name}: processes", "", [samples[-1].usage.processes]),
     ]
+
+
+def _second_half(sizes: Sequence[int]) -> float:
+    """Return how much grew in the second half, by medians of a tenth of the course."""
+    tenth, half = max(1, len(sizes) // 10), len(sizes) // 2
+    return median(sizes[-tenth:]) / median(sizes[half : half + tenth])
 
 
 def _shares(samples: Sequence[_Sample]) -> list[float]:
@@ -110,8 +125,10 @@ def _curves(samples: Sequence[_Sample]) -> list[Curve]:
     cpu = [(b.at_s / 60, _share(a, b)) for a, b in pairwise(samples)]
     rss = [(s.at_s / 60, s.usage.rss_bytes / _MB) for s in samples]
     pss = [(s.at_s / 60, s.usage.pss_bytes / _MB) for s in samples]
+    alone = [(s.at_s / 60, s.supervisor_rss_bytes / _MB) for s in samples]
     return [
         Curve("sidecar", "CPU, % of one core", "all processes", tuple(cpu)),
         Curve("sidecar", "memory, MB", "RSS", tuple(rss)),
         Curve("sidecar", "memory, MB", "PSS", tuple(pss)),
+        Curve("sidecar", "memory, MB", "RSS, supervisor alone", tuple(alone)),
     ]

@@ -9,7 +9,8 @@ Pure. The rules:
 * A recovery shorter than the probing gap cannot be told from none: it may be counted
   as dark. An outage shorter than that may be missed.
 * What nobody looked at may be missed, and two outages with nothing seen in between may
-  be told as one. Bounds hold all the same, and are no wider than what was not seen.
+  be told as one, which is compared with both. Bounds hold all the same, and are no
+  wider than what was not seen.
 * What happened while the scripted server itself did not get to run is not compared:
   then it failed at more than was asked.
 """
@@ -260,7 +261,8 @@ class _Judge:
         too_wide_ns = 0.0
         if not is_strained and outages:
             met = self._met(truth, outages, gap + slack_ns)
-            problems += _compare_bounds(truth, met, outages, measured)
+            told = self._with_merged(truth, shard, outages)
+            problems += _compare_bounds(told, met, outages, measured)
             too_wide_ns = self._excess_ns(outages, measured, slack_ns)
             if too_wide_ns > 0:
                 problems.append(f"bounds {too_wide_ns / NS_PER_MS:.3f} ms too wide")
@@ -316,6 +318,27 @@ class _Judge:
             if self._sight.seen_ns([span], is_timed=truth.is_timed) >= sure_ns
             or (len(truth.dark) == 1 and _any_meets(lives, [span]))
         ]
+
+    def _with_merged(
+        self, truth: Truth, shard: int, outages: Sequence[Outage]
+    ) -> Truth:
+        """Return a truth with those that its outages may have been told as one with.
+
+        These are the ones of the shard within the outages that nobody saw it served
+        before, or after.
+        """
+        hulls = [outage.hull for outage in outages]
+        start_ns, end_ns = truth.touched
+        merged = [
+            span
+            for episode, other in self._truths
+            if shard in episode.shards and other is not truth
+            if self._sight.covers(
+                min(end_ns, other.touched[1]), max(start_ns, other.touched[0])
+            )
+            for span in intersection([other.widest, hulls])
+        ]
+        return replace(truth, widest=tuple(union([*truth.widest, *merged])))
 
     def _compare_common(self, episode: Episode, truth: Truth) -> Comparison:
         """Compare the time in which all shards were dark at once."""

@@ -80,20 +80,28 @@ class Needed:
 def needed(
     outage: Outage, served: Sequence[Row], failed: Sequence[Failure], sight: Sight
 ) -> Needed:
-    """Return what the arrivals of its scope, each kind by due, say of an outage."""
+    """Return what the arrivals of its scope, each kind by due, say of an outage.
+
+    A reply that was read after the earliest time at which a failure may have come up
+    does not tell that nothing was wrong then, nor does a request that was sent before
+    the latest such time tell that all is well again.
+    """
     first_ns, last_ns = outage.first_due_ns, outage.last_due_ns
     start_ns, end_ns = first_ns, last_ns
+    own = [failure for failure in failed if first_ns <= failure.due_ns <= last_ns]
+    answers = [failure for failure in own if not is_timed(failure)]
+    from_ns = max((f.evidence_start_ns for f in answers), default=last_ns)
+    until_ns = min((f.evidence_end_ns for f in answers), default=first_ns)
     for at in range(bisect_left(served, (first_ns,)) - 1, -1, -1):
         due_ns, _, done_ns = served[at]
         start_ns = due_ns
-        if not sight.covers(due_ns, done_ns):
+        if done_ns <= from_ns and not sight.covers(due_ns, done_ns):
             break
     for at in range(bisect_left(served, (last_ns + 1,)), len(served)):
-        due_ns, _, done_ns = served[at]
+        due_ns, sent_ns, done_ns = served[at]
         end_ns = max(end_ns, done_ns)
-        if not sight.covers(due_ns, done_ns):
+        if sent_ns >= until_ns and not sight.covers(due_ns, done_ns):
             break
-    own = (failure for failure in failed if first_ns <= failure.due_ns <= last_ns)
     dark = intersection([_proven(own, sight), [(first_ns, last_ns)]])
     return Needed((start_ns, end_ns), difference(dark, sight.unseen))
 

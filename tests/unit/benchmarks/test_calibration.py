@@ -276,10 +276,10 @@ def test_disturbances_lie_where_they_are_said_to(disturbance: Disturbance) -> No
 
 
 def blind_run(
-    down_ms: tuple[float, float], blind_ms: tuple[int, int], truth: TruthInterval
+    down_ms: tuple[float, float], blind_ms: tuple[int, int], *truth: TruthInterval
 ) -> Observed:
     """Return a run whose probe did not look for a while; nothing is due then."""
-    seen = observed(down_ms, truth)
+    seen = observed(down_ms, *truth)
     start_ns, end_ns = (at_ms * NS_PER_MS for at_ms in blind_ms)
     block = Block()
     rows = [row for row in seen.served[SCOPE] if not start_ns <= row[0] < end_ns]
@@ -308,6 +308,41 @@ def test_what_nobody_saw_is_inside(blind_ms: tuple[int, int]) -> None:
     result = judged(blind_run((500, 600), blind_ms, fault(499.8, 599.8)))
     assert problems(result) == ""
     assert not result.false
+
+
+def test_what_nobody_told_apart_is_compared_with_both() -> None:
+    """Two outages may be told as one, but only if nobody looked in between."""
+    both = fault(499.8, 599.8), fault(699.8, 799.8)
+    assert problems(judged(blind_run((500, 800), (590, 720), *both))) == ""
+    seen = problems(judged(observed((500, 800), *both)))
+    assert "lower bound" in seen
+    assert "core are outside" in seen
+
+
+def test_bounds_are_as_wide_as_what_failed_calls_for() -> None:
+    """A connection may have been lost since long before anything was due on it."""
+    seen = observed((500, 600), fault(499.8, 599.8))
+    failed = [
+        row._replace(evidence_start_ns=row.due_ns - 40 * NS_PER_MS)
+        for row in seen.failed[SCOPE]
+    ]
+    block = Block()
+    for row in seen.served[SCOPE]:
+        block.add_served(*row)
+    block.add_failure(failed[0])
+    aggregate = Aggregate([LaneInfo(LANE, False, (0,), 250 * NS_PER_MS)])
+    aggregate.start_process(0, 0)
+    end_ns = END_MS * NS_PER_MS
+    aggregate.add(0, {SCOPE: block}, watermark_ns=end_ns)
+    found = replace(
+        seen,
+        results=aggregate.finish(end_ns),
+        truth=[fault(499.8, 500.2)],
+        failed={SCOPE: failed[:1]},
+    )
+    (outage,) = found.results.outages
+    assert outage.hull_start_ns < 461 * NS_PER_MS
+    assert "too wide" not in problems(judged(found))
 
 
 def test_what_failed_only_for_old_reasons_may_be_missed() -> None:
