@@ -100,6 +100,7 @@ class Account:
         )
         self.view.stale_reads = lambda: self._telemetry.stale_reads
         self._info: RunInfo | None = None
+        self._topology_start: Topology | None = None
         self._folder: RunFolder | None = None
         self._view: LiveView | None = None
 
@@ -186,6 +187,9 @@ class Account:
         assert self._view is not None
         assert self._folder is not None
         self._telemetry.show_topology(topology)
+        if topology is not None and self._topology_start is None:
+            self._topology_start = topology
+            self._describe()
         self._show_run(topology, engine)
         self.view.topology = topology
         self._telemetry.refresh(now_ns)
@@ -235,7 +239,11 @@ class Account:
             start=moment(self._clock, self._live_state.started_ns),
             scenario=self._plan.scenario_name or None,
         )
-        self._info = msgspec.structs.replace(info, target=self._plan.where)
+        self._info = msgspec.structs.replace(
+            info,
+            target=self._plan.where,
+            topology_start=plain_topology(self._topology_start),
+        )
         self._folder.write_document(RUN, self._info)
 
     # --- the end ---------------------------------------------------------------------
@@ -247,6 +255,7 @@ class Account:
         record: ScenarioRecord | None,
         lost_writes: int | None,
         topology: Topology | None,
+        clock_offset_ns: int | None,
         problems: Sequence[str],
         complete_until_ns: int | None = None,
     ) -> tuple[Summary, list[str]]:
@@ -257,6 +266,7 @@ class Account:
             record: how the scenario went, if there was one.
             lost_writes: acknowledged writes that are gone; None if not all were read.
             topology: as last seen.
+            clock_offset_ns: the provider's clock minus ours, if it was seen.
             problems: what went wrong in the run itself.
             complete_until_ns: if the run was ended hard: everything due before was
                 judged.
@@ -291,6 +301,9 @@ class Account:
         info = msgspec.structs.replace(
             self._info,
             end=moment(self._clock, end_ns),
+            clock_offset_ms=(
+                None if clock_offset_ns is None else clock_offset_ns / NS_PER_MS
+            ),
             topology_end=plain_topology(topology),
             problems=(*problems, *self._folder.problems),
         )

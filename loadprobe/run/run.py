@@ -351,6 +351,7 @@ class Run:
             record=self._record,
             lost_writes=self._measurement.lost_writes,
             topology=self._watch.current,
+            clock_offset_ns=self._api.offset_ns if self._api is not None else None,
             problems=problems,
             complete_until_ns=complete_until_ns,
         )

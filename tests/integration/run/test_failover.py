@@ -110,6 +110,9 @@ async def fail_over(tmp_path: Path, *, shards: int) -> tuple[Command, str]:
     assert run["problems"] == []
     assert run["scenario"] == "failover"
     assert len(run["topology_end"]) == shards
+    before, after = run["topology_start"]["0002"], run["topology_end"]["0002"]
+    assert after["primary"] in before["replicas"]
+    assert abs(run["clock_offset_ms"]) < 1_000  # the Date header holds whole seconds
     assert rows
     for row in rows:
         assert row.keys() >= OUTAGE_KEYS
