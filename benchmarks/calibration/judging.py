@@ -269,8 +269,9 @@ class _Judge:
         elif not (is_strained or self._is_stale(truth, name, view)):
             sure_ns = gap + max(slack_ns, self._sent_late_ns(truth, name, view, gap))
             if not self._may_miss(truth, sure_ns):
+                sure_ms = sure_ns / NS_PER_MS
                 problems.append(
-                    f"missed, though {sure_ns / NS_PER_MS:.2f} ms are certain to be seen"
+                    f"missed, though {sure_ms:.2f} ms are certain to be seen"
                 )
         return Comparison(
             episode.kind,

@@ -360,13 +360,13 @@ def test_what_failed_only_for_old_reasons_may_be_missed() -> None:
 
 def test_what_was_sent_after_it_was_over_may_be_missed() -> None:
     """An arrival that waited for us until then has met nothing."""
-    seen = observed((0, 0), fault(500.5, 503.5))
-    nothing = replace(seen, probe_stalls=[(505 * NS_PER_MS, 530 * NS_PER_MS)])
+    seen = observed((0, 0), fault(500.5, 512.5))
+    nothing = replace(seen, probe_stalls=[(514 * NS_PER_MS, 540 * NS_PER_MS)])
     assert "missed" in problems(judged(nothing))
-    late_ns = 520 * NS_PER_MS
+    late_ns = 530 * NS_PER_MS
     rows = [
         (due_ns, late_ns, late_ns + NS_PER_MS)
-        if 498 * NS_PER_MS <= due_ns < 506 * NS_PER_MS
+        if 490 * NS_PER_MS <= due_ns < 514 * NS_PER_MS
         else (due_ns, sent_ns, done_ns)
         for due_ns, sent_ns, done_ns in nothing.served[SCOPE]
     ]
