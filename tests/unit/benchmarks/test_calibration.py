@@ -358,6 +358,21 @@ def test_what_failed_only_for_old_reasons_may_be_missed() -> None:
     assert "missed" not in problems(judged(stale))
 
 
+def test_what_was_sent_after_it_was_over_may_be_missed() -> None:
+    """An arrival that waited for us until then has met nothing."""
+    seen = observed((0, 0), fault(500.5, 512.5))
+    nothing = replace(seen, probe_stalls=[(514 * NS_PER_MS, 540 * NS_PER_MS)])
+    assert "missed" in problems(judged(nothing))
+    late_ns = 530 * NS_PER_MS
+    rows = [
+        (due_ns, late_ns, late_ns + NS_PER_MS)
+        if 490 * NS_PER_MS <= due_ns < 514 * NS_PER_MS
+        else (due_ns, sent_ns, done_ns)
+        for due_ns, sent_ns, done_ns in nothing.served[SCOPE]
+    ]
+    assert "missed" not in problems(judged(replace(nothing, served={SCOPE: rows})))
+
+
 def test_bounds_that_are_too_wide_are_a_violation() -> None:
     """What was seen does not become uncertain."""
     seen = blind_run((500, 600), (520, 560), fault(499.8, 599.8))
