@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from loadprobe.clock import NS_PER_MS, ClockPair, mono_now_ns
 from loadprobe.config.keys import Config
 from loadprobe.control.scenario.keys import Expect
-from loadprobe.core.judging.aggregate import KEPT_OUTAGES, Aggregate, Results
+from loadprobe.core.judging.aggregate import KEPT_OUTAGES, Aggregate, Results, Sealed
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.steps import ScenarioRecord
 from loadprobe.core.verdict.attribution import Attribution
@@ -20,7 +20,7 @@ from loadprobe.core.verdict.expected import Expected
 from loadprobe.core.verdict.thresholds import SloLimits
 from loadprobe.core.verdict.verdict import ObserverHealth, Verdict, summarize
 from loadprobe.outputs.metrics.run_metrics import RunMetrics
-from loadprobe.run.health import Telemetry
+from loadprobe.run.health import Health
 
 
 class OutageCounter:
@@ -48,9 +48,10 @@ class OutageCounter:
         self._waiting: list[Outage] = []
         self._settled: deque[tuple[Outage, Attribution]] = deque(maxlen=KEPT_OUTAGES)
 
-    def add(self, ended: Sequence[Outage]) -> None:
-        """Take outages that ended."""
-        self._waiting += ended
+    def take_sealed(self, sealed: Sealed) -> None:
+        """Take outages that ended, and count those that are settled by now."""
+        self._waiting += sealed.closed
+        self.count(sealed.until_ns)
 
     def count(self, until_ns: int | None) -> None:
         """Count outages once everything that went on beside them is known.
@@ -99,7 +100,7 @@ def judge(
     *,
     config: Config,
     clock: ClockPair,
-    telemetry: Telemetry,
+    health: Health,
     lost_writes: int | None,
     planned: Sequence[Planned] = (),
     scenario: ScenarioRecord | None = None,
@@ -112,7 +113,7 @@ def judge(
         results: what ``Aggregate.finish`` returned.
         config: what was measured and how.
         clock: to show monotonic times as wall times.
-        telemetry: the health of the probe processes over the whole run.
+        health: the health of the probe processes over the whole run.
         lost_writes: acknowledged writes that are gone; None if not all were checked.
         planned: expected darkness.
         scenario: how the scenario was carried out, if there was one.
@@ -120,7 +121,7 @@ def judge(
         problems: how many things went wrong in the run itself.
     """
     slo = config.slo
-    health = telemetry.processes.values()
+    processes = health.processes.values()
     stall_ns = config.probe.stall_ms * NS_PER_MS
     late = sum(
         totals.lateness.count - totals.lateness.cumulative([stall_ns])[0]
@@ -131,24 +132,24 @@ def judge(
         clock=clock,
         quiet_ns=config.probe.quiet_ms * NS_PER_MS,
         observer=ObserverHealth(
-            max_loop_lag_ns=telemetry.max_lag_ns(),
-            max_gc_pause_ns=max((h.max_gc_ns for h in health), default=0),
+            max_loop_lag_ns=health.max_lag_ns(),
+            max_gc_pause_ns=max((h.max_gc_ns for h in processes), default=0),
             late_sends=late,
-            skipped=telemetry.skipped,
-            cpu_ns=telemetry.cpu_ns(),
+            skipped=health.skipped,
+            cpu_ns=health.cpu_ns(),
         ),
         slo=SloLimits(slo.max_outage_ms, slo.availability, slo.p99_ms),
         planned=planned,
-        stale_reads=telemetry.stale_reads,
-        replica_stale_reads=telemetry.replica_stale_reads,
+        stale_reads=health.stale_reads,
+        replica_stale_reads=health.replica_stale_reads,
         lost_writes=lost_writes,
         scenario=scenario,
         expected=Expected() if expect is None else _expected(expect),
-        p99=telemetry.p99,
-        events=telemetry.provider_events,
-        controller=telemetry.controller,
-        absent_reads=telemetry.absent_reads,
-        activity=telemetry.activity,
+        p99=health.p99,
+        events=health.provider_events,
+        controller=health.controller,
+        absent_reads=health.absent_reads,
+        activity=health.activity,
         problems=problems,
     )
 

@@ -25,7 +25,6 @@ class Steering:
         config: the lanes.
         measurement: the probes.
         watch: the topology watch, which follows the endpoints, too.
-        on_endpoint: called with host and port of every endpoint that lanes go to.
         on_woken: called with the names of lanes that woke up.
     """
 
@@ -35,7 +34,6 @@ class Steering:
         measurement: Measurement,
         watch: TopologyWatch,
         *,
-        on_endpoint: Callable[[str, int], None],
         on_woken: Callable[[Sequence[str]], None],
     ) -> None:
         self.lanes: tuple[Lane, ...] = config.lanes
@@ -43,7 +41,7 @@ class Steering:
         self._measurement = measurement
         self._aggregate: Aggregate = measurement.aggregate
         self._watch = watch
-        self._on_endpoint = on_endpoint
+        self._on_endpoint: Callable[[str, int], None] = lambda _host, _port: None
         self._on_woken = on_woken
         self._planned: dict[tuple[str, str | None], list[Planned]] = {}
         self._before = (0, 0)
@@ -98,8 +96,13 @@ class Steering:
 
     # --- LoadView --------------------------------------------------------------------
 
-    def begin(self) -> None:
-        """Count errors from now on."""
+    def begin(self, *, on_endpoint: Callable[[str, int], None]) -> None:
+        """Count errors from now on.
+
+        Args:
+            on_endpoint: called with host and port of every endpoint that lanes go to.
+        """
+        self._on_endpoint = on_endpoint
         self._before = self._counted()
 
     def longest_outage_ms(self) -> float:

@@ -1,14 +1,15 @@
 """One run: starts the probes, judges what they send, writes it down, ends in order.
 
-Data flows one way: snapshots -> aggregate -> run folder, live view and metrics. The
-controller runs beside it and only adds events. Whatever ends the run, what was measured
-until then is judged and written.
+Data flows one way: snapshots -> aggregate -> sinks (run folder, live view, metrics,
+HTTP, remote write). The controller runs beside it and only adds events. Whatever ends
+the run, what was measured until then is judged and written.
 """
 
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
@@ -26,14 +27,16 @@ from loadprobe.core.verdict.headline import ended_badly, find_missed
 from loadprobe.core.verdict.summary import Summary
 from loadprobe.core.verdict.texts import clock_text
 from loadprobe.errors import LoadprobeError, RunError
+from loadprobe.outputs.folder.folder import RunFolder
 from loadprobe.outputs.http.server import start_http
 from loadprobe.outputs.metrics.ms_page import make_ms_renderer
 from loadprobe.outputs.metrics.page import make_renderer
-from loadprobe.probe.messages import Snapshot
 from loadprobe.run.load import Measurement, Prefilled
 from loadprobe.run.load_control import Steering
 from loadprobe.run.plan import RunPlan
-from loadprobe.run.recording import Account
+from loadprobe.run.published import Published
+from loadprobe.run.recording import Recording
+from loadprobe.run.sinks import Sinks
 from loadprobe.signals import EXIT_INTERRUPTED, Stopping
 
 _REFRESH_S = 0.25
@@ -71,11 +74,13 @@ class Run:
         self._console = console
         self._stopping = stopping
         self._clock = read_clock_pair()
+        self._sinks = Sinks()
+        self._emit = self._sinks.take_event
         self._measurement = Measurement(
             config,
             dormant=plan.dormant,
             emit=self._emit,
-            on_snapshot=self._on_snapshot,
+            on_snapshot=self._sinks.take_health,
             on_prefill=self._on_prefill,
             on_lost=self._on_lost,
         )
@@ -92,14 +97,13 @@ class Run:
             config,
             self._measurement,
             self._watch,
-            on_endpoint=self._on_endpoint,
             on_woken=self._on_woken,
         )
-        self._account = Account(
+        self._published = Published(
             plan,
             self._measurement.aggregate,
-            console,
             self._clock,
+            self._sinks,
             planned=self._steering.planned,
         )
         self._is_ready = False
@@ -109,7 +113,7 @@ class Run:
         self._record: ScenarioRecord | None = None
         self._status: Status | None = None
         self._companion_problems: list[str] = []
-        self._begun_ns: int | None = None
+        self._recording: Recording | None = None
 
     # --- order of events -----------------------------------------------------------
 
@@ -121,22 +125,22 @@ class Run:
     async def _run(self, stack: AsyncExitStack) -> int:
         await self._serve_http(stack)
         problem = await self._stopping.unless_urged(self._load())
-        begun_ns = self._begun_ns
+        recording = self._recording
         if self._stopping.is_urged:
             self._measurement.kill()
-            if begun_ns is None:
+            if recording is None:
                 self._stopped_early()
             else:
                 with self._stopping.writing():
-                    self._conclude_hard(begun_ns)
+                    self._conclude_hard(recording)
             return EXIT_INTERRUPTED
-        if begun_ns is None:
+        if recording is None:
             if self._stopping.is_set:
                 return self._stopped_early()
             assert problem is not None
             raise problem
         with self._stopping.writing():
-            code = self._conclude(problem)
+            code = self._conclude(recording, problem)
         is_sent = await self._stopping.unless_urged(self._flush())
         if self._stopping.is_urged:
             return EXIT_INTERRUPTED
@@ -152,22 +156,22 @@ class Run:
                     for task in probing:  # ends its process, also a starting one
                         task.cancel()
                     return None
-                self._account.open()
-                begun_ns = self._begun_ns = self._measurement.begin()
-                self._account.begin(begun_ns)
+                recording = self._recording = self._begin()
                 self._is_ready = True
-                changing = group.create_task(self._beside(self._carry_out()))
+                changing = group.create_task(self._beside(self._carry_out(recording)))
                 beside = [
                     group.create_task(self._beside(coroutine))
                     for coroutine in self._watching()
                 ]
-                with self._account.viewing():
-                    await self._measure(begun_ns)
+                with recording.view:
+                    await self._measure(recording)
                     self._is_ready = False
-                    self._account.view.state = "ending"
+                    self._published.view.state = "ending"
                     changing.cancel()  # nothing is changed without being measured
                     await self._measurement.end(
-                        probing, meanwhile=self._look, closed=self._steering.closed
+                        probing,
+                        meanwhile=lambda: self._look(recording),
+                        closed=self._steering.closed,
                     )
                 for task in beside:
                     task.cancel()
@@ -177,27 +181,41 @@ class Run:
             problem = problem or RunError("the run was cancelled")
         except* Exception as group_error:
             # What was measured is worth more than a clean traceback.
-            if self._begun_ns is None:
+            if self._recording is None:
                 raise
             problem = problem or _defect("the run", _first_error(group_error))
         return problem
+
+    def _begin(self) -> Recording:
+        """Make the run folder, and begin the load."""
+        output = Path(self._config.output.dir)
+        folder = RunFolder.create(output, self._config.name, clock=self._clock)
+        return Recording(
+            self._plan,
+            folder,
+            self._published,
+            self._sinks,
+            console=self._console,
+            clock=self._clock,
+            begun_ns=self._measurement.begin(),
+        )
 
     async def _serve_http(self, stack: AsyncExitStack) -> None:
         address = self._config.http.address
         if address is not None:
             server = await start_http(
                 address,
-                render=make_renderer(self._account.metrics),
+                render=make_renderer(self._published.metrics),
                 render_ms=make_ms_renderer(
-                    self._account.ms_window,
+                    self._published.window,
                     clock=self._clock,
-                    cluster=lambda: self._account.metrics.cluster,
+                    cluster=lambda: self._published.metrics.cluster,
                 ),
                 not_ready=lambda: None if self._is_ready else "probes are not ready",
-                api=self._account.view,
+                api=self._published.view,
                 http=self._config.http,
             )
-            self._account.view.problem = lambda: server.access.problem
+            self._published.view.problem = lambda: server.access.problem
             stack.push_async_callback(server.stop)
 
     def _stopped_early(self) -> int:
@@ -235,7 +253,7 @@ class Run:
 
     def _watching(self) -> list[Coroutine[None, None, None]]:
         """Return what is watched beside the measuring."""
-        watching = [self._watch.run(), self._account.send_samples()]
+        watching = [self._watch.run(), self._published.samples.send()]
         if self._api is not None:
             assert self._config.control is not None, "the API is open"
             events = ProviderEvents(
@@ -247,30 +265,31 @@ class Run:
             watching.append(events.run())
         return watching
 
-    async def _measure(self, started_ns: int) -> None:
+    async def _measure(self, recording: Recording) -> None:
         """Judge and show what comes in until the run is to end."""
         duration_s = self._plan.duration_s
-        end_ns = started_ns + int(duration_s * NS_PER_S) if duration_s else None
+        begun_ns = recording.begun_ns
+        end_ns = begun_ns + int(duration_s * NS_PER_S) if duration_s else None
         while not self._stopping.is_set:
             now_ns = mono_now_ns()
             # Without a length the scenario's end is that of the run, or a signal.
             is_long = now_ns >= end_ns if end_ns is not None else self._is_concluded
             if is_long and self._is_over:
                 return
-            self._look()
+            self._look(recording)
             try:
                 async with asyncio.timeout(_REFRESH_S):
                     await self._stopping.event.wait()
             except TimeoutError:
                 continue
 
-    async def _carry_out(self) -> None:
+    async def _carry_out(self, recording: Recording) -> None:
         """Carry the scenario out; the load goes on whatever becomes of it."""
         scenario = self._plan.scenario
         if self._api is None or scenario is None:
             return
         assert self._config.control is not None, "the API is open"
-        self._steering.begin()
+        self._steering.begin(on_endpoint=recording.found_endpoint)
         self._measurement.prepare()
         try:
             await run_scenario(
@@ -290,25 +309,16 @@ class Run:
     def _take_record(self, record: ScenarioRecord) -> None:
         self._record = record
 
-    def _look(self) -> None:
+    def _look(self, recording: Recording) -> None:
         """Judge what has come in, write it down and show it."""
         now_ns = mono_now_ns()
-        self._account.take(self._measurement.seal())
-        self._account.refresh(self._watch.current, now_ns, engine=self._watch.engine)
+        self._sinks.take_sealed(self._measurement.seal())
+        recording.refresh(self._watch.current, now_ns, engine=self._watch.engine)
 
     # --- what is told from beside ----------------------------------------------------
 
-    def _emit(self, event: Event) -> None:
-        self._account.emit(event)
-
-    def _on_snapshot(self, snapshot: Snapshot) -> None:
-        self._account.add_snapshot(snapshot)
-
     def _on_lost(self, lane: str, shard: str, lost: int) -> None:
-        self._account.metrics.add("lost_writes_total", lane, shard, by=lost)
-
-    def _on_endpoint(self, host: str, port: int) -> None:
-        self._account.found_endpoint(host, port)
+        self._published.metrics.add("lost_writes_total", lane, shard, by=lost)
 
     def _on_woken(self, lanes: Sequence[str]) -> None:
         """Note that lanes which the cluster did not serve have begun."""
@@ -320,36 +330,42 @@ class Run:
     async def _flush(self) -> bool:
         """Send what is left to send; tell whether nothing unexpected came up."""
         try:
-            await self._account.flush_samples()
+            await self._published.samples.flush()
         except Exception as exc:  # noqa: BLE001 - the report is written, and stands
             text = str(_defect("sending the last samples", exc))
             self._console.print(f"PROBLEM  {text}", markup=False, highlight=False)
             return False
         return True
 
-    def _conclude_hard(self, begun_ns: int) -> None:
+    def _conclude_hard(self, recording: Recording) -> None:
         """Write and report what was judged when there is no time for the rest."""
-        self._account.take(self._measurement.seal())
-        until_ns = max(begun_ns, self._measurement.aggregate.sealed_until_ns)
+        self._sinks.take_sealed(self._measurement.seal())
+        sealed_ns = self._measurement.aggregate.sealed_until_ns
+        until_ns = max(recording.begun_ns, sealed_ns)
         at = clock_text(self._clock.to_wall(until_ns))
         problem = RunError(
             f"the run was ended hard by a second signal: all that was due until {at} "
             "was judged, not all after it, and written keys were not read back"
         )
-        self._conclude(problem, complete_until_ns=until_ns)
+        self._conclude(recording, problem, complete_until_ns=until_ns)
 
     def _conclude(
-        self, problem: LoadprobeError | None, *, complete_until_ns: int | None = None
+        self,
+        recording: Recording,
+        problem: LoadprobeError | None,
+        *,
+        complete_until_ns: int | None = None,
     ) -> int:
         """Have everything judged, written and reported; return the exit code."""
         end_ns = self._measurement.end_ns or mono_now_ns()
         problems = list(self._companion_problems)
         if problem is not None:
             problems.insert(0, str(problem))
-        summary, problems = self._account.conclude(
+        summary, problems = recording.conclude(
             self._measurement.aggregate.finish(end_ns),
             record=self._record,
             lost_writes=self._measurement.lost_writes,
+            planned=self._steering.planned,
             topology=self._watch.current,
             clock_offset_ns=self._api.offset_ns if self._api is not None else None,
             problems=problems,

@@ -74,8 +74,12 @@ class Stage:
         aggregate = Aggregate(infos)
         metrics = RunMetrics("db.example", aggregate=aggregate, clock=CLOCK)
         counter = OutageCounter(aggregate, metrics, quiet_ns=S)
-        live = LiveState(run="test", target="db.example:6379", started_ns=0)
-        live.lanes = [LaneState(info.name, 100.0, 99.5) for info in infos]
+        live = LiveState(
+            run="test",
+            target="db.example:6379",
+            started_ns=0,
+            lanes=[LaneState(info.name, 100.0, 99.5) for info in infos],
+        )
         return cls(aggregate, counter, metrics, live)
 
     def emit(self, event: Event) -> None:
@@ -95,9 +99,8 @@ class Stage:
         scopes = {Scope(*place, OpKind.READ): b for place, b in blocks.items()}
         self.aggregate.add(0, scopes, watermark_ns=until_ns)
         sealed = self.aggregate.seal()
-        self.view.take(sealed)
-        self.counter.add(sealed.closed)
-        self.counter.count(sealed.until_ns)
+        self.view.take_sealed(sealed)
+        self.counter.take_sealed(sealed)
         self.now_ns = until_ns
         return sealed
 

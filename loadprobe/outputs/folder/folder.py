@@ -117,12 +117,11 @@ class RunFolder:
             )
         return texts + self._closing_notes
 
-    def add_events(self, events: Iterable[Event]) -> None:
+    def take_event(self, event: Event) -> None:
         """Append to ``events.ndjson``."""
-        for event in events:
-            self._add_lines(EVENTS, [event_line(event, self._clock)])
+        self._add_lines(EVENTS, [event_line(event, self._clock)])
 
-    def add_sealed(self, sealed: Sealed) -> None:
+    def take_sealed(self, sealed: Sealed) -> None:
         """Append the seconds, latencies and film frames that became certain."""
         self._add_lines(SERIES, map(series_row, sealed.seconds))
         for latencies in sealed.histograms:

@@ -80,7 +80,7 @@ class RunView:
     """Answers what the API is asked (see ``http.api``).
 
     Args:
-        live: the state of the live view.
+        live: how it goes, before it begins.
         aggregate: the judged arrivals.
         clock: to show monotonic times as UNIX times.
         scenario: name of the scenario, None if there is none.
@@ -90,6 +90,7 @@ class RunView:
         now_ns: monotonic clock.
 
     Attributes:
+        live: how it goes, as the live view shows it.
         state: where the run is in its life; the supervisor sets it.
         topology: as last seen.
         problem: returns what is wrong with the server's own files, or None.
@@ -108,7 +109,7 @@ class RunView:
         quiet_ns: int = NS_PER_S,
         now_ns: Callable[[], int] = mono_now_ns,
     ) -> None:
-        self._live = live
+        self.live = live
         self._aggregate = aggregate
         self._clock = clock
         self._scenario = scenario
@@ -129,7 +130,7 @@ class RunView:
 
     # --- what the supervisor reports -------------------------------------------------
 
-    def take(self, sealed: Sealed) -> None:
+    def take_sealed(self, sealed: Sealed) -> None:
         """Take what became certain."""
         self._shards.take(sealed)
 
@@ -155,17 +156,17 @@ class RunView:
         begin_ns = self._aggregate.begin_ns
         until_ns = self._aggregate.sealed_until_ns
         problem = self.problem()
-        observer = self._live.observer
+        observer = self.live.observer
         return Status(
             version=__version__,
             state=self.state,
-            run=self._live.run,
-            target=self._live.target,
+            run=self.live.run,
+            target=self.live.target,
             scenario=self._scenario,
             now_unix_ns=self._clock.to_wall(self._now_ns()),
             since_unix_ns=None if begin_ns is None else self._clock.to_wall(begin_ns),
             judged_until_unix_ns=self._clock.to_wall(until_ns) if until_ns else None,
-            planned_s=self._live.planned_s,
+            planned_s=self.live.planned_s,
             lanes=self._lanes(),
             verdict=self._look().verdict,
             observer=ObserverNow(
@@ -174,7 +175,7 @@ class RunView:
                 blind_ms=observer.blind_ms,
                 cpu_cores=observer.cpu_ratio,
             ),
-            problems=[*self._live.problems, *([problem] if problem else [])],
+            problems=[*self.live.problems, *([problem] if problem else [])],
         )
 
     def verdict(self) -> VerdictNow:
@@ -242,7 +243,7 @@ class RunView:
     def _lanes(self) -> list[LaneNow]:
         current = self._aggregate.current()
         states = self._shards.states(self._load_totals(), current)
-        live = {lane.name: lane for lane in self._live.lanes}
+        live = {lane.name: lane for lane in self.live.lanes}
         lanes: list[LaneNow] = []
         for lane in self._aggregate.lanes:
             now = live.get(lane.name) or LaneState(lane.name)

@@ -18,6 +18,8 @@ from rich.text import Text
 
 from loadprobe.clock import NS_PER_S, ClockPair
 from loadprobe.core.events import Event
+from loadprobe.core.judging.aggregate import Sealed
+from loadprobe.core.judging.columns import Scope
 from loadprobe.core.verdict.incidents import DarkTime
 from loadprobe.core.verdict.texts import clock_text, dark_text, duration_text
 from loadprobe.outputs.live.progress import Progress
@@ -83,9 +85,9 @@ class ObserverState:
     cpu_ratio: float = 0.0
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class LiveState:
-    """What the view shows; the supervisor keeps it up to date.
+    """What the view shows.
 
     Args:
         run: name of the run.
@@ -171,13 +173,27 @@ class LiveView:
                     self._told_problems.add(problem)
                     self._print(now_ns, f"problem: {problem}")
 
-    def note_event(self, event: Event) -> None:
+    def take_event(self, event: Event) -> None:
         """Show a phase, a provider event or a change of topology."""
         self._progress.take(event)
         line = event_text(event.source, event.kind, event.fields)
         self._ticker.append(f"{self._time(event.mono_ns)} {line}")
         if self._live is None:
             self._print(event.mono_ns, line)
+
+    def take_sealed(self, sealed: Sealed) -> None:
+        """Show which scopes went dark, and which are served again."""
+        for outage in sealed.opened:
+            self.note_outage_opened(_scope_text(outage.scope), start_ns=outage.start_ns)
+        for outage in sealed.closed:
+            self.note_outage_closed(
+                _scope_text(outage.scope),
+                end_ns=outage.end_ns,
+                duration_ns=outage.duration_ns,
+                lower_ns=outage.lower_ns,
+                upper_ns=outage.upper_ns,
+                unseen_ns=outage.unseen_ns,
+            )
 
     def note_outage_opened(self, scope: str, *, start_ns: int) -> None:
         """Show that a scope ("tls 0002 read") went dark."""
@@ -233,6 +249,10 @@ class LiveView:
         parts.append(Text(_observer_line(state.observer), style="dim"))
         parts.extend(Text(f"PROBLEM  {problem}") for problem in state.problems)
         return Group(*parts)
+
+
+def _scope_text(scope: Scope) -> str:
+    return f"{scope.lane} {scope.shard} {scope.op.label}"
 
 
 def _header(state: LiveState, now_ns: int) -> str:

@@ -27,10 +27,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def add_events(folder: RunFolder, first: int, count: int) -> None:
     """Append events numbered from ``first``."""
-    folder.add_events(
-        Event(number, "run", "test", {"number": number, "padding": "x" * 80})
-        for number in range(first, first + count)
-    )
+    for number in range(first, first + count):
+        fields = {"number": number, "padding": "x" * 80}
+        folder.take_event(Event(number, "run", "test", fields))
 
 
 def event_numbers(path: Path) -> list[int]:
@@ -73,9 +72,9 @@ def test_falls_back(
     folder = RunFolder.create(small_disk, "run", clock=CLOCK)
     spans = [BlindSpan("tls", n, n + 1) for n in range(100)]
     add_events(folder, 0, 300)
-    folder.add_sealed(Sealed(0, film=[*spans[:50]]))
+    folder.take_sealed(Sealed(0, film=[*spans[:50]]))
     add_events(folder, 300, 1000)
-    folder.add_sealed(Sealed(0, film=[*spans[50:]]))
+    folder.take_sealed(Sealed(0, film=[*spans[50:]]))
     folder.write_document("run.json", {"schema_version": 1})
     full = folder.path
     path = folder.close()

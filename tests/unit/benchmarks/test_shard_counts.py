@@ -8,10 +8,9 @@ from loadprobe.clock import ClockPair, MonoNs, WallNs
 from loadprobe.config.keys import Config, Http, Lane, Target
 from loadprobe.core.topology.topology import Node, Shard, Topology
 from loadprobe.drivers.base import DriverStats
-from loadprobe.outputs.live.terminal import LiveState
 from loadprobe.outputs.metrics.run_metrics import RunMetrics
 from loadprobe.probe.messages import LaneHealth, ReadBack, Snapshot, TopologySeen
-from loadprobe.run.health import Telemetry
+from loadprobe.run.health_metrics import HealthMetrics
 from loadprobe.run.load import Measurement
 
 REST: dict[str, Any] = {
@@ -80,8 +79,7 @@ def test_counts_by_shard() -> None:
         aggregate=measurement.aggregate,
         clock=ClockPair(MonoNs(0), WallNs(0)),
     )
-    live = LiveState(run="run", target="h", started_ns=0, planned_s=None)
-    Telemetry(measurement.aggregate, live, metrics).add_snapshot(snapshots[0])
+    HealthMetrics(metrics).take_health(snapshots[0])
     found = {value[:2]: value.value for value in metrics.values()}
     assert {
         labels: value for (name, labels), value in found.items() if name[:4] == "redi"

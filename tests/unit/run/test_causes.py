@@ -43,12 +43,11 @@ def test_planned_darkness_is_counted_as_planned() -> None:
     plans: list[Planned] = []
     metrics = Counting()
     counter = OutageCounter(aggregate, metrics, quiet_ns=S, planned=lambda: plans)
-    counter.add(sealed.closed)
-    counter.count(sealed.until_ns)
+    counter.take_sealed(sealed)
     assert metrics.causes == []
     plans.append(Planned("tcp", S, 2 * S, "0001"))
     counter.count(None)
-    counter.add(sealed.closed)
+    counter.take_sealed(sealed)
     plans.clear()
     counter.count(None)
     assert metrics.causes == ["planned", "shard"]

@@ -9,13 +9,11 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from loadprobe.clock import ClockPair, MonoNs, WallNs, mono_now_ns
+from loadprobe.clock import mono_now_ns
 from loadprobe.config.keys import Config, Lane, Target
 from loadprobe.core.events import Event
 from loadprobe.core.topology.topology import Node, Shard, Topology
 from loadprobe.errors import PreflightError, RunError
-from loadprobe.outputs.live.terminal import LiveState
-from loadprobe.outputs.metrics.run_metrics import RunMetrics
 from loadprobe.probe.messages import (
     FromProbe,
     LaneHealth,
@@ -26,7 +24,7 @@ from loadprobe.probe.messages import (
     UsePassword,
 )
 from loadprobe.run import load as module
-from loadprobe.run.health import Telemetry
+from loadprobe.run.health import Health
 from loadprobe.run.load import Measurement
 
 S = 1_000_000_000
@@ -140,11 +138,9 @@ def test_a_stopped_supervisor_says_so(clock: Clock) -> None:
     look_for(measurement, clock, 1)
     (event,) = events
     assert (event.mono_ns, event.source, event.kind) == (looked_ns, "run", "stall")
-    clock_pair = ClockPair(MonoNs(0), WallNs(0))
-    metrics = RunMetrics("c", aggregate=measurement.aggregate, clock=clock_pair)
-    telemetry = Telemetry(measurement.aggregate, LiveState("run", "target", 0), metrics)
-    telemetry.take_event(event)
-    ((start_ns, end_ns),) = telemetry.controller.away
+    health = Health()
+    health.take_event(event)
+    ((start_ns, end_ns),) = health.controller.away
     assert start_ns == looked_ns
     assert 9 * S <= end_ns - start_ns <= 10 * S
 

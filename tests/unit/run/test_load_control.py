@@ -57,7 +57,6 @@ def steering(judged: Judged) -> Steering:
         config,
         measurement,
         watch,
-        on_endpoint=lambda *_: None,
         on_woken=lambda *_: None,
     )
     result.expect_dark(lane="tcp", shard=None, start_ns=10 * S)
@@ -85,7 +84,7 @@ def test_what_lies_beyond_the_plan_counts(
 def test_errors_beyond_the_plan_count(judged: Judged, steering: Steering) -> None:
     """Those of planned time are left out of both numbers."""
     judged.count(100, 20)
-    steering.begin()
+    steering.begin(on_endpoint=lambda _host, _port: None)
     assert steering.error_ratio() == 0.0
     judged.count(200, 22)
     judged.outages = [outage(10_000, 40_000)]

@@ -163,8 +163,8 @@ def keep_sample(run: Supervised) -> None:
     """Have one sample to send with every seal."""
     batch = MsSamples(MsSeries(MsKind.BLIND, ("tcp",)))
     batch.add(1, 1)
-    account = run.run._account
-    run.measurement.on_seal = lambda: account.ms_log.add([batch], until_ms=2)
+    log = run.run._published.samples._log
+    run.measurement.on_seal = lambda: log.add([batch], until_ms=2)
 
 
 async def test_a_receiver_that_is_away_is_no_matter(
@@ -178,7 +178,7 @@ async def test_a_receiver_that_is_away_is_no_matter(
     assert await run.run.run() == 0
     assert run.document("run.json")["problems"] == []
     assert run.document("run.json")["config"]["remote_write"]["url"] == remote.url
-    values = run.run._account.metrics.values()
+    values = run.run._published.metrics.values()
     dropped = {row.labels: row.value for row in values if "dropped" in row.metric}
     assert dropped["ended",] >= 1
 

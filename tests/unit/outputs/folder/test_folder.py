@@ -42,7 +42,7 @@ def test_name(tmp_path: Path) -> None:
 def test_files(tmp_path: Path) -> None:
     """Lines are readable at once, documents are replaced whole, films end up last."""
     folder = RunFolder.create(tmp_path, "run", clock=CLOCK)
-    folder.add_events([Event(1_500, "run", "start", {"n": 1})])
+    folder.take_event(Event(1_500, "run", "start", {"n": 1}))
     assert read_lines(folder.path / "events.ndjson") == [
         {
             "wall_ns": CLOCK.wall_ns + 500,
@@ -55,7 +55,7 @@ def test_files(tmp_path: Path) -> None:
     folder.write_document("summary.json", {"schema_version": 1, "verdict": ["old"]})
     folder.write_document("summary.json", {"schema_version": 1, "verdict": ["new"]})
     span = BlindSpan("tls", 10, 20)
-    folder.add_sealed(Sealed(0, film=[span]))
+    folder.take_sealed(Sealed(0, film=[span]))
     assert folder.close() == folder.path
     assert folder.problems == []
     assert orjson.loads((folder.path / "summary.json").read_bytes())["verdict"] == [

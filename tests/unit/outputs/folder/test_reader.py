@@ -42,10 +42,11 @@ def folder(tmp_path: Path) -> Path:
                 else:
                     block.add_served(due, due + 1000, due + 400_000)
         aggregate.add(0, blocks, watermark_ns=(second + 1) * S)
-        run.add_sealed(aggregate.seal())
+        run.take_sealed(aggregate.seal())
     results = aggregate.finish(5 * S)
-    run.add_sealed(results.last)
-    run.add_events([Event(S, "run", "start"), Event(5 * S, "run", "stop", {"n": 1})])
+    run.take_sealed(results.last)
+    run.take_event(Event(S, "run", "start"))
+    run.take_event(Event(5 * S, "run", "stop", {"n": 1}))
     verdict = summarize(results, clock=CLOCK, quiet_ns=S, observer=ObserverHealth())
     info = documents.describe_run(
         parse_config(CONFIG, where="run.toml"),

@@ -95,8 +95,8 @@ def shown(*, is_terminal: bool) -> str:
         _environ={},
     )
     with LiveView(console, clock=CLOCK, steps=STEPS) as view:
-        view.note_event(told(20, "scenario", name="tls", state="begun", reason=""))
-        view.note_event(told(20, "hold", seconds=5))
+        view.take_event(told(20, "scenario", name="tls", state="begun", reason=""))
+        view.take_event(told(20, "hold", seconds=5))
         view.refresh(make_state(), 21 * S)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()

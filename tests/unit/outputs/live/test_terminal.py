@@ -27,7 +27,7 @@ def test_plain_lines() -> None:
                 view.note_outage_opened("tls 0002 read", start_ns=20 * S)
             if tenth == 221:
                 fields = {"operation": "failover", "shard": "0002", "phase": "accepted"}
-                view.note_event(Event(22 * S, "controller", "phase", fields))
+                view.take_event(Event(22 * S, "controller", "phase", fields))
             if tenth == 230:
                 view.note_outage_closed(
                     "tls 0002 read",
@@ -86,7 +86,7 @@ def shown(*, width: int) -> str:
         _environ={},
     )
     with LiveView(console, clock=CLOCK) as view:
-        view.note_event(Event(22 * S, "provider", "x", {"message": "[b]Failover[/b]"}))
+        view.take_event(Event(22 * S, "provider", "x", {"message": "[b]Failover[/b]"}))
         view.note_outage_closed(
             "tls 0001 read",
             end_ns=S,

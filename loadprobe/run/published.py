@@ -1,0 +1,139 @@
+"""What a run shows of itself from its first moment on: metrics, and answers by HTTP."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from loadprobe.clock import NS_PER_MS, ClockPair
+from loadprobe.core.judging.aggregate import Aggregate
+from loadprobe.core.judging.ms_log import MsLog, MsWindow
+from loadprobe.core.topology.topology import Topology
+from loadprobe.core.verdict.beside import Planned
+from loadprobe.outputs.http.run_view import RunView
+from loadprobe.outputs.live.terminal import LiveState
+from loadprobe.outputs.metrics.run_metrics import RunMetrics
+from loadprobe.outputs.remote_write.sender import RemoteWriter
+from loadprobe.run.causes import OutageCounter
+from loadprobe.run.health import Health
+from loadprobe.run.health_metrics import HealthMetrics
+from loadprobe.run.live_figures import LiveFigures
+from loadprobe.run.plan import RunPlan
+from loadprobe.run.samples import Samples
+from loadprobe.run.sinks import Sinks
+
+
+class Published:
+    """The metrics of a run, its answers to the API, and what both are made from.
+
+    Args:
+        plan: what is run.
+        aggregate: the judged arrivals.
+        clock: to show monotonic times as wall times.
+        sinks: are told what is to be journalled.
+        planned: returns the darkness that was planned so far, up to a time or now.
+
+    Attributes:
+        health: how the probes are doing, over the whole run.
+        metrics: what a scrape reads.
+        window: the single milliseconds on their page.
+        samples: the single milliseconds.
+        counter: outages and their causes.
+        view: what the API answers.
+    """
+
+    def __init__(
+        self,
+        plan: RunPlan,
+        aggregate: Aggregate,
+        clock: ClockPair,
+        sinks: Sinks,
+        *,
+        planned: Callable[[int | None], Sequence[Planned]],
+    ) -> None:
+        config = plan.config
+        quiet_ns = config.probe.quiet_ms * NS_PER_MS
+        self._plan = plan
+        log = MsLog()
+        self.window = MsWindow(log)
+        self.metrics = RunMetrics(
+            config.target.host or plan.group_id,
+            aggregate=aggregate,
+            clock=clock,
+            window=self.window,
+        )
+        writer = None
+        if config.remote_write is not None:
+            writer = RemoteWriter(
+                config.remote_write,
+                log,
+                clock=clock,
+                cluster=lambda: self.metrics.cluster,
+                metrics=self.metrics,
+            )
+        self.samples = Samples(log, self.window, writer)
+        self.health = Health()
+        self.counter = OutageCounter(
+            aggregate, self.metrics, quiet_ns=quiet_ns, planned=lambda: planned(None)
+        )
+        self.view = RunView(
+            LiveState(
+                run=config.name,
+                target=plan.where,
+                started_ns=0,
+                planned_s=plan.duration_s,
+            ),
+            aggregate,
+            clock,
+            scenario=plan.scenario_name or None,
+            outages=self.counter.so_far,
+            emit=sinks.take_event,
+            quiet_ns=quiet_ns,
+        )
+        self.view.stale_reads = lambda: self.health.stale_reads
+        self._health_metrics = HealthMetrics(self.metrics)
+        self._figures = LiveFigures(aggregate, self.health, self._health_metrics)
+        sinks.add(
+            self.health,
+            self.metrics,
+            self._health_metrics,
+            self._figures,
+            self.samples,
+            self.view,
+            self.counter,
+        )
+        self._show_run(None, "")
+
+    def show_topology(self, topology: Topology | None, engine: str) -> None:
+        """Show who serves what, as last seen."""
+        self._show_run(topology, engine)
+        self.view.topology = topology
+        if topology is not None:
+            self._health_metrics.show_topology(topology)
+
+    def refresh(
+        self, target: str, begun_ns: int, problems: Sequence[str], now_ns: int
+    ) -> LiveState:
+        """Show how it goes, and return it.
+
+        Args:
+            target: where the load goes.
+            begun_ns: when it began.
+            problems: what the operator should know now.
+            now_ns: monotonic time.
+        """
+        verdict = self.view.verdict()
+        self.view.live = replace(
+            self.view.live,
+            target=target,
+            started_ns=begun_ns,
+            lanes=self._figures.lanes(),
+            observer=self._figures.observer(now_ns),
+            problems=[*problems, *self.samples.problems],
+            verdict=verdict.state if verdict.arrivals else "",
+            headline=verdict.headline if verdict.arrivals else "",
+        )
+        return self.view.live
+
+    def _show_run(self, topology: Topology | None, engine: str) -> None:
+        shards = "" if topology is None else str(len(topology.shards))
+        run = self._plan.config.name, self._plan.scenario_name, shards, engine
+        self.metrics.replace("run_info", {run: 1})
