@@ -1,13 +1,10 @@
 """Runs as processes of their own, and all that belongs to them."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 import msgspec
-import pytest
-import pytest_asyncio
 
 from loadprobe.local.cluster.ports import free_ports
 from tests.support.bad_input import (
@@ -15,16 +12,8 @@ from tests.support.bad_input import (
     Servers,
     config_of,
     finish,
-    serving,
     start,
 )
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
-    """Start the server once."""
-    async with serving(tmp_path_factory.mktemp("run-command")) as started:
-        yield started
 
 
 def family(pid: int) -> list[int]:
