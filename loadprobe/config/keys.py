@@ -346,7 +346,6 @@ def with_endpoint(
     config: Config,
     host: str,
     port: int,
-    tls_port: int | None,
     *,
     is_cluster: bool | None = None,
     reader_host: str | None = None,
@@ -356,8 +355,7 @@ def with_endpoint(
     Args:
         config: as it was read.
         host: of the configuration endpoint, or of the primary without cluster mode.
-        port: for plaintext lanes.
-        tls_port: for TLS lanes; None if it is the same.
+        port: of it, for all lanes.
         is_cluster: with cluster mode; None: as configured.
         reader_host: of the replicas, without cluster mode.
     """
@@ -366,7 +364,7 @@ def with_endpoint(
         target,
         host=host,
         port=port,
-        tls_port=tls_port,
+        tls_port=None,
         cluster=target.cluster if is_cluster is None else is_cluster,
         reader_host=target.reader_host or reader_host,
     )

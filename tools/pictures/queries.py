@@ -111,18 +111,6 @@ def annotation_queries(dashboard: Plain, shown: Shown) -> Iterator[tuple[Plain, 
             )
 
 
-def variable_queries(dashboard: Plain, shown: Shown) -> Iterator[tuple[str, Query]]:
-    """Yield (label, series) of the variables that list the values of a label."""
-    for variable in dashboard["templating"]["list"]:
-        if variable["type"] == "query":
-            match = re.fullmatch(
-                r"label_values\((.+), (\w+)\)", variable["query"]["query"]
-            )
-            assert match is not None, variable
-            where = f"{dashboard['title']} / variable {variable['name']}"
-            yield match[2], Query(where, shown.fill(match[1], 1000, dashboard))
-
-
 def name_of(legend: str, labels: Mapping[str, str]) -> str:
     """Return how a series is named in a legend."""
     if not legend:

@@ -8,7 +8,6 @@ stall the very loop that measures.
 import asyncio
 import socket
 from collections import deque
-from collections.abc import Callable
 from typing import Protocol
 
 import hiredis
@@ -385,6 +384,3 @@ class Node:
         while self.waiting:
             arrival, _ = self.waiting.popleft()
             self._driver.fail(arrival, Outcome.UNSENT, failure.error, evidence)
-
-
-MakeNode = Callable[[str, int], Node]

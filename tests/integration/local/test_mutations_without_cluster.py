@@ -57,7 +57,13 @@ async def test_without_cluster_mode_tls_changes_too(group: LocalCluster) -> None
         if mode == "required":
             await replica.restart()
             with pytest.raises(ConnectionRefusedError):
-                await Link.open(group, replica.ports.plain, tls=False, password=None)
+                await Link.open(
+                    group,
+                    replica.ports.plain,
+                    tls=False,
+                    password=None,
+                    host=replica.host,
+                )
 
 
 async def test_without_cluster_mode_nodes_are_replaced(group: LocalCluster) -> None:
@@ -85,7 +91,11 @@ async def test_an_open_group_gets_a_password() -> None:
 
         async def ping(password: str | None) -> object:
             link = await Link.open(
-                group, primary.ports.plain, tls=False, password=password
+                group,
+                primary.ports.plain,
+                tls=False,
+                password=password,
+                host=primary.host,
             )
             (reply,) = await link.ask(("PING",))
             link.close()

@@ -378,10 +378,8 @@ def test_the_endpoint_may_be_asked_of_the_api() -> None:
     text = '[target]\ncluster = false\n[control]\nreplication_group = "g"\n'
     config = with_environment(text + '[[lanes]]\nname = "tcp"\n')
     assert config.target.host == ""
-    resolved = with_endpoint(config, "db.example.com", 6379, 6380)
-    assert resolved.target == Target(
-        "db.example.com", port=6379, tls_port=6380, cluster=False
-    )
+    resolved = with_endpoint(config, "db.example.com", 6380)
+    assert resolved.target == Target("db.example.com", port=6380, cluster=False)
     assert resolved.lanes == config.lanes
 
 
