@@ -16,7 +16,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from loadprobe.clock import ClockPair, MonoNs, WallNs
+from loadprobe.clock import ClockPair
 from loadprobe.control.mutations.mutation import Mutation
 from loadprobe.control.mutations.settle import mutate
 from loadprobe.control.provider.api import ElastiCacheApi
@@ -71,7 +71,7 @@ def virtual_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setattr(
         "loadprobe.control.provider.api.read_clock_pair",
-        lambda: ClockPair(MonoNs(now_ns()), WallNs(_EPOCH_NS + now_ns())),
+        lambda: ClockPair(now_ns(), _EPOCH_NS + now_ns()),
     )
 
 

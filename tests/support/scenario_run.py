@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from loadprobe.clock import ClockPair, MonoNs, WallNs
+from loadprobe.clock import ClockPair
 from loadprobe.core.events import Event
 from loadprobe.core.judging.aggregate import Aggregate, LaneInfo
 from loadprobe.core.judging.cells import Frame
@@ -20,7 +20,7 @@ from loadprobe.outputs.folder.reader import RunData
 
 MS = 1_000_000
 S = 1_000 * MS
-CLOCK = ClockPair(MonoNs(0), WallNs(1_767_323_045 * S))  # 2026-01-02 03:04:05 UTC
+CLOCK = ClockPair(0, 1_767_323_045 * S)  # 2026-01-02 03:04:05 UTC
 LANES = (
     LaneInfo("tcp", False, (0,), 250 * MS),
     LaneInfo("tls", True, (1,), 250 * MS),

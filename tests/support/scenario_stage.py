@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from loadprobe.clock import NS_PER_S, MonoNs, WallNs, read_clock_pair
+from loadprobe.clock import NS_PER_S, read_clock_pair
 from loadprobe.config.keys import Config, Control, Lane, Target
 from loadprobe.control.mutations.mutation import Mutation
 from loadprobe.control.mutations.projection import projected
@@ -67,9 +67,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._jumping.waited_s
 
 
-def now_ns() -> MonoNs:
+def now_ns() -> int:
     """Return the virtual time; 0 outside of a loop."""
-    return MonoNs(round(asyncio.get_running_loop().time() * 1000) * NS_PER_S // 1000)
+    return round(asyncio.get_running_loop().time() * 1000) * NS_PER_S // 1000
 
 
 def group_of(shards: int, *, size: int = 2, tls_mode: str = "none") -> Group:
@@ -119,9 +119,9 @@ class Api:
         self.faults: list[ControlError] = []
 
     @property
-    def provider_now_ns(self) -> WallNs:
+    def provider_now_ns(self) -> int:
         """Return the provider's time."""
-        return WallNs(1_000 * NS_PER_S)
+        return 1_000 * NS_PER_S
 
     async def describe_state(
         self, needs: object = (), *, missing_ok: bool = False

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from loadprobe.clock import NS_PER_S, ClockPair, WallNs
+from loadprobe.clock import NS_PER_S, ClockPair
 
 Reply = Mapping[str, Any]
 SlotRanges = tuple[tuple[int, int], ...]
@@ -286,9 +286,7 @@ def read_slots(text: str) -> SlotRanges:
     return tuple(ranges)
 
 
-def read_offset_ns(
-    date_header: str | None, around: tuple[WallNs, WallNs]
-) -> int | None:
+def read_offset_ns(date_header: str | None, around: tuple[int, int]) -> int | None:
     """Return provider clock minus ours in ns from a reply's Date header.
 
     Args:

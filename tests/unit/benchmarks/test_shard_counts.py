@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from loadprobe.clock import ClockPair, MonoNs, WallNs
+from loadprobe.clock import ClockPair
 from loadprobe.config.keys import Config, Http, Lane, Target
 from loadprobe.core.topology.topology import Node, Shard, Topology
 from loadprobe.drivers.base import DriverStats
@@ -78,7 +78,7 @@ def test_counts_by_shard() -> None:
     metrics = RunMetrics(
         "c",
         aggregate=measurement.aggregate,
-        clock=ClockPair(MonoNs(0), WallNs(0)),
+        clock=ClockPair(0, 0),
     )
     live = LiveState(run="run", target="h", started_ns=0, planned_s=None)
     Telemetry(measurement.aggregate, live, metrics).add_snapshot(snapshots[0])

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from loadprobe.clock import ClockPair, MonoNs, WallNs, mono_now_ns
+from loadprobe.clock import ClockPair, mono_now_ns
 from loadprobe.config.keys import Config, Lane, Target
 from loadprobe.core.events import Event
 from loadprobe.core.topology.topology import Node, Shard, Topology
@@ -140,7 +140,7 @@ def test_a_stopped_supervisor_says_so(clock: Clock) -> None:
     look_for(measurement, clock, 1)
     (event,) = events
     assert (event.mono_ns, event.source, event.kind) == (looked_ns, "run", "stall")
-    clock_pair = ClockPair(MonoNs(0), WallNs(0))
+    clock_pair = ClockPair(0, 0)
     metrics = RunMetrics("c", aggregate=measurement.aggregate, clock=clock_pair)
     telemetry = Telemetry(measurement.aggregate, LiveState("run", "target", 0), metrics)
     telemetry.take_event(event)

@@ -5,7 +5,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from loadprobe.clock import ClockPair, MonoNs, WallNs
+from loadprobe.clock import ClockPair
 from loadprobe.config.file import parse_config
 from loadprobe.core.events import Event
 from loadprobe.core.judging.aggregate import Aggregate, LaneInfo
@@ -22,7 +22,7 @@ from tests.support.sparse_histograms import from_sparse
 
 MS = 1_000_000
 S = 1_000 * MS
-CLOCK = ClockPair(MonoNs(0), WallNs(1_767_323_045 * S))
+CLOCK = ClockPair(0, 1_767_323_045 * S)
 CONFIG = '[target]\nhost = "h"\n[[lanes]]\nname = "tcp"\n'
 
 
