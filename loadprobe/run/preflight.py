@@ -15,7 +15,7 @@ from pathlib import Path
 
 import hiredis
 
-from loadprobe.clock import NS_PER_MS, wall_now_ns
+from loadprobe.clock import NS_PER_MS, NS_PER_S, wall_now_ns
 from loadprobe.config.keys import Config, Control, Lane
 from loadprobe.config.remote_write import RemoteWrite
 from loadprobe.control.created.markers import way_out
@@ -347,7 +347,7 @@ async def _ask(
     yield Check(label, passed=True, detail=f"{where} answers")
     seconds = await connection.request(resp.encode(b"TIME"))
     if isinstance(seconds, list):
-        server_ns = int(seconds[0]) * 1_000_000_000 + int(seconds[1]) * 1000
+        server_ns = int(seconds[0]) * NS_PER_S + int(seconds[1]) * 1000
         offset_ms = (server_ns - wall_now_ns()) / NS_PER_MS
         yield Check(
             f"{label} clock",

@@ -11,7 +11,7 @@ from typing import Any
 
 import uvloop
 
-from loadprobe.clock import wall_now_ns
+from loadprobe.clock import NS_PER_S, wall_now_ns
 from loadprobe.local.cluster.ports import free_ports
 from tools.pictures.answers import ask
 from tools.pictures.draw import draw
@@ -64,7 +64,7 @@ PICTURES = {
 
 
 def _now_s() -> float:
-    return wall_now_ns() / 1e9
+    return wall_now_ns() / NS_PER_S
 
 
 def _mark(port: int, folder: Path) -> None:

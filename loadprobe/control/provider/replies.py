@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from loadprobe.clock import NS_PER_S, ClockPair
+from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
 
 Reply = Mapping[str, Any]
 SlotRanges = tuple[tuple[int, int], ...]
@@ -309,7 +309,7 @@ def to_unix_ns(date: datetime) -> int:
 
 def from_unix_ns(wall_ns: int) -> datetime:
     """Return UNIX ns as UTC, cut to the millisecond the provider's API knows."""
-    return _EPOCH + timedelta(milliseconds=wall_ns // 1_000_000)
+    return _EPOCH + timedelta(milliseconds=wall_ns // NS_PER_MS)
 
 
 def _endpoint(reply: Reply | None) -> Endpoint | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from operator import floordiv
 
+from loadprobe.clock import NS_PER_MS, NS_PER_S
 from loadprobe.core.intervals import Interval, overlaps
 from loadprobe.core.judging.columns import (
     Block,
@@ -27,9 +28,6 @@ from loadprobe.core.judging.outage_tracker import OutageTracker
 from loadprobe.core.judging.outages import Outage, Row
 from loadprobe.core.judging.outcome import ErrorClass, Outcome
 from loadprobe.core.judging.ring import Slab
-
-NS_PER_MS = 1_000_000
-NS_PER_S = 1_000_000_000
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
+from loadprobe.clock import NS_PER_MS, NS_PER_S
 from loadprobe.core.judging.activity import Activity
 from loadprobe.core.judging.latency import P99Log
 from loadprobe.core.judging.outages import Outage
@@ -30,9 +31,6 @@ from loadprobe.core.verdict.instants import (
     latest,
     served_again,
 )
-
-NS_PER_MS = 1_000_000
-NS_PER_S = 1_000_000_000
 
 AFTER_NS = 10 * NS_PER_S
 BASELINE_S = 30

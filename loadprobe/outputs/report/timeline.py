@@ -7,7 +7,7 @@ nobody called anything; outages appear with the estimates of ``outages.json``.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from loadprobe.clock import NS_PER_S
+from loadprobe.clock import NEVER_NS, NS_PER_S
 from loadprobe.core.verdict.attribution import Cause
 from loadprobe.core.verdict.summary import IncidentSummary, OutageRow
 from loadprobe.outputs.folder.documents import EventLine
@@ -72,7 +72,7 @@ def make_timelines(
             )
             for incident in incidents
         ]
-    ends = [call.wall_ns for call in calls[1:]] + [1 << 63]
+    ends = [call.wall_ns for call in calls[1:]] + [NEVER_NS]
     return [
         _cut(
             " ".join(
