@@ -55,7 +55,7 @@ class Death:
     cause: str
 
 
-class Probe:
+class ProbeProcess:
     """One probe process, over all its restarts.
 
     Args:
@@ -233,7 +233,7 @@ async def _keep_tail(process: asyncio.subprocess.Process, tail: "deque[str]") ->
 class Roused:
     """Probes that were started in mid-run; see ``rouse``."""
 
-    probes: Sequence[Probe]
+    probes: Sequence[ProbeProcess]
     running: "Sequence[asyncio.Task[None]]"
     failed: "asyncio.Future[str]"
 
@@ -266,7 +266,7 @@ class Roused:
 
 
 def rouse(
-    probes: Sequence[Probe],
+    probes: Sequence[ProbeProcess],
     group: asyncio.TaskGroup,
     tasks: "list[asyncio.Task[None]]",
 ) -> Roused:
@@ -283,12 +283,12 @@ def rouse(
     return Roused(probes, running, failed)
 
 
-async def _all_ready(probes: Sequence[Probe]) -> None:
+async def _all_ready(probes: Sequence[ProbeProcess]) -> None:
     for probe in probes:
         await probe.ready.wait()
 
 
-async def _run_roused(probe: Probe, failed: "asyncio.Future[str]") -> None:
+async def _run_roused(probe: ProbeProcess, failed: "asyncio.Future[str]") -> None:
     """Run a probe; until its load has begun, its failure does not end the run."""
     problem = f"probe process {probe.process} ended"
     try:

@@ -30,7 +30,7 @@ _WRITE = OpKind.WRITE
 _new_arrival = Arrival.__new__
 
 
-class Lane:
+class LaneRunner:
     """Makes the arrivals of a share of a lane and judges their ends.
 
     Args:

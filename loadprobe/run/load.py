@@ -18,12 +18,12 @@ from loadprobe.core.events import Emit, Event
 from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Sealed
 from loadprobe.core.topology.shard_names import ShardNames
 from loadprobe.errors import RunError
-from loadprobe.probe.fleet import Death, Probe, Roused, rouse
+from loadprobe.probe.fleet import Death, ProbeProcess, Roused, rouse
 from loadprobe.probe.messages import (
     Detour,
     FromProbe,
     Plan,
-    Progress,
+    PrefillProgress,
     ReadBack,
     Snapshot,
     Start,
@@ -107,7 +107,7 @@ class Measurement:
             if any(share.lane.name in dormant for share in shares)
         }
         self._routes = Routes(config.lanes, config.target)
-        self._progress: dict[tuple[int, str], Progress] = {}
+        self._progress: dict[tuple[int, str], PrefillProgress] = {}
         self._heard_ns: dict[int, int] = {}
         self._watermark_ns: dict[int, int] = {}
         self._looked_ns: int | None = None
@@ -141,8 +141,8 @@ class Measurement:
             if any(share.lane.name in lanes for share in shares)
         ]
 
-    def _make_probe(self, process: int) -> Probe:
-        return Probe(
+    def _make_probe(self, process: int) -> ProbeProcess:
+        return ProbeProcess(
             process,
             lambda is_first: self._plan(
                 process, is_first=is_first, is_ahead=process in self._ahead
@@ -193,7 +193,7 @@ class Measurement:
         return self._tasks
 
     @property
-    def _awake(self) -> list[Probe]:
+    def _awake(self) -> list[ProbeProcess]:
         return [probe for p, probe in enumerate(self.probes) if p not in self._asleep]
 
     @property
@@ -438,7 +438,7 @@ class Measurement:
         match message:
             case Snapshot():
                 self._take_snapshot(message)
-            case Progress():
+            case PrefillProgress():
                 self._progress[message.process, message.lane] = message
                 parts = self._progress.values()
                 self._on_prefill(

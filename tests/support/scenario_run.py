@@ -15,7 +15,7 @@ from loadprobe.core.steps import ScenarioRecord, ScenarioState, StepRecord, Step
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.expected import Expected
 from loadprobe.core.verdict.verdict import ObserverHealth, Verdict, summarize
-from loadprobe.outputs.folder.documents import LaneFacts, Moment, RunInfo, event_line
+from loadprobe.outputs.folder.documents import LaneSettings, Moment, RunInfo, event_line
 from loadprobe.outputs.folder.reader import RunData
 
 MS = 1_000_000
@@ -136,7 +136,7 @@ def reported(story: Story) -> RunData:
             host={"name": "host", "cpus": 2},
             config={},
             config_digest="sha256:00",
-            lanes=(LaneFacts("tcp", "wire", False, "open", 300.0, 100, 1, 250),),
+            lanes=(LaneSettings("tcp", "wire", False, "open", 300.0, 100, 1, 250),),
             scenario=story.record.name,
             start=Moment(CLOCK.wall_ns, CLOCK.mono_ns),
             end=Moment(CLOCK.to_wall(story.end_ms * MS), story.end_ms * MS),

@@ -28,7 +28,7 @@ from loadprobe.control.scenario import runner as scenario_module
 from loadprobe.control.scenario import step_runner
 from loadprobe.control.scenario.file import Scenario, parse_scenario
 from loadprobe.control.scenario.runner import run_scenario
-from loadprobe.control.watch.endpoint import Watched
+from loadprobe.control.watch.endpoint import WatchedEndpoint
 from loadprobe.core.events import Emit, Event
 from loadprobe.core.steps import ScenarioRecord, StepRecord, StepState
 from loadprobe.errors import ControlError
@@ -103,7 +103,7 @@ def state_of(group: Group) -> GroupState:
     return GroupState(
         group,
         tuple(nodes),
-        updates=(UpdateAction("update-1", "not-applied", "available", "low", "0/6"),),
+        updates=(UpdateAction("update-1", "not-applied", "low"),),
         node_types=("large", "huge"),
         records=(),
         seen_unix_ns=0,
@@ -197,7 +197,7 @@ class Load:
 class Watch:
     """An endpoint that ends with the step."""
 
-    def __init__(self, watched: Watched, emit: Emit) -> None:
+    def __init__(self, watched: WatchedEndpoint, emit: Emit) -> None:
         self.name = f"{watched.endpoint.host}:{watched.endpoint.port}"
         self.is_tls = watched.context is not None
         self.refused_ns: int | None = None
@@ -309,7 +309,7 @@ class Stage:
             if event.kind == kind
         ]
 
-    def _watch(self, watched: Watched, emit: Emit) -> Watch:
+    def _watch(self, watched: WatchedEndpoint, emit: Emit) -> Watch:
         self.watches.append(Watch(watched, emit))
         return self.watches[-1]
 

@@ -36,7 +36,7 @@ from loadprobe.control.scenario.keys import (
 from loadprobe.control.scenario.turns import (
     Memory,
     Observation,
-    Turn,
+    StepTurn,
     remembered,
     resolve,
     rounds,
@@ -190,7 +190,7 @@ def _planned(scenario: Scenario, state: GroupState) -> Iterator[str]:
 
 
 def _told(
-    number: int, turn: Turn, what: Mutation | Observation, state: GroupState
+    number: int, turn: StepTurn, what: Mutation | Observation, state: GroupState
 ) -> Iterator[str]:
     head = f"  {number}. {turn.name}:"
     match what:

@@ -36,7 +36,7 @@ class Transport(Protocol):
         """End at once."""
 
 
-class Receiver(Protocol):
+class SocketReceiver(Protocol):
     """What a transport feeds: the part of asyncio.Protocol that is used."""
 
     def connection_made(self, transport: Transport) -> None:
@@ -59,7 +59,7 @@ class SocketPoller:
         self._open: dict[int, tuple[PlainTransport, _Recv, _Received]] = {}
         asyncio.get_running_loop().add_reader(self._epoll.fileno(), self.serve_ready)
 
-    def open(self, sock: socket.socket, receiver: Receiver) -> None:
+    def open(self, sock: socket.socket, receiver: SocketReceiver) -> None:
         """Serve a connected non-blocking socket from now on."""
         transport = PlainTransport(self, sock, receiver)
         self.serve(sock, transport, receiver.data_received)
@@ -156,7 +156,7 @@ class PlainTransport:
     )
 
     def __init__(
-        self, poller: SocketPoller, sock: socket.socket, receiver: Receiver
+        self, poller: SocketPoller, sock: socket.socket, receiver: SocketReceiver
     ) -> None:
         self._poller = poller
         self._sock = sock

@@ -15,7 +15,7 @@ import asyncio
 import socket
 import ssl
 
-from loadprobe.drivers.wire.sockets import PlainTransport, Receiver, SocketPoller
+from loadprobe.drivers.wire.sockets import PlainTransport, SocketPoller, SocketReceiver
 
 _LONGEST_RECORD = 16_384
 _INCOMING = ssl.MemoryBIO()
@@ -25,7 +25,7 @@ _OUTGOING = ssl.MemoryBIO()
 async def open_tls(
     poller: SocketPoller,
     sock: socket.socket,
-    receiver: Receiver,
+    receiver: SocketReceiver,
     context: ssl.SSLContext,
     server_name: str | None,
 ) -> None:
@@ -76,7 +76,7 @@ class TlsTransport(PlainTransport):
         self,
         poller: SocketPoller,
         sock: socket.socket,
-        receiver: Receiver,
+        receiver: SocketReceiver,
         context: ssl.SSLContext,
         server_name: str | None,
         *,

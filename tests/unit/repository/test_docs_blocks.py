@@ -17,7 +17,8 @@ from loadprobe.cli.app import app
 from loadprobe.config.file import parse_config
 from loadprobe.control.scenario.file import find_scenario, parse_scenario
 from loadprobe.outputs.http.web_config import parse_web_config
-from tests.support.docs_blocks import ROOT, Block, block, blocks
+from tests.support.docs_blocks import Block, block, blocks
+from tests.support.paths import ROOT
 
 LANE = '[[lanes]]\nname = "tcp"\n'
 TARGET = '[target]\nhost = "127.0.0.1"\n'
