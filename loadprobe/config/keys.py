@@ -1,6 +1,6 @@
 """The configuration: sections and keys, with their units, ranges and defaults.
 
-``config_file`` reads and checks a file; the rest of the program relies on the values.
+``config.file`` reads and checks a file; the rest of the program relies on the values.
 Secrets are references (``password_file``, ``password_env``); their values are read by
 ``Target.read_password`` at the moment of use and are never part of a Config.
 """
@@ -371,7 +371,7 @@ def with_endpoint(
     return msgspec.structs.replace(config, target=target)
 
 
-def masked(config: Config) -> dict[str, object]:
+def to_plain(config: Config) -> dict[str, object]:
     """Return the resolved configuration as plain data; it holds no secret values."""
     plain: dict[str, object] = msgspec.to_builtins(config)
     return plain

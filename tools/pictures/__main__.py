@@ -80,7 +80,7 @@ def _mark(port: int, folder: Path) -> None:
 
 
 async def _runs(folder: Path, port: int) -> tuple[float, float]:
-    """Run what the demo does, then failovers; return begin and end of the first."""
+    """Run what the demo does, then failovers; return start and end of the first."""
     async with run(
         folder,
         *("--scenario", "demo", "--yes", "--for", "70s"),

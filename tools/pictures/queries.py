@@ -19,7 +19,7 @@ class Shown:
     """A time that is shown; UNIX seconds.
 
     Args:
-        start: its begin.
+        start: its start.
         end: its end.
         scrape_s: how often is scraped.
         values: variable -> text that replaces it.

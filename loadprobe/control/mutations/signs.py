@@ -1,7 +1,7 @@
 """Who tells whether a mutation has begun, and whether it is done.
 
 ``StateWitness`` serves all mutations that the provider's state shows; a failover, which
-it does not show, has its own (see ``failover``).
+it does not show, has its own (see ``failover_signs``).
 """
 
 import asyncio

@@ -272,7 +272,7 @@ def _named(steps: list[Step], *, where: str) -> tuple[Step, ...]:
 def _expected_end(
     steps: Sequence[Step], expected: Sequence[ExpectedDark]
 ) -> Iterator[ExpectedDark]:
-    """Yield what needs not be written: a group that is deleted serves nobody."""
+    """Yield what need not be written: a group that is deleted serves nobody."""
     told = {each.from_step for each in expected}
     for step in steps:
         if isinstance(step, DeleteStep) and step.label not in told:

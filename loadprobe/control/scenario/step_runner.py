@@ -233,7 +233,7 @@ class StepRunner:
             try:
                 state = await self._api.describe_state()
             except (ApiRefused, ApiUnanswered, ApiUnreachable) as fault:
-                patience.bear(fault)
+                patience.tolerate(fault)
                 if mono_now_ns() >= deadline_ns:
                     raise
                 await self._brake.pause(self._poll_s)
@@ -339,7 +339,7 @@ class StepRunner:
                     try:
                         return await self._api.describe_group()
                     except (ApiRefused, ApiUnanswered, ApiUnreachable) as fault:
-                        patience.bear(fault)
+                        patience.tolerate(fault)
                     await asyncio.sleep(self._poll_s)
         except TimeoutError:
             raise ControlError(

@@ -58,7 +58,7 @@ class TopologyWatch:
     shard_removed, node_added, node_removed (fields shard, detail), cluster_state
     (fields node, state: "ok", "fail" or "silent", reason) and epoch (fields epoch,
     previous). Without cluster mode there is one shard; nodes are asked for their role
-    (INFO replication), and the endpoint is followed as a name (see ``name_watch``).
+    (INFO replication), and the endpoint is followed as a name (see ``names``).
 
     Args:
         target: configuration endpoint and login; without a host nothing is watched

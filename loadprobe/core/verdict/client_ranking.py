@@ -1,7 +1,7 @@
 """Client lanes beside each other: who was served again first, who hides, who amplifies.
 
 Pure. The definitions are in docs/measuring.md ("Clients beside each other"). All lanes
-are judged over the same time: from the begin of a change, or of an incident that
+are judged over the same time: from the start of a change, or of an incident that
 belongs to none, until the last of them is served again.
 """
 
@@ -32,7 +32,7 @@ from loadprobe.core.verdict.summary import (
 )
 
 WARM_UP_S = 2
-"""So many seconds from its begin on a lane is not at rest: it connects."""
+"""For so many seconds from its start a lane is not at rest: it connects."""
 
 AMPLIFIED = 2.0
 """So many times what is usual is far above it, for connections and refreshes."""
@@ -52,7 +52,7 @@ class Happening:
 
     Args:
         about: what it was, in a few words.
-        start_ns: its begin.
+        start_ns: its start.
         end_ns: its end; not before the end of its outages.
         outages: those that belong to it, without planned ones.
     """

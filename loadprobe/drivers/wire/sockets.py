@@ -123,7 +123,7 @@ class SocketPoller:
             if events == select.EPOLLIN and len(data) < _RECEIVE_BYTES:
                 return  # nothing is left, and nothing ended
 
-    def hear_out(self, fd: int, transport: "PlainTransport") -> None:
+    def receive_rest(self, fd: int, transport: "PlainTransport") -> None:
         """Receive what is left of a connection that is about to end."""
         if (entry := self._open.get(fd)) is not None and entry[0] is transport:
             self._serve_special(*entry, events=select.EPOLLHUP)
@@ -203,7 +203,7 @@ class PlainTransport:
         """End as nothing can be sent, but hear what the peer said before."""
         if not self._is_closing:
             loop = asyncio.get_running_loop()
-            loop.call_soon(self._poller.hear_out, self._fd, self)
+            loop.call_soon(self._poller.receive_rest, self._fd, self)
             loop.call_soon(self.end, exc)
 
     def close(self) -> None:

@@ -129,7 +129,7 @@ class TlsTransport(PlainTransport):
                     break
                 self._received(plain)
                 # A record is longer than what it holds. So if all the room was taken,
-                # OpenSSL had the begin of the record already, and has more of it.
+                # OpenSSL had the beginning of the record already, and has more of it.
                 is_full = len(plain) == size
                 size = _LONGEST_RECORD if is_full else incoming.pending
         except ssl.SSLWantReadError:  # the rest of a record is to come

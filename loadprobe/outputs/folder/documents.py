@@ -15,7 +15,7 @@ import orjson
 
 from loadprobe import __version__, compiled
 from loadprobe.clock import ClockPair
-from loadprobe.config.keys import Config, masked
+from loadprobe.config.keys import Config, to_plain
 from loadprobe.core.events import Event
 from loadprobe.core.judging.histogram import SparseHistogram
 from loadprobe.core.judging.latency import SecondHistograms
@@ -200,7 +200,7 @@ def describe_run(config: Config, *, start: Moment, scenario: str | None) -> RunI
     Raises:
         OSError: the host cannot be described (does not happen on Linux).
     """
-    plain = masked(config)
+    plain = to_plain(config)
     return RunInfo(
         name=config.name,
         target=f"{config.target.host}:{config.target.port}",

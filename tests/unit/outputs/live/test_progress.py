@@ -19,7 +19,7 @@ def told(second: int, kind: str, **fields: object) -> Event:
 
 
 def begun(second: int, step: str, operation: str) -> Event:
-    """Return the begin of a step."""
+    """Return the start of a step."""
     return told(second, "step", step=step, operation=operation, state="begun")
 
 
