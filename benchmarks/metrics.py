@@ -10,7 +10,7 @@ from typing import TypeVar
 from benchmarks.document import Found
 from benchmarks.measurement import Target
 from benchmarks.rows import Limit, Row
-from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair, MonoNs, WallNs
+from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
 from loadprobe.core.judging.aggregate import Aggregate, LaneInfo
 from loadprobe.core.judging.columns import Block, Failure, Scope
 from loadprobe.core.judging.ms_log import WINDOW_SAMPLES, MsLog, MsWindow
@@ -107,7 +107,7 @@ def _metrics() -> RunMetrics:
     end_ns = _BEGIN_NS + _SERVED_S * NS_PER_S
     aggregate.add(0, blocks, watermark_ns=end_ns)
     aggregate.seal()
-    clock = ClockPair(MonoNs(0), WallNs(10**18))
+    clock = ClockPair(0, 10**18)
     metrics = RunMetrics("c", aggregate=aggregate, clock=clock)
     metrics.show_shards({scope.shard: 2_730 for scope in _scopes()})
     for lane in _LANES:

@@ -6,24 +6,20 @@ Wall times are UNIX nanoseconds and are used for display and for other machines 
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NewType, cast
-
-MonoNs = NewType("MonoNs", int)
-WallNs = NewType("WallNs", int)
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
+NEVER_NS = 1 << 62
+"""Later than any time: what does not happen, or does not end."""
 
-
-mono_now_ns = cast("Callable[[], MonoNs]", time.monotonic_ns)
+mono_now_ns = time.monotonic_ns
 """Return CLOCK_MONOTONIC in nanoseconds (bare C function: it runs per operation)."""
 
 
-def wall_now_ns() -> WallNs:
+def wall_now_ns() -> int:
     """Return the UNIX time in nanoseconds."""
-    return WallNs(time.time_ns())
+    return time.time_ns()
 
 
 def process_cpu_ns() -> int:
@@ -40,28 +36,28 @@ class ClockPair:
         wall_ns: the wall reading of the same instant.
     """
 
-    mono_ns: MonoNs
-    wall_ns: WallNs
+    mono_ns: int
+    wall_ns: int
 
-    def to_wall(self, mono_ns: int) -> WallNs:
+    def to_wall(self, mono_ns: int) -> int:
         """Return the wall time of a monotonic time, in nanoseconds."""
-        return WallNs(self.wall_ns + mono_ns - self.mono_ns)
+        return self.wall_ns + mono_ns - self.mono_ns
 
-    def to_mono(self, wall_ns: int) -> MonoNs:
+    def to_mono(self, wall_ns: int) -> int:
         """Return the monotonic time of a wall time, in nanoseconds."""
-        return MonoNs(self.mono_ns + wall_ns - self.wall_ns)
+        return self.mono_ns + wall_ns - self.wall_ns
 
 
 def read_clock_pair() -> ClockPair:
     """Read both clocks as close together as possible (best of five readings)."""
     best: ClockPair | None = None
-    best_gap = 1 << 62
+    best_gap = NEVER_NS
     for _ in range(5):
         before = time.monotonic_ns()
         wall = time.time_ns()
         after = time.monotonic_ns()
         if after - before < best_gap:
             best_gap = after - before
-            best = ClockPair(MonoNs((before + after) // 2), WallNs(wall))
+            best = ClockPair((before + after) // 2, wall)
     assert best is not None
     return best

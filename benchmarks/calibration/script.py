@@ -93,9 +93,9 @@ class Plan:
     Args:
         faults: in no particular order.
         episodes: all of them.
-        moving_ns: while slots move: offsets of begin and end.
+        moving_ns: while slots move: offsets of start and end.
         pause_ns: least time between two episodes of a shard.
-        disturbed_ns: when the meter is disturbed: offsets of begin and end, by time.
+        disturbed_ns: when the meter is disturbed: offsets of start and end, by time.
     """
 
     faults: tuple[Fault, ...]

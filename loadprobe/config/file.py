@@ -1,6 +1,8 @@
 """Reading a configuration file: TOML, unknown keys refused, errors in our words.
 
-Values are checked here and nowhere else, so the rest of the program may rely on them.
+What one key takes is said in ``keys``; what several have to agree on is checked here.
+The rest of the program may rely on both. What a value names (a file, a host) is looked
+at when it is used, or by the preflight of a run.
 ``LOADPROBE_<SECTION>_<KEY>`` in the environment overrides a key of the file.
 """
 

@@ -1,6 +1,6 @@
 """The configuration: sections and keys, with their units, ranges and defaults.
 
-``config_file`` reads and checks a file; the rest of the program relies on the values.
+``config.file`` reads and checks a file; the rest of the program relies on the values.
 Secrets are references (``password_file``, ``password_env``); their values are read by
 ``Target.read_password`` at the moment of use and are never part of a Config.
 """
@@ -346,7 +346,6 @@ def with_endpoint(
     config: Config,
     host: str,
     port: int,
-    tls_port: int | None,
     *,
     is_cluster: bool | None = None,
     reader_host: str | None = None,
@@ -356,8 +355,7 @@ def with_endpoint(
     Args:
         config: as it was read.
         host: of the configuration endpoint, or of the primary without cluster mode.
-        port: for plaintext lanes.
-        tls_port: for TLS lanes; None if it is the same.
+        port: of it, for all lanes.
         is_cluster: with cluster mode; None: as configured.
         reader_host: of the replicas, without cluster mode.
     """
@@ -366,14 +364,14 @@ def with_endpoint(
         target,
         host=host,
         port=port,
-        tls_port=tls_port,
+        tls_port=None,
         cluster=target.cluster if is_cluster is None else is_cluster,
         reader_host=target.reader_host or reader_host,
     )
     return msgspec.structs.replace(config, target=target)
 
 
-def masked(config: Config) -> dict[str, object]:
+def to_plain(config: Config) -> dict[str, object]:
     """Return the resolved configuration as plain data; it holds no secret values."""
     plain: dict[str, object] = msgspec.to_builtins(config)
     return plain

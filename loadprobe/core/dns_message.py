@@ -42,7 +42,7 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class DnsAnswer:
     """What was answered.
 
     Args:
@@ -110,7 +110,7 @@ def encode_answer(
     return b"".join(parts)
 
 
-def parse_answer(message: bytes) -> Answer:
+def parse_answer(message: bytes) -> DnsAnswer:
     """Return what a message answers.
 
     Raises:
@@ -134,7 +134,7 @@ def parse_answer(message: bytes) -> Answer:
                 found.append(str(ipaddress.ip_address(packed)))
     except (struct.error, IndexError) as exc:
         raise ValueError(f"a message of {len(message)} bytes is cut short") from exc
-    return Answer(number, flags & _CODE, tuple(found), shortest_s or 0)
+    return DnsAnswer(number, flags & _CODE, tuple(found), shortest_s or 0)
 
 
 def _encode_name(name: str) -> bytes:

@@ -69,7 +69,7 @@ class ScenarioRecord:
     Args:
         name: its name.
         state: how it ended; STOPPED: the run ended before it did.
-        steps: in the order of their begin.
+        steps: in the order of their starts.
         reason: why it was aborted or failed, else "".
     """
 

@@ -16,7 +16,7 @@ from loadprobe.core.dns_message import (
     ADDRESS_6,
     NO_ERROR,
     NO_SUCH_NAME,
-    Answer,
+    DnsAnswer,
     Query,
     encode_query,
     parse_answer,
@@ -95,7 +95,7 @@ class Resolver:
             socket.EAI_AGAIN, f"the name server answered with code {code}"
         )
 
-    async def _exchange(self, host: str, kind: int) -> Answer:
+    async def _exchange(self, host: str, kind: int) -> DnsAnswer:
         query = Query(secrets.randbelow(1 << 16), host, kind)
         try:
             message = encode_query(query)
@@ -126,7 +126,9 @@ class _Exchange(asyncio.DatagramProtocol):
 
     def __init__(self, number: int) -> None:
         self._number = number
-        self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.answer: asyncio.Future[DnsAnswer] = (
+            asyncio.get_running_loop().create_future()
+        )
 
     def datagram_received(self, data: bytes, addr: tuple[str | object, int]) -> None:
         """Take a message; one that cannot be read, or answers another, is ignored."""

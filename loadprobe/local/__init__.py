@@ -6,15 +6,15 @@ from loadprobe.local.api.plane import Knobs
 from loadprobe.local.background import down, list_groups, status, up
 from loadprobe.local.cluster.cluster import LocalCluster
 from loadprobe.local.serve import LocalOptions, serve
-from loadprobe.local.state import GroupState, LocalState
+from loadprobe.local.state import LocalGroupState, LocalState
 
 __all__ = [
     "ControlPlane",
     "FaultPlan",
-    "GroupState",
     "Injection",
     "Knobs",
     "LocalCluster",
+    "LocalGroupState",
     "LocalOptions",
     "LocalState",
     "down",

@@ -14,7 +14,7 @@ import msgspec
 import uvloop
 
 from loadprobe.errors import LoadprobeError, UsageError
-from loadprobe.local.background import Failure
+from loadprobe.local.background import StartFailure
 from loadprobe.local.cluster.processes import bind_life_to_parent
 from loadprobe.local.serve import LocalOptions, serve
 
@@ -30,7 +30,7 @@ def main() -> int:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(options, announce=_write_line))
     except LoadprobeError as exc:
-        _write_line(Failure(kind=type(exc).__name__, text=str(exc)))
+        _write_line(StartFailure(kind=type(exc).__name__, text=str(exc)))
         return exc.exit_code
     return 0
 

@@ -19,7 +19,7 @@ from loadprobe.local.cluster.folders import remove_abandoned, temp_folder
 from loadprobe.local.cluster.processes import send_signal
 from loadprobe.local.serve import LocalOptions
 from loadprobe.local.state import (
-    GroupState,
+    LocalGroupState,
     LocalState,
     log_path,
     read_state,
@@ -38,7 +38,7 @@ _ERROR_TYPES = {
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
-class Failure(msgspec.Struct, frozen=True, tag_field="failed", tag="start"):
+class StartFailure(msgspec.Struct, frozen=True, tag_field="failed", tag="start"):
     """What the background process writes instead of a state when it cannot start.
 
     Args:
@@ -101,7 +101,7 @@ def status(name: str = "local") -> LocalState | None:
     return state if state is not None and state.is_running else None
 
 
-async def list_groups(state: LocalState) -> list[GroupState]:
+async def list_groups(state: LocalState) -> list[LocalGroupState]:
     """Ask a running cluster's API for its groups.
 
     Raises:
@@ -114,7 +114,9 @@ async def list_groups(state: LocalState) -> list[GroupState]:
             aiohttp.ClientSession(timeout=timeout) as session,
             session.get(url) as response,
         ):
-            return msgspec.json.decode(await response.read(), type=list[GroupState])
+            return msgspec.json.decode(
+                await response.read(), type=list[LocalGroupState]
+            )
     except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError) as exc:
         raise RunError(
             f"asking {url} for the groups of the local cluster {state.name!r}: "
@@ -178,7 +180,7 @@ def _decoded(options: LocalOptions, line: bytes) -> LocalState:
     except msgspec.DecodeError as exc:
         raise _not_ready(options, "it ended without an answer") from exc
     if "failed" in answer:
-        failure = msgspec.convert(answer, Failure)
+        failure = msgspec.convert(answer, StartFailure)
         raise _ERROR_TYPES.get(failure.kind, RunError)(failure.text)
     return msgspec.convert(answer, LocalState)
 

@@ -78,7 +78,7 @@ class LocalState(msgspec.Struct, frozen=True):
         return is_process(self.pid, self.start_ticks)
 
 
-class GroupState(msgspec.Struct, frozen=True):
+class LocalGroupState(msgspec.Struct, frozen=True):
     """One replication group as it is now.
 
     Args:

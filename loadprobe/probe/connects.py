@@ -9,7 +9,7 @@ import asyncio
 
 from hiredis import ReplyError
 
-from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
+from loadprobe.clock import NEVER_NS, NS_PER_MS, NS_PER_S, mono_now_ns
 from loadprobe.config.keys import Probe
 from loadprobe.core.judging.columns import Failure, Scope
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
@@ -27,7 +27,6 @@ from loadprobe.drivers.wire.greeting import Greeting
 from loadprobe.probe.lag import Lag
 from loadprobe.probe.messages import ScopeBlock, Share
 
-_FAR_FUTURE_NS = 1 << 62
 _SAID_NO = frozenset({*REPLY_CLASSES.values(), ErrorClass.OTHER})
 
 _Judged = tuple[Outcome, ErrorClass, int, tuple[int, int]]
@@ -60,8 +59,8 @@ class Connects:
         self._recorders: dict[str, ScopeRecorder] = {}
         self._group: asyncio.TaskGroup | None = None
         self._start_ns = 0
-        self._stop_ns = _FAR_FUTURE_NS
-        self._round_ns = _FAR_FUTURE_NS
+        self._stop_ns = NEVER_NS
+        self._round_ns = NEVER_NS
         self._queue: list[tuple[int, str]] = []
         self._outstanding: dict[int, int] = {}
         self._number = 0
@@ -89,7 +88,7 @@ class Connects:
 
     def _next_ns(self) -> int:
         due_ns = self._queue[0][0] if self._queue else self._round_ns
-        return due_ns if due_ns < self._stop_ns else _FAR_FUTURE_NS
+        return due_ns if due_ns < self._stop_ns else NEVER_NS
 
     def issue_due(self, now_ns: int) -> tuple[int, None]:
         """Begin what is due, and return when to be called next.
@@ -205,7 +204,7 @@ class Connects:
     @property
     def is_drained(self) -> bool:
         """Tell whether nothing is due and nothing is outstanding."""
-        return self._next_ns() == _FAR_FUTURE_NS and not self._outstanding
+        return self._next_ns() == NEVER_NS and not self._outstanding
 
     def take_blocks(self) -> list[ScopeBlock]:
         """Return what ended since the last call."""

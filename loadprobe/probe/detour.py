@@ -15,7 +15,7 @@ from loadprobe.drivers.wire.dial import Dialer
 from loadprobe.drivers.wire.driver import WireDriver
 from loadprobe.drivers.wire.sockets import SocketPoller
 from loadprobe.errors import PreflightError
-from loadprobe.probe.lane import Lane
+from loadprobe.probe.lane import LaneRunner
 from loadprobe.probe.messages import Detour
 
 _CONNECT_S = 4.0
@@ -23,7 +23,7 @@ _CONNECT_S = 4.0
 
 @asynccontextmanager
 async def connected(
-    lane: Lane,
+    lane: LaneRunner,
     detour: Detour,
     *,
     password: str | None,

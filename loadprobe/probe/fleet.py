@@ -55,7 +55,7 @@ class Death:
     cause: str
 
 
-class Probe:
+class FleetProbe:
     """One probe process, over all its restarts.
 
     Args:
@@ -230,10 +230,10 @@ async def _keep_tail(process: asyncio.subprocess.Process, tail: "deque[str]") ->
 
 
 @dataclass(frozen=True, slots=True)
-class Roused:
-    """Probes that were started in mid-run; see ``rouse``."""
+class LateProbes:
+    """Probes that were started in mid-run; see ``start_late``."""
 
-    probes: Sequence[Probe]
+    probes: Sequence[FleetProbe]
     running: "Sequence[asyncio.Task[None]]"
     failed: "asyncio.Future[str]"
 
@@ -265,11 +265,11 @@ class Roused:
         return self.failed.result()
 
 
-def rouse(
-    probes: Sequence[Probe],
+def start_late(
+    probes: Sequence[FleetProbe],
     group: asyncio.TaskGroup,
     tasks: "list[asyncio.Task[None]]",
-) -> Roused:
+) -> LateProbes:
     """Run probes in mid-run.
 
     Args:
@@ -278,17 +278,17 @@ def rouse(
         tasks: the tasks are added to it.
     """
     failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    running = [group.create_task(_run_roused(probe, failed)) for probe in probes]
+    running = [group.create_task(_run_late(probe, failed)) for probe in probes]
     tasks += running
-    return Roused(probes, running, failed)
+    return LateProbes(probes, running, failed)
 
 
-async def _all_ready(probes: Sequence[Probe]) -> None:
+async def _all_ready(probes: Sequence[FleetProbe]) -> None:
     for probe in probes:
         await probe.ready.wait()
 
 
-async def _run_roused(probe: Probe, failed: "asyncio.Future[str]") -> None:
+async def _run_late(probe: FleetProbe, failed: "asyncio.Future[str]") -> None:
     """Run a probe; until its load has begun, its failure does not end the run."""
     problem = f"probe process {probe.process} ended"
     try:

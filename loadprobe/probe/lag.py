@@ -7,6 +7,8 @@ happened.
 
 from collections import deque
 
+from loadprobe.clock import NEVER_NS
+
 LEAST_LAG_NS = 500_000
 """A wake-up that is later than this is late."""
 _RECENT_NS = 100_000_000
@@ -15,7 +17,6 @@ _RECENT_WAKES = 16
 _SURE_WAKES = 8
 """After so many turns of the loop whatever was there has been noticed, and more than
 one may pass until it is told."""
-_FAR_FUTURE_NS = 1 << 62
 
 
 class Lag:
@@ -32,16 +33,16 @@ class Lag:
         "_wakes",
     )
 
-    def __init__(self, blind_ns: int = _FAR_FUTURE_NS) -> None:
+    def __init__(self, blind_ns: int = NEVER_NS) -> None:
         self._blind_ns = blind_ns
-        self._planned_ns = _FAR_FUTURE_NS
+        self._planned_ns = NEVER_NS
         # When each was planned, when it came, and when its turn of the loop ended.
         self._wakes: deque[tuple[int, int, int]] = deque(maxlen=_RECENT_WAKES)
         self._spans: deque[tuple[int, int]] = deque(maxlen=_RECENT_SPANS)
 
     def woke(self, planned_ns: int, now_ns: int) -> None:
         """Take note of a wake-up."""
-        self._wakes.append((planned_ns, now_ns, _FAR_FUTURE_NS))
+        self._wakes.append((planned_ns, now_ns, NEVER_NS))
         lag_ns = now_ns - planned_ns
         spans = self._spans
         if spans and now_ns - spans[-1][0] < _RECENT_NS:

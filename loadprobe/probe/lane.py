@@ -7,7 +7,7 @@ loop: each worker sends its next arrival when the last one has ended.
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-from loadprobe.clock import NS_PER_MS, mono_now_ns
+from loadprobe.clock import NEVER_NS, NS_PER_MS, mono_now_ns
 from loadprobe.config.keys import Probe
 from loadprobe.core.judging.columns import Failure
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
@@ -25,13 +25,12 @@ from loadprobe.probe.messages import LaneHealth, ScopeBlock, Share
 # An overloaded process must still reach its other callbacks.
 _MOST_PER_TICK = 2_000
 _UNSENT_PAUSE_NS = NS_PER_MS
-_FAR_FUTURE_NS = 1 << 62
 # A name of this module is found faster than a member of an enum.
 _WRITE = OpKind.WRITE
 _new_arrival = Arrival.__new__
 
 
-class Lane:
+class LaneRunner:
     """Makes the arrivals of a share of a lane and judges their ends.
 
     Args:
@@ -66,9 +65,9 @@ class Lane:
         self._driver: Driver | None = None
         self._due: Iterator[tuple[int, int]] = iter(())
         self._next_index = 0
-        self._next_due_ns = _FAR_FUTURE_NS
+        self._next_due_ns = NEVER_NS
         self._start_ns = 0
-        self._stop_ns = _FAR_FUTURE_NS
+        self._stop_ns = NEVER_NS
         self._worker = 0
         self._turns = share.connections if lane.is_witness else share.workers
         self._in_flight: deque[Arrival] = deque()
@@ -107,13 +106,13 @@ class Lane:
         """Make no arrival due at or after a time."""
         self._stop_ns = at_ns
         if self._next_due_ns >= at_ns:
-            self._next_due_ns = _FAR_FUTURE_NS
+            self._next_due_ns = NEVER_NS
 
     def _advance(self) -> None:
         self._next_index, offset = next(self._due)
         self._next_due_ns = self._start_ns + offset
         if self._next_due_ns >= self._stop_ns:
-            self._next_due_ns = _FAR_FUTURE_NS
+            self._next_due_ns = NEVER_NS
 
     def issue_due(self, now_ns: int) -> tuple[int, int | None]:
         """Send what is due.
@@ -158,12 +157,12 @@ class Lane:
         """Let idle workers go on; return when the next one may."""
         if now_ns >= self._stop_ns:
             self._idle.clear()
-            return _FAR_FUTURE_NS
+            return NEVER_NS
         rested = [worker for at, worker in self._idle if at <= now_ns]
         self._idle = [entry for entry in self._idle if entry[0] > now_ns]
         if rested:
             self._issue_next(rested, now_ns)
-        return min((at for at, _ in self._idle), default=_FAR_FUTURE_NS)
+        return min((at for at, _ in self._idle), default=NEVER_NS)
 
     def _issue_next(self, workers: Sequence[int], now_ns: int) -> None:
         """Let workers that have nothing outstanding go on."""
@@ -362,7 +361,7 @@ class Lane:
         """Tell whether nothing is due and nothing is outstanding."""
         if self._closed:
             return not any(self._outstanding) and not self._idle
-        return self._next_due_ns == _FAR_FUTURE_NS and all(
+        return self._next_due_ns == NEVER_NS and all(
             arrival.settled for arrival in self._in_flight
         )
 

@@ -148,7 +148,7 @@ class UsePassword(msgspec.Struct, frozen=True, tag="password"):
 ToProbe = Plan | Start | Stop | UseEndpoint | UsePassword
 
 
-class Progress(msgspec.Struct, frozen=True, tag="progress"):
+class PrefillProgress(msgspec.Struct, frozen=True, tag="progress"):
     """How far the prefill is."""
 
     process: int
@@ -301,7 +301,9 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     text: str
 
 
-FromProbe = Progress | TopologySeen | Ready | Snapshot | ReadBack | Finished | Failed
+FromProbe = (
+    PrefillProgress | TopologySeen | Ready | Snapshot | ReadBack | Finished | Failed
+)
 
 _HEADER = struct.Struct(">I")
 HEADER_BYTES = _HEADER.size

@@ -17,7 +17,7 @@ from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Driver
 from loadprobe.errors import PreflightError
-from loadprobe.probe.lane import Lane
+from loadprobe.probe.lane import LaneRunner
 
 _WINDOW = 256
 _GENTLE_WINDOW = 128
@@ -43,7 +43,7 @@ def _windows(keys: Iterable[int], size: int) -> Iterator[list[int]]:
 
 
 async def prefill(
-    lane: Lane,
+    lane: LaneRunner,
     driver: Driver,
     *,
     progress: Callable[[int, int], None],
@@ -87,7 +87,7 @@ async def prefill(
             await asyncio.sleep((mono_now_ns() - began_ns) / NS_PER_S)
 
 
-async def read_back(lane: Lane, driver: Driver | None) -> ReadBackResult:
+async def read_back(lane: LaneRunner, driver: Driver | None) -> ReadBackResult:
     """Read every key with an acknowledged write of this run once more.
 
     A key is lost when neither the acknowledged value nor a newer or indeterminate one

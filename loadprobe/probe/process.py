@@ -31,7 +31,7 @@ from loadprobe.probe.connects import Connects, make_connects
 from loadprobe.probe.detour import connected
 from loadprobe.probe.drivers import make_driver
 from loadprobe.probe.lag import LEAST_LAG_NS, Lag
-from loadprobe.probe.lane import Lane
+from loadprobe.probe.lane import LaneRunner
 from loadprobe.probe.messages import (
     HEADER_BYTES,
     Detour,
@@ -39,7 +39,7 @@ from loadprobe.probe.messages import (
     Finished,
     FromProbe,
     Plan,
-    Progress,
+    PrefillProgress,
     ReadBack,
     Ready,
     Snapshot,
@@ -78,7 +78,7 @@ class ProbeProcess:
         self._call_soon = asyncio.get_running_loop().call_soon
         self._lag = Lag(plan.probe.stall_ms * NS_PER_MS)
         self._lanes = [
-            Lane(share, plan.probe, version_base=plan.version_base, lag=self._lag)
+            LaneRunner(share, plan.probe, version_base=plan.version_base, lag=self._lag)
             for share in plan.shares
         ]
         self._poller = SocketPoller() if hasattr(select, "epoll") else None
@@ -116,9 +116,12 @@ class ProbeProcess:
         pairs = zip(plan.shares, self._drivers, strict=True)
         made = [make_connects(*pair, plan.probe, self._lag) for pair in pairs]
         self._connects = [connects for connects in made if connects is not None]
-        self._issuers: tuple[Lane | Connects, ...] = (*self._lanes, *self._connects)
+        self._issuers: tuple[LaneRunner | Connects, ...] = (
+            *self._lanes,
+            *self._connects,
+        )
 
-    def _teller(self, lane: Lane) -> OnTopology:
+    def _teller(self, lane: LaneRunner) -> OnTopology:
         """Return what tells a lane and the supervisor of a new topology."""
 
         def tell(topology: Topology, cut_over: int) -> None:
@@ -188,11 +191,13 @@ class ProbeProcess:
                         filled.append(lane.name)
         return tuple(filled)
 
-    async def _prefill(self, lane: Lane, driver: Driver) -> None:
+    async def _prefill(self, lane: LaneRunner, driver: Driver) -> None:
         total = lane.keys.space.owned_count
 
         def report(done: int, written: int) -> None:
-            self._send(Progress(self._plan.process, lane.name, done, written, total))
+            self._send(
+                PrefillProgress(self._plan.process, lane.name, done, written, total)
+            )
 
         await prefill(lane, driver, progress=report, gently=self._plan.gently)
 
@@ -260,7 +265,7 @@ class ProbeProcess:
                 )
 
     async def _read_back_lane(
-        self, lane: Lane, driver: Driver, detour: Detour | None
+        self, lane: LaneRunner, driver: Driver, detour: Detour | None
     ) -> None:
         if detour is None:
             result = await read_back(lane, driver)

@@ -18,12 +18,12 @@ from loadprobe.core.events import Emit, Event
 from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Sealed
 from loadprobe.core.topology.shard_names import ShardNames
 from loadprobe.errors import RunError
-from loadprobe.probe.fleet import Death, Probe, Roused, rouse
+from loadprobe.probe.fleet import Death, FleetProbe, LateProbes, start_late
 from loadprobe.probe.messages import (
     Detour,
     FromProbe,
     Plan,
-    Progress,
+    PrefillProgress,
     ReadBack,
     Snapshot,
     Start,
@@ -107,14 +107,14 @@ class Measurement:
             if any(share.lane.name in dormant for share in shares)
         }
         self._routes = Routes(config.lanes, config.target)
-        self._progress: dict[tuple[int, str], Progress] = {}
+        self._progress: dict[tuple[int, str], PrefillProgress] = {}
         self._heard_ns: dict[int, int] = {}
         self._watermark_ns: dict[int, int] = {}
         self._looked_ns: int | None = None
         self._group: asyncio.TaskGroup | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._waking = asyncio.Lock()
-        self._ahead: dict[int, Roused | None] = {}
+        self._ahead: dict[int, LateProbes | None] = {}
         self.names = ShardNames()
         self.end_ns: int | None = None
         self.read_backs: list[ReadBack] = []
@@ -141,8 +141,8 @@ class Measurement:
             if any(share.lane.name in lanes for share in shares)
         ]
 
-    def _make_probe(self, process: int) -> Probe:
-        return Probe(
+    def _make_probe(self, process: int) -> FleetProbe:
+        return FleetProbe(
             process,
             lambda is_first: self._plan(
                 process, is_first=is_first, is_ahead=process in self._ahead
@@ -193,7 +193,7 @@ class Measurement:
         return self._tasks
 
     @property
-    def _awake(self) -> list[Probe]:
+    def _awake(self) -> list[FleetProbe]:
         return [probe for p, probe in enumerate(self.probes) if p not in self._asleep]
 
     @property
@@ -315,7 +315,7 @@ class Measurement:
         for process in sorted(self._asleep - self._ahead.keys()):
             self._ahead[process] = None
             probe = self.probes[process] = self._make_probe(process)
-            self._ahead[process] = rouse([probe], self._group, self._tasks)
+            self._ahead[process] = start_late([probe], self._group, self._tasks)
 
     async def wake(
         self,
@@ -351,7 +351,7 @@ class Measurement:
         give_up_ns = mono_now_ns() + int(within_s * NS_PER_S)
         names = ", ".join(sorted(lanes))
         while processes:
-            problem = await self._rouse(processes)
+            problem = await self._start_late(processes)
             if self.end_ns is not None:
                 raise RunError(f"waking lanes {names}: the load ended before")
             if problem is None:
@@ -362,7 +362,7 @@ class Measurement:
         self._asleep.difference_update(processes)
         self._begin(processes, head_start_ns=_WOKEN_HEAD_START_NS)
 
-    async def _rouse(self, processes: Sequence[int]) -> str | None:
+    async def _start_late(self, processes: Sequence[int]) -> str | None:
         """Start processes and wait until they are ready; return what went wrong."""
         assert self._group is not None
         if self.end_ns is not None:
@@ -371,7 +371,7 @@ class Measurement:
         problems = [await roused.wait() for roused in started]
         return next((problem for problem in problems if problem is not None), None)
 
-    def _go_on(self, process: int, group: asyncio.TaskGroup) -> Roused:
+    def _go_on(self, process: int, group: asyncio.TaskGroup) -> LateProbes:
         """Have a process connect: the one that waits, or a new one."""
         ahead = self._ahead.pop(process, None)
         if ahead is not None and ahead.is_there:
@@ -380,7 +380,7 @@ class Measurement:
         if ahead is not None:
             ahead.probes[0].kill()
         probe = self.probes[process] = self._make_probe(process)
-        return rouse([probe], group, self._tasks)
+        return start_late([probe], group, self._tasks)
 
     async def use_endpoint(
         self,
@@ -438,7 +438,7 @@ class Measurement:
         match message:
             case Snapshot():
                 self._take_snapshot(message)
-            case Progress():
+            case PrefillProgress():
                 self._progress[message.process, message.lane] = message
                 parts = self._progress.values()
                 self._on_prefill(

@@ -6,7 +6,7 @@ is all that lies between them.
 
 from collections.abc import Callable, Sequence
 
-from loadprobe.clock import NS_PER_MS, mono_now_ns
+from loadprobe.clock import NEVER_NS, NS_PER_MS, mono_now_ns
 from loadprobe.config.keys import Config, Lane
 from loadprobe.control.watch.topology import TopologyWatch
 from loadprobe.core.judging.aggregate import Aggregate
@@ -14,8 +14,6 @@ from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.outcome import Outcome
 from loadprobe.core.verdict.beside import Planned, planned_share
 from loadprobe.run.load import Measurement
-
-_NO_END_NS = 1 << 62
 
 
 class Steering:
@@ -87,7 +85,7 @@ class Steering:
     def expect_dark(self, *, lane: str, shard: str | None, start_ns: int) -> None:
         """Note that a lane is dark by plan from a time on."""
         spans = self._planned.setdefault((lane, shard), [])
-        spans.append(Planned(lane, start_ns, _NO_END_NS, shard))
+        spans.append(Planned(lane, start_ns, NEVER_NS, shard))
 
     def expect_lit(self, *, lane: str, shard: str | None, end_ns: int) -> None:
         """Note that this ends."""
@@ -140,7 +138,7 @@ class Steering:
         return [
             lane
             for (lane, shard), spans in self._planned.items()
-            if shard is None and spans[-1].end_ns == _NO_END_NS
+            if shard is None and spans[-1].end_ns == NEVER_NS
         ]
 
     # --- for the verdict -------------------------------------------------------------

@@ -60,4 +60,4 @@ class RunPlan:
 
     def at_endpoint(self, host: str, port: int) -> "RunPlan":
         """Return the plan with the endpoint that the API told."""
-        return replace(self, config=with_endpoint(self.config, host, port, None))
+        return replace(self, config=with_endpoint(self.config, host, port))

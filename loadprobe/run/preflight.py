@@ -15,10 +15,10 @@ from pathlib import Path
 
 import hiredis
 
-from loadprobe.clock import NS_PER_MS, wall_now_ns
+from loadprobe.clock import NS_PER_MS, NS_PER_S, wall_now_ns
 from loadprobe.config.keys import Config, Control, Lane
 from loadprobe.config.remote_write import RemoteWrite
-from loadprobe.control.created.markers import way_out
+from loadprobe.control.created.markers import remedy
 from loadprobe.control.provider.api import open_api
 from loadprobe.control.provider.faults import is_absent, may_come
 from loadprobe.control.scenario.described import ask_endpoint
@@ -347,7 +347,7 @@ async def _ask(
     yield Check(label, passed=True, detail=f"{where} answers")
     seconds = await connection.request(resp.encode(b"TIME"))
     if isinstance(seconds, list):
-        server_ns = int(seconds[0]) * 1_000_000_000 + int(seconds[1]) * 1000
+        server_ns = int(seconds[0]) * NS_PER_S + int(seconds[1]) * 1000
         offset_ms = (server_ns - wall_now_ns()) / NS_PER_MS
         yield Check(
             f"{label} clock",
@@ -490,7 +490,7 @@ async def _api(control: Control, *, must_exist: bool) -> Check:
         return _api_failure("api", exc)
     detail = f"group {name!r} is {state.group.status}"
     if not must_exist and state.is_there:
-        detail += f", and is to be created; {way_out(control)}"
+        detail += f", and is to be created; {remedy(control)}"
         return Check("api", passed=False, detail=detail)
     if not must_exist:
         detail = f"group {name!r} is to be created"

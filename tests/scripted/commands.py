@@ -7,10 +7,10 @@ share one store, so replication is immediate and moved slots lose nothing.
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from loadprobe.core.topology.slots import key_slot
 from tests.scripted import resp
 from tests.scripted.faults import WRITES, Fault
 from tests.scripted.topology import HOST, Member, Topology
+from tests.support.key_slots import key_slot
 
 _NOAUTH = resp.error("NOAUTH Authentication required.")
 _WRONGPASS = resp.error("WRONGPASS invalid username-password pair or user is disabled.")

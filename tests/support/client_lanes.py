@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from loadprobe.clock import ClockPair, MonoNs, WallNs
+from loadprobe.clock import ClockPair
 from loadprobe.core.judging.activity import Activity, Work
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.histogram import Histogram
@@ -22,7 +22,7 @@ from loadprobe.core.verdict.summary import (
 from tests.support.outages import outage
 from tests.support.scenario_run import MS, S
 
-CLOCK = ClockPair(MonoNs(0), WallNs(1_700_000_000 * S))
+CLOCK = ClockPair(0, 1_700_000_000 * S)
 SHARDS = ("0001", "0002")
 
 

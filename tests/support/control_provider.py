@@ -16,13 +16,13 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from loadprobe.clock import ClockPair, MonoNs, WallNs
+from loadprobe.clock import ClockPair
 from loadprobe.control.mutations.mutation import Mutation
 from loadprobe.control.mutations.settle import mutate
 from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.replies import Endpoint, Group
 from loadprobe.control.provider.secret import Secret
-from loadprobe.control.watch.names import Move
+from loadprobe.control.watch.names import NameMove
 from loadprobe.core.events import Event
 from loadprobe.core.steps import StepRecord
 from loadprobe.core.topology.slots import SLOTS
@@ -71,7 +71,7 @@ def virtual_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setattr(
         "loadprobe.control.provider.api.read_clock_pair",
-        lambda: ClockPair(MonoNs(now_ns()), WallNs(_EPOCH_NS + now_ns())),
+        lambda: ClockPair(now_ns(), _EPOCH_NS + now_ns()),
     )
 
 
@@ -265,7 +265,7 @@ class Provider:
         found = next(s for s in self.current.shards if s.name == shard)
         return len(found.replicas) if self.linked is None else self.linked
 
-    endpoint_move: Move | None = None
+    endpoint_move: NameMove | None = None
     is_endpoint_behind = False
 
     def is_at(self, endpoint: Endpoint | None) -> bool:

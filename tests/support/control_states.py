@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from loadprobe.clock import ClockPair, MonoNs, WallNs
+from loadprobe.clock import ClockPair
 from loadprobe.control.mutations.changes import Mutation
 from loadprobe.control.provider.replies import (
     CacheCluster,
@@ -19,7 +19,7 @@ from loadprobe.control.provider.state import ApiCall, GroupState, absent_group
 from loadprobe.core.topology.topology import Node, Shard, Topology
 from loadprobe.errors import ControlError
 
-_CLOCKS = ClockPair(MonoNs(0), WallNs(0))
+_CLOCKS = ClockPair(0, 0)
 CALL = Call("DescribeReplicationGroups", _CLOCKS, _CLOCKS, "", None)
 THREE = (((0, 5460),), ((5461, 10922),), ((10923, 16383),))
 TOKEN = Secret("correct-horse-battery!&#$^<>-")

@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from loadprobe.clock import ClockPair, MonoNs, WallNs
+from loadprobe.clock import ClockPair
 from loadprobe.config.keys import Http
 from loadprobe.core.events import Event
 from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Sealed
@@ -26,7 +26,7 @@ from loadprobe.run.causes import OutageCounter
 MS = 1_000_000
 S = 1_000_000_000
 BEGIN_UNIX_NS = 1_700_000_000 * S
-CLOCK = ClockPair(MonoNs(0), WallNs(BEGIN_UNIX_NS))
+CLOCK = ClockPair(0, BEGIN_UNIX_NS)
 REFUSED = Outcome.REFUSED, ErrorClass.CLUSTERDOWN
 
 

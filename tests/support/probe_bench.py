@@ -13,7 +13,7 @@ from loadprobe.core.judging.outcome import ErrorClass
 from loadprobe.core.topology.topology import Node, Shard, Topology
 from loadprobe.drivers.base import Arrival, DriverStats
 from loadprobe.probe.lag import Lag
-from loadprobe.probe.lane import Lane
+from loadprobe.probe.lane import LaneRunner
 from loadprobe.probe.messages import Share
 from tests.support.blocks import read_block
 
@@ -117,7 +117,7 @@ class Bench:
         }
         config = LaneConfig(name="tcp", **(plain | lane))
         index, count = share or (0, 1)
-        self.lane = Lane(
+        self.lane = LaneRunner(
             Share(config, index, count, config.workers, config.workers),
             PROBE,
             version_base=1,

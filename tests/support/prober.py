@@ -43,14 +43,21 @@ class Link:
 
     @classmethod
     async def open(
-        cls, cluster: LocalCluster, port: int, *, tls: bool, password: str | None
+        cls,
+        cluster: LocalCluster,
+        port: int,
+        *,
+        tls: bool,
+        password: str | None,
+        host: str | None = None,
     ) -> "Link":
-        """Connect and log in."""
+        """Connect and log in; without cluster mode the host tells nodes apart."""
         context = None
         if tls:
             assert cluster.certificates is not None
             context = ssl.create_default_context(cafile=str(cluster.certificates.ca))
-        link = cls(*await asyncio.open_connection(cluster.host, port, ssl=context))
+        host = host or cluster.host
+        link = cls(*await asyncio.open_connection(host, port, ssl=context))
         try:
             if password is not None:
                 (reply,) = await link.ask(("AUTH", "default", password))
@@ -110,17 +117,18 @@ class Prober:
     async def probe(self, key: str) -> None:
         """Write and read one key until cancelled."""
         links: dict[int, Link] = {}
-        port = 0
+        host, port = "", 0
         value = last_ns = 0
         try:
             while True:
                 try:
                     async with asyncio.timeout(_OP_TIMEOUT_S):
-                        port = port or await self._start_port()
+                        if not port:
+                            host, port = await self._start()
                         set_, port = await self._ask(
-                            links, port, ("SET", key, str(value))
+                            links, host, port, ("SET", key, str(value))
                         )
-                        got, port = await self._ask(links, port, ("GET", key))
+                        got, port = await self._ask(links, host, port, ("GET", key))
                         told = await links[port].told_ports() if self.ports else set()
                     if (set_, got) != ("OK", str(value)):
                         raise hiredis.ReplyError(f"{set_!s:.40} {got!s:.40}")
@@ -145,7 +153,7 @@ class Prober:
                 link.close()
 
     async def _ask(
-        self, links: dict[int, Link], port: int, words: tuple[str, ...]
+        self, links: dict[int, Link], host: str, port: int, words: tuple[str, ...]
     ) -> tuple[Any, int]:
         """Return the reply, and the port to begin with next time."""
         asking = False
@@ -153,7 +161,11 @@ class Prober:
         for _ in range(_REDIRECTS):
             if at not in links:
                 links[at] = await Link.open(
-                    self.cluster, at, tls=self.tls, password=self.cluster.password
+                    self.cluster,
+                    at,
+                    tls=self.tls,
+                    password=self.cluster.password,
+                    host=host,
                 )
             commands = [("ASKING",), words] if asking else [words]
             reply = (await links[at].ask(*commands))[-1]
@@ -169,12 +181,12 @@ class Prober:
                 port = at
         raise hiredis.ReplyError(f"more than {_REDIRECTS} redirects")
 
-    async def _start_port(self) -> int:
+    async def _start(self) -> tuple[str, int]:
         node = self.cluster.endpoint
         if not self.cluster.cluster_mode:
             found = await self.cluster.find_primary(self.cluster.shards[0])
             node = found or node
-        return node.ports.tls if self.tls else node.ports.plain
+        return node.host, node.ports.tls if self.tls else node.ports.plain
 
 
 @asynccontextmanager

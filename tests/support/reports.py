@@ -18,7 +18,7 @@ from loadprobe.core.verdict.summary import (
     SloResult,
     Summary,
 )
-from loadprobe.outputs.folder.documents import EventLine, LaneFacts, Moment, RunInfo
+from loadprobe.outputs.folder.documents import EventLine, LaneSettings, Moment, RunInfo
 from loadprobe.outputs.folder.reader import RunData
 from loadprobe.outputs.report.report import render_text
 from tests.support.paths import TESTS
@@ -131,7 +131,7 @@ def make_run(*, dark: bool = True) -> RunData:
             host={"name": "host", "cpus": 2},
             config={},
             config_digest="sha256:00",
-            lanes=(LaneFacts("tcp", "wire", False, "open", 1000.0, 100, 1, 250),),
+            lanes=(LaneSettings("tcp", "wire", False, "open", 1000.0, 100, 1, 250),),
             scenario="failover",
             start=START,
             end=Moment(START.wall_ns + 60 * S, START.mono_ns + 60 * S),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from loadprobe.clock import ClockPair, MonoNs, WallNs
+from loadprobe.clock import ClockPair
 from loadprobe.core.events import Event
 from loadprobe.core.judging.aggregate import Aggregate, LaneInfo
 from loadprobe.core.judging.cells import Frame
@@ -15,12 +15,12 @@ from loadprobe.core.steps import ScenarioRecord, ScenarioState, StepRecord, Step
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.expected import Expected
 from loadprobe.core.verdict.verdict import ObserverHealth, Verdict, summarize
-from loadprobe.outputs.folder.documents import LaneFacts, Moment, RunInfo, event_line
+from loadprobe.outputs.folder.documents import LaneSettings, Moment, RunInfo, event_line
 from loadprobe.outputs.folder.reader import RunData
 
 MS = 1_000_000
 S = 1_000 * MS
-CLOCK = ClockPair(MonoNs(0), WallNs(1_767_323_045 * S))  # 2026-01-02 03:04:05 UTC
+CLOCK = ClockPair(0, 1_767_323_045 * S)  # 2026-01-02 03:04:05 UTC
 LANES = (
     LaneInfo("tcp", False, (0,), 250 * MS),
     LaneInfo("tls", True, (1,), 250 * MS),
@@ -136,7 +136,7 @@ def reported(story: Story) -> RunData:
             host={"name": "host", "cpus": 2},
             config={},
             config_digest="sha256:00",
-            lanes=(LaneFacts("tcp", "wire", False, "open", 300.0, 100, 1, 250),),
+            lanes=(LaneSettings("tcp", "wire", False, "open", 300.0, 100, 1, 250),),
             scenario=story.record.name,
             start=Moment(CLOCK.wall_ns, CLOCK.mono_ns),
             end=Moment(CLOCK.to_wall(story.end_ms * MS), story.end_ms * MS),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from loadprobe.clock import NS_PER_S, MonoNs, WallNs, read_clock_pair
+from loadprobe.clock import NS_PER_S, read_clock_pair
 from loadprobe.config.keys import Config, Control, Lane, Target
 from loadprobe.control.mutations.mutation import Mutation
 from loadprobe.control.mutations.projection import projected
@@ -28,7 +28,7 @@ from loadprobe.control.scenario import runner as scenario_module
 from loadprobe.control.scenario import step_runner
 from loadprobe.control.scenario.file import Scenario, parse_scenario
 from loadprobe.control.scenario.runner import run_scenario
-from loadprobe.control.watch.endpoint import Watched
+from loadprobe.control.watch.endpoint import WatchedEndpoint
 from loadprobe.core.events import Emit, Event
 from loadprobe.core.steps import ScenarioRecord, StepRecord, StepState
 from loadprobe.errors import ControlError
@@ -67,9 +67,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._jumping.waited_s
 
 
-def now_ns() -> MonoNs:
+def now_ns() -> int:
     """Return the virtual time; 0 outside of a loop."""
-    return MonoNs(round(asyncio.get_running_loop().time() * 1000) * NS_PER_S // 1000)
+    return round(asyncio.get_running_loop().time() * 1000) * NS_PER_S // 1000
 
 
 def group_of(shards: int, *, size: int = 2, tls_mode: str = "none") -> Group:
@@ -103,7 +103,7 @@ def state_of(group: Group) -> GroupState:
     return GroupState(
         group,
         tuple(nodes),
-        updates=(UpdateAction("update-1", "not-applied", "available", "low", "0/6"),),
+        updates=(UpdateAction("update-1", "not-applied", "low"),),
         node_types=("large", "huge"),
         records=(),
         seen_unix_ns=0,
@@ -119,9 +119,9 @@ class Api:
         self.faults: list[ControlError] = []
 
     @property
-    def provider_now_ns(self) -> WallNs:
+    def provider_now_ns(self) -> int:
         """Return the provider's time."""
-        return WallNs(1_000 * NS_PER_S)
+        return 1_000 * NS_PER_S
 
     async def describe_state(
         self, needs: object = (), *, missing_ok: bool = False
@@ -197,7 +197,7 @@ class Load:
 class Watch:
     """An endpoint that ends with the step."""
 
-    def __init__(self, watched: Watched, emit: Emit) -> None:
+    def __init__(self, watched: WatchedEndpoint, emit: Emit) -> None:
         self.name = f"{watched.endpoint.host}:{watched.endpoint.port}"
         self.is_tls = watched.context is not None
         self.refused_ns: int | None = None
@@ -309,7 +309,7 @@ class Stage:
             if event.kind == kind
         ]
 
-    def _watch(self, watched: Watched, emit: Emit) -> Watch:
+    def _watch(self, watched: WatchedEndpoint, emit: Emit) -> Watch:
         self.watches.append(Watch(watched, emit))
         return self.watches[-1]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import uvloop
 
-from loadprobe.clock import wall_now_ns
+from loadprobe.clock import NS_PER_S, wall_now_ns
 from loadprobe.local.cluster.ports import free_ports
 from tools.pictures.answers import ask
 from tools.pictures.draw import draw
@@ -64,7 +64,7 @@ PICTURES = {
 
 
 def _now_s() -> float:
-    return wall_now_ns() / 1e9
+    return wall_now_ns() / NS_PER_S
 
 
 def _mark(port: int, folder: Path) -> None:
@@ -80,7 +80,7 @@ def _mark(port: int, folder: Path) -> None:
 
 
 async def _runs(folder: Path, port: int) -> tuple[float, float]:
-    """Run what the demo does, then failovers; return begin and end of the first."""
+    """Run what the demo does, then failovers; return start and end of the first."""
     async with run(
         folder,
         *("--scenario", "demo", "--yes", "--for", "70s"),

@@ -19,7 +19,7 @@ class Shown:
     """A time that is shown; UNIX seconds.
 
     Args:
-        start: its begin.
+        start: its start.
         end: its end.
         scrape_s: how often is scraped.
         values: variable -> text that replaces it.
@@ -109,18 +109,6 @@ def annotation_queries(dashboard: Plain, shown: Shown) -> Iterator[tuple[Plain, 
                     step_ms,
                 ),
             )
-
-
-def variable_queries(dashboard: Plain, shown: Shown) -> Iterator[tuple[str, Query]]:
-    """Yield (label, series) of the variables that list the values of a label."""
-    for variable in dashboard["templating"]["list"]:
-        if variable["type"] == "query":
-            match = re.fullmatch(
-                r"label_values\((.+), (\w+)\)", variable["query"]["query"]
-            )
-            assert match is not None, variable
-            where = f"{dashboard['title']} / variable {variable['name']}"
-            yield match[2], Query(where, shown.fill(match[1], 1000, dashboard))
 
 
 def name_of(legend: str, labels: Mapping[str, str]) -> str:

@@ -36,7 +36,7 @@ VISIBLE_S = 60.0
 """A group that was asked for may not be shown before."""
 
 _CLOCK_SLACK_NS = 5 * NS_PER_S
-"""The provider's time is known to about a second (see ``shapes.Call.offset_ns``)."""
+"""The provider's time is known to about a second (see ``Call.offset_ns``)."""
 
 _ASKED_WITHIN_NS = 7200 * NS_PER_S
 """A group is asked for within minutes of its marker, and created in less than an hour:
@@ -207,7 +207,7 @@ class _Ending:
             try:
                 state = await self._api.describe_state(missing_ok=True)
             except (ApiRefused, ApiUnanswered, ApiUnreachable) as fault:
-                self._bear(fault)
+                self._tolerate(fault)
             else:
                 self._patience.reset()
                 self._answered_ns = mono_now_ns()
@@ -227,14 +227,14 @@ class _Ending:
             if code in _BUSY:
                 self._tell(f"is at work and cannot be deleted yet ({code}); waiting")
             elif code != GROUP_NOT_FOUND:
-                self._bear(fault)
+                self._tolerate(fault)
         else:
             self._accepted_ns[call.operation] = now_ns
             self._tell(f"{call.operation} accepted; waiting for its end")
 
-    def _bear(self, fault: ApiFault) -> None:
+    def _tolerate(self, fault: ApiFault) -> None:
         """Go on after a fault that may pass; else raise it."""
-        self._patience.bear(fault)
+        self._patience.tolerate(fault)
         if mono_now_ns() - self._answered_ns > _SILENCE_S * NS_PER_S:
             raise fault
         self._tell(f"{fault}; trying again")

@@ -141,7 +141,7 @@ def left_behind() -> tuple[Marker, ...]:
     return tuple(sorted(found, key=lambda marker: marker.written_unix_ns))
 
 
-def way_out(control: Control) -> str:
+def remedy(control: Control) -> str:
     """Return what to do about a group that is there and is to be created.
 
     Raises:

@@ -188,7 +188,7 @@ class FailoverWitness:
                 self._called_unix_ns - _CLOCK_SLACK_NS
             )
         except (ApiRefused, ApiUnanswered, ApiUnreachable) as fault:
-            self._patience.bear(fault)
+            self._patience.tolerate(fault)
             return []
         self._patience.reset()
         meanings = [

@@ -363,7 +363,7 @@ class _Mutating:
         try:
             state = await self._api.describe_state(needs, missing_ok=True)
         except (ApiRefused, ApiUnanswered, ApiUnreachable) as fault:
-            self._patience.bear(fault)
+            self._patience.tolerate(fault)
             return None
         self._patience.reset()
         return state

@@ -1,7 +1,7 @@
 """Who tells whether a mutation has begun, and whether it is done.
 
 ``StateWitness`` serves all mutations that the provider's state shows; a failover, which
-it does not show, has its own (see ``failover``).
+it does not show, has its own (see ``failover_signs``).
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from loadprobe.control.provider.faults import ApiRefused, ApiUnanswered, ApiUnre
 from loadprobe.control.provider.replies import Endpoint, Group, ProviderRecord
 from loadprobe.control.provider.secret import Secret
 from loadprobe.control.provider.state import AVAILABLE, MIGRATING, GroupState
-from loadprobe.control.watch.names import Move
+from loadprobe.control.watch.names import NameMove
 from loadprobe.core.topology.topology import Topology
 from loadprobe.errors import ControlError
 
@@ -32,7 +32,7 @@ class TopologySource(Protocol):
         """The newest topology."""
 
     @property
-    def endpoint_move(self) -> Move | None:
+    def endpoint_move(self) -> NameMove | None:
         """The last move of the primary's endpoint, if it is a name that moves."""
 
     def is_at(self, endpoint: Endpoint | None) -> bool:

@@ -90,16 +90,6 @@ class ElastiCacheApi:
         """The provider's time in UNIX ns, as far as its last reply tells."""
         return wall_now_ns() + (self.offset_ns or 0)
 
-    def for_group(self, group_id: str) -> "ElastiCacheApi":
-        """Return the same API for another group."""
-        return ElastiCacheApi(
-            self._reads,
-            self._mutations,
-            group_id=group_id,
-            where=self._where,
-            throttle_backoff_s=self._throttle_backoff_s,
-        )
-
     async def warm_up(self, *, must_exist: bool = True) -> None:
         """Make the first call of each client.
 

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from loadprobe.clock import NS_PER_MS, NS_PER_S
 from loadprobe.control.provider.replies import ProviderRecord
 
-_FAILOVER_SPAN_NS = 30 * 60 * 1_000_000_000
+_FAILOVER_SPAN_NS = 30 * 60 * NS_PER_S
 """An event joins a failover that began at most so long before it; full recoveries of
 13 minutes were observed."""
 
@@ -172,7 +173,7 @@ class NewEvents:
 
     def __init__(self, *, since_unix_ns: int) -> None:
         # The API's dates are cut to milliseconds; an event of our first one is ours.
-        self._since_unix_ns = since_unix_ns - since_unix_ns % 1_000_000
+        self._since_unix_ns = since_unix_ns - since_unix_ns % NS_PER_MS
         self._seen: set[ProviderRecord] = set()
 
     def take(self, records: Iterable[ProviderRecord]) -> list[ProviderRecord]:

@@ -72,7 +72,7 @@ class ProviderEvents:
             try:
                 await self.poll()
             except (ApiRefused, ApiUnanswered, ApiUnreachable) as fault:
-                self._patience.bear(fault)
+                self._patience.tolerate(fault)
                 self._note_failing(fault)
             else:
                 self._patience.reset()

@@ -247,7 +247,7 @@ class Patience:
         self._limit_ns = int(limit_s * NS_PER_S)
         self._since_ns: int | None = None
 
-    def bear(self, fault: ApiFault) -> None:
+    def tolerate(self, fault: ApiFault) -> None:
         """Note a fault, or raise it if it will not pass."""
         now_ns = mono_now_ns()
         if has_bad_keys(fault):

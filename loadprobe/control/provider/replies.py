@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from loadprobe.clock import NS_PER_S, ClockPair, WallNs
+from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
 
 Reply = Mapping[str, Any]
 SlotRanges = tuple[tuple[int, int], ...]
@@ -81,7 +81,6 @@ class Group:
         has_auth: clients log in with a token.
         user_groups: ids of the user groups that control access.
         multi_az: "enabled", "disabled" or "" (not told).
-        auth_changed_unix_ns: when the token was last changed, the provider's time.
         created_unix_ns: when the group was made, the provider's time.
         reader: the endpoint of the replicas, without cluster mode.
     """
@@ -97,7 +96,6 @@ class Group:
     has_auth: bool = False
     user_groups: tuple[str, ...] = ()
     multi_az: str = ""
-    auth_changed_unix_ns: int | None = None
     created_unix_ns: int | None = None
     reader: Endpoint | None = None
 
@@ -128,13 +126,11 @@ class NodeUpdate:
     """What a service update does to one node, in the provider's time.
 
     Args:
-        cluster_id: cache cluster id of the node.
         status: "not-applied", "in-progress", "complete" or another.
         start_unix_ns: when its update began; None if it has not.
         end_unix_ns: when its update ended; None if it has not.
     """
 
-    cluster_id: str
     status: str
     start_unix_ns: int | None
     end_unix_ns: int | None
@@ -147,17 +143,13 @@ class UpdateAction:
     Args:
         name: ServiceUpdateName.
         status: "not-applied", "in-progress", "complete" or another.
-        update_status: the update itself: "available", "cancelled" or "expired".
         severity: "critical", "important", "medium" or "low".
-        nodes_updated: such as "3/9".
         nodes: its nodes.
     """
 
     name: str
     status: str
-    update_status: str
     severity: str
-    nodes_updated: str
     nodes: tuple[NodeUpdate, ...] = ()
 
 
@@ -233,7 +225,6 @@ def read_group(reply: Reply, call: Call) -> Group:
         has_auth=reply.get("AuthTokenEnabled", False),
         user_groups=tuple(reply.get("UserGroupIds", ())),
         multi_az=reply.get("MultiAZ", ""),
-        auth_changed_unix_ns=_moment(reply.get("AuthTokenLastModifiedDate")),
         created_unix_ns=_moment(reply.get("ReplicationGroupCreateTime")),
     )
 
@@ -260,12 +251,9 @@ def read_update_action(reply: Reply) -> UpdateAction:
     return UpdateAction(
         name=reply.get("ServiceUpdateName", ""),
         status=reply.get("UpdateActionStatus", ""),
-        update_status=reply.get("ServiceUpdateStatus", ""),
         severity=reply.get("ServiceUpdateSeverity", ""),
-        nodes_updated=reply.get("NodesUpdated", ""),
         nodes=tuple(
             NodeUpdate(
-                cluster_id=node.get("CacheClusterId", ""),
                 status=node.get("NodeUpdateStatus", ""),
                 start_unix_ns=_moment(node.get("NodeUpdateStartDate")),
                 end_unix_ns=_moment(node.get("NodeUpdateEndDate")),
@@ -298,9 +286,7 @@ def read_slots(text: str) -> SlotRanges:
     return tuple(ranges)
 
 
-def read_offset_ns(
-    date_header: str | None, around: tuple[WallNs, WallNs]
-) -> int | None:
+def read_offset_ns(date_header: str | None, around: tuple[int, int]) -> int | None:
     """Return provider clock minus ours in ns from a reply's Date header.
 
     Args:
@@ -323,7 +309,7 @@ def to_unix_ns(date: datetime) -> int:
 
 def from_unix_ns(wall_ns: int) -> datetime:
     """Return UNIX ns as UTC, cut to the millisecond the provider's API knows."""
-    return _EPOCH + timedelta(milliseconds=wall_ns // 1_000_000)
+    return _EPOCH + timedelta(milliseconds=wall_ns // NS_PER_MS)
 
 
 def _endpoint(reply: Reply | None) -> Endpoint | None:

@@ -37,7 +37,6 @@ async def described_endpoint(config: Config, api: ElastiCacheApi) -> Config:
         config,
         group.endpoint.host,
         group.endpoint.port,
-        None,
         is_cluster=group.is_cluster,
         reader_host=group.reader.host if group.reader is not None else None,
     )

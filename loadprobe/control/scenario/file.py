@@ -82,7 +82,6 @@ class Scenario:
         expected: darkness by plan.
         expect: what has to be true at the end.
         abort: what ends it early.
-        variables: the values of [vars] it was read with.
     """
 
     name: str
@@ -95,7 +94,6 @@ class Scenario:
     expected: tuple[ExpectedDark, ...] = ()
     expect: Expect = field(default_factory=Expect)
     abort: Abort = field(default_factory=Abort)
-    variables: Mapping[str, Value] = field(default_factory=dict)
 
     def has(self, *kinds: type[Step]) -> bool:
         """Tell whether a step is of one of some kinds."""
@@ -200,7 +198,6 @@ def parse_scenario(
         expected=(*top.expected, *_expected_end(steps, top.expected)),
         expect=_expect(top.expect, steps, raw, where=where),
         abort=top.abort,
-        variables=values,
     )
     _check_order(scenario, where)
     _check_references(scenario, where)
@@ -275,7 +272,7 @@ def _named(steps: list[Step], *, where: str) -> tuple[Step, ...]:
 def _expected_end(
     steps: Sequence[Step], expected: Sequence[ExpectedDark]
 ) -> Iterator[ExpectedDark]:
-    """Yield what needs not be written: a group that is deleted serves nobody."""
+    """Yield what need not be written: a group that is deleted serves nobody."""
     told = {each.from_step for each in expected}
     for step in steps:
         if isinstance(step, DeleteStep) and step.label not in told:

@@ -1,6 +1,6 @@
 """The keys of a scenario file, with their units, ranges and defaults.
 
-``scenario_file`` reads and checks a file; the rest of the program relies on the values.
+``scenario.file`` reads and checks a file; the rest of the program relies on the values.
 Counts may be relative ("+1"), so that one file serves groups of any size.
 """
 
@@ -58,7 +58,7 @@ class BaseStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         name: unique in the scenario; the operation if absent.
         hold_before_s: load before the step, after the one before it.
         hold_after_s: load after the step has settled.
-        deadline_s: the step has failed if it has not settled so long after its begin.
+        deadline_s: the step has failed if it has not settled so long after its start.
     """
 
     is_mutation: ClassVar[bool] = True

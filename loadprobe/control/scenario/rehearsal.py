@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from loadprobe.config.keys import Config
-from loadprobe.control.created.markers import way_out
+from loadprobe.control.created.markers import remedy
 from loadprobe.control.mutations import guards
 from loadprobe.control.mutations.mutation import Mutation
 from loadprobe.control.mutations.projection import projected
@@ -36,7 +36,7 @@ from loadprobe.control.scenario.keys import (
 from loadprobe.control.scenario.turns import (
     Memory,
     Observation,
-    Turn,
+    StepTurn,
     remembered,
     resolve,
     rounds,
@@ -80,7 +80,7 @@ async def rehearse(config: Config, scenario: Scenario) -> list[str]:
     if makes_it and state.is_there:
         raise PreflightError(
             f"scenario {scenario.name} creates the group {state.group.id}, which is "
-            f"there and {state.group.status!r}; {way_out(config.control)}"
+            f"there and {state.group.status!r}; {remedy(config.control)}"
         )
     if makes_it and is_local:
         scenario = choose_engine(scenario, state.engine_versions)
@@ -190,7 +190,7 @@ def _planned(scenario: Scenario, state: GroupState) -> Iterator[str]:
 
 
 def _told(
-    number: int, turn: Turn, what: Mutation | Observation, state: GroupState
+    number: int, turn: StepTurn, what: Mutation | Observation, state: GroupState
 ) -> Iterator[str]:
     head = f"  {number}. {turn.name}:"
     match what:

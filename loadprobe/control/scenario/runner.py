@@ -20,7 +20,7 @@ from loadprobe.control.scenario.file import Scenario
 from loadprobe.control.scenario.keys import Abort, CreateStep, Step
 from loadprobe.control.scenario.lanes import LaneControl, LoadView
 from loadprobe.control.scenario.step_runner import StepRunner
-from loadprobe.control.scenario.turns import Turn, rounds, turn_of
+from loadprobe.control.scenario.turns import StepTurn, rounds, turn_of
 from loadprobe.core.events import Emit, Event
 from loadprobe.core.steps import ScenarioRecord, ScenarioState, StepRecord, StepState
 from loadprobe.errors import ControlError, LoadprobeError
@@ -106,7 +106,7 @@ class _Running:
         self._record = ScenarioRecord(scenario.name, ScenarioState.STOPPED)
         self._failure = ""
         self._left: deque[tuple[int, Step]] = deque(rounds(scenario))
-        self._turns_left: deque[Turn] = deque()
+        self._turns_left: deque[StepTurn] = deque()
 
     async def run(self) -> ScenarioRecord:
         """Carry out everything; return how it went."""
@@ -166,7 +166,7 @@ class _Running:
         for turn in (*self._turns_left, *rest):
             self._add_skipped(turn, _STOPPED_BEFORE)
 
-    async def _turns(self, step: Step, number: int) -> tuple[Turn, ...]:
+    async def _turns(self, step: Step, number: int) -> tuple[StepTurn, ...]:
         if not self._obstacle:
             try:
                 return await self._steps.turns(step, number)
@@ -174,7 +174,7 @@ class _Running:
                 self._failure = f"step {step.label}: {exc}"
         return (turn_of(step, number),)
 
-    async def _take(self, turn: Turn) -> None:
+    async def _take(self, turn: StepTurn) -> None:
         """Carry out a turn, or skip it."""
         if self._obstacle:
             self._add_skipped(turn, self._obstacle)
@@ -210,7 +210,7 @@ class _Running:
         self._record = replace(self._record, steps=(*self._record.steps, step))
         self._publish()
 
-    def _add_skipped(self, turn: Turn, reason: str) -> None:
+    def _add_skipped(self, turn: StepTurn, reason: str) -> None:
         self._add(
             StepRecord(
                 name=turn.name,

@@ -45,7 +45,7 @@ from loadprobe.control.scenario.tokens import is_missing, make_token, read_token
 from loadprobe.control.scenario.turns import (
     Memory,
     Observation,
-    Turn,
+    StepTurn,
     is_for_all_shards,
     needs,
     remembered,
@@ -53,7 +53,7 @@ from loadprobe.control.scenario.turns import (
     turn_of,
     turns,
 )
-from loadprobe.control.watch.endpoint import EndpointWatch, Watched, watching
+from loadprobe.control.watch.endpoint import EndpointWatch, WatchedEndpoint, watching
 from loadprobe.control.watch.tls_scout import TlsScout
 from loadprobe.core.events import Emit, Event
 from loadprobe.core.steps import StepRecord, StepState
@@ -74,7 +74,7 @@ Note = Callable[[StepRecord], None]
 class _Progress:
     """What has been seen of the turn under way."""
 
-    turn: Turn
+    turn: StepTurn
     operation: str
     shards: tuple[str, ...] = ()
     phases_ns: dict[str, int] = field(default_factory=dict)
@@ -129,7 +129,7 @@ class StepRunner:
         self._endpoints = LaneEndpoints(scenario, config.target, lanes)
         self._memory = Memory()
 
-    async def turns(self, step: Step, number: int) -> tuple[Turn, ...]:
+    async def turns(self, step: Step, number: int) -> tuple[StepTurn, ...]:
         """Return the turns of a step in a round, of a group as it is.
 
         Raises:
@@ -139,7 +139,7 @@ class StepRunner:
             return (turn_of(step, number),)
         return turns(step, number, await self._api.describe_state())
 
-    async def take(self, turn: Turn, note: Note) -> None:
+    async def take(self, turn: StepTurn, note: Note) -> None:
         """Carry out a turn; its failure is part of the record.
 
         Args:
@@ -233,7 +233,7 @@ class StepRunner:
             try:
                 state = await self._api.describe_state()
             except (ApiRefused, ApiUnanswered, ApiUnreachable) as fault:
-                patience.bear(fault)
+                patience.tolerate(fault)
                 if mono_now_ns() >= deadline_ns:
                     raise
                 await self._brake.pause(self._poll_s)
@@ -339,7 +339,7 @@ class StepRunner:
                     try:
                         return await self._api.describe_group()
                     except (ApiRefused, ApiUnanswered, ApiUnreachable) as fault:
-                        patience.bear(fault)
+                        patience.tolerate(fault)
                     await asyncio.sleep(self._poll_s)
         except TimeoutError:
             raise ControlError(
@@ -359,9 +359,11 @@ class StepRunner:
             return None
         endpoint = self._endpoints.of(tls=tls)
         if not tls:
-            watched = Watched(endpoint, resolver=Resolver(self._target.name_server))
+            watched = WatchedEndpoint(
+                endpoint, resolver=Resolver(self._target.name_server)
+            )
             return EndpointWatch(watched, self._emit)
-        watched = Watched(
+        watched = WatchedEndpoint(
             endpoint,
             context=make_context(self._target),
             server_name=server_name(self._target, endpoint.host),

@@ -56,7 +56,7 @@ Observation = WaitStep | HoldStep | ExecStep
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class StepTurn:
     """One turn of a step: a step that is repeated, or goes over shards, has several.
 
     Args:
@@ -93,7 +93,7 @@ def rounds(scenario: Scenario) -> Iterator[tuple[int, Step]]:
             yield number, step
 
 
-def turn_of(step: Step, number: int) -> Turn:
+def turn_of(step: Step, number: int) -> StepTurn:
     """Return the turn of a step in a round, if it has only one.
 
     Args:
@@ -101,10 +101,10 @@ def turn_of(step: Step, number: int) -> Turn:
         number: the round, counted from 1.
     """
     shard = step.shard if isinstance(step, FailoverStep) else None
-    return Turn(f"{step.label}{_suffix(number)}", step, shard)
+    return StepTurn(f"{step.label}{_suffix(number)}", step, shard)
 
 
-def turns(step: Step, number: int, state: GroupState) -> tuple[Turn, ...]:
+def turns(step: Step, number: int, state: GroupState) -> tuple[StepTurn, ...]:
     """Return the turns of a step in a round: one, or one for each shard.
 
     Args:
@@ -116,7 +116,7 @@ def turns(step: Step, number: int, state: GroupState) -> tuple[Turn, ...]:
         return (turn_of(step, number),)
     shards = sorted(state.group.shards)
     return tuple(
-        Turn(
+        StepTurn(
             f"{step.label}/{shard}{_suffix(number)}",
             step,
             shard,
@@ -137,7 +137,9 @@ def needs(step: Step) -> frozenset[Need]:
     return frozenset({Need.NODE_TYPES} if is_next else ())
 
 
-def resolve(turn: Turn, state: GroupState, memory: Memory) -> Mutation | Observation:
+def resolve(
+    turn: StepTurn, state: GroupState, memory: Memory
+) -> Mutation | Observation:
     """Return what a turn of a step is for a group as it is.
 
     Raises:

@@ -26,7 +26,7 @@ _Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class WatchedEndpoint:
     """An endpoint to watch.
 
     Args:
@@ -65,7 +65,7 @@ class EndpointWatch:
 
     def __init__(
         self,
-        watched: Watched,
+        watched: WatchedEndpoint,
         emit: Emit,
         *,
         period_s: float = _PERIOD_S,

@@ -15,7 +15,7 @@ from loadprobe.drivers.tls import is_ip
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class NameMove:
     """A name that points elsewhere.
 
     Args:
@@ -51,7 +51,7 @@ class NameWatch:
     def __init__(self, host: str, resolver: Resolver, emit: Emit) -> None:
         self.host = host
         self.addresses: Addresses = (host,) if is_ip(host) else ()
-        self.moved: Move | None = None
+        self.moved: NameMove | None = None
         self._resolver = resolver
         self._emit = emit
         self._looked_ns = mono_now_ns()
@@ -77,7 +77,7 @@ class NameWatch:
             return False
         if before:
             gap_ms = (at_ns - since_ns) / NS_PER_MS
-            self.moved = Move(at_ns, gap_ms, before, self.addresses)
+            self.moved = NameMove(at_ns, gap_ms, before, self.addresses)
             self._tell(
                 "endpoint_moved",
                 from_addresses=", ".join(before),

@@ -20,10 +20,10 @@ from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.config.keys import Target
 from loadprobe.control.provider.replies import Endpoint, Group
 from loadprobe.control.provider.secret import Secret
-from loadprobe.control.watch.names import Move, NameWatch, first_address
+from loadprobe.control.watch.names import NameMove, NameWatch, first_address
 from loadprobe.control.watch.node_views import NodeClient, NodeLogin, NodeSilent
 from loadprobe.core.events import Emit, Event
-from loadprobe.core.topology.changes import Change, diff
+from loadprobe.core.topology.changes import TopologyChange, diff
 from loadprobe.core.topology.roles import RoleView, tell_group
 from loadprobe.core.topology.shard_names import ShardNames
 from loadprobe.core.topology.topology import (
@@ -58,7 +58,7 @@ class TopologyWatch:
     shard_removed, node_added, node_removed (fields shard, detail), cluster_state
     (fields node, state: "ok", "fail" or "silent", reason) and epoch (fields epoch,
     previous). Without cluster mode there is one shard; nodes are asked for their role
-    (INFO replication), and the endpoint is followed as a name (see ``name_watch``).
+    (INFO replication), and the endpoint is followed as a name (see ``names``).
 
     Args:
         target: configuration endpoint and login; without a host nothing is watched
@@ -222,7 +222,7 @@ class TopologyWatch:
             await client.close()
 
     @property
-    def endpoint_move(self) -> Move | None:
+    def endpoint_move(self) -> NameMove | None:
         """The last move of the primary's endpoint; None with cluster mode."""
         names = self._route.names
         return names.moved if names is not None else None
@@ -367,7 +367,7 @@ class TopologyWatch:
         for change in diff(previous, self.current):
             self._report_change(change)
 
-    def _report_change(self, change: Change) -> None:
+    def _report_change(self, change: TopologyChange) -> None:
         gained = {"gained": change.gained} if change.gained else {}
         self._report(change.kind, shard=change.shard, detail=change.detail, **gained)
 

@@ -7,14 +7,12 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from loadprobe.clock import NEVER_NS, NS_PER_S
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.latency import KEPT_S, SecondHistograms
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.outcome import OpKind, Outcome
 from loadprobe.core.judging.scope_state import SecondCounts
-
-NS_PER_S = 1_000_000_000
-_FOREVER = 1 << 62
 
 
 class Work(NamedTuple):
@@ -171,7 +169,7 @@ class Activity:
             for outage in last.values()
             if outage.open_end
             and not self.served(
-                outage.scope, (outage.hull_end_ns // NS_PER_S + 1) * NS_PER_S, _FOREVER
+                outage.scope, (outage.hull_end_ns // NS_PER_S + 1) * NS_PER_S, NEVER_NS
             )
         ]
 

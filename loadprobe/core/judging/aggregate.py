@@ -12,6 +12,7 @@ and counted beyond, seconds and film frames are handed over by ``seal``.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from loadprobe.clock import NS_PER_MS, NS_PER_S
 from loadprobe.core.intervals import Interval, intersection
 from loadprobe.core.judging.cells import BlindSpan, Frame
 from loadprobe.core.judging.columns import Block, Scope
@@ -24,8 +25,6 @@ from loadprobe.core.judging.outcome import OpKind
 from loadprobe.core.judging.ring import Ring, Slab
 from loadprobe.core.judging.scope_state import ScopeState, ScopeTotals, SecondCounts
 
-NS_PER_MS = 1_000_000
-NS_PER_S = 1_000_000_000
 KEPT_OUTAGES = 10_000
 
 

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from loadprobe.clock import NS_PER_MS
 from loadprobe.core.judging.columns import Failure, Scope
 from loadprobe.core.judging.outcome import OpKind, Outcome
 
-NS_PER_MS = 1_000_000
 FILM_MAGIC = b"LPFILM01"
 _LENGTH = struct.Struct(">I")
 

@@ -13,9 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum, auto
 
+from loadprobe.clock import NS_PER_S
 from loadprobe.core.judging.ms_samples import MsSamples
-
-NS_PER_S = 1_000_000_000
 
 QUEUE_BYTES = 24_000_000
 """Memory of what waits, beside its number: batches of one sample take more each."""

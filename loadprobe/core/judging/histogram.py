@@ -120,11 +120,6 @@ class Histogram:
             f"sum {self.sum_ns} ns>"
         )
 
-    @property
-    def mean_ns(self) -> float | None:
-        """Return the mean, or None when there are no values."""
-        return self.sum_ns / self.count if self.count else None
-
     def record(self, value_ns: int, count: int = 1) -> None:
         """Count a value.
 
@@ -249,20 +244,6 @@ class Histogram:
             "overflow": self.overflow,
             "buckets": [[i, self._counts[i]] for i in sorted(self._counts)],
         }
-
-    @classmethod
-    def from_sparse(cls, sparse: SparseHistogram) -> "Histogram":
-        """Return the histogram of which ``to_sparse`` gave the plain data."""
-        histogram = cls()
-        for index, count in sparse["buckets"]:
-            bucket_bounds(index)
-            histogram._counts[index] = count
-        histogram.count = sum(histogram._counts.values())
-        histogram.sum_ns = sparse["sum_ns"]
-        histogram.min_ns = sparse["min_ns"]
-        histogram.max_ns = sparse["max_ns"]
-        histogram.overflow = sparse["overflow"]
-        return histogram
 
     def _widen(self, low_ns: int, high_ns: int) -> None:
         if self.min_ns is None or low_ns < self.min_ns:

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from operator import sub
 from typing import NamedTuple
 
+from loadprobe.clock import NS_PER_S
 from loadprobe.core.judging.columns import Columns, Scope, split_served
 from loadprobe.core.judging.histogram import Histogram
 from loadprobe.core.judging.outcome import OpKind, Outcome
 from loadprobe.core.judging.ring import Slab
 
-NS_PER_S = 1_000_000_000
 KEPT_S = 6 * 3600
 """How many seconds of percentiles are remembered."""
 

@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from loadprobe.clock import NS_PER_MS
 from loadprobe.core.judging.cells import BlindSpan
 from loadprobe.core.judging.columns import Failure, Scope
 from loadprobe.core.judging.outcome import Outcome
-
-NS_PER_MS = 1_000_000
 
 
 class MsKind(StrEnum):

@@ -9,12 +9,11 @@ depend on the rate.
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
+from loadprobe.clock import NEVER_NS, NS_PER_MS, NS_PER_S
 from loadprobe.core.intervals import Interval, overlaps
 from loadprobe.core.judging.ring import Slab
 
-NS_PER_MS = 1_000_000
-LONGEST_GAP_NS = 1_000_000_000
-_NEVER = 1 << 62
+LONGEST_GAP_NS = NS_PER_S
 
 
 class ObservedTime:
@@ -61,7 +60,7 @@ def _ends(dues: Sequence[int], cuts: Sequence[Interval]) -> Iterator[int]:
     Between two cuts only the first and the last do, if the gaps are short.
     """
     at = 0
-    for start, end in [*cuts, (_NEVER, _NEVER)]:
+    for start, end in [*cuts, (NEVER_NS, NEVER_NS)]:
         part = dues[at : bisect_left(dues, start, at)]
         if part and part[-1] - part[0] <= LONGEST_GAP_NS:
             part = part[:1] if len(part) == 1 else (part[0], part[-1])

@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from loadprobe.clock import NS_PER_S
 from loadprobe.core.intervals import Interval, difference, length
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.outcome import ErrorClass, Outcome
 
-HISTORY_NS = 1_000_000_000
+HISTORY_NS = NS_PER_S
 """Served arrivals older than this are not looked at when an outage begins."""
 
 

@@ -9,12 +9,12 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from loadprobe.clock import NS_PER_MS
 from loadprobe.core.intervals import Interval, union
 from loadprobe.core.judging.cells import Frame, make_chunk
 from loadprobe.core.judging.columns import Failure, Scope
 from loadprobe.core.judging.outages import HISTORY_NS, Outage, Row
 
-NS_PER_MS = 1_000_000
 FILM_LONGEST_NS = 60_000_000_000
 """Of a longer outage the film shows this much from its start, and its end."""
 
@@ -25,7 +25,8 @@ class Slab:
 
     ``due``, ``sent`` and ``done`` are the columns of the served ones; the first and the
     last of them are due at ``low_ns`` and ``high_ns`` (meaningless without any).
-    ``dues`` are their due times; those of a closed loop each once (many coincide).
+    ``due_times`` are those of the served ones, in a closed loop each once (there many
+    coincide).
     """
 
     start_ns: int
@@ -36,7 +37,7 @@ class Slab:
     failures: Sequence[Failure]
     low_ns: int
     high_ns: int
-    dues: Collection[int]
+    due_times: Collection[int]
 
 
 def _windows(outage: Outage, margin_ns: int, *, is_over: bool) -> list[Interval]:

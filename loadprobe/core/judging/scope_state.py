@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from operator import floordiv
 
+from loadprobe.clock import NS_PER_MS, NS_PER_S
 from loadprobe.core.intervals import Interval, overlaps
 from loadprobe.core.judging.columns import (
     Block,
@@ -27,9 +28,6 @@ from loadprobe.core.judging.outage_tracker import OutageTracker
 from loadprobe.core.judging.outages import Outage, Row
 from loadprobe.core.judging.outcome import ErrorClass, Outcome
 from loadprobe.core.judging.ring import Slab
-
-NS_PER_MS = 1_000_000
-NS_PER_S = 1_000_000_000
 
 
 @dataclass(slots=True)
@@ -134,14 +132,14 @@ class _Pending:
     Args:
         process: where they come from.
         block: the arrivals.
-        dues: their due times, each once in a closed loop, where many are due at once.
+        due_times: of them, each once in a closed loop, where many are due at once.
         low_ns: the earliest of them.
         high_ns: the latest.
     """
 
     process: int
     block: Block
-    dues: Collection[int]
+    due_times: Collection[int]
     low_ns: int
     high_ns: int
 
@@ -158,9 +156,9 @@ class _Pending:
         early, late = (Block(*part) for part in parts)
         early_dues: Collection[int] = early.due
         late_dues: Collection[int] = late.due
-        if isinstance(self.dues, set):
-            early_dues = {due for due in self.dues if due < at_ns}
-            late_dues = self.dues - early_dues
+        if isinstance(self.due_times, set):
+            early_dues = {due for due in self.due_times if due < at_ns}
+            late_dues = self.due_times - early_dues
         return (
             _Pending(self.process, early, early_dues, self.low_ns, max(early_dues)),
             _Pending(self.process, late, late_dues, min(late_dues), self.high_ns),
@@ -228,7 +226,7 @@ class ScopeState:
         self._served = kept
         now = self._without_unseen(now, blind)
         served = merge_blocks(pending.block for pending in now)
-        are_closed = all(isinstance(pending.dues, set) for pending in now)
+        are_closed = all(isinstance(pending.due_times, set) for pending in now)
         return Slab(
             start_ns,
             until_ns,
@@ -238,7 +236,7 @@ class ScopeState:
             self._take_failures(until_ns, blind),
             min((pending.low_ns for pending in now), default=0),
             max((pending.high_ns for pending in now), default=0),
-            set().union(*(p.dues for p in now)) if are_closed else served.due,
+            set().union(*(p.due_times for p in now)) if are_closed else served.due,
         )
 
     def _without_unseen(
@@ -349,7 +347,7 @@ class ScopeState:
             seconds = Counter(map(floordiv, slab.due, repeat(NS_PER_S)))
             for second, number in seconds.items():
                 self._second(second).counts[Outcome.SERVED] += number
-        lit = set(map(floordiv, slab.dues, repeat(NS_PER_MS)))
+        lit = set(map(floordiv, slab.due_times, repeat(NS_PER_MS)))
         dark = {failure.due_ns // NS_PER_MS for failure in slab.failures}
         for failure in slab.failures:
             totals.counts[failure.outcome] += 1

@@ -15,7 +15,8 @@ from itertools import islice
 from random import Random
 from typing import Literal, Protocol
 
-NS_PER_S = 1_000_000_000
+from loadprobe.clock import NS_PER_S
+
 POISSON_BLOCK = 512
 """Arrivals of a block of ``PoissonSchedule``."""
 

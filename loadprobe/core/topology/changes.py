@@ -7,7 +7,7 @@ from loadprobe.core.topology.topology import Node, Shard, Topology
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class TopologyChange:
     """One difference between two topologies.
 
     Args:
@@ -24,7 +24,7 @@ class Change:
     gained: int = 0
 
 
-def diff(old: Topology, new: Topology) -> list[Change]:
+def diff(old: Topology, new: Topology) -> list[TopologyChange]:
     """Return what changed between two topologies, in the order of the shards.
 
     A node is known by its id: one that is announced at another address (the port of
@@ -32,28 +32,28 @@ def diff(old: Topology, new: Topology) -> list[Change]:
     """
     before = {shard.name: shard for shard in old.shards}
     after = {shard.name: shard for shard in new.shards}
-    changes: list[Change] = []
+    changes: list[TopologyChange] = []
     for name in sorted(before.keys() | after.keys()):
         was, now = before.get(name), after.get(name)
         if was is None and now is not None:
             address, gained = now.primary.address, _count(now)
-            changes.append(Change("shard_added", name, address, gained))
+            changes.append(TopologyChange("shard_added", name, address, gained))
         elif now is None and was is not None:
-            changes.append(Change("shard_removed", name, was.primary.address))
+            changes.append(TopologyChange("shard_removed", name, was.primary.address))
         elif was is not None and now is not None:
             changes += _diff_shard(was, now)
     return changes
 
 
-def _diff_shard(was: Shard, now: Shard) -> list[Change]:
-    changes: list[Change] = []
+def _diff_shard(was: Shard, now: Shard) -> list[TopologyChange]:
+    changes: list[TopologyChange] = []
     if _identity(was.primary) != _identity(now.primary):
         detail = f"{was.primary.address} -> {now.primary.address}"
-        changes.append(Change("role_change", now.name, detail))
+        changes.append(TopologyChange("role_change", now.name, detail))
     if was.ranges != now.ranges:
         detail = f"{_count(was)} -> {_count(now)} slots"
         gained = length(difference(_slots(now), _slots(was)))
-        changes.append(Change("slots_moved", now.name, detail, gained))
+        changes.append(TopologyChange("slots_moved", now.name, detail, gained))
     before = {_identity(node): node for node in (was.primary, *was.replicas)}
     after = {_identity(node): node for node in (now.primary, *now.replicas)}
     for kind, nodes, others in (
@@ -61,7 +61,7 @@ def _diff_shard(was: Shard, now: Shard) -> list[Change]:
         ("node_removed", before, after),
     ):
         changes += [
-            Change(kind, now.name, node.address)
+            TopologyChange(kind, now.name, node.address)
             for key, node in sorted(nodes.items())
             if key not in others
         ]

@@ -1,7 +1,8 @@
-"""Hash slots: which slot a key belongs to, and a hash tag for any slot.
+"""Hash slots: a hash tag for any slot.
 
-Pure. CRC16/XMODEM modulo 16384 over the key, or over the part between the first ``{``
-and the first ``}`` after it if that part is not empty (Redis cluster specification).
+Pure. The slot of a key is CRC16/XMODEM modulo 16384 over the key, or over the part
+between the first ``{`` and the first ``}`` after it if that part is not empty (Redis
+cluster specification).
 """
 
 from binascii import crc_hqx
@@ -11,16 +12,6 @@ from itertools import count
 SLOTS = 16384
 READS = SLOTS
 """What is added to the slot of a read that a replica may answer, to route it apart."""
-
-
-def key_slot(key: bytes) -> int:
-    """Return the hash slot of a key, 0..16383."""
-    start = key.find(b"{")
-    if start >= 0:
-        end = key.find(b"}", start + 1)
-        if end > start + 1:
-            key = key[start + 1 : end]
-    return crc_hqx(key, 0) % SLOTS
 
 
 @cache

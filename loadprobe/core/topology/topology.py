@@ -209,7 +209,7 @@ def merge(
             continue
         claim = _Claim(first, last, line.epoch if line is not None else 0, primary)
         if claim not in known:
-            claims, won = _stake(claims, claim)
+            claims, won = _add_claim(claims, claim)
             if not won:
                 continue
         replicas[primary] = followers
@@ -225,7 +225,7 @@ def _is_same_cluster(previous: Topology, nodes: NodesView) -> bool:
     )
 
 
-def _stake(claims: list[_Claim], new: _Claim) -> tuple[list[_Claim], bool]:
+def _add_claim(claims: list[_Claim], new: _Claim) -> tuple[list[_Claim], bool]:
     """Return the claims after a new one took what it wins, and whether it won any.
 
     Args:

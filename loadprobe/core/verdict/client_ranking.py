@@ -1,14 +1,14 @@
 """Client lanes beside each other: who was served again first, who hides, who amplifies.
 
 Pure. The definitions are in docs/measuring.md ("Clients beside each other"). All lanes
-are judged over the same time: from the begin of a change, or of an incident that
+are judged over the same time: from the start of a change, or of an incident that
 belongs to none, until the last of them is served again.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from loadprobe.clock import ClockPair
+from loadprobe.clock import NEVER_NS, NS_PER_S, ClockPair
 from loadprobe.core.intervals import (
     Interval,
     difference,
@@ -31,9 +31,8 @@ from loadprobe.core.verdict.summary import (
     ClientRow,
 )
 
-NS_PER_S = 1_000_000_000
 WARM_UP_S = 2
-"""So many seconds from its begin on a lane is not at rest: it connects."""
+"""For so many seconds from its start a lane is not at rest: it connects."""
 
 AMPLIFIED = 2.0
 """So many times what is usual is far above it, for connections and refreshes."""
@@ -41,7 +40,6 @@ AMPLIFIED = 2.0
 RETRIED = 1.2
 """The same for attempts per arrival; 1 is usual."""
 
-_FOREVER = 1 << 62
 SLOW = 2.0
 """A longest response this many times that at rest is slow, for a client that hides."""
 
@@ -54,7 +52,7 @@ class Happening:
 
     Args:
         about: what it was, in a few words.
-        start_ns: its begin.
+        start_ns: its start.
         end_ns: its end; not before the end of its outages.
         outages: those that belong to it, without planned ones.
     """
@@ -185,12 +183,12 @@ class _Compared:
         never = bool(self.activity.never_ended(own))
         return _Place(
             end=(
-                _FOREVER if never else max((o.core_end_ns for o in own), default=0),
-                _FOREVER if never else max((o.hull_end_ns for o in own), default=0),
+                NEVER_NS if never else max((o.core_end_ns for o in own), default=0),
+                NEVER_NS if never else max((o.hull_end_ns for o in own), default=0),
             ),
             dark=(dark.lower_ns, dark.upper_ns),
             order=(
-                _FOREVER if never else max((o.end_ns for o in own), default=0),
+                NEVER_NS if never else max((o.end_ns for o in own), default=0),
                 dark.estimate_ns,
                 self.activity.worst_ns(lane.name, *seconds) or 0,
             ),

@@ -7,10 +7,11 @@ it saw then has bars.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from loadprobe.clock import NS_PER_S
 from loadprobe.core.intervals import Interval
 from loadprobe.core.verdict.instants import Instant
 
-LATE_NS = 1_000_000_000
+LATE_NS = NS_PER_S
 """What is seen within this time after it was away may have happened meanwhile."""
 
 

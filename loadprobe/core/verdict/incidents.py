@@ -140,15 +140,17 @@ def _estimates(outages: Sequence[Outage]) -> list[Interval]:
     for rows in by_shard.values():
         # A start lies in the middle between the last arrival served before and the
         # first failed one, and an end likewise.
-        starts = _pierce(
+        starts = _common_instants(
             [(2 * o.start_ns - o.first_due_ns, o.first_due_ns) for o in rows]
         )
-        ends = _pierce([(o.last_due_ns, 2 * o.end_ns - o.last_due_ns) for o in rows])
+        ends = _common_instants(
+            [(o.last_due_ns, 2 * o.end_ns - o.last_due_ns) for o in rows]
+        )
         estimates += zip(starts, ends, strict=True)
     return estimates
 
 
-def _pierce(ranges: Sequence[Interval]) -> list[int]:
+def _common_instants(ranges: Sequence[Interval]) -> list[int]:
     """Return an instant in each range, the same one for ranges that share one.
 
     Ranges are taken by their start; one joins the group before it if it shares an

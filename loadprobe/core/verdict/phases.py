@@ -3,7 +3,7 @@
 Pure; times are monotonic nanoseconds. The definitions, with a worked example, are in
 docs/measuring.md ("Phases of a change").
 
-1. A step lasts from its API call (one without a call: from its begin) until 10 s after
+1. A step lasts from its API call (one without a call: from its start) until 10 s after
    the last thing the controller saw of it, but ends where the next step begins. One
    that failed lasts until the next step, or to the end of the run. Holds and waits are
    no steps in this sense: they change nothing.
@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
+from loadprobe.clock import NS_PER_MS, NS_PER_S
 from loadprobe.core.judging.activity import Activity
 from loadprobe.core.judging.latency import P99Log
 from loadprobe.core.judging.outages import Outage
@@ -30,9 +31,6 @@ from loadprobe.core.verdict.instants import (
     latest,
     served_again,
 )
-
-NS_PER_MS = 1_000_000
-NS_PER_S = 1_000_000_000
 
 AFTER_NS = 10 * NS_PER_S
 BASELINE_S = 30
@@ -55,7 +53,7 @@ class LoadSeen:
         outages: those that were not planned.
         planned: those that were.
         p99: response times, second by second.
-        begin_ns: begin of the load.
+        begin_ns: start of the load.
         end_ns: end of the load.
         activity: what was served after outages.
         controller: what the supervisor saw of itself and of slots.
@@ -80,7 +78,7 @@ class P99Course:
         limit_ns: where the band ends.
         worst_ns: of the worst second while the step was under way.
         has_left: the band was left, or the lane had an outage.
-        recovered_ns: begin of the first of 3 seconds in the band after that; None if
+        recovered_ns: start of the first of 3 seconds in the band after that; None if
             the band was not left, or there were no such seconds.
     """
 
@@ -196,7 +194,7 @@ class StepPhases:
 
 
 def find_phases(records: Sequence[StepRecord], load: LoadSeen) -> list[StepPhases]:
-    """Return what was seen of each step, given in the order of their begin."""
+    """Return what was seen of each step, given in the order of their starts."""
     calls = [call for record in records if (call := called_ns(record)) is not None]
     found: list[StepPhases] = []
     first_quiet: tuple[int, int] | None = None
@@ -279,7 +277,7 @@ class _Step:
         record: what the controller did.
         start_ns: its API call.
         until_ns: end of its time.
-        next_ns: begin of the next step, or end of the run.
+        next_ns: start of the next step, or end of the run.
         load: what was measured.
         quiet: [first, until) seconds of its baseline.
         first_quiet: those of the first step.

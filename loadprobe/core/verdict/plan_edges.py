@@ -12,11 +12,12 @@ from enum import Enum
 from itertools import pairwise
 from typing import TypeVar
 
+from loadprobe.clock import NS_PER_S
 from loadprobe.core.intervals import Interval, intersection, length
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.verdict.beside import Planned, planned_spans
 
-EDGE_NS = 1_000_000_000
+EDGE_NS = NS_PER_S
 """So much of an outage may be on the other side of the plan without being cut off."""
 
 _Key = TypeVar("_Key", bound=Enum)

@@ -292,7 +292,7 @@ class ClientRow(msgspec.Struct, frozen=True):
     Args:
         lane: its name.
         rank: 1 was served again first; null for a witness.
-        recovered_ms: end of its last outage, from the begin on; 0 without any, null if
+        recovered_ms: end of its last outage, from the start on; 0 without any, null if
             it was dark to the end.
         dark_ms: time in which any of its shards was dark.
         beyond_witness_ms: of that, while the witness was served there; null without

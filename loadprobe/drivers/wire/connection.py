@@ -21,7 +21,6 @@ from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival
 from loadprobe.drivers.wire.sockets import Transport
 
-Request = "asyncio.Future[object]"
 SILENCE_NS = 20 * NS_PER_MS
 """A node that says nothing for longer, and then does, has *resumed*."""
 

@@ -1,7 +1,7 @@
 """Opening of connections: address map, DNS, TCP, TLS and AUTH, each attempt timed.
 
 A name is resolved anew for a new attempt, but not before the last answer is too old
-(see ``resolver``): after a node is replaced its name points elsewhere.
+(see ``drivers.resolver``): after a node is replaced its name points elsewhere.
 """
 
 import asyncio

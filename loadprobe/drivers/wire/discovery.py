@@ -22,7 +22,7 @@ from loadprobe.core.topology.topology import (
     parse_slots,
 )
 from loadprobe.drivers import resp
-from loadprobe.drivers.wire.node import Node
+from loadprobe.drivers.wire.node import WireNode
 
 _CALM_S = 1.0
 _HURRY_S = 0.01
@@ -41,7 +41,7 @@ class Discovery:
 
     def __init__(
         self,
-        nodes: Callable[[], Iterable[Node]],
+        nodes: Callable[[], Iterable[WireNode]],
         changed: Callable[[Topology], None],
         asked: Callable[[], None],
     ) -> None:
@@ -77,14 +77,14 @@ class Discovery:
                     except TimeoutError:
                         pass
 
-    def _ask(self, node: Node, group: asyncio.TaskGroup) -> None:
+    def _ask(self, node: WireNode, group: asyncio.TaskGroup) -> None:
         connection = node.borrow()
         assert connection is not None
         self._asked()
         node.asked = connection.request(resp.CLUSTER_SLOTS)
         group.create_task(self._take(node, node.asked))
 
-    async def _take(self, node: Node, asked: "asyncio.Future[object]") -> None:
+    async def _take(self, node: WireNode, asked: "asyncio.Future[object]") -> None:
         switches = self._switches
         try:
             reply = await asked

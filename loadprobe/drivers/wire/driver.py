@@ -22,12 +22,12 @@ from loadprobe.drivers.errors import classify_reply
 from loadprobe.drivers.wire.dial import Dialer
 from loadprobe.drivers.wire.discovery import Discovery
 from loadprobe.drivers.wire.members import Members, reached
-from loadprobe.drivers.wire.node import Node
+from loadprobe.drivers.wire.node import WireNode
 from loadprobe.drivers.wire.redirect import parse_redirect
 from loadprobe.drivers.wire.replicas import ReadFrom
 from loadprobe.drivers.wire.roles import Endpoints, Roles
 from loadprobe.drivers.wire.seed import ask_seed
-from loadprobe.drivers.wire.turn import Turn, send_on_idle, send_on_shared
+from loadprobe.drivers.wire.turn import LoopTurn, send_on_idle, send_on_shared
 from loadprobe.errors import PreflightError
 
 _MAX_REDIRECTS = 5
@@ -92,7 +92,7 @@ class WireDriver:
         self._group: asyncio.TaskGroup | None = None
         self._switching: asyncio.Task[None] | None = None
         self._next_cut_over: int | None = None
-        self._turn = Turn(sink)
+        self._turn = LoopTurn(sink)
         self._members = Members(
             self,
             replies=self._turn,
@@ -313,11 +313,13 @@ class WireDriver:
             else:
                 self._refuse_more(arrival, node)
 
-    def _refuse_more(self, arrival: Arrival, node: Node) -> None:
+    def _refuse_more(self, arrival: Arrival, node: WireNode) -> None:
         """Report that a connection has enough outstanding already."""
         self.fail(arrival, Outcome.UNSENT, ErrorClass.INFLIGHT, node.silence())
 
-    def forward(self, arrival: Arrival, node: Node, *, asking: bool = False) -> None:
+    def forward(
+        self, arrival: Arrival, node: WireNode, *, asking: bool = False
+    ) -> None:
         """Send on any connection of a given node, or wait for its first one."""
         connection = node.borrow()
         if connection is None:
@@ -338,7 +340,7 @@ class WireDriver:
         self.forward(arrival, self._owner[arrival.slot])
 
     def _no_connection(
-        self, arrival: Arrival, node: Node, *, asking: bool = False
+        self, arrival: Arrival, node: WireNode, *, asking: bool = False
     ) -> None:
         if self._forwarded(arrival, node):
             return
@@ -367,7 +369,7 @@ class WireDriver:
         self._sink.failed(arrival, outcome, error, done_ns=-1, evidence=evidence)
 
     def error_reply(
-        self, node: Node, arrival: Arrival, error: hiredis.ReplyError, done_ns: int
+        self, node: WireNode, arrival: Arrival, error: hiredis.ReplyError, done_ns: int
     ) -> None:
         """Follow a redirect, or report the refusal."""
         if arrival.settled:
@@ -400,7 +402,7 @@ class WireDriver:
         )
 
     def _forwarded(
-        self, arrival: Arrival, node: Node, error: ErrorClass | None = None
+        self, arrival: Arrival, node: WireNode, error: ErrorClass | None = None
     ) -> bool:
         """Send a read that a node cannot answer to another one that may, if any."""
         reads = self._members.reads

@@ -11,7 +11,7 @@ from loadprobe.core.topology.topology import Topology
 from loadprobe.drivers.wire.connection import Replies
 from loadprobe.drivers.wire.dial import DialFailure
 from loadprobe.drivers.wire.explain import explain_dial_failure
-from loadprobe.drivers.wire.node import Node, NodeDriver
+from loadprobe.drivers.wire.node import NodeDriver, WireNode
 from loadprobe.drivers.wire.replicas import Nobody, ReadFrom, ReplicaReads, as_nobody
 from loadprobe.errors import PreflightError
 
@@ -23,7 +23,7 @@ _MOST_SUSPECTS = 8
 _FIRST_CONNECTION_S = 10.0
 _ALL_CONNECTIONS_S = 120.0
 _REPLICAS_S = 5.0
-_NodeT = TypeVar("_NodeT", bound=Node)
+_NodeT = TypeVar("_NodeT", bound=WireNode)
 
 
 class Members:
@@ -59,13 +59,13 @@ class Members:
         self._closed_loop = closed_loop
         self._group: asyncio.TaskGroup | None = None
         self._topology: Topology | None = None
-        self._current: set[Node] = set()
-        self._coming: set[Node] = set()
+        self._current: set[WireNode] = set()
+        self._coming: set[WireNode] = set()
         self._overruled_ns: int | None = None
-        self._suspects: dict[Node, None] = {}
+        self._suspects: dict[WireNode, None] = {}
         self._ask_turn = 0
-        self.nodes: dict[tuple[str, int], Node] = {}
-        self.owner: list[Node] = []
+        self.nodes: dict[tuple[str, int], WireNode] = {}
+        self.owner: list[WireNode] = []
         self.reads: ReplicaReads | None = None
         if read_from != "primary":
             nobody = as_nobody(self._make(Nobody, "", 0))
@@ -75,7 +75,7 @@ class Members:
         """Keep connections in tasks of a group from now on."""
         self._group = group
 
-    def __contains__(self, node: Node) -> bool:
+    def __contains__(self, node: WireNode) -> bool:
         """Tell whether a node belongs to the topology."""
         return node in self._current
 
@@ -85,17 +85,17 @@ class Members:
         return any(node.live for node in self._current)
 
     @property
-    def primaries(self) -> list[Node]:
+    def primaries(self) -> list[WireNode]:
         """Return the nodes that serve slots, or will after a cut-over."""
         return [node for node in self.nodes.values() if node.is_primary]
 
-    def node(self, host: str, port: int) -> Node:
+    def node(self, host: str, port: int) -> WireNode:
         """Return the node at an address; a new one is opened like a replica."""
         node = self.nodes.get((host, port))
         if node is not None and not node.retired:
             return node
         if node is None:
-            node = self.nodes[host, port] = self._make(Node, host, port)
+            node = self.nodes[host, port] = self._make(WireNode, host, port)
         node.retired = False  # it may be back before its last connection was closed
         node.want(1, is_primary=False)
         if node.keeper is None or node.keeper.done():
@@ -157,7 +157,7 @@ class Members:
             if node not in self._current and node not in self._coming:
                 node.retire()
 
-    def prepare(self, topology: Topology) -> list[Node]:
+    def prepare(self, topology: Topology) -> list[WireNode]:
         """Connect to another cluster's nodes beside the present ones.
 
         Returns:
@@ -172,8 +172,8 @@ class Members:
             for shard in topology.shards
         ]
 
-    def _open(self, topology: Topology) -> set[Node]:
-        opened: set[Node] = set()
+    def _open(self, topology: Topology) -> set[WireNode]:
+        opened: set[WireNode] = set()
         for shard in topology.shards:
             primary = self.node(shard.primary.host, shard.primary.port)
             primary.shard = shard.name
@@ -201,7 +201,7 @@ class Members:
             self.reads.route(self._topology)
         self._overruled_ns = None
 
-    def redirect(self, slot: int, node: Node, now_ns: int) -> None:
+    def redirect(self, slot: int, node: WireNode, now_ns: int) -> None:
         """Let a slot go where a redirect says, until the topology says it, too."""
         if node in self._current:
             self.owner[slot] = node
@@ -243,14 +243,14 @@ class Members:
         """Take note that an arrival for a slot failed: has its shard a new primary?"""
         self._suspects[self.owner[slot]] = None
 
-    def to_ask(self) -> list[Node]:
+    def to_ask(self) -> list[WireNode]:
         """Return the replicas of suspect shards, and one node of all in turn.
 
         A node that does not belong to the topology is not asked: it may be one of
         another cluster, which would be taken for this one created anew.
         """
         suspects, self._suspects = self._suspects, {}
-        asked: dict[Node, None] = {}
+        asked: dict[WireNode, None] = {}
         if self._topology is not None and suspects:
             for shard in self._topology.shards:
                 primary = self.nodes.get((shard.primary.host, shard.primary.port))
@@ -280,7 +280,7 @@ class Members:
 
 
 async def reached(
-    nodes: Sequence[Node], is_true: Callable[[Node], bool], within_s: float
+    nodes: Sequence[WireNode], is_true: Callable[[WireNode], bool], within_s: float
 ) -> bool:
     """Wait until something holds for all nodes; False if it does not in time."""
     try:

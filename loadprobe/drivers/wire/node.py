@@ -8,7 +8,6 @@ stall the very loop that measures.
 import asyncio
 import socket
 from collections import deque
-from collections.abc import Callable
 from typing import Protocol
 
 import hiredis
@@ -56,21 +55,27 @@ class NodeDriver(Protocol):
         """Report a failed arrival."""
 
     def error_reply(
-        self, node: "Node", arrival: Arrival, error: hiredis.ReplyError, done_ns: int
+        self,
+        node: "WireNode",
+        arrival: Arrival,
+        error: hiredis.ReplyError,
+        done_ns: int,
     ) -> None:
         """Take an error reply to an arrival."""
 
     def reroute(self, arrival: Arrival) -> None:
         """Send an arrival that waited for a node that is no longer one of us."""
 
-    def forward(self, arrival: Arrival, node: "Node", *, asking: bool = False) -> None:
+    def forward(
+        self, arrival: Arrival, node: "WireNode", *, asking: bool = False
+    ) -> None:
         """Send an arrival that had to wait for the first connection."""
 
     def hurry(self) -> None:
         """Look at the topology soon."""
 
 
-class Node:
+class WireNode:
     """A server and the connections to it.
 
     Args:
@@ -385,6 +390,3 @@ class Node:
         while self.waiting:
             arrival, _ = self.waiting.popleft()
             self._driver.fail(arrival, Outcome.UNSENT, failure.error, evidence)
-
-
-MakeNode = Callable[[str, int], Node]

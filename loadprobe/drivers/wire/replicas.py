@@ -13,7 +13,7 @@ from loadprobe.core.topology.slots import READS, SLOTS
 from loadprobe.core.topology.topology import Node as TopologyNode
 from loadprobe.core.topology.topology import Shard, Topology
 from loadprobe.drivers.wire.dial import DialFailure
-from loadprobe.drivers.wire.node import Node
+from loadprobe.drivers.wire.node import WireNode
 
 ReadFrom = Literal["primary", "replica", "any"]
 
@@ -23,7 +23,7 @@ _CANNOT_YET = frozenset(
 """What a node says that has no data for now; another one may."""
 
 
-class Nobody(Node):
+class Nobody(WireNode):
     """Where reads go if their shard has no replica: it is never connected."""
 
     def evidence(self) -> tuple[int, int]:
@@ -55,8 +55,8 @@ class ReplicaReads:
 
     def __init__(
         self,
-        owner: list[Node],
-        node: Callable[[str, int], Node],
+        owner: list[WireNode],
+        node: Callable[[str, int], WireNode],
         nobody: Nobody,
         read_from: ReadFrom,
     ) -> None:
@@ -81,7 +81,7 @@ class ReplicaReads:
                     begin : begin + count
                 ]
 
-    def nodes_of(self, shard: Shard) -> list[Node]:
+    def nodes_of(self, shard: Shard) -> list[WireNode]:
         """Return the nodes that take the reads of a shard."""
         members: list[TopologyNode] = [*shard.replicas]
         if self._is_any:
@@ -91,7 +91,9 @@ class ReplicaReads:
             node.takes_reads = True
         return nodes
 
-    def after(self, node: Node, slot: int, error: ErrorClass | None) -> Node | None:
+    def after(
+        self, node: WireNode, slot: int, error: ErrorClass | None
+    ) -> WireNode | None:
         """Return who may answer a read that a node cannot; None if nobody is to.
 
         Args:

@@ -22,7 +22,7 @@ from loadprobe.core.topology.roles import (
 from loadprobe.core.topology.topology import Topology
 from loadprobe.drivers import resp
 from loadprobe.drivers.wire.dial import Dialer
-from loadprobe.drivers.wire.node import Node
+from loadprobe.drivers.wire.node import WireNode
 from loadprobe.drivers.wire.seed import ask_role
 from loadprobe.errors import PreflightError
 
@@ -65,7 +65,7 @@ class Roles:
 
     def __init__(
         self,
-        nodes: Callable[[], Iterable[Node]],
+        nodes: Callable[[], Iterable[WireNode]],
         dialer: Dialer,
         changed: Callable[[Topology], None],
         asked: Callable[[], None],
@@ -76,7 +76,7 @@ class Roles:
         self._changed = changed
         self._asked = asked
         self._views: dict[Address, RoleView] = {}
-        self._asked_ns: dict[Node, int] = {}
+        self._asked_ns: dict[WireNode, int] = {}
         self._strangers: dict[Address, int] = {}
         self._met: dict[Address, int] = {}
         self._points: frozenset[Address] = frozenset()
@@ -191,7 +191,7 @@ class Roles:
 
     def _ask_all(self, group: asyncio.TaskGroup) -> None:
         now_ns = mono_now_ns()
-        known: dict[Address, Node] = {}
+        known: dict[Address, WireNode] = {}
         for node in self._nodes():
             address = node.host, node.port
             if not node.retired and node.live:
@@ -213,14 +213,14 @@ class Roles:
         if self._views.pop(address, None) is not None:
             self._tell()
 
-    def _ask(self, node: Node, group: asyncio.TaskGroup) -> None:
+    def _ask(self, node: WireNode, group: asyncio.TaskGroup) -> None:
         connection = node.borrow()
         assert connection is not None
         self._asked()
         node.asked = connection.request(resp.REPLICATION)
         group.create_task(self._take(node, node.asked))
 
-    async def _take(self, node: Node, asked: "asyncio.Future[object]") -> None:
+    async def _take(self, node: WireNode, asked: "asyncio.Future[object]") -> None:
         switches = self._switches
         try:
             reply = await asked

@@ -36,7 +36,7 @@ class Transport(Protocol):
         """End at once."""
 
 
-class Receiver(Protocol):
+class SocketReceiver(Protocol):
     """What a transport feeds: the part of asyncio.Protocol that is used."""
 
     def connection_made(self, transport: Transport) -> None:
@@ -59,7 +59,7 @@ class SocketPoller:
         self._open: dict[int, tuple[PlainTransport, _Recv, _Received]] = {}
         asyncio.get_running_loop().add_reader(self._epoll.fileno(), self.serve_ready)
 
-    def open(self, sock: socket.socket, receiver: Receiver) -> None:
+    def open(self, sock: socket.socket, receiver: SocketReceiver) -> None:
         """Serve a connected non-blocking socket from now on."""
         transport = PlainTransport(self, sock, receiver)
         self.serve(sock, transport, receiver.data_received)
@@ -123,7 +123,7 @@ class SocketPoller:
             if events == select.EPOLLIN and len(data) < _RECEIVE_BYTES:
                 return  # nothing is left, and nothing ended
 
-    def hear_out(self, fd: int, transport: "PlainTransport") -> None:
+    def receive_rest(self, fd: int, transport: "PlainTransport") -> None:
         """Receive what is left of a connection that is about to end."""
         if (entry := self._open.get(fd)) is not None and entry[0] is transport:
             self._serve_special(*entry, events=select.EPOLLHUP)
@@ -156,7 +156,7 @@ class PlainTransport:
     )
 
     def __init__(
-        self, poller: SocketPoller, sock: socket.socket, receiver: Receiver
+        self, poller: SocketPoller, sock: socket.socket, receiver: SocketReceiver
     ) -> None:
         self._poller = poller
         self._sock = sock
@@ -203,7 +203,7 @@ class PlainTransport:
         """End as nothing can be sent, but hear what the peer said before."""
         if not self._is_closing:
             loop = asyncio.get_running_loop()
-            loop.call_soon(self._poller.hear_out, self._fd, self)
+            loop.call_soon(self._poller.receive_rest, self._fd, self)
             loop.call_soon(self.end, exc)
 
     def close(self) -> None:

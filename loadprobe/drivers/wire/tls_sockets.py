@@ -15,7 +15,7 @@ import asyncio
 import socket
 import ssl
 
-from loadprobe.drivers.wire.sockets import PlainTransport, Receiver, SocketPoller
+from loadprobe.drivers.wire.sockets import PlainTransport, SocketPoller, SocketReceiver
 
 _LONGEST_RECORD = 16_384
 _INCOMING = ssl.MemoryBIO()
@@ -25,7 +25,7 @@ _OUTGOING = ssl.MemoryBIO()
 async def open_tls(
     poller: SocketPoller,
     sock: socket.socket,
-    receiver: Receiver,
+    receiver: SocketReceiver,
     context: ssl.SSLContext,
     server_name: str | None,
 ) -> None:
@@ -76,7 +76,7 @@ class TlsTransport(PlainTransport):
         self,
         poller: SocketPoller,
         sock: socket.socket,
-        receiver: Receiver,
+        receiver: SocketReceiver,
         context: ssl.SSLContext,
         server_name: str | None,
         *,
@@ -129,7 +129,7 @@ class TlsTransport(PlainTransport):
                     break
                 self._received(plain)
                 # A record is longer than what it holds. So if all the room was taken,
-                # OpenSSL had the begin of the record already, and has more of it.
+                # OpenSSL had the beginning of the record already, and has more of it.
                 is_full = len(plain) == size
                 size = _LONGEST_RECORD if is_full else incoming.pending
         except ssl.SSLWantReadError:  # the rest of a record is to come

@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 
 from loadprobe.drivers.base import Arrival, Sink
 from loadprobe.drivers.wire.connection import Connection
-from loadprobe.drivers.wire.node import Node
+from loadprobe.drivers.wire.node import WireNode
 
-Forward = Callable[[Arrival, Node], None]
+Forward = Callable[[Arrival, WireNode], None]
 """Sends an arrival on whatever connection a node has, or reports that it has none."""
 
 
-class Turn:
+class LoopTurn:
     """Collects what connections match, and reports it at the end of the turn.
 
     Args:
@@ -52,7 +52,7 @@ class Turn:
 
 
 def send_on_idle(
-    owner: list[Node], arrivals: Sequence[Arrival], forward: Forward
+    owner: list[WireNode], arrivals: Sequence[Arrival], forward: Forward
 ) -> None:
     """Send on the connections that became idle last: their buffers are warm.
 
@@ -64,7 +64,7 @@ def send_on_idle(
         arrivals: those of a closed loop, due now.
         forward: for arrivals that find no idle connection.
     """
-    by_node: dict[Node, list[Arrival]] = {}
+    by_node: dict[WireNode, list[Arrival]] = {}
     for arrival in arrivals:
         node = owner[arrival.slot]
         group = by_node.get(node)
@@ -85,7 +85,7 @@ def send_on_idle(
 
 
 def send_on_shared(
-    owner: list[Node], arrivals: Sequence[Arrival], forward: Forward, *, width: int
+    owner: list[WireNode], arrivals: Sequence[Arrival], forward: Forward, *, width: int
 ) -> None:
     """Send on connections that workers share, with one write for each connection.
 

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from loadprobe.errors import PreflightError, UsageError
 from loadprobe.local.api.codec import ApiCodec, load_codec
-from loadprobe.local.api.endpoints import Endpoints
+from loadprobe.local.api.endpoints import LocalEndpoints
 from loadprobe.local.api.faults import ApiFault
 from loadprobe.local.api.groups import ReplicationGroup
 from loadprobe.local.api.injection import FaultPlan, Injection
@@ -102,7 +102,7 @@ class ControlPlane:
             raise UsageError(f"no replication group {group_id!r}; there are: {known}")
         return group.cluster
 
-    def endpoints(self, group_id: str) -> Endpoints | None:
+    def endpoints(self, group_id: str) -> LocalEndpoints | None:
         """Return the names of a group; None with cluster mode."""
         return self._plane.groups[group_id].endpoints
 

@@ -16,7 +16,7 @@ from loadprobe.local.cluster.node import LocalNode
 ZONE = "loadprobe.test"
 
 
-class Endpoints:
+class LocalEndpoints:
     """Follows the roles of one group's nodes.
 
     Args:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from loadprobe.local.api.changes import Change
-from loadprobe.local.api.endpoints import Endpoints
+from loadprobe.local.api.endpoints import LocalEndpoints
 from loadprobe.local.api.faults import ApiFault
 from loadprobe.local.api.node_types import DEFAULT_NODE_TYPE
 from loadprobe.local.cluster.cluster import LocalCluster
@@ -64,7 +64,7 @@ class ReplicationGroup:
     change: Change | None = None
     deferred: Change | None = None
     replacing: asyncio.Task[None] | None = None
-    endpoints: Endpoints | None = None
+    endpoints: LocalEndpoints | None = None
 
     @property
     def visible(self) -> Change | None:

@@ -15,7 +15,7 @@ from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns, wall_now_ns
 from loadprobe.errors import RunError
 from loadprobe.local.api.changes import Change
 from loadprobe.local.api.codec import printable
-from loadprobe.local.api.endpoints import Endpoints
+from loadprobe.local.api.endpoints import LocalEndpoints
 from loadprobe.local.api.events import EventLog
 from loadprobe.local.api.faults import ApiFault
 from loadprobe.local.api.groups import NO_ENDPOINTS, ReplicationGroup
@@ -103,7 +103,7 @@ class Plane:
         """Give a group without cluster mode names, and let them follow its roles."""
         if group.cluster.cluster_mode:
             return
-        endpoints = Endpoints(
+        endpoints = LocalEndpoints(
             group.group_id, group.cluster, delay_s=self.knobs.endpoint_delay_s
         )
         group.endpoints = endpoints
@@ -118,7 +118,7 @@ class Plane:
                     return found
         return None
 
-    async def _move(self, group: ReplicationGroup, endpoints: Endpoints) -> None:
+    async def _move(self, group: ReplicationGroup, endpoints: LocalEndpoints) -> None:
         """Move the names of a group until it is no more."""
         while self._is_known(group):
             await endpoints.look()

@@ -5,7 +5,7 @@ from typing import Any
 from loadprobe.local.api.groups import CACHE_NODE_ID, NO_ENDPOINTS, ReplicationGroup
 from loadprobe.local.cluster.layout import LocalShard
 from loadprobe.local.cluster.node import LocalNode
-from loadprobe.local.state import GroupState
+from loadprobe.local.state import LocalGroupState
 
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
@@ -107,11 +107,11 @@ def zone_of(node: LocalNode) -> str:
     return _ZONES[(int(node.name[-3:]) - 1) % len(_ZONES)]
 
 
-def group_state(group: ReplicationGroup) -> GroupState:
+def group_state(group: ReplicationGroup) -> LocalGroupState:
     """Return what is to be known of a group in a few words."""
     cluster = group.cluster
     is_up = bool(cluster.nodes) and group.status not in NO_ENDPOINTS
-    return GroupState(
+    return LocalGroupState(
         group_id=group.group_id,
         status=group.status,
         engine=group.engine,

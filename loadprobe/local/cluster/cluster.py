@@ -33,7 +33,7 @@ from loadprobe.local.cluster.ports import free_ports
 from loadprobe.local.cluster.servers import ServerBinary, find_server
 from loadprobe.local.cluster.settings import (
     TLS_MODES,
-    Access,
+    LocalAccess,
     Settings,
     TlsMode,
     access_settings,
@@ -112,7 +112,7 @@ class LocalCluster:
                 f"a local cluster with the TLS mode {tls_mode!r}: expected one of "
                 f"{', '.join(TLS_MODES)}"
             )
-        self.access = Access.by(password)
+        self.access = LocalAccess.by(password)
         self.source: tuple[str, int] | None = None
         self.shards: list[LocalShard] = []
         self._shard_count = shards

@@ -25,7 +25,7 @@ class SlotRange:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class SlotTransfer:
     """Slots that change their owner.
 
     Args:
@@ -103,7 +103,7 @@ def ranges_of(slots: Iterable[int]) -> list[SlotRange]:
 
 def plan_moves(
     owned: Mapping[str, Sequence[SlotRange]], keep: Collection[str]
-) -> list[Move]:
+) -> list[SlotTransfer]:
     """Plan the fewest moves after which some shards own equal shares of all slots.
 
     Args:
@@ -125,7 +125,7 @@ def plan_moves(
         for source, left in spare.items():
             if missing > 0 and left:
                 spare[source], moved = left[missing:], left[:missing]
-                moves.append(Move(source, target, tuple(moved)))
+                moves.append(SlotTransfer(source, target, tuple(moved)))
                 missing -= len(moved)
     return moves
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from loadprobe.errors import RunError, UsageError
 from loadprobe.local.cluster.cluster import LocalCluster
 from loadprobe.local.cluster.node import LocalNode
-from loadprobe.local.cluster.settings import Access, access_settings, replica_login
+from loadprobe.local.cluster.settings import LocalAccess, access_settings, replica_login
 
 
 async def set_password(cluster: LocalCluster, new: str, *, keep_old: bool) -> None:
@@ -38,7 +38,7 @@ async def set_password(cluster: LocalCluster, new: str, *, keep_old: bool) -> No
         raise UsageError(f"{what}: data is being migrated; complete that first")
     before = cluster.access
     kept = tuple(each for each in before.passwords if each != new)[-1:]
-    both = Access((*kept, new), is_open=before.is_open)
+    both = LocalAccess((*kept, new), is_open=before.is_open)
 
     # The new password is taken everywhere before anyone uses it.
     await _on_each(
@@ -53,7 +53,7 @@ async def set_password(cluster: LocalCluster, new: str, *, keep_old: bool) -> No
     )
     cluster.access = both
     if not keep_old:
-        only = Access((new,), is_open=False)
+        only = LocalAccess((new,), is_open=False)
         await _on_each(
             cluster,
             lambda node: _admit(node, only),
@@ -62,14 +62,14 @@ async def set_password(cluster: LocalCluster, new: str, *, keep_old: bool) -> No
         cluster.access = only
 
 
-async def _admit(node: LocalNode, access: Access) -> None:
+async def _admit(node: LocalNode, access: LocalAccess) -> None:
     """Let clients in, now and after later starts."""
     if node.is_alive and not access.is_open:
         await node.command("ACL", "SETUSER", "default", *access.rules)
     node.settings.update(access_settings(access))
 
 
-async def _use(node: LocalNode, access: Access) -> None:
+async def _use(node: LocalNode, access: LocalAccess) -> None:
     """Log in with the newest password, as a replica and as an administrator."""
     if node.is_alive:
         await node.configure(replica_login(access))

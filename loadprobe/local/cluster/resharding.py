@@ -16,7 +16,7 @@ from loadprobe.local.cluster.completion import completed
 from loadprobe.local.cluster.formation import agree, all_serve, until, within
 from loadprobe.local.cluster.layout import (
     LocalShard,
-    Move,
+    SlotTransfer,
     plan_moves,
     ranges_of,
     slots_of,
@@ -182,7 +182,7 @@ class _Route:
     others: Sequence[LocalNode]
 
 
-async def _route(cluster: LocalCluster, move: Move) -> _Route:
+async def _route(cluster: LocalCluster, move: SlotTransfer) -> _Route:
     source, target = cluster.shard(move.source), cluster.shard(move.target)
     ends = (await _primary(source), await _primary(target))
     others = [

@@ -32,7 +32,7 @@ _CLUSTER: Settings = {
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class LocalAccess:
     """Who may log in.
 
     Args:
@@ -44,7 +44,7 @@ class Access:
     is_open: bool = True
 
     @classmethod
-    def by(cls, password: str | None) -> "Access":
+    def by(cls, password: str | None) -> "LocalAccess":
         """Return the access by one password, or the open one."""
         return cls() if password is None else cls((password,), is_open=False)
 
@@ -86,13 +86,13 @@ def transport_settings(*, tls: bool, cluster_mode: bool) -> dict[str, str]:
     return peers | {"tls-cluster": value} if cluster_mode else peers
 
 
-def access_settings(access: Access) -> Settings:
+def access_settings(access: LocalAccess) -> Settings:
     """Return what lets clients and replicas log in."""
     users = {} if access.is_open else {"user": ("default", *access.rules)}
     return {**users, **replica_login(access)}
 
 
-def replica_login(access: Access) -> dict[str, str]:
+def replica_login(access: LocalAccess) -> dict[str, str]:
     """Return how a replica logs in to its primary.
 
     With the user's name: a server whose default user needs no password refuses AUTH

@@ -15,7 +15,7 @@ import orjson
 
 from loadprobe import __version__, compiled
 from loadprobe.clock import ClockPair
-from loadprobe.config.keys import Config, masked
+from loadprobe.config.keys import Config, to_plain
 from loadprobe.core.events import Event
 from loadprobe.core.judging.histogram import SparseHistogram
 from loadprobe.core.judging.latency import SecondHistograms
@@ -55,7 +55,7 @@ def moment(clock: ClockPair, mono_ns: int) -> Moment:
     return Moment(clock.to_wall(mono_ns), mono_ns)
 
 
-class LaneFacts(msgspec.Struct, frozen=True):
+class LaneSettings(msgspec.Struct, frozen=True):
     """What a lane was asked to do; see docs/configuration.md for the keys."""
 
     name: str
@@ -96,7 +96,7 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     host: dict[str, str | int]
     config: dict[str, object]
     config_digest: str
-    lanes: tuple[LaneFacts, ...]
+    lanes: tuple[LaneSettings, ...]
     scenario: str | None = None
     start: Moment
     end: Moment | None = None
@@ -200,7 +200,7 @@ def describe_run(config: Config, *, start: Moment, scenario: str | None) -> RunI
     Raises:
         OSError: the host cannot be described (does not happen on Linux).
     """
-    plain = masked(config)
+    plain = to_plain(config)
     return RunInfo(
         name=config.name,
         target=f"{config.target.host}:{config.target.port}",
@@ -214,7 +214,7 @@ def describe_run(config: Config, *, start: Moment, scenario: str | None) -> RunI
         config=plain,
         config_digest=digest(plain),
         lanes=tuple(
-            LaneFacts(
+            LaneSettings(
                 name=lane.name,
                 driver=lane.driver,
                 tls=lane.tls,

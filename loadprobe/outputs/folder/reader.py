@@ -17,16 +17,12 @@ from loadprobe.errors import UsageError
 from loadprobe.outputs.folder.documents import (
     CELLS,
     EVENTS,
-    HISTOGRAMS,
     OUTAGES,
     RUN,
     SCHEMA_VERSION,
-    SERIES,
     SUMMARY,
     EventLine,
-    HistogramRow,
     RunInfo,
-    SeriesRow,
 )
 
 _T = TypeVar("_T")
@@ -83,16 +79,6 @@ def load_run(path: Path) -> RunData:
         events=tuple(read_lines(path / EVENTS, EventLine)),
         film=tuple(_read_film(path / CELLS)),
     )
-
-
-def read_histograms(path: Path) -> Iterator[HistogramRow]:
-    """Yield the latency histograms of a run folder, second by second."""
-    return read_lines(path / HISTOGRAMS, HistogramRow)
-
-
-def read_series(path: Path) -> Iterator[SeriesRow]:
-    """Yield the counts per scope and second of a run folder."""
-    return read_lines(path / SERIES, SeriesRow)
 
 
 def read_lines(path: Path, row_type: type[_T]) -> Iterator[_T]:

@@ -77,7 +77,7 @@ class _Known:
 
 
 class RunView:
-    """Answers what the API is asked (see ``http.api``).
+    """Answers what the API is asked (see ``outputs.http.api``).
 
     Args:
         live: how it goes, before it begins.

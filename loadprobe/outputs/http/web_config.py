@@ -1,8 +1,9 @@
 """The web configuration: TLS, logins and headers, as Prometheus exporters have it.
 
 It is the file that exporter-toolkit calls ``web-config.yml`` (its
-docs/web-configuration.md). What this program cannot honour is refused, never ignored:
-a key that looks like protection must protect.
+docs/web-configuration.md). What this program cannot honour is refused, as a key that
+looks like protection must protect. Only ``http2`` is taken and changes nothing: it
+protects nothing, and HTTP/1.1 is spoken either way.
 """
 
 import re
@@ -79,7 +80,7 @@ class TlsServer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HttpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Headers of every reply; ``http2`` is accepted, HTTP/1.1 is spoken either way."""
+    """Headers of every reply; ``http2`` changes nothing."""
 
     http2: bool = True
     headers: Annotated[dict[str, str], Meta(description="a table of header: text")] = {}

@@ -14,7 +14,7 @@ BEGUN = "begun"
 _PART = re.compile(r"/[^#]*")
 
 
-class Progress:
+class ScenarioProgress:
     """What a scenario is doing now.
 
     Args:

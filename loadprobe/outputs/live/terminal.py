@@ -22,7 +22,7 @@ from loadprobe.core.judging.aggregate import Sealed
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.verdict.incidents import DarkTime
 from loadprobe.core.verdict.texts import clock_text, dark_text, duration_text
-from loadprobe.outputs.live.progress import Progress
+from loadprobe.outputs.live.progress import ScenarioProgress
 from loadprobe.outputs.live.sturdy import SturdyOutput
 from loadprobe.outputs.wording import event_text
 
@@ -125,7 +125,7 @@ class LiveView:
     def __init__(
         self, console: Console, *, clock: ClockPair, steps: Sequence[str] = ()
     ) -> None:
-        self._progress = Progress(steps)
+        self._progress = ScenarioProgress(steps)
         self._console = console
         self._clock = clock
         self._ticker: deque[str] = deque(maxlen=TICKER_LINES)

@@ -2,7 +2,7 @@
 
 Secrets are read anew for every request, so that they may be changed meanwhile. Reading
 them can take long (AWS credentials come from files, processes or a metadata service):
-``Login.headers`` is called by a thread.
+``RemoteLogin.headers`` is called by a thread.
 """
 
 import base64
@@ -23,7 +23,7 @@ SERVICE = "aps"
 """How Amazon Managed Service for Prometheus is called in a signature."""
 
 
-class Login:
+class RemoteLogin:
     """Makes the headers that let a request in.
 
     Args:

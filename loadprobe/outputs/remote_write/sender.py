@@ -24,7 +24,7 @@ from loadprobe.core.judging.delivery import Answer, Delivery, Reason, answer_of
 from loadprobe.core.judging.ms_log import MsLog
 from loadprobe.core.judging.ms_samples import MsSamples
 from loadprobe.errors import LoadprobeError
-from loadprobe.outputs.remote_write.login import Login, make_tls
+from loadprobe.outputs.remote_write.login import RemoteLogin, make_tls
 from loadprobe.outputs.remote_write.request import HEADERS, write_request
 
 FLUSH_S = 5.0
@@ -80,7 +80,7 @@ class Receiver:
 
     def __init__(self, remote: RemoteWrite) -> None:
         self._remote = remote
-        self._login = Login(remote)
+        self._login = RemoteLogin(remote)
         self._tls = make_tls(remote)
         self._session: aiohttp.ClientSession | None = None
 

@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from loadprobe.clock import NS_PER_MS
 from loadprobe.core.steps import Expectation, StepState
 from loadprobe.core.verdict.summary import (
     Bounds,
@@ -140,7 +141,7 @@ def _moments(step: StepSummary) -> Iterable[tuple[float, str, str]]:
         for phase in lane.phases:
             yield _moment(phase, f"{lane.lane}: {_WORDS[phase.phase]}{_bars(phase)}")
     for told in step.provider:
-        late = span_text((told.seen_unix_ns - told.date_unix_ns) / 1e6)
+        late = span_text((told.seen_unix_ns - told.date_unix_ns) / NS_PER_MS)
         message = printable(about_node(told.message, told.node))
         text = f"provider: {message} (its own time; seen {late} later)"
         yield told.offset_ms, span_text(told.offset_ms), text

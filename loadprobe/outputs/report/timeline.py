@@ -7,7 +7,7 @@ nobody called anything; outages appear with the estimates of ``outages.json``.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from loadprobe.clock import NS_PER_S
+from loadprobe.clock import NEVER_NS, NS_PER_S
 from loadprobe.core.verdict.attribution import Cause
 from loadprobe.core.verdict.summary import IncidentSummary, OutageRow
 from loadprobe.outputs.folder.documents import EventLine
@@ -18,7 +18,7 @@ AROUND_NS = 10 * NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class TimelineEntry:
     """One line of a timeline: when, and what."""
 
     wall_ns: int
@@ -37,7 +37,7 @@ class Timeline:
 
     title: str
     zero_ns: int
-    moments: tuple[Moment, ...]
+    moments: tuple[TimelineEntry, ...]
 
 
 def make_timelines(
@@ -72,7 +72,7 @@ def make_timelines(
             )
             for incident in incidents
         ]
-    ends = [call.wall_ns for call in calls[1:]] + [1 << 63]
+    ends = [call.wall_ns for call in calls[1:]] + [NEVER_NS]
     return [
         _cut(
             " ".join(
@@ -92,13 +92,17 @@ def make_timelines(
 
 
 def _cut(
-    title: str, zero_ns: int, moments: Iterable[Moment], start_ns: int, end_ns: int
+    title: str,
+    zero_ns: int,
+    moments: Iterable[TimelineEntry],
+    start_ns: int,
+    end_ns: int,
 ) -> Timeline:
     inside = tuple(m for m in moments if start_ns <= m.wall_ns < end_ns)
     return Timeline(title, zero_ns, inside)
 
 
-def _event_moments(events: Iterable[EventLine]) -> Iterable[Moment]:
+def _event_moments(events: Iterable[EventLine]) -> Iterable[TimelineEntry]:
     for event in events:
         text = event_text(event.source, event.kind, event.fields)
         dated_ns = event.fields.get("date_unix_ns")
@@ -108,12 +112,14 @@ def _event_moments(events: Iterable[EventLine]) -> Iterable[Moment]:
             text = (
                 f"{text} (its own time; seen {offset_text(seen_ns - dated_ns)} later)"
             )
-            yield Moment(dated_ns, text)
+            yield TimelineEntry(dated_ns, text)
         else:
-            yield Moment(event.wall_ns, text)
+            yield TimelineEntry(event.wall_ns, text)
 
 
-def _outage_moments(outages: Iterable[OutageRow], end_unix_ns: int) -> Iterable[Moment]:
+def _outage_moments(
+    outages: Iterable[OutageRow], end_unix_ns: int
+) -> Iterable[TimelineEntry]:
     for row in outages:
         scope = f"{row.lane} {row.shard} {row.op}"
         first_class = max(row.classes, key=lambda name: row.classes[name], default="")
@@ -126,10 +132,10 @@ def _outage_moments(outages: Iterable[OutageRow], end_unix_ns: int) -> Iterable[
             ended = f"{ended} ({row.unseen_ms:,.0f} ms of it unseen: an estimate)"
         if row.attribution == Cause.PLANNED:
             begun = f"{begun} by plan"
-        yield Moment(row.start_unix_ns, f"load: {scope} {begun} ({first_class})")
-        yield Moment(row.end_unix_ns, f"load: {scope} {ended}")
+        yield TimelineEntry(row.start_unix_ns, f"load: {scope} {begun} ({first_class})")
+        yield TimelineEntry(row.end_unix_ns, f"load: {scope} {ended}")
 
 
-def shown_offset(moment: Moment, timeline: Timeline) -> str:
+def shown_offset(moment: TimelineEntry, timeline: Timeline) -> str:
     """Return the distance of a moment from the zero of its timeline."""
     return offset_text(moment.wall_ns - timeline.zero_ns)

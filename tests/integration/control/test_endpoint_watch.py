@@ -12,7 +12,7 @@ import pytest
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.control.provider.replies import Endpoint
-from loadprobe.control.watch.endpoint import EndpointWatch, Watched, watching
+from loadprobe.control.watch.endpoint import EndpointWatch, WatchedEndpoint, watching
 from loadprobe.core.events import Event
 from loadprobe.local.cluster.cluster import LocalCluster
 from loadprobe.local.cluster.transport import set_tls_mode
@@ -28,7 +28,9 @@ class Seen:
         self, host: str, port: int, context: ssl.SSLContext | None = None
     ) -> None:
         self.events: list[Event] = []
-        watched = Watched(Endpoint(host, port), context, host if context else None)
+        watched = WatchedEndpoint(
+            Endpoint(host, port), context, host if context else None
+        )
         self.watch = EndpointWatch(watched, self.events.append, timeout_s=0.5)
 
     @property

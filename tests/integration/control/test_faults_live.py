@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
+import aioboto3  # type: ignore[import-untyped]
 import pytest
 import pytest_asyncio
 
@@ -14,7 +16,6 @@ from loadprobe.control.mutations.changes import (
     FailOver,
     SetTls,
 )
-from loadprobe.control.provider.state import ApiCall
 from loadprobe.errors import ControlError
 from loadprobe.local.api.control_plane import ControlPlane
 from loadprobe.local.api.plane import Knobs
@@ -32,10 +33,11 @@ SMALL = CreateGroup(
 
 @dataclass(frozen=True, slots=True)
 class Rig:
-    """A cluster of three shards, and the provider that goes wrong."""
+    """A cluster of three shards, the provider that goes wrong, and another client."""
 
     cluster: LocalCluster
     plane: ControlPlane
+    client: Any
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -45,9 +47,16 @@ async def module_rig() -> AsyncIterator[Rig]:
     async with (
         LocalCluster(shards=3, name="rg") as cluster,
         ControlPlane(knobs=knobs) as plane,
+        aioboto3.Session().client(
+            "elasticache",
+            region_name="us-east-1",
+            endpoint_url=plane.endpoint_url,
+            aws_access_key_id="none",
+            aws_secret_access_key="none",
+        ) as client,
     ):
         plane.add_group("rg", cluster)
-        yield Rig(cluster, plane)
+        yield Rig(cluster, plane, client)
 
 
 @pytest.fixture
@@ -129,17 +138,14 @@ async def test_a_group_that_somebody_else_deletes_is_told(rig: Rig) -> None:
 
     async def delete() -> None:
         async with asyncio.timeout(10):
-            while (await other.describe_group()).tls_mode != "preferred":
+            while (await on.api.describe_group()).tls_mode != "preferred":
                 await asyncio.sleep(POLL_S)
-        await other.send(
-            ApiCall("DeleteReplicationGroup", {"ReplicationGroupId": "short"})
-        )
+        await rig.client.delete_replication_group(ReplicationGroupId="short")
 
     async with stage(
         NOWHERE, rig.plane.endpoint_url, group_id="short", must_exist=False
     ) as on:
         await on.carry_out(SMALL)
-        other = on.api.for_group("short")
         async with asyncio.TaskGroup() as group:
             group.create_task(delete())
             with pytest.raises(ControlError, match="deleted by somebody else"):

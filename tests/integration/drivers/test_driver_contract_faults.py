@@ -21,7 +21,7 @@ from loadprobe.drivers.clients.library import ending
 from loadprobe.local.cluster.cluster import LocalCluster
 from loadprobe.probe.drivers import make_driver
 from loadprobe.probe.lag import Lag
-from loadprobe.probe.lane import Lane
+from loadprobe.probe.lane import LaneRunner
 from loadprobe.probe.messages import Plan, Share
 from loadprobe.probe.prefill import prefill
 from loadprobe.probe.process import is_defect
@@ -68,7 +68,7 @@ class Loaded:
         config: of the lane.
     """
 
-    def __init__(self, lane: Lane, driver: Driver, config: LaneConfig) -> None:
+    def __init__(self, lane: LaneRunner, driver: Driver, config: LaneConfig) -> None:
         self.lane = lane
         self.driver = driver
         self._config = config
@@ -102,7 +102,7 @@ async def loaded(cluster: LocalCluster, config: LaneConfig) -> AsyncIterator[Loa
     before = asyncio.all_tasks()
     await cluster.nodes[0].command("FLUSHALL")
     share = Share(config, 0, 1, config.workers, config.workers)
-    lane = Lane(share, PROBE, version_base=1, lag=Lag())
+    lane = LaneRunner(share, PROBE, version_base=1, lag=Lag())
     plan = Plan(0, {"lane": target_of(cluster)}, None, PROBE, (), 1, prefill=False)
     driver = make_driver(
         plan,

@@ -14,7 +14,7 @@ from loadprobe.core.topology.topology import Node as TopologyNode
 from loadprobe.core.topology.topology import Shard, Topology
 from loadprobe.drivers.wire.connection import Connection
 from loadprobe.drivers.wire.dial import Dialer, DialFailure
-from loadprobe.drivers.wire.node import Node
+from loadprobe.drivers.wire.node import WireNode
 from loadprobe.drivers.wire.seed import Bystander
 from loadprobe.errors import PreflightError
 from loadprobe.local.cluster.certificates import write_certificates
@@ -89,7 +89,7 @@ class _Quiet:
 async def log_in(port: int, *, timeout_ms: int) -> Connection | DialFailure:
     """Open one connection with a password."""
     dialer = Dialer(Target(host="127.0.0.1", port=port), None, "secret", timeout_ms)
-    node = Node(
+    node = WireNode(
         _Quiet(),  # type: ignore[arg-type]
         "127.0.0.1",
         port,

@@ -323,10 +323,16 @@ async def test_calls_can_be_made_to_go_wrong() -> None:
         assert await names(one) == {"done"}
 
 
+async def statuses(one: Rig) -> dict[str, str]:
+    """Return the statuses of all groups at one moment, by their ids."""
+    reply = await one.client.describe_replication_groups()
+    groups = reply["ReplicationGroups"]
+    return {group["ReplicationGroupId"]: group["Status"] for group in groups}
+
+
 async def names(one: Rig) -> set[str]:
     """Return the ids of all groups."""
-    reply = await one.client.describe_replication_groups()
-    return {group["ReplicationGroupId"] for group in reply["ReplicationGroups"]}
+    return set(await statuses(one))
 
 
 async def test_faults_can_be_planned_over_http() -> None:
@@ -365,15 +371,15 @@ async def test_a_maintenance_window_applies_what_waited() -> None:
 
 async def test_groups_are_changed_at_the_same_time_and_end_with_the_plane() -> None:
     """Two groups are created at once; leaving the block ends their servers."""
-    async with rig() as one:
+    async with rig(Knobs(settle_delay_s=1.0)) as one:
         for group_id in ("one", "two"):
             await one.client.create_replication_group(**creation(group_id, **TINY))
-        assert [(await one.group(each))["Status"] for each in ("one", "two")] == [
-            "creating",
-            "creating",
-        ]
-        await one.watch("one")
-        await one.watch("two")
+        both = await statuses(one)
+        assert both == {"one": "creating", "two": "creating"}
+        async with asyncio.timeout(DEADLINE_S):
+            while set(both.values()) != {"available"}:
+                await asyncio.sleep(0.02)
+                both = await statuses(one)
         clusters = [one.plane.cluster(group_id) for group_id in ("one", "two")]
         folders = [cluster.folder for cluster in clusters]
         servers = [

@@ -24,22 +24,31 @@ from loadprobe.local.cluster.slots import move_slots
 from loadprobe.local.cluster.transport import set_tls_mode
 from tests.support.kept_keys import KEYS, check_untouched, fill, kept, primaries
 from tests.support.prober import Link, probing, spread_keys
+from tests.support.shared_cluster import SharedCluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 DEADLINE_S = 20.0
+PASSWORD = "first-password"
 PROBED = spread_keys(8)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def cluster() -> AsyncIterator[LocalCluster]:
-    """Run two shards with a replica each, and some keys.
+async def shared() -> AsyncIterator[SharedCluster]:
+    """Run two shards with a replica each, both transports, and a password."""
+    one = SharedCluster(shards=2, password=PASSWORD, name="changing")
+    yield one
+    await one.end()
 
-    Tests run in the order in which they stand: TLS, password and the names of shards
-    are what the one before left.
-    """
-    async with LocalCluster(shards=2, tls=False, name="changing") as running:
-        await fill(running)
-        yield running
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def cluster(shared: SharedCluster) -> LocalCluster:
+    """Return the running cluster, whatever the test before did to it."""
+    return await shared.get()
+
+
+def named(cluster: LocalCluster) -> list[str]:
+    """Return the node group ids of a cluster."""
+    return [shard.node_group_id for shard in cluster.shards]
 
 
 async def check_topology(cluster: LocalCluster, nodes: dict[str, int]) -> None:
@@ -93,12 +102,45 @@ async def check_cut(link: Link) -> None:
     link.close()
 
 
-async def test_tls_is_turned_on_and_required_and_off_again(
+async def test_tls_is_required_and_turned_off_and_on_again(
     cluster: LocalCluster,
 ) -> None:
     """Who stays is served and told right ports all the time; who has to go is cut."""
     node = cluster.nodes[0]
     plain, tls = plain_ports(cluster), tls_ports(cluster)
+    old = await Link.open(cluster, node.ports.plain, tls=False, password=PASSWORD)
+    async with probing(cluster, PROBED, tls=True, ports=tls) as prober:
+        await set_tls_mode(cluster, "required")
+    check_untouched(prober)
+    await check_cut(old)
+    with pytest.raises(ConnectionRefusedError):
+        await Link.open(cluster, node.ports.plain, tls=False, password=PASSWORD)
+
+    # A node that starts again comes up in the mode of the cluster.
+    shard = cluster.shards[1]
+    primary = await cluster.primary_of(shard.node_group_id)
+    (replica,) = [each for each in shard.nodes if each is not primary]
+    await replica.restart()
+    async with asyncio.timeout(DEADLINE_S):
+        await synced(cluster, [replica], primary)
+    with pytest.raises(ConnectionRefusedError):
+        await Link.open(cluster, replica.ports.plain, tls=False, password=PASSWORD)
+
+    async with probing(cluster, PROBED, tls=True, ports=tls) as prober:
+        await set_tls_mode(cluster, "preferred")
+    check_untouched(prober)
+    await check_told(cluster, tls=False)
+
+    old = await Link.open(cluster, node.ports.tls, tls=True, password=PASSWORD)
+    async with probing(cluster, PROBED, tls=False, ports=plain) as prober:
+        await set_tls_mode(cluster, "none")
+    check_untouched(prober)
+    await check_cut(old)
+    with pytest.raises(ConnectionRefusedError):
+        await Link.open(cluster, node.ports.tls, tls=True, password=PASSWORD)
+    assert cluster.tls_port is None
+    await check_topology(cluster, dict.fromkeys(named(cluster), 2))
+
     async with probing(cluster, PROBED, tls=False, ports=plain) as prober:
         await set_tls_mode(cluster, "preferred")
     check_untouched(prober)
@@ -106,40 +148,10 @@ async def test_tls_is_turned_on_and_required_and_off_again(
     await check_told(cluster, tls=False)
     await check_told(cluster, tls=True)
 
-    old = await Link.open(cluster, node.ports.plain, tls=False, password=None)
-    async with probing(cluster, PROBED, tls=True, ports=tls) as prober:
-        await set_tls_mode(cluster, "required")
-    check_untouched(prober)
-    await check_cut(old)
-    with pytest.raises(ConnectionRefusedError):
-        await Link.open(cluster, node.ports.plain, tls=False, password=None)
 
-    # A node that starts again comes up in the mode of the cluster.
-    replica = cluster.shards[1].nodes[1]
-    await replica.restart()
-    async with asyncio.timeout(DEADLINE_S):
-        await synced(cluster, [replica], cluster.shards[1].nodes[0])
-    with pytest.raises(ConnectionRefusedError):
-        await Link.open(cluster, replica.ports.plain, tls=False, password=None)
-
-    async with probing(cluster, PROBED, tls=True, ports=tls) as prober:
-        await set_tls_mode(cluster, "preferred")
-    check_untouched(prober)
-    await check_told(cluster, tls=False)
-
-    old = await Link.open(cluster, node.ports.tls, tls=True, password=None)
-    async with probing(cluster, PROBED, tls=False, ports=plain) as prober:
-        await set_tls_mode(cluster, "none")
-    check_untouched(prober)
-    await check_cut(old)
-    with pytest.raises(ConnectionRefusedError):
-        await Link.open(cluster, node.ports.tls, tls=True, password=None)
-    assert cluster.tls_port is None
-    await check_topology(cluster, {"0001": 2, "0002": 2})
-
-
-async def test_tls_modes_change_step_by_step(cluster: LocalCluster) -> None:
+async def test_tls_modes_change_step_by_step() -> None:
     """From none straight to required is refused, and the same mode is no change."""
+    cluster = LocalCluster(shards=2, tls=False)
     with pytest.raises(UsageError, match="'none' to 'required': go through 'preferred"):
         await set_tls_mode(cluster, "required")
     await set_tls_mode(cluster, "none")
@@ -149,10 +161,11 @@ async def test_tls_modes_change_step_by_step(cluster: LocalCluster) -> None:
 async def test_a_replica_comes_and_goes(cluster: LocalCluster) -> None:
     """A new replica is in sync and known to all; afterwards nobody remembers it."""
     shard = cluster.shards[0]
+    sizes = dict.fromkeys(named(cluster), 2)
     async with probing(cluster, PROBED, tls=False) as prober:
         node = await add_replica(cluster, shard)
-        assert node.name == "changing-0001-003"
-        await check_topology(cluster, {"0001": 3, "0002": 2})
+        assert node.name == f"changing-{shard.node_group_id}-003"
+        await check_topology(cluster, sizes | {shard.node_group_id: 3})
         pid, ticks = node.pid, start_ticks(node.pid or 0)
         with pytest.raises(UsageError, match="it is the primary; name a replica"):
             await remove_replica(
@@ -160,17 +173,18 @@ async def test_a_replica_comes_and_goes(cluster: LocalCluster) -> None:
             )
         await remove_replica(cluster, shard, node)
     check_untouched(prober)
-    await check_topology(cluster, {"0001": 2, "0002": 2})
+    await check_topology(cluster, sizes)
     assert start_ticks(pid or 0) != ticks
     assert not node.folder.exists()
-    with pytest.raises(UsageError, match="its nodes are changing-0001-001"):
+    known = f"its nodes are changing-{shard.node_group_id}-001"
+    with pytest.raises(UsageError, match=known):
         await remove_replica(cluster, shard, node)
 
 
 async def test_shards_come_and_go(cluster: LocalCluster) -> None:
     """Slots and keys move over TLS and with a password, and every key is served."""
-    await set_tls_mode(cluster, "preferred")
-    await set_password(cluster, "first-password", keep_old=False)
+    first, second = named(cluster)
+    free = next(name for name in ("0001", "0002", "0003") if name not in named(cluster))
     progress: list[float] = []
     async with probing(cluster, PROBED, tls=True) as prober:
         (added,) = await scale_out(cluster, 3, on_progress=progress.append)
@@ -178,20 +192,21 @@ async def test_shards_come_and_go(cluster: LocalCluster) -> None:
     assert prober.redirects["MOVED"] > 0
     assert progress == sorted(progress)
     assert (progress[0], progress[-1]) == (0.0, 100.0)
-    assert added.node_group_id == "0003"
-    assert [len(slots_of(each.slots)) for each in cluster.shards] == [5462, 5461, 5461]
-    await check_topology(cluster, {"0001": 2, "0002": 2, "0003": 2})
+    assert added.node_group_id == free
+    owned = [len(slots_of(shard.slots)) for shard in cluster.shards]
+    assert sorted(owned) == [5461, 5461, 5462]
+    await check_topology(cluster, {first: 2, second: 2, free: 2})
     assert await kept(cluster) == KEYS
 
     progress.clear()
     async with probing(cluster, PROBED, tls=True) as prober:
-        await scale_in(cluster, ["0002"], on_progress=progress.append)
+        await scale_in(cluster, [second], on_progress=progress.append)
     check_untouched(prober)
     assert progress[-1] == 100.0
-    await check_topology(cluster, {"0001": 2, "0003": 2})
+    await check_topology(cluster, {first: 2, free: 2})
     assert await kept(cluster) == KEYS
     with pytest.raises(UsageError, match="at least one node group must stay"):
-        await scale_in(cluster, ["0001", "0003"], on_progress=progress.append)
+        await scale_in(cluster, [first, free], on_progress=progress.append)
     with pytest.raises(UsageError, match="expected more shards than there are"):
         await scale_out(cluster, 2, on_progress=progress.append)
 
@@ -208,13 +223,14 @@ async def test_uneven_shards_are_evened_out(cluster: LocalCluster) -> None:
         await rebalance(cluster, on_progress=lambda _: None)
     check_untouched(prober)
     assert [len(slots_of(each.slots)) for each in cluster.shards] == [8192, 8192]
-    await check_topology(cluster, {"0001": 2, "0003": 2})
+    await check_topology(cluster, dict.fromkeys(named(cluster), 2))
     assert await kept(cluster) == KEYS
 
 
 async def test_a_cancelled_change_leaves_a_whole_cluster(cluster: LocalCluster) -> None:
     """Moved slots stay where they are, no slot is left open, no process is lost."""
     begun = asyncio.Event()
+    before = named(cluster)
 
     def note(percent: float) -> None:
         if percent > 10:
@@ -230,9 +246,10 @@ async def test_a_cancelled_change_leaves_a_whole_cluster(cluster: LocalCluster) 
     check_untouched(prober)
     for node in await primaries(cluster):
         assert "[" not in await node.command("CLUSTER", "NODES")  # no open slots
-    await check_topology(cluster, {"0001": 2, "0002": 2, "0003": 2})
-    assert 0 < len(slots_of(cluster.shard("0002").slots)) < 5461
-    await scale_in(cluster, ["0002"], on_progress=lambda _: None)
+    (added,) = set(named(cluster)) - set(before)
+    await check_topology(cluster, dict.fromkeys((*before, added), 2))
+    assert 0 < len(slots_of(cluster.shard(added).slots)) < 5461
+    await scale_in(cluster, [added], on_progress=lambda _: None)
     assert await kept(cluster) == KEYS
 
 
@@ -249,7 +266,7 @@ async def test_a_failed_change_says_that_nothing_changed(
     with pytest.raises(RunError, match=r"(?s)ended with code 3.*is as it was before"):
         await replace_shard(cluster, shard, server=broken, on_step=lambda *_: None)
     assert shard.nodes == before
-    await check_topology(cluster, {"0001": 2, "0003": 2})
+    await check_topology(cluster, dict.fromkeys(named(cluster), 2))
 
 
 async def test_tls_is_not_lost_by_a_replacement(cluster: LocalCluster) -> None:
@@ -279,29 +296,29 @@ async def test_every_node_of_a_shard_is_replaced(cluster: LocalCluster) -> None:
     assert pids.isdisjoint(node.pid for node in shard.nodes)
     keys = ["started", "started", "synced", "synced", "promoted", "removed", "removed"]
     assert [key for key, _ in steps] == keys
-    await check_topology(cluster, {"0001": 2, "0003": 2})
+    await check_topology(cluster, dict.fromkeys(named(cluster), 2))
     assert await kept(cluster) == KEYS
 
 
 async def test_passwords_rotate(cluster: LocalCluster) -> None:
     """Two passwords are valid after ROTATE, one after SET; connections survive both."""
-    node = await cluster.primary_of("0003")
+    shard, another = cluster.shards
+    node = await cluster.primary_of(another.node_group_id)
 
     async def login(password: str) -> Link:
         return await Link.open(cluster, node.ports.plain, tls=False, password=password)
 
-    early = await login("first-password")
+    early = await login(PASSWORD)
     async with probing(cluster, PROBED, tls=True) as prober:
         await set_password(cluster, "second-password", keep_old=True)
-        (await login("first-password")).close()
+        (await login(PASSWORD)).close()
         (await login("second-password")).close()
         await set_password(cluster, "third-password", keep_old=True)
         with pytest.raises(hiredis.ReplyError, match="WRONGPASS"):
-            await login("first-password")
+            await login(PASSWORD)
         # A node that starts again takes both, too; its replication goes on.
-        replica = cluster.shards[0].nodes[0]
-        if replica is await cluster.primary_of("0001"):
-            replica = cluster.shards[0].nodes[1]
+        primary = await cluster.primary_of(shard.node_group_id)
+        (replica,) = [each for each in shard.nodes if each is not primary]
         await replica.restart()
         for password in ("second-password", "third-password"):
             (
@@ -316,12 +333,13 @@ async def test_passwords_rotate(cluster: LocalCluster) -> None:
     assert await early.ask(("PING",)) == ["PONG"]
     early.close()
     assert cluster.password == "third-password"
-    await check_topology(cluster, {"0001": 2, "0003": 2})
+    await check_topology(cluster, dict.fromkeys(named(cluster), 2))
     for each in cluster.nodes:
         assert b"password" not in Path(f"/proc/{each.pid}/cmdline").read_bytes()
         assert "third-password" not in (each.folder / "log").read_text()
     with pytest.raises(UsageError, match="the new password is empty"):
         await set_password(cluster, "", keep_old=True)
+    await set_password(cluster, PASSWORD, keep_old=False)
 
 
 def valkey() -> ServerBinary:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -16,24 +17,32 @@ from loadprobe.local.cluster.resharding import rebalance
 from loadprobe.local.cluster.transport import set_tls_mode
 from tests.support.kept_keys import KEYS, check_untouched, fill, kept
 from tests.support.prober import Link, probing
+from tests.support.shared_cluster import SharedCluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 DEADLINE_S = 20.0
+PAIR: dict[str, Any] = {"shards": 1, "cluster_mode": False, "tls": False}
+SINGLE: dict[str, Any] = PAIR | {"replicas_per_shard": 0}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def group() -> AsyncIterator[LocalCluster]:
-    """Run a primary with a replica and cluster mode off, and some keys."""
-    async with LocalCluster(
-        shards=1, cluster_mode=False, tls=False, name="group"
-    ) as running:
-        await fill(running)
-        yield running
+async def shared() -> AsyncIterator[SharedCluster]:
+    """Run a primary with a replica and cluster mode off, without a password."""
+    one = SharedCluster(**PAIR, name="group")
+    yield one
+    await one.end()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def group(shared: SharedCluster) -> LocalCluster:
+    """Return the running group, whatever the test before did to it."""
+    return await shared.get()
 
 
 async def test_without_cluster_mode_tls_changes_too(group: LocalCluster) -> None:
     """Clients that stay are served, and replication uses the port of the mode."""
-    primary, replica = group.nodes
+    primary = await group.primary_of("0001")
+    (replica,) = [node for node in group.nodes if node is not primary]
     for mode, tls, port in (
         ("preferred", False, primary.ports.tls),
         ("required", True, primary.ports.tls),
@@ -48,7 +57,13 @@ async def test_without_cluster_mode_tls_changes_too(group: LocalCluster) -> None
         if mode == "required":
             await replica.restart()
             with pytest.raises(ConnectionRefusedError):
-                await Link.open(group, replica.ports.plain, tls=False, password=None)
+                await Link.open(
+                    group,
+                    replica.ports.plain,
+                    tls=False,
+                    password=None,
+                    host=replica.host,
+                )
 
 
 async def test_without_cluster_mode_nodes_are_replaced(group: LocalCluster) -> None:
@@ -68,51 +83,65 @@ async def test_without_cluster_mode_nodes_are_replaced(group: LocalCluster) -> N
         await rebalance(group, on_progress=lambda _: None)
 
 
-async def test_an_open_group_gets_a_password(group: LocalCluster) -> None:
+async def test_an_open_group_gets_a_password() -> None:
     """ROTATE lets clients in with and without it, SET only with it."""
-    (shard,) = group.shards
-    primary = await group.primary_of("0001")
+    async with LocalCluster(**PAIR, name="opened") as group:
+        (shard,) = group.shards
+        primary = await group.primary_of("0001")
 
-    async def ping(password: str | None) -> object:
-        link = await Link.open(group, primary.ports.plain, tls=False, password=password)
-        (reply,) = await link.ask(("PING",))
-        link.close()
-        return reply
+        async def ping(password: str | None) -> object:
+            link = await Link.open(
+                group,
+                primary.ports.plain,
+                tls=False,
+                password=password,
+                host=primary.host,
+            )
+            (reply,) = await link.ask(("PING",))
+            link.close()
+            return reply
 
-    await set_password(group, "group-password", keep_old=True)
-    assert await ping(None) == "PONG"
-    assert await ping("group-password") == "PONG"
-    node = await add_replica(group, shard)  # logs in to the primary, though it need not
-    await remove_replica(group, shard, node)
-    await set_password(group, "group-password", keep_old=False)
-    assert await ping("group-password") == "PONG"
-    assert "NOAUTH" in str(await ping(None))
-    for replica in shard.nodes:
-        if replica is not primary:
-            await replica.restart()
-            async with asyncio.timeout(DEADLINE_S):
-                while not await follows(replica, primary):
-                    await asyncio.sleep(0.02)
+        await set_password(group, "group-password", keep_old=True)
+        assert await ping(None) == "PONG"
+        assert await ping("group-password") == "PONG"
+        # It logs in to the primary, though it need not.
+        node = await add_replica(group, shard)
+        await remove_replica(group, shard, node)
+        await set_password(group, "group-password", keep_old=False)
+        assert await ping("group-password") == "PONG"
+        assert "NOAUTH" in str(await ping(None))
+        for replica in shard.nodes:
+            if replica is not primary:
+                await replica.restart()
+                async with asyncio.timeout(DEADLINE_S):
+                    while not await follows(replica, primary):
+                        await asyncio.sleep(0.02)
 
 
-async def test_data_is_migrated_from_another_server(group: LocalCluster) -> None:
+async def test_data_is_not_migrated_where_a_password_is_demanded(
+    group: LocalCluster,
+) -> None:
+    """Neither into a group with a password, nor from a server with one."""
+    async with LocalCluster(**SINGLE, password="secret", name="closed") as closed:
+        open_, protected = group.nodes[0], closed.nodes[0]
+        with pytest.raises(RunError, match="it demands a password"):
+            await migration.check_source(closed, open_.host, open_.ports.plain)
+        with pytest.raises(RunError, match="the source demands a password"):
+            await migration.start(group, protected.host, protected.ports.plain)
+
+
+async def test_data_is_migrated_from_another_server() -> None:
     """The group is read-only until it has all data of the source, then on its own."""
-    small = {"shards": 1, "replicas_per_shard": 0, "cluster_mode": False, "tls": False}
     async with (
-        LocalCluster(**small, name="source") as origin,  # type: ignore[arg-type]
-        LocalCluster(shards=1, cluster_mode=False, tls=False, name="target") as target,
+        LocalCluster(**SINGLE, name="source") as origin,
+        LocalCluster(**PAIR, name="target") as target,
     ):
         source = origin.nodes[0]
         await fill(origin)
-        with pytest.raises(RunError, match="it demands a password"):
-            await migration.check_source(group, source.host, source.ports.plain)
         with pytest.raises(RunError, match="did not answer.*reachable without TLS"):
             await migration.start(target, source.host, source.ports.tls)
         with pytest.raises(RunError, match="does not migrate; start a migration"):
             await migration.complete(target, force=False)
-        protected = group.nodes[0]
-        with pytest.raises(RunError, match="the source demands a password"):
-            await migration.start(target, protected.host, protected.ports.plain)
 
         await migration.start(target, source.host, source.ports.plain)
         head = await target.primary_of("0001")

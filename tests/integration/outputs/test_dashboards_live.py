@@ -1,10 +1,12 @@
 """A Prometheus that scrapes a run answers all that the dashboards and rules ask."""
 
 import json
+import re
 import shutil
 import signal
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +32,12 @@ from tests.support.running import (
     until,
 )
 from tools.pictures.queries import (
+    Plain,
+    Query,
     Shown,
     annotation_queries,
     panel_queries,
     panels,
-    variable_queries,
 )
 
 pytestmark = NEEDS_PROMETHEUS
@@ -113,6 +116,18 @@ async def answers(
             database, f"label/{label}/values", times | {"match[]": query.expr}
         )
     return found
+
+
+def variable_queries(dashboard: Plain, shown: Shown) -> Iterator[tuple[str, Query]]:
+    """Yield (label, series) of the variables that list the values of a label."""
+    for variable in dashboard["templating"]["list"]:
+        if variable["type"] == "query":
+            match = re.fullmatch(
+                r"label_values\((.+), (\w+)\)", variable["query"]["query"]
+            )
+            assert match is not None, variable
+            where = f"{dashboard['title']} / variable {variable['name']}"
+            yield match[2], Query(where, shown.fill(match[1], 1000, dashboard))
 
 
 async def mark(port: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from loadprobe.clock import ClockPair, MonoNs, WallNs
+from loadprobe.clock import ClockPair
 from loadprobe.core.events import Event
 from loadprobe.core.judging.aggregate import Sealed
 from loadprobe.core.judging.cells import BlindSpan, read_film
@@ -15,7 +15,7 @@ from loadprobe.errors import PreflightError
 from loadprobe.outputs.folder.folder import RunFolder, check_writable
 from tests.support.small_disk import mounted
 
-CLOCK = ClockPair(MonoNs(0), WallNs(1_767_323_045_000_000_000))
+CLOCK = ClockPair(0, 1_767_323_045_000_000_000)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from loadprobe.clock import ClockPair, MonoNs, WallNs
+from loadprobe.clock import ClockPair
 from loadprobe.core.judging.ms_log import MsLog, MsWindow
 from loadprobe.core.judging.ms_samples import MsKind, MsSamples, MsSeries
 from loadprobe.outputs.http.server import HttpServer, start_http
@@ -36,7 +36,7 @@ async def server(log: MsLog) -> AsyncIterator[HttpServer]:
     log.add([batch_at(1000, 5_000)], until_ms=6_000)
     window = MsWindow(log)
     window.advance(6_000)
-    clock = ClockPair(MonoNs(0), WallNs(BASE_MS * 1_000_000 + 499_999))
+    clock = ClockPair(0, BASE_MS * 1_000_000 + 499_999)
     server = await start_http(
         ("127.0.0.1", 0),
         render=lambda accept: (b"", "text/plain"),
@@ -81,7 +81,7 @@ async def test_every_scraper_gets_the_same(server: HttpServer) -> None:
 
 async def test_a_page_of_nothing(log: MsLog) -> None:
     """Without a failure the page is empty, and valid in both formats."""
-    clock = ClockPair(MonoNs(0), WallNs(0))
+    clock = ClockPair(0, 0)
     render = make_ms_renderer(MsWindow(log), clock=clock, cluster=lambda: "c")
     assert await render("") == (b"", Format.TEXT.value)
     assert await render("application/openmetrics-text") == (

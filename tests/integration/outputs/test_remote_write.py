@@ -13,7 +13,7 @@ import msgspec
 import pytest
 import trustme
 
-from loadprobe.clock import ClockPair, MonoNs, WallNs, wall_now_ns
+from loadprobe.clock import ClockPair, wall_now_ns
 from loadprobe.config.remote_write import RemoteWrite
 from loadprobe.core.judging import delivery
 from loadprobe.core.judging.delivery import Reason
@@ -51,7 +51,7 @@ class Sender:
         self.writer = RemoteWriter(
             remote,
             self.log,
-            clock=ClockPair(MonoNs(0), WallNs(0)),
+            clock=ClockPair(0, 0),
             cluster=lambda: "db",
             metrics=self,
         )

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.alone
 
 SERVER = TESTS / "independent" / "server.py"
 OUTAGE_S, DEADLINE_S, PAUSE_S = 2.4, 0.25, 1.0
-# From when to when something is stopped, from the begin of the outage on, in s.
+# From when to when something is stopped, from the start of the outage on, in s.
 STOPS = {
     "start": (-0.6, 1.2),
     "middle": (0.8, 1.6),

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from loadprobe.clock import ClockPair, MonoNs, WallNs
+from loadprobe.clock import ClockPair
 from loadprobe.config.keys import Config, Http, Lane, Target
 from loadprobe.core.topology.topology import Node, Shard, Topology
 from loadprobe.drivers.base import DriverStats
@@ -77,7 +77,7 @@ def test_counts_by_shard() -> None:
     metrics = RunMetrics(
         "c",
         aggregate=measurement.aggregate,
-        clock=ClockPair(MonoNs(0), WallNs(0)),
+        clock=ClockPair(0, 0),
     )
     HealthMetrics(metrics).take_health(snapshots[0])
     found = {value[:2]: value.value for value in metrics.values()}

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from loadprobe.config.file import describe_key, load_config, parse_config
-from loadprobe.config.keys import SECTIONS, Config, Target, masked, with_endpoint
+from loadprobe.config.keys import SECTIONS, Config, Target, to_plain, with_endpoint
 from loadprobe.errors import ConfigError
 from tests.support.paths import ROOT
 
@@ -175,7 +175,7 @@ def test_the_kept_configuration_holds_references_only(
     """What goes into the run folder names where the secret is, and not the secret."""
     monkeypatch.setenv("CACHE_PASSWORD", "hunter2")
     text = SMALLEST.replace("\n\n", '\npassword_env = "CACHE_PASSWORD"\n\n')
-    kept = repr(masked(with_environment(text)))
+    kept = repr(to_plain(with_environment(text)))
     assert "CACHE_PASSWORD" in kept
     assert "hunter2" not in kept
 
@@ -291,7 +291,7 @@ def test_a_receiver_by_the_environment() -> None:
     config = with_environment(text, **given)
     assert config.remote_write is not None
     assert config.remote_write.url == given[URL_KEY]
-    assert "hunter2" not in str(masked(config))
+    assert "hunter2" not in str(to_plain(config))
     in_file = text + f'password_env = "LOADPROBE_SECRET"\nurl = "{given[URL_KEY]}"\n'
     assert with_environment(in_file, LOADPROBE_SECRET="hunter2").remote_write
 
@@ -378,10 +378,8 @@ def test_the_endpoint_may_be_asked_of_the_api() -> None:
     text = '[target]\ncluster = false\n[control]\nreplication_group = "g"\n'
     config = with_environment(text + '[[lanes]]\nname = "tcp"\n')
     assert config.target.host == ""
-    resolved = with_endpoint(config, "db.example.com", 6379, 6380)
-    assert resolved.target == Target(
-        "db.example.com", port=6379, tls_port=6380, cluster=False
-    )
+    resolved = with_endpoint(config, "db.example.com", 6380)
+    assert resolved.target == Target("db.example.com", port=6380, cluster=False)
     assert resolved.lanes == config.lanes
 
 

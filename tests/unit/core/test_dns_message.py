@@ -6,7 +6,7 @@ from loadprobe.core.dns_message import (
     ADDRESS,
     ADDRESS_6,
     NO_SUCH_NAME,
-    Answer,
+    DnsAnswer,
     Query,
     encode_answer,
     encode_query,
@@ -31,7 +31,7 @@ def test_an_answer_is_read_as_it_was_written(
 ) -> None:
     """Addresses keep their order, and have the time that they may be kept."""
     message = encode_answer(Query(7, "a.test", kind), addresses, ttl_s=15)
-    assert parse_answer(message) == Answer(7, 0, addresses, 15 if addresses else 0)
+    assert parse_answer(message) == DnsAnswer(7, 0, addresses, 15 if addresses else 0)
 
 
 def test_a_name_that_is_not_there_is_told_by_the_code() -> None:
@@ -47,7 +47,7 @@ def test_an_alias_in_an_answer_is_passed_over() -> None:
     alias = b"\xc0\x0c\0\5\0\1\0\0\0\5\0\3\1b\0"
     at = message.index(b"\xc0\x0c")
     answer = parse_answer(bytes(message[:at]) + alias + bytes(message[at:]))
-    assert answer == Answer(7, 0, ("10.0.0.7",), 5)
+    assert answer == DnsAnswer(7, 0, ("10.0.0.7",), 5)
 
 
 @pytest.mark.parametrize("name", ["", "a..test", "x" * 64 + ".test"])

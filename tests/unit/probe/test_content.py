@@ -13,10 +13,11 @@ from loadprobe.core.judging.outcome import OpKind
 from loadprobe.core.load.key_record import KeyRecord
 from loadprobe.core.load.keyspace import Keyspace
 from loadprobe.core.load.recorder import ScopeRecorder
-from loadprobe.core.topology.slots import READS, key_slot
+from loadprobe.core.topology.slots import READS
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival
 from loadprobe.probe.content import Content, is_right, make_content
+from tests.support.key_slots import key_slot
 
 COUNT = 3
 Values = list[bytes | None]

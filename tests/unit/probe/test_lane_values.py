@@ -3,8 +3,8 @@
 import pytest
 
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
-from loadprobe.core.topology.slots import key_slot
 from loadprobe.drivers import resp
+from tests.support.key_slots import key_slot
 from tests.support.probe_bench import MS, ONE, START, Bench
 
 

@@ -19,7 +19,7 @@ from loadprobe.probe.messages import (
     FromProbe,
     LaneHealth,
     Plan,
-    Progress,
+    PrefillProgress,
     ReadBack,
     Ready,
     ScopeBlock,
@@ -89,7 +89,7 @@ _TO_PROBE: list[ToProbe] = [
     Stop(3),
 ]
 _FROM_PROBE: list[FromProbe] = [
-    Progress(0, "tcp", 1, 2, 3),
+    PrefillProgress(0, "tcp", 1, 2, 3),
     Ready(1, 4711, {"tcp": ("0001", "0002")}),
     TopologySeen(1, "tcp", single("h", 1)),
     TopologySeen(1, "tcp", single("h", 1), 2),

@@ -14,9 +14,9 @@ import pytest
 from redis.asyncio.cluster import RedisCluster
 
 from loadprobe.clock import mono_now_ns
-from loadprobe.core.topology.slots import key_slot
 from loadprobe.local.cluster.certificates import CertificateSet, write_certificates
 from tests.scripted import ScriptedCluster, ScriptedClusterError
+from tests.support.key_slots import key_slot
 from tests.support.paths import ROOT
 from tests.support.scripted_client import KEYS, PATIENCE_S, Client
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadprobe.clock import NS_PER_MS
 from loadprobe.core.intervals import Interval, overlaps, union
-from loadprobe.core.judging.observed import LONGEST_GAP_NS, NS_PER_MS, ObservedTime
+from loadprobe.core.judging.observed import LONGEST_GAP_NS, ObservedTime
 from loadprobe.core.judging.ring import Slab
 
 _STEP_NS = 100 * NS_PER_MS

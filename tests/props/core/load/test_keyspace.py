@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from loadprobe.core.judging.outcome import OpKind
 from loadprobe.core.load.keyspace import ArrivalPlan, Keyspace
-from loadprobe.core.topology.slots import SLOTS, key_slot
+from loadprobe.core.topology.slots import SLOTS
+from tests.support.key_slots import key_slot
 
 RATIOS = st.sampled_from([0.0, 0.1, 0.5, 0.8, 0.95, 1.0]) | st.floats(0, 1)
 COUNTS = st.integers(1, 8)

@@ -13,7 +13,7 @@ from loadprobe.control.mutations.settle import mutate
 from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.replies import Endpoint, Group
 from loadprobe.control.provider.secret import Secret
-from loadprobe.control.watch.names import Move
+from loadprobe.control.watch.names import NameMove
 from loadprobe.core.events import Event
 from loadprobe.core.steps import StepRecord, StepState
 from loadprobe.core.topology.topology import Node, Shard, Topology
@@ -114,7 +114,7 @@ class Provider:
         assert shard == "0007"
         return len(self.current.shards[0].replicas) if self.current is not None else 0
 
-    endpoint_move: Move | None = None
+    endpoint_move: NameMove | None = None
     is_endpoint_behind = False
 
     def is_at(self, endpoint: Endpoint | None) -> bool:

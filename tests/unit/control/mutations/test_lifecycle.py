@@ -158,7 +158,7 @@ def test_a_token_needs_tls_and_its_turn() -> None:
 
 def update(name: str, status: str) -> UpdateAction:
     """Return an update that concerns the group."""
-    return UpdateAction(name, status, "available", "important", "0/6")
+    return UpdateAction(name, status, "important")
 
 
 def test_the_only_outstanding_update_needs_no_name() -> None:

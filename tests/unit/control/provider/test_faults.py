@@ -199,17 +199,17 @@ def test_patience_with_refused_credentials_ends(
     patience = Patience(limit_s=60)
     expired = explained(reply("ExpiredToken"))
     assert has_bad_keys(expired)
-    patience.bear(expired)
+    patience.tolerate(expired)
     assert patience.last == str(expired)
     now_s = 159
-    patience.bear(expired)
+    patience.tolerate(expired)
     patience.reset()
     assert patience.last == ""
     now_s = 500
-    patience.bear(expired)
-    patience.bear(explained(reply("Throttling")))
+    patience.tolerate(expired)
+    patience.tolerate(explained(reply("Throttling")))
     now_s = 560
     with pytest.raises(ApiRefused, match="renew the credentials"):
-        patience.bear(expired)
+        patience.tolerate(expired)
     with pytest.raises(ApiRefused, match="IAM action"):
-        patience.bear(explained(reply("AccessDenied")))
+        patience.tolerate(explained(reply("AccessDenied")))

@@ -4,7 +4,8 @@ import pytest
 
 from loadprobe.core.judging.outcome import OpKind
 from loadprobe.core.load.keyspace import KEPT_NAMES, ArrivalPlan, Keyspace
-from loadprobe.core.topology.slots import SLOTS, key_slot, tag_for_slot
+from loadprobe.core.topology.slots import SLOTS, tag_for_slot
+from tests.support.key_slots import key_slot
 
 WHOLE = (0, SLOTS - 1)
 

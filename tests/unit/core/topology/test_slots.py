@@ -2,7 +2,8 @@
 
 import pytest
 
-from loadprobe.core.topology.slots import SLOTS, key_slot, tag_for_slot
+from loadprobe.core.topology.slots import SLOTS, tag_for_slot
+from tests.support.key_slots import key_slot
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from loadprobe.core.topology.changes import Change, diff
+from loadprobe.core.topology.changes import TopologyChange, diff
 from loadprobe.core.topology.topology import (
     Node,
     NodesView,
@@ -125,9 +125,9 @@ def test_failover_keeps_the_name_and_stale_views_lose() -> None:
     promoted = merge(START, *view(after))
     assert look(promoted)["0001"] == ("d", [(0, 5460)])
     assert look(merge(promoted, *view(THREE))) == look(promoted)
-    assert Change("role_change", "0001", "10.0.0.1:7000 -> 10.0.0.1:7003") in diff(
-        START, promoted
-    )
+    assert TopologyChange(
+        "role_change", "0001", "10.0.0.1:7000 -> 10.0.0.1:7003"
+    ) in diff(START, promoted)
 
 
 def test_replies_of_different_moments() -> None:
@@ -214,8 +214,8 @@ def test_replicas_come_and_go() -> None:
     """Replicas that are added and removed are reported with their addresses."""
     changed = dict(THREE, a=(1, [(0, 5460)], "g"))
     assert diff(START, merge(START, *view(changed))) == [
-        Change("node_added", "0001", "10.0.0.1:7006"),
-        Change("node_removed", "0001", "10.0.0.1:7003"),
+        TopologyChange("node_added", "0001", "10.0.0.1:7006"),
+        TopologyChange("node_removed", "0001", "10.0.0.1:7003"),
     ]
     assert diff(START, START) == []
 

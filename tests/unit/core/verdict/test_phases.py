@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from loadprobe.clock import ClockPair, MonoNs, WallNs
+from loadprobe.clock import ClockPair
 from loadprobe.core.judging.activity import Activity
 from loadprobe.core.judging.latency import P99Log, SecondP99
 from loadprobe.core.judging.outages import Outage
@@ -106,7 +106,7 @@ def test_what_a_controller_saw_after_it_was_away_has_bars() -> None:
         scenario,
         find_phases([record], load),
         load,
-        clock=ClockPair(MonoNs(0), WallNs(0)),
+        clock=ClockPair(0, 0),
         events=(),
         expectations=(),
     )
@@ -136,7 +136,7 @@ def test_slots_and_redirects_belong_to_the_step_they_are_seen_in() -> None:
         ScenarioRecord("s", ScenarioState.COMPLETED, (FAILOVER,)),
         [found],
         load,
-        clock=ClockPair(MonoNs(0), WallNs(0)),
+        clock=ClockPair(0, 0),
         events=(),
         expectations=(),
     )

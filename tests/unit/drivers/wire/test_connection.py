@@ -17,7 +17,7 @@ from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival, DriverStats
 from loadprobe.drivers.wire.connection import Connection
 from loadprobe.drivers.wire.explain import explain_slots_error
-from loadprobe.drivers.wire.node import Node
+from loadprobe.drivers.wire.node import WireNode
 from loadprobe.drivers.wire.redirect import parse_redirect
 
 
@@ -77,7 +77,7 @@ class Hub:
         self.replies.append((arrival, reply))
 
     def error_reply(
-        self, node: Node, arrival: Arrival, error: hiredis.ReplyError, done_ns: int
+        self, node: WireNode, arrival: Arrival, error: hiredis.ReplyError, done_ns: int
     ) -> None:
         """Note an error reply."""
         self.errors.append((arrival, str(error)))
@@ -100,7 +100,7 @@ class Hub:
     def forward(
         self,
         arrival: Arrival,
-        node: Node,
+        node: WireNode,
         *,
         asking: bool = False,
     ) -> None:
@@ -125,7 +125,7 @@ class Line:
 
     def __init__(self, *, closed_loop: bool = False) -> None:
         self.hub = Hub()
-        self.node = Node(
+        self.node = WireNode(
             self.hub,
             "h",
             1,

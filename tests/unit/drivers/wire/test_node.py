@@ -15,7 +15,7 @@ from loadprobe.core.topology.topology import single
 from loadprobe.drivers.wire.connection import Connection
 from loadprobe.drivers.wire.dial import Dialer, DialFailure
 from loadprobe.drivers.wire.driver import WireDriver
-from loadprobe.drivers.wire.node import Node
+from loadprobe.drivers.wire.node import WireNode
 from loadprobe.drivers.wire.redirect import parse_redirect
 from tests.support.arrivals import Sink
 
@@ -84,7 +84,7 @@ async def reached(condition: Callable[[], bool], what: str) -> None:
         pytest.fail(f"{what} did not happen within 10 s")
 
 
-def only_node(driver: WireDriver) -> Node:
+def only_node(driver: WireDriver) -> WireNode:
     """Return the node of a driver that has one."""
     (node,) = driver._members.nodes.values()
     return node

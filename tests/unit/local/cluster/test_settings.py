@@ -1,11 +1,15 @@
 """What servers are configured with."""
 
-from loadprobe.local.cluster.settings import Access, access_settings, transport_settings
+from loadprobe.local.cluster.settings import (
+    LocalAccess,
+    access_settings,
+    transport_settings,
+)
 
 
 def test_configuration_holds_digests_for_clients() -> None:
     """Clients' passwords are digests; only the newest stands in clear, for replicas."""
-    access = Access(("older", "newer"), is_open=False)
+    access = LocalAccess(("older", "newer"), is_open=False)
     settings = access_settings(access)
     assert settings["masterauth"] == "newer"
     rules = " ".join(settings["user"])
@@ -16,8 +20,8 @@ def test_configuration_holds_digests_for_clients() -> None:
 
 def test_an_open_server_needs_no_user() -> None:
     """Without a password nothing is configured; with a rotated one replicas use it."""
-    assert access_settings(Access.by(None)) == {}
-    rotated = access_settings(Access(("new",), is_open=True))
+    assert access_settings(LocalAccess.by(None)) == {}
+    rotated = access_settings(LocalAccess(("new",), is_open=True))
     assert rotated == {"masteruser": "default", "masterauth": "new"}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from loadprobe.clock import ClockPair, MonoNs, WallNs
+from loadprobe.clock import ClockPair
 from loadprobe.config.file import parse_config
 from loadprobe.core.events import Event
 from loadprobe.core.judging.aggregate import Sealed
@@ -19,7 +19,7 @@ from loadprobe.outputs.folder.appending import AppendFile
 from loadprobe.outputs.folder.folder import RunFolder, check_writable
 
 # 2026-01-02 03:04:05 UTC
-CLOCK = ClockPair(MonoNs(1_000), WallNs(1_767_323_045_000_000_000))
+CLOCK = ClockPair(1_000, 1_767_323_045_000_000_000)
 
 
 def read_lines(path: Path) -> list[dict[str, object]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from loadprobe.clock import ClockPair, MonoNs, WallNs
+from loadprobe.clock import ClockPair
 from loadprobe.config.file import parse_config
 from loadprobe.core.events import Event
 from loadprobe.core.judging.aggregate import Aggregate, LaneInfo
@@ -17,11 +17,12 @@ from loadprobe.core.verdict.verdict import ObserverHealth, summarize
 from loadprobe.errors import UsageError
 from loadprobe.outputs.folder import documents
 from loadprobe.outputs.folder.folder import RunFolder
-from loadprobe.outputs.folder.reader import load_run, read_histograms, read_series
+from loadprobe.outputs.folder.reader import load_run, read_lines
+from tests.support.sparse_histograms import from_sparse
 
 MS = 1_000_000
 S = 1_000 * MS
-CLOCK = ClockPair(MonoNs(0), WallNs(1_767_323_045 * S))
+CLOCK = ClockPair(0, 1_767_323_045 * S)
 CONFIG = '[target]\nhost = "h"\n[[lanes]]\nname = "tcp"\n'
 
 
@@ -78,7 +79,7 @@ def test_round_trip(folder: Path) -> None:
 def test_series_and_histograms(folder: Path) -> None:
     """Second lines add up to the totals, and histograms merge to the same quantiles."""
     summary = load_run(folder).summary
-    rows = list(read_series(folder))
+    rows = list(read_lines(folder / documents.SERIES, documents.SeriesRow))
     assert sum(row.served for row in rows) == 9000
     assert sum(row.refused for row in rows) == 1000
     assert {(row.shard, row.second, row.dark_ms) for row in rows if row.dark_ms} == {
@@ -89,9 +90,9 @@ def test_series_and_histograms(folder: Path) -> None:
         ("service", summary.lanes[0].service_ms["read"]),
     ):
         merged = Histogram()
-        for line in read_histograms(folder):
+        for line in read_lines(folder / documents.HISTOGRAMS, documents.HistogramRow):
             if line.kind == kind:
-                merged.merge(Histogram.from_sparse(line.histogram))
+                merged.merge(from_sparse(line.histogram))
         assert merged.count == expected.count == 9000
         assert merged.quantile(0.5) == pytest.approx((expected.p50 or 0) * MS)
 

@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 
 from loadprobe.core.events import Event
-from loadprobe.outputs.live.progress import Progress
+from loadprobe.outputs.live.progress import ScenarioProgress
 from loadprobe.outputs.live.terminal import LiveView
 from tests.support.live_view import CLOCK, make_state
 
@@ -19,7 +19,7 @@ def told(second: int, kind: str, **fields: object) -> Event:
 
 
 def begun(second: int, step: str, operation: str) -> Event:
-    """Return the begin of a step."""
+    """Return the start of a step."""
     return told(second, "step", step=step, operation=operation, state="begun")
 
 
@@ -30,7 +30,7 @@ def phase(second: int, step: str, name: str) -> Event:
 
 def test_a_scenario_from_begin_to_end() -> None:
     """Holds count down, steps tell their phase and their time, and what is next."""
-    progress = Progress(STEPS)
+    progress = ScenarioProgress(STEPS)
     lines = [progress.line(0)]
     for second, event in (
         (1, told(0, "scenario", name="tls", state="begun", reason="")),
@@ -70,7 +70,7 @@ def test_a_scenario_from_begin_to_end() -> None:
 
 def test_later_rounds_have_names_of_their_own() -> None:
     """The second round of a step is told apart from the first."""
-    progress = Progress(("failover", "failover#2"))
+    progress = ScenarioProgress(("failover", "failover#2"))
     progress.take(told(0, "scenario", name="f", state="begun", reason=""))
     progress.take(begun(1, "failover/0001#2", "failover"))
     assert "step 2 of 2" in progress.line(2 * S)
@@ -78,7 +78,7 @@ def test_later_rounds_have_names_of_their_own() -> None:
 
 def test_other_events_change_nothing() -> None:
     """What the provider, the topology or a program tells is no progress."""
-    progress = Progress(STEPS)
+    progress = ScenarioProgress(STEPS)
     progress.take(Event(0, "topology", "epoch", {"epoch": 7}))
     progress.take(told(0, "exec", step="x", stream="stdout", line="hello"))
     assert progress.line(S) == ""

@@ -19,7 +19,7 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from prometheus_client.samples import Sample
 
-from loadprobe.clock import ClockPair, MonoNs, WallNs
+from loadprobe.clock import ClockPair
 from loadprobe.core.events import Event
 from loadprobe.core.judging.aggregate import Aggregate, LaneInfo
 from loadprobe.core.judging.columns import Block, Failure, Scope
@@ -85,7 +85,7 @@ def make_metrics() -> RunMetrics:
             else:
                 block.add_served(due, due, due + 400_000)
     aggregate.add(0, blocks, watermark_ns=4 * S)
-    clock = ClockPair(MonoNs(0), WallNs(BASE_S * S))
+    clock = ClockPair(0, BASE_S * S)
     window = MsWindow(MsLog())
     metrics = RunMetrics("demo", aggregate=aggregate, clock=clock, window=window)
     metrics.show_shards({"0001": 8192, "0002": 8192})
@@ -199,9 +199,7 @@ def test_open_outage() -> None:
     scope = Scope("tcp", "0001", OpKind.READ)
     aggregate.add(0, {scope: block}, watermark_ns=S + 600 * MS)
     aggregate.seal()
-    metrics = RunMetrics(
-        "c", aggregate=aggregate, clock=ClockPair(MonoNs(0), WallNs(0))
-    )
+    metrics = RunMetrics("c", aggregate=aggregate, clock=ClockPair(0, 0))
     scrape = Scrape(make_renderer(metrics)("")[0])
     find = partial(scrape.find, cluster="c", lane="tcp", shard="0001", op="read")
     assert find("outage_active") == 1
@@ -327,9 +325,7 @@ def test_the_dark_time_never_shrinks() -> None:
     lane = LaneInfo("tcp", tls=False, processes=(0,), deadline_ns=250 * MS)
     aggregate = Aggregate([lane])
     aggregate.start_process(0, S)
-    metrics = RunMetrics(
-        "c", aggregate=aggregate, clock=ClockPair(MonoNs(0), WallNs(0))
-    )
+    metrics = RunMetrics("c", aggregate=aggregate, clock=ClockPair(0, 0))
     scope = Scope("tcp", "0001", OpKind.READ)
     seen: list[float] = []
     for start in range(S, 3 * S, 100 * MS):
@@ -372,9 +368,7 @@ def test_cardinality() -> None:
             block.add_failure(Failure(*row))
             block.add_served(due + MS, due + MS, due + 2 * MS)
     aggregate.add(0, blocks, watermark_ns=4 * S)
-    metrics = RunMetrics(
-        "c", aggregate=aggregate, clock=ClockPair(MonoNs(0), WallNs(0))
-    )
+    metrics = RunMetrics("c", aggregate=aggregate, clock=ClockPair(0, 0))
     metrics.show_shards(dict.fromkeys(shards, 819))
     for outage, cause in product(aggregate.seal().closed, Cause):
         metrics.count_outage(outage, cause=cause.value)

@@ -14,7 +14,7 @@ from botocore.credentials import Credentials
 
 from loadprobe.config.remote_write import RemoteWrite
 from loadprobe.errors import ConfigError, PreflightError, RunError
-from loadprobe.outputs.remote_write.login import Login, check_login
+from loadprobe.outputs.remote_write.login import RemoteLogin, check_login
 from loadprobe.outputs.remote_write.request import HEADERS
 from loadprobe.outputs.remote_write.sender import ask, retry_after_s
 from tests.scripted.receiver import Request, ScriptedReceiver
@@ -80,7 +80,7 @@ def test_the_signature_is_botocores(monkeypatch: pytest.MonkeyPatch) -> None:
     request = AWSRequest("POST", URL, headers=dict(HEADERS), data=b"body")
     keys = Credentials(KEY_ID, KEY, TOKEN)
     SigV4Auth(keys, "aps", "eu-west-1").add_auth(request)
-    login = Login(RemoteWrite(URL, sigv4=True, region="eu-west-1"))
+    login = RemoteLogin(RemoteWrite(URL, sigv4=True, region="eu-west-1"))
     headers = login.headers(b"body", HEADERS)
     assert headers == dict(request.headers.items())
     assert headers["X-Amz-Date"] == "20260102T030405Z"
@@ -110,11 +110,11 @@ def test_without_credentials_nothing_is_signed(
     no_credentials(monkeypatch, tmp_path)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
-    login = Login(RemoteWrite(URL, sigv4=True, region="eu-west-1"))
+    login = RemoteLogin(RemoteWrite(URL, sigv4=True, region="eu-west-1"))
     with pytest.raises(RunError, match="check the credentials of this machine"):
         login.headers(b"", HEADERS)
     monkeypatch.setenv("AWS_PROFILE", "missing")
-    login = Login(RemoteWrite(URL, sigv4=True, region="eu-west-1"))
+    login = RemoteLogin(RemoteWrite(URL, sigv4=True, region="eu-west-1"))
     with pytest.raises(RunError, match="missing"):
         login.headers(b"", HEADERS)
 
