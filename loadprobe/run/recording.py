@@ -15,9 +15,10 @@ from loadprobe.core.events import Event
 from loadprobe.core.judging.aggregate import Aggregate, Results, Sealed
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.ms_log import MsLog, MsWindow
+from loadprobe.core.judging.ms_samples import MsSamples, PlanCutter
 from loadprobe.core.steps import ScenarioRecord
 from loadprobe.core.topology.topology import Topology
-from loadprobe.core.verdict.beside import Planned
+from loadprobe.core.verdict.beside import Planned, planned_places
 from loadprobe.core.verdict.summary import Summary
 from loadprobe.outputs.folder.documents import (
     OUTAGES,
@@ -79,6 +80,7 @@ class Account:
             aggregate=aggregate,
             clock=clock,
             window=self.ms_window,
+            planned=lambda: planned(None),
         )
         self._writer = self._make_writer()
         self._show_run(None, "")
@@ -97,8 +99,11 @@ class Account:
             outages=self._counter.so_far,
             emit=self.emit,
             quiet_ns=config.probe.quiet_ms * NS_PER_MS,
+            planned=lambda: planned(None),
         )
         self.view.stale_reads = lambda: self._telemetry.stale_reads
+        self._aggregate = aggregate
+        self._plan_cutter = PlanCutter()
         self._info: RunInfo | None = None
         self._topology_start: Topology | None = None
         self._folder: RunFolder | None = None
@@ -159,7 +164,9 @@ class Account:
         self._folder.add_sealed(sealed)
         self._telemetry.add_sealed(sealed)
         sealed_ms = sealed.until_ns // NS_PER_MS
-        self.ms_log.add(sealed.samples, until_ms=sealed_ms)
+        self.ms_log.add(
+            [*sealed.samples, *self._plan_samples(sealed.until_ns)], until_ms=sealed_ms
+        )
         self.ms_window.advance(sealed_ms)
         if self._writer is not None:
             self._writer.advance(sealed_ms)
@@ -179,6 +186,11 @@ class Account:
             )
         self._counter.add(sealed.closed)
         self._counter.count(sealed.until_ns)
+
+    def _plan_samples(self, until_ns: int) -> list[MsSamples]:
+        places = (scope[:2] for scope in self._aggregate.scope_totals)
+        spans = planned_places(self._planned(None), places)
+        return self._plan_cutter.cut(spans, until_ns=until_ns)
 
     def refresh(
         self, topology: Topology | None, now_ns: int, *, engine: str = ""

@@ -3,7 +3,7 @@
 Pure. It looks at the last complete second, and at what is going on.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,8 +11,9 @@ from loadprobe.core.judging.aggregate import Sealed
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.outages import Outage
 
-ShardState = Literal["lit", "grey", "dark", "blind", "blank"]
-"""As cells are called (docs/measuring.md); "blank" is also a shard without arrivals."""
+ShardState = Literal["lit", "grey", "dark", "planned", "blind", "blank"]
+"""As cells are called (docs/measuring.md); "blank" is also a shard without arrivals,
+and "planned" is dark by plan."""
 
 Place = tuple[str, str]
 """A lane and a shard."""
@@ -56,31 +57,42 @@ class ShardStates:
                 found.failed_ms += counts.dark_ms + counts.grey_ms
 
     def states(
-        self, scopes: Iterable[Scope], current: Mapping[Scope, Outage]
+        self,
+        scopes: Iterable[Scope],
+        current: Mapping[Scope, Outage],
+        planned: Collection[Scope] = (),
     ) -> dict[Place, ShardState]:
         """Return the state of every place.
 
         Args:
             scopes: all scopes of the load there are.
             current: the outages that are going on.
+            planned: the scopes of those that are by plan now.
         """
-        dark = {(s.lane, s.shard) for s in current if not s.op.is_apart}
+        load = [scope for scope in current if not scope.op.is_apart]
+        dark = {(s.lane, s.shard) for s in load if s not in planned}
+        expected = {(s.lane, s.shard) for s in load if s in planned}
         places = dict.fromkeys((scope.lane, scope.shard) for scope in scopes)
-        return {place: self._state(place, dark) for place in places}
+        return {place: self._state(place, dark, expected) for place in places}
 
-    def _state(self, place: Place, dark: set[Place]) -> ShardState:
+    def _state(
+        self, place: Place, dark: set[Place], expected: set[Place]
+    ) -> ShardState:
         """Return a state; the first rule that holds decides.
 
         1. blind: the lane was, up to the last moment that was judged.
-        2. dark: an outage is going on.
-        3. blank: nothing was due in the lane's last second.
-        4. grey: a cell of that second had failures.
+        2. dark: an outage is going on that is not by plan.
+        3. planned: one is going on that is.
+        4. blank: nothing was due in the lane's last second.
+        5. grey: a cell of that second had failures.
         """
         lane, _ = place
         if self._until_ns and self._blind_until_ns.get(lane, -1) >= self._until_ns:
             return "blind"
         if place in dark:
             return "dark"
+        if place in expected:
+            return "planned"
         found = self._seconds.get(place)
         if found is None or found.second < self._latest[lane] or not found.observed_ms:
             return "blank"

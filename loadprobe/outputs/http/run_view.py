@@ -21,6 +21,7 @@ from loadprobe.core.judging.shard_states import ShardStates
 from loadprobe.core.steps import ScenarioState
 from loadprobe.core.topology.topology import Topology
 from loadprobe.core.verdict.attribution import Attribution, Cause
+from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.headline import (
     END_WORDS,
     Findings,
@@ -31,6 +32,7 @@ from loadprobe.core.verdict.incidents import group_incidents
 from loadprobe.core.verdict.measures import downtime_ms
 from loadprobe.core.verdict.parts import outage_row, witness_names
 from loadprobe.core.verdict.places import where_text
+from loadprobe.core.verdict.plan_edges import is_planned_now
 from loadprobe.core.verdict.summary import DowntimeMs
 from loadprobe.outputs.folder.documents import event_line
 from loadprobe.outputs.http.api_documents import (
@@ -87,6 +89,7 @@ class RunView:
         outages: returns the latest outages, open ones included, with their causes.
         emit: puts an event into the journal.
         quiet_ns: outages closer together than this are one incident.
+        planned: returns the darkness that was planned so far.
         now_ns: monotonic clock.
 
     Attributes:
@@ -106,6 +109,7 @@ class RunView:
         outages: Callable[[], Sequence[tuple[Outage, Attribution]]],
         emit: Emit,
         quiet_ns: int = NS_PER_S,
+        planned: Callable[[], Sequence[Planned]] = tuple,
         now_ns: Callable[[], int] = mono_now_ns,
     ) -> None:
         self._live = live
@@ -115,6 +119,7 @@ class RunView:
         self._outages = outages
         self._emit = emit
         self._quiet_ns = quiet_ns
+        self._planned = planned
         self._now_ns = now_ns
         self._ended: tuple[str, ScenarioState] | None = None
         self._shards = ShardStates()
@@ -237,11 +242,17 @@ class RunView:
         self._emit(Event(self._now_ns(), "operator", "mark", fields))
         return self._events[-1]
 
+    def planned_now(self, current: Mapping[Scope, Outage]) -> set[Scope]:
+        """Return the scopes of outages that are going on, and are by plan now."""
+        planned = self._planned()
+        return {s for s, outage in current.items() if is_planned_now(outage, planned)}
+
     # --- how it is found out ---------------------------------------------------------
 
     def _lanes(self) -> list[LaneNow]:
         current = self._aggregate.current()
-        states = self._shards.states(self._load_totals(), current)
+        planned = self.planned_now(current)
+        states = self._shards.states(self._load_totals(), current, planned)
         live = {lane.name: lane for lane in self._live.lanes}
         lanes: list[LaneNow] = []
         for lane in self._aggregate.lanes:
@@ -309,6 +320,10 @@ class RunView:
                 not scope.op.is_apart for scope in self._aggregate.current()
             ),
             planned_outages=len(found) - len(counted),
+            open_planned_outages=sum(
+                not scope.op.is_apart
+                for scope in self.planned_now(self._aggregate.current())
+            ),
             dropped_outages=self._aggregate.dropped_outages,
             downtime_ms=(
                 self._downtime(counted) if len(counted) <= MOST_SUMMED else None
