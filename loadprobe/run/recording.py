@@ -205,6 +205,9 @@ class Account:
         self._show_run(topology, engine)
         self.view.topology = topology
         self._telemetry.refresh(now_ns)
+        by_plan = self.view.dark_by_plan()
+        for lane in self._live_state.lanes:
+            lane.by_plan = {shard for name, shard in by_plan if name == lane.name}
         problem = self._writer.problem if self._writer is not None else None
         self._live_state.problems = [
             *self._folder.problems,

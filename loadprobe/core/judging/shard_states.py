@@ -60,39 +60,35 @@ class ShardStates:
         self,
         scopes: Iterable[Scope],
         current: Mapping[Scope, Outage],
-        planned: Collection[Scope] = (),
+        by_plan: Collection[Place] = (),
     ) -> dict[Place, ShardState]:
         """Return the state of every place.
 
         Args:
             scopes: all scopes of the load there are.
             current: the outages that are going on.
-            planned: the scopes of those that are by plan now.
+            by_plan: where they are by plan now, all of them.
         """
-        load = [scope for scope in current if not scope.op.is_apart]
-        dark = {(s.lane, s.shard) for s in load if s not in planned}
-        expected = {(s.lane, s.shard) for s in load if s in planned}
+        dark: dict[Place, ShardState] = {
+            (s.lane, s.shard): "dark" for s in current if not s.op.is_apart
+        }
+        dark |= dict.fromkeys(by_plan, "planned")
         places = dict.fromkeys((scope.lane, scope.shard) for scope in scopes)
-        return {place: self._state(place, dark, expected) for place in places}
+        return {place: self._state(place, dark) for place in places}
 
-    def _state(
-        self, place: Place, dark: set[Place], expected: set[Place]
-    ) -> ShardState:
+    def _state(self, place: Place, dark: Mapping[Place, ShardState]) -> ShardState:
         """Return a state; the first rule that holds decides.
 
         1. blind: the lane was, up to the last moment that was judged.
-        2. dark: an outage is going on that is not by plan.
-        3. planned: one is going on that is.
-        4. blank: nothing was due in the lane's last second.
-        5. grey: a cell of that second had failures.
+        2. dark: an outage is going on; planned: all that are going on are by plan.
+        3. blank: nothing was due in the lane's last second.
+        4. grey: a cell of that second had failures.
         """
         lane, _ = place
         if self._until_ns and self._blind_until_ns.get(lane, -1) >= self._until_ns:
             return "blind"
         if place in dark:
-            return "dark"
-        if place in expected:
-            return "planned"
+            return dark[place]
         found = self._seconds.get(place)
         if found is None or found.second < self._latest[lane] or not found.observed_ms:
             return "blank"

@@ -17,7 +17,7 @@ from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.outcome import Outcome
 from loadprobe.core.judging.scope_state import ScopeTotals
-from loadprobe.core.judging.shard_states import ShardStates
+from loadprobe.core.judging.shard_states import Place, ShardStates
 from loadprobe.core.steps import ScenarioState
 from loadprobe.core.topology.topology import Topology
 from loadprobe.core.verdict.attribution import Attribution, Cause
@@ -242,17 +242,18 @@ class RunView:
         self._emit(Event(self._now_ns(), "operator", "mark", fields))
         return self._events[-1]
 
-    def planned_now(self, current: Mapping[Scope, Outage]) -> set[Scope]:
-        """Return the scopes of outages that are going on, and are by plan now."""
-        planned = self._planned()
-        return {s for s, outage in current.items() if is_planned_now(outage, planned)}
+    def dark_by_plan(self) -> set[Place]:
+        """Return where outages are going on that are by plan now, and no others."""
+        planned = self._planned_now()
+        others = self._aggregate.current().keys() - planned
+        return {s[:2] for s in planned} - {s[:2] for s in others if not s.op.is_apart}
 
     # --- how it is found out ---------------------------------------------------------
 
     def _lanes(self) -> list[LaneNow]:
-        current = self._aggregate.current()
-        planned = self.planned_now(current)
-        states = self._shards.states(self._load_totals(), current, planned)
+        states = self._shards.states(
+            self._load_totals(), self._aggregate.current(), self.dark_by_plan()
+        )
         live = {lane.name: lane for lane in self._live.lanes}
         lanes: list[LaneNow] = []
         for lane in self._aggregate.lanes:
@@ -276,6 +277,15 @@ class RunView:
                 )
             )
         return lanes
+
+    def _planned_now(self) -> set[Scope]:
+        """Return the scopes of the load's outages that are going on, by plan now."""
+        planned, current = self._planned(), self._aggregate.current()
+        return {
+            scope
+            for scope, outage in current.items()
+            if not scope.op.is_apart and is_planned_now(outage, planned)
+        }
 
     def _dark_since(self, dark_since_ns: Mapping[str, int], shard: str) -> int | None:
         since_ns = dark_since_ns.get(shard)
@@ -320,10 +330,7 @@ class RunView:
                 not scope.op.is_apart for scope in self._aggregate.current()
             ),
             planned_outages=len(found) - len(counted),
-            open_planned_outages=sum(
-                not scope.op.is_apart
-                for scope in self.planned_now(self._aggregate.current())
-            ),
+            open_planned_outages=len(self._planned_now()),
             dropped_outages=self._aggregate.dropped_outages,
             downtime_ms=(
                 self._downtime(counted) if len(counted) <= MOST_SUMMED else None
