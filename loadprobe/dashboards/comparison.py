@@ -4,12 +4,13 @@ from loadprobe.core.judging.outcome import Outcome
 from loadprobe.dashboards.board import Board
 from loadprobe.dashboards.panels import (
     BAD_ABOVE_ZERO,
+    PLANNED_ABOVE_ZERO,
     Column,
     lines,
     ranged,
     rows,
 )
-from loadprobe.dashboards.promql import by, chosen
+from loadprobe.dashboards.promql import PLANNED, by, chosen, unplanned
 from loadprobe.outputs.metrics.catalogue import CLUSTER_LABEL
 
 UID = "loadprobe-shards"
@@ -59,12 +60,12 @@ def _total(name: str, *labels: str, part: str = "", **more: str) -> str:
 
 
 def _table(board: Board) -> None:
-    dark = by("max", _total("dark_time_seconds_total", *_SCOPE), *_KEYS)
+    def of_scopes(name: str) -> str:
+        return _total(name, *_SCOPE)
+
+    dark = unplanned(of_scopes)
     least = by(
-        "min",
-        f"1 - {_total('dark_time_seconds_total', *_SCOPE)}"
-        f" / ({_total('observed_time_seconds_total', *_SCOPE)} > 0)",
-        *_KEYS,
+        "min", f"1 - {dark} / ({of_scopes('observed_time_seconds_total')} > 0)", *_KEYS
     )
     failed = _total("operations_total", outcome=f'!="{Outcome.SERVED.label}"')
     served = _total("operations_total", outcome=f'="{Outcome.SERVED.label}"')
@@ -76,8 +77,19 @@ def _table(board: Board) -> None:
             _KEYS,
             (
                 Column("Observed", seconds, unit="s"),
-                Column("Dark, at worst", dark, unit="s", steps=BAD_ABOVE_ZERO),
+                Column(
+                    "Dark, at worst",
+                    by("max", dark, *_KEYS),
+                    unit="s",
+                    steps=BAD_ABOVE_ZERO,
+                ),
                 Column("Available, at worst", least, unit="percentunit"),
+                Column(
+                    "Dark by plan",
+                    by("max", of_scopes(PLANNED), *_KEYS),
+                    unit="s",
+                    steps=PLANNED_ABOVE_ZERO,
+                ),
                 Column("Failed", failed, unit="short"),
                 Column("Served", f"{served} / ({seconds} > 0)", unit="ops"),
                 *(
@@ -85,7 +97,8 @@ def _table(board: Board) -> None:
                     for q, text in ((0.5, "p50"), (0.99, "p99"), (0.999, "p99.9"))
                 ),
             ),
-            about="Counted in steps: the first step of a run and what a run "
+            about="What was dark by plan stands apart, and in nothing but its column "
+            "and what failed. Counted in steps: the first step of a run and what a run "
             "does within a step after another one are missing. The figures of a run "
             "are in its folder; this is for seeing them together.",
             sort="Shards",
@@ -105,6 +118,8 @@ def _graphs(board: Board) -> None:
         counted = by(operator, _RUN.rate(name, part=part, **more), *_PROBE, *labels)
         return by(operator, _of_run(counted), *keys, *labels)
 
+    rate = by("max", unplanned(_RUN.rate), *_PROBE)
+    dark = by("max", _of_run(rate), *keys)
     for title, expr, unit, about in (
         (
             "Served",
@@ -126,9 +141,9 @@ def _graphs(board: Board) -> None:
         ),
         (
             "Dark",
-            f"clamp_max({each('dark_time_seconds_total', 'max')}, 1)",
+            f"clamp_max({dark}, 1)",
             "percentunit",
-            "Share of the time in which the worst scope was dark.",
+            "Share of the time in which the worst scope was dark, but not by plan.",
         ),
     ):
         board.add(

@@ -4,6 +4,7 @@ from loadprobe.dashboards.board import Board
 from loadprobe.dashboards.maintenance import UID as MAINTENANCE_UID
 from loadprobe.dashboards.panels import (
     BAD_ABOVE_ZERO,
+    PLANNED_ABOVE_ZERO,
     WARN_ABOVE_ZERO,
     Column,
     instant,
@@ -12,7 +13,13 @@ from loadprobe.dashboards.panels import (
     ranged,
     rows,
 )
-from loadprobe.dashboards.promql import by, chosen
+from loadprobe.dashboards.promql import (
+    PLANNED,
+    by,
+    chosen,
+    open_unplanned,
+    unplanned,
+)
 from loadprobe.outputs.metrics.catalogue import CLUSTER_LABEL
 
 UID = "loadprobe-fleet"
@@ -26,7 +33,6 @@ _OPEN = (
     f"/d/{MAINTENANCE_UID}?${{__url_time_range}}"
     f"&var-{CLUSTER_LABEL}=${{__data.fields.Cluster}}"
 )
-_DARK = "dark_time_seconds_total"
 _OBSERVED = "observed_time_seconds_total"
 
 
@@ -51,7 +57,8 @@ def fleet() -> Board:
 
 
 def _now(board: Board) -> None:
-    current = _ALL("outage_current_seconds")
+    current = open_unplanned(_ALL)
+    planned = _ALL("outage_current_planned_seconds")
     for panel in (
         number(
             "Clusters probed",
@@ -67,9 +74,16 @@ def _now(board: Board) -> None:
         ),
         number(
             "Scopes down",
-            instant(f"sum({_ALL('outage_active')})"),
-            about="Open outages: lanes, shards and op kinds.",
+            instant(f"sum({current} > bool 0)"),
+            about="Open outages that are not by plan: lanes, shards and op kinds.",
             steps=BAD_ABOVE_ZERO,
+        ),
+        number(
+            "Scopes dark by plan",
+            instant(f"sum({planned} > bool 0)"),
+            about="Open outages that are by plan, such as plaintext after TLS has "
+            "become required. They count in nothing else here.",
+            steps=PLANNED_ABOVE_ZERO,
         ),
         number(
             "Lost writes",
@@ -78,35 +92,32 @@ def _now(board: Board) -> None:
             steps=BAD_ABOVE_ZERO,
         ),
     ):
-        board.add(panel, width=4, height=7)
+        board.add(panel, width=3, height=7)
     keys = (CLUSTER_LABEL, "lane", "shard", "op")
     board.add(
         rows(
             "Open outages",
             keys,
             (Column("For", f"{by('max', current, *keys)} > 0", unit="s"),),
-            about="Longest first. Empty is good.",
+            about="Longest first, without darkness by plan. Empty is good.",
             sort="For",
         ),
-        width=8,
+        width=9,
         height=7,
     )
 
 
 def _budget(board: Board) -> None:
-    # Both grow by the same scrapes, so what increase() adds at the ends cancels out,
+    # All grow by the same scrapes, so what increase() adds at the ends cancels out,
     # and restarts in a long time do no harm.
-    dark = by(
-        "sum", f"increase({_ALL(_DARK, _RANGE)})", CLUSTER_LABEL, "lane", "shard", "op"
-    )
-    observed = by(
-        "sum",
-        f"increase({_ALL(_OBSERVED, _RANGE)})",
-        CLUSTER_LABEL,
-        "lane",
-        "shard",
-        "op",
-    )
+    scope = (CLUSTER_LABEL, "lane", "shard", "op")
+
+    def grown(name: str) -> str:
+        return f"increase({_ALL(name, _RANGE)})"
+
+    dark = by("sum", unplanned(grown), *scope)
+    planned = by("sum", grown(PLANNED), *scope)
+    observed = by("sum", grown(_OBSERVED), *scope)
     unavailable = by("max", f"{dark} / ({observed} > 0)", CLUSTER_LABEL)
     left = f"1 - {unavailable} / (1 - $objective)"
     board.add(
@@ -122,10 +133,16 @@ def _budget(board: Board) -> None:
                 ),
                 Column("Available", f"1 - {unavailable}", unit="percentunit"),
                 Column(
-                    "Dark",
+                    "Dark, not by plan",
                     by("max", dark, CLUSTER_LABEL),
                     unit="s",
                     steps=WARN_ABOVE_ZERO,
+                ),
+                Column(
+                    "Dark by plan",
+                    by("max", planned, CLUSTER_LABEL),
+                    unit="s",
+                    steps=PLANNED_ABOVE_ZERO,
                 ),
                 Column(
                     "Blind",
@@ -137,12 +154,16 @@ def _budget(board: Board) -> None:
                     unit="s",
                     steps=WARN_ABOVE_ZERO,
                 ),
-                Column("Scopes down", by("sum", _ALL("outage_active"), CLUSTER_LABEL)),
+                Column(
+                    "Scopes down",
+                    by("sum", f"{open_unplanned(_ALL)} > bool 0", CLUSTER_LABEL),
+                ),
                 Column("Shards", by("max", _PROBES("cluster_shards"), CLUSTER_LABEL)),
                 Column("Probes", by("count", _PROBES("build_info"), CLUSTER_LABEL)),
             ),
             about="Of the lane, shard and op kind that was worst. Darkness by plan "
-            "counts. A click on the budget opens the maintenance window.",
+            "stands apart and uses up no budget. A click on the budget opens the "
+            "maintenance window.",
             sort="Budget left",
             descending=False,
             link=(
@@ -156,14 +177,14 @@ def _budget(board: Board) -> None:
 
 
 def _over_time(board: Board) -> None:
-    ratio = f"{_ALL.rate(_DARK)} / ({_ALL.rate(_OBSERVED)} > 0)"
+    ratio = f"{unplanned(_ALL.rate)} / ({_ALL.rate(_OBSERVED)} > 0)"
     board.add(
         lines(
             "Available",
             ranged(
                 by("min", f"1 - {ratio}", CLUSTER_LABEL), f"{{{{{CLUSTER_LABEL}}}}}"
             ),
-            about="Of the worst lane, shard and op kind.",
+            about="Of the worst lane, shard and op kind, but for darkness by plan.",
             unit="percentunit",
         ),
         width=12,

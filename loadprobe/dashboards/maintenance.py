@@ -13,9 +13,11 @@ from loadprobe.dashboards.explanation import (
 from loadprobe.dashboards.panels import (
     BAD_ABOVE_ZERO,
     BLUE,
+    BY_PLAN,
     GREEN,
     ORANGE,
     PALE,
+    PLANNED_ABOVE_ZERO,
     PURPLE,
     RED,
     WARN_ABOVE_ZERO,
@@ -28,7 +30,14 @@ from loadprobe.dashboards.panels import (
     rows,
     states,
 )
-from loadprobe.dashboards.promql import by, chosen
+from loadprobe.dashboards.promql import (
+    DARK,
+    PLANNED,
+    by,
+    chosen,
+    open_unplanned,
+    unplanned,
+)
 from loadprobe.outputs.metrics.catalogue import CLUSTER_LABEL
 
 UID = "loadprobe-maintenance"
@@ -46,7 +55,8 @@ _SCOPE = ("lane", "shard", "op")
 _SERVED = f'="{Outcome.SERVED.label}"'
 _FAILED = f'!="{Outcome.SERVED.label}"'
 _UNPLANNED = f'!="{Cause.PLANNED}"'
-_DARK = "dark_time_seconds_total"
+_LEAST = 0.000_000_001
+"""A share of a step; what is below comes from the arithmetic of the database."""
 _UNSEEN = "unseen_time_seconds_total"
 _OBSERVED = "observed_time_seconds_total"
 
@@ -93,16 +103,20 @@ def _annotate(board: Board) -> None:
         board.annotate(name, expr=expr, title=title, color=color)
 
 
+def _grown(name: str) -> str:
+    return _RUN.growth(name, _RANGE)
+
+
 def _verdict(board: Board) -> None:
-    dark = _RUN.growth(_DARK, _RANGE)
+    still_open = open_unplanned(lambda name: _RUN.last(name, _RANGE))
     observed = _RUN.growth(_OBSERVED, _RANGE)
     outages = _RUN.since("outages_total", _RANGE, attribution=_UNPLANNED)
     lengths = _RUN.since("outage_seconds_total", _RANGE, attribution=_UNPLANNED)
     down = by("sum", lengths, *_SCOPE)
     seen = by("sum", observed, *_SCOPE)
-    none = f"0 * max({_RUN.last(_DARK, _RANGE)})"
+    none = f"0 * max({_RUN.last(DARK, _RANGE)})"
     board.row("Verdict of the time shown")
-    for panel in (
+    panels = (
         number(
             "Down, at worst",
             instant(f"max({down}) or {none}"),
@@ -121,11 +135,20 @@ def _verdict(board: Board) -> None:
         ),
         number(
             "Dark, at worst",
-            instant(f"max({dark})"),
-            about="As the first, with darkness by plan and what an open outage has "
-            "had for certain.",
+            instant(f"max({unplanned(_grown)})"),
+            about="As the first, with what an open outage has had for certain.",
             unit="s",
             steps=WARN_ABOVE_ZERO,
+            decimals=3,
+        ),
+        number(
+            "Dark by plan",
+            instant(f"max({_grown(PLANNED)})"),
+            about="The same of darkness that was announced, such as plaintext's after "
+            "TLS has become required. It is in no other figure of this row but the "
+            "failed arrivals.",
+            unit="s",
+            steps=PLANNED_ABOVE_ZERO,
             decimals=3,
         ),
         number(
@@ -138,14 +161,14 @@ def _verdict(board: Board) -> None:
         ),
         number(
             "Open at the end",
-            instant(f"sum({_RUN.last('outage_active', _RANGE)})"),
-            about="Scopes that are in an outage, by plan or not.",
+            instant(f"sum({still_open} > bool 0)"),
+            about="Scopes that are in an outage that is not by plan.",
             steps=WARN_ABOVE_ZERO,
         ),
         number(
             "Failed arrivals",
             instant(f"sum({_RUN.growth('operations_total', _RANGE, outcome=_FAILED)})"),
-            about="Arrivals that were not served, on all lanes.",
+            about="Arrivals that were not served, on all lanes, by plan or not.",
             unit="short",
             steps=WARN_ABOVE_ZERO,
             decimals=0,
@@ -174,34 +197,37 @@ def _verdict(board: Board) -> None:
             steps=WARN_ABOVE_ZERO,
             decimals=3,
         ),
-    ):
-        board.add(panel, width=3, height=4)
+    )
+    for panel, width in zip(panels, (3, 2, 3, 3, 3, 2, 3, 3, 2), strict=True):
+        board.add(panel, width=width, height=4)
 
 
 def _who_and_when(board: Board) -> None:
     board.row("Who was dark, and when")
-    dark, observed = _RUN.ahead(_DARK), _RUN.ahead(_OBSERVED)
-    share = f"clamp_max({by('max', f'{dark} / ({observed} > 0)', 'lane', 'shard')}, 1)"
+    parts = f"{unplanned(_RUN.ahead)} / ({_RUN.ahead(_OBSERVED)} > 0)"
+    share = f"clamp_max({by('max', parts, 'lane', 'shard')}, 1)"
+    planned = by("max", _RUN.ahead(PLANNED), "lane", "shard")
     grey = by("max", _RUN.ahead("grey_time_seconds_total"), "lane", "shard")
     blind = by("max", _RUN.ahead("blind_time_seconds_total"), "lane", "shard")
     board.add(
         states(
             "Shards",
             ranged(
-                f"({share} > 0) or (({grey} > 0) * 0 - 1)"
-                f" or (({blind} > 0) * 0 - 2) or {share}",
+                f"({share} > {_LEAST}) or (({planned} > 0) * 0 - 3)"
+                f" or (({grey} > 0) * 0 - 1) or (({blind} > 0) * 0 - 2) or {share}",
                 "{{lane}} {{shard}}",
             ),
             about="From counters, so no outage is missed however short. The colour is "
-            "the share of a step that was dark, of the worst op kind. Vertical lines "
-            "are phases, provider events and marks.",
+            "the share of a step that was dark, of the worst op kind; blue is dark by "
+            "plan only. Vertical lines are phases, provider events and marks.",
             texts={
                 0: ("served", GREEN),
                 -1: ("some failed", YELLOW),
                 -2: ("probe blind", PURPLE),
+                -3: ("dark by plan", BY_PLAN),
             },
             ranges=(
-                (0.000_001, 0.1, "dark for up to 10 %", ORANGE),
+                (_LEAST, 0.1, "dark for up to 10 %", ORANGE),
                 (0.1, 0.9, "dark for 10 to 90 %", RED),
                 (0.9, 1.0, "dark throughout", "dark-red"),
             ),
@@ -212,9 +238,10 @@ def _who_and_when(board: Board) -> None:
     start = _RUN.last("outage_last_start_timestamp_seconds", _RANGE)
     end = _RUN.last("outage_last_end_timestamp_seconds", _RANGE)
     growth = {
-        name: by("max", _RUN.growth(name, _RANGE), *_SCOPE)
-        for name in (_DARK, _OBSERVED, _UNSEEN, "grey_time_seconds_total")
+        name: by("max", _grown(name), *_SCOPE)
+        for name in (PLANNED, _OBSERVED, _UNSEEN, "grey_time_seconds_total")
     }
+    dark = by("max", unplanned(_grown), *_SCOPE)
     outages = _RUN.since("outages_total", _RANGE, attribution=_UNPLANNED)
     first_ms = by("max", f"{start} * 1000 - 1000", *_SCOPE)
     board.add(
@@ -222,11 +249,17 @@ def _who_and_when(board: Board) -> None:
             "Scopes",
             _SCOPE,
             (
-                Column("Dark", growth[_DARK], unit="s", steps=BAD_ABOVE_ZERO),
+                Column("Dark, not by plan", dark, unit="s", steps=BAD_ABOVE_ZERO),
+                Column(
+                    "Dark by plan",
+                    growth[PLANNED],
+                    unit="s",
+                    steps=PLANNED_ABOVE_ZERO,
+                ),
                 Column("Perhaps dark, unseen", growth[_UNSEEN], unit="s"),
                 Column(
                     "Available",
-                    f"1 - {growth[_DARK]} / ({growth[_OBSERVED]} > 0)",
+                    f"1 - {dark} / ({growth[_OBSERVED]} > 0)",
                     unit="percentunit",
                 ),
                 Column("Some failed", growth["grey_time_seconds_total"], unit="s"),
@@ -246,7 +279,7 @@ def _who_and_when(board: Board) -> None:
             ),
             about="A row for each lane, shard and op kind. A click on the dark time "
             f"shows the {FILM_MS // 1000} s around the beginning of the latest outage.",
-            sort="Dark",
+            sort="Dark, not by plan",
             link=(
                 "Film of the latest outage",
                 _OPEN_FILM,
@@ -261,7 +294,13 @@ def _film(board: Board) -> None:
     errors = by("sum", _FILM("ms_errors"), *_SCOPE)
     served = by("sum", _FILM("ms_ops"), *_SCOPE)
     failing = f"({errors} > bool 0)"
-    state = f"{failing} + {failing} * (({served} or 0 * {errors}) == bool 0)"
+    state = by(
+        "max",
+        f"{failing} + {failing} * (({served} or 0 * {errors}) == bool 0)",
+        *("lane", "shard"),
+    )
+    plan = _FILM("ms_planned")
+    planned = by("max", f"timestamp({plan}) + {plan} / 1000 > time()", "lane", "shard")
     blind = _FILM("ms_blind")
     blind_until = f"timestamp({blind}) + {blind} / 1000"
     board.row(
@@ -271,7 +310,8 @@ def _film(board: Board) -> None:
     film = states(
         "Film",
         ranged(
-            f"{by('max', state, 'lane', 'shard')} or {unfailed}", "{{lane}} {{shard}}"
+            f"(({state} == 2) and {planned}) * 2 or {state} or {unfailed}",
+            "{{lane}} {{shard}}",
         ),
         ranged(
             f"{by('max', f'3 * ({blind_until} > bool time())', 'lane')} > 0",
@@ -286,6 +326,7 @@ def _film(board: Board) -> None:
             1: ("some failed", YELLOW),
             2: ("dark", RED),
             3: ("probe blind", PURPLE),
+            4: ("dark by plan", BY_PLAN),
         },
     )
     exact = "{0} and timestamp({0}) == time()"

@@ -25,9 +25,11 @@ Steps = Sequence[tuple[float | None, str]]
 
 GREEN, YELLOW, ORANGE, RED = "green", "yellow", "orange", "red"
 PURPLE, BLUE, PALE = "purple", "blue", "#b8dcb0"
+BY_PLAN = "#8ab8ff"
 BAD_ABOVE_ZERO: Steps = ((None, "green"), (0.000_5, "red"))
 WARN_ABOVE_ZERO: Steps = ((None, "green"), (0.000_5, "orange"))
 NEUTRAL: Steps = ((None, "blue"),)
+PLANNED_ABOVE_ZERO: Steps = ((None, "green"), (0.000_5, BY_PLAN))
 _P = TypeVar(
     "_P",
     heatmap.Panel,

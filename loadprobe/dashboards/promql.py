@@ -4,7 +4,7 @@ Pure. Counters are read by differences, not with ``increase``, which extrapolate
 ends of its window: what is shown is what was counted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from loadprobe.core.judging.outcome import OpKind
@@ -16,6 +16,8 @@ from loadprobe.outputs.metrics.catalogue import (
     MetricKind,
 )
 
+DARK = "dark_time_seconds_total"
+PLANNED = "planned_dark_seconds_total"
 _METRICS: Mapping[str, Metric] = BY_NAME | {m.name: m for m in MILLISECONDS}
 _OP = "op"
 _HELD = "1m"
@@ -166,3 +168,18 @@ def by(operator: str, expr: str, *labels: str) -> str:
 def chosen(*labels: str) -> Source:
     """Return the series that the variables of a dashboard choose, by their labels."""
     return Source({label: f'=~"${label}"' for label in labels})
+
+
+def unplanned(read: Callable[[str], str]) -> str:
+    """Return the dark time that was not by plan.
+
+    Args:
+        read: returns what is asked of a counter, for example ``Source.rate``.
+    """
+    return f"clamp_min({read(DARK)} - {read(PLANNED)}, 0)"
+
+
+def open_unplanned(read: Callable[[str], str]) -> str:
+    """Return the length of each open outage without what is by plan; 0 without one."""
+    current, planned = "outage_current_seconds", "outage_current_planned_seconds"
+    return f"({read(current)} - {read(planned)})"

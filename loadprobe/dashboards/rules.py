@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from loadprobe.dashboards.promql import Source, by
+from loadprobe.dashboards.promql import DARK, PLANNED, Source, by, open_unplanned
 from loadprobe.outputs.metrics.catalogue import CLUSTER_LABEL
 
 OBJECTIVE = 0.999
@@ -62,17 +62,18 @@ def rules_text() -> str:
 
 
 def dark_ratio(window: str) -> str:
-    """Return the name of the recorded share of time that was dark."""
-    return f"scope:{_ALL('dark_time_seconds_total', op='')}:ratio_rate{window}"
+    """Return the name of the recorded share of time that was dark, not by plan."""
+    return f"scope:{_ALL(DARK, op='')}:ratio_rate{window}"
 
 
 def _records() -> Iterator[dict[str, str]]:
     for window in WINDOWS:
-        dark = by("sum", f"rate({_ALL('dark_time_seconds_total', window)})", *_SCOPE)
-        seen = by(
-            "sum", f"rate({_ALL('observed_time_seconds_total', window)})", *_SCOPE
+        dark, planned, seen = (
+            by("sum", f"rate({_ALL(name, window)})", *_SCOPE)
+            for name in (DARK, PLANNED, "observed_time_seconds_total")
         )
-        yield {"record": dark_ratio(window), "expr": f"{dark} / ({seen} > 0)"}
+        expr = f"({dark} - {planned}) / ({seen} > 0)"
+        yield {"record": dark_ratio(window), "expr": expr}
 
 
 def _burning(rate: float, long: str, short: str) -> str:
@@ -81,7 +82,7 @@ def _burning(rate: float, long: str, short: str) -> str:
 
 
 def _alerts() -> Iterator[Alert]:
-    current = by("max", _ALL("outage_current_seconds"), *_SCOPE)
+    current = by("max", open_unplanned(_ALL), *_SCOPE)
     yield Alert(
         "LoadprobeOutage",
         "critical",

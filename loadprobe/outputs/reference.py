@@ -93,7 +93,8 @@ that a series that rose falls to zero. `loadprobe_ms_ops` has `outcome="served"`
 all arrivals of a millisecond are its value plus those of `loadprobe_ms_errors`. A
 millisecond in which the probe was blind is left out: it proves nothing about the
 cluster. In its place `loadprobe_ms_blind` has one sample where the blind time begins,
-with its length.
+with its length. `loadprobe_ms_planned` has such samples of the time in which a scenario
+announced darkness, whether it was dark or not.
 
 Samples are sealed before they are shown, so each has one value for ever, whoever asks
 and however often.
@@ -168,9 +169,9 @@ signature has been compared with botocore's.
 
 | what | series | bytes of a scrape |
 |---|---|---|
-| /metrics, 6 shards, 2 lanes, nothing failed | about 1,500 | 0.13 MB |
+| /metrics, 6 shards, 2 lanes, nothing failed | about 1,600 | 0.13 MB |
 | /metrics, 20 shards, 2 lanes, every class and cause | about 9,600 | 0.9 MB |
-| /metrics/ms, no failure for {window_s} s | 0 | 0 |
+| /metrics/ms, no failure and no plan for {window_s} s | 0 | 0 |
 | /metrics/ms, one shard dark for 137 ms on one lane | 4 | 0.03 MB, for {window_s} s |
 | /metrics/ms, 12 scopes, each failing in every millisecond | 12 | 18 MB, 0.4 MB sent |
 
@@ -187,14 +188,22 @@ most.
   extrapolates to the ends of its window and overstates.
 * `loadprobe_dark_time_seconds_total` is the length of outages on the clock, whatever
   the rate of arrivals. It agrees with `summary.json` but for two things. Darkness by
-  plan is in it; `loadprobe_outage_seconds_total` tells it apart by `attribution`. And
-  an outage of a client lane is cut where the witness's ends, which is done by the
-  verdict only.
+  plan is in it, see below. And an outage of a client lane is cut where the witness's
+  ends, which is done by the verdict only.
+* `loadprobe_planned_dark_seconds_total` is the part of it that was by plan. Both are
+  read from the same outages at the same moment, so it is never ahead. Downtime is
+  `loadprobe_dark_time_seconds_total - loadprobe_planned_dark_seconds_total`: take the
+  growth of each and subtract then. While an outage goes on past the end of the plan,
+  up to a second of it is in the difference until it has ended, when the verdict's rule
+  may count it as planned after all. A plan that a refused call revokes leaves what was
+  counted until then.
+* `loadprobe_outage_current_seconds - loadprobe_outage_current_planned_seconds` is 0 for
+  an outage that is by plan as a whole, and says for how long another one is none.
 * `loadprobe_unseen_time_seconds_total` is the blind time within outages, or at their
   edges. It is in no other counter of dark time: the truth lies between the dark time
   alone and the two together.
 * Availability of a scope in a window is one minus the growth of
-  `loadprobe_dark_time_seconds_total` over the growth of
+  `loadprobe_dark_time_seconds_total` without its planned part over the growth of
   `loadprobe_observed_time_seconds_total`.
 * Counters describe sealed milliseconds only, so they run behind the clock by the
   deadline and the settling time; what is counted once is never changed.
@@ -219,7 +228,7 @@ And of the page of milliseconds:
 * There are no native histograms. Prometheus scrapes them in its protobuf format, which
   the Python client library (0.26) does not write, nor any other that is kept up for
   Python. The buckets above are what there is.
-* The linter of `promtool` dislikes `ms` in a name. The four names that have it count
+* The linter of `promtool` dislikes `ms` in a name. The five names that have it count
   milliseconds' arrivals, not time.
 """
 

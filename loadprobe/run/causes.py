@@ -17,6 +17,7 @@ from loadprobe.core.verdict.attribution import Attribution
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.blame import Watched, find_causes
 from loadprobe.core.verdict.expected import Expected
+from loadprobe.core.verdict.plan_edges import cut_at_plan
 from loadprobe.core.verdict.thresholds import SloLimits
 from loadprobe.core.verdict.verdict import ObserverHealth, Verdict, summarize
 from loadprobe.outputs.metrics.run_metrics import RunMetrics
@@ -51,10 +52,13 @@ class OutageCounter:
     def take_sealed(self, sealed: Sealed) -> None:
         """Take outages that ended, and count those that are settled by now."""
         self._waiting += sealed.closed
+        self._metrics.take_ended(sealed.closed)
         self.count(sealed.until_ns)
 
     def count(self, until_ns: int | None) -> None:
         """Count outages once everything that went on beside them is known.
+
+        Those that are planned in part are counted in parts, as in the verdict.
 
         Args:
             until_ns: everything due before has been judged; None is the end.
@@ -66,10 +70,15 @@ class OutageCounter:
         ]
         if not settled:
             return
-        for outage, attribution in self._attribute(settled, until_ns):
+        found = self._attribute(settled, until_ns)
+        for outage, attribution in found:
             self._waiting.remove(outage)
             self._settled.append((outage, attribution))
-            self._metrics.count_outage(outage, cause=attribution.cause.value)
+        parts = cut_at_plan(settled, self._planned())
+        if parts != settled:
+            found = self._attribute(parts, until_ns)
+        for part, attribution in found:
+            self._metrics.count_outage(part, cause=attribution.cause.value)
 
     def so_far(self) -> list[tuple[Outage, Attribution]]:
         """Return the latest outages, also open ones, and what causes them as of now."""

@@ -6,8 +6,9 @@ from dataclasses import replace
 from loadprobe.clock import NS_PER_MS, ClockPair
 from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.ms_log import MsLog, MsWindow
+from loadprobe.core.judging.ms_samples import MsSamples, PlanCutter
 from loadprobe.core.topology.topology import Topology
-from loadprobe.core.verdict.beside import Planned
+from loadprobe.core.verdict.beside import Planned, planned_places
 from loadprobe.outputs.http.run_view import RunView
 from loadprobe.outputs.live.terminal import LiveState
 from loadprobe.outputs.metrics.run_metrics import RunMetrics
@@ -59,7 +60,14 @@ class Published:
             aggregate=aggregate,
             clock=clock,
             window=self.window,
+            planned=lambda: planned(None),
         )
+        cutter = PlanCutter()
+
+        def planned_samples(until_ns: int) -> list[MsSamples]:
+            places = (scope[:2] for scope in aggregate.scope_totals)
+            return cutter.cut(planned_places(planned(None), places), until_ns=until_ns)
+
         writer = None
         if config.remote_write is not None:
             writer = RemoteWriter(
@@ -69,7 +77,7 @@ class Published:
                 cluster=lambda: self.metrics.cluster,
                 metrics=self.metrics,
             )
-        self.samples = Samples(log, self.window, writer)
+        self.samples = Samples(log, self.window, writer, planned=planned_samples)
         self.health = Health()
         self.counter = OutageCounter(
             aggregate, self.metrics, quiet_ns=quiet_ns, planned=lambda: planned(None)
@@ -87,6 +95,7 @@ class Published:
             outages=self.counter.so_far,
             emit=sinks.take_event,
             quiet_ns=quiet_ns,
+            planned=lambda: planned(None),
         )
         self.view.stale_reads = lambda: self.health.stale_reads
         self._health_metrics = HealthMetrics(self.metrics)
@@ -121,11 +130,14 @@ class Published:
             now_ns: monotonic time.
         """
         verdict = self.view.verdict()
+        lanes, by_plan = self._figures.lanes(), self.view.dark_by_plan()
+        for lane in lanes:
+            lane.by_plan = {shard for name, shard in by_plan if name == lane.name}
         self.view.live = replace(
             self.view.live,
             target=target,
             started_ns=begun_ns,
-            lanes=self._figures.lanes(),
+            lanes=lanes,
             observer=self._figures.observer(now_ns),
             problems=[*problems, *self.samples.problems],
             verdict=verdict.state if verdict.arrivals else "",

@@ -1,8 +1,11 @@
 """Single milliseconds of a run: kept a while, shown on a page, sent to a receiver."""
 
+from collections.abc import Callable, Sequence
+
 from loadprobe.clock import NS_PER_MS
 from loadprobe.core.judging.aggregate import Sealed
 from loadprobe.core.judging.ms_log import MsLog, MsWindow
+from loadprobe.core.judging.ms_samples import MsSamples
 from loadprobe.outputs.remote_write.sender import RemoteWriter
 
 
@@ -13,11 +16,18 @@ class Samples:
         log: where they are kept.
         window: what the page shows.
         writer: sends them to a receiver, if there is one.
+        planned: returns those of darkness by plan up to a time, each once.
     """
 
     def __init__(
-        self, log: MsLog, window: MsWindow, writer: RemoteWriter | None
+        self,
+        log: MsLog,
+        window: MsWindow,
+        writer: RemoteWriter | None,
+        *,
+        planned: Callable[[int], Sequence[MsSamples]],
     ) -> None:
+        self._planned = planned
         self._log = log
         self._window = window
         self._writer = writer
@@ -31,7 +41,8 @@ class Samples:
     def take_sealed(self, sealed: Sealed) -> None:
         """Keep the milliseconds that became certain."""
         sealed_ms = sealed.until_ns // NS_PER_MS
-        self._log.add(sealed.samples, until_ms=sealed_ms)
+        samples = [*sealed.samples, *self._planned(sealed.until_ns)]
+        self._log.add(samples, until_ms=sealed_ms)
         self._window.advance(sealed_ms)
         if self._writer is not None:
             self._writer.advance(sealed_ms)

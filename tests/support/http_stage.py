@@ -16,6 +16,7 @@ from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Sealed
 from loadprobe.core.judging.columns import Block, Failure, Scope
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.topology.topology import Node, Shard, Topology
+from loadprobe.core.verdict.beside import Planned
 from loadprobe.outputs.http.run_view import RunView
 from loadprobe.outputs.http.server import HttpServer, start_http
 from loadprobe.outputs.live.terminal import LaneState, LiveState
@@ -53,6 +54,7 @@ class Stage:
     live: LiveState
     journal: list[Event] = field(default_factory=list)
     now_ns: int = 0
+    planned: list[Planned] = field(default_factory=list)
     view: RunView = field(init=False)
 
     def __post_init__(self) -> None:
@@ -64,6 +66,7 @@ class Stage:
             scenario=None,
             outages=self.counter.so_far,
             emit=self.emit,
+            planned=lambda: self.planned,
             now_ns=lambda: self.now_ns,
         )
 
@@ -73,14 +76,15 @@ class Stage:
         infos = [LaneInfo(name, False, (0,), 250 * MS) for name in lanes or ("tcp",)]
         aggregate = Aggregate(infos)
         metrics = RunMetrics("db.example", aggregate=aggregate, clock=CLOCK)
-        counter = OutageCounter(aggregate, metrics, quiet_ns=S)
+        planned: list[Planned] = []
+        counter = OutageCounter(aggregate, metrics, quiet_ns=S, planned=lambda: planned)
         live = LiveState(
             run="test",
             target="db.example:6379",
             started_ns=0,
             lanes=[LaneState(info.name, 100.0, 99.5) for info in infos],
         )
-        return cls(aggregate, counter, metrics, live)
+        return cls(aggregate, counter, metrics, live, planned=planned)
 
     def emit(self, event: Event) -> None:
         """Do what the account does with an event."""

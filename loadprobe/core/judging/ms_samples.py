@@ -7,12 +7,13 @@ the probe was blind are none of the target's and are left out.
 
 from array import array
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
 from loadprobe.clock import NS_PER_MS
+from loadprobe.core.intervals import Interval
 from loadprobe.core.judging.cells import BlindSpan
 from loadprobe.core.judging.columns import Failure, Scope
 from loadprobe.core.judging.outcome import Outcome
@@ -24,10 +25,11 @@ class MsKind(StrEnum):
     ERRORS = "ms_errors"
     OPS = "ms_ops"
     BLIND = "ms_blind"
+    PLANNED = "ms_planned"
 
 
 class MsSeries(NamedTuple):
-    """A series: failed or served arrivals of a scope, or the blind time of a lane."""
+    """A series: arrivals of a scope, blind time of a lane, or a plan for a shard."""
 
     kind: MsKind
     labels: tuple[str, ...]
@@ -40,8 +42,8 @@ class MsSamples:
     Args:
         series: what they belong to.
         ms: due times in whole monotonic milliseconds, ascending.
-        values: one for each; arrivals, or for blind time the number of milliseconds
-            from this one on.
+        values: one for each; arrivals, or for blind and announced time the number of
+            milliseconds from this one on.
     """
 
     series: MsSeries
@@ -146,3 +148,33 @@ class BlindCutter:
             )
             batch.add(first_ms, until_ms - first_ms)
         return list(batches.values())
+
+
+class PlanCutter:
+    """Makes samples of the time in which shards of lanes are to be dark."""
+
+    def __init__(self) -> None:
+        self._until_ms: dict[tuple[str, str], int] = {}
+
+    def cut(
+        self, spans: Mapping[tuple[str, str], Iterable[Interval]], *, until_ns: int
+    ) -> list[MsSamples]:
+        """Return samples like those of blind time, of what was not told of yet.
+
+        Args:
+            spans: when each shard of a lane is to be dark, disjoint and by time.
+            until_ns: everything due before is sealed.
+        """
+        batches: list[MsSamples] = []
+        for place, times in spans.items():
+            batch = MsSamples(MsSeries(MsKind.PLANNED, place))
+            for start_ns, end_ns in times:
+                known_ms = self._until_ms.get(place, 0)
+                first_ms = max(-(-start_ns // NS_PER_MS), known_ms)
+                end_ms = min(end_ns, until_ns) // NS_PER_MS
+                if first_ms < end_ms:
+                    self._until_ms[place] = end_ms
+                    batch.add(first_ms, end_ms - first_ms)
+            if len(batch):
+                batches.append(batch)
+        return batches

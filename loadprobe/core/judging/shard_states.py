@@ -3,7 +3,7 @@
 Pure. It looks at the last complete second, and at what is going on.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,8 +11,9 @@ from loadprobe.core.judging.aggregate import Sealed
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.outages import Outage
 
-ShardState = Literal["lit", "grey", "dark", "blind", "blank"]
-"""As cells are called (docs/measuring.md); "blank" is also a shard without arrivals."""
+ShardState = Literal["lit", "grey", "dark", "planned", "blind", "blank"]
+"""As cells are called (docs/measuring.md); "blank" is also a shard without arrivals,
+and "planned" is dark by plan."""
 
 Place = tuple[str, str]
 """A lane and a shard."""
@@ -56,23 +57,30 @@ class ShardStates:
                 found.failed_ms += counts.dark_ms + counts.grey_ms
 
     def states(
-        self, scopes: Iterable[Scope], current: Mapping[Scope, Outage]
+        self,
+        scopes: Iterable[Scope],
+        current: Mapping[Scope, Outage],
+        by_plan: Collection[Place] = (),
     ) -> dict[Place, ShardState]:
         """Return the state of every place.
 
         Args:
             scopes: all scopes of the load there are.
             current: the outages that are going on.
+            by_plan: where they are by plan now, all of them.
         """
-        dark = {(s.lane, s.shard) for s in current if not s.op.is_apart}
+        dark: dict[Place, ShardState] = {
+            (s.lane, s.shard): "dark" for s in current if not s.op.is_apart
+        }
+        dark |= dict.fromkeys(by_plan, "planned")
         places = dict.fromkeys((scope.lane, scope.shard) for scope in scopes)
         return {place: self._state(place, dark) for place in places}
 
-    def _state(self, place: Place, dark: set[Place]) -> ShardState:
+    def _state(self, place: Place, dark: Mapping[Place, ShardState]) -> ShardState:
         """Return a state; the first rule that holds decides.
 
         1. blind: the lane was, up to the last moment that was judged.
-        2. dark: an outage is going on.
+        2. dark: an outage is going on; planned: all that are going on are by plan.
         3. blank: nothing was due in the lane's last second.
         4. grey: a cell of that second had failures.
         """
@@ -80,7 +88,7 @@ class ShardStates:
         if self._until_ns and self._blind_until_ns.get(lane, -1) >= self._until_ns:
             return "blind"
         if place in dark:
-            return "dark"
+            return dark[place]
         found = self._seconds.get(place)
         if found is None or found.second < self._latest[lane] or not found.observed_ms:
             return "blank"

@@ -135,6 +135,27 @@ def planned_spans(outage: Outage, planned: Iterable[Planned]) -> list[Interval]:
     return _within(spans, outage.start_ns, max(outage.end_ns, outage.start_ns + 1))
 
 
+def planned_places(
+    planned: Sequence[Planned], places: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], list[Interval]]:
+    """Return when shards of lanes were to be dark, of those for which it was planned.
+
+    Args:
+        planned: expected darkness.
+        places: lanes and shards, as often as they come.
+    """
+    spans: dict[tuple[str, str], list[Interval]] = {}
+    for lane, shard in dict.fromkeys(places) if planned else ():
+        found = union(
+            (p.start_ns, p.end_ns)
+            for p in planned
+            if p.lane == lane and p.shard in (None, shard)
+        )
+        if found:
+            spans[lane, shard] = found
+    return spans
+
+
 def expected(outage: Outage, planned: Iterable[Planned]) -> list[Planned]:
     """Return those that are about the scope of an outage."""
     lane, shard, _ = outage.scope

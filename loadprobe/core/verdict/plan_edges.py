@@ -15,7 +15,7 @@ from typing import TypeVar
 from loadprobe.clock import NS_PER_S
 from loadprobe.core.intervals import Interval, intersection, length
 from loadprobe.core.judging.outages import Outage
-from loadprobe.core.verdict.beside import Planned, planned_spans
+from loadprobe.core.verdict.beside import Planned, is_planned, planned_spans
 
 EDGE_NS = NS_PER_S
 """So much of an outage may be on the other side of the plan without being cut off."""
@@ -34,6 +34,25 @@ def cut_at_plan(outages: Iterable[Outage], planned: Sequence[Planned]) -> list[O
         for outage in outages
         for part in cut_at(outage, planned_spans(outage, planned), edge_ns=EDGE_NS)
     ]
+
+
+def planned_parts(outage: Outage, planned: Sequence[Planned]) -> list[Outage]:
+    """Return what of an outage is planned, cut as the verdict does."""
+    parts = cut_at_plan([outage], planned)
+    return [part for part in parts if is_planned(part, planned)]
+
+
+def planned_certain_ns(outage: Outage, planned: Sequence[Planned]) -> int:
+    """Return how much of an outage's certain darkness lies in announced time.
+
+    It only grows while the outage goes on, whatever is decided of it in the end.
+    """
+    return length(intersection([outage.cores, planned_spans(outage, planned)]))
+
+
+def is_planned_now(outage: Outage, planned: Sequence[Planned]) -> bool:
+    """Tell whether an outage that is going on is planned at its present end."""
+    return is_planned(cut_at_plan([outage], planned)[-1], planned)
 
 
 def cut_at(outage: Outage, spans: Sequence[Interval], *, edge_ns: int) -> list[Outage]:

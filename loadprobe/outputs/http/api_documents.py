@@ -63,7 +63,7 @@ class MarkText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ShardNow(msgspec.Struct, frozen=True):
-    """How a shard of a lane is doing; dark since when, if it is."""
+    """How a shard of a lane is doing; dark since when, if it is, by plan or not."""
 
     state: ShardState
     dark_since_unix_ns: int | None
@@ -96,7 +96,8 @@ class VerdictNow(msgspec.Struct, frozen=True):
     """The verdict as far as it is known; it is judged anew at the end.
 
     ``state`` and ``headline`` are those of summary.json, from what is known now.
-    ``outages``, ``incidents`` and ``downtime_ms`` hold no planned darkness.
+    ``outages``, ``incidents`` and ``downtime_ms`` hold no planned darkness;
+    ``open_outages`` does, and ``open_planned_outages`` are those that are by plan now.
     ``dropped_outages`` came when too many were kept already, and are in none.
     ``downtime_ms`` is that of the witnesses, and null beyond 1000 outages: it is
     summed up at the end.
@@ -111,6 +112,7 @@ class VerdictNow(msgspec.Struct, frozen=True):
     outages: int
     open_outages: int
     planned_outages: int
+    open_planned_outages: int
     dropped_outages: int
     downtime_ms: DowntimeMs | None
 

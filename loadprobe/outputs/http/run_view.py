@@ -17,10 +17,11 @@ from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.outcome import Outcome
 from loadprobe.core.judging.scope_state import ScopeTotals
-from loadprobe.core.judging.shard_states import ShardStates
+from loadprobe.core.judging.shard_states import Place, ShardStates
 from loadprobe.core.steps import ScenarioState
 from loadprobe.core.topology.topology import Topology
 from loadprobe.core.verdict.attribution import Attribution, Cause
+from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.headline import (
     END_WORDS,
     Findings,
@@ -31,6 +32,7 @@ from loadprobe.core.verdict.incidents import group_incidents
 from loadprobe.core.verdict.measures import downtime_ms
 from loadprobe.core.verdict.parts import outage_row, witness_names
 from loadprobe.core.verdict.places import where_text
+from loadprobe.core.verdict.plan_edges import is_planned_now
 from loadprobe.core.verdict.summary import DowntimeMs
 from loadprobe.outputs.folder.documents import event_line
 from loadprobe.outputs.http.api_documents import (
@@ -87,6 +89,7 @@ class RunView:
         outages: returns the latest outages, open ones included, with their causes.
         emit: puts an event into the journal.
         quiet_ns: outages closer together than this are one incident.
+        planned: returns the darkness that was planned so far.
         now_ns: monotonic clock.
 
     Attributes:
@@ -107,6 +110,7 @@ class RunView:
         outages: Callable[[], Sequence[tuple[Outage, Attribution]]],
         emit: Emit,
         quiet_ns: int = NS_PER_S,
+        planned: Callable[[], Sequence[Planned]] = tuple,
         now_ns: Callable[[], int] = mono_now_ns,
     ) -> None:
         self.live = live
@@ -116,6 +120,7 @@ class RunView:
         self._outages = outages
         self._emit = emit
         self._quiet_ns = quiet_ns
+        self._planned = planned
         self._now_ns = now_ns
         self._ended: tuple[str, ScenarioState] | None = None
         self._shards = ShardStates()
@@ -238,11 +243,18 @@ class RunView:
         self._emit(Event(self._now_ns(), "operator", "mark", fields))
         return self._events[-1]
 
+    def dark_by_plan(self) -> set[Place]:
+        """Return where outages are going on that are by plan now, and no others."""
+        planned = self._planned_now()
+        others = self._aggregate.current().keys() - planned
+        return {s[:2] for s in planned} - {s[:2] for s in others if not s.op.is_apart}
+
     # --- how it is found out ---------------------------------------------------------
 
     def _lanes(self) -> list[LaneNow]:
-        current = self._aggregate.current()
-        states = self._shards.states(self._load_totals(), current)
+        states = self._shards.states(
+            self._load_totals(), self._aggregate.current(), self.dark_by_plan()
+        )
         live = {lane.name: lane for lane in self.live.lanes}
         lanes: list[LaneNow] = []
         for lane in self._aggregate.lanes:
@@ -266,6 +278,15 @@ class RunView:
                 )
             )
         return lanes
+
+    def _planned_now(self) -> set[Scope]:
+        """Return the scopes of the load's outages that are going on, by plan now."""
+        planned, current = self._planned(), self._aggregate.current()
+        return {
+            scope
+            for scope, outage in current.items()
+            if not scope.op.is_apart and is_planned_now(outage, planned)
+        }
 
     def _dark_since(self, dark_since_ns: Mapping[str, int], shard: str) -> int | None:
         since_ns = dark_since_ns.get(shard)
@@ -310,6 +331,7 @@ class RunView:
                 not scope.op.is_apart for scope in self._aggregate.current()
             ),
             planned_outages=len(found) - len(counted),
+            open_planned_outages=len(self._planned_now()),
             dropped_outages=self._aggregate.dropped_outages,
             downtime_ms=(
                 self._downtime(counted) if len(counted) <= MOST_SUMMED else None

@@ -6,7 +6,7 @@ calls ``refresh`` about four times a second and ``note`` at every transition.
 
 import sys
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self, TextIO, cast
@@ -56,6 +56,7 @@ class LaneState:
         p99_ms: its 99th percentile.
         connections: usable connections.
         dark_since_ns: start of the open outage of each shard that has one.
+        by_plan: those of these shards that are dark by plan.
     """
 
     name: str
@@ -66,6 +67,7 @@ class LaneState:
     p99_ms: float | None = None
     connections: int = 0
     dark_since_ns: Mapping[str, int] = field(default_factory=dict)
+    by_plan: Collection[str] = ()
 
 
 @dataclass(slots=True)
@@ -240,9 +242,9 @@ class LiveView:
         if progress := self._progress.line(now_ns):
             parts.insert(1, Text(progress))
         parts.extend(
-            Text(f"DARK  {lane.name} {shard} dark for {_seconds(since, now_ns)}")
+            Text(f"{'plan' if shard in lane.by_plan else 'DARK'}  {lane.name} {line}")
             for lane in state.lanes
-            for shard, since in sorted(lane.dark_since_ns.items())
+            for shard, line in _dark_lines(lane, now_ns)
         )
         parts.extend(_section("last outages", self._outages))
         parts.extend(_section("events", self._ticker))
@@ -308,11 +310,15 @@ def _plain_lane(lane: LaneState, state: LiveState, now_ns: int) -> str:
     ]
     if lane.errors_per_s:
         parts.append(f"({_errors(lane.errors_per_s)})")
-    parts.extend(
-        f"{shard} dark for {_seconds(since, now_ns)}"
-        for shard, since in sorted(lane.dark_since_ns.items())
-    )
+    parts.extend(line for _, line in _dark_lines(lane, now_ns))
     return "  ".join(parts)
+
+
+def _dark_lines(lane: LaneState, now_ns: int) -> Iterator[tuple[str, str]]:
+    """Yield (shard, what is said of it) of the shards that are dark."""
+    for shard, since_ns in sorted(lane.dark_since_ns.items()):
+        why = " by plan" if shard in lane.by_plan else ""
+        yield shard, f"{shard} dark{why} for {_seconds(since_ns, now_ns)}"
 
 
 def _observer_line(observer: ObserverState) -> str:

@@ -160,8 +160,15 @@ CATALOGUE: tuple[Metric, ...] = (
         "dark_time_seconds_total",
         "s",
         _SCOPE,
-        "Estimated length of all outages; of an open one what is certain so far. "
-        "Without what the probe did not see of them.",
+        "Estimated length of all outages, those by plan included; of an open one what "
+        "is certain so far. Without what the probe did not see of them.",
+    ),
+    _counter(
+        "planned_dark_seconds_total",
+        "s",
+        _SCOPE,
+        "The part of dark_time that was by plan: of outages that have ended as the "
+        "verdict cuts them, of an open one what is certain and lies in the plan.",
     ),
     _counter(
         "unseen_time_seconds_total",
@@ -250,6 +257,12 @@ CATALOGUE: tuple[Metric, ...] = (
         "s",
         _SCOPE,
         "Length so far of the open outage, 0 if there is none.",
+    ),
+    _gauge(
+        "outage_current_planned_seconds",
+        "s",
+        _SCOPE,
+        "The part of that which is by plan; equal to it if all of it is.",
     ),
     _gauge(
         "outage_last_start_timestamp_seconds",
@@ -412,6 +425,12 @@ MILLISECONDS: tuple[Metric, ...] = (
         "1",
         ("lane",),
         "Milliseconds, from this one on, in which the probe itself was stalled.",
+    ),
+    _gauge(
+        MsKind.PLANNED,
+        "1",
+        ("lane", "shard"),
+        "Milliseconds, from this one on, in which darkness was announced.",
     ),
 )
 """What /metrics/ms serves, and only that page."""

@@ -4,7 +4,8 @@ Judged arrivals are read from the ``Aggregate`` at every scrape and kept nowhere
 Everything beside them (health, topology, phases) is counted here as it is reported.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from loadprobe import __version__
 from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
@@ -16,6 +17,8 @@ from loadprobe.core.judging.ms_log import MsWindow
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.outcome import Outcome
 from loadprobe.core.judging.scope_state import ScopeTotals
+from loadprobe.core.verdict.beside import Planned
+from loadprobe.core.verdict.plan_edges import planned_certain_ns, planned_parts
 from loadprobe.outputs.metrics.page import Distribution, Value
 
 Labels = tuple[str, ...]
@@ -42,6 +45,7 @@ class RunMetrics:
         aggregate: the judgement, read at every scrape.
         clock: to give outages and phases their UNIX time.
         window: what the page of single milliseconds shows.
+        planned: returns the darkness that was planned so far.
     """
 
     def __init__(
@@ -51,12 +55,16 @@ class RunMetrics:
         aggregate: Aggregate,
         clock: ClockPair,
         window: MsWindow | None = None,
+        planned: Callable[[], Sequence[Planned]] = tuple,
     ) -> None:
         self.cluster = cluster
         self._aggregate = aggregate
         self._clock = clock
         self._window = window
+        self._planned = planned
+        self._planned_ns: Counter[Scope] = Counter()
         self._dark_ms: dict[Scope, int] = {}
+        self._planned_ms: dict[Scope, int] = {}
         self._unseen_ms: dict[Scope, int] = {}
         self._values: dict[str, dict[Labels, float]] = {}
         self._histograms: dict[str, dict[Labels, Histogram]] = {}
@@ -83,6 +91,13 @@ class RunMetrics:
         if labels not in series:
             series[labels] = Histogram()
         series[labels].record_many(values_ns)
+
+    def take_ended(self, ended: Iterable[Outage]) -> None:
+        """Take outages that ended as soon as they did: what of them was by plan."""
+        planned = self._planned()
+        for outage in ended:
+            parts = planned_parts(outage, planned)
+            self._planned_ns[outage.scope] += sum(part.seen_ns for part in parts)
 
     def count_outage(self, outage: Outage, *, cause: str) -> None:
         """Count an outage that ended, with what it was attributed to."""
@@ -145,16 +160,16 @@ class RunMetrics:
             for labels, value in series.items():
                 yield Value(metric, labels, value)
         current = self._aggregate.current()
+        planned = self._planned()
         classes: dict[tuple[str, str, str], int] = {}
         if self._window is not None:
             yield Value("ms_cells_dropped_total", (), self._window.dropped)
         for scope, totals in self._aggregate.scope_totals.items():
             blind_ns = self._aggregate.lane_totals[scope.lane].blind_ns
             yield from _scope_values(scope, totals, blind_ns)
-            dark_s, unseen_s = self._dark_s(scope, totals, current.get(scope))
-            yield Value("dark_time_seconds_total", _labels(scope), dark_s)
-            yield Value("unseen_time_seconds_total", _labels(scope), unseen_s)
-            yield from self._outage_values(scope, totals, current.get(scope))
+            outage = current.get(scope)
+            yield from self._dark_values(scope, totals, outage, planned)
+            yield from self._outage_values(scope, totals, outage, planned)
             if scope.op.is_apart:
                 continue
             for error, count in totals.classes.items():
@@ -185,30 +200,48 @@ class RunMetrics:
         for shard, histogram in errors.items():
             yield Distribution("millisecond_errors", (shard,), histogram)
 
-    def _dark_s(
-        self, scope: Scope, totals: ScopeTotals, current: Outage | None
-    ) -> tuple[float, float]:
-        """Return the dark time, and what was not seen of outages, in steps of 1 ms.
+    def _dark_values(
+        self,
+        scope: Scope,
+        totals: ScopeTotals,
+        current: Outage | None,
+        planned: Sequence[Planned],
+    ) -> Iterator[Value]:
+        """Yield the dark time, its planned part and what was not seen, in whole ms.
 
         The estimate of an open outage may shrink when its end is known, what is certain
-        of it hardly ever; a counter never does.
+        of it hardly ever; a counter never does. All three are read from the same
+        outages, so that the planned part is never ahead of the whole.
         """
         dark_ns, unseen_ns = totals.outage_ns, totals.outage_unseen_ns
+        planned_ns = self._planned_ns[scope]
         if current is not None:
             dark_ns += current.lower_ns
             unseen_ns += current.unseen_ns
-        return (
-            _grown(self._dark_ms, scope, dark_ns),
-            _grown(self._unseen_ms, scope, unseen_ns),
-        )
+            planned_ns += planned_certain_ns(current, planned)
+        for metric, known_ms, time_ns in (
+            ("dark_time_seconds_total", self._dark_ms, dark_ns),
+            ("planned_dark_seconds_total", self._planned_ms, planned_ns),
+            ("unseen_time_seconds_total", self._unseen_ms, unseen_ns),
+        ):
+            yield Value(metric, _labels(scope), _grown(known_ms, scope, time_ns))
 
     def _outage_values(
-        self, scope: Scope, totals: ScopeTotals, current: Outage | None
+        self,
+        scope: Scope,
+        totals: ScopeTotals,
+        current: Outage | None,
+        planned: Sequence[Planned],
     ) -> Iterator[Value]:
         labels = _labels(scope)
-        length_s = 0.0 if current is None else current.duration_ns / NS_PER_S
+        length_ns = planned_ns = 0
+        if current is not None:
+            length_ns = current.duration_ns
+            parts = planned_parts(current, planned)
+            planned_ns = sum(part.duration_ns for part in parts)
         yield Value("outage_active", labels, 0 if current is None else 1)
-        yield Value("outage_current_seconds", labels, length_s)
+        yield Value("outage_current_seconds", labels, length_ns / NS_PER_S)
+        yield Value("outage_current_planned_seconds", labels, planned_ns / NS_PER_S)
         latest = current or totals.last_outage
         if latest is not None:
             start_s = self._unix_s(latest.start_ns)

@@ -11,6 +11,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from loadprobe.core.events import Event
+from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.summary import OutageRow
 from loadprobe.outputs.http import run_view
 from loadprobe.outputs.http.api_documents import (
@@ -103,6 +104,25 @@ async def test_status() -> None:
     assert (verdict["outages"], verdict["open_outages"]) == (2, 1)
     down = verdict["downtime_ms"]["shards"]["0001"]
     assert down["lower"] <= 100 <= down["upper"]
+
+
+async def test_a_shard_that_is_dark_by_plan() -> None:
+    """It is told apart from one that is dark, and from one that is not dark at all."""
+    stage = ended_and_open()
+    stage.planned += [Planned("tcp", 3900 * MS, 9 * S, "0002")]
+    async with serving(stage) as server:
+        reply = await ask(server, "/api/v1/status")
+    conform(reply, "/api/v1/status")
+    shards = reply.json["lanes"][0]["shards"]
+    assert {name: shard["state"] for name, shard in shards.items()} == {
+        "0001": "lit",
+        "0002": "planned",
+    }
+    verdict = reply.json["verdict"]
+    assert (verdict["outages"], verdict["planned_outages"]) == (1, 1)
+    assert (verdict["open_outages"], verdict["open_planned_outages"]) == (1, 1)
+    stage.planned[:] = [Planned("tcp", 3900 * MS, 4200 * MS, "0002")]
+    assert stage.view.status().lanes[0].shards["0002"].state == "dark"
 
 
 async def test_shards_that_are_grey_blind_or_without_arrivals() -> None:

@@ -48,6 +48,7 @@ ONLY_AT_TIMES = {
     "gc_pause_seconds",
     "mark_timestamp_seconds",
     "ms_blind",
+    "ms_planned",
     "provider_event_timestamp_seconds",
     "replica_stale_reads_total",
 }

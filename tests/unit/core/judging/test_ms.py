@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from loadprobe.core.judging.aggregate import Aggregate, LaneInfo
 from loadprobe.core.judging.columns import Block, Failure, Scope
 from loadprobe.core.judging.ms_log import LOG_BYTES, MsLog, MsWindow
-from loadprobe.core.judging.ms_samples import MsKind, MsSamples, MsSeries
+from loadprobe.core.judging.ms_samples import (
+    MsKind,
+    MsSamples,
+    MsSeries,
+    PlanCutter,
+)
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 
 MS = 1_000_000
@@ -200,3 +205,20 @@ def test_a_minute_of_total_failure_fits() -> None:
     """Twelve scopes that fail in every millisecond for a minute: all is kept."""
     batch = batch_at(0, 250)
     assert 12 * 4 * 60 * batch.size_bytes <= LOG_BYTES
+
+
+def test_announced_time_is_told_once_as_far_as_it_is_sealed() -> None:
+    """A plan that goes on is continued; another one of the shard is told as well."""
+    place = ("tcp", "0001")
+    series = MsSeries(MsKind.PLANNED, place)
+    cutter = PlanCutter()
+    ongoing = (10 * MS, 1 << 62)
+    assert cutter.cut({place: [ongoing]}, until_ns=10 * MS) == []
+    found = cutter.cut({place: [ongoing]}, until_ns=14 * MS)
+    assert points_of(found) == {series: [(10, 4)]}
+    found = cutter.cut({place: [(10 * MS, 20 * MS + 1)]}, until_ns=30 * MS)
+    assert points_of(found) == {series: [(14, 6)]}
+    both = {place: [(10 * MS, 20 * MS), (40 * MS, 43 * MS)]}
+    assert points_of(cutter.cut(both, until_ns=50 * MS)) == {series: [(40, 3)]}
+    assert cutter.cut(both, until_ns=60 * MS) == []
+    assert cutter.cut({}, until_ns=70 * MS) == []

@@ -75,8 +75,16 @@ def test_plain_problems() -> None:
     assert console.file.getvalue().count("No space left on device") == 1
 
 
-def shown(*, width: int) -> str:
-    """Return what a terminal of the given width was sent."""
+def shown(*, width: int, by_plan: bool = False) -> str:
+    """Return what a terminal of the given width was sent.
+
+    Args:
+        width: in columns.
+        by_plan: whether the shard that is dark is so by plan.
+    """
+    state = make_state()
+    if by_plan:
+        state.lanes[1].by_plan = {"0002"}
     console = Console(
         file=io.StringIO(),
         width=width,
@@ -95,7 +103,7 @@ def shown(*, width: int) -> str:
             upper_ns=9 * MS,
             unseen_ns=0,
         )
-        view.refresh(make_state(), 21_234 * MS)
+        view.refresh(state, 21_234 * MS)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -118,6 +126,13 @@ def test_live_table() -> None:
 def test_live_table_in_a_narrow_terminal() -> None:
     """On 50 columns the open outage can still be read."""
     assert "DARK  tls 0002 dark for 1.234 s" in shown(width=50)
+
+
+def test_darkness_by_plan_does_not_alarm() -> None:
+    """It is told as what it is."""
+    text = shown(width=50, by_plan=True)
+    assert "plan  tls 0002 dark by plan for 1.234 s" in text
+    assert "DARK" not in text
 
 
 def test_durations() -> None:

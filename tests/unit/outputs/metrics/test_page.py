@@ -28,6 +28,7 @@ from loadprobe.core.judging.ms_log import MsLog, MsWindow
 from loadprobe.core.judging.ms_samples import MsKind, MsSamples, MsSeries
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.verdict.attribution import Cause
+from loadprobe.core.verdict.beside import Planned
 from loadprobe.outputs.metrics.catalogue import (
     CATALOGUE,
     MILLISECONDS,
@@ -69,7 +70,7 @@ class Fixed:
         yield from self.given_distributions
 
 
-def make_metrics() -> RunMetrics:
+def make_metrics(*planned: Planned) -> RunMetrics:
     """Return the metrics of a run: 3 s at 1,000/s on two shards, 0002 dark for 1 s."""
     lane = LaneInfo("tls", tls=True, processes=(0,), deadline_ns=250 * MS)
     aggregate = Aggregate([lane])
@@ -87,11 +88,19 @@ def make_metrics() -> RunMetrics:
     aggregate.add(0, blocks, watermark_ns=4 * S)
     clock = ClockPair(0, BASE_S * S)
     window = MsWindow(MsLog())
-    metrics = RunMetrics("demo", aggregate=aggregate, clock=clock, window=window)
+    metrics = RunMetrics(
+        "demo",
+        aggregate=aggregate,
+        clock=clock,
+        window=window,
+        planned=lambda: planned,
+    )
     metrics.show_shards({"0001": 8192, "0002": 8192})
     change = {"shard": "0002", "detail": "127.0.0.1:7002 -> 127.0.0.1:7005"}
     metrics.take_event(Event(2 * S, "topology", "role_change", change))
-    for outage in aggregate.seal().closed:
+    sealed = aggregate.seal()
+    metrics.take_ended(sealed.closed)
+    for outage in sealed.closed:
         metrics.count_outage(outage, cause="shard")
     metrics.set("connections", "tls", "0001", value=100)
     metrics.add("redirects_total", "tls", "0002", "moved", by=2)
@@ -224,7 +233,7 @@ def test_formats() -> None:
 
 @pytest.mark.parametrize("page", ["metrics", "milliseconds"])
 def test_promtool(page: str) -> None:
-    """The tool promtool complains of nothing but of the "ms" in four names."""
+    """The tool promtool complains of nothing but of the "ms" in five names."""
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not on PATH; make prometheus installs it")
@@ -347,6 +356,80 @@ def test_the_dark_time_never_shrinks() -> None:
     assert seen == sorted(seen)
     assert seen[7] == pytest.approx(0.48, abs=0.002)
     assert seen[-1] == pytest.approx(0.9, abs=0.002)
+
+
+def test_what_is_dark_by_plan_has_series_of_its_own() -> None:
+    """At every scrape it is a part of the dark time; only an accident is beside it.
+
+    The lane is dark by plan from 1.3 to 5.3 s, of which 1.5 s are beyond the plan; then
+    there is an accident of 0.6 s.
+    """
+    lane = LaneInfo("tcp", tls=False, processes=(0,), deadline_ns=250 * MS)
+    aggregate = Aggregate([lane])
+    aggregate.start_process(0, S)
+    plans: list[Planned] = []
+    metrics = RunMetrics(
+        "c",
+        aggregate=aggregate,
+        clock=ClockPair(0, 0),
+        planned=lambda: plans,
+    )
+    scope = Scope("tcp", "0001", OpKind.READ)
+    dark: list[float] = []
+    planned: list[float] = []
+    going_on: dict[int, tuple[float, float]] = {}
+    for start in range(S, 7 * S, 100 * MS):
+        end = start + 100 * MS
+        # Announced when it begins, and over when it is over.
+        plans[:] = [Planned("tcp", 1200 * MS, min(end, 3800 * MS))]
+        block = Block()
+        for due in range(start, end, 10 * MS):
+            if 1300 * MS <= due < 5300 * MS or 6 * S <= due < 6600 * MS:
+                row = (due, due, due + 1000, Outcome.REFUSED, ErrorClass.LOADING)
+                block.add_failure(Failure(*row, due, due + 1000))
+            else:
+                block.add_served(due, due, due + 1000)
+        aggregate.add(0, {scope: block}, watermark_ns=end)
+        metrics.take_ended(aggregate.seal().closed)
+        scrape = Scrape(make_renderer(metrics)("")[0])
+        find = partial(scrape.find, cluster="c", lane="tcp", shard="0001", op="read")
+        dark.append(find("dark_time_seconds_total") or 0.0)
+        planned.append(find("planned_dark_seconds_total") or 0.0)
+        length_s = find("outage_current_seconds")
+        planned_s = find("outage_current_planned_seconds")
+        assert length_s is not None
+        assert planned_s is not None
+        going_on[end // MS] = length_s, planned_s
+    assert planned == sorted(planned)
+    assert all(part <= whole for part, whole in zip(planned, dark, strict=True))
+    in_plan = slice(0, 28)  # until 3.8 s
+    assert planned[in_plan] == dark[in_plan]
+    assert max(dark[in_plan]) == pytest.approx(2.5, abs=0.02)
+    assert planned[-1] == pytest.approx(2.5, abs=0.02)
+    assert dark[-1] - planned[-1] == pytest.approx(1.5 + 0.6, abs=0.02)
+    assert going_on[1300] == (0, 0)
+    for ms in (1400, 3000, 3800, 4700):
+        assert going_on[ms][0] == going_on[ms][1] > 0, ms
+    length_s, planned_s = going_on[5200]
+    assert length_s == pytest.approx(3.9, abs=0.02)
+    assert planned_s == pytest.approx(2.5, abs=0.02)
+    length_s, planned_s = going_on[6500]
+    assert length_s == pytest.approx(0.5, abs=0.02)
+    assert planned_s == 0
+
+
+def test_a_plan_for_another_shard_excuses_nothing() -> None:
+    """Neither does one for another lane."""
+    metrics = make_metrics(
+        Planned("tls", S, 9 * S, "0001"), Planned("tcp", S, 9 * S, None)
+    )
+    find = partial(Scrape(make_renderer(metrics)("")[0]).find, cluster="demo")
+    dark = partial(find, lane="tls", shard="0002", op="write")
+    assert dark("planned_dark_seconds_total") == 0
+    metrics = make_metrics(Planned("tls", S, 9 * S, "0002"))
+    find = partial(Scrape(make_renderer(metrics)("")[0]).find, cluster="demo")
+    dark = partial(find, lane="tls", shard="0002", op="write")
+    assert dark("planned_dark_seconds_total") == dark("dark_time_seconds_total")
 
 
 def test_cardinality() -> None:
