@@ -11,6 +11,7 @@ from loadprobe.core.judging.ms_samples import MsKind, MsSamples, MsSeries
 from loadprobe.outputs.http.server import HttpServer, start_http
 from loadprobe.outputs.metrics.exposition import Format
 from loadprobe.outputs.metrics.ms_page import make_ms_renderer
+from tests.support.http_stage import no_page
 
 BASE_MS = 1_767_323_045_000
 LABELS = ("tcp", "0001", "read", "refused")
@@ -39,7 +40,7 @@ async def server(log: MsLog) -> AsyncIterator[HttpServer]:
     clock = ClockPair(MonoNs(0), WallNs(BASE_MS * 1_000_000 + 499_999))
     server = await start_http(
         ("127.0.0.1", 0),
-        render=lambda accept: (b"", "text/plain"),
+        render=no_page,
         render_ms=make_ms_renderer(window, clock=clock, cluster=lambda: "c"),
         not_ready=lambda: None,
     )
