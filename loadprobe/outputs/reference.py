@@ -115,7 +115,7 @@ scrape_configs:
 The page of milliseconds reaches {window_s} s back, so a scrape may come a minute after
 the one before, and holds {samples} samples at most. Older ones make room for newer
 ones. Those that no scrape had seen by then are counted in
-`loadprobe_ms_cells_dropped_total`; it cannot know of a second scraper that saw less
+`loadprobe_cells_dropped_total`; it cannot know of a second scraper that saw less
 than the first. If it ever grows, scrape more often, or use the counters: they lose
 nothing.
 

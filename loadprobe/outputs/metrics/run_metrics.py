@@ -172,7 +172,7 @@ class RunMetrics:
         current = self._aggregate.current()
         classes: dict[tuple[str, str, str], int] = {}
         if self._window is not None:
-            yield Value("ms_cells_dropped_total", (), self._window.dropped)
+            yield Value("cells_dropped_total", (), self._window.dropped)
         for scope, totals in self._aggregate.scope_totals.items():
             blind_ns = self._aggregate.lane_totals[scope.lane].blind_ns
             yield from _scope_values(scope, totals, blind_ns)

@@ -130,7 +130,7 @@ async def test_prometheus_knows_what_was_measured(tmp_path: Path) -> None:
             }
             errors = await database.ask('loadprobe_ms_errors{job="milliseconds"}[1m]')
             served = await database.ask('loadprobe_ms_ops{job="milliseconds"}[1m]')
-            dropped = await database.values("loadprobe_ms_cells_dropped_total")
+            dropped = await database.values("loadprobe_cells_dropped_total")
             found = await database.values(
                 'count by (__name__) ({__name__=~"loadprobe_.+"})', "__name__"
             )

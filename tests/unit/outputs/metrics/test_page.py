@@ -152,7 +152,7 @@ def test_run_metrics() -> None:
     assert ended("outage_duration_seconds_count") == 1
     assert ended("outage_duration_seconds_bucket", le="0.5") == 0
     assert ended("outage_duration_seconds_bucket", le="2.0") == 1
-    assert find("ms_cells_dropped_total") == 0
+    assert find("cells_dropped_total") == 0
     assert find("cluster_slots", shard="0001") == 8192
     assert find("lost_writes_total", lane="tls", shard="0002") == 0
     assert find("role_changes_total", shard="0002", kind="promoted") == 1
