@@ -22,9 +22,9 @@ NS_PER_MS = 1_000_000
 class MsKind(StrEnum):
     """What the samples of a series count."""
 
-    ERRORS = "ms_errors"
-    OPS = "ms_ops"
-    BLIND = "ms_blind"
+    ERRORS = "cell_errors"
+    OPS = "cell_ops"
+    BLIND = "cell_blind"
 
 
 class MsSeries(NamedTuple):

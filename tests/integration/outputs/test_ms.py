@@ -72,7 +72,7 @@ async def test_every_scraper_gets_the_same(server: HttpServer) -> None:
     lines = [line for line in first[1].splitlines() if not line.startswith("#")]
     assert len(lines) == 5_000
     assert lines[1] == (
-        'loadprobe_ms_errors{cluster="c",lane="tcp",shard="0001",op="read",'
+        'loadprobe_cell_errors{cluster="c",lane="tcp",shard="0001",op="read",'
         'outcome="refused"} 0 1767323046.001'
     )
     plain, text, _ = await get(server, ";;malformed;;version=,q")
