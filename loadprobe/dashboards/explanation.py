@@ -274,7 +274,7 @@ def add_observer(board: Board) -> None:
     board.add(
         number(
             "Milliseconds of the film lost",
-            instant(f"max({_RUN.growth('ms_cells_dropped_total', _RANGE)})"),
+            instant(f"max({_RUN.growth('cells_dropped_total', _RANGE)})"),
             about="Samples that made room before they were scraped: scrape more often. "
             "The counters have lost nothing.",
             steps=WARN_ABOVE_ZERO,

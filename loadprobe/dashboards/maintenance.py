@@ -291,17 +291,17 @@ def _who_and_when(board: Board) -> None:
 
 
 def _film(board: Board) -> None:
-    errors = by("sum", _FILM("ms_errors"), *_SCOPE)
-    served = by("sum", _FILM("ms_ops"), *_SCOPE)
+    errors = by("sum", _FILM("cell_errors"), *_SCOPE)
+    served = by("sum", _FILM("cell_ops"), *_SCOPE)
     failing = f"({errors} > bool 0)"
     state = by(
         "max",
         f"{failing} + {failing} * (({served} or 0 * {errors}) == bool 0)",
         *("lane", "shard"),
     )
-    plan = _FILM("ms_planned")
+    plan = _FILM("cell_planned")
     planned = by("max", f"timestamp({plan}) + {plan} / 1000 > time()", "lane", "shard")
-    blind = _FILM("ms_blind")
+    blind = _FILM("cell_blind")
     blind_until = f"timestamp({blind}) + {blind} / 1000"
     board.row(
         f"Film: one column a millisecond, if {FILM_MS // 1000} s or less are shown"
@@ -332,8 +332,8 @@ def _film(board: Board) -> None:
     exact = "{0} and timestamp({0}) == time()"
     counts = lines(
         "Arrivals of each failing millisecond",
-        ranged(by("sum", exact.format(_FILM("ms_errors")), "outcome"), "{{outcome}}"),
-        ranged(f"sum({exact.format(_FILM('ms_ops'))})", "served beside them"),
+        ranged(by("sum", exact.format(_FILM("cell_errors")), "outcome"), "{{outcome}}"),
+        ranged(f"sum({exact.format(_FILM('cell_ops'))})", "served beside them"),
         about="How many arrivals that were due in a millisecond ended how. "
         "Milliseconds without a failure are left out, but for the first one after.",
         unit="short",

@@ -69,7 +69,8 @@ _PAGE = """\
 
 Two pages are served, as Prometheus text, or as OpenMetrics 1.0 where the scraper asks
 for it. The tables are made from `loadprobe/outputs/metrics/catalogue.py`, as are the
-metrics themselves. What the words mean is said in [measuring](measuring.md).
+metrics themselves. What the words mean is said in [measuring](measuring.md). A cell is
+one millisecond of a scope.
 
 ## /metrics
 
@@ -81,6 +82,19 @@ Histogram bounds, in the unit of the metric and inclusive; `+Inf` is the last bu
 
 {bounds}
 
+Beside them stand what the Python client library tells of every process, without
+`cluster`; here it is the supervisor, the probes are processes of their own:
+
+* `process_cpu_seconds_total`, `process_resident_memory_bytes`,
+  `process_virtual_memory_bytes`, `process_start_time_seconds`, `process_open_fds`,
+  `process_max_fds`
+* `python_info`, `python_gc_collections_total`, `python_gc_objects_collected_total`,
+  `python_gc_objects_uncollectable_total`
+
+The page is a registry of that library. The metrics of the run are one collector in it,
+`loadprobe.outputs.metrics.collector.CatalogueCollector`, which can be registered in any
+other. Their values are copied in the supervisor's loop, and written out by a thread.
+
 ## /metrics/ms
 
 | metric | type | unit | labels | meaning |
@@ -89,12 +103,12 @@ Histogram bounds, in the unit of the metric and inclusive; `+Inf` is the last bu
 
 Every sample carries the UNIX time of its millisecond. Only what matters is there: each
 millisecond of a scope with a failed arrival, and the first one after it without, so
-that a series that rose falls to zero. `loadprobe_ms_ops` has `outcome="served"` only;
-all arrivals of a millisecond are its value plus those of `loadprobe_ms_errors`. A
+that a series that rose falls to zero. `loadprobe_cell_ops` has `outcome="served"` only;
+all arrivals of a millisecond are its value plus those of `loadprobe_cell_errors`. A
 millisecond in which the probe was blind is left out: it proves nothing about the
-cluster. In its place `loadprobe_ms_blind` has one sample where the blind time begins,
-with its length. `loadprobe_ms_planned` has such samples of the time in which a scenario
-announced darkness, whether it was dark or not.
+cluster. In its place `loadprobe_cell_blind` has one sample where the blind time begins,
+with its length. `loadprobe_cell_planned` has such samples of the time in which a
+scenario announced darkness, whether it was dark or not.
 
 Samples are sealed before they are shown, so each has one value for ever, whoever asks
 and however often.
@@ -116,7 +130,7 @@ scrape_configs:
 The page of milliseconds reaches {window_s} s back, so a scrape may come a minute after
 the one before, and holds {samples} samples at most. Older ones make room for newer
 ones. Those that no scrape had seen by then are counted in
-`loadprobe_ms_cells_dropped_total`; it cannot know of a second scraper that saw less
+`loadprobe_cells_dropped_total`; it cannot know of a second scraper that saw less
 than the first. If it ever grows, scrape more often, or use the counters: they lose
 nothing.
 
@@ -216,8 +230,8 @@ most.
 And of the page of milliseconds:
 
 * Series with timestamps of their own never go stale: an instant query shows the last
-  sample for five minutes. Ask for ranges: `sum_over_time(loadprobe_ms_errors[1s])`,
-  or the raw samples, `loadprobe_ms_errors[11s]`.
+  sample for five minutes. Ask for ranges: `sum_over_time(loadprobe_cell_errors[1s])`,
+  or the raw samples, `loadprobe_cell_errors[11s]`.
 * A graph of them needs a step of 1 ms, and Prometheus returns 11,000 points at most:
   11 s.
 * Every scrape repeats what is on the page. Prometheus drops samples that it has, and
@@ -228,8 +242,6 @@ And of the page of milliseconds:
 * There are no native histograms. Prometheus scrapes them in its protobuf format, which
   the Python client library (0.26) does not write, nor any other that is kept up for
   Python. The buckets above are what there is.
-* The linter of `promtool` dislikes `ms` in a name. The five names that have it count
-  milliseconds' arrivals, not time.
 """
 
 

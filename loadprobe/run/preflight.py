@@ -175,7 +175,7 @@ async def _http(config: Config) -> Check:
     try:
         server = await start_http(
             address,
-            render=lambda _: (b"", "text/plain"),
+            render=_no_page,
             not_ready=lambda: None,
             http=config.http,
         )
@@ -183,6 +183,10 @@ async def _http(config: Config) -> Check:
         return Check("http", passed=False, detail=str(exc))
     await server.stop()
     return Check("http", passed=True, detail=f"{config.http.listen} is free")
+
+
+async def _no_page(_: str) -> tuple[bytes, str]:
+    return b"", "text/plain"
 
 
 async def _remote_write(remote: RemoteWrite | None) -> Check:

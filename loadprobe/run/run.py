@@ -6,6 +6,7 @@ the run, what was measured until then is judged and written.
 """
 
 import asyncio
+import gc
 import logging
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
@@ -29,8 +30,9 @@ from loadprobe.core.verdict.texts import clock_text
 from loadprobe.errors import LoadprobeError, RunError
 from loadprobe.outputs.folder.folder import RunFolder
 from loadprobe.outputs.http.server import start_http
+from loadprobe.outputs.metrics.collector import CatalogueCollector
 from loadprobe.outputs.metrics.ms_page import make_ms_renderer
-from loadprobe.outputs.metrics.page import make_renderer
+from loadprobe.outputs.metrics.page import make_registry, make_renderer
 from loadprobe.run.load import Measurement, Prefilled
 from loadprobe.run.load_control import Steering
 from loadprobe.run.plan import RunPlan
@@ -123,6 +125,10 @@ class Run:
             return await self._run(stack)
 
     async def _run(self, stack: AsyncExitStack) -> int:
+        # What is there stays: a collection that looks at all of it stops everything.
+        gc.collect()
+        gc.freeze()
+        stack.callback(gc.unfreeze)
         await self._serve_http(stack)
         problem = await self._stopping.unless_urged(self._load())
         recording = self._recording
@@ -203,9 +209,12 @@ class Run:
     async def _serve_http(self, stack: AsyncExitStack) -> None:
         address = self._config.http.address
         if address is not None:
+            collector = CatalogueCollector(
+                self._published.metrics, loop=asyncio.get_running_loop()
+            )
             server = await start_http(
                 address,
-                render=make_renderer(self._published.metrics),
+                render=make_renderer(make_registry(collector)),
                 render_ms=make_ms_renderer(
                     self._published.window,
                     clock=self._clock,

@@ -20,7 +20,8 @@ from loadprobe.core.verdict.beside import Planned
 from loadprobe.outputs.http.run_view import RunView
 from loadprobe.outputs.http.server import HttpServer, start_http
 from loadprobe.outputs.live.terminal import LaneState, LiveState
-from loadprobe.outputs.metrics.page import make_renderer
+from loadprobe.outputs.metrics.collector import CatalogueCollector
+from loadprobe.outputs.metrics.page import make_registry, make_renderer
 from loadprobe.outputs.metrics.run_metrics import RunMetrics
 from loadprobe.run.causes import OutageCounter
 
@@ -130,12 +131,18 @@ def ended_and_open() -> Stage:
     return stage
 
 
+async def no_page(accept: str) -> tuple[bytes, str]:
+    """Return an empty page, whatever is asked for."""
+    return b"", "text/plain"
+
+
 @asynccontextmanager
 async def serving(stage: Stage, **http: Any) -> AsyncIterator[HttpServer]:
     """Serve a run on a free port; keywords are keys of the [http] section."""
+    collector = CatalogueCollector(stage.metrics, loop=asyncio.get_running_loop())
     server = await start_http(
         ("127.0.0.1", 0),
-        render=make_renderer(stage.metrics),
+        render=make_renderer(make_registry(collector)),
         not_ready=lambda: None,
         api=stage.view,
         http=Http(**http),

@@ -186,6 +186,17 @@ class Histogram:
         self.sum_ns += other.sum_ns
         self.overflow += other.overflow
 
+    def copy(self) -> "Histogram":
+        """Return one that does not change with this one."""
+        other = Histogram()
+        other._counts = self._counts.copy()
+        other.count = self.count
+        other.sum_ns = self.sum_ns
+        other.overflow = self.overflow
+        other.min_ns = self.min_ns
+        other.max_ns = self.max_ns
+        return other
+
     def quantile(self, q: float) -> float | None:
         """Return the value of rank ``ceil(q * count)``, in ns.
 

@@ -22,10 +22,10 @@ from loadprobe.core.judging.outcome import Outcome
 class MsKind(StrEnum):
     """What the samples of a series count."""
 
-    ERRORS = "ms_errors"
-    OPS = "ms_ops"
-    BLIND = "ms_blind"
-    PLANNED = "ms_planned"
+    ERRORS = "cell_errors"
+    OPS = "cell_ops"
+    BLIND = "cell_blind"
+    PLANNED = "cell_planned"
 
 
 class MsSeries(NamedTuple):

@@ -26,11 +26,8 @@ from loadprobe.outputs.http.guard import (
 )
 from loadprobe.outputs.http.web_access import Access
 
-Render = Callable[[str], tuple[bytes, str]]
-"""From an Accept header to (body, content type)."""
-
-RenderMs = Callable[[str], Awaitable[tuple[bytes, str]]]
-"""The same of a long page, which is written beside the loop."""
+Render = Callable[[str], Awaitable[tuple[bytes, str]]]
+"""From an Accept header to (body, content type); long pages are written by a thread."""
 
 NotReady = Callable[[], str | None]
 """The reason why the run is not ready, or None if it is."""
@@ -44,14 +41,14 @@ logger = logging.getLogger(__name__)
 
 _PLAIN = Http()
 _RENDER: web.AppKey[Render] = web.AppKey("render")
-_RENDER_MS: web.AppKey[RenderMs] = web.AppKey("render_ms")
+_RENDER_MS: web.AppKey[Render] = web.AppKey("render_ms")
 _NOT_READY: web.AppKey[NotReady] = web.AppKey("not_ready")
 
 
 def make_app(
     *,
     render: Render,
-    render_ms: RenderMs | None,
+    render_ms: Render | None,
     not_ready: NotReady,
     api: RunApi | None,
     access: Access,
@@ -74,7 +71,8 @@ def make_app(
 
 
 async def _metrics(request: web.Request) -> web.Response:
-    body, content_type = request.app[_RENDER](request.headers.get("Accept", ""))
+    accept = request.headers.get("Accept", "")
+    body, content_type = await request.app[_RENDER](accept)
     return web.Response(body=body, headers={"Content-Type": content_type})
 
 
@@ -132,7 +130,7 @@ async def start_http(
     *,
     render: Render,
     not_ready: NotReady,
-    render_ms: RenderMs | None = None,
+    render_ms: Render | None = None,
     api: RunApi | None = None,
     http: Http = _PLAIN,
 ) -> HttpServer:
@@ -141,7 +139,7 @@ async def start_http(
     Args:
         address: (host, port); port 0 takes a free one.
         render: see ``Render``.
-        render_ms: see ``RenderMs``; None: there is no such page.
+        render_ms: of single milliseconds; None: there is no such page.
         not_ready: see ``NotReady``.
         api: what the API tells; None leaves it out.
         http: who may come in (its ``listen`` is not looked at).

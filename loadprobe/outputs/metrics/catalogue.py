@@ -196,7 +196,7 @@ CATALOGUE: tuple[Metric, ...] = (
         unit="1",
     ),
     _counter(
-        "ms_cells_dropped_total",
+        "cells_dropped_total",
         "1",
         (),
         "Samples that made room on /metrics/ms before it was read.",

@@ -1,14 +1,14 @@
 """The two text formats that Prometheus reads: text 0.0.4, and OpenMetrics 1.0.
 
-Pure. Written here because the client library takes several times as long, in which the
-supervisor can do nothing else, and writes no page of samples with times of their own
-without an object for each. The library reads both formats in the tests.
+Pure. Which of them a scraper gets, and the lines of the page of single milliseconds:
+``prometheus_client`` writes no sample without an object, and that page has 120,000. The
+library reads both formats in the tests.
 """
 
 from collections.abc import Iterable, Sequence
 from enum import Enum
 
-from loadprobe.outputs.metrics.catalogue import CLUSTER_LABEL, Metric, MetricKind
+from loadprobe.outputs.metrics.catalogue import CLUSTER_LABEL, Metric
 
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 _TEXT_HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})
@@ -55,14 +55,10 @@ def _weight(text: str) -> float:
 
 
 def header(metric: Metric, form: Format) -> str:
-    """Return the lines before the samples of a metric."""
+    """Return the lines before the samples of a gauge."""
+    is_openmetrics = form is Format.OPENMETRICS
+    text = metric.help.translate(_ESCAPES if is_openmetrics else _TEXT_HELP_ESCAPES)
     name = metric.full_name
-    if form is Format.OPENMETRICS:
-        if metric.kind is MetricKind.COUNTER:
-            name = name.removesuffix("_total")
-        text = metric.help.translate(_ESCAPES)
-    else:
-        text = metric.help.translate(_TEXT_HELP_ESCAPES)
     return f"# HELP {name} {text}\n# TYPE {name} {metric.kind}\n"
 
 
@@ -76,28 +72,6 @@ def label_set(metric: Metric, cluster: str, labels: Sequence[str]) -> str:
         raise ValueError(f"{metric.name} has labels {metric.labels}, got {labels}")
     pairs = zip((CLUSTER_LABEL, *metric.labels), (cluster, *labels), strict=True)
     return ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in pairs)
-
-
-def histogram_lines(
-    name: str, labels: str, bounds: Iterable[str], counts: Iterable[int], *, total: int
-) -> str:
-    """Return the buckets and the count of a histogram; its sum is a line by itself.
-
-    Args:
-        name: full name of the metric.
-        labels: see ``label_set``.
-        bounds: upper bounds as text, ascending, without ``+Inf``.
-        counts: cumulative, one for each bound.
-        total: of all values.
-    """
-    buckets = [
-        f'{name}_bucket{{{labels},le="{bound}"}} {count}\n'
-        for bound, count in zip(bounds, counts, strict=True)
-    ]
-    return (
-        f'{"".join(buckets)}{name}_bucket{{{labels},le="+Inf"}} {total}\n'
-        f"{name}_count{{{labels}}} {total}\n"
-    )
 
 
 def timed_lines(

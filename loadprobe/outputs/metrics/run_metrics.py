@@ -6,6 +6,7 @@ Everything beside them (health, topology, phases) is counted here as it is repor
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from loadprobe import __version__
 from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
@@ -15,14 +16,15 @@ from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.histogram import Histogram
 from loadprobe.core.judging.ms_log import MsWindow
 from loadprobe.core.judging.outages import Outage
-from loadprobe.core.judging.outcome import Outcome
+from loadprobe.core.judging.outcome import ErrorClass, Outcome
 from loadprobe.core.judging.scope_state import ScopeTotals
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.plan_edges import planned_certain_ns, planned_parts
-from loadprobe.outputs.metrics.page import Distribution, Value
+from loadprobe.outputs.metrics.snapshot import Labels, Snapshot
 
-Labels = tuple[str, ...]
 _MS_PER_S = 1000
+_OUTCOMES = tuple(outcome.label for outcome in Outcome)
+_CLASSES = {error: error.label for error in ErrorClass}
 _ROLE_CHANGES = {
     "role_change": "promoted",
     "node_added": "joined",
@@ -37,8 +39,24 @@ _PER_SHARD = (
 )
 
 
+class Value(NamedTuple):
+    """One counter or gauge series: its metric (no prefix), label values and value."""
+
+    metric: str
+    labels: Labels
+    value: float
+
+
+class Distribution(NamedTuple):
+    """One histogram series: its metric (no prefix), label values and histogram."""
+
+    metric: str
+    labels: Labels
+    histogram: Histogram
+
+
 class RunMetrics:
-    """A ``MetricsSource`` (see ``outputs.metrics.page``) for one run.
+    """A ``MetricsSource`` (see ``outputs.metrics.snapshot``) for one run.
 
     Args:
         cluster: name of the target, the label of every series; another may follow.
@@ -154,16 +172,23 @@ class RunMetrics:
 
     # what a scrape reads
 
-    def values(self) -> Iterator[Value]:
-        """Yield all counters and gauges."""
-        for metric, series in self._values.items():
-            for labels, value in series.items():
-                yield Value(metric, labels, value)
+    def snapshot(self) -> Snapshot:
+        """Return all series of this moment."""
+        values = {metric: series.copy() for metric, series in self._values.items()}
+        for metric, labels, value in self._judged_values():
+            values.setdefault(metric, {})[labels] = value
+        histograms: dict[str, dict[Labels, Histogram]] = {}
+        for metric, labels, histogram in self._distributions():
+            histograms.setdefault(metric, {})[labels] = histogram.copy()
+        return Snapshot(self.cluster, values, histograms)
+
+    def _judged_values(self) -> Iterator[Value]:
+        """Yield the counters and gauges that are kept nowhere else."""
         current = self._aggregate.current()
         planned = self._planned()
         classes: dict[tuple[str, str, str], int] = {}
         if self._window is not None:
-            yield Value("ms_cells_dropped_total", (), self._window.dropped)
+            yield Value("cells_dropped_total", (), self._window.dropped)
         for scope, totals in self._aggregate.scope_totals.items():
             blind_ns = self._aggregate.lane_totals[scope.lane].blind_ns
             yield from _scope_values(scope, totals, blind_ns)
@@ -173,13 +198,13 @@ class RunMetrics:
             if scope.op.is_apart:
                 continue
             for error, count in totals.classes.items():
-                place = (scope.lane, scope.shard, error.label)
+                place = (scope.lane, scope.shard, _CLASSES[error])
                 classes[place] = classes.get(place, 0) + count
         for place, count in classes.items():
             yield Value("operation_errors_total", place, count)
 
-    def distributions(self) -> Iterator[Distribution]:
-        """Yield all histograms."""
+    def _distributions(self) -> Iterator[Distribution]:
+        """Yield all histograms, which go on changing."""
         for metric, series in self._histograms.items():
             for labels, histogram in series.items():
                 yield Distribution(metric, labels, histogram)
@@ -266,10 +291,8 @@ def _labels(scope: Scope) -> tuple[str, str, str]:
 
 def _scope_values(scope: Scope, totals: ScopeTotals, blind_ns: int) -> Iterator[Value]:
     labels = _labels(scope)
-    for outcome in Outcome:
-        yield Value(
-            "operations_total", (*labels, outcome.label), totals.counts[outcome]
-        )
+    for outcome, count in zip(_OUTCOMES, totals.counts, strict=True):
+        yield Value("operations_total", (*labels, outcome), count)
     observed_ms = totals.observed_ns // NS_PER_MS
     yield Value("observed_time_seconds_total", labels, observed_ms / _MS_PER_S)
     yield Value("grey_time_seconds_total", labels, totals.grey_ms / _MS_PER_S)

@@ -23,7 +23,7 @@ class Page:
     body: bytes = b"# HELP up Up.\nup 1\n"
     reason: str | None = None
 
-    def render(self, accept: str) -> tuple[bytes, str]:
+    async def render(self, accept: str) -> tuple[bytes, str]:
         """Return the body, with what was asked for in the type."""
         kind = "openmetrics" if "openmetrics" in accept else "plain"
         return self.body, f"text/{kind}; charset=utf-8"

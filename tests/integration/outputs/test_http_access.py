@@ -17,7 +17,14 @@ from loadprobe.config.keys import Http
 from loadprobe.errors import ConfigError, UsageError
 from loadprobe.outputs.http import passwords
 from loadprobe.outputs.http.server import HttpServer, start_http
-from tests.support.http_stage import Reply, Stage, ask, ended_and_open, serving
+from tests.support.http_stage import (
+    Reply,
+    Stage,
+    ask,
+    ended_and_open,
+    no_page,
+    serving,
+)
 
 PASSWORD = "correct horse battery staple"
 PATHS = ("/metrics", "/healthz", "/readyz", "/", "/api/v1/status", "/api/v1/nothing")
@@ -318,7 +325,7 @@ async def start(address: tuple[str, int], http: Http) -> HttpServer:
     stage = Stage.make()
     return await start_http(
         address,
-        render=lambda _: (b"", "text/plain"),
+        render=no_page,
         not_ready=lambda: None,
         api=stage.view,
         http=http,

@@ -11,6 +11,7 @@ from loadprobe.core.judging.ms_samples import MsKind, MsSamples, MsSeries
 from loadprobe.outputs.http.server import HttpServer, start_http
 from loadprobe.outputs.metrics.exposition import Format
 from loadprobe.outputs.metrics.ms_page import make_ms_renderer
+from tests.support.http_stage import no_page
 
 BASE_MS = 1_767_323_045_000
 LABELS = ("tcp", "0001", "read", "refused")
@@ -39,7 +40,7 @@ async def server(log: MsLog) -> AsyncIterator[HttpServer]:
     clock = ClockPair(0, BASE_MS * 1_000_000 + 499_999)
     server = await start_http(
         ("127.0.0.1", 0),
-        render=lambda accept: (b"", "text/plain"),
+        render=no_page,
         render_ms=make_ms_renderer(window, clock=clock, cluster=lambda: "c"),
         not_ready=lambda: None,
     )
@@ -71,7 +72,7 @@ async def test_every_scraper_gets_the_same(server: HttpServer) -> None:
     lines = [line for line in first[1].splitlines() if not line.startswith("#")]
     assert len(lines) == 5_000
     assert lines[1] == (
-        'loadprobe_ms_errors{cluster="c",lane="tcp",shard="0001",op="read",'
+        'loadprobe_cell_errors{cluster="c",lane="tcp",shard="0001",op="read",'
         'outcome="refused"} 0 1767323046.001'
     )
     plain, text, _ = await get(server, ";;malformed;;version=,q")

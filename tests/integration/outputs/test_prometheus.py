@@ -47,8 +47,8 @@ ONLY_AT_TIMES = {
     "controller_phase_start_timestamp_seconds",
     "gc_pause_seconds",
     "mark_timestamp_seconds",
-    "ms_blind",
-    "ms_planned",
+    "cell_blind",
+    "cell_planned",
     "provider_event_timestamp_seconds",
     "replica_stale_reads_total",
 }
@@ -119,7 +119,7 @@ async def test_prometheus_knows_what_was_measured(tmp_path: Path) -> None:
             truth = await cluster.run_script(FAULTS)
             await database.until(
                 'sum(loadprobe_outages_total{shard="0002"}) >= 2'
-                ' and sum(loadprobe_ms_errors{shard="0002"}) == 0'
+                ' and sum(loadprobe_cell_errors{shard="0002"}) == 0'
             )
             asked = {
                 "dark": await database.values(
@@ -129,16 +129,16 @@ async def test_prometheus_knows_what_was_measured(tmp_path: Path) -> None:
                     "sum by (lane, shard, op) (loadprobe_outages_total)", *SCOPE
                 ),
             }
-            errors = await database.ask('loadprobe_ms_errors{job="milliseconds"}[1m]')
-            served = await database.ask('loadprobe_ms_ops{job="milliseconds"}[1m]')
-            dropped = await database.values("loadprobe_ms_cells_dropped_total")
+            errors = await database.ask('loadprobe_cell_errors{job="milliseconds"}[1m]')
+            served = await database.ask('loadprobe_cell_ops{job="milliseconds"}[1m]')
+            dropped = await database.values("loadprobe_cells_dropped_total")
             found = await database.values(
                 'count by (__name__) ({__name__=~"loadprobe_.+"})', "__name__"
             )
             command.send(signal.SIGTERM)
             code, text = await command.wait()
         assert code == 0, text
-        sent = await database.ask('{__name__=~"loadprobe_ms_.+", job="sent"}[5m]')
+        sent = await database.ask('{__name__=~"loadprobe_cell_.+", job="sent"}[5m]')
         run = load_run(command.folder)
     # The downtime of the verdict.
     for scope in run.summary.scopes:

@@ -164,7 +164,7 @@ async def test_prometheus_has_what_was_sent(
             monkeypatch.setattr(delivery, "SPAN_MS", 10**10)
             sender.offer(old, *late)
             await sender.until_empty()
-        rows = await database.ask('loadprobe_ms_errors{job="sent", cluster="db"}[3h]')
+        rows = await database.ask('loadprobe_cell_errors{job="sent", cluster="db"}[3h]')
     found = {
         row["metric"]["shard"]: [(round(t * 1000), float(v)) for t, v in row["values"]]
         for row in rows

@@ -184,7 +184,7 @@ def test_the_film_has_steps_of_a_millisecond() -> None:
     films = [
         panel
         for panel in dashboard("maintenance.json")["panels"]
-        if any("loadprobe_ms_" in t["expr"] for t in panel.get("targets", []))
+        if any("loadprobe_cell_" in t["expr"] for t in panel.get("targets", []))
         and panel["type"] != "stat"
     ]
 

@@ -4,8 +4,10 @@ import ast
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,9 @@ TARGETS = (
     *("setup", "demo", "test", "verify", "check", "integration", "bench", "calibrate"),
     *("soak", "clean"),
 )
+
+COME_ALONG = {"aiobotocore", "anyio", "botocore", "yarl"}
+"""Of aioboto3, coredis and aiohttp, which would be nothing without them."""
 
 # In pieces, so that this file does not mention them either.
 _MACHINE_PATHS = (
@@ -46,6 +51,31 @@ def _project() -> dict[str, Any]:
 def _normalized(name: str) -> str:
     """Return a distribution's name as PEP 503 compares names."""
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _names(requirements: list[str]) -> set[str]:
+    """Return the distributions that requirements ask for."""
+    return {
+        _normalized(re.split(r"[^\w.-]", text, maxsplit=1)[0]) for text in requirements
+    }
+
+
+def _imported() -> set[str]:
+    """Return the distributions of other people that the package imports."""
+    found: set[str] = set()
+    for path in (ROOT / "loadprobe").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                found.add(node.module or "")
+    tops = {name.partition(".")[0] for name in found}
+    owners = packages_distributions()
+    return {
+        _normalized(owner)
+        for top in tops - sys.stdlib_module_names - {"loadprobe"}
+        for owner in owners[top]
+    }
 
 
 def _pins() -> list[str]:
@@ -119,10 +149,22 @@ def test_constraints_cover_every_dependency() -> None:
         *project["dependencies"],
         *project["optional-dependencies"]["dev"],
     ]
-    names = {_normalized(re.split(r"[^\w.-]", text, maxsplit=1)[0]) for text in asked}
 
-    assert names - pinned == set()
+    assert _names(asked) - pinned == set()
     assert "loadprobe" not in pinned
+
+
+def test_dependencies_are_what_is_imported() -> None:
+    """Nothing is asked for and not used, or used and only there for development."""
+    project = _project()
+    needed = _names(project["dependencies"])
+    extras = project["optional-dependencies"].items()
+    optional = {name for key, extra in extras if key != "dev" for name in _names(extra)}
+
+    imported = _imported()
+
+    assert needed - imported == set()
+    assert imported - needed - optional - COME_ALONG == set()
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -112,3 +112,15 @@ def test_equality_sees_the_sum() -> None:
     assert of(256, 256) != of(256, 257)
     assert of(1) != "histogram"
     assert "2 values, 256..257 ns, sum 513 ns" in repr(of(256, 257))
+
+
+def test_a_copy_stays_as_it_was() -> None:
+    """A copy is equal, and neither changes with the other."""
+    histogram = of(100, 5_000, LIMIT_NS)
+    copy = histogram.copy()
+    assert copy == histogram
+    assert copy.count == 3
+    histogram.record(7)
+    assert copy == of(100, 5_000, LIMIT_NS)
+    copy.record(8)
+    assert histogram == of(100, 5_000, LIMIT_NS, 7)

@@ -39,7 +39,7 @@ def test_a_request_is_what_prometheus_reads() -> None:
         (
             [
                 ("Site", "ä"),
-                ("__name__", "loadprobe_ms_errors"),
+                ("__name__", "loadprobe_cell_errors"),
                 ("cluster", "db.example.com"),
                 ("job", "x"),
                 ("lane", "tcp"),
@@ -52,7 +52,7 @@ def test_a_request_is_what_prometheus_reads() -> None:
         (
             [
                 ("Site", "ä"),
-                ("__name__", "loadprobe_ms_blind"),
+                ("__name__", "loadprobe_cell_blind"),
                 ("cluster", "db.example.com"),
                 ("job", "x"),
                 ("lane", "tls"),
@@ -69,7 +69,7 @@ def test_labels_without_a_value_are_left_out() -> None:
             [batch_of(BLIND, (0, 1))], cluster="", shift_ms=0, extra_labels={}
         )
     )
-    assert series[0] == [("__name__", "loadprobe_ms_blind"), ("lane", "tls")]
+    assert series[0] == [("__name__", "loadprobe_cell_blind"), ("lane", "tls")]
 
 
 def test_a_request_of_nothing() -> None:
