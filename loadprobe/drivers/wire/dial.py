@@ -224,8 +224,8 @@ class Dialer:
         finally:
             # uvloop closes the descriptor. If the connection ends while it is being
             # made, uvloop 0.22 leaves its number in the socket object, which on its own
-            # end would close whatever has that number by then. The transports of asyncio
-            # itself use and close the socket object.
+            # end would close whatever has that number by then. The transports of
+            # asyncio itself use the socket object, and close it.
             if _is_uvloop(loop):
                 sock.detach()
         return connection
