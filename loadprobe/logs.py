@@ -108,11 +108,10 @@ def logging_to_stderr(level: Level = "warning") -> Iterator[None]:
         level: from which on our own are written.
     """
     # The formatter sits on the queue's side: fields are read when they are logged.
-    lines: queue.SimpleQueue[logging.LogRecord | threading.Event] = queue.SimpleQueue()
-    output = _Output(sys.stderr)
+    lines: queue.SimpleQueue[_Line] = queue.SimpleQueue()
+    writer = _Writer(lines, sys.stderr)
     handler = QueueHandler(lines)
-    handler.setFormatter(LineFormatter() if output.is_terminal else JsonFormatter())
-    writer = _Writer(lines, output)
+    handler.setFormatter(LineFormatter() if writer.is_terminal else JsonFormatter())
     root, ours = logging.getLogger(), logging.getLogger(OURS)
     before = root.level, ours.level
     number = logging.getLevelNamesMapping()[level.upper()]
@@ -152,27 +151,31 @@ def log_again(line: bytes, **fields: object) -> bool:
     try:
         told = json.loads(line)
         name, event, level = told.pop("logger"), told.pop("event"), told.pop("level")
-        number = logging.getLevelNamesMapping()[level.upper()]
         told.pop("at")  # the way here takes no time worth mentioning
+        number = logging.getLevelNamesMapping()[level.upper()]
+        is_ours = name.partition(".")[0] == OURS
     except (ValueError, TypeError, AttributeError, KeyError):
         return False
-    if name.partition(".")[0] != OURS:
+    if not is_ours:
         return False
     extra = {f"{FIELD_PREFIX}{key}": value for key, value in (told | fields).items()}
     logging.getLogger(name).log(number, "%s", event, extra=extra)
     return True
 
 
-class _Output(logging.Handler):
-    """Writes lines; when nobody takes them any more, that costs the lines, no more.
+class _Writer(QueueListener):
+    """Has lines written by a thread; where nobody takes them, they are lost, no more.
 
     To a pipe or file past Python's buffer, whose lock a reader that takes nothing would
     hold for ever. To a terminal through ``sys.stderr`` as it is at that moment: a live
     view puts something in its place that writes above the view.
     """
 
-    def __init__(self, stream: TextIO | None) -> None:
-        super().__init__()
+    def __init__(
+        self, lines: "queue.SimpleQueue[_Line]", stream: TextIO | None
+    ) -> None:
+        # No handlers: they have locks, which the interpreter waits for at its end.
+        super().__init__(lines)
         self.is_terminal = stream is not None and stream.isatty()
         self._stream = stream
         self._descriptor: int | None = None
@@ -180,30 +183,24 @@ class _Output(logging.Handler):
             with suppress(OSError):  # it is no file
                 self._descriptor = stream.fileno()
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write a line."""
-        line = f"{record.getMessage()}\n"
-        with suppress(OSError, ValueError):  # closed
-            if self._descriptor is not None:
-                left = line.encode(errors="backslashreplace")
-                while left:
-                    left = left[os.write(self._descriptor, left) :]
-                return
-            stream = sys.stderr if self.is_terminal else self._stream
-            if stream is not None:
-                stream.write(line)
-                stream.flush()
-
-
-class _Writer(QueueListener):
-    """Has lines written by a thread, and tells when all have been."""
-
-    def handle(self, record: logging.LogRecord | threading.Event) -> None:
+    def handle(self, record: "_Line") -> None:
         """Write a record, or tell that all before it are written."""
         if isinstance(record, threading.Event):
             record.set()
-        else:
-            super().handle(record)
+            return
+        with suppress(OSError, ValueError):  # closed
+            self._write(f"{record.getMessage()}\n")
+
+    def _write(self, line: str) -> None:
+        if self._descriptor is not None:
+            left = line.encode(errors="backslashreplace")
+            while left:
+                left = left[os.write(self._descriptor, left) :]
+            return
+        stream = sys.stderr if self.is_terminal else self._stream
+        if stream is not None:
+            stream.write(line)
+            stream.flush()
 
     def write_out(self, within_s: float) -> bool:
         """Wait until all that was logged is written; tell whether it is."""
@@ -211,5 +208,7 @@ class _Writer(QueueListener):
         self.queue.put_nowait(written)
         return written.wait(within_s)
 
+
+_Line = logging.LogRecord | threading.Event
 
 _writers: list[_Writer] = []
