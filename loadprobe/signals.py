@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
+from loadprobe.logs import write_out
 
 EXIT_INTERRUPTED = 130
 NUMBERS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -23,6 +24,7 @@ NUMBERS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _IMPATIENCE_NS = NS_PER_S
 _GRACE_S = 2.0
 _WRITING_S = 10.0
+_LOGGING_S = 0.5
 _UNWIND_S = 0.5
 
 _T = TypeVar("_T")
@@ -123,6 +125,7 @@ class Stopping:
             return
         if self.before_exit is not None:
             self.before_exit()
+        write_out(_LOGGING_S)
         os._exit(EXIT_INTERRUPTED)
 
 

@@ -17,6 +17,7 @@ import typer
 from loadprobe import __version__, compiled
 from loadprobe.cli.dashboards import dashboards
 from loadprobe.cli.scenarios import (
+    LogLevel,
     choose_scenario,
     cleanup,
     confirm_changes,
@@ -91,6 +92,7 @@ def demo(
         float, typer.Option(min=10, max=600, help="Length of the load in seconds.")
     ] = 25.0,
     output: Annotated[str, typer.Option(help="Folder for run folders.")] = "runs",
+    log_level: LogLevel = "warning",
 ) -> None:
     """Fail a shard of a real local cluster over, under load, and tell what happened.
 
@@ -98,9 +100,8 @@ def demo(
     """
     from loadprobe.cli.demo import run_demo
 
-    raise typer.Exit(
-        run_async(run_demo(shards=shards, duration_s=seconds, output_dir=output))
-    )
+    running = run_demo(shards=shards, duration_s=seconds, output_dir=output)
+    raise typer.Exit(run_async(running, log_level=log_level))
 
 
 @app.command()
@@ -144,6 +145,7 @@ def run(
         str | None,
         typer.Option(help="Wait so long for a cluster that is not there yet."),
     ] = None,
+    log_level: LogLevel = "warning",
 ) -> None:
     """Put load on a cluster and measure its downtime until SIGTERM or --for."""
     from loadprobe.control.scenario.rehearsal import rehearse
@@ -165,11 +167,11 @@ def run(
     if wait_s is not None:
         console = make_console()
         waiting = wait_until_there(loaded, chosen, wait_s=wait_s, console=console)
-        code = run_async(waiting)
+        code = run_async(waiting, log_level=log_level)
         if code is not None:
             raise typer.Exit(code)
     if chosen is not None:
-        lines = run_async(rehearse(loaded, chosen))
+        lines = run_async(rehearse(loaded, chosen), log_level=log_level)
         if dry_run:
             print("\n".join(lines))
             return
@@ -177,7 +179,8 @@ def run(
             confirm_changes(loaded, chosen, lines)
     mention_left_behind()
     options = RunOptions(duration_s=duration_s, scenario=chosen)
-    raise typer.Exit(run_async(run_load(loaded, options, is_last=True)))
+    running = run_load(loaded, options, is_last=True)
+    raise typer.Exit(run_async(running, log_level=log_level))
 
 
 app.command()(scenarios)
@@ -200,13 +203,14 @@ def check(
         list[str] | None,
         typer.Option("--var", metavar="KEY=VALUE", help="A variable of the scenario."),
     ] = None,
+    log_level: LogLevel = "warning",
 ) -> None:
     """Check everything that can be found out before a run; change nothing."""
     loaded = load_config(config)
     chosen = None
     if scenario is not None or variables:
         chosen = choose_scenario(loaded, scenario, variables or [])
-    run_async(_check(loaded, config, chosen))
+    run_async(_check(loaded, config, chosen), log_level=log_level)
 
 
 async def _check(config: Config, path: str, scenario: "Scenario | None") -> None:
@@ -319,6 +323,7 @@ def local_up(
         float | None,
         typer.Option(min=0, help="When changes not applied immediately are applied."),
     ] = None,
+    log_level: LogLevel = "info",
 ) -> None:
     """Start a local cluster and its ElastiCache API in the background."""
     from loadprobe.local.background import up
@@ -345,6 +350,7 @@ def local_up(
         "maintenance_delay_s": maintenance_delay_s,
         "endpoint_delay_s": endpoint_delay_s,
         "endpoint_ttl_s": endpoint_ttl_s,
+        "log_level": log_level,
     }
     try:
         checked = msgspec.convert(options, LocalOptions)

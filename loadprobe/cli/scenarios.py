@@ -14,6 +14,7 @@ import uvloop
 
 from loadprobe.config.keys import Config
 from loadprobe.errors import ControlError, UsageError
+from loadprobe.logs import Level, logging_to_stderr
 
 if TYPE_CHECKING:
     from loadprobe.control.scenario.file import Scenario
@@ -21,9 +22,21 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def run_async(main: Coroutine[object, object, T]) -> T:
-    """Run on uvloop."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+LogLevel = Annotated[
+    Level,
+    typer.Option(
+        help="What is logged on standard error, and all that is worse: JSON lines, "
+        "on a terminal lines for people."
+    ),
+]
+
+
+def run_async(main: Coroutine[object, object, T], *, log_level: Level = "warning") -> T:
+    """Run on uvloop; what is logged meanwhile is on standard error when it is over."""
+    with (
+        logging_to_stderr(log_level),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
         return runner.run(main)
 
 

@@ -5,7 +5,6 @@ until SIGTERM or SIGINT, or until its parent dies if ``die_with_parent`` was ask
 """
 
 import asyncio
-import logging
 import os
 import signal
 import sys
@@ -17,17 +16,20 @@ from loadprobe.errors import LoadprobeError, UsageError
 from loadprobe.local.background import StartFailure
 from loadprobe.local.cluster.processes import bind_life_to_parent
 from loadprobe.local.serve import LocalOptions, serve
+from loadprobe.logs import logging_to_stderr
 
 
 def main() -> int:
     """Run, and return the exit code."""
     parent_pid = os.getppid()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     try:
         options = _read_options()
         if options.die_with_parent:
             bind_life_to_parent(parent_pid, signal.SIGTERM)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with (
+            logging_to_stderr(options.log_level),
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
             runner.run(serve(options, announce=_write_line))
     except LoadprobeError as exc:
         _write_line(StartFailure(kind=type(exc).__name__, text=str(exc)))

@@ -28,6 +28,7 @@ from loadprobe.local.state import (
     remove_state,
     write_state,
 )
+from loadprobe.logs import Level
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -59,6 +60,7 @@ class LocalOptions(Struct, frozen=True, forbid_unknown_fields=True):
         maintenance_delay_s: a change with ApplyImmediately=false waits so long, in
             seconds; None is for ever.
         die_with_parent: stop when the process that started it in the background dies.
+        log_level: from which on it logs.
     """
 
     name: Annotated[str, Meta(pattern=r"^[a-z](-?[a-z0-9])*$", max_length=30)] = "local"
@@ -80,6 +82,7 @@ class LocalOptions(Struct, frozen=True, forbid_unknown_fields=True):
     endpoint_ttl_s: Annotated[int, Meta(ge=0)] = 1
     maintenance_delay_s: Annotated[float, Meta(ge=0)] | None = None
     die_with_parent: bool = False
+    log_level: Level = "info"
 
 
 async def serve(

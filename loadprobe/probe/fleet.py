@@ -15,6 +15,7 @@ from typing import Any
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.errors import LoadprobeError, PreflightError, ProbeCrashed, RunError
+from loadprobe.logs import log_again
 from loadprobe.probe.messages import (
     HEADER_BYTES,
     Detour,
@@ -146,7 +147,8 @@ class FleetProbe:
             # Not made earlier: what was told since then would be missing in it.
             self._write(self._make_plan(first))
             async with asyncio.TaskGroup() as group:
-                group.create_task(_keep_tail(process, tail))
+                assert process.stderr is not None
+                group.create_task(read_stderr(process.stderr, self.process, tail))
                 last = await self._read_messages(process)
             code = await process.wait()
         finally:
@@ -223,10 +225,19 @@ class FleetProbe:
                 self._process.kill()
 
 
-async def _keep_tail(process: asyncio.subprocess.Process, tail: "deque[str]") -> None:
-    assert process.stderr is not None
-    while line := await process.stderr.readline():
-        tail.append(line.decode(errors="replace").rstrip())
+async def read_stderr(
+    stderr: asyncio.StreamReader, process: int, tail: "deque[str]"
+) -> None:
+    """Log what a process logs, and keep whatever else it says."""
+    while True:
+        try:
+            line = await stderr.readline()
+        except ValueError:  # it is longer than a reader takes; the rest comes next
+            continue
+        if not line:
+            return
+        if not log_again(line, process=process):
+            tail.append(line.decode(errors="replace").rstrip())
 
 
 @dataclass(frozen=True, slots=True)

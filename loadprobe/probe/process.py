@@ -27,6 +27,7 @@ from loadprobe.drivers.errors import is_closed_transport
 from loadprobe.drivers.tls import make_context
 from loadprobe.drivers.wire.sockets import SocketPoller
 from loadprobe.errors import LoadprobeError, PreflightError, ProbeCrashed, UsageError
+from loadprobe.logs import logging_to_stderr
 from loadprobe.probe.connects import Connects, make_connects
 from loadprobe.probe.detour import connected
 from loadprobe.probe.drivers import make_driver
@@ -484,7 +485,10 @@ def main() -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with (
+        logging_to_stderr(),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
         return runner.run(_serve(read_fd, write_fd))
 
 

@@ -212,8 +212,9 @@ class Dialer:
                 sock.close()
                 raise
             return connection
+        loop = asyncio.get_running_loop()
         try:
-            await asyncio.get_running_loop().create_connection(
+            await loop.create_connection(
                 lambda: cast("asyncio.Protocol", connection),
                 sock=sock,
                 ssl=context,
@@ -221,10 +222,12 @@ class Dialer:
                 ssl_handshake_timeout=self.timeout_ms / 1000 if context else None,
             )
         finally:
-            # The loop closes the descriptor. If the connection ends while it is being
+            # uvloop closes the descriptor. If the connection ends while it is being
             # made, uvloop 0.22 leaves its number in the socket object, which on its own
-            # end would close whatever has that number by then.
-            sock.detach()
+            # end would close whatever has that number by then. The transports of
+            # asyncio itself use the socket object, and close it.
+            if _is_uvloop(loop):
+                sock.detach()
         return connection
 
     async def _resolve(self, host: str) -> str:
@@ -262,6 +265,11 @@ class Dialer:
         if view.is_unsynced:
             return "LOADING it is a replica that has not been in step since its start"
         return None
+
+
+def _is_uvloop(loop: asyncio.AbstractEventLoop) -> bool:
+    """Tell whether a loop is uvloop's, or made from it; it need not be installed."""
+    return any(base.__module__.startswith("uvloop") for base in type(loop).__mro__)
 
 
 def _make_socket(address: str) -> socket.socket:

@@ -6,14 +6,18 @@ import os
 import socket
 import ssl
 import struct
+from collections.abc import Callable
 
 import pytest
+import uvloop
 
 from loadprobe.clock import mono_now_ns
 from loadprobe.config.keys import Target
 from loadprobe.core.judging.outcome import ErrorClass
+from loadprobe.drivers import resp
 from loadprobe.drivers.wire.connection import Connection
 from loadprobe.drivers.wire.dial import Dialer, DialFailure
+from loadprobe.drivers.wire.greeting import Greeting
 from loadprobe.drivers.wire.seed import Bystander
 from loadprobe.local.cluster.ports import free_ports
 
@@ -26,13 +30,27 @@ def make() -> Connection:
     return Connection(nobody, nobody, None)
 
 
+LOOPS = pytest.mark.parametrize(
+    "new_loop", [uvloop.new_event_loop, asyncio.new_event_loop], ids=["uv", "plain"]
+)
+
+
+@LOOPS
 @pytest.mark.parametrize("turns", [None, 0, 1, 2, 3])
-async def test_a_number_is_given_back_once(turns: int | None) -> None:
+def test_a_number_is_given_back_once(
+    turns: int | None, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
     """A failed attempt never closes what has its descriptor's number by then.
 
     The peer is gone before the first bytes of the handshake, as after a kill (None), or
     the attempt is cancelled after so many turns of the loop.
     """
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(fail(turns))
+
+
+async def fail(turns: int | None) -> None:
+    """Make an attempt that fails, and use its descriptor's number again."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         target = Target(host="127.0.0.1", port=server.getsockname()[1])
         context = ssl.create_default_context()
@@ -65,6 +83,42 @@ async def test_a_number_is_given_back_once(turns: int | None) -> None:
     gc.collect()
     for other in others:
         os.close(other)  # raises if it was closed already
+
+
+@LOOPS
+@pytest.mark.parametrize("kind", [Connection, Greeting])
+def test_any_loop_serves(
+    kind: type[Connection | Greeting], new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """What is dialled without a poller works on uvloop and on plain asyncio."""
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(ask(kind))
+
+
+async def ask(kind: type[Connection | Greeting]) -> None:
+    """Ask a server once, which then finds the connection closed."""
+    closed = asyncio.Event()
+
+    async def answer(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await reader.readexactly(len(resp.PING))
+        writer.write(b"+PONG\r\n")
+        assert await reader.read() == b""
+        writer.close()
+        closed.set()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        target = Target(host="127.0.0.1", port=port)
+        dialer = Dialer(target, None, None, timeout_ms=1_000)
+        made = await dialer.dial(
+            target.host, target.port, make if kind is Connection else Greeting
+        )
+        assert isinstance(made, kind)
+        assert await made.request(resp.PING) == b"PONG"
+        made.close()
+        await closed.wait()
 
 
 async def test_a_refusal_is_as_old_as_the_knock() -> None:
