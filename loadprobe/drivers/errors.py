@@ -8,6 +8,7 @@ Error codes as replied by redis-server 7.0.15 and valkey-server 9.1.2.
 import errno
 import socket
 import ssl
+from collections.abc import Mapping
 
 from loadprobe.core.judging.outcome import ErrorClass, Outcome
 
@@ -50,6 +51,23 @@ def is_closed_transport(exc: BaseException) -> bool:
     uvloop 0.22 has no class of its own for that (observed).
     """
     return isinstance(exc, RuntimeError) and "handler is closed" in str(exc)
+
+
+def is_defect(context: Mapping[str, object]) -> bool:
+    """Tell whether what the event loop reports is a defect of ours.
+
+    All is, but what a TLS connection reports of its own loss: whoever holds it is told,
+    too. And redis-py and valkey-py report nodes that they forgot with connections open;
+    applications live with that.
+    """
+    if type(context.get("client")).__module__.startswith(("redis.", "valkey.")):
+        return False
+    exc = context.get("exception")
+    return not (
+        "protocol" in context
+        and isinstance(exc, Exception)
+        and is_closed_transport(exc)
+    )
 
 
 def _is_early_end(exc: BaseException) -> bool:

@@ -23,7 +23,7 @@ import uvloop
 from loadprobe.clock import NS_PER_MS, mono_now_ns, process_cpu_ns
 from loadprobe.core.topology.topology import Topology
 from loadprobe.drivers.base import Driver, OnTopology
-from loadprobe.drivers.errors import is_closed_transport
+from loadprobe.drivers.errors import is_defect
 from loadprobe.drivers.tls import make_context
 from loadprobe.drivers.wire.sockets import SocketPoller
 from loadprobe.errors import LoadprobeError, PreflightError, ProbeCrashed, UsageError
@@ -380,23 +380,6 @@ async def _read_commands(
     finally:
         # Also if a frame could not be read: nothing that is understood will follow.
         commands.put_nowait(None)
-
-
-def is_defect(context: Mapping[str, object]) -> bool:
-    """Tell whether what the event loop reports is a defect of ours.
-
-    All is, but what a TLS connection reports of its own loss: its node is told, too.
-    And redis-py and valkey-py report nodes that they forgot with connections open;
-    applications live with that.
-    """
-    if type(context.get("client")).__module__.startswith(("redis.", "valkey.")):
-        return False
-    exc = context.get("exception")
-    return not (
-        "protocol" in context
-        and isinstance(exc, Exception)
-        and is_closed_transport(exc)
-    )
 
 
 async def _serve(read_fd: int, write_fd: int) -> int:

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.status import Status
@@ -27,6 +27,7 @@ from loadprobe.core.steps import ScenarioRecord
 from loadprobe.core.verdict.headline import ended_badly, find_missed
 from loadprobe.core.verdict.summary import Summary
 from loadprobe.core.verdict.texts import clock_text
+from loadprobe.drivers.errors import is_defect
 from loadprobe.errors import LoadprobeError, RunError
 from loadprobe.outputs.folder.folder import RunFolder
 from loadprobe.outputs.http.server import start_http
@@ -121,6 +122,7 @@ class Run:
 
     async def run(self) -> int:
         """Run and report; return the exit code."""
+        asyncio.get_running_loop().set_exception_handler(_on_loop_error)
         async with AsyncExitStack() as stack:
             return await self._run(stack)
 
@@ -408,6 +410,12 @@ def _defect(what: str, error: Exception) -> RunError:
         f"{what} met an error it has no name for; this is a defect of loadprobe, "
         f"please report it: {type(error).__name__}: {error}"
     )
+
+
+def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what the event loop reports; a lost TLS connection is told elsewhere."""
+    if is_defect(context):
+        loop.default_exception_handler(context)
 
 
 def _first_error(group: BaseExceptionGroup[_ErrorT]) -> _ErrorT:

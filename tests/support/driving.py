@@ -9,12 +9,12 @@ from loadprobe.config.keys import Lane, Probe, Target
 from loadprobe.core.judging.outcome import ErrorClass, Outcome
 from loadprobe.core.topology.topology import Topology
 from loadprobe.drivers.base import Arrival, Driver
+from loadprobe.drivers.errors import is_defect
 from loadprobe.drivers.tls import make_context
 from loadprobe.drivers.wire.sockets import SocketPoller
 from loadprobe.local.cluster.cluster import LocalCluster
 from loadprobe.probe.drivers import make_driver
 from loadprobe.probe.messages import Plan, Share
-from loadprobe.probe.process import is_defect
 from tests.support.arrivals import Sink, make_arrival
 from tests.support.running import until
 

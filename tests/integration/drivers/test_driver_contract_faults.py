@@ -18,13 +18,13 @@ from loadprobe.core.judging.columns import Block, merge_blocks
 from loadprobe.core.judging.outcome import ErrorClass, Outcome
 from loadprobe.drivers.base import Driver
 from loadprobe.drivers.clients.library import ending
+from loadprobe.drivers.errors import is_defect
 from loadprobe.local.cluster.cluster import LocalCluster
 from loadprobe.probe.drivers import make_driver
 from loadprobe.probe.lag import Lag
 from loadprobe.probe.lane import LaneRunner
 from loadprobe.probe.messages import Plan, Share
 from loadprobe.probe.prefill import prefill
-from loadprobe.probe.process import is_defect
 from tests.support.blocks import read_block
 from tests.support.driving import strangers
 from tests.support.running import small_lane, target_of, until

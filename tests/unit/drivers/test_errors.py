@@ -15,11 +15,11 @@ from loadprobe.drivers.errors import (
     classify_connect_error,
     classify_lost_connection,
     classify_reply,
+    is_defect,
 )
 from loadprobe.drivers.tls import HANDSHAKE_UNANSWERED, advise, make_context
 from loadprobe.errors import PreflightError
 from loadprobe.local.cluster.certificates import Authority
-from loadprobe.probe.process import is_defect
 
 
 @pytest.mark.parametrize(("word", "expected"), REPLY_CLASSES.items())

@@ -298,3 +298,17 @@ async def test_a_signal_while_connecting_says_so(
             assert await run.run.run() == 0
     assert "stopped before the load began; nothing was measured" in run.text
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_tls_connection_that_is_lost_is_no_matter_of_the_loop(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Uvloop reports it beside the one who holds it; anything else is logged."""
+    run = Supervised(monkeypatch, tmp_path)
+    assert await run.run.run() == 0
+    report = asyncio.get_running_loop().call_exception_handler
+    lost = RuntimeError("unable to perform operation on <x>; the handler is closed")
+    report({"message": "Fatal error on SSL", "protocol": object(), "exception": lost})
+    assert not caplog.records
+    report({"message": "something else", "exception": ValueError("x")})
+    assert [record.getMessage() for record in caplog.records] == ["something else"]
