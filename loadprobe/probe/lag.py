@@ -7,11 +7,11 @@ happened.
 
 from collections import deque
 
-from loadprobe.clock import NEVER_NS
+from loadprobe.clock import NEVER_NS, NS_PER_MS
 
 LEAST_LAG_NS = 500_000
 """A wake-up that is later than this is late."""
-_RECENT_NS = 100_000_000
+_RECENT_NS = 100 * NS_PER_MS
 _RECENT_SPANS = 64
 _RECENT_WAKES = 16
 _SURE_WAKES = 8

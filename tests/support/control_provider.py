@@ -31,7 +31,12 @@ from loadprobe.core.topology.topology import Node, Shard, Topology
 _T = TypeVar("_T")
 _EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
 _EPOCH_NS = int(_EPOCH.timestamp()) * 1_000_000_000
-_CLOCKS = ("faults", "phases", "settle", "witness")
+_CLOCKS = (
+    "provider.faults",
+    "mutations.phase_log",
+    "mutations.settle",
+    "mutations.signs",
+)
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):

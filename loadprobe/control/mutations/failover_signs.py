@@ -1,6 +1,6 @@
 """Tells whether a failover has happened and the shard is whole again.
 
-Rule: three witnesses are read, none of which suffices alone: the API's status (it stays
+Rule: three signs are read, none of which suffices alone: the API's status (it stays
 "available" all the time), the provider's events (late, in English) and the cluster
 itself (the only one that shows the new primary).
 """
@@ -29,7 +29,7 @@ _CLOCK_SLACK_NS = 5 * NS_PER_S
 _TOPOLOGY_WAIT_S = 10.0
 
 
-class FailoverWitness:
+class FailoverSigns:
     """Looks at the status, the events and the topology, and enters what they show.
 
     Enters the phases promoted (with from_node and to_node) and provider_completed as

@@ -17,10 +17,10 @@ from loadprobe.control.mutations.changes import (
     FailOver,
     RotateAuth,
 )
-from loadprobe.control.mutations.failover_signs import FailoverWitness
+from loadprobe.control.mutations.failover_signs import FailoverSigns
 from loadprobe.control.mutations.mutation import Mutation
 from loadprobe.control.mutations.phase_log import Phases
-from loadprobe.control.mutations.signs import StateWitness, TopologySource, Witness
+from loadprobe.control.mutations.signs import Signs, StateSigns, TopologySource
 from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.faults import (
     ApiRefused,
@@ -111,7 +111,7 @@ async def mutate(
     )
     state = StepState.UNNEEDED
     try:
-        async with api.turn:
+        async with api.changing:
             before = await run.wait_until_ready(
                 deadline_s if ready_s is None else ready_s
             )
@@ -160,18 +160,18 @@ class _Mutating:
         self._what = mutation.describe()
         self._was_there = False
         self._missing: list[str] = []
-        self._witness = self._choose_witness()
+        self._signs = self._choose_signs()
 
-    def _choose_witness(self) -> Witness:
+    def _choose_signs(self) -> Signs:
         if isinstance(self._mutation, FailOver):
-            return FailoverWitness(
+            return FailoverSigns(
                 self._api,
                 self._mutation,
                 self._phases,
                 self._topology,
                 patience_s=self._patience_s,
             )
-        return StateWitness(
+        return StateSigns(
             self._api, self._mutation, self._topology, quiet_s=self._patience_s
         )
 
@@ -219,7 +219,7 @@ class _Mutating:
 
     async def send(self, call: ApiCall, before: GroupState) -> None:
         """Send the call until it was applied or refused, and applied at most once."""
-        await self._witness.prepare(before)
+        await self._signs.prepare(before)
         self._check_wanted()
         self._phases.enter("api_call", call=call.shown())
         give_up_ns = mono_now_ns() + int(self._patience_s * NS_PER_S)
@@ -249,10 +249,10 @@ class _Mutating:
             async with asyncio.timeout(self._patience_s):
                 while True:
                     state = await self._look()
-                    sign = await self._witness.evidence(state) if state else ""
+                    sign = await self._signs.evidence(state) if state else ""
                     if sign:
                         break
-                    await self._witness.pause(self._poll_s)
+                    await self._signs.pause(self._poll_s)
         except TimeoutError:
             raise ControlError(
                 f"{fault}; no sign of it ({self._what}) showed within "
@@ -296,7 +296,7 @@ class _Mutating:
                 self._missing = await find(state)
                 if not self._missing:
                     return
-            await self._witness.pause(self._poll_s)
+            await self._signs.pause(self._poll_s)
 
     async def _missing_to_settle(self, state: GroupState) -> list[str]:
         self._check_alive(state)
@@ -305,7 +305,7 @@ class _Mutating:
         is_moving = status not in {AVAILABLE, ABSENT}
         if is_moving and "modifying" not in self._phases.seen_ns:
             self._phases.enter("modifying", status=status)
-        missing = await self._witness.missing(state)
+        missing = await self._signs.missing(state)
         if self._topology.is_endpoint_behind:
             missing.append("the endpoint at the new primary")
         return missing

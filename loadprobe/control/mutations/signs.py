@@ -1,6 +1,6 @@
 """Who tells whether a mutation has begun, and whether it is done.
 
-``StateWitness`` serves all mutations that the provider's state shows; a failover, which
+``StateSigns`` serves all mutations that the provider's state shows; a failover, which
 it does not show, has its own (see ``failover_signs``).
 """
 
@@ -60,7 +60,7 @@ class TopologySource(Protocol):
         """Log in with another password from the next connection on."""
 
 
-class Witness(Protocol):
+class Signs(Protocol):
     """Looks at whatever shows a mutation."""
 
     async def prepare(self, before: GroupState) -> None:
@@ -76,7 +76,7 @@ class Witness(Protocol):
         """Wait, but no longer than until something changes that matters."""
 
 
-class StateWitness:
+class StateSigns:
     """Compares the provider's state and the cluster's view with the target.
 
     Args:

@@ -64,7 +64,7 @@ class ElastiCacheApi:
         members: cache cluster id -> node group id of every node ever described; it
             only grows, so that events of removed nodes are still known as ours.
         offset_ns: provider clock minus ours as of the last reply (see ``Call``).
-        turn: held by whoever changes the group: one mutation at a time.
+        changing: held by whoever changes the group: one mutation at a time.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class ElastiCacheApi:
         self.group_id = group_id
         self.members: dict[str, str] = {}
         self.offset_ns: int | None = None
-        self.turn = asyncio.Lock()
+        self.changing = asyncio.Lock()
         self._reads = reads
         self._mutations = mutations
         self._where = where

@@ -1,6 +1,6 @@
 """Watches one endpoint closely: when exactly it stops, or begins, to be served.
 
-Two witnesses, both on connections of their own: one connection is kept open and asked
+Two observers, both on connections of their own: one connection is kept open and asked
 over and over (is it cut?), and a new one is opened each time (is it refused?). Asking
 is speaking: a PING that is answered, be it with NOAUTH, is an endpoint that serves; a
 port that accepts and then hangs up, or speaks something else, is none.
@@ -174,8 +174,8 @@ class EndpointWatch:
             self._changed.set()
         self._since_ns["new"] = at_ns
 
-    def _tell(self, state: str, at_ns: int, witness: str, *, reason: str) -> None:
-        since_ns = self._since_ns.get(witness)
+    def _tell(self, state: str, at_ns: int, observer: str, *, reason: str) -> None:
+        since_ns = self._since_ns.get(observer)
         fields = {
             "host": self._watched.endpoint.host,
             "port": self._watched.endpoint.port,

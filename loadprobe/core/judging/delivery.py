@@ -200,7 +200,7 @@ class Delivery:
         )
         return part
 
-    def settle(
+    def take_answer(
         self,
         answer: Answer,
         *,

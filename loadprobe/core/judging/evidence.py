@@ -20,6 +20,7 @@ times, and what lies across a blind time proves nothing of the stretch after it.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from loadprobe.clock import NS_PER_S
 from loadprobe.core.intervals import Interval, overlaps
 from loadprobe.core.judging.columns import Failure
 from loadprobe.core.judging.outcome import ErrorClass, Outcome
@@ -30,7 +31,7 @@ def is_timed(failure: Failure) -> bool:
     return failure.outcome is Outcome.LATE or failure.error is ErrorClass.TIMEOUT
 
 
-AFTERMATH_NS = 2_000_000_000
+AFTERMATH_NS = 2 * NS_PER_S
 """So long after a blind time something may still fail for what was lost in it."""
 
 

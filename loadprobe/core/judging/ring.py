@@ -9,13 +9,13 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from loadprobe.clock import NS_PER_MS
+from loadprobe.clock import NS_PER_MS, NS_PER_S
 from loadprobe.core.intervals import Interval, union
 from loadprobe.core.judging.cells import Frame, make_chunk
 from loadprobe.core.judging.columns import Failure, Scope
 from loadprobe.core.judging.outages import HISTORY_NS, Outage, Row
 
-FILM_LONGEST_NS = 60_000_000_000
+FILM_LONGEST_NS = 60 * NS_PER_S
 """Of a longer outage the film shows this much from its start, and its end."""
 
 

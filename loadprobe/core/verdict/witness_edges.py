@@ -7,12 +7,13 @@ put down to a client for which the witness was blind.
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from loadprobe.clock import NS_PER_MS
 from loadprobe.core.intervals import Interval, intersection, union
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.verdict.beside import LaneFacts, witnesses_of
 from loadprobe.core.verdict.plan_edges import cut_at
 
-ADDED_NS = 250_000_000
+ADDED_NS = 250 * NS_PER_MS
 """So much may be on the other side of the witness's edge without being cut off: clients
 notice later than the witness, and their arrivals have a deadline to wait for."""
 

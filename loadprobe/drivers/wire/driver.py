@@ -12,7 +12,7 @@ from functools import partial
 
 import hiredis
 
-from loadprobe.clock import mono_now_ns
+from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.config.keys import Target
 from loadprobe.core.judging.outcome import ErrorClass, Outcome
 from loadprobe.core.topology.topology import Topology
@@ -40,7 +40,7 @@ _SEED_EVERY_S = 0.25
 # TLS handshake takes more than a millisecond of the loop that measures.
 _PACE_TCP_S = 0.002
 _PACE_TLS_S = 0.006
-_LOOK_AGAIN_NS = 10_000_000_000
+_LOOK_AGAIN_NS = 10 * NS_PER_S
 _LOOK_PAUSE_S = 0.02
 
 

@@ -18,7 +18,7 @@ class Change:
     Args:
         action: the API action.
         perform: does the work; what it raises makes the change fail.
-        settle: called when the work is done, as the status goes back.
+        complete: called when the work is done, as the status goes back.
         give_up: called when the work failed, as the status goes back.
         status: Status of the group and of what is touched, while it is under way.
         member_status: CacheClusterStatus of what is touched; "" for ``status``.
@@ -39,7 +39,7 @@ class Change:
 
     action: str
     perform: Callable[["Change"], Awaitable[None]]
-    settle: Callable[[], None] = lambda: None
+    complete: Callable[[], None] = lambda: None
     give_up: Callable[[], None] = lambda: None
     status: str = "modifying"
     member_status: str = ""

@@ -241,7 +241,7 @@ class Plane:
             change.give_up()
             self._end_change(group, failed)
         else:
-            change.settle()
+            change.complete()
             self._end_change(group, change.done_event)
 
     def _end_change(self, group: ReplicationGroup, text: str) -> None:

@@ -322,7 +322,7 @@ class LocalCluster:
             shutil.rmtree(node.folder, ignore_errors=True)
             self._processes.remove(node)
 
-    async def settle_node_timeout(self, nodes: Sequence[LocalNode]) -> None:
+    async def set_node_timeout(self, nodes: Sequence[LocalNode]) -> None:
         """Set the node timeout that was asked for: nodes start with a short one."""
         if self.cluster_mode and self._node_timeout_ms > _FAST_NODE_TIMEOUT_MS:
             wanted = {"cluster-node-timeout": str(self._node_timeout_ms)}
@@ -346,7 +346,7 @@ class LocalCluster:
 
     async def _form(self) -> None:
         await form_cluster(self.shards, timeout_s=_READY_TIMEOUT_S)
-        await self.settle_node_timeout(self.nodes)
+        await self.set_node_timeout(self.nodes)
 
     async def _replicate(self) -> None:
         primary, *replicas = self.nodes

@@ -35,7 +35,7 @@ async def add_replica(cluster: LocalCluster, shard: LocalShard) -> LocalNode:
     ):
         await launch(cluster, [node])
         await attach(cluster, [node], primary)
-        await cluster.settle_node_timeout([node])
+        await cluster.set_node_timeout([node])
     shard.nodes.append(node)
     return node
 
@@ -64,7 +64,7 @@ async def launch(cluster: LocalCluster, nodes: Sequence[LocalNode]) -> None:
     """Start nodes; with cluster mode they are empty primaries that all know.
 
     They have a short node timeout, so that news of them spread fast; give them that of
-    the cluster when they have their place (``LocalCluster.settle_node_timeout``).
+    the cluster when they have their place (``LocalCluster.set_node_timeout``).
 
     Raises:
         RunError: one did not start, or they did not get to know each other.

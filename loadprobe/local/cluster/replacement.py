@@ -88,7 +88,7 @@ async def replace_shard(
         for node in new:
             on_step("started", node)
         await attach(cluster, new, primary)
-        await cluster.settle_node_timeout(new)
+        await cluster.set_node_timeout(new)
         for node in new:
             on_step("synced", node)
         await completed(promote())

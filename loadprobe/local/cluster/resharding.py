@@ -134,7 +134,7 @@ async def _set_up(cluster: LocalCluster, added: Sequence[LocalShard]) -> None:
         await synced(cluster, shard.nodes[1:], shard.nodes[0])
     async with within(_SETTLE_TIMEOUT_S, what="the new primaries take commands"):
         await until(lambda: all_serve([shard.nodes[0] for shard in added]))
-    await cluster.settle_node_timeout(nodes)
+    await cluster.set_node_timeout(nodes)
 
 
 async def _drop(cluster: LocalCluster, empty: Sequence[LocalShard]) -> None:

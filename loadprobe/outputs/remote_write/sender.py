@@ -253,7 +253,7 @@ class RemoteWriter:
             )
             if reply.answer is not Answer.TAKEN:
                 self._note(reply.text)
-            pause_s = self._delivery.settle(
+            pause_s = self._delivery.take_answer(
                 reply.answer,
                 now_ns=mono_now_ns(),
                 jitter=int.from_bytes(os.urandom(2)) / 0xFFFF,

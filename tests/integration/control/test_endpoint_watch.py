@@ -57,7 +57,7 @@ async def serving(serve: Serve) -> AsyncIterator[int]:
         server.close()
 
 
-async def test_a_tls_migration_is_witnessed_on_both_endpoints() -> None:
+async def test_a_tls_migration_is_seen_on_both_endpoints() -> None:
     """Each transport is cut and refused when its mode ends it, and not before."""
     async with AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(
@@ -71,7 +71,7 @@ async def test_a_tls_migration_is_witnessed_on_both_endpoints() -> None:
             await stack.enter_async_context(watching(seen.watch))
         await plain.until("accepting")
         await tls.until("accepting")
-        await asyncio.sleep(0.2)  # both witnesses have looked
+        await asyncio.sleep(0.2)  # both observers have looked
 
         before_ns = mono_now_ns()
         await set_tls_mode(cluster, "required")
@@ -143,7 +143,7 @@ async def test_a_port_that_accepts_serves_nobody_yet(serve: Serve, reason: str) 
 
 
 async def test_an_open_connection_that_is_reset_is_cut() -> None:
-    """A reset between two questions ends neither the watch nor its other witness."""
+    """A reset between two questions ends neither the watch nor its other observer."""
     accepted: list[asyncio.StreamWriter] = []
 
     async def answer(
@@ -158,7 +158,7 @@ async def test_an_open_connection_that_is_reset_is_cut() -> None:
     async with serving(answer) as port:
         seen = Seen("127.0.0.1", port)
         async with watching(seen.watch):
-            await until(lambda: len(accepted) > 3, what="both witnesses")
+            await until(lambda: len(accepted) > 3, what="both observers")
             linger = struct.pack("ii", 1, 0)
             for writer in accepted:
                 if not writer.is_closing():

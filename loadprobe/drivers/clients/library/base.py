@@ -134,7 +134,7 @@ def seconds(milliseconds: int | None) -> float | None:
     return None if milliseconds is None else milliseconds / 1000
 
 
-def settle(end: End, *, tries: int, answers: int) -> End:
+def end_of(end: End, *, tries: int, answers: int) -> End:
     """Return how an operation ended, given what is known of its tries.
 
     Args:

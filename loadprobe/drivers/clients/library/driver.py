@@ -30,7 +30,7 @@ from loadprobe.drivers.clients.library.base import (
     Login,
     Operation,
     Tally,
-    settle,
+    end_of,
 )
 from loadprobe.drivers.clients.library.ending import CLOSE_S, end_in_time
 from loadprobe.drivers.wire.driver import WireDriver
@@ -326,7 +326,7 @@ class LibraryDriver:
 
     def _failed(self, arrival: Arrival, exc: Exception, operation: Operation) -> None:
         done_ns = mono_now_ns()
-        outcome, error = settle(
+        outcome, error = end_of(
             self._library.classify(exc),
             tries=operation.tries,
             answers=operation.answers,

@@ -116,7 +116,7 @@ def _creation(group: ReplicationGroup, wish: Wish) -> Change:
             await asyncio.shield(cluster.__aexit__(None, None, None))
             raise
 
-    def settle() -> None:
+    def complete() -> None:
         group.resting_status = "available"
         if wish.password is not None:
             group.token_changed = now()
@@ -127,7 +127,7 @@ def _creation(group: ReplicationGroup, wish: Wish) -> Change:
     return Change(
         "CreateReplicationGroup",
         perform,
-        settle=settle,
+        complete=complete,
         give_up=give_up,
         status="creating",
         is_visible=True,

@@ -25,7 +25,7 @@ async def delete_replication_group(plane: Plane, params: Params) -> dict[str, An
     change = Change(
         "DeleteReplicationGroup",
         perform,
-        settle=forget,
+        complete=forget,
         status="deleting",
         is_visible=True,
         done_event=f"Replication group {group.group_id} deleted",

@@ -37,13 +37,13 @@ async def start_migration(plane: Plane, params: Params) -> dict[str, Any]:
     async def perform(_change: Change) -> None:
         await migration.start(group.cluster, host, port)
 
-    def settle() -> None:
+    def complete() -> None:
         group.resting_status = "migrating"
 
     change = Change(
         "StartMigration",
         perform,
-        settle=settle,
+        complete=complete,
         done_event=f"Start Migration successful for {group.group_id}",
         failed_event=f"Start Migration failed for {group.group_id}",
     )
@@ -69,13 +69,13 @@ async def complete_migration(plane: Plane, params: Params) -> dict[str, Any]:
         async with within(_COMPLETE_TIMEOUT_S, what="all data of the source arrived"):
             await migration.complete(group.cluster, force=force)
 
-    def settle() -> None:
+    def complete() -> None:
         group.resting_status = "available"
 
     change = Change(
         "CompleteMigration",
         perform,
-        settle=settle,
+        complete=complete,
         status="migrating",
         member_status="available",
         done_event=f"Complete Migration successful for {group.group_id}",

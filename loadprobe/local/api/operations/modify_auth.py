@@ -35,7 +35,7 @@ async def plan_auth(
     async def perform(_change: Change) -> None:
         await set_password(group.cluster, token, keep_old=strategy == "ROTATE")
 
-    def settle() -> None:
+    def complete() -> None:
         group.is_rotating = strategy == "ROTATE"
         group.token_changed = now()
 
@@ -43,7 +43,7 @@ async def plan_auth(
     return Change(
         MODIFY,
         perform,
-        settle=settle,
+        complete=complete,
         pending=pending,
         node_pending=pending,
         done_event=f"Auth token of replication group {group.group_id} changed: "

@@ -27,14 +27,14 @@ async def plan_nodes(
     if server is not None:
         node_pending["EngineVersion"] = server.version
 
-    def settle() -> None:
+    def complete() -> None:
         group.node_type = node_type
         group.parameter_group = parameter_group
         if server is not None:
             group.engine = server.engine
 
     if not node_pending:
-        settle()  # a parameter group is only a label here
+        complete()  # a parameter group is only a label here
         return None
 
     async def perform(change: Change) -> None:
@@ -45,7 +45,7 @@ async def plan_nodes(
     return Change(
         MODIFY,
         perform,
-        settle=settle,
+        complete=complete,
         node_pending=node_pending,
         done_event=f"Replication group {group.group_id} modified: {what}",
         failed_event=failed if server is None else "",

@@ -105,7 +105,7 @@ def _application(plane: Plane, group: ReplicationGroup, action: UpdateAction) ->
             without=done,
         )
 
-    def settle() -> None:
+    def complete() -> None:
         action.enter("stopped" if is_stopped() else "complete", now=now())
 
     def give_up() -> None:
@@ -114,7 +114,7 @@ def _application(plane: Plane, group: ReplicationGroup, action: UpdateAction) ->
     return Change(
         "BatchApplyUpdateAction",
         perform,
-        settle=settle,
+        complete=complete,
         give_up=give_up,
         done_event=f"Service update {action.update.name} ended for replication group "
         f"{group.group_id}",

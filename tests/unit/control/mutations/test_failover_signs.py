@@ -1,4 +1,4 @@
-"""A failover is checked, sent once, and followed through all of its witnesses."""
+"""A failover is checked, sent once, and followed through all of its signs."""
 
 import asyncio
 from collections.abc import Callable
@@ -322,7 +322,7 @@ async def test_a_refusal_is_a_failed_phase(run: Run) -> None:
 
 
 async def test_the_deadline_names_what_is_missing(run: Run) -> None:
-    """A failover that stays incomplete fails with the witnesses still awaited."""
+    """A failover that stays incomplete fails with the signs still awaited."""
     run.provider.on_call = lambda: run.provider.add(COMPLETED)
     with pytest.raises(ControlError, match="missing: promoted, the provider's event"):
         await run.start(deadline_s=0.05)

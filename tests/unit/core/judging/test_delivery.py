@@ -64,7 +64,7 @@ class Receiver:
             answer = self._answer(part)
             if answer is Answer.TAKEN:
                 self.taken += points_of(part.batches)
-            pause_s = delivery.settle(answer, now_ns=self.now_ns, jitter=1.0)
+            pause_s = delivery.take_answer(answer, now_ns=self.now_ns, jitter=1.0)
             self.pauses.append(pause_s)
             self.now_ns += int(pause_s * S)
 
@@ -93,7 +93,7 @@ def test_batches_are_limited_by_age() -> None:
     first = delivery.next(0)
     assert first is not None
     assert points_of(first.batches) == [("1", 0), ("1", SPAN_MS - 1)]
-    delivery.settle(Answer.TAKEN, now_ns=0, jitter=0)
+    delivery.take_answer(Answer.TAKEN, now_ns=0, jitter=0)
     second = delivery.next(0)
     assert second is not None
     assert points_of(second.batches) == [("1", SPAN_MS), ("2", 5), ("2", SPAN_MS)]
@@ -126,11 +126,11 @@ def test_the_queue_moves_on_while_the_receiver_is_away() -> None:
     delivery.offer([batch_of("1", *range(10))])
     assert delivery.next(0) is not None
     delivery.offer([batch_of("1", *range(10, 100))])
-    delivery.settle(Answer.BUSY, now_ns=0, jitter=0)
+    delivery.take_answer(Answer.BUSY, now_ns=0, jitter=0)
     again = delivery.next(0)
     assert again is not None
     assert points_of(again.batches) == [("1", ms) for ms in range(5)]
-    delivery.settle(Answer.TAKEN, now_ns=0, jitter=0)
+    delivery.take_answer(Answer.TAKEN, now_ns=0, jitter=0)
     following = delivery.next(0)
     assert following is not None
     assert following.batches[0].ms[0] == 80
@@ -225,7 +225,9 @@ def test_pauses_are_jittered_and_the_receiver_may_ask_for_more() -> None:
 
     def pause_s(jitter: float, asked_s: float | None) -> float:
         delivery.next(0)
-        return delivery.settle(Answer.BUSY, now_ns=0, jitter=jitter, asked_s=asked_s)
+        return delivery.take_answer(
+            Answer.BUSY, now_ns=0, jitter=jitter, asked_s=asked_s
+        )
 
     assert pause_s(0.0, None) == 0.25
     assert pause_s(0.5, None) == 0.75
@@ -233,7 +235,7 @@ def test_pauses_are_jittered_and_the_receiver_may_ask_for_more() -> None:
     assert pause_s(1.0, 1e9) == LONGEST_ASKED_PAUSE_S
     assert pause_s(1.0, 0.0) == 8.0
     delivery.next(0)
-    assert delivery.settle(Answer.TAKEN, now_ns=0, jitter=1.0) == 0.0
+    assert delivery.take_answer(Answer.TAKEN, now_ns=0, jitter=1.0) == 0.0
     delivery.offer([batch_of("1", 1)])
     assert pause_s(1.0, None) == 0.5
 

@@ -17,7 +17,7 @@ from loadprobe.config.keys import Client, Target
 from loadprobe.core.judging.outcome import ErrorClass, Outcome
 from loadprobe.drivers import resp
 from loadprobe.drivers.clients.library.address import make_remap
-from loadprobe.drivers.clients.library.base import Login, settle
+from loadprobe.drivers.clients.library.base import Login, end_of
 from loadprobe.drivers.clients.redis_py.errors import ErrorTable
 from loadprobe.drivers.clients.redis_py.forks import Fork, load_fork
 from loadprobe.drivers.clients.redis_py.settings import make_arguments
@@ -319,5 +319,5 @@ def test_a_try_without_an_answer_may_have_happened(
 ) -> None:
     """An operation is unsent or refused only if all of its tries are accounted for."""
     outcome, label = end
-    found = settle((outcome, ErrorClass[label.upper()]), tries=tries, answers=answers)
+    found = end_of((outcome, ErrorClass[label.upper()]), tries=tries, answers=answers)
     assert (found[0], found[1].label) == expected
