@@ -416,7 +416,7 @@ def test_what_is_dark_by_plan_has_series_of_its_own() -> None:
         assert going_on[ms][0] == going_on[ms][1] > 0, ms
     length_s, planned_s = going_on[5200]
     assert (length_s, planned_s) == pytest.approx((3.9, 2.5), abs=0.02)
-    assert going_on[6500] == (pytest.approx(0.5, abs=0.02), 0)
+    assert going_on[6500] == pytest.approx((0.5, 0), abs=0.02)
 
 
 def test_a_plan_for_another_shard_excuses_nothing() -> None:
