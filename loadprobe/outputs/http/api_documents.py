@@ -96,8 +96,8 @@ class VerdictNow(msgspec.Struct, frozen=True):
     """The verdict as far as it is known; it is judged anew at the end.
 
     ``state`` and ``headline`` are those of summary.json, from what is known now.
-    ``outages``, ``incidents`` and ``downtime_ms`` hold no planned darkness;
-    ``open_outages`` does, and ``open_planned_outages`` are those that are by plan now.
+    ``outages``, ``incidents``, ``downtime_ms`` and ``availability`` hold no planned
+    darkness; ``open_outages`` does: ``open_planned_outages`` of them are by plan now.
     ``dropped_outages`` came when too many were kept already, and are in none.
     ``downtime_ms`` is that of the witnesses, and null beyond 1000 outages: it is
     summed up at the end.

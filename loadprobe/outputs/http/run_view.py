@@ -20,8 +20,8 @@ from loadprobe.core.judging.scope_state import ScopeTotals
 from loadprobe.core.judging.shard_states import Place, ShardStates
 from loadprobe.core.steps import ScenarioState
 from loadprobe.core.topology.topology import Topology
-from loadprobe.core.verdict.attribution import Attribution, Cause
-from loadprobe.core.verdict.beside import Planned
+from loadprobe.core.verdict.attribution import Attribution
+from loadprobe.core.verdict.beside import Planned, is_planned
 from loadprobe.core.verdict.headline import (
     END_WORDS,
     Findings,
@@ -30,9 +30,9 @@ from loadprobe.core.verdict.headline import (
 )
 from loadprobe.core.verdict.incidents import group_incidents
 from loadprobe.core.verdict.measures import downtime_ms
-from loadprobe.core.verdict.parts import outage_row, witness_names
+from loadprobe.core.verdict.parts import availability_of, outage_row, witness_names
 from loadprobe.core.verdict.places import where_text
-from loadprobe.core.verdict.plan_edges import is_planned_now
+from loadprobe.core.verdict.plan_edges import cut_at_plan, is_planned_now
 from loadprobe.core.verdict.summary import DowntimeMs
 from loadprobe.outputs.folder.documents import event_line
 from loadprobe.outputs.http.api_documents import (
@@ -309,12 +309,15 @@ class RunView:
         found = sorted(
             self._outages(), key=lambda pair: (pair[0].first_due_ns, pair[0].scope)
         )
-        load = [pair for pair in found if not pair[0].scope.op.is_apart]
+        load = [outage for outage, _ in found if not outage.scope.op.is_apart]
         return found, current, self._verdict(load)
 
-    def _verdict(self, found: Sequence[tuple[Outage, Attribution]]) -> VerdictNow:
+    def _verdict(self, found: Sequence[Outage]) -> VerdictNow:
         """Return the verdict on the load; what is apart from it is left out."""
-        counted = [o for o, a in found if a.cause is not Cause.PLANNED]
+        plans = self._planned()
+        parts = cut_at_plan(found, plans)
+        planned = [part for part in parts if is_planned(part, plans)]
+        counted = [part for part in parts if not is_planned(part, plans)]
         totals = self._load_totals()
         arrivals = sum(t.arrivals for t in totals.values())
         served = sum(t.served for t in totals.values())
@@ -325,12 +328,14 @@ class RunView:
             incidents=findings.incidents,
             arrivals=arrivals,
             served=served,
-            availability=served / arrivals if arrivals else None,
+            availability=availability_of(
+                list(totals.values()), sum(o.failed for o in planned)
+            ),
             outages=len(counted),
             open_outages=sum(
                 not scope.op.is_apart for scope in self._aggregate.current()
             ),
-            planned_outages=len(found) - len(counted),
+            planned_outages=len(planned),
             open_planned_outages=len(self._planned_now()),
             dropped_outages=self._aggregate.dropped_outages,
             downtime_ms=(

@@ -121,8 +121,25 @@ async def test_a_shard_that_is_dark_by_plan() -> None:
     verdict = reply.json["verdict"]
     assert (verdict["outages"], verdict["planned_outages"]) == (1, 1)
     assert (verdict["open_outages"], verdict["open_planned_outages"]) == (1, 1)
+    assert verdict["availability"] == pytest.approx(890 / 900)
     stage.planned[:] = [Planned("tcp", 3900 * MS, 4200 * MS, "0002")]
     assert stage.view.status().lanes[0].shards["0002"].state == "dark"
+
+
+def test_an_accident_before_a_plan_is_in_the_verdict() -> None:
+    """Of an outage of 8 s the first 3 are downtime, the others by plan."""
+    stage = Stage.make()
+    stage.begin()
+    stage.planned += [Planned("tcp", 4 * S, 20 * S)]
+    stage.add({("tcp", "0001"): arrivals(0, 9 * S, (S, 9 * S))}, 9 * S)
+    status = stage.view.status()
+    assert status.lanes[0].shards["0001"].state == "planned"
+    verdict = status.verdict
+    assert (verdict.state, verdict.outages, verdict.planned_outages) == ("outage", 1, 1)
+    assert (verdict.open_outages, verdict.open_planned_outages) == (1, 1)
+    assert verdict.downtime_ms is not None
+    assert verdict.downtime_ms.any_shard.estimate == pytest.approx(3000, abs=10)
+    assert verdict.availability == pytest.approx(100 / 400, abs=0.01)
 
 
 async def test_shards_that_are_grey_blind_or_without_arrivals() -> None:
