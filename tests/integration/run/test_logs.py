@@ -6,10 +6,12 @@ import os
 import pty
 import re
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from tests.support.bad_input import (
     DEADLINE_S,
@@ -19,23 +21,32 @@ from tests.support.bad_input import (
     config_of,
     environment,
     finish,
+    serving,
     start,
 )
-from tests.support.commands import servers
-
-__all__ = ["servers"]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
+    """Start the server once."""
+    async with serving(tmp_path_factory.mktemp("run-logs")) as started:
+        yield started
+
+
 SITECUSTOMIZE = """
-import logging, sys, threading
+import gc, logging, sys, threading, time
 
 def warn():
+    while not gc.get_freeze_count():  # that is done when the load begins
+        time.sleep(0.1)
+    time.sleep(1)
     fields = {"lp_lane": "tcp", "lp_left": 3}
     logging.getLogger("loadprobe.drivers").warning("made up", extra=fields)
 
 if "loadprobe.probe.process" in sys.orig_argv:
-    threading.Timer(2.0, warn).start()
+    threading.Thread(target=warn, daemon=True).start()
 """
 
 
