@@ -10,7 +10,7 @@ from loadprobe.cli import app as cli
 from loadprobe.cli.app import parse_duration
 from loadprobe.config.file import parse_config
 from loadprobe.errors import ProbeCrashed, UsageError
-from loadprobe.run import preflight
+from loadprobe.run import checks
 
 
 def ended(
@@ -153,7 +153,7 @@ def test_open_files_are_counted_per_process(
     monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
     # The first process: (51 + 47) workers to 3 shards, 2 lanes to 4 replicas, 64 spare.
     if fits:
-        assert "needs 366" in preflight._open_files(config, shards=3, replicas=4)
+        assert "needs 366" in checks.open_files(config, shards=3, replicas=4)
     else:
         with pytest.raises(UsageError, match="needs 366; raise `ulimit -Hn` to that"):
-            preflight._open_files(config, shards=3, replicas=4)
+            checks.open_files(config, shards=3, replicas=4)

@@ -1,0 +1,51 @@
+"""One line of a preflight: what was looked at, and what was found."""
+
+import resource
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from loadprobe.config.keys import Config
+from loadprobe.errors import UsageError
+from loadprobe.probe.plan import share_out
+
+_SPARE_FILES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line: what was looked at, whether it is fine, and what was found.
+
+    Args:
+        name: what was looked at.
+        passed: whether it is fine.
+        detail: what was found, and what to do.
+        is_needed: False if a run can begin all the same.
+        may_come: it failed, and may pass later without anything being done here.
+    """
+
+    name: str
+    passed: bool
+    detail: str
+    is_needed: bool = True
+    may_come: bool = False
+
+
+def open_files(
+    config: Config, dormant: Collection[str] = (), *, shards: int, replicas: int
+) -> str:
+    """Compare the connections of the busiest probe process with what it may open.
+
+    The wire driver opens its share to each primary, and one to each replica.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = _SPARE_FILES + max(
+        sum(share.connections * shards + replicas for share in process)
+        for process in share_out(config.lanes, dormant)
+    )
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise UsageError(
+            f"a process may open {hard} files, a probe of {shards} shards and "
+            f"{replicas} replicas needs {needed}; raise `ulimit -Hn` to that, use "
+            "fewer workers, or more processes"
+        )
+    return f"a process may open {hard}, a probe needs {needed}"
