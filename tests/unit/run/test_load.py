@@ -64,7 +64,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Replace the clock, and the probe processes."""
     clock = Clock()
     monkeypatch.setattr(module, "mono_now_ns", clock)
-    monkeypatch.setattr(module, "Probe", QuietProbe)
+    monkeypatch.setattr(module, "FleetProbe", QuietProbe)
     return clock
 
 
@@ -267,7 +267,7 @@ async def running(
 ) -> AsyncIterator[Measurement]:
     """Measure with processes of a kind; the TLS lane is dormant."""
     Talking.made.clear()
-    monkeypatch.setattr(module, "Probe", kind)
+    monkeypatch.setattr(module, "FleetProbe", kind)
     measurement = Measurement(
         Config(target=Target(host="h"), lanes=(TCP, TLS)), dormant={"tls"}
     )
