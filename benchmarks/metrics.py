@@ -101,7 +101,8 @@ def _many_shards(repeats: int) -> list[Row]:
         registry = make_registry(collector)
         for form in Format:
             blocks = [runner.run(_beside(registry, form)) for _ in range(repeats)]
-            gaps, times = zip(*blocks, strict=True)
+            gaps = [gap_ms for gap_ms, _ in blocks]
+            times = [page_ms for _, page_ms in blocks]
             kind = f"{name} as {form.name.lower()}"
             rows += [
                 Row.of(f"{kind}, render in a thread", "ms", times),

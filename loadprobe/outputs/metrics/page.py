@@ -5,7 +5,7 @@ goes by as well: the library knows no weights, and fails at versions it cannot r
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 
 from prometheus_client import (
     CollectorRegistry,
@@ -35,7 +35,7 @@ def make_registry(run: Collector) -> CollectorRegistry:
 
 def make_renderer(
     registry: CollectorRegistry,
-) -> Callable[[str], Awaitable[tuple[bytes, str]]]:
+) -> Callable[[str], Coroutine[None, None, tuple[bytes, str]]]:
     """Return a function from an Accept header to (body, content type).
 
     Pages are written one after the other: each thread that writes one makes the loop

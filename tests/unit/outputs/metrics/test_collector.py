@@ -14,7 +14,7 @@ from loadprobe.core.judging.histogram import Histogram
 from loadprobe.outputs.metrics.catalogue import CATALOGUE
 from loadprobe.outputs.metrics.collector import CatalogueCollector
 from loadprobe.outputs.metrics.page import make_registry, make_renderer
-from loadprobe.outputs.metrics.snapshot import Snapshot
+from loadprobe.outputs.metrics.snapshot import Labels, Snapshot
 
 
 @dataclass(slots=True)
@@ -28,8 +28,9 @@ class Noting:
     def snapshot(self) -> Snapshot:
         """Return one value and one histogram."""
         self.readers.append(threading.get_ident())
-        histograms = {"loop_lag_seconds": {("0",): self.lag}}
-        return Snapshot("c", {"cluster_shards": {(): self.shards}}, histograms)
+        lag: dict[Labels, Histogram] = {("0",): self.lag}
+        shards: dict[Labels, float] = {(): self.shards}
+        return Snapshot("c", {"cluster_shards": shards}, {"loop_lag_seconds": lag})
 
 
 class Counting(Collector):
