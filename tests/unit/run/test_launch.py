@@ -18,9 +18,9 @@ from loadprobe.control.scenario.file import load_scenario
 from loadprobe.control.scenario.lanes import begins_with_group
 from loadprobe.errors import RunError, UsageError
 from loadprobe.run import launch
+from loadprobe.run.checks import Check
 from loadprobe.run.launch import RunOptions, for_created, run_load
 from loadprobe.run.plan import RunPlan
-from loadprobe.run.preflight import Check
 from loadprobe.signals import Stopping
 from tests.support.scenario_stage import group_of, stage_scenario, state_of, step
 

@@ -12,7 +12,8 @@ from loadprobe.config.remote_write import RemoteWrite
 from loadprobe.control.provider.state import GroupState
 from loadprobe.errors import ControlError
 from loadprobe.run import preflight as preflight_module
-from loadprobe.run.preflight import Check, preflight
+from loadprobe.run.checks import Check
+from loadprobe.run.preflight import preflight
 from tests.scripted.receiver import Said, ScriptedReceiver
 from tests.support.scenario_stage import group_of, state_of
 
