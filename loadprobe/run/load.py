@@ -368,7 +368,7 @@ class Measurement:
         if self.end_ns is not None:
             return None
         started = [self._go_on(process, self._group) for process in processes]
-        problems = [await roused.wait() for roused in started]
+        problems = [await late.wait() for late in started]
         return next((problem for problem in problems if problem is not None), None)
 
     def _go_on(self, process: int, group: asyncio.TaskGroup) -> LateProbes:

@@ -1,7 +1,7 @@
 """The keys of a scenario file, with their units, ranges and defaults.
 
-``scenario.file`` reads and checks a file; the rest of the program relies on the values.
-Counts may be relative ("+1"), so that one file serves groups of any size.
+``control.scenario.file`` reads and checks a file; the rest of the program relies on
+the values. Counts may be relative ("+1"), so that one file serves groups of any size.
 """
 
 from typing import Annotated, ClassVar, Literal

@@ -1,6 +1,6 @@
 """The configuration directives of a cluster's servers.
 
-Pure: values only. Ports, folder and socket are the node's own (``node.py``).
+Pure: values only. Ports, folder and socket are the node's own (``node``).
 """
 
 import hashlib
