@@ -166,9 +166,9 @@ def log_again(line: bytes, **fields: object) -> bool:
 class _Writer(QueueListener):
     """Has lines written by a thread; where nobody takes them, they are lost, no more.
 
-    To a pipe or file past Python's buffer, whose lock a reader that takes nothing would
-    hold for ever. To a terminal through ``sys.stderr`` as it is at that moment: a live
-    view puts something in its place that writes above the view.
+    They go past Python's buffer, whose lock a reader that takes nothing would hold for
+    ever, and whose rest fails the process if the reader is gone. But a live view on a
+    terminal has something in the place of ``sys.stderr`` that writes above the view.
     """
 
     def __init__(
@@ -179,7 +179,7 @@ class _Writer(QueueListener):
         self.is_terminal = stream is not None and stream.isatty()
         self._stream = stream
         self._descriptor: int | None = None
-        if stream is not None and not self.is_terminal:
+        if stream is not None:
             with suppress(OSError):  # it is no file
                 self._descriptor = stream.fileno()
 
@@ -192,13 +192,12 @@ class _Writer(QueueListener):
             self._write(f"{record.getMessage()}\n")
 
     def _write(self, line: str) -> None:
-        if self._descriptor is not None:
+        stream = sys.stderr if self.is_terminal else self._stream
+        if stream is self._stream and self._descriptor is not None:
             left = line.encode(errors="backslashreplace")
             while left:
                 left = left[os.write(self._descriptor, left) :]
-            return
-        stream = sys.stderr if self.is_terminal else self._stream
-        if stream is not None:
+        elif stream is not None:
             stream.write(line)
             stream.flush()
 

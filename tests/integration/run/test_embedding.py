@@ -27,10 +27,12 @@ async def check_and_run(folder: Path) -> None:
             ca_file=str(cluster.ca_file),
             password_file=str(password),
         )
-        size = {"workers": 4, "rate_per_s": 100.0, "keys": 100}
         config = Config(
             target=target,
-            lanes=(Lane(name="tcp", **size), Lane(name="tls", tls=True, **size)),
+            lanes=tuple(
+                Lane(name, tls=name == "tls", workers=4, rate_per_s=100, keys=100)
+                for name in ("tcp", "tls")
+            ),
             http=Http(listen="127.0.0.1:0"),
             output=Output(dir=str(folder / "runs")),
         )

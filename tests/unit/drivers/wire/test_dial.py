@@ -112,9 +112,11 @@ async def ask(kind: type[Connection | Greeting]) -> None:
         port = server.sockets[0].getsockname()[1]
         target = Target(host="127.0.0.1", port=port)
         dialer = Dialer(target, None, None, timeout_ms=1_000)
-        made = await dialer.dial(
-            target.host, target.port, make if kind is Connection else Greeting
-        )
+        made: Connection | Greeting | DialFailure
+        if kind is Connection:
+            made = await dialer.dial(target.host, port, make)
+        else:
+            made = await dialer.dial(target.host, port, Greeting)
         assert isinstance(made, kind)
         assert await made.request(resp.PING) == b"PONG"
         made.close()
