@@ -110,7 +110,6 @@ async def staged(case: Case) -> AsyncIterator[tuple[LocalCluster, ControlPlane]]
         ControlPlane(knobs=_KNOBS) as plane,
     ):
         plane.add_group(GROUP, cluster)
-        plane.add_service_update("update-of-the-matrix")
         yield cluster, plane
 
 
