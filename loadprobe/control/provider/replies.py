@@ -81,6 +81,8 @@ class Group:
         has_auth: clients log in with a token.
         user_groups: ids of the user groups that control access.
         multi_az: "enabled", "disabled" or "" (not told).
+        auth_changed_unix_ns: when the token was last changed, the provider's time: a
+            new token shows by nothing else.
         created_unix_ns: when the group was made, the provider's time.
         reader: the endpoint of the replicas, without cluster mode.
     """
@@ -96,6 +98,7 @@ class Group:
     has_auth: bool = False
     user_groups: tuple[str, ...] = ()
     multi_az: str = ""
+    auth_changed_unix_ns: int | None = None
     created_unix_ns: int | None = None
     reader: Endpoint | None = None
 
@@ -225,6 +228,7 @@ def read_group(reply: Reply, call: Call) -> Group:
         has_auth=reply.get("AuthTokenEnabled", False),
         user_groups=tuple(reply.get("UserGroupIds", ())),
         multi_az=reply.get("MultiAZ", ""),
+        auth_changed_unix_ns=_moment(reply.get("AuthTokenLastModifiedDate")),
         created_unix_ns=_moment(reply.get("ReplicationGroupCreateTime")),
     )
 

@@ -118,3 +118,13 @@ def test_the_provider_clock_is_compared_in_the_middle_of_the_call() -> None:
 def test_no_readable_date_gives_no_offset(header: str | None) -> None:
     """A missing or broken Date header is no reason to fail."""
     assert read_offset_ns(header, (0, 1)) is None
+
+
+def test_a_new_token_makes_a_group_another_one() -> None:
+    """By its time alone: that is the sign that the change of a token has begun."""
+    reply = {"ReplicationGroupId": "rg", "AuthTokenEnabled": True}
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    before = read_group({**reply, "AuthTokenLastModifiedDate": at}, CALL)
+    later = at + timedelta(milliseconds=1)
+    after = read_group({**reply, "AuthTokenLastModifiedDate": later}, CALL)
+    assert before != after
