@@ -113,12 +113,16 @@ async def test_a_change_whose_work_fails_is_given_up(rig: Rig) -> None:
 
 
 async def test_a_lost_reply_of_a_change_is_found_by_its_status(rig: Rig) -> None:
-    """It was applied; a second request would have been refused."""
+    """It was applied; a second request would have been refused.
+
+    On a busy machine the change may be over before anybody looks: then by its target.
+    """
     rig.plane.faults.lose_reply("ModifyReplicationGroup")
     async with stage(target_of(rig.cluster), rig.plane.endpoint_url, tls=True) as on:
         await on.carry_out(SetTls("required"), evidence_s=10.0)
         await on.carry_out(SetTls("preferred"), step="back")
-    assert on.fields("tls", "accepted")["evidence"] in {"status", "pending"}
+    evidence = on.fields("tls", "accepted")["evidence"]
+    assert evidence in {"status", "pending", "target"}
 
 
 async def test_a_group_that_cannot_be_created_is_told_and_deleted(rig: Rig) -> None:
