@@ -15,6 +15,8 @@ from loadprobe.clock import NS_PER_S, read_clock_pair
 from loadprobe.config.keys import Config, Control, Lane, Target
 from loadprobe.control.mutations.mutation import Mutation
 from loadprobe.control.mutations.projection import projected
+from loadprobe.control.mutations.settle import Withheld
+from loadprobe.control.provider.faults import ApiRefused
 from loadprobe.control.provider.replies import (
     CacheCluster,
     Call,
@@ -324,6 +326,8 @@ class Stage:
         deadline_s: float,
         poll_s: float,
         obstacle: Callable[[], str],
+        before_call: Callable[[int], None],
+        not_applied: Callable[[], None],
     ) -> StepRecord:
         """Do what ``settle.mutate`` does: phases, time, another state."""
         self.mutations.append((now_ns() / NS_PER_S, step, mutation))
@@ -337,9 +341,12 @@ class Stage:
         state = StepState.UNNEEDED
         if step not in self.unneeded:
             state = StepState.SETTLED
+            before_call(now_ns())
             enter("api_call")
             self.on_call(mutation)
             if step in self.refuses:
+                if isinstance(self.refuses[step], ApiRefused | Withheld):
+                    not_applied()
                 raise self.refuses[step]
             enter("accepted")
             await asyncio.sleep(10)

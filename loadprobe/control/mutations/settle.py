@@ -4,6 +4,9 @@ Rule: a mutation whose reply was lost is looked up, never repeated; what was ref
 its frequency, or never left this host, was not applied and is sent again. One loop with
 its own deadline settles all mutations: the status alone is wrong in both directions, as
 it may still be "available" after the call, and "modifying" may be too short to be seen.
+
+Rule: whatever must be done before a call, or undone if nothing came of it, is asked for
+by ``before_call`` and ``not_applied``. Phases tell people; nothing depends on them.
 """
 
 import asyncio
@@ -57,6 +60,14 @@ def _unhindered() -> str:
     return ""
 
 
+def _unprepared(_now_ns: int) -> None:
+    return None
+
+
+def _unconcerned() -> None:
+    return None
+
+
 async def mutate(
     api: ElastiCacheApi,
     mutation: Mutation,
@@ -69,6 +80,8 @@ async def mutate(
     evidence_s: float = 60.0,
     ready_s: float | None = None,
     obstacle: Callable[[], str] = _unhindered,
+    before_call: Callable[[int], None] = _unprepared,
+    not_applied: Callable[[], None] = _unconcerned,
 ) -> StepRecord:
     """Change the group and wait until provider and cluster agree that it is done.
 
@@ -90,6 +103,10 @@ async def mutate(
             ``deadline_s``.
         obstacle: returns why the call is not to be made any more, "" if it is; asked
             again and again until it was accepted.
+        before_call: called once, immediately before the call, with the time of its
+            phase (monotonic ns); if it raises, no call is made.
+        not_applied: called after ``before_call`` if the call has certainly changed
+            nothing: it was refused, never left this host, or was not wanted any more.
 
     Returns:
         The step, SETTLED or UNNEEDED.
@@ -98,6 +115,7 @@ async def mutate(
         Withheld: there was an obstacle before the call was accepted.
         ControlError: a guard failed, the call was refused or remained without an
             answer or a sign, or it did not settle in time.
+        LoadprobeError: whatever ``before_call`` raised.
     """
     phases = Phases(step, mutation.operation, emit)
     run = _Mutating(
@@ -108,6 +126,8 @@ async def mutate(
         poll_s=poll_s,
         patience_s=evidence_s,
         obstacle=obstacle,
+        before_call=before_call,
+        not_applied=not_applied,
     )
     state = StepState.UNNEEDED
     try:
@@ -148,9 +168,13 @@ class _Mutating:
         poll_s: float,
         patience_s: float,
         obstacle: Callable[[], str],
+        before_call: Callable[[int], None],
+        not_applied: Callable[[], None],
     ) -> None:
         self._api = api
         self._obstacle = obstacle
+        self._before_call = before_call
+        self._not_applied = not_applied
         self._mutation = mutation
         self._phases = phases
         self._topology = topology
@@ -221,7 +245,19 @@ class _Mutating:
         """Send the call until it was applied or refused, and applied at most once."""
         await self._signs.prepare(before)
         self._check_wanted()
-        self._phases.enter("api_call", call=call.shown())
+        now_ns = mono_now_ns()
+        self._before_call(now_ns)
+        self._phases.enter("api_call", mono_ns=now_ns, call=call.shown())
+        try:
+            unanswered = await self._send(call)
+        except (ApiRefused, ApiUnreachable, Withheld):
+            self._not_applied()
+            raise
+        if unanswered is not None:
+            await self._look_up(unanswered)
+
+    async def _send(self, call: ApiCall) -> ApiUnanswered | None:
+        """Send the call; return the fault of one whose reply was lost."""
         give_up_ns = mono_now_ns() + int(self._patience_s * NS_PER_S)
         pause_s = _FIRST_PAUSE_S
         attempts = 1
@@ -229,15 +265,14 @@ class _Mutating:
             try:
                 made = await self._api.send(call)
             except ApiUnanswered as fault:
-                await self._look_up(fault)
-                return
+                return fault
             except (ApiRefused, ApiUnreachable) as fault:
                 if not _may_repeat(fault, call) or mono_now_ns() >= give_up_ns:
                     raise
                 self._patience.last = str(fault)
             else:
                 self._phases.accept(made, attempts=attempts)
-                return
+                return None
             await asyncio.sleep(pause_s)
             self._check_wanted()
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)

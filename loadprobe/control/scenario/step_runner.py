@@ -64,20 +64,29 @@ from loadprobe.errors import ControlError, LoadprobeError, ProbeCrashed, RunErro
 _REFUSAL_WAIT_S = 10.0
 _ENDPOINT_PATIENCE_S = 60.0
 _STOPPED = "the run ended while it was under way"
-_UNAPPLIED = (ApiRefused, ApiUnreachable, Withheld)
-"""Unless the call was accepted before, nothing was changed."""
 
 Note = Callable[[StepRecord], None]
 
 
 @dataclass(slots=True)
 class _Progress:
-    """What has been seen of the turn under way."""
+    """What has been seen of the turn under way.
+
+    Args:
+        turn: which.
+        operation: its name in the journal.
+        shards: which it is about; () means all.
+        phases_ns: phase -> when it was seen, for the record.
+        called_ns: when the call was begun; None before it.
+        is_applied: False if the call has certainly changed nothing.
+    """
 
     turn: StepTurn
     operation: str
     shards: tuple[str, ...] = ()
     phases_ns: dict[str, int] = field(default_factory=dict)
+    called_ns: int | None = None
+    is_applied: bool = True
 
     def record(self, state: StepState, reason: str = "") -> StepRecord:
         return StepRecord(
@@ -153,10 +162,10 @@ class StepRunner:
         except ProbeCrashed:
             raise
         except Withheld as exc:
-            self._break_off(progress, exc)
+            self._break_off(progress)
             record = progress.record(StepState.SKIPPED, str(exc))
         except LoadprobeError as exc:  # also lanes that cannot go where the group is
-            self._break_off(progress, exc)
+            self._break_off(progress)
             record = progress.record(StepState.FAILED, str(exc))
         except asyncio.CancelledError:
             self._tell(progress, StepState.FAILED, _STOPPED)
@@ -165,13 +174,12 @@ class StepRunner:
         self._tell(progress, record.state, record.reason)
         note(record)
 
-    def _break_off(self, progress: _Progress, exc: LoadprobeError) -> None:
+    def _break_off(self, progress: _Progress) -> None:
         """End the darkness that a failed step accounts for."""
-        seen_ns = progress.phases_ns
         at_ns: int = mono_now_ns()
-        if isinstance(exc, _UNAPPLIED) and "accepted" not in seen_ns:
-            at_ns = seen_ns.get("api_call", at_ns)
-        has_settled = "settled" in seen_ns
+        if not progress.is_applied and progress.called_ns is not None:
+            at_ns = progress.called_ns
+        has_settled = "settled" in progress.phases_ns
         self._darkness.break_off(
             progress.turn.step.label, at_ns, has_settled=has_settled
         )
@@ -277,11 +285,19 @@ class StepRunner:
 
         def note_phase(event: Event) -> None:
             if event.kind == "phase":
-                phase = str(event.fields["phase"])
-                progress.phases_ns[phase] = event.mono_ns
-                if phase == "api_call":
-                    self._before_the_call(step, event.mono_ns)
+                progress.phases_ns[str(event.fields["phase"])] = event.mono_ns
             self._emit(event)
+
+        def before_call(now_ns: int) -> None:
+            progress.called_ns = now_ns
+            if isinstance(step, CreateStep):
+                markers.write(self._control, now_ns=self._api.provider_now_ns)
+            self._darkness.begin(step.label, now_ns)
+
+        def not_applied() -> None:
+            progress.is_applied = False
+            if isinstance(step, CreateStep):
+                markers.remove(self._control)
 
         async with AsyncExitStack() as stack:
             watch = self._ending_endpoint(step, before)
@@ -289,23 +305,18 @@ class StepRunner:
                 await stack.enter_async_context(watching(watch))
             if isinstance(step, TlsStep) and before.tls_mode == "none":
                 await self._expect_tls(stack, progress.turn.name)
-            try:
-                record = await mutate(
-                    self._api,
-                    mutation,
-                    step=progress.turn.name,
-                    emit=note_phase,
-                    topology=self._topology,
-                    deadline_s=step.deadline_s,
-                    poll_s=self._poll_s,
-                    obstacle=lambda: self._brake.reason,
-                )
-            except _UNAPPLIED:
-                seen_ns = progress.phases_ns
-                is_ours = "api_call" in seen_ns and "accepted" not in seen_ns
-                if isinstance(step, CreateStep) and is_ours:
-                    markers.remove(self._control)
-                raise
+            record = await mutate(
+                self._api,
+                mutation,
+                step=progress.turn.name,
+                emit=note_phase,
+                topology=self._topology,
+                deadline_s=step.deadline_s,
+                poll_s=self._poll_s,
+                obstacle=lambda: self._brake.reason,
+                before_call=before_call,
+                not_applied=not_applied,
+            )
             progress.shards = record.shards
             if watch is not None:
                 await self._note_end(watch, progress)
@@ -314,11 +325,6 @@ class StepRunner:
         if progress.turn.is_last:
             self._darkness.end(step.label, mono_now_ns())
         return record.state
-
-    def _before_the_call(self, step: Step, now_ns: int) -> None:
-        self._darkness.begin(step.label, now_ns)
-        if isinstance(step, CreateStep):
-            markers.write(self._control, now_ns=self._api.provider_now_ns)
 
     async def _follow(self, step: Step, before: Group) -> None:
         """Bring the load to where the group is after a step."""
