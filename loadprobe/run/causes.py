@@ -5,7 +5,8 @@ know.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from loadprobe.clock import NS_PER_MS, ClockPair, mono_now_ns
 from loadprobe.config.keys import Config
@@ -13,11 +14,9 @@ from loadprobe.control.scenario.keys import Expect
 from loadprobe.core.judging.aggregate import KEPT_OUTAGES, Aggregate, Results, Sealed
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.steps import ScenarioRecord
-from loadprobe.core.verdict.attribution import Attribution
 from loadprobe.core.verdict.beside import Planned
-from loadprobe.core.verdict.blame import Watched, find_causes
+from loadprobe.core.verdict.blame import Blamed, Watched, blame
 from loadprobe.core.verdict.expected import Expected
-from loadprobe.core.verdict.plan_edges import cut_at_plan
 from loadprobe.core.verdict.thresholds import SloLimits
 from loadprobe.core.verdict.verdict import ObserverHealth, Verdict, summarize
 from loadprobe.outputs.metrics.run_metrics import RunMetrics
@@ -47,61 +46,76 @@ class OutageCounter:
         self._quiet_ns = quiet_ns
         self._planned = planned
         self._waiting: list[Outage] = []
-        self._settled: deque[tuple[Outage, Attribution]] = deque(maxlen=KEPT_OUTAGES)
+        self._settled: deque[Outage] = deque(maxlen=KEPT_OUTAGES)
+        self._blamed: deque[Blamed] = deque(maxlen=KEPT_OUTAGES)
+        self._settled_ns = 0
+        self._plans: list[Planned] = []
 
     def take_sealed(self, sealed: Sealed) -> None:
         """Take outages that ended, and count those that are settled by now."""
         self._waiting += sealed.closed
         self._metrics.take_ended(sealed.closed)
-        self.count(sealed.until_ns)
-
-    def count(self, until_ns: int | None) -> None:
-        """Count outages once everything that went on beside them is known.
-
-        Those that are planned in part are counted in parts, as in the verdict.
-
-        Args:
-            until_ns: everything due before has been judged; None is the end.
-        """
         settled = [
             outage
             for outage in self._waiting
-            if until_ns is None or outage.hull_end_ns + self._quiet_ns < until_ns
+            if outage.hull_end_ns + self._quiet_ns < sealed.until_ns
         ]
-        if not settled:
-            return
-        found = self._attribute(settled, until_ns)
-        for outage, attribution in found:
-            self._waiting.remove(outage)
-            self._settled.append((outage, attribution))
-        parts = cut_at_plan(settled, self._planned())
-        if parts != settled:
-            found = self._attribute(parts, until_ns)
-        for part, attribution in found:
-            self._metrics.count_outage(part, cause=attribution.cause.value)
+        if settled:
+            self._count(settled, sealed.until_ns)
 
-    def so_far(self) -> list[tuple[Outage, Attribution]]:
-        """Return the latest outages, also open ones, and what causes them as of now."""
+    def conclude(self, end_ns: int) -> None:
+        """Count all that are left: the run is over.
+
+        Args:
+            end_ns: end of the load.
+        """
+        self._count(list(self._waiting), end_ns)
+
+    def so_far(self) -> list[Blamed]:
+        """Return the latest outages, also open ones, with their causes as of now.
+
+        Those that are settled are looked at again only if what was planned then turns
+        out not to be so.
+        """
+        self._renew()
         undecided = [*self._waiting, *self._aggregate.current().values()]
-        return [*self._settled, *self._attribute(undecided, None)]
+        found = [*self._blamed, *self._blame(undecided, mono_now_ns())]
+        return sorted(found, key=lambda part: part.order)
 
-    def _attribute(
-        self, outages: Sequence[Outage], until_ns: int | None
-    ) -> list[tuple[Outage, Attribution]]:
+    def _renew(self) -> None:
+        plans = _until(self._planned(), self._settled_ns)
+        if plans != self._plans:
+            self._plans = plans
+            self._blamed.clear()
+            self._blamed += self._blame(self._settled, self._aggregate.sealed_until_ns)
+
+    def _count(self, settled: Sequence[Outage], until_ns: int) -> None:
+        """Count outages, once everything that went on beside them is known."""
+        self._renew()
+        for outage in settled:
+            self._waiting.remove(outage)
+            self._settled_ns = max(self._settled_ns, outage.hull_end_ns)
+        self._plans = _until(self._planned(), self._settled_ns)
+        self._settled += settled
+        found = self._blame(settled, until_ns)
+        self._blamed += found
+        for part in found:
+            cause = part.attribution.cause.value
+            self._metrics.count_outage(part.outage, cause=cause)
+
+    def _blame(self, outages: Iterable[Outage], until_ns: int) -> list[Blamed]:
         """Return outages with their causes, from all that is known by now."""
-        aggregate = self._aggregate
-        watched = Watched(
-            aggregate.lanes,
-            aggregate.lane_totals,
-            list(aggregate.scope_totals),
-            until_ns or mono_now_ns(),
-        )
-        return find_causes(
-            outages,
-            watched,
-            beside=[*aggregate.outages, *aggregate.current().values()],
-            planned=self._planned(),
-        )
+        watched = Watched.so_far(self._aggregate, until_ns)
+        return blame(outages, watched, planned=self._planned())
+
+
+def _until(plans: Iterable[Planned], until_ns: int) -> list[Planned]:
+    """Return what was planned before a time."""
+    return [
+        replace(plan, end_ns=min(plan.end_ns, until_ns))
+        for plan in plans
+        if plan.start_ns < until_ns
+    ]
 
 
 def judge(

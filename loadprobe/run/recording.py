@@ -143,7 +143,7 @@ class Recording:
         """
         end_ns, scenario = results.end_ns, self._plan.scenario
         self._sinks.take_sealed(results.last)
-        self._published.counter.count(None)
+        self._published.counter.conclude(end_ns)
         verdict = judge(
             results,
             config=self._plan.config,

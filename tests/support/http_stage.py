@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,7 +74,12 @@ class Stage:
     @classmethod
     def make(cls, *lanes: str) -> "Stage":
         """Return a run of one process and the given lanes (one "tcp")."""
-        infos = [LaneInfo(name, False, (0,), 250 * MS) for name in lanes or ("tcp",)]
+        names = lanes or ("tcp",)
+        return cls.of([LaneInfo(name, False, (0,), 250 * MS) for name in names])
+
+    @classmethod
+    def of(cls, infos: Sequence[LaneInfo]) -> "Stage":
+        """Return a run of one process and the given lanes."""
         aggregate = Aggregate(infos)
         metrics = RunMetrics("db.example", aggregate=aggregate, clock=CLOCK)
         planned: list[Planned] = []

@@ -22,6 +22,9 @@ HISTORY_NS = NS_PER_S
 """Served arrivals older than this are not looked at when an outage begins."""
 
 
+OutageKey = tuple[Scope, int]
+"""What tells an outage, or a part of one, from all others of a run: scope and start."""
+
 Row = tuple[int, int, int]
 """One served arrival: (due, sent, done), monotonic ns. Plain, for there are many."""
 
@@ -86,6 +89,11 @@ class Outage:
     gaps: tuple[Interval, ...] = ()
     unseen: tuple[Interval, ...] = ()
     lit_beside: tuple[Interval, ...] = ()
+
+    @property
+    def key(self) -> OutageKey:
+        """Return what tells it from all others."""
+        return self.scope, self.start_ns
 
     @property
     def cores(self) -> list[Interval]:

@@ -132,7 +132,7 @@ def planned_share(outage: Outage, planned: Iterable[Planned]) -> float:
 def planned_spans(outage: Outage, planned: Iterable[Planned]) -> list[Interval]:
     """Return when, within an outage, its scope was to be dark."""
     spans = union((p.start_ns, p.end_ns) for p in expected(outage, planned))
-    return _within(spans, outage.start_ns, max(outage.end_ns, outage.start_ns + 1))
+    return within(spans, outage.start_ns, max(outage.end_ns, outage.start_ns + 1))
 
 
 def planned_places(
@@ -162,7 +162,7 @@ def expected(outage: Outage, planned: Iterable[Planned]) -> list[Planned]:
     return [p for p in planned if p.lane == lane and p.shard in (None, shard)]
 
 
-def _within(spans: Sequence[Interval], start_ns: int, end_ns: int) -> list[Interval]:
+def within(spans: Sequence[Interval], start_ns: int, end_ns: int) -> list[Interval]:
     """Return the parts of disjoint sorted spans that lie in [start_ns, end_ns)."""
     first = max(0, bisect_left(spans, (start_ns,)) - 1)
     last = bisect_left(spans, (end_ns,))
@@ -193,7 +193,7 @@ def _share(
     What was not seen of it, and the given blind times, are in neither.
     """
     seen = _seen(outage, blind)
-    inside = sum(length(_within(spans, start, end)) for start, end in seen)
+    inside = sum(length(within(spans, start, end)) for start, end in seen)
     return inside / length(seen)
 
 
@@ -219,7 +219,7 @@ def is_lit(outage: Outage, lane: LaneFacts, shard: str, context: Context) -> boo
         return False
     parts = looked(outage, lane)
     hulls = context.hulls.get((lane.name, shard), ())
-    return bool(parts) and not any(_within(hulls, *part) for part in parts)
+    return bool(parts) and not any(within(hulls, *part) for part in parts)
 
 
 def looked(outage: Outage, lane: LaneFacts) -> list[Interval]:

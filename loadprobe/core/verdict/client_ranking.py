@@ -18,7 +18,7 @@ from loadprobe.core.intervals import (
 )
 from loadprobe.core.judging.activity import Activity, seconds_of
 from loadprobe.core.judging.latency import KEPT_S
-from loadprobe.core.judging.outages import Outage
+from loadprobe.core.judging.outages import Outage, OutageKey
 from loadprobe.core.judging.outcome import Outcome
 from loadprobe.core.verdict.beside import LaneFacts, witnesses_of
 from loadprobe.core.verdict.incidents import DarkTime, Incident, dark_time
@@ -73,17 +73,17 @@ def find_happenings(
         incidents: of the whole run.
     """
     found: list[Happening] = []
-    known: set[int] = set()
+    known: set[OutageKey] = set()
     for step in steps:
         if step.start_ns is None:
             continue
         outages = tuple(o for lane in step.lanes for o in lane.outages)
-        known.update(map(id, outages))
+        known.update(o.key for o in outages)
         ends = [*step.record.phases_ns.values(), *(o.end_ns for o in outages)]
         end_ns = max([step.start_ns, *ends])
         found.append(Happening(step.record.name, step.start_ns, end_ns, outages))
     for incident in incidents:
-        own = tuple(o for o in incident.outages if id(o) not in known)
+        own = tuple(o for o in incident.outages if o.key not in known)
         if own and not incident.is_planned:
             start_ns = min(o.start_ns for o in own)
             end_ns = max(o.end_ns for o in own)

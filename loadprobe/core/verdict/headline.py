@@ -7,15 +7,20 @@ take it from here. The order is that of ``Findings.parts``.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from loadprobe.clock import NS_PER_S
 from loadprobe.core.judging.aggregate import LaneTotals
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.scope_state import ScopeTotals
 from loadprobe.core.steps import ScenarioState
+from loadprobe.core.verdict.judged import JudgedRun
 from loadprobe.core.verdict.summary import ScenarioSummary, SloResult, State
 
 BLIND_RATIO = 0.01
 """A lane that was blind for more than this part of its time makes the run blind: what
 was seen is no measure of the rest. Less is told in a sentence."""
+
+_EXPECTED_WITHIN_NS = 2 * NS_PER_S
+"""A lane that began so long ago should have had arrivals that were judged."""
 
 END_WORDS = {
     ScenarioState.ABORTED: "was aborted",
@@ -99,6 +104,47 @@ class Findings:
     def headline(self) -> str:
         """Return all of it in one line, "" if all is well."""
         return "; ".join(text for _, text in self.parts())
+
+
+def find_findings(
+    run: JudgedRun,
+    *,
+    is_over: bool = True,
+    lost_writes: int = 0,
+    stale_reads: int = 0,
+    scenario: tuple[str, ScenarioState] | None = None,
+    problems: int = 0,
+    missed: Sequence[str] = (),
+) -> Findings:
+    """Return what matters of a run, while it lasts and when it is over.
+
+    Args:
+        run: what was judged of it until now.
+        is_over: nothing more will be judged.
+        lost_writes: see ``Findings``, as all that follow.
+        stale_reads: likewise.
+        scenario: likewise.
+        problems: likewise.
+        missed: likewise.
+    """
+    watched = run.watched
+    return Findings(
+        lost_writes=lost_writes,
+        stale_reads=stale_reads,
+        wrong=run.wrong,
+        incidents=sum(not (i.is_probe_only or i.is_planned) for i in run.incidents),
+        where=run.where(run.outages) if run.outages else "",
+        dropped_outages=watched.dropped_outages,
+        void=find_void(
+            watched.lane_totals,
+            watched.scope_totals,
+            before_ns=None if is_over else watched.end_ns - _EXPECTED_WITHIN_NS,
+        ),
+        scenario=scenario,
+        problems=problems,
+        missed=missed,
+        blind_ratio=find_blind_ratio(watched.lane_totals, watched.end_ns),
+    )
 
 
 def ended_badly(scenario: ScenarioSummary | None) -> tuple[str, ScenarioState] | None:

@@ -7,7 +7,7 @@ one lane the arrivals of all processes are judged together, so a process that lo
 needs no rule of its own.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 
 from loadprobe.core.intervals import Interval, difference, intersection, union
@@ -16,16 +16,19 @@ from loadprobe.core.judging.outages import Outage
 from loadprobe.core.verdict.beside import LaneFacts
 
 
-def add_light(outages: Sequence[Outage], lanes: Iterable[LaneFacts]) -> list[Outage]:
+def add_light(
+    outages: Iterable[Outage], lanes: Iterable[LaneFacts], beside: Iterable[Outage]
+) -> list[Outage]:
     """Return the outages with ``lit_beside`` where something of them was not seen.
 
     Args:
-        outages: all of a run that witnesses saw, or more.
+        outages: any.
         lanes: the lanes, with when they were blind.
+        beside: all of a run that witnesses saw, or more.
     """
     witnesses = {lane.name: lane for lane in lanes if lane.is_witness}
     hulls: dict[Scope, list[Interval]] = {}
-    for outage in outages:
+    for outage in beside:
         hulls.setdefault(outage.scope, []).append(outage.hull)
     return [
         replace(outage, lit_beside=_light(outage, witnesses.values(), hulls))

@@ -1,18 +1,18 @@
 """Parts of the verdict: scopes, lanes, new connections, incidents, outages. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 
 from loadprobe.clock import NS_PER_S, ClockPair
-from loadprobe.core.judging.aggregate import LaneInfo, Results
+from loadprobe.core.judging.aggregate import LaneInfo
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.histogram import Histogram
-from loadprobe.core.judging.outages import Outage
+from loadprobe.core.judging.outages import OutageKey
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.judging.scope_state import ScopeTotals
-from loadprobe.core.verdict.attribution import Attribution, Cause
-from loadprobe.core.verdict.beside import LaneFacts
+from loadprobe.core.verdict.attribution import Cause
+from loadprobe.core.verdict.blame import Blamed
 from loadprobe.core.verdict.incidents import Incident, dark_time
+from loadprobe.core.verdict.judged import JudgedRun, availability_of
 from loadprobe.core.verdict.measures import (
     as_downtime_ms,
     bounds,
@@ -20,59 +20,14 @@ from loadprobe.core.verdict.measures import (
     ms,
     quantiles_ms,
 )
-from loadprobe.core.verdict.places import where_text
 from loadprobe.core.verdict.summary import (
     ConnectSummary,
-    DowntimeMs,
     IncidentSummary,
     LaneSummary,
     OutageRow,
     ScopeDark,
     ScopeSummary,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class DerivedRun:
-    """The results with what is derived from them once.
-
-    Args:
-        results: what was judged.
-        clock: to show monotonic times as wall times.
-        shards: names of the shards of each lane.
-        lanes: the lanes, as attribution knows them.
-        causes: id of an outage -> its cause.
-        outages: those that were not planned.
-        planned: those that were.
-        incidents: of both.
-    """
-
-    results: Results
-    clock: ClockPair
-    shards: Mapping[str, tuple[str, ...]]
-    lanes: Sequence[LaneFacts]
-    causes: Mapping[int, Attribution]
-    outages: Sequence[Outage]
-    planned: Sequence[Outage]
-    incidents: Sequence[Incident] = field(default_factory=list)
-
-    @property
-    def all_shards(self) -> list[str]:
-        """Return the names of the shards of all lanes."""
-        return sorted({shard for shards in self.shards.values() for shard in shards})
-
-    def where(self, outages: Iterable[Outage]) -> str:
-        """Return shards and lanes of some outages in words."""
-        places = (o.scope[:2] for o in outages)
-        return where_text(places, lanes=list(self.shards), shards=self.all_shards)
-
-    def downtime_of(
-        self, lanes: Sequence[str], outages: Iterable[Outage]
-    ) -> DowntimeMs:
-        """Return how long shards were dark in outages of some lanes."""
-        own = [o for o in outages if o.scope.lane in lanes]
-        names = sorted({shard for lane in lanes for shard in self.shards[lane]})
-        return downtime_ms(own, names, of_shards=True)
 
 
 def _outcomes(totals: Sequence[ScopeTotals]) -> dict[str, int]:
@@ -84,18 +39,12 @@ def _classes(totals: Sequence[ScopeTotals]) -> dict[str, int]:
     return {label: count for label, count in counts.items() if count}
 
 
-def availability_of(totals: Sequence[ScopeTotals], planned: int) -> float | None:
-    """Return served / all arrivals, without the given number that failed by plan."""
-    arrivals = sum(t.arrivals for t in totals) - planned
-    return sum(t.served for t in totals) / arrivals if arrivals else None
-
-
-def scope_summary(run: DerivedRun, scope: Scope, totals: ScopeTotals) -> ScopeSummary:
+def scope_summary(run: JudgedRun, scope: Scope, totals: ScopeTotals) -> ScopeSummary:
     """Return what became of one scope."""
     outages = [o for o in run.outages if o.scope == scope]
     planned = [o for o in run.planned if o.scope == scope]
     planned_failed = sum(o.failed for o in planned)
-    kept = sum(o.scope == scope for o in run.results.outages)
+    kept = sum(o.scope == scope for o in run.watched.outages)
     return ScopeSummary(
         lane=scope.lane,
         shard=scope.shard,
@@ -114,11 +63,11 @@ def scope_summary(run: DerivedRun, scope: Scope, totals: ScopeTotals) -> ScopeSu
 
 
 def lane_summary(
-    run: DerivedRun, lane: LaneInfo, *, absent_reads: int = 0
+    run: JudgedRun, lane: LaneInfo, *, absent_reads: int = 0
 ) -> LaneSummary:
     """Return what became of one lane."""
-    own = run.results.lane_totals[lane.name]
-    totals = [t for s, t in run.results.scope_totals.items() if s.lane == lane.name]
+    own = run.watched.lane_totals[lane.name]
+    totals = [t for s, t in run.watched.scope_totals.items() if s.lane == lane.name]
     outages = [o for o in run.outages if o.scope.lane == lane.name]
     planned = [o for o in run.planned if o.scope.lane == lane.name]
     planned_failed = sum(o.failed for o in planned)
@@ -145,13 +94,13 @@ def lane_summary(
         downtime_by_op_ms={
             op.label: downtime_ms([o for o in outages if o.scope.op is op], shards)
             for op in sorted(
-                {s.op for s in run.results.scope_totals if s.lane == lane.name}
+                {s.op for s in run.watched.scope_totals if s.lane == lane.name}
             )
         },
     )
 
 
-def connect_summary(run: DerivedRun, lane: LaneInfo) -> ConnectSummary:
+def connect_summary(run: JudgedRun, lane: LaneInfo) -> ConnectSummary:
     """Return what became of a lane's new connections, given a run of them alone."""
     own = lane_summary(run, lane)
     label = OpKind.CONNECT.label
@@ -167,33 +116,26 @@ def connect_summary(run: DerivedRun, lane: LaneInfo) -> ConnectSummary:
         planned_ms=own.planned_ms,
         scopes=[
             scope_summary(run, scope, totals)
-            for scope, totals in run.results.scope_totals.items()
+            for scope, totals in run.watched.scope_totals.items()
             if scope.lane == lane.name
         ],
     )
 
 
-def witness_names(lanes: Iterable[LaneInfo]) -> tuple[str, ...]:
-    """Return the lanes that downtime is told from: the witnesses, or else all."""
-    rows = list(lanes)
-    found = tuple(lane.name for lane in rows if lane.is_witness)
-    return found or tuple(lane.name for lane in rows)
-
-
 def incident_summary(
-    run: DerivedRun, incident: Incident, step_of: Mapping[int, str]
+    run: JudgedRun, incident: Incident, step_of: Mapping[OutageKey, str]
 ) -> IncidentSummary:
     """Return one incident as it is written down.
 
     Args:
         run: the run.
         incident: of that run.
-        step_of: id of an outage -> name of the step that it belongs to.
+        step_of: key of an outage -> name of the step that it belongs to.
     """
     ranked = sorted(incident.outages, key=lambda o: o.duration_ns, reverse=True)
-    steps = [step_of[id(o)] for o in incident.outages if id(o) in step_of]
-    why = dict.fromkeys(run.causes[id(o)].cause.value for o in ranked)
-    causes = [run.causes[id(o)].cause for o in incident.outages]
+    steps = [step_of[o.key] for o in incident.outages if o.key in step_of]
+    why = dict.fromkeys(run.causes[o.key].cause.value for o in ranked)
+    causes = [run.causes[o.key].cause for o in incident.outages]
     if incident.is_probe_only:
         causes = [Cause.PROBE]
     return IncidentSummary(
@@ -220,25 +162,18 @@ def incident_summary(
     )
 
 
-def outage_rows(run: DerivedRun) -> list[OutageRow]:
+def outage_rows(run: JudgedRun) -> list[OutageRow]:
     """Return all outages as they are written down, by time."""
-    incident_of = {id(o): i.number for i in run.incidents for o in i.outages}
-    kept = [*run.outages, *run.planned]
+    incident_of = {o.key: i.number for i in run.incidents for o in i.outages}
     return [
-        outage_row(
-            outage,
-            run.causes[id(outage)],
-            clock=run.clock,
-            incident=incident_of[id(outage)],
-        )
-        for outage in sorted(kept, key=lambda o: (o.first_due_ns, o.scope))
+        outage_row(part, clock=run.clock, incident=incident_of[part.outage.key])
+        for part in run.blamed
     ]
 
 
-def outage_row(
-    outage: Outage, attribution: Attribution, *, clock: ClockPair, incident: int
-) -> OutageRow:
+def outage_row(part: Blamed, *, clock: ClockPair, incident: int) -> OutageRow:
     """Return an outage as it is written down."""
+    outage, attribution = part.outage, part.attribution
     scope = outage.scope
     return OutageRow(
         lane=scope.lane,

@@ -74,7 +74,7 @@ def summarize_scenario(
         events: the provider's events.
         expectations: what was expected, judged.
     """
-    told: dict[int, list[Event]] = {}
+    told: dict[str, list[Event]] = {}
     for event in events:
         dated_ns, shard = event.fields.get("date_unix_ns"), event.fields["node_group"]
         if isinstance(dated_ns, int):
@@ -82,13 +82,13 @@ def summarize_scenario(
             about = str(shard) if shard else None
             step = step_at(steps, at_ns, seen_ns=event.mono_ns, shard=about)
             if step is not None:
-                told.setdefault(id(step), []).append(event)
+                told.setdefault(step.record.name, []).append(event)
     belonging = sum(len(lane.outages) for step in steps for lane in step.lanes)
     return ScenarioSummary(
         name=record.name,
         state=record.state,
         reason=record.reason,
-        steps=[_step(s, clock, load, told.get(id(s), ())) for s in steps],
+        steps=[_step(s, clock, load, told.get(s.record.name, ())) for s in steps],
         expectations=list(expectations),
         outages_outside=len(load.outages) - belonging,
     )

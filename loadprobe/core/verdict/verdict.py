@@ -15,38 +15,24 @@ from loadprobe.core.judging.aggregate import Results
 from loadprobe.core.judging.connects import split
 from loadprobe.core.judging.histogram import Histogram
 from loadprobe.core.judging.latency import P99Log
-from loadprobe.core.judging.outages import Outage
-from loadprobe.core.judging.outcome import Outcome
 from loadprobe.core.steps import ScenarioRecord
-from loadprobe.core.verdict.attribution import Cause
 from loadprobe.core.verdict.beside import Planned
-from loadprobe.core.verdict.blame import Watched, find_causes
+from loadprobe.core.verdict.blame import Watched, blame
 from loadprobe.core.verdict.client_ranking import compare_clients, find_happenings
 from loadprobe.core.verdict.controller_log import ControllerLog
 from loadprobe.core.verdict.expected import Expected, judge_expected
-from loadprobe.core.verdict.headline import (
-    Findings,
-    ended_badly,
-    find_blind_ratio,
-    find_missed,
-    find_void,
-)
-from loadprobe.core.verdict.incidents import group_incidents
-from loadprobe.core.verdict.light import add_light
+from loadprobe.core.verdict.headline import ended_badly, find_findings, find_missed
+from loadprobe.core.verdict.judged import JudgedRun, judge_run
 from loadprobe.core.verdict.measures import ms, quantiles_ms
 from loadprobe.core.verdict.op_words import connect_sentences, replica_sentences
 from loadprobe.core.verdict.parts import (
-    DerivedRun,
-    availability_of,
     connect_summary,
     incident_summary,
     lane_summary,
     outage_rows,
     scope_summary,
-    witness_names,
 )
 from loadprobe.core.verdict.phases import LoadSeen, StepPhases, find_phases
-from loadprobe.core.verdict.plan_edges import cut_at_plan
 from loadprobe.core.verdict.scenario_summary import summarize_scenario
 from loadprobe.core.verdict.sentences import make_sentences
 from loadprobe.core.verdict.summary import (
@@ -57,7 +43,6 @@ from loadprobe.core.verdict.summary import (
     Summary,
 )
 from loadprobe.core.verdict.thresholds import SloLimits, check_slo
-from loadprobe.core.verdict.witness_edges import cut_at_witness
 
 _NO_LIMITS = SloLimits()
 _NOTHING = Expected()
@@ -133,28 +118,20 @@ def summarize(
         problems: how many things went wrong in the run itself.
     """
     results, apart = split(results)
-    connecting = _derive(apart, clock, quiet_ns, planned, None)
+    connecting = _judge(apart, clock, quiet_ns, planned, None)
     connects = [
         connect_summary(connecting, lane)
         for lane in apart.lanes
         if connecting.shards[lane.name]
     ]
-    run = _derive(results, clock, quiet_ns, planned, activity)
+    run = _judge(results, clock, quiet_ns, planned, activity)
     asked_absent = absent_reads or {}
     lanes = [
         lane_summary(run, lane, absent_reads=asked_absent.get(lane.name, 0))
         for lane in results.lanes
     ]
     observed = _observer(results, observer)
-    totals = list(results.scope_totals.values())
-    planned_failed = sum(o.failed for o in run.planned)
-    checks = check_slo(
-        results,
-        slo,
-        outages=run.outages,
-        availability=availability_of(totals, planned_failed),
-    )
-    wrong = sum(t.counts[Outcome.WRONG] for t in totals)
+    checks = check_slo(results, slo, outages=run.outages, availability=run.availability)
     steps: ScenarioSummary | None = None
     phases: list[StepPhases] = []
     if scenario is not None:
@@ -176,33 +153,28 @@ def summarize(
             clock=clock,
             events=events,
             expectations=judge_expected(
-                expected, load, planned, lost_writes=lost_writes, wrong=wrong
+                expected, load, planned, lost_writes=lost_writes, wrong=run.wrong
             ),
         )
-    found = Findings(
+    found = find_findings(
+        run,
         lost_writes=lost_writes or 0,
         stale_reads=stale_reads or 0,
-        wrong=wrong,
-        incidents=sum(not (i.is_probe_only or i.is_planned) for i in run.incidents),
-        where=run.where(run.outages) if run.outages else "",
-        dropped_outages=results.dropped_outages,
-        void=find_void(results.lane_totals, results.scope_totals),
         scenario=ended_badly(steps),
         problems=problems,
         missed=find_missed(steps, checks),
-        blind_ratio=find_blind_ratio(results.lane_totals, results.end_ns),
     )
     step_of = {
-        id(outage): step.record.name
+        outage.key: step.record.name
         for step in phases
         for lane in step.lanes
         for outage in (*lane.outages, *lane.planned)
     }
-    witnesses = witness_names(results.lanes)
+    witnesses = run.witnesses
     others = [lane.name for lane in results.lanes if lane.name not in witnesses]
     clients = compare_clients(
         find_happenings(phases, run.incidents),
-        run.lanes,
+        run.watched.facts(),
         activity or Activity(),
         clock,
     )
@@ -214,7 +186,7 @@ def summarize(
             results,
             is_void=bool(found.void),
             outages=run.outages,
-            causes=[run.causes[id(o)] for o in run.outages],
+            causes=[run.causes[o.key] for o in run.outages],
             planned=run.planned,
             observer=observed,
             checks=checks,
@@ -223,7 +195,7 @@ def summarize(
             clock=clock,
             lost_writes=lost_writes,
             stale_reads=stale_reads,
-            wrong=wrong,
+            wrong=run.wrong,
         )
         + replica_sentences(lanes)
         + connect_sentences(connects),
@@ -244,7 +216,7 @@ def summarize(
         lost_writes=lost_writes,
         stale_reads=stale_reads,
         replica_stale_reads=replica_stale_reads,
-        wrong=wrong,
+        wrong=run.wrong,
         planned_ms=run.downtime_of(witnesses, run.planned),
         scenario=steps,
         clients=clients,
@@ -254,39 +226,17 @@ def summarize(
     return Verdict(summary, OutageList(SCHEMA_VERSION, outage_rows(run), rows))
 
 
-def _derive(
+def _judge(
     results: Results,
     clock: ClockPair,
     quiet_ns: int,
     planned: Sequence[Planned],
     activity: Activity | None,
-) -> DerivedRun:
-    watched = Watched(
-        results.lanes, results.lane_totals, list(results.scope_totals), results.end_ns
-    )
-    own: list[Outage] = []
-    for op in sorted({scope.op.witnessed_as for scope in results.scope_totals}):
-        whole = [o for o in results.outages if o.scope.op.witnessed_as is op]
-        facts = watched.facts(op)
-        own += cut_at_witness(cut_at_plan(add_light(whole, facts), planned), facts)
-    own.sort(key=lambda o: (o.first_due_ns, o.scope))
+) -> JudgedRun:
+    watched = Watched.until_end(results)
     served = activity.served if activity is not None else None
-    judged = find_causes(own, watched, beside=own, planned=planned, served=served)
-    parts: tuple[list[Outage], list[Outage]] = [], []
-    for outage, attribution in judged:
-        parts[attribution.cause is Cause.PLANNED].append(outage)
-    blind = [span for t in results.lane_totals.values() for span in t.blind]
-    incidents = group_incidents(parts[0], blind, quiet_ns=quiet_ns, planned=parts[1])
-    return DerivedRun(
-        results=results,
-        clock=clock,
-        shards=watched.shards(),
-        lanes=watched.facts(),
-        causes={id(outage): attribution for outage, attribution in judged},
-        outages=parts[0],
-        planned=parts[1],
-        incidents=incidents,
-    )
+    blamed = blame(results.outages, watched, planned=planned, served=served)
+    return judge_run(watched, blamed, clock=clock, quiet_ns=quiet_ns)
 
 
 def _observer(results: Results, health: ObserverHealth) -> ObserverSummary:

@@ -6,7 +6,7 @@ with many outages is kept for a while: at most a twentieth of the time goes into
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from loadprobe import __version__
@@ -15,25 +15,15 @@ from loadprobe.core.events import Emit, Event
 from loadprobe.core.judging.aggregate import Aggregate, Sealed
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.outages import Outage
-from loadprobe.core.judging.outcome import Outcome
-from loadprobe.core.judging.scope_state import ScopeTotals
 from loadprobe.core.judging.shard_states import Place, ShardStates
 from loadprobe.core.steps import ScenarioState
 from loadprobe.core.topology.topology import Topology
-from loadprobe.core.verdict.attribution import Attribution
-from loadprobe.core.verdict.beside import Planned, is_planned
-from loadprobe.core.verdict.headline import (
-    END_WORDS,
-    Findings,
-    find_blind_ratio,
-    find_void,
-)
-from loadprobe.core.verdict.incidents import group_incidents
-from loadprobe.core.verdict.measures import downtime_ms
-from loadprobe.core.verdict.parts import availability_of, outage_row, witness_names
-from loadprobe.core.verdict.places import where_text
-from loadprobe.core.verdict.plan_edges import cut_at_plan, is_planned_now
-from loadprobe.core.verdict.summary import DowntimeMs
+from loadprobe.core.verdict.beside import Planned
+from loadprobe.core.verdict.blame import Blamed, Watched
+from loadprobe.core.verdict.headline import END_WORDS, find_findings
+from loadprobe.core.verdict.judged import JudgedRun, judge_run
+from loadprobe.core.verdict.parts import outage_row
+from loadprobe.core.verdict.plan_edges import is_planned_now
 from loadprobe.outputs.folder.documents import event_line
 from loadprobe.outputs.http.api_documents import (
     Events,
@@ -61,9 +51,6 @@ MOST_MARKS = 10_000
 MOST_SUMMED = 1000
 """With more outages the downtime waits for the end: summing it up would take long."""
 
-_EXPECTED_WITHIN_NS = 2 * NS_PER_S
-"""A lane that began so long ago should have had arrivals that were judged."""
-
 _KEPT_FOR = 20
 """What was worked out is told for so many times the time that took."""
 
@@ -73,7 +60,7 @@ class _Known:
     """The outages so far, what was worked out from them, and how long it is told."""
 
     until_ns: int
-    outages: Sequence[tuple[Outage, Attribution]]
+    outages: Sequence[Blamed]
     current: Mapping[Scope, Outage]
     verdict: VerdictNow
 
@@ -86,7 +73,8 @@ class RunView:
         aggregate: the judged arrivals.
         clock: to show monotonic times as UNIX times.
         scenario: name of the scenario, None if there is none.
-        outages: returns the latest outages, open ones included, with their causes.
+        outages: returns the latest outages, open ones included, with their causes,
+            by time.
         emit: puts an event into the journal.
         quiet_ns: outages closer together than this are one incident.
         planned: returns the darkness that was planned so far.
@@ -107,7 +95,7 @@ class RunView:
         clock: ClockPair,
         *,
         scenario: str | None,
-        outages: Callable[[], Sequence[tuple[Outage, Attribution]]],
+        outages: Callable[[], Sequence[Blamed]],
         emit: Emit,
         quiet_ns: int = NS_PER_S,
         planned: Callable[[], Sequence[Planned]] = tuple,
@@ -193,22 +181,22 @@ class RunView:
         since_ns = query.since_unix_ns
         since_ns = self._clock.to_mono(since_ns) if since_ns is not None else None
         matching = [
-            (outage, attribution)
-            for outage, attribution in known.outages
-            if query.lane in (None, outage.scope.lane)
-            and query.shard in (None, outage.scope.shard)
+            part
+            for part in known.outages
+            if query.lane in (None, part.outage.scope.lane)
+            and query.shard in (None, part.outage.scope.shard)
             and (
                 since_ns is None
-                or outage.end_ns >= since_ns
-                or _is_open(outage, known.current)
+                or part.outage.end_ns >= since_ns
+                or _is_open(part.outage, known.current)
             )
         ]
         rows = [
             outage_now(
-                outage_row(outage, attribution, clock=self._clock, incident=0),
-                is_open=_is_open(outage, known.current),
+                outage_row(part, clock=self._clock, incident=0),
+                is_open=_is_open(part.outage, known.current),
             )
-            for outage, attribution in matching[-query.limit :]
+            for part in matching[-query.limit :]
         ]
         return Outages(len(matching), rows)
 
@@ -253,7 +241,9 @@ class RunView:
 
     def _lanes(self) -> list[LaneNow]:
         states = self._shards.states(
-            self._load_totals(), self._aggregate.current(), self.dark_by_plan()
+            [s for s in self._aggregate.scope_totals if not s.op.is_apart],
+            self._aggregate.current(),
+            self.dark_by_plan(),
         )
         live = {lane.name: lane for lane in self.live.lanes}
         lanes: list[LaneNow] = []
@@ -304,78 +294,51 @@ class RunView:
 
     def _work_out(
         self,
-    ) -> tuple[list[tuple[Outage, Attribution]], Mapping[Scope, Outage], VerdictNow]:
+    ) -> tuple[Sequence[Blamed], Mapping[Scope, Outage], VerdictNow]:
         current = self._aggregate.current()
-        found = sorted(
-            self._outages(), key=lambda pair: (pair[0].first_due_ns, pair[0].scope)
-        )
-        load = [outage for outage, _ in found if not outage.scope.op.is_apart]
-        return found, current, self._verdict(load)
+        found = self._outages()
+        return found, current, self._verdict(self._judged(found))
 
-    def _verdict(self, found: Sequence[Outage]) -> VerdictNow:
-        """Return the verdict on the load; what is apart from it is left out."""
-        plans = self._planned()
-        parts = cut_at_plan(found, plans)
-        planned = [part for part in parts if is_planned(part, plans)]
-        counted = [part for part in parts if not is_planned(part, plans)]
-        totals = self._load_totals()
-        arrivals = sum(t.arrivals for t in totals.values())
-        served = sum(t.served for t in totals.values())
-        findings = self._findings(counted)
+    def _judged(self, found: Iterable[Blamed]) -> JudgedRun:
+        """Return the load so far, judged; what is apart from it is left out."""
+        watched = Watched.so_far(self._aggregate, self._aggregate.sealed_until_ns)
+        return judge_run(
+            watched.of_load(),
+            [part for part in found if not part.outage.scope.op.is_apart],
+            clock=self._clock,
+            quiet_ns=self._quiet_ns,
+        )
+
+    def _verdict(self, run: JudgedRun) -> VerdictNow:
+        """Return the verdict as far as it is known before the end."""
+        findings = find_findings(
+            run,
+            is_over=False,
+            stale_reads=self.stale_reads(),
+            scenario=self._ended,
+        )
+        is_summed = len(run.outages) <= MOST_SUMMED
         return VerdictNow(
             state=findings.state,
             headline=findings.headline,
             incidents=findings.incidents,
-            arrivals=arrivals,
-            served=served,
-            availability=availability_of(
-                list(totals.values()), sum(o.failed for o in planned)
-            ),
-            outages=len(counted),
+            arrivals=sum(t.arrivals for t in run.totals),
+            served=sum(t.served for t in run.totals),
+            availability=run.availability,
+            outages=len(run.outages),
             open_outages=sum(
                 not scope.op.is_apart for scope in self._aggregate.current()
             ),
-            planned_outages=len(planned),
+            planned_outages=len(run.planned),
             open_planned_outages=len(self._planned_now()),
-            dropped_outages=self._aggregate.dropped_outages,
+            dropped_outages=run.watched.dropped_outages,
             downtime_ms=(
-                self._downtime(counted) if len(counted) <= MOST_SUMMED else None
+                run.downtime_of(run.witnesses, run.outages) if is_summed else None
             ),
         )
 
-    def _findings(self, counted: Sequence[Outage]) -> Findings:
-        """Return what matters, as far as it is known before the end."""
-        lanes, totals = self._aggregate.lane_totals, self._load_totals()
-        until_ns = self._aggregate.sealed_until_ns
-        blind = [span for each in lanes.values() for span in each.blind]
-        incidents = group_incidents(counted, blind, quiet_ns=self._quiet_ns)
-        shards = sorted({scope.shard for scope in totals})
-        places = [o.scope[:2] for o in counted]
-        return Findings(
-            stale_reads=self.stale_reads(),
-            wrong=sum(t.counts[Outcome.WRONG] for t in totals.values()),
-            incidents=sum(not incident.is_probe_only for incident in incidents),
-            where=where_text(places, lanes=self.lanes, shards=shards) if places else "",
-            dropped_outages=self._aggregate.dropped_outages,
-            void=find_void(lanes, totals, before_ns=until_ns - _EXPECTED_WITHIN_NS),
-            scenario=self._ended,
-            blind_ratio=find_blind_ratio(lanes, until_ns),
-        )
 
-    def _downtime(self, counted: Sequence[Outage]) -> DowntimeMs:
-        names = witness_names(self._aggregate.lanes)
-        scopes = self._load_totals()
-        return downtime_ms(
-            [o for o in counted if o.scope.lane in names],
-            sorted({scope.shard for scope in scopes if scope.lane in names}),
-            of_shards=True,
-        )
-
-    def _load_totals(self) -> dict[Scope, ScopeTotals]:
-        by_scope = self._aggregate.scope_totals.items()
-        return {scope: t for scope, t in by_scope if not scope.op.is_apart}
-
-
-def _is_open(outage: Outage, current: Mapping[Scope, Outage]) -> bool:
-    now = current.get(outage.scope)
-    return now is not None and now.first_due_ns == outage.first_due_ns
+def _is_open(part: Outage, current: Mapping[Scope, Outage]) -> bool:
+    """Tell whether an outage, or the last part of one, goes on."""
+    now = current.get(part.scope)
+    return now is not None and now.end_ns == part.end_ns

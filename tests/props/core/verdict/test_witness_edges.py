@@ -24,7 +24,7 @@ APP, APP_TLS = lane("app", is_witness=False), lane("app", tls=True, is_witness=F
 
 def causes(lanes: list[LaneFacts], outages: list[Outage]) -> list[tuple[int, Cause]]:
     """Return (length in ms, cause) of the parts of the client's outages."""
-    parts = cut_at_witness(outages, lanes)
+    parts = cut_at_witness(outages, lanes, outages)
     context = make_context(lanes, parts)
     return [
         (part.duration_ns // MS, attribute(part, context).cause)
@@ -105,7 +105,7 @@ def test_parts_are_the_whole(start: int, length: int, at: int, dark: int) -> Non
     """Nothing is lost or added by cutting, and no cut-off part is negligible."""
     whole = outage(start, start + length, lane="app")
     seen = outage(at, at + dark)
-    *parts, witnessed = cut_at_witness([whole, seen], [APP, WIRE])
+    *parts, witnessed = cut_at_witness([whole, seen], [APP, WIRE], [whole, seen])
     assert witnessed == seen
     assert sum(part.duration_ns for part in parts) == whole.duration_ns
     assert (parts[0].start_ns, parts[-1].end_ns) == (whole.start_ns, whole.end_ns)

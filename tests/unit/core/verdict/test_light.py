@@ -36,7 +36,7 @@ def half_seen(lane: str = "tcp", start: int = 1_000) -> Outage:
 
 def shard_time(*outages: Outage, lanes: list[LaneFacts]) -> DarkTime:
     """Return how long shard 0001 was dark as all lanes know it."""
-    lit = add_light(outages, lanes)
+    lit = add_light(outages, lanes, outages)
     return downtime(lit, SHARDS, of_shards=True).shards["0001"]
 
 
@@ -49,7 +49,7 @@ def test_a_lane_that_looked_narrows_the_shard() -> None:
     assert found.estimate_ns == pytest.approx(1_400 * MS, abs=MS)
     assert found.unseen_ns == 2 * MS, "the bars of the other lane's end"
     own = dark_time([half_seen()])
-    assert dark_time(add_light([half_seen()], lanes)) == own, "never the lane's own"
+    assert dark_time(add_light([half_seen()], lanes, [])) == own, "never the lane's own"
     assert (own.lower_ns, own.upper_ns, own.unseen_ns) == (
         498 * MS,
         3_002 * MS,
@@ -99,7 +99,7 @@ def test_all_shards_at_once_is_narrowed_too() -> None:
     """What one shard did not share with the others is no time of all."""
     lanes = [lane("tcp", BLIND), lane("tcp2")]
     second = outage(1_000, 3_000, shard="0002")
-    rows = add_light([half_seen(), second], lanes)
+    rows = add_light([half_seen(), second], lanes, [half_seen(), second])
     plain = downtime(rows, SHARDS).all_shards
     narrow = downtime(rows, SHARDS, of_shards=True).all_shards
     assert (plain.lower_ns, plain.upper_ns) == (498 * MS, 2_002 * MS)
