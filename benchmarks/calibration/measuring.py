@@ -16,7 +16,7 @@ from benchmarks.calibration.script import Plan
 from benchmarks.calibration.settings import DEADLINE_MS, READ_RATIO, SHARDS, Setting
 from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.config.keys import Config, Http, Lane, Target
-from loadprobe.core.events import Event
+from loadprobe.core.events import Event, ProbeDied
 from loadprobe.core.intervals import Interval
 from loadprobe.core.judging.aggregate import Results
 from loadprobe.core.judging.columns import Block, Failure, Scope
@@ -76,8 +76,8 @@ class _Log:
 
     def note(self, event: Event) -> None:
         """Keep the death of a process."""
-        if event.kind == "died":
-            self.deaths.append(str(event.fields.get("cause")))
+        if isinstance(event, ProbeDied):
+            self.deaths.append(event.cause)
 
     def served(self) -> dict[Scope, list[Row]]:
         """Return the served arrivals by due."""

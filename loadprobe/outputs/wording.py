@@ -3,25 +3,45 @@
 Pure. Wall times are UTC; every length names its unit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S
-from loadprobe.core.verdict.scenario_summary import node_of
+from loadprobe.core.events import (
+    Event,
+    ExecEnded,
+    ExecLine,
+    MarkMade,
+    PhaseEntered,
+    ProviderTold,
+    ScenarioBegun,
+    ScenarioEnded,
+    StepBegun,
+    StepEnded,
+    UnknownEvent,
+)
+from loadprobe.core.events.lines import plain
 from loadprobe.core.verdict.texts import clock_text
 
 _MS_PER_S = 1000
 _LONG_MS = 10 * _MS_PER_S
-_SHOWN_FIELDS = {
-    "phase": ("step", "operation", "shard", "phase"),
-    "step": ("step", "operation", "state"),
-    "scenario": ("name", "state"),
-    "exec": ("step", "stream", "line"),
+_STEP_FIELDS = ("step", "operation", "state")
+_SCENARIO_FIELDS = ("name", "state")
+_SHOWN_FIELDS: dict[type[Event], tuple[str, ...]] = {
+    PhaseEntered: ("step", "operation", "shard", "phase"),
+    StepBegun: _STEP_FIELDS,
+    StepEnded: _STEP_FIELDS,
+    ScenarioBegun: _SCENARIO_FIELDS,
+    ScenarioEnded: _SCENARIO_FIELDS,
+    ExecLine: ("step", "stream", "line"),
+    ExecEnded: ("step",),
 }
 """Fields that are told without their names, by kind of event; the same word once."""
 _UNSHOWN_FIELDS = frozenset(
     {"date_unix_ns", "seen_unix_ns", "failover_id", "request_id", "provider_offset_ms"}
 )
+_NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 def date_text(wall_ns: int) -> str:
@@ -52,27 +72,33 @@ def about_node(message: str, node: str | None) -> str:
     return message if node is None or node in message else f"{node}: {message}"
 
 
-def event_text(source: str, kind: str, fields: Mapping[str, object]) -> str:
+def event_text(event: Event, unknown: Mapping[str, object] = _NOTHING) -> str:
     """Return one line for an event: source, what happened, and its details.
 
     Line breaks and control characters of foreign texts are shown as spaces.
+
+    Args:
+        event: what happened.
+        unknown: what its line holds beyond that.
     """
-    if kind in _SHOWN_FIELDS:
-        shown = _SHOWN_FIELDS[kind]
-        words = [str(fields[k]) for k in shown if fields.get(k) not in (None, "")]
-        prefix = "" if kind == "phase" else f"{kind} "
-        what = prefix + " ".join(dict.fromkeys(words))
-        rest = {k: v for k, v in fields.items() if k not in shown}
-    elif "message" in fields:
-        what = about_node(str(fields["message"]), node_of(fields))
-        rest = {}
-    else:
-        what = kind
-        rest = dict(fields)
+    source, kind, fields = plain(event)
+    shown: Collection[str] = fields
+    match event:
+        case ProviderTold():
+            what = about_node(event.message, event.node)
+        case MarkMade():
+            what = event.message
+        case UnknownEvent() if "message" in fields:
+            what = str(fields["message"])
+        case _:
+            shown = _SHOWN_FIELDS.get(type(event), ())
+            words = dict.fromkeys(str(v) for k in shown if (v := fields[k]))
+            prefix = () if isinstance(event, PhaseEntered) else (kind,)
+            what = " ".join((*prefix, *words))
     details = " ".join(
         f"{name}={value}"
-        for name, value in rest.items()
+        for name, value in {**fields, **unknown}.items()
+        if name not in shown
         if name not in _UNSHOWN_FIELDS and value not in (None, "")
     )
-    line = f"{source}: {what} {details}".rstrip()
-    return printable(line)
+    return printable(f"{source}: {what} {details}".rstrip())

@@ -8,7 +8,13 @@ from collections import Counter, defaultdict, deque
 from dataclasses import dataclass
 
 from loadprobe.clock import NS_PER_MS
-from loadprobe.core.events import Event
+from loadprobe.core.events import (
+    Event,
+    ProviderTold,
+    RunStalled,
+    ShardAdded,
+    SlotsMoved,
+)
 from loadprobe.core.intervals import Interval
 from loadprobe.core.judging.activity import Activity, Work
 from loadprobe.core.judging.aggregate import Sealed
@@ -56,7 +62,7 @@ class Health:
         self.replica_stale_reads = 0
         self.p99 = P99Log()
         self.activity = Activity()
-        self.provider_events: deque[Event] = deque(maxlen=_KEPT_EVENTS)
+        self.provider_events: deque[ProviderTold] = deque(maxlen=_KEPT_EVENTS)
         self.absent_reads: Counter[str] = Counter()
         self._away: deque[Interval] = deque(maxlen=_KEPT_EVENTS)
         self._slot_moves: deque[SlotMove] = deque(maxlen=_KEPT_EVENTS)
@@ -89,17 +95,14 @@ class Health:
 
     def take_event(self, event: Event) -> None:
         """Keep what the provider told and what we saw of ourselves, for the verdict."""
-        if event.source == "provider" and event.kind == "provider_event":
-            self.provider_events.append(event)
-        elif event.source == "run" and event.kind == "stall":
-            duration_ms = event.fields["duration_ms"]
-            assert isinstance(duration_ms, float)
-            end_ns = event.mono_ns + round(duration_ms * NS_PER_MS)
-            self._away.append((event.mono_ns, end_ns))
-        elif event.source == "topology" and "gained" in event.fields:
-            gained = event.fields["gained"]
-            assert isinstance(gained, int)
-            self._slot_moves.append(SlotMove(event.mono_ns, gained))
+        match event:
+            case ProviderTold():
+                self.provider_events.append(event)
+            case RunStalled():
+                end_ns = event.mono_ns + round(event.duration_ms * NS_PER_MS)
+                self._away.append((event.mono_ns, end_ns))
+            case ShardAdded() | SlotsMoved() if event.gained:
+                self._slot_moves.append(SlotMove(event.mono_ns, event.gained))
 
     @property
     def controller(self) -> ControllerLog:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns, wall_now_ns
 from loadprobe.config.keys import Config, Target
-from loadprobe.core.events import Emit, Event
+from loadprobe.core.events import Emit, ProbeDied, ProbeStalled, RunStalled
 from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Sealed
 from loadprobe.core.topology.shard_names import ShardNames
 from loadprobe.errors import RunError
@@ -237,8 +237,8 @@ class Measurement:
             return self.aggregate.seal(until_ns=self.end_ns)
         if self._looked_ns is not None and now_ns - self._looked_ns > _AWAY_NS:
             self._heard_ns = dict.fromkeys(self._heard_ns, now_ns)
-            fields = {"duration_ms": (now_ns - self._looked_ns) / NS_PER_MS}
-            self._emit(Event(self._looked_ns, "run", "stall", fields))
+            away_ms = (now_ns - self._looked_ns) / NS_PER_MS
+            self._emit(RunStalled(self._looked_ns, away_ms))
         self._looked_ns = now_ns
         for process, heard_ns in self._heard_ns.items():
             if now_ns - heard_ns > _SILENCE_NS:
@@ -471,16 +471,12 @@ class Measurement:
         )
         self._on_snapshot(translate_health(snapshot, self.names))
         for start_ns, end_ns in snapshot.stalls:
-            fields = {
-                "process": snapshot.process,
-                "duration_ms": (end_ns - start_ns) / NS_PER_MS,
-            }
-            self._emit(Event(start_ns, "probe", "stall", fields))
+            duration_ms = (end_ns - start_ns) / NS_PER_MS
+            self._emit(ProbeStalled(start_ns, process, duration_ms))
 
     def _take_death(self, death: Death) -> None:
         """Report the death of a probe process: an incident of its own."""
-        fields = {"process": death.process, "cause": death.cause}
-        self._emit(Event(death.at_ns, "probe", "died", fields))
+        self._emit(ProbeDied(death.at_ns, death.process, death.cause))
 
     @property
     def lost_writes(self) -> int | None:

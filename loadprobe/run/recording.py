@@ -9,7 +9,7 @@ import msgspec
 from rich.console import Console
 
 from loadprobe.clock import NS_PER_MS, ClockPair
-from loadprobe.core.events import Event
+from loadprobe.core.events import RunEnded, RunStarted
 from loadprobe.core.judging.aggregate import Results
 from loadprobe.core.steps import ScenarioRecord
 from loadprobe.core.topology.topology import Topology
@@ -74,8 +74,7 @@ class Recording:
         sinks.add(folder, self.view)
         self._describe()
         published.view.state = "running"
-        started = {"name": plan.config.name}
-        sinks.take_event(Event(begun_ns, "run", "started", started))
+        sinks.take_event(RunStarted(begun_ns, plan.config.name))
 
     def found_endpoint(self, host: str, port: int) -> None:
         """Note where the load goes, if there was nowhere to go until now."""
@@ -162,8 +161,7 @@ class Recording:
                 ended_hard=True,
                 complete_until_unix_ns=self._clock.to_wall(complete_until_ns),
             )
-        ended = {"state": summary.state}
-        self._sinks.take_event(Event(end_ns, "run", "ended", ended))
+        self._sinks.take_event(RunEnded(end_ns, summary.state))
         info = msgspec.structs.replace(
             self._describe(),
             end=moment(self._clock, end_ns),

@@ -22,7 +22,7 @@ from loadprobe.control.provider.events import ProviderEvents
 from loadprobe.control.scenario.file import Scenario
 from loadprobe.control.scenario.runner import run_scenario
 from loadprobe.control.watch.topology import TopologyWatch
-from loadprobe.core.events import Event
+from loadprobe.core.events import LaneWoken, RunProblem
 from loadprobe.core.steps import ScenarioRecord
 from loadprobe.core.verdict.headline import ended_badly, find_missed
 from loadprobe.core.verdict.summary import Summary
@@ -260,7 +260,7 @@ class Run:
         else:
             return
         self._companion_problems.append(str(problem))
-        self._emit(Event(mono_now_ns(), "run", "problem", {"text": str(problem)}))
+        self._emit(RunProblem(mono_now_ns(), str(problem)))
 
     def _watching(self) -> list[Coroutine[None, None, None]]:
         """Return what is watched beside the measuring."""
@@ -334,7 +334,7 @@ class Run:
     def _on_woken(self, lanes: Sequence[str]) -> None:
         """Note that lanes which the cluster did not serve have begun."""
         for lane in lanes:
-            self._emit(Event(mono_now_ns(), "run", "lane_woken", {"lane": lane}))
+            self._emit(LaneWoken(mono_now_ns(), lane))
 
     # --- the end ---------------------------------------------------------------------
 

@@ -23,7 +23,8 @@ from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.replies import Endpoint, Group
 from loadprobe.control.provider.secret import Secret
 from loadprobe.control.watch.names import NameMove
-from loadprobe.core.events import Event
+from loadprobe.core.events import Event, PhaseEntered
+from loadprobe.core.events.lines import plain
 from loadprobe.core.steps import StepRecord
 from loadprobe.core.topology.slots import SLOTS
 from loadprobe.core.topology.topology import Node, Shard, Topology
@@ -321,18 +322,24 @@ class Story:
         )
 
     @property
-    def phases(self) -> list[object]:
-        """Names of the phases so far."""
-        return [event.fields["phase"] for event in self.events]
+    def entered(self) -> list[PhaseEntered]:
+        """All that was told: phases, and nothing else."""
+        assert all(isinstance(event, PhaseEntered) for event in self.events)
+        return [event for event in self.events if isinstance(event, PhaseEntered)]
 
-    def fields(self, phase: str) -> dict[str, object]:
-        """Return the fields of a phase."""
-        found = (e.fields for e in self.events if e.fields["phase"] == phase)
-        return dict(next(found))
+    @property
+    def phases(self) -> list[str]:
+        """Names of the phases so far."""
+        return [event.details.phase for event in self.entered]
+
+    def fields(self, phase: str) -> dict[str, Any]:
+        """Return the fields of a phase, as the journal has them."""
+        found = (e for e in self.entered if e.details.phase == phase)
+        return plain(next(found)).fields
 
     def seconds(self, phase: str) -> float:
         """Return when a phase was entered."""
-        found = (e.mono_ns for e in self.events if e.fields["phase"] == phase)
+        found = (e.mono_ns for e in self.entered if e.details.phase == phase)
         return next(found) / 1_000_000_000
 
     async def mutate(

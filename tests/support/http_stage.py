@@ -11,7 +11,7 @@ import aiohttp
 
 from loadprobe.clock import ClockPair
 from loadprobe.config.keys import Http
-from loadprobe.core.events import Event
+from loadprobe.core.events import Event, RunStarted
 from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Sealed
 from loadprobe.core.judging.columns import Block, Failure, Scope
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
@@ -102,7 +102,7 @@ class Stage:
         """Begin the load."""
         self.aggregate.start_process(0, 0)
         self.view.state = "running"
-        self.emit(Event(0, "run", "started", {"name": "test"}))
+        self.emit(RunStarted(0, "test"))
 
     def add(self, blocks: dict[tuple[str, str], Block], until_ns: int) -> Sealed:
         """Judge arrivals of lanes and shards that were settled until a time."""

@@ -18,9 +18,15 @@ from loadprobe.core.verdict.summary import (
     SloResult,
     Summary,
 )
-from loadprobe.outputs.folder.documents import EventLine, LaneSettings, Moment, RunInfo
-from loadprobe.outputs.folder.reader import RunData
+from loadprobe.outputs.folder.documents import (
+    LaneSettings,
+    Moment,
+    RunInfo,
+    event_line,
+)
+from loadprobe.outputs.folder.reader import PastEvent, RunData
 from loadprobe.outputs.report.report import render_text
+from tests.support.events import phase, provider_told
 from tests.support.paths import TESTS
 
 GOLDEN = TESTS / "golden"
@@ -180,37 +186,29 @@ def make_run(*, dark: bool = True) -> RunData:
             wrong=0,
         ),
         outages=tuple(outages) if dark else (),
-        events=make_events(WALL + begin) if dark else (),
+        events=make_events(begin) if dark else (),
         film=make_film(begin, end) if dark else (),
     )
 
 
-def make_events(begin_wall_ns: int) -> tuple[EventLine, ...]:
+def make_events(begin_ns: int) -> tuple[PastEvent, ...]:
     """Return the phases of a failover that was called 180 ms before the outage."""
-
-    def phase(offset_ms: int, name: str) -> EventLine:
-        fields: dict[str, object] = {
-            "operation": "failover",
-            "shard": "0002",
-            "phase": name,
-        }
-        at = begin_wall_ns + offset_ms * MS
-        return EventLine(at, at - WALL, "controller", "phase", fields)
-
-    noticed = begin_wall_ns + 4_000 * MS
-    provider: dict[str, object] = {
-        "date_unix_ns": begin_wall_ns + 2_600 * MS,
-        "seen_unix_ns": noticed,
-        "message": "Failover to replica node demo-0002-002 completed",
-        "kind": "failover_completed",
-    }
-    return (
-        phase(-180, "api_call"),
-        phase(-20, "accepted"),
-        phase(2_050, "promoted"),
-        EventLine(noticed, noticed - WALL, "provider", "provider_event", provider),
-        phase(6_400, "settled"),
+    noticed_ns = begin_ns + 4_000 * MS
+    completed = provider_told(
+        noticed_ns,
+        "Failover to replica node demo-0002-002 completed",
+        date_unix_ns=WALL + begin_ns + 2_600 * MS,
+        seen_unix_ns=WALL + noticed_ns,
+        meaning="failover_completed",
     )
+    events = (
+        phase(begin_ns - 180 * MS, "api_call"),
+        phase(begin_ns - 20 * MS, "accepted"),
+        phase(begin_ns + 2_050 * MS, "promoted"),
+        completed,
+        phase(begin_ns + 6_400 * MS, "settled"),
+    )
+    return tuple(PastEvent.of(event_line(event, START.clock)) for event in events)
 
 
 def make_film(begin_ns: int, end_ns: int) -> tuple[FilmChunk | BlindSpan, ...]:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequ
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -37,6 +37,8 @@ from loadprobe.local.cluster.node import LocalNode
 from loadprobe.probe.messages import Snapshot
 from loadprobe.run.health import work_of
 from loadprobe.run.load import Measurement, Prefilled
+
+_Kind = TypeVar("_Kind", bound=Event)
 
 _SEAL_S = 0.1
 _READY_S = 30.0
@@ -215,9 +217,9 @@ class Trial:
             p99=self.p99,
         )
 
-    def kinds(self, source: str = "probe") -> list[str]:
-        """Return the kinds of the events of one source."""
-        return [event.kind for event in self.events if event.source == source]
+    def of(self, kind: type[_Kind]) -> list[_Kind]:
+        """Return the events of one kind."""
+        return [event for event in self.events if isinstance(event, kind)]
 
     def count(self, outcome: Outcome, *, lane: str | None = None) -> int:
         """Return the number of arrivals that ended in one way."""

@@ -5,7 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from loadprobe.clock import ClockPair
-from loadprobe.core.events import Event
+from loadprobe.core.events import (
+    CallBegun,
+    EndpointSeen,
+    Event,
+    PhaseEntered,
+    ProviderTold,
+)
 from loadprobe.core.judging.aggregate import Aggregate, LaneInfo
 from loadprobe.core.judging.cells import Frame
 from loadprobe.core.judging.columns import Block, Failure, Scope
@@ -16,7 +22,8 @@ from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.expected import Expected
 from loadprobe.core.verdict.verdict import ObserverHealth, Verdict, summarize
 from loadprobe.outputs.folder.documents import LaneSettings, Moment, RunInfo, event_line
-from loadprobe.outputs.folder.reader import RunData
+from loadprobe.outputs.folder.reader import PastEvent, RunData
+from tests.support.events import DETAILS, provider_told
 
 MS = 1_000_000
 S = 1_000 * MS
@@ -119,7 +126,7 @@ def judged(story: Story) -> tuple[Verdict, list[Frame]]:
         scenario=story.record,
         expected=story.expected,
         p99=log,
-        events=[e for e in story.events if e.source == "provider"],
+        events=[e for e in story.events if isinstance(e, ProviderTold)],
     )
     return verdict, [*sealed.film, *results.last.film]
 
@@ -143,7 +150,7 @@ def reported(story: Story) -> RunData:
         ),
         summary=verdict.summary,
         outages=tuple(verdict.outages.outages),
-        events=tuple(event_line(event, CLOCK) for event in story.events),
+        events=tuple(PastEvent.of(event_line(e, CLOCK)) for e in story.events),
         film=tuple(film),
     )
 
@@ -164,32 +171,41 @@ def step(
 
 def told(
     ms: int, message: str, *, shard: str | None = None, later_ms: int = 700
-) -> Event:
+) -> ProviderTold:
     """Return an event of the provider, seen some time after its own time."""
-    fields = {
-        "date_unix_ns": CLOCK.to_wall(ms * MS),
-        "seen_unix_ns": CLOCK.to_wall((ms + later_ms) * MS),
-        "message": message,
-        "node_group": shard,
-    }
-    return Event((ms + later_ms) * MS, "provider", "provider_event", fields)
+    seen_ns = (ms + later_ms) * MS
+    return provider_told(
+        seen_ns,
+        message,
+        date_unix_ns=CLOCK.to_wall(ms * MS),
+        seen_unix_ns=CLOCK.to_wall(seen_ns),
+        shard=shard,
+    )
 
 
 def phases_of(record: StepRecord, call: str) -> list[Event]:
-    """Return the phases of a step as the controller emits them."""
+    """Return the phases of a step, and what its watch saw, as the controller tells."""
     shard = record.shards[0] if len(record.shards) == 1 else None
-    events = []
-    for phase, at_ns in record.phases_ns.items():
-        fields: dict[str, object] = {
-            "step": record.name,
-            "operation": record.operation,
-            "shard": shard,
-            "phase": phase,
-        }
-        if phase == "api_call":
-            fields["call"] = call
-        events.append(Event(at_ns, "controller", "phase", fields))
-    return events
+    details = {**DETAILS, "api_call": CallBegun(call)}
+    return [
+        _seen(at_ns, phase)
+        if phase in ("endpoint_cut", "endpoint_refused")
+        else PhaseEntered(at_ns, record.name, record.operation, shard, details[phase])
+        for phase, at_ns in record.phases_ns.items()
+    ]
+
+
+def _seen(at_ns: int, phase: str) -> EndpointSeen:
+    """Return that the plaintext endpoint ends."""
+    return EndpointSeen(
+        at_ns,
+        host="127.0.0.1",
+        port=7000,
+        tls=False,
+        state="cut" if phase == "endpoint_cut" else "refused",
+        reason="the connection was closed",
+        gap_ms=50.0,
+    )
 
 
 def slow_between(

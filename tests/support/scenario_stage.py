@@ -31,9 +31,17 @@ from loadprobe.control.scenario import step_runner
 from loadprobe.control.scenario.file import Scenario, parse_scenario
 from loadprobe.control.scenario.runner import run_scenario
 from loadprobe.control.watch.endpoint import WatchedEndpoint
-from loadprobe.core.events import Emit, Event
+from loadprobe.core.events import (
+    Emit,
+    Event,
+    ScenarioBegun,
+    ScenarioEnded,
+    StepBegun,
+    StepEnded,
+)
 from loadprobe.core.steps import ScenarioRecord, StepRecord, StepState
 from loadprobe.errors import ControlError
+from tests.support.events import phase
 
 PLAIN, TLS = Endpoint("plain.example.com", 6379), Endpoint("tls.example.com", 6380)
 CONFIG = Config(
@@ -299,16 +307,20 @@ class Stage:
             runner.run(carry_out())
         return self.records[-1]
 
-    def told(self, kind: str) -> list[tuple[float, str, str]]:
-        """Return (virtual seconds, name, state) of the events of a kind."""
+    def told_of_steps(self) -> list[tuple[float, str, str]]:
+        """Return (virtual seconds, name, state) of what is told of steps."""
         return [
-            (
-                event.mono_ns / NS_PER_S,
-                str(event.fields.get("step", event.fields.get("name"))),
-                str(event.fields["state"]),
-            )
+            (event.mono_ns / NS_PER_S, event.step, event.state)
             for event in self.events
-            if event.kind == kind
+            if isinstance(event, StepBegun | StepEnded)
+        ]
+
+    def told_of_scenario(self) -> list[tuple[float, str, str]]:
+        """Return (virtual seconds, name, state) of what is told of the scenario."""
+        return [
+            (event.mono_ns / NS_PER_S, event.name, event.state)
+            for event in self.events
+            if isinstance(event, ScenarioBegun | ScenarioEnded)
         ]
 
     def _watch(self, watched: WatchedEndpoint, emit: Emit) -> Watch:
@@ -333,10 +345,9 @@ class Stage:
         self.mutations.append((now_ns() / NS_PER_S, step, mutation))
         phases_ns: dict[str, int] = {}
 
-        def enter(phase: str) -> None:
-            phases_ns[phase] = now_ns()
-            fields = {"step": step, "phase": phase}
-            emit(Event(now_ns(), "controller", "phase", fields))
+        def enter(name: str) -> None:
+            phases_ns[name] = now_ns()
+            emit(phase(now_ns(), name, step=step, operation=mutation.operation))
 
         state = StepState.UNNEEDED
         if step not in self.unneeded:

@@ -1,9 +1,10 @@
 """The controller with all that watches, on a local group."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from loadprobe.clock import wall_now_ns
 from loadprobe.config.keys import Control, Target
@@ -12,11 +13,14 @@ from loadprobe.control.mutations.settle import mutate
 from loadprobe.control.provider.api import ElastiCacheApi, open_api
 from loadprobe.control.provider.events import ProviderEvents
 from loadprobe.control.watch.topology import TopologyWatch
-from loadprobe.core.events import Event
+from loadprobe.core.events import Event, PhaseEntered
+from loadprobe.core.events.lines import plain
 from loadprobe.core.steps import StepRecord
 
 DEADLINE_S = 40.0
 POLL_S = 0.1
+
+_Kind = TypeVar("_Kind", bound=Event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,24 +31,21 @@ class Stage:
     watch: TopologyWatch
     journal: list[Event]
 
-    def of(self, source: str) -> list[Event]:
-        """Return the journal's events of one source."""
-        return [event for event in self.journal if event.source == source]
+    def of(self, kind: type[_Kind]) -> list[_Kind]:
+        """Return the journal's events of one kind."""
+        return [event for event in self.journal if isinstance(event, kind)]
 
-    def phases(self, step: str) -> list[object]:
+    def phases(self, step: str) -> list[str]:
         """Return the names of a step's phases."""
-        return [
-            event.fields["phase"]
-            for event in self.of("controller")
-            if event.fields["step"] == step
-        ]
+        phases = self.of(PhaseEntered)
+        return [event.details.phase for event in phases if event.step == step]
 
-    def fields(self, step: str, phase: str) -> Mapping[str, object]:
-        """Return the fields of a phase of a step."""
+    def fields(self, step: str, phase: str) -> dict[str, Any]:
+        """Return the fields of a phase of a step, as the journal has them."""
         return next(
-            event.fields
-            for event in self.of("controller")
-            if (event.fields["step"], event.fields["phase"]) == (step, phase)
+            plain(event).fields
+            for event in self.of(PhaseEntered)
+            if (event.step, event.details.phase) == (step, phase)
         )
 
     async def carry_out(

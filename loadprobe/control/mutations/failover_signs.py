@@ -22,6 +22,7 @@ from loadprobe.control.provider.faults import (
 )
 from loadprobe.control.provider.replies import NodeGroup, ProviderRecord
 from loadprobe.control.provider.state import AVAILABLE, GroupState
+from loadprobe.core.events import CompletionTold, PrimaryPromoted
 from loadprobe.core.topology.topology import Shard, Topology
 from loadprobe.errors import ControlError
 
@@ -136,11 +137,11 @@ class FailoverSigns:
         if self._is_promoted(topology):
             shard = agreement.shard_named(topology, self._shard_before.name)
             assert shard is not None
-            self._phases.enter(
-                "promoted",
+            promoted = PrimaryPromoted(
                 from_node=self._shard_before.primary.address,
                 to_node=shard.primary.address,
             )
+            self._phases.enter(promoted)
 
     def _is_promoted(self, topology: Topology) -> bool:
         shard = agreement.shard_named(topology, self._shard_before.name)
@@ -168,12 +169,12 @@ class FailoverSigns:
                 meaning.kind is EventKind.FAILOVER_COMPLETED
                 and "provider_completed" not in self._phases.seen_ns
             ):
-                self._phases.enter(
-                    "provider_completed",
+                completion = CompletionTold(
                     date_unix_ns=meaning.record.date_unix_ns,
                     message=meaning.record.message,
                     to_cluster=meaning.to_node,
                 )
+                self._phases.enter(completion)
 
     async def _new_meanings(self) -> list[Meaning]:
         """Return this shard's events since the call, oldest first.

@@ -4,7 +4,8 @@ import logging
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.control.provider.replies import Call
-from loadprobe.core.events import Emit, Event
+from loadprobe.core.events import CallAccepted, Emit, PhaseDetails, PhaseEntered
+from loadprobe.core.events.lines import plain
 
 logger = logging.getLogger(__name__)
 
@@ -12,8 +13,7 @@ logger = logging.getLogger(__name__)
 class Phases:
     """What was seen of one step, and when.
 
-    Emits ``Event(source="controller", kind="phase")`` with the fields step, operation,
-    shard (None unless it is about exactly one) and phase.
+    Emits ``PhaseEntered``.
 
     Args:
         step: the step's name.
@@ -32,30 +32,23 @@ class Phases:
         self._operation = operation
         self._emit = emit
 
-    def enter(self, phase: str, *, mono_ns: int | None = None, **more: object) -> None:
+    def enter(self, details: PhaseDetails, *, mono_ns: int | None = None) -> None:
         """Record and emit a phase."""
         at_ns = mono_now_ns() if mono_ns is None else mono_ns
-        self.seen_ns[phase] = at_ns
-        fields = {
-            "step": self._step,
-            "operation": self._operation,
-            "shard": self.shards[0] if len(self.shards) == 1 else None,
-            "phase": phase,
-            **more,
-        }
-        self._emit(Event(at_ns, "controller", "phase", fields))
-        logger.info(
-            "phase", extra={f"lp_{key}": value for key, value in fields.items()}
-        )
+        self.seen_ns[details.phase] = at_ns
+        shard = self.shards[0] if len(self.shards) == 1 else None
+        event = PhaseEntered(at_ns, self._step, self._operation, shard, details)
+        self._emit(event)
+        _, kind, fields = plain(event)
+        logger.info(kind, extra={f"lp_{key}": value for key, value in fields.items()})
 
     def accept(self, call: Call, *, attempts: int) -> None:
         """Enter "accepted", as of the reply."""
         offset_ns = call.offset_ns
-        self.enter(
-            "accepted",
-            mono_ns=call.after.mono_ns,
+        accepted = CallAccepted(
             request_id=call.request_id,
             call_ms=(call.after.mono_ns - call.before.mono_ns) / NS_PER_MS,
             attempts=attempts,
             provider_offset_ms=None if offset_ns is None else offset_ns / NS_PER_MS,
         )
+        self.enter(accepted, mono_ns=call.after.mono_ns)

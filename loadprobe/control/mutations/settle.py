@@ -43,7 +43,16 @@ from loadprobe.control.provider.state import (
     GroupState,
     Need,
 )
-from loadprobe.core.events import Emit
+from loadprobe.core.events import (
+    CallBegun,
+    CallEvident,
+    Emit,
+    EndpointFollowed,
+    MutationFailed,
+    MutationSettled,
+    ReplicasRecovered,
+    StatusChanging,
+)
 from loadprobe.core.steps import StepRecord, StepState
 from loadprobe.errors import ControlError
 
@@ -144,7 +153,7 @@ async def mutate(
     except Withheld:
         raise
     except ControlError as exc:
-        phases.enter("failed", reason=str(exc))
+        phases.enter(MutationFailed(str(exc)))
         raise
     return StepRecord(
         name=step,
@@ -247,7 +256,7 @@ class _Mutating:
         self._check_wanted()
         now_ns = mono_now_ns()
         self._before_call(now_ns)
-        self._phases.enter("api_call", mono_ns=now_ns, call=call.shown())
+        self._phases.enter(CallBegun(call.shown()), mono_ns=now_ns)
         try:
             unanswered = await self._send(call)
         except (ApiRefused, ApiUnreachable, Withheld):
@@ -293,7 +302,7 @@ class _Mutating:
                 f"{fault}; no sign of it ({self._what}) showed within "
                 f"{self._patience_s:g} s, and the call was not repeated"
             ) from fault
-        self._phases.enter("accepted", evidence=sign, reason=str(fault))
+        self._phases.enter(CallEvident(evidence=sign, reason=str(fault)))
 
     # After the call
 
@@ -302,7 +311,7 @@ class _Mutating:
         try:
             async with asyncio.timeout(deadline_s):
                 await self._until_nothing_misses(self._missing_to_settle)
-                self._phases.enter("settled")
+                self._phases.enter(MutationSettled())
                 if isinstance(self._mutation, RotateAuth):
                     self._topology.use_password(self._mutation.token)
                 if isinstance(self._mutation, CreateGroup | DeleteGroup):
@@ -315,7 +324,7 @@ class _Mutating:
                 f"accepted; still missing: {', '.join(self._missing)}"
                 f"{self._last_fault()}"
             ) from None
-        self._phases.enter("replicas_recovered")
+        self._phases.enter(ReplicasRecovered())
 
     @property
     def _is_settled(self) -> bool:
@@ -339,7 +348,7 @@ class _Mutating:
         status = state.group.status
         is_moving = status not in {AVAILABLE, ABSENT}
         if is_moving and "modifying" not in self._phases.seen_ns:
-            self._phases.enter("modifying", status=status)
+            self._phases.enter(StatusChanging(status))
         missing = await self._signs.missing(state)
         if self._topology.is_endpoint_behind:
             missing.append("the endpoint at the new primary")
@@ -351,13 +360,12 @@ class _Mutating:
         if move is None or "endpoint_moved" in seen_ns:
             return
         if move.at_ns > seen_ns.get("api_call", move.at_ns):
-            self._phases.enter(
-                "endpoint_moved",
-                mono_ns=move.at_ns,
+            followed = EndpointFollowed(
                 from_addresses=", ".join(move.before),
                 to_addresses=", ".join(move.after),
                 gap_ms=move.gap_ms,
             )
+            self._phases.enter(followed, mono_ns=move.at_ns)
 
     def _check_alive(self, state: GroupState) -> None:
         """End the wait for a group that will never get there."""

@@ -23,7 +23,7 @@ from loadprobe.control.provider.faults import (
     ApiUnreachable,
     Patience,
 )
-from loadprobe.core.events import Emit, Event
+from loadprobe.core.events import Emit, ProviderTold
 
 _RENEWAL_S = 15 * 60.0
 """How long credentials may be refused in a row: whoever renews them may be late."""
@@ -36,11 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 class ProviderEvents:
-    """Emits ``Event(source="provider", kind="provider_event")`` for each new event.
-
-    The event's ``mono_ns`` is when we saw it; ``date_unix_ns`` is the provider's own
-    time of it. Further fields: seen_unix_ns, message, source_identifier, source_type,
-    kind, node_group, from_node, to_node, failover_id (None where not applicable).
+    """Emits ``ProviderTold`` for each new event.
 
     Args:
         api: the open API.
@@ -91,19 +87,21 @@ class ProviderEvents:
         fresh = self._new.take(ours)
         for record in fresh:
             meaning = classify(record, group_id=group_id, members=members)
-            fields = {
-                "date_unix_ns": record.date_unix_ns,
-                "seen_unix_ns": seen_unix_ns,
-                "message": record.message,
-                "source_identifier": record.source_identifier,
-                "source_type": record.source_type,
-                "kind": meaning.kind.value,
-                "node_group": meaning.node_group,
-                "from_node": meaning.from_node,
-                "to_node": meaning.to_node,
-                "failover_id": self._grouping.assign(meaning),
-            }
-            self._emit(Event(mono_ns, "provider", "provider_event", fields))
+            self._emit(
+                ProviderTold(
+                    mono_ns,
+                    date_unix_ns=record.date_unix_ns,
+                    seen_unix_ns=seen_unix_ns,
+                    message=record.message,
+                    source_identifier=record.source_identifier,
+                    source_type=record.source_type,
+                    meaning=meaning.kind.value,
+                    node_group=meaning.node_group,
+                    from_node=meaning.from_node,
+                    to_node=meaning.to_node,
+                    failover_id=self._grouping.assign(meaning),
+                )
+            )
         self._new.forget_before(start - OVERLAP_NS)
         return len(fresh)
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 from loadprobe.clock import mono_now_ns
 from loadprobe.control.provider.secret import MASK, Secret
-from loadprobe.core.events import Emit, Event
+from loadprobe.core.events import Emit, ExecEnded, ExecLine
 from loadprobe.errors import ControlError
 
 MOST_LINES = 1000
@@ -23,6 +23,7 @@ MOST_LINES = 1000
 LONGEST_LINE = 4096
 """Characters of a line that are kept."""
 
+_Stream = Literal["stdout", "stderr"]
 _READ_BYTES = 65_536
 _AFTER_EXIT_S = 1.0
 
@@ -37,9 +38,7 @@ async def run_command(
 ) -> None:
     """Run a program to its end; its output goes to the journal.
 
-    Emits ``Event(source="controller", kind="exec")``: for each line with the fields
-    step, stream ("stdout" or "stderr") and line; at the end with step, exit_code,
-    lines (how many there were) and kept.
+    Emits ``ExecLine`` for each line, and ``ExecEnded``.
 
     Args:
         command: program and arguments.
@@ -124,8 +123,8 @@ async def _finish(process: asyncio.subprocess.Process, journal: "_Journal") -> i
 
 async def _read(
     stream: asyncio.StreamReader,
-    name: Literal["stdout", "stderr"],
-    add: Callable[[str, str], None],
+    name: _Stream,
+    add: Callable[[_Stream, str], None],
 ) -> None:
     """Hand over a stream line by line, however long its lines are."""
     rest = b""
@@ -160,21 +159,17 @@ class _Journal:
     lines: int = 0
     last: str = ""
 
-    def add(self, stream: str, line: str) -> None:
+    def add(self, stream: _Stream, line: str) -> None:
         """Take a line."""
         self.lines += 1
         self.last = _masked(line.rstrip("\r"), self.secrets)[:LONGEST_LINE]
         if self.lines <= MOST_LINES:
-            self._emit({"stream": stream, "line": self.last})
+            self.emit(ExecLine(mono_now_ns(), self.step, stream, self.last))
 
     def close(self, code: int) -> None:
         """Note the end."""
         kept = min(self.lines, MOST_LINES)
-        self._emit({"exit_code": code, "lines": self.lines, "kept": kept})
-
-    def _emit(self, fields: dict[str, object]) -> None:
-        fields = {"step": self.step, **fields}
-        self.emit(Event(mono_now_ns(), "controller", "exec", fields))
+        self.emit(ExecEnded(mono_now_ns(), self.step, code, self.lines, kept))
 
 
 def _masked(text: str, secrets: Sequence[Secret]) -> str:

@@ -21,7 +21,7 @@ from loadprobe.control.scenario.keys import Abort, CreateStep, Step
 from loadprobe.control.scenario.lanes import LaneControl, LoadView
 from loadprobe.control.scenario.step_runner import StepRunner
 from loadprobe.control.scenario.turns import StepTurn, rounds, turn_of
-from loadprobe.core.events import Emit, Event
+from loadprobe.core.events import Emit, HoldBegun, ScenarioBegun, ScenarioEnded
 from loadprobe.core.steps import ScenarioRecord, ScenarioState, StepRecord, StepState
 from loadprobe.errors import ControlError, LoadprobeError
 
@@ -46,12 +46,7 @@ async def run_scenario(
 ) -> ScenarioRecord:
     """Carry out a scenario; return how it went.
 
-    Emits ``Event(source="controller", kind="scenario")`` with the fields name, state
-    ("begun", then a ScenarioState) and reason, and of kind "step" with step, operation,
-    state ("begun", then a StepState) and reason. Phases of mutations are of kind
-    "phase" (see ``settle``), a time in which nothing is changed is of kind "hold" with
-    seconds, what ``exec`` prints is of kind "exec", an endpoint that
-    ends of kind "endpoint".
+    Emits what ``core.events.controller`` and ``core.events.phases`` hold.
 
     A scenario without steps lasts until it is cancelled or aborted.
 
@@ -110,7 +105,7 @@ class _Running:
 
     async def run(self) -> ScenarioRecord:
         """Carry out everything; return how it went."""
-        self._tell("begun")
+        self._emit(ScenarioBegun(mono_now_ns(), self._scenario.name))
         try:
             await self._carry_out_watched()
         except asyncio.CancelledError:
@@ -222,7 +217,7 @@ class _Running:
 
     def _conclude(self, state: ScenarioState, reason: str) -> None:
         self._record = replace(self._record, state=state, reason=reason)
-        self._tell(state)
+        self._emit(ScenarioEnded(mono_now_ns(), self._scenario.name, state, reason))
         self._publish()
 
     def _publish(self) -> None:
@@ -230,16 +225,7 @@ class _Running:
             self._on_record(self._record)
 
     def _tell_hold(self, seconds: float) -> None:
-        fields = {"seconds": seconds}
-        self._emit(Event(mono_now_ns(), "controller", "hold", fields))
-
-    def _tell(self, state: str) -> None:
-        fields = {
-            "name": self._scenario.name,
-            "state": state,
-            "reason": self._record.reason,
-        }
-        self._emit(Event(mono_now_ns(), "controller", "scenario", fields))
+        self._emit(HoldBegun(mono_now_ns(), seconds))
 
 
 def _left_undone(record: ScenarioRecord) -> str:

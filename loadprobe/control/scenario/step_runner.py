@@ -55,7 +55,18 @@ from loadprobe.control.scenario.turns import (
 )
 from loadprobe.control.watch.endpoint import EndpointWatch, WatchedEndpoint, watching
 from loadprobe.control.watch.tls_scout import TlsScout
-from loadprobe.core.events import Emit, Event
+from loadprobe.core.events import (
+    Emit,
+    EndpointSeen,
+    Event,
+    HoldBegun,
+    LanesBegun,
+    PhaseEntered,
+    StepBegun,
+    StepEnded,
+    StepProblem,
+    TokenMade,
+)
 from loadprobe.core.steps import StepRecord, StepState
 from loadprobe.drivers.resolver import Resolver
 from loadprobe.drivers.tls import make_context, server_name
@@ -156,7 +167,7 @@ class StepRunner:
             note: called with the record once; also before cancellation is passed on.
         """
         progress = _Progress(turn, turn.step.operation)
-        self._tell(progress, "begun")
+        self._emit(StepBegun(mono_now_ns(), turn.name, progress.operation))
         try:
             record = progress.record(*await self._carry_out(progress))
         except ProbeCrashed:
@@ -184,14 +195,9 @@ class StepRunner:
             progress.turn.step.label, at_ns, has_settled=has_settled
         )
 
-    def _tell(self, progress: _Progress, state: str, reason: str = "") -> None:
-        fields = {
-            "step": progress.turn.name,
-            "operation": progress.operation,
-            "state": state,
-            "reason": reason,
-        }
-        self._emit(Event(mono_now_ns(), "controller", "step", fields))
+    def _tell(self, progress: _Progress, state: StepState, reason: str = "") -> None:
+        name, operation = progress.turn.name, progress.operation
+        self._emit(StepEnded(mono_now_ns(), name, operation, state, reason))
 
     async def _carry_out(self, progress: _Progress) -> tuple[StepState, str]:
         """Carry out the turn; return how it ended, and why if it was cut short."""
@@ -216,8 +222,7 @@ class StepRunner:
         self._darkness.begin(step.label, progress.phases_ns["begun"])
         match step:
             case HoldStep():
-                fields = {"seconds": step.seconds}
-                self._emit(Event(mono_now_ns(), "controller", "hold", fields))
+                self._emit(HoldBegun(mono_now_ns(), step.seconds))
                 await self._brake.pause(step.seconds)
             case WaitStep():
                 await self._wait(step)
@@ -270,8 +275,7 @@ class StepRunner:
         if is_missing(step):
             make_token(step)
             text = f"made a new token in {step.token_file} (mode 0600)"
-            fields = {"step": step.label, "text": text}
-            self._emit(Event(mono_now_ns(), "controller", "token", fields))
+            self._emit(TokenMade(mono_now_ns(), step.label, text))
         return read_token(step)
 
     # --- mutations -------------------------------------------------------------------
@@ -284,8 +288,8 @@ class StepRunner:
         begun_ns = mono_now_ns()
 
         def note_phase(event: Event) -> None:
-            if event.kind == "phase":
-                progress.phases_ns[str(event.fields["phase"])] = event.mono_ns
+            if isinstance(event, PhaseEntered):
+                progress.phases_ns[event.details.phase] = event.mono_ns
             self._emit(event)
 
         def before_call(now_ns: int) -> None:
@@ -406,15 +410,17 @@ class StepRunner:
         if looking.cancelled():
             return
         endpoint, served_ns = looking.result()
-        fields: dict[str, object] = {
-            "host": endpoint.host,
-            "port": endpoint.port,
-            "tls": True,
-            "state": "accepting",
-            "reason": "",
-            "gap_ms": None,
-        }
-        self._emit(Event(served_ns, "controller", "endpoint", fields))
+        self._emit(
+            EndpointSeen(
+                served_ns,
+                endpoint.host,
+                endpoint.port,
+                tls=True,
+                state="accepting",
+                reason="",
+                gap_ms=None,
+            )
+        )
         try:
             woken = await self._lanes.wake(
                 tls=True, host=endpoint.host, port=endpoint.port
@@ -427,8 +433,7 @@ class StepRunner:
                 f"the TLS lanes were told to begin {late_ms:.0f} ms after the first "
                 "handshake that was served; before they began they observed nothing"
             )
-            fields = {"step": step, "text": text}
-            self._emit(Event(mono_now_ns(), "controller", "lanes_begun", fields))
+            self._emit(LanesBegun(mono_now_ns(), step, text))
 
     async def _note_end(self, watch: EndpointWatch, progress: _Progress) -> None:
         """Note when the endpoint ended, as the proof that it did."""
@@ -439,7 +444,6 @@ class StepRunner:
                 f"{watch.name} still takes connections {_REFUSAL_WAIT_S:g} s after the "
                 "step has settled"
             )
-            fields = {"step": progress.turn.name, "text": text}
-            self._emit(Event(mono_now_ns(), "controller", "problem", fields))
+            self._emit(StepProblem(mono_now_ns(), progress.turn.name, text))
         if watch.cut_ns is not None:
             progress.phases_ns["endpoint_cut"] = watch.cut_ns

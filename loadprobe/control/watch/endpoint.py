@@ -12,10 +12,11 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.control.provider.replies import Endpoint
-from loadprobe.core.events import Emit, Event
+from loadprobe.core.events import Emit, EndpointSeen
 from loadprobe.drivers.resolver import Resolver
 
 _PERIOD_S = 0.05
@@ -45,9 +46,8 @@ class WatchedEndpoint:
 class EndpointWatch:
     """Asks an endpoint 20 times a second, and tells what changes.
 
-    Emits ``Event(source="controller", kind="endpoint")`` with the fields host, port,
-    tls, state and reason. State is "accepting" or "refused" for new connections, at
-    first and whenever it changes, and "cut" when the connection that was kept open
+    Emits ``EndpointSeen``. Its state is "accepting" or "refused" for new connections,
+    at first and whenever it changes, and "cut" when the connection that was kept open
     ends. ``gap_ms`` is the time from the last time it was otherwise: the change lies
     within it.
 
@@ -166,7 +166,9 @@ class EndpointWatch:
         if reply[:1] not in b"+-":
             raise _Unserved("the reply is of another protocol")
 
-    def _note_new(self, state: str, at_ns: int, *, reason: str = "") -> None:
+    def _note_new(
+        self, state: Literal["accepting", "refused"], at_ns: int, *, reason: str = ""
+    ) -> None:
         if state != self._state:
             self._state = state
             self.refused_ns = at_ns if state == "refused" else None
@@ -174,17 +176,26 @@ class EndpointWatch:
             self._changed.set()
         self._since_ns["new"] = at_ns
 
-    def _tell(self, state: str, at_ns: int, observer: str, *, reason: str) -> None:
+    def _tell(
+        self,
+        state: Literal["accepting", "refused", "cut"],
+        at_ns: int,
+        observer: str,
+        *,
+        reason: str,
+    ) -> None:
         since_ns = self._since_ns.get(observer)
-        fields = {
-            "host": self._watched.endpoint.host,
-            "port": self._watched.endpoint.port,
-            "tls": self._watched.context is not None,
-            "state": state,
-            "reason": reason,
-            "gap_ms": None if since_ns is None else (at_ns - since_ns) / NS_PER_MS,
-        }
-        self._emit(Event(at_ns, "controller", "endpoint", fields))
+        self._emit(
+            EndpointSeen(
+                at_ns,
+                host=self._watched.endpoint.host,
+                port=self._watched.endpoint.port,
+                tls=self._watched.context is not None,
+                state=state,
+                reason=reason,
+                gap_ms=None if since_ns is None else (at_ns - since_ns) / NS_PER_MS,
+            )
+        )
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from socket import gaierror
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
-from loadprobe.core.events import Emit, Event
+from loadprobe.core.events import Emit, EndpointLost, EndpointMoved
 from loadprobe.drivers.resolver import Addresses, Resolver
 from loadprobe.drivers.tls import is_ip
 
@@ -34,9 +34,7 @@ class NameMove:
 class NameWatch:
     """Looks a name up again and again.
 
-    Emits ``Event(source="topology", kind="endpoint_moved")`` with the fields host,
-    from_addresses, to_addresses and gap_ms, and "endpoint_lost" (host, reason) when it
-    cannot be resolved any more.
+    Emits ``EndpointMoved``, and ``EndpointLost`` when it cannot be resolved any more.
 
     Args:
         host: the name; an address never moves, and is not looked at.
@@ -67,7 +65,8 @@ class NameWatch:
         except gaierror as exc:
             if not self._is_lost:
                 self._is_lost = True
-                self._tell("endpoint_lost", reason=str(exc.strerror or exc))
+                reason = str(exc.strerror or exc)
+                self._emit(EndpointLost(mono_now_ns(), self.host, reason))
             return False
         self._is_lost = False
         before, self.addresses = self.addresses, tuple(sorted(found))
@@ -78,17 +77,16 @@ class NameWatch:
         if before:
             gap_ms = (at_ns - since_ns) / NS_PER_MS
             self.moved = NameMove(at_ns, gap_ms, before, self.addresses)
-            self._tell(
-                "endpoint_moved",
-                from_addresses=", ".join(before),
-                to_addresses=", ".join(self.addresses),
-                gap_ms=gap_ms,
+            self._emit(
+                EndpointMoved(
+                    at_ns,
+                    self.host,
+                    from_addresses=", ".join(before),
+                    to_addresses=", ".join(self.addresses),
+                    gap_ms=gap_ms,
+                )
             )
         return True
-
-    def _tell(self, kind: str, **fields: object) -> None:
-        at_ns = mono_now_ns()
-        self._emit(Event(at_ns, "topology", kind, {"host": self.host, **fields}))
 
 
 async def first_address(resolver: Resolver, host: str) -> str:

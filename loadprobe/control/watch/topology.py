@@ -22,8 +22,9 @@ from loadprobe.control.provider.replies import Endpoint, Group
 from loadprobe.control.provider.secret import Secret
 from loadprobe.control.watch.names import NameMove, NameWatch, first_address
 from loadprobe.control.watch.node_views import NodeClient, NodeLogin, NodeSilent
-from loadprobe.core.events import Emit, Event
-from loadprobe.core.topology.changes import TopologyChange, diff
+from loadprobe.core.events import Emit, EpochRaised, NodeStateSeen, TopologyChange
+from loadprobe.core.events.lines import plain
+from loadprobe.core.topology.changes import diff
 from loadprobe.core.topology.roles import RoleView, tell_group
 from loadprobe.core.topology.shard_names import ShardNames
 from loadprobe.core.topology.topology import (
@@ -364,12 +365,8 @@ class TopologyWatch:
         self._adopt(route, topology)
         if previous is None or self.current is None or not is_news:
             return
-        for change in diff(previous, self.current):
-            self._report_change(change)
-
-    def _report_change(self, change: TopologyChange) -> None:
-        gained = {"gained": change.gained} if change.gained else {}
-        self._report(change.kind, shard=change.shard, detail=change.detail, **gained)
+        for change in diff(previous, self.current, mono_now_ns()):
+            self._report(change)
 
     def _note_roles(self, route: "_Route", names: NameWatch) -> None:
         """Find out who is the primary, and report what changed."""
@@ -390,8 +387,8 @@ class TopologyWatch:
             route.promoted_ns = mono_now_ns()
         self._adopt(route, topology)
         if known is not None:
-            for change in diff(known, topology):
-                self._report_change(change)
+            for change in diff(known, topology, mono_now_ns()):
+                self._report(change)
             self._wake()
 
     def _note_state(
@@ -400,14 +397,12 @@ class TopologyWatch:
         """Report a changed state of a node; it is "ok" until it says otherwise."""
         if route.states.get(address, "ok") != state:
             host, port = address
-            self._report(
-                "cluster_state", node=f"{host}:{port}", state=state, reason=reason
-            )
+            self._report(NodeStateSeen(mono_now_ns(), f"{host}:{port}", state, reason))
         route.states[address] = state
 
     def _note_epoch(self, route: "_Route", epoch: int) -> None:
         if route.epoch is not None and epoch > route.epoch:
-            self._report("epoch", epoch=epoch, previous=route.epoch)
+            self._report(EpochRaised(mono_now_ns(), epoch, previous=route.epoch))
         route.epoch = max(epoch, route.epoch or 0)
 
     def _adopt(self, route: "_Route", topology: Topology) -> None:
@@ -416,10 +411,10 @@ class TopologyWatch:
             self.current = self._names.see(_OBSERVER, topology)
             self._wake()
 
-    def _report(self, kind: str, **fields: object) -> None:
-        now_ns = mono_now_ns()
-        self._busy_until_ns = now_ns + _BUSY_NS
-        self._emit(Event(now_ns, "topology", kind, fields))
+    def _report(self, event: TopologyChange | NodeStateSeen | EpochRaised) -> None:
+        self._busy_until_ns = event.mono_ns + _BUSY_NS
+        self._emit(event)
+        _, kind, fields = plain(event)
         logger.info(kind, extra={f"lp_{key}": value for key, value in fields.items()})
         self._wake()
 

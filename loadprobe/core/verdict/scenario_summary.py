@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from loadprobe.clock import ClockPair
-from loadprobe.core.events import Event
+from loadprobe.core.events import ProviderTold
 from loadprobe.core.steps import Expectation, ScenarioRecord
 from loadprobe.core.verdict.controller_log import ControllerLog
 from loadprobe.core.verdict.instants import Instant
@@ -61,7 +61,7 @@ def summarize_scenario(
     load: LoadSeen,
     *,
     clock: ClockPair,
-    events: Sequence[Event],
+    events: Sequence[ProviderTold],
     expectations: Sequence[Expectation],
 ) -> ScenarioSummary:
     """Return what is to be said of a scenario.
@@ -74,15 +74,13 @@ def summarize_scenario(
         events: the provider's events.
         expectations: what was expected, judged.
     """
-    told: dict[str, list[Event]] = {}
+    told: dict[str, list[ProviderTold]] = {}
     for event in events:
-        dated_ns, shard = event.fields.get("date_unix_ns"), event.fields["node_group"]
-        if isinstance(dated_ns, int):
-            at_ns = clock.to_mono(dated_ns)
-            about = str(shard) if shard else None
-            step = step_at(steps, at_ns, seen_ns=event.mono_ns, shard=about)
-            if step is not None:
-                told.setdefault(step.record.name, []).append(event)
+        at_ns = clock.to_mono(event.date_unix_ns)
+        about = event.node_group or None
+        step = step_at(steps, at_ns, seen_ns=event.mono_ns, shard=about)
+        if step is not None:
+            told.setdefault(step.record.name, []).append(event)
     belonging = sum(len(lane.outages) for step in steps for lane in step.lanes)
     return ScenarioSummary(
         name=record.name,
@@ -98,7 +96,7 @@ def _step(
     step: StepPhases,
     clock: ClockPair,
     load: LoadSeen,
-    events: Sequence[Event],
+    events: Sequence[ProviderTold],
 ) -> StepSummary:
     record, log = step.record, load.controller
     seen = record.phases_ns
@@ -182,7 +180,9 @@ def _blast(blast: Blast) -> BlastRadius:
     )
 
 
-def _moments(events: Sequence[Event], start_unix_ns: int) -> list[ProviderMoment]:
+def _moments(
+    events: Sequence[ProviderTold], start_unix_ns: int
+) -> list[ProviderMoment]:
     """Return what the provider told, each once.
 
     It tells some things twice, of the group and of a node of it: then the node counts.
@@ -198,24 +198,14 @@ def _moments(events: Sequence[Event], start_unix_ns: int) -> list[ProviderMoment
     return list(once.values())
 
 
-def _moment(event: Event, start_unix_ns: int) -> ProviderMoment:
-    dated_ns, seen_ns = event.fields["date_unix_ns"], event.fields["seen_unix_ns"]
-    assert isinstance(dated_ns, int)
-    assert isinstance(seen_ns, int)
+def _moment(event: ProviderTold, start_unix_ns: int) -> ProviderMoment:
     return ProviderMoment(
-        date_unix_ns=dated_ns,
-        seen_unix_ns=seen_ns,
-        offset_ms=ms(dated_ns - start_unix_ns),
-        message=str(event.fields["message"]),
-        node=node_of(event.fields),
+        date_unix_ns=event.date_unix_ns,
+        seen_unix_ns=event.seen_unix_ns,
+        offset_ms=ms(event.date_unix_ns - start_unix_ns),
+        message=event.message,
+        node=event.node,
     )
-
-
-def node_of(fields: Mapping[str, object]) -> str | None:
-    """Return the node that an event of the provider is about; None: the group."""
-    if fields.get("source_type") != "cache-cluster":
-        return None
-    return str(fields["source_identifier"])
 
 
 def _wall(at_ns: int | None, clock: ClockPair) -> int | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from loadprobe.clock import NS_PER_S, ClockPair
-from loadprobe.core.events import Event
+from loadprobe.core.events import ProviderTold
 from loadprobe.core.judging.activity import Activity
 from loadprobe.core.judging.aggregate import Results
 from loadprobe.core.judging.connects import split
@@ -91,7 +91,7 @@ def summarize(
     scenario: ScenarioRecord | None = None,
     expected: Expected = _NOTHING,
     p99: P99Log | None = None,
-    events: Sequence[Event] = (),
+    events: Sequence[ProviderTold] = (),
     activity: Activity | None = None,
     controller: ControllerLog = _NOTHING_SEEN,
     problems: int = 0,

@@ -17,6 +17,7 @@ from loadprobe import __version__, compiled
 from loadprobe.clock import ClockPair
 from loadprobe.config.keys import Config, to_plain
 from loadprobe.core.events import Event
+from loadprobe.core.events.lines import plain
 from loadprobe.core.judging.histogram import SparseHistogram
 from loadprobe.core.judging.latency import SecondHistograms
 from loadprobe.core.judging.outcome import Outcome
@@ -118,13 +119,7 @@ class EventLine(msgspec.Struct, frozen=True):
 
 def event_line(event: Event, clock: ClockPair) -> EventLine:
     """Return an event with its wall time."""
-    return EventLine(
-        clock.to_wall(event.mono_ns),
-        event.mono_ns,
-        event.source,
-        event.kind,
-        dict(event.fields),
-    )
+    return EventLine(clock.to_wall(event.mono_ns), event.mono_ns, *plain(event))
 
 
 class SeriesRow(msgspec.Struct, frozen=True):

@@ -4,13 +4,15 @@ It reads what ``outputs.folder.folder`` writes and nothing else: a folder of ano
 program or of another format is refused, a file torn by a crash is read up to the tear.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import msgspec
 
+from loadprobe.core.events import Event
+from loadprobe.core.events.lines import PlainEvent, read
 from loadprobe.core.judging.cells import Frame, read_film
 from loadprobe.core.verdict.summary import OutageList, OutageRow, Summary
 from loadprobe.errors import UsageError
@@ -26,6 +28,31 @@ from loadprobe.outputs.folder.documents import (
 )
 
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class PastEvent:
+    """A line of the journal that was read back.
+
+    Args:
+        line: as it was written.
+        event: what it tells.
+        unknown: those of its fields that are none of the event's: of another version.
+    """
+
+    line: EventLine
+    event: Event
+    unknown: Mapping[str, object]
+
+    @classmethod
+    def of(cls, line: EventLine) -> Self:
+        """Return what a line tells.
+
+        Raises:
+            ValueError: a field is missing or is not what it should be.
+        """
+        said = PlainEvent(line.source, line.kind, line.fields)
+        return cls(line, *read(line.mono_ns, said))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +72,7 @@ class RunData:
     info: RunInfo
     summary: Summary
     outages: tuple[OutageRow, ...]
-    events: tuple[EventLine, ...]
+    events: tuple[PastEvent, ...]
     film: tuple[Frame, ...]
 
 
@@ -76,7 +103,7 @@ def load_run(path: Path) -> RunData:
         info=info,
         summary=_read_document(path / SUMMARY, Summary),
         outages=tuple(_read_document(path / OUTAGES, OutageList).outages),
-        events=tuple(read_lines(path / EVENTS, EventLine)),
+        events=tuple(_read_events(path / EVENTS)),
         film=tuple(_read_film(path / CELLS)),
     )
 
@@ -102,6 +129,14 @@ def read_lines(path: Path, row_type: type[_T]) -> Iterator[_T]:
                     ) from exc
     except OSError as exc:
         raise _unreadable(path, exc) from exc
+
+
+def _read_events(path: Path) -> Iterator[PastEvent]:
+    for number, line in enumerate(read_lines(path, EventLine), start=2):
+        try:
+            yield PastEvent.of(line)
+        except ValueError as exc:
+            raise UsageError(f"{path}, line {number} is damaged: {exc}") from exc
 
 
 def _read_document(path: Path, document_type: type[_T]) -> _T:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from loadprobe import __version__
 from loadprobe.clock import NS_PER_S, ClockPair, mono_now_ns
-from loadprobe.core.events import Emit, Event
+from loadprobe.core.events import Emit, Event, MarkMade, ScenarioEnded
 from loadprobe.core.judging.aggregate import Aggregate, Sealed
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.outages import Outage
@@ -132,10 +132,8 @@ class RunView:
         self._last_number += 1
         line = event_line(event, self._clock)
         self._events.append(numbered(self._last_number, line))
-        if (event.source, event.kind) == ("controller", "scenario"):
-            state = str(event.fields["state"])
-            if state in END_WORDS:
-                self._ended = str(event.fields["name"]), ScenarioState(state)
+        if isinstance(event, ScenarioEnded) and event.state in END_WORDS:
+            self._ended = event.name, event.state
 
     # --- what is asked ---------------------------------------------------------------
 
@@ -227,8 +225,7 @@ class RunView:
         if self._marks >= MOST_MARKS:
             return f"the run has {MOST_MARKS} marks already; it takes no more of them"
         self._marks += 1
-        fields = {"message": text, "by": by}
-        self._emit(Event(self._now_ns(), "operator", "mark", fields))
+        self._emit(MarkMade(self._now_ns(), text, by))
         return self._events[-1]
 
     def dark_by_plan(self) -> set[Place]:

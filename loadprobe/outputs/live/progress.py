@@ -7,7 +7,15 @@ import re
 from collections.abc import Sequence
 
 from loadprobe.clock import NS_PER_S
-from loadprobe.core.events import Event
+from loadprobe.core.events import (
+    Event,
+    HoldBegun,
+    PhaseEntered,
+    ScenarioBegun,
+    ScenarioEnded,
+    StepBegun,
+    StepEnded,
+)
 from loadprobe.core.verdict.texts import duration_text
 
 BEGUN = "begun"
@@ -35,28 +43,23 @@ class ScenarioProgress:
 
     def take(self, event: Event) -> None:
         """Take an event; those that are not the controller's change nothing."""
-        if event.source != "controller":
-            return
-        fields = event.fields
-        if event.kind == "scenario":
-            self._name, self._state = str(fields["name"]), str(fields["state"])
-            self._begun_ns = None
-        elif event.kind == "hold":
-            seconds = fields["seconds"]
-            assert isinstance(seconds, int | float)
-            self._hold_until_ns = event.mono_ns + int(seconds * NS_PER_S)
-        elif event.kind == "step":
-            self._take_step(event)
-        elif event.kind == "phase":
-            self._enter(str(fields["phase"]), event.mono_ns)
+        match event:
+            case ScenarioBegun() | ScenarioEnded():
+                self._name, self._state = event.name, event.state
+                self._begun_ns = None
+            case HoldBegun():
+                self._hold_until_ns = event.mono_ns + int(event.seconds * NS_PER_S)
+            case StepBegun():
+                self._begin_step(event)
+            case StepEnded():
+                self._hold_until_ns = 0
+                self._begun_ns = None
+            case PhaseEntered():
+                self._enter(event.details.phase, event.mono_ns)
 
-    def _take_step(self, event: Event) -> None:
+    def _begin_step(self, event: StepBegun) -> None:
         self._hold_until_ns = 0
-        if event.fields["state"] != BEGUN:
-            self._begun_ns = None
-            return
-        name = str(event.fields["step"])
-        operation = str(event.fields["operation"])
+        name, operation = event.step, event.operation
         planned = name if name in self._steps else _PART.sub("", name)
         if planned in self._steps:
             self._index = self._steps.index(planned)

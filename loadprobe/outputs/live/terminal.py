@@ -178,7 +178,7 @@ class LiveView:
     def take_event(self, event: Event) -> None:
         """Show a phase, a provider event or a change of topology."""
         self._progress.take(event)
-        line = event_text(event.source, event.kind, event.fields)
+        line = event_text(event)
         self._ticker.append(f"{self._time(event.mono_ns)} {line}")
         if self._live is None:
             self._print(event.mono_ns, line)

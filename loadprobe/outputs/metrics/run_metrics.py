@@ -10,7 +10,15 @@ from typing import NamedTuple
 
 from loadprobe import __version__
 from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
-from loadprobe.core.events import Event
+from loadprobe.core.events import (
+    Event,
+    MarkMade,
+    NodeAdded,
+    NodeRemoved,
+    PhaseEntered,
+    ProviderTold,
+    RoleChanged,
+)
 from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.histogram import Histogram
@@ -26,9 +34,9 @@ _MS_PER_S = 1000
 _OUTCOMES = tuple(outcome.label for outcome in Outcome)
 _CLASSES = {error: error.label for error in ErrorClass}
 _ROLE_CHANGES = {
-    "role_change": "promoted",
-    "node_added": "joined",
-    "node_removed": "left",
+    RoleChanged: "promoted",
+    NodeAdded: "joined",
+    NodeRemoved: "left",
 }
 _PER_SHARD = (
     "acknowledged_writes_total",
@@ -142,33 +150,34 @@ class RunMetrics:
 
     def take_event(self, event: Event) -> None:
         """Show a phase, an event of the provider, a change of roles or a mark."""
-        fields = event.fields
-        if event.source == "topology" and event.kind in _ROLE_CHANGES:
-            shard = str(fields["shard"])
-            self.add("role_changes_total", shard, _ROLE_CHANGES[event.kind])
-        if event.source == "controller" and event.kind == "phase":
-            operation, phase = str(fields["operation"]), str(fields["phase"])
-            phases = self._values.setdefault("controller_phase", {})
-            for labels in phases:
-                if labels[0] == operation:
-                    phases[labels] = 0
-            phases[operation, phase] = 1
-            self.set(
-                "controller_phase_start_timestamp_seconds",
-                operation,
-                phase,
-                value=self._unix_s(event.mono_ns),
-            )
-        elif event.source == "provider":
-            at_ns = fields.get("date_unix_ns")
-            if isinstance(at_ns, int):
+        match event:
+            case RoleChanged() | NodeAdded() | NodeRemoved():
+                change = _ROLE_CHANGES[type(event)]
+                self.add("role_changes_total", event.shard, change)
+            case PhaseEntered():
+                self._enter_phase(event)
+            case ProviderTold():
                 self.set(
                     "provider_event_timestamp_seconds",
-                    str(fields.get("kind", event.kind)),
-                    value=at_ns / NS_PER_S,
+                    event.meaning,
+                    value=event.date_unix_ns / NS_PER_S,
                 )
-        elif event.source == "operator":
-            self.set("mark_timestamp_seconds", value=self._unix_s(event.mono_ns))
+            case MarkMade():
+                self.set("mark_timestamp_seconds", value=self._unix_s(event.mono_ns))
+
+    def _enter_phase(self, event: PhaseEntered) -> None:
+        operation, phase = event.operation, event.details.phase
+        phases = self._values.setdefault("controller_phase", {})
+        for labels in phases:
+            if labels[0] == operation:
+                phases[labels] = 0
+        phases[operation, phase] = 1
+        self.set(
+            "controller_phase_start_timestamp_seconds",
+            operation,
+            phase,
+            value=self._unix_s(event.mono_ns),
+        )
 
     # what a scrape reads
 

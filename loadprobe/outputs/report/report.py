@@ -74,7 +74,7 @@ def render_json(run: RunData) -> bytes:
             "run": run.info,
             "summary": run.summary,
             "outages": run.outages,
-            "events": run.events,
+            "events": [event.line for event in run.events],
         }
     )
 

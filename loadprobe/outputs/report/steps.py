@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadprobe.clock import NS_PER_MS
+from loadprobe.core.events import CallBegun, PhaseEntered
 from loadprobe.core.steps import Expectation, StepState
 from loadprobe.core.verdict.summary import (
     Bounds,
@@ -23,7 +24,7 @@ from loadprobe.core.verdict.summary import (
     StepSummary,
 )
 from loadprobe.core.verdict.texts import clock_text
-from loadprobe.outputs.folder.documents import EventLine
+from loadprobe.outputs.folder.reader import PastEvent
 from loadprobe.outputs.wording import about_node, printable, span_text
 
 SHOWN_STEPS = 50
@@ -73,7 +74,7 @@ def scenario_title(scenario: ScenarioSummary) -> str:
 
 
 def steps_view(
-    scenario: ScenarioSummary, events: Sequence[EventLine]
+    scenario: ScenarioSummary, events: Sequence[PastEvent]
 ) -> list[RenderableType]:
     """Return what was done, step by step.
 
@@ -82,9 +83,10 @@ def steps_view(
         events: the journal, for the calls as they were made.
     """
     calls = {
-        str(event.fields.get("step")): str(event.fields["call"])
-        for event in events
-        if event.kind == "phase" and "call" in event.fields
+        event.step: details.call
+        for event in (past.event for past in events)
+        if isinstance(event, PhaseEntered)
+        if isinstance(details := event.details, CallBegun)
     }
     parts: list[RenderableType] = []
     for step in scenario.steps[:SHOWN_STEPS]:

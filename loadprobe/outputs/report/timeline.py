@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from loadprobe.clock import NEVER_NS, NS_PER_S
+from loadprobe.core.events import CallBegun, PhaseEntered, ProviderTold
 from loadprobe.core.verdict.attribution import Cause
 from loadprobe.core.verdict.summary import IncidentSummary, OutageRow
-from loadprobe.outputs.folder.documents import EventLine
+from loadprobe.outputs.folder.reader import PastEvent
 from loadprobe.outputs.wording import event_text, offset_text
 
 AROUND_NS = 10 * NS_PER_S
@@ -41,7 +42,7 @@ class Timeline:
 
 
 def make_timelines(
-    events: Sequence[EventLine],
+    events: Sequence[PastEvent],
     outages: Sequence[OutageRow],
     incidents: Sequence[IncidentSummary],
     end_unix_ns: int,
@@ -59,7 +60,10 @@ def make_timelines(
         key=lambda moment: moment.wall_ns,
     )
     calls = [
-        e for e in events if e.kind == "phase" and e.fields.get("phase") == "api_call"
+        (past.line.wall_ns, past.event)
+        for past in events
+        if isinstance(past.event, PhaseEntered)
+        if isinstance(past.event.details, CallBegun)
     ]
     if not calls:
         return [
@@ -72,23 +76,17 @@ def make_timelines(
             )
             for incident in incidents
         ]
-    ends = [call.wall_ns for call in calls[1:]] + [NEVER_NS]
+    ends = [at_ns for at_ns, _ in calls[1:]] + [NEVER_NS]
     return [
-        _cut(
-            " ".join(
-                dict.fromkeys(
-                    str(call.fields[k])
-                    for k in ("step", "operation", "shard")
-                    if call.fields.get(k)
-                )
-            ),
-            call.wall_ns,
-            moments,
-            call.wall_ns,
-            end_ns,
-        )
-        for call, end_ns in zip(calls, ends, strict=True)
+        _cut(_title(call), at_ns, moments, at_ns, end_ns)
+        for (at_ns, call), end_ns in zip(calls, ends, strict=True)
     ]
+
+
+def _title(call: PhaseEntered) -> str:
+    """Return what a call is about; the same word once."""
+    words = dict.fromkeys((call.step, call.operation, call.shard))
+    return " ".join(word for word in words if word)
 
 
 def _cut(
@@ -102,19 +100,17 @@ def _cut(
     return Timeline(title, zero_ns, inside)
 
 
-def _event_moments(events: Iterable[EventLine]) -> Iterable[TimelineEntry]:
-    for event in events:
-        text = event_text(event.source, event.kind, event.fields)
-        dated_ns = event.fields.get("date_unix_ns")
-        seen_ns = event.fields.get("seen_unix_ns")
-        if isinstance(dated_ns, int) and isinstance(seen_ns, int):
-            # The provider's own timestamp decides; it is told late, by polling.
-            text = (
-                f"{text} (its own time; seen {offset_text(seen_ns - dated_ns)} later)"
-            )
-            yield TimelineEntry(dated_ns, text)
-        else:
-            yield TimelineEntry(event.wall_ns, text)
+def _event_moments(events: Iterable[PastEvent]) -> Iterable[TimelineEntry]:
+    for past in events:
+        text = event_text(past.event, past.unknown)
+        match past.event:
+            case ProviderTold(date_unix_ns=dated_ns, seen_unix_ns=seen_ns):
+                # The provider's own timestamp decides; it is told late, by polling.
+                later = offset_text(seen_ns - dated_ns)
+                text = f"{text} (its own time; seen {later} later)"
+                yield TimelineEntry(dated_ns, text)
+            case _:
+                yield TimelineEntry(past.line.wall_ns, text)
 
 
 def _outage_moments(

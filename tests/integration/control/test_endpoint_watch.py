@@ -13,7 +13,7 @@ import pytest
 from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.control.provider.replies import Endpoint
 from loadprobe.control.watch.endpoint import EndpointWatch, WatchedEndpoint, watching
-from loadprobe.core.events import Event
+from loadprobe.core.events import EndpointSeen, Event
 from loadprobe.local.cluster.cluster import LocalCluster
 from loadprobe.local.cluster.transport import set_tls_mode
 from tests.support.running import until
@@ -27,18 +27,22 @@ class Seen:
     def __init__(
         self, host: str, port: int, context: ssl.SSLContext | None = None
     ) -> None:
-        self.events: list[Event] = []
+        self.events: list[EndpointSeen] = []
         watched = WatchedEndpoint(
             Endpoint(host, port), context, host if context else None
         )
-        self.watch = EndpointWatch(watched, self.events.append, timeout_s=0.5)
+        self.watch = EndpointWatch(watched, self._take, timeout_s=0.5)
+
+    def _take(self, event: Event) -> None:
+        assert isinstance(event, EndpointSeen)
+        self.events.append(event)
 
     @property
     def states(self) -> list[str]:
         """Return the states in the order they were told."""
-        return [str(event.fields["state"]) for event in self.events]
+        return [event.state for event in self.events]
 
-    async def until(self, *states: str) -> Event:
+    async def until(self, *states: str) -> EndpointSeen:
         """Wait until these were told, in any order; return the last event."""
         await until(
             lambda: sorted(self.states) == sorted(states),
@@ -81,16 +85,15 @@ async def test_a_tls_migration_is_seen_on_both_endpoints() -> None:
             assert at_ns is not None
             assert before_ns < at_ns < mono_now_ns()
         for event in plain.events[1:]:
-            gap_ms = event.fields["gap_ms"]
-            assert isinstance(gap_ms, float)
-            assert 0 < gap_ms <= (mono_now_ns() - before_ns) / NS_PER_MS + 1000
-        assert plain.events[0].fields["tls"] is False
+            assert event.gap_ms is not None
+            assert 0 < event.gap_ms <= (mono_now_ns() - before_ns) / NS_PER_MS + 1000
+        assert plain.events[0].tls is False
 
         await set_tls_mode(cluster, "preferred")
         await plain.until("accepting", "refused", "cut", "accepting")
         assert plain.watch.refused_ns is None
         assert tls.states == ["accepting"]
-        assert tls.events[0].fields["tls"] is True
+        assert tls.events[0].tls is True
 
         await set_tls_mode(cluster, "none")
         assert await tls.watch.wait_refused(10.0)
@@ -136,8 +139,8 @@ async def test_a_port_that_accepts_serves_nobody_yet(serve: Serve, reason: str) 
         seen = Seen("127.0.0.1", port)
         async with watching(seen.watch):
             event = await seen.until("refused")
-            assert event.fields["reason"] == reason
-            assert event.fields["gap_ms"] is None
+            assert event.reason == reason
+            assert event.gap_ms is None
             assert seen.watch.refused_ns == event.mono_ns
     assert seen.states == ["refused"]
 

@@ -16,6 +16,7 @@ from loadprobe.control.mutations.changes import (
     FailOver,
     SetTls,
 )
+from loadprobe.core.events import ProviderTold
 from loadprobe.errors import ControlError
 from loadprobe.local.api.control_plane import ControlPlane
 from loadprobe.local.api.plane import Knobs
@@ -74,10 +75,10 @@ async def test_throttled_and_then_lost_it_happens_once(rig: Rig) -> None:
         record = await on.carry_out(FailOver("0001"), evidence_s=10.0)
     assert on.fields("failover", "accepted")["evidence"] == "event"
     assert list(record.phases_ns)[-2:] == ["settled", "replicas_recovered"]
-    provider = [event.fields for event in on.of("provider")]
-    called = [fields for fields in provider if fields["kind"] == "test_failover_called"]
+    provider = on.of(ProviderTold)
+    called = [event for event in provider if event.meaning == "test_failover_called"]
     assert len(called) == 1
-    assert {fields["failover_id"] for fields in provider} == {"0001#1"}
+    assert {event.failover_id for event in provider} == {"0001#1"}
 
 
 async def test_credentials_expire_and_are_renewed(rig: Rig) -> None:
@@ -89,7 +90,7 @@ async def test_credentials_expire_and_are_renewed(rig: Rig) -> None:
         await on.carry_out(FailOver("0002"), evidence_s=10.0)
     assert on.phases("failover")[-1] == "replicas_recovered"
     assert on.fields("failover", "accepted")["attempts"] == 2
-    assert on.of("provider")
+    assert on.of(ProviderTold)
 
 
 async def test_credentials_that_stay_expired_are_told(rig: Rig) -> None:

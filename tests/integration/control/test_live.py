@@ -9,7 +9,15 @@ import pytest
 
 from loadprobe.control.mutations.changes import FailOver
 from loadprobe.control.watch.topology import TopologyWatch
-from loadprobe.core.events import Event
+from loadprobe.core.events import (
+    EpochRaised,
+    Event,
+    NodeStateSeen,
+    PhaseEntered,
+    PrimaryPromoted,
+    ProviderTold,
+    RoleChanged,
+)
 from loadprobe.errors import ControlError
 from loadprobe.local.api.control_plane import ControlPlane
 from loadprobe.local.cluster.cluster import LocalCluster
@@ -47,7 +55,7 @@ async def test_a_failover_end_to_end(rig: Rig, tls: bool) -> None:
         old = await cluster.primary_of("0002")
         record = await on.carry_out(FailOver("2"))
         new = await cluster.primary_of("0002")
-        await until(lambda: len(on.of("provider")) >= 5, what="all events")
+        await until(lambda: len(on.of(ProviderTold)) >= 5, what="all events")
 
     old_port = old.ports.tls if tls else old.ports.plain
     new_port = new.ports.tls if tls else new.ports.plain
@@ -59,9 +67,9 @@ async def test_a_failover_end_to_end(rig: Rig, tls: bool) -> None:
     assert sorted(map(str, phases[2:4])) == ["promoted", "provider_completed"]
     assert phases[4:] == ["settled", "replicas_recovered"]
 
-    provider = [event.fields for event in on.of("provider")]
+    provider = on.of(ProviderTold)
     assert in_order(
-        [fields["kind"] for fields in provider],
+        [event.meaning for event in provider],
         [
             "test_failover_called",
             "failover_completed",
@@ -70,15 +78,13 @@ async def test_a_failover_end_to_end(rig: Rig, tls: bool) -> None:
             "recovery_finished",
         ],
     )
-    assert {fields["failover_id"] for fields in provider} == {"0002#1"}
-    completed = next(f for f in provider if f["kind"] == "failover_completed")
-    assert (completed["from_node"], completed["to_node"]) == (old.name, new.name)
+    assert {event.failover_id for event in provider} == {"0002#1"}
+    completed = next(e for e in provider if e.meaning == "failover_completed")
+    assert (completed.from_node, completed.to_node) == (old.name, new.name)
 
-    topology = [event.kind for event in on.of("topology")]
-    assert "role_change" in topology
-    assert "epoch" in topology
-    role_change = next(e for e in on.of("topology") if e.kind == "role_change")
-    assert role_change.fields["shard"] == "0002"
+    assert on.of(EpochRaised)
+    role_change = on.of(RoleChanged)[0]
+    assert role_change.shard == "0002"
     promoted = record.phases_ns["promoted"]
     assert role_change.mono_ns <= promoted
 
@@ -89,10 +95,11 @@ async def test_a_second_failover_returns_the_shard(rig: Rig) -> None:
     async with stage(target_of(cluster), rig.plane.endpoint_url, tls=False) as on:
         for _ in range(2):
             await on.carry_out(FailOver("0001"))
-        await until(lambda: len(on.of("provider")) >= 10, what="all events")
-    promoted = [e for e in on.of("controller") if e.fields["phase"] == "promoted"]
-    assert promoted[1].fields["to_node"] == promoted[0].fields["from_node"]
-    ids = [event.fields["failover_id"] for event in on.of("provider")]
+        await until(lambda: len(on.of(ProviderTold)) >= 10, what="all events")
+    phases = [event.details for event in on.of(PhaseEntered)]
+    first, second = [p for p in phases if isinstance(p, PrimaryPromoted)]
+    assert second.to_node == first.from_node
+    ids = [event.failover_id for event in on.of(ProviderTold)]
     assert ids == ["0001#1"] * 5 + ["0001#2"] * 5
 
 
@@ -106,16 +113,12 @@ async def test_a_lost_request_fails_and_leaves_the_cluster_alone(rig: Rig) -> No
             await on.carry_out(FailOver("0001"), evidence_s=1.0)
     assert on.phases("failover") == ["api_call", "failed"]
     assert (await cluster.primary_of("0001")) is old
-    assert on.of("provider") == []
+    assert on.of(ProviderTold) == []
 
 
-def silent_nodes(on: Stage) -> set[object]:
+def silent_nodes(on: Stage) -> set[str]:
     """Return the nodes that were told to be silent."""
-    return {
-        event.fields["node"]
-        for event in on.of("topology")
-        if event.kind == "cluster_state" and event.fields["state"] == "silent"
-    }
+    return {event.node for event in on.of(NodeStateSeen) if event.state == "silent"}
 
 
 async def test_the_watch_survives_dead_and_hung_nodes(rig: Rig) -> None:
@@ -177,5 +180,7 @@ async def test_the_watch_logs_in_and_tells_a_wrong_password(
         assert watches[1].current is None
         for task in tasks:
             task.cancel()
-    assert journal[0].fields["state"] == "silent"
-    assert "invalid username-password pair" in str(journal[0].fields["reason"])
+    silent = journal[0]
+    assert isinstance(silent, NodeStateSeen)
+    assert silent.state == "silent"
+    assert "invalid username-password pair" in silent.reason

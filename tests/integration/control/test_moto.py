@@ -21,7 +21,7 @@ from loadprobe.control.provider.api import ElastiCacheApi, open_api
 from loadprobe.control.provider.replies import Endpoint, Group
 from loadprobe.control.provider.secret import Secret
 from loadprobe.control.watch.names import NameMove
-from loadprobe.core.events import Event
+from loadprobe.core.events import CallAccepted, Event, PhaseEntered
 from loadprobe.core.steps import StepRecord, StepState
 from loadprobe.core.topology.topology import Topology
 from loadprobe.errors import ControlError
@@ -118,7 +118,10 @@ async def test_a_group_is_created_described_and_deleted(api: ElastiCacheApi) -> 
     record = await carry_out(api, SMALL, journal)
     assert record.state is StepState.SETTLED
     assert list(record.phases_ns) == ["api_call", "accepted", "settled"]
-    assert journal[1].fields["request_id"]
+    accepted = journal[1]
+    assert isinstance(accepted, PhaseEntered)
+    assert isinstance(accepted.details, CallAccepted)
+    assert accepted.details.request_id
 
     group = (await api.describe_state()).group
     assert (group.status, group.tls_mode, group.is_cluster) == (
@@ -157,7 +160,9 @@ async def test_a_second_group_of_a_name_is_refused_ahead(api: ElastiCacheApi) ->
     journal: list[Event] = []
     with pytest.raises(ControlError, match="a group of that name exists"):
         await carry_out(api, SMALL, journal)
-    assert [event.fields["phase"] for event in journal] == ["failed"]
+    (failed,) = journal
+    assert isinstance(failed, PhaseEntered)
+    assert failed.details.phase == "failed"
 
 
 async def test_an_answer_that_is_no_xml_is_no_answer(api: ElastiCacheApi) -> None:

@@ -21,6 +21,7 @@ from loadprobe.control.mutations.changes import (
     UpgradeEngine,
 )
 from loadprobe.control.provider.secret import Secret
+from loadprobe.core.events import ProviderTold
 from loadprobe.core.steps import StepState
 from loadprobe.errors import ControlError, PreflightError
 from loadprobe.local.api.control_plane import ControlPlane
@@ -78,7 +79,7 @@ async def test_a_group_is_changed_in_many_ways(plane: ControlPlane) -> None:
             )
         assert len(cluster.nodes) == 4
     assert on.fields("required", "modifying")["status"] == "modifying"
-    kinds = {event.fields["kind"] for event in on.of("provider")}
+    kinds = {event.meaning for event in on.of(ProviderTold)}
     assert "other" not in kinds
     assert {"tls_changed", "replicas_changed", "resharded", "modified"} <= kinds
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from loadprobe.control.watch.topology import TopologyWatch
 from loadprobe.core.events import Event
+from loadprobe.core.events.lines import plain
 from loadprobe.core.topology.topology import Topology
 from loadprobe.local.api.control_plane import ControlPlane
 from loadprobe.local.api.plane import Knobs
@@ -46,7 +47,7 @@ def is_whole(topology: Topology) -> bool:
 
 def kinds(journal: list[Event]) -> list[str]:
     """Return the kinds of events, in their order."""
-    return [event.kind for event in journal]
+    return [plain(event).kind for event in journal]
 
 
 async def promoted(cluster: LocalCluster) -> LocalNode:

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from loadprobe.clock import ClockPair
-from loadprobe.core.events import Event
+from loadprobe.core.events import ProbeDied
 from loadprobe.core.judging.aggregate import Sealed
 from loadprobe.core.judging.cells import BlindSpan, read_film
 from loadprobe.errors import PreflightError
@@ -28,14 +28,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def add_events(folder: RunFolder, first: int, count: int) -> None:
     """Append events numbered from ``first``."""
     for number in range(first, first + count):
-        fields = {"number": number, "padding": "x" * 80}
-        folder.take_event(Event(number, "run", "test", fields))
+        folder.take_event(ProbeDied(number, process=number, cause="x" * 80))
 
 
 def event_numbers(path: Path) -> list[int]:
     """Return the numbers of all events of a folder."""
     lines = (path / "events.ndjson").read_bytes().splitlines()
-    return [orjson.loads(line)["fields"]["number"] for line in lines[1:]]
+    return [orjson.loads(line)["fields"]["process"] for line in lines[1:]]
 
 
 def test_recovers_in_place(small_disk: Path) -> None:

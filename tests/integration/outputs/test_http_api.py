@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from openapi_spec_validator import validate
 
-from loadprobe.core.events import Event
+from loadprobe.core.events import MarkMade, ProbeStalled, RunStarted
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.summary import OutageRow
 from loadprobe.outputs.http import run_view
@@ -216,7 +216,7 @@ async def test_events() -> None:
     """A client that asks for what came after its last event misses none."""
     stage = ended_and_open()
     for number in range(2, 151):
-        stage.emit(Event(number * MS, "probe", "stall", {"n": number}))
+        stage.emit(ProbeStalled(number * MS, process=number, duration_ms=1.0))
     async with serving(stage) as server:
         path = "/api/v1/events"
         latest = await ask(server, path)
@@ -300,12 +300,7 @@ async def test_marks(token_file: str) -> None:
     at_s = BEGIN_UNIX_NS // S + 5
     (sample,) = re.findall(rf"^{name}{{.*}} (.*)$", metrics.body.decode(), re.MULTILINE)
     assert float(sample) == at_s
-    assert stage.journal[-1] == Event(
-        5 * S,
-        "operator",
-        "mark",
-        {"message": "deploy of shop 4.2 begins", "by": "token"},
-    )
+    assert stage.journal[-1] == MarkMade(5 * S, "deploy of shop 4.2 begins", by="token")
 
 
 @pytest.mark.parametrize(
@@ -333,7 +328,7 @@ async def test_impossible_marks(token_file: str, body: Any, message: str) -> Non
     assert reply.status == 400
     conform(reply, "/api/v1/marks", "post")
     assert message in reply.json["error"]["message"]
-    assert [e.kind for e in stage.journal] == ["started"]
+    assert [type(e) for e in stage.journal] == [RunStarted]
 
 
 async def test_who_may_not_mark(token_file: str) -> None:
@@ -377,4 +372,4 @@ async def test_when_no_mark_can_be_taken(token_file: str) -> None:
         full = await mark(server, {"text": "one too many"})
     assert [r.status for r in (early, last, full)] == [409, 201, 409]
     conform(full, "/api/v1/marks", "post")
-    assert [e.kind for e in stage.journal] == ["started", "mark"]
+    assert [type(e) for e in stage.journal] == [RunStarted, MarkMade]

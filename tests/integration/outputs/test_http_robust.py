@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from loadprobe.core.events import Event
+from loadprobe.core.events import MarkMade, RunProblem, RunStarted
 from loadprobe.outputs.http import guard as http_guard
 from tests.support.http_stage import (
     MS,
@@ -165,7 +165,7 @@ async def test_replies_that_nobody_takes(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(http_guard, "PATIENCE_S", 0.05)
     stage = ended_and_open()
     for number in range(10_000):
-        stage.emit(Event(number, "run", "filler", {"text": "x" * 3000}))
+        stage.emit(RunProblem(number, "x" * 3000))
     async with serving(stage) as server:
         request = get("/api/v1/events?limit=1000").replace(b"close", b"keep-alive")
         deaf = [
@@ -203,7 +203,7 @@ async def test_a_body_that_never_ends(token_file: str) -> None:
             assert (await ask(server, path)).status == 200
         waiting.cancel()
         await asyncio.wait([waiting])
-    assert [event.kind for event in stage.journal] == ["started"]
+    assert [type(event) for event in stage.journal] == [RunStarted]
 
 
 TEXT = st.text(max_size=30) | st.text('abc <&"\\%é☃', min_size=1, max_size=30)
@@ -344,7 +344,7 @@ async def test_fuzz_of_every_endpoint(
     assert statuses >= {200, 201, 400, 401, 404, 405, 415}
     assert not [status for status in statuses if status >= 500]
     assert stage.aggregate.finish(end_ns) == twin.aggregate.finish(end_ns)
-    marks = [event for event in stage.journal if event.kind == "mark"]
+    marks = [event for event in stage.journal if isinstance(event, MarkMade)]
     assert marks
-    assert all(str(event.fields["message"]).isprintable() for event in marks)
+    assert all(event.message.isprintable() for event in marks)
     assert not caplog.records

@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.config.keys import Lane
+from loadprobe.core.events import ProbeDied
 from loadprobe.core.intervals import length, overlaps
 from loadprobe.local.cluster.cluster import LocalCluster
 from tests.support.running import (
@@ -53,10 +54,9 @@ async def lose_a_probe(cluster: LocalCluster, lane: Lane) -> tuple[Trial, int, i
 async def test_the_only_probe_dies(cluster: LocalCluster) -> None:
     """The lane is blind from the death to the new start, and nothing is dark."""
     trial, killed_ns, back_ns = await lose_a_probe(cluster, small_lane())
-    died = [event for event in trial.events if event.kind == "died"]
-    assert len(died) == 1
-    assert "signal 9" in str(died[0].fields["cause"])
-    assert killed_ns <= died[0].mono_ns <= back_ns
+    (died,) = trial.of(ProbeDied)
+    assert "signal 9" in died.cause
+    assert killed_ns <= died.mono_ns <= back_ns
     blind = trial.blind("tcp")
     assert overlaps(blind, killed_ns, killed_ns + NS_PER_MS)
     assert length(blind) >= 500 * NS_PER_MS
@@ -73,7 +73,7 @@ async def test_the_only_probe_dies(cluster: LocalCluster) -> None:
 async def test_one_of_two_probes_dies(cluster: LocalCluster) -> None:
     """The other process goes on alone: the lane is not blind, and nothing is dark."""
     trial, killed_ns, back_ns = await lose_a_probe(cluster, small_lane(processes=2))
-    assert trial.kinds().count("died") == 1
+    assert len(trial.of(ProbeDied)) == 1
     assert trial.results.outages == []
     assert trial.failed == 0
     # The machine may stall the other one for a moment, too.
@@ -127,6 +127,6 @@ async def test_a_run_that_ends_while_a_probe_is_restarted(
         probe = trial.measurement.probes[0]
         assert probe.pid is not None
         os.kill(probe.pid, signal.SIGKILL)
-        await until(lambda: "died" in trial.kinds(), what="the report of the death")
+        await until(lambda: bool(trial.of(ProbeDied)), what="the report of the death")
     assert trial.results.outages == []
     assert trial.failed == 0

@@ -11,7 +11,7 @@ import pytest
 
 from loadprobe.clock import mono_now_ns
 from loadprobe.config.keys import Config, Lane, Target
-from loadprobe.core.events import Event
+from loadprobe.core.events import Event, RunStalled
 from loadprobe.core.topology.topology import Node, Shard, Topology
 from loadprobe.errors import PreflightError, RunError
 from loadprobe.probe.messages import (
@@ -137,7 +137,8 @@ def test_a_stopped_supervisor_says_so(clock: Clock) -> None:
     clock.now_ns += 9 * S
     look_for(measurement, clock, 1)
     (event,) = events
-    assert (event.mono_ns, event.source, event.kind) == (looked_ns, "run", "stall")
+    assert isinstance(event, RunStalled)
+    assert event.mono_ns == looked_ns
     health = Health()
     health.take_event(event)
     ((start_ns, end_ns),) = health.controller.away

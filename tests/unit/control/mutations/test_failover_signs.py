@@ -14,7 +14,8 @@ from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.replies import Endpoint, Group
 from loadprobe.control.provider.secret import Secret
 from loadprobe.control.watch.names import NameMove
-from loadprobe.core.events import Event
+from loadprobe.core.events import Event, PhaseEntered
+from loadprobe.core.events.lines import plain
 from loadprobe.core.steps import StepRecord, StepState
 from loadprobe.core.topology.topology import Node, Shard, Topology
 from loadprobe.errors import ControlError
@@ -140,9 +141,20 @@ class Run:
         self.events: list[Event] = []
 
     @property
-    def phases(self) -> list[object]:
+    def entered(self) -> list[PhaseEntered]:
+        """All that was told: phases, and nothing else."""
+        assert all(isinstance(event, PhaseEntered) for event in self.events)
+        return [event for event in self.events if isinstance(event, PhaseEntered)]
+
+    @property
+    def phases(self) -> list[str]:
         """Names of the phases so far."""
-        return [event.fields["phase"] for event in self.events]
+        return [event.details.phase for event in self.entered]
+
+    def fields(self, phase: str) -> dict[str, Any]:
+        """Return the fields of a phase, as the journal has them."""
+        found = (e for e in self.entered if e.details.phase == phase)
+        return plain(next(found)).fields
 
     async def start(self, shard: str = "0001", deadline_s: float = 5.0) -> StepRecord:
         """Fail over."""
@@ -187,18 +199,15 @@ async def test_a_failover_passes_its_phases_in_order(run: Run, shard: str) -> No
     assert list(record.phases_ns) == run.phases
     assert (record.name, record.state) == ("first", StepState.SETTLED)
     assert (record.operation, record.shards) == ("failover", ("0001",))
-    assert {(e.source, e.kind) for e in run.events} == {("controller", "phase")}
-    told = {(e.fields["step"], e.fields["operation"]) for e in run.events}
-    assert told == {("first", "failover")}
-    assert {e.fields["shard"] for e in run.events} == {"0001"}
+    told = {(e.step, e.operation, e.shard) for e in run.entered}
+    assert told == {("first", "failover", "0001")}
     assert run.provider.calls == [{"ReplicationGroupId": "rg", "NodeGroupId": "0001"}]
-    fields = {e.fields["phase"]: e.fields for e in run.events}
-    promoted = fields["promoted"]
+    promoted = run.fields("promoted")
     assert promoted["from_node"] == "10.0.0.1:6379"
     assert promoted["to_node"] == "10.0.0.2:6379"
-    assert fields["accepted"]["request_id"] == "request-1"
+    assert run.fields("accepted")["request_id"] == "request-1"
     assert (
-        fields["api_call"]["call"]
+        run.fields("api_call")["call"]
         == "TestFailover(ReplicationGroupId=rg, NodeGroupId=0001)"
     )
 
@@ -209,7 +218,7 @@ async def refused(run: Run, text: str, shard: str = "0001") -> None:
         await run.start(shard)
     assert run.provider.calls == []
     assert run.phases == ["failed"]
-    assert run.events[-1].fields["reason"] == str(caught.value)
+    assert run.fields("failed")["reason"] == str(caught.value)
 
 
 async def test_the_daily_quota_is_checked_before_the_call(run: Run) -> None:
@@ -277,8 +286,8 @@ async def test_a_lost_reply_is_accepted_by_its_event(run: Run) -> None:
 
     run.provider.on_call = apply_and_lose
     await run.start()
-    accepted = run.events[1].fields
-    assert (accepted["phase"], accepted["evidence"]) == ("accepted", "event")
+    assert run.phases[1] == "accepted"
+    assert run.fields("accepted")["evidence"] == "event"
     assert run.phases[-1] == "replicas_recovered"
     assert len(run.provider.calls) == 1
 
@@ -293,7 +302,7 @@ async def test_a_lost_reply_is_accepted_by_a_new_primary(run: Run) -> None:
     run.provider.on_call = promote_and_lose
     with pytest.raises(ControlError, match="not settled"):
         await run.start(deadline_s=0.05)
-    assert run.events[1].fields["evidence"] == "topology"
+    assert run.fields("accepted")["evidence"] == "topology"
     assert run.phases == ["api_call", "accepted", "promoted", "failed"]
 
 

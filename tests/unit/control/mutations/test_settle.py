@@ -223,7 +223,7 @@ def test_two_mutations_at_once_take_turns(story: Story) -> None:
 
     run(both())
     assert len(story.provider.calls) == 1
-    assert {event.fields["step"] for event in story.events} == {"one"}
+    assert {event.step for event in story.entered} == {"one"}
 
 
 def test_resharding_is_done_when_both_tell_the_same_slots(story: Story) -> None:

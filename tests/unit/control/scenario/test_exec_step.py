@@ -9,7 +9,7 @@ import pytest
 
 from loadprobe.control.provider.secret import Secret
 from loadprobe.control.scenario.exec_step import LONGEST_LINE, MOST_LINES, run_command
-from loadprobe.core.events import Event
+from loadprobe.core.events import Event, ExecEnded, ExecLine
 from loadprobe.errors import ControlError
 from loadprobe.liveness import start_ticks
 
@@ -27,6 +27,11 @@ async def run(
         secrets=[Secret(secret) for secret in secrets],
     )
     return events
+
+
+def printed(events: list[Event]) -> list[ExecLine]:
+    """Return the lines that were printed."""
+    return [event for event in events if isinstance(event, ExecLine)]
 
 
 def python(source: str) -> tuple[str, ...]:
@@ -48,17 +53,20 @@ async def test_output_and_exit_code_are_recorded() -> None:
     events = await run(
         *python("import os; os.write(1, b'a\\nb'); os.write(2, b'c\\n')")
     )
-    assert {event.kind for event in events} == {"exec"}
-    lines = [(e.fields["stream"], e.fields["line"]) for e in events[:-1]]
-    assert sorted(lines) == [("stderr", "c"), ("stdout", "a"), ("stdout", "b")]
-    end = {"step": "x", "exit_code": 0, "lines": 3, "kept": 3}
-    assert dict(events[-1].fields) == end
+    lines = [(e.step, e.stream, e.line) for e in printed(events)]
+    assert sorted(lines) == [
+        ("x", "stderr", "c"),
+        ("x", "stdout", "a"),
+        ("x", "stdout", "b"),
+    ]
+    end = events[-1]
+    assert end == ExecEnded(end.mono_ns, "x", exit_code=0, lines=3, kept=3)
 
 
 async def test_no_shell_is_involved() -> None:
     """What means something to a shell is an argument like any other."""
     events = await run(*python("import sys; print(sys.argv[1])"), "$HOME; `id` *")
-    assert events[0].fields["line"] == "$HOME; `id` *"
+    assert printed(events)[0].line == "$HOME; `id` *"
 
 
 async def test_output_is_bounded() -> None:
@@ -66,16 +74,18 @@ async def test_output_is_bounded() -> None:
     flood = f"for i in range({MOST_LINES + 500}): print(i)"
     events = await run(*python(flood))
     assert len(events) == MOST_LINES + 1
-    assert events[-1].fields["lines"] == MOST_LINES + 500
+    assert isinstance(events[-1], ExecEnded)
+    assert events[-1].lines == MOST_LINES + 500
     (line, _) = await run(*python("print('x' * 3_000_000, end='')"))
-    assert line.fields["line"] == "x" * LONGEST_LINE
+    assert isinstance(line, ExecLine)
+    assert line.line == "x" * LONGEST_LINE
 
 
 async def test_secrets_are_masked() -> None:
     """A secret is in no line, no message and no command that is shown."""
     secret = "hunter2hunter2"
     events = await run(*python("print('token: hunter2hunter2!')"), secrets=(secret,))
-    assert events[0].fields["line"] == "token: ****!"
+    assert printed(events)[0].line == "token: ****!"
     with pytest.raises(ControlError) as caught:
         await run(*python(f"print('{secret}'); raise SystemExit(3)"), secrets=(secret,))
     assert secret not in str(caught.value)
@@ -157,5 +167,5 @@ async def test_a_child_left_behind_is_neither_waited_for_nor_kept(
     """A program is over when it has ended, whatever it started in the background."""
     script = f"sleep 600 & echo $! > {tmp_path}/child; echo done"
     events = await run("sh", "-c", script)
-    assert events[0].fields["line"] == "done"
+    assert printed(events)[0].line == "done"
     assert await gone(tmp_path / "child")

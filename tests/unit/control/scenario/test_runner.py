@@ -20,6 +20,7 @@ from loadprobe.control.mutations.mutation import Mutation
 from loadprobe.control.provider.faults import ApiRefused, ApiUnanswered
 from loadprobe.control.provider.state import GroupState
 from loadprobe.control.scenario.file import load_scenario
+from loadprobe.core.events import TokenMade
 from loadprobe.core.steps import ScenarioState, StepState
 from loadprobe.errors import ControlError
 from tests.support.scenario_stage import FAILOVER, Stage, group_of, step
@@ -36,13 +37,13 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
 def test_holds_and_steps_in_order(stage: Stage) -> None:
     """Baseline, step, hold after it, hold before the next, load at the end."""
     record = stage.run(FAILOVER + step("hold", seconds=3, hold_before_s=7))
-    assert stage.told("step") == [
+    assert stage.told_of_steps() == [
         (10, "failover", "begun"),
         (20, "failover", "settled"),
         (32, "hold", "begun"),
         (35, "hold", "settled"),
     ]
-    assert stage.told("scenario") == [(0, "s", "begun"), (40, "s", "completed")]
+    assert stage.told_of_scenario() == [(0, "s", "begun"), (40, "s", "completed")]
     assert stage.ended_s == 60
     assert record.state is ScenarioState.COMPLETED
     assert [(s.name, s.state) for s in record.steps] == [
@@ -124,7 +125,7 @@ def test_a_token_is_made_used_and_set(
         ("set", token),
     ]
     assert (20, "password of 32") in stage.lanes.asked
-    texts = [e.fields["text"] for e in stage.events if e.kind == "token"]
+    texts = [e.text for e in stage.events if isinstance(e, TokenMade)]
     assert texts == [f"made a new token in {path} (mode 0600)"]
     assert token not in repr(stage.events)
     assert token not in repr(stage.records)

@@ -41,7 +41,7 @@ def test_an_abort_ends_a_hold(stage: Stage) -> None:
     stage.load.outages_ms = {4: 2500.0}
     record = stage.run(FAILOVER + "[abort]\nmax_outage_ms = 2000\n")
     reason = "an outage of 2500 ms that was not expected (abort.max_outage_ms = 2000)"
-    assert stage.told("scenario") == [(0, "s", "begun"), (4, "s", "aborted")]
+    assert stage.told_of_scenario() == [(0, "s", "begun"), (4, "s", "aborted")]
     assert (record.state, record.reason) == (ScenarioState.ABORTED, reason)
     assert [(s.state, s.reason) for s in record.steps] == [(SKIPPED, reason)]
     assert stage.mutations == []
@@ -55,7 +55,7 @@ def test_an_abort_lets_a_mutation_end(stage: Stage) -> None:
     record = stage.run(text)
     assert [s.state for s in record.steps] == [SETTLED, SKIPPED]
     assert "settled" in record.steps[0].phases_ns
-    assert stage.told("scenario")[-1] == (20, "s", "aborted")
+    assert stage.told_of_scenario()[-1] == (20, "s", "aborted")
     assert stage.ended_s == 40
 
 
@@ -135,7 +135,7 @@ def test_a_stop_is_recorded_before_it_is_passed_on(stage: Stage) -> None:
     assert skipped == (SKIPPED, "the run was stopped before it began", [])
     assert (failed, phases) == (FAILED, ["api_call", "accepted"])
     assert reason == "the run ended while it was under way"
-    assert stage.told("scenario")[-1] == (13, "s", "stopped")
+    assert stage.told_of_scenario()[-1] == (13, "s", "stopped")
 
 
 def test_a_stop_before_the_first_step_leaves_all_undone(stage: Stage) -> None:

@@ -14,6 +14,7 @@ from loadprobe.control.mutations.changes import SetTls
 from loadprobe.control.provider.faults import ApiRefused
 from loadprobe.control.scenario.file import load_scenario
 from loadprobe.control.scenario.lanes import dormant_lanes
+from loadprobe.core.events import LanesBegun
 from loadprobe.core.steps import ScenarioState, StepState
 from loadprobe.errors import ControlError, RunError
 from tests.support.scenario_stage import (
@@ -209,5 +210,5 @@ def test_lanes_begin_before_the_change_has_settled(stage: Stage) -> None:
     woken = [at_s for at_s, what in stage.lanes.asked if what == "wake tls at db:7777"]
     ((called_s, *_),) = stage.mutations
     assert woken == [called_s + 4.0]
-    (begun,) = [event for event in stage.events if event.kind == "lanes_begun"]
-    assert "before they began they observed nothing" in str(begun.fields["text"])
+    (begun,) = [event for event in stage.events if isinstance(event, LanesBegun)]
+    assert "before they began they observed nothing" in begun.text

@@ -5,7 +5,15 @@ from typing import Any
 
 import pytest
 
-from loadprobe.core.topology.changes import TopologyChange, diff
+from loadprobe.core.events import (
+    NodeAdded,
+    NodeRemoved,
+    RoleChanged,
+    ShardAdded,
+    ShardRemoved,
+    SlotsMoved,
+)
+from loadprobe.core.topology.changes import diff
 from loadprobe.core.topology.topology import (
     Node,
     NodesView,
@@ -54,6 +62,7 @@ THREE: Claims = {
     "b": (2, [(5461, 10922)], "e"),
     "c": (3, [(10923, 16383)], "f"),
 }
+NOW_NS = 5
 START = merge(None, *view(THREE))
 
 
@@ -125,9 +134,8 @@ def test_failover_keeps_the_name_and_stale_views_lose() -> None:
     promoted = merge(START, *view(after))
     assert look(promoted)["0001"] == ("d", [(0, 5460)])
     assert look(merge(promoted, *view(THREE))) == look(promoted)
-    assert TopologyChange(
-        "role_change", "0001", "10.0.0.1:7000 -> 10.0.0.1:7003"
-    ) in diff(START, promoted)
+    change = RoleChanged(NOW_NS, "0001", "10.0.0.1:7000 -> 10.0.0.1:7003")
+    assert change in diff(START, promoted, NOW_NS)
 
 
 def test_replies_of_different_moments() -> None:
@@ -163,13 +171,13 @@ def test_scale_out_and_in() -> None:
     four = merge(START, *view(out))
     assert look(four)["0004"] == ("g", [(0, 99)])
     assert look(four)["0001"] == ("a", [(100, 5460)])
-    assert [c.kind for c in diff(START, four)] == ["slots_moved", "shard_added"]
+    assert [type(c) for c in diff(START, four, NOW_NS)] == [SlotsMoved, ShardAdded]
     back: Claims = {
         "a": (11, [(0, 5460)], "d"), "b": THREE["b"], "c": THREE["c"]
     }  # fmt: skip
     three = merge(four, *view(back))
     assert look(three) == look(START)
-    assert [c.kind for c in diff(four, three)] == ["slots_moved", "shard_removed"]
+    assert [type(c) for c in diff(four, three, NOW_NS)] == [SlotsMoved, ShardRemoved]
     again = dict(out)
     again["a"], again["h"] = (11, [(100, 5460)], "d"), (12, [(0, 99)], "")
     del again["g"]
@@ -213,11 +221,11 @@ def test_an_empty_view_changes_nothing() -> None:
 def test_replicas_come_and_go() -> None:
     """Replicas that are added and removed are reported with their addresses."""
     changed = dict(THREE, a=(1, [(0, 5460)], "g"))
-    assert diff(START, merge(START, *view(changed))) == [
-        TopologyChange("node_added", "0001", "10.0.0.1:7006"),
-        TopologyChange("node_removed", "0001", "10.0.0.1:7003"),
+    assert diff(START, merge(START, *view(changed)), NOW_NS) == [
+        NodeAdded(NOW_NS, "0001", "10.0.0.1:7006"),
+        NodeRemoved(NOW_NS, "0001", "10.0.0.1:7003"),
     ]
-    assert diff(START, START) == []
+    assert diff(START, START, NOW_NS) == []
 
 
 def test_single() -> None:
@@ -240,12 +248,12 @@ def test_another_port_of_the_same_nodes_is_no_change() -> None:
         )
     )
     assert moved != START
-    assert diff(START, moved) == []
+    assert diff(START, moved, NOW_NS) == []
     one, other = single("10.0.0.1", 1), single("10.0.0.1", 2)
-    assert {change.kind for change in diff(one, other)} == {
-        "role_change",
-        "node_added",
-        "node_removed",
+    assert {type(change) for change in diff(one, other, NOW_NS)} == {
+        RoleChanged,
+        NodeAdded,
+        NodeRemoved,
     }
 
 

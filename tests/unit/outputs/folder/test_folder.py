@@ -9,7 +9,7 @@ import pytest
 
 from loadprobe.clock import ClockPair
 from loadprobe.config.file import parse_config
-from loadprobe.core.events import Event
+from loadprobe.core.events import ProbeDied
 from loadprobe.core.judging.aggregate import Sealed
 from loadprobe.core.judging.cells import BlindSpan, read_film
 from loadprobe.errors import PreflightError
@@ -42,14 +42,14 @@ def test_name(tmp_path: Path) -> None:
 def test_files(tmp_path: Path) -> None:
     """Lines are readable at once, documents are replaced whole, films end up last."""
     folder = RunFolder.create(tmp_path, "run", clock=CLOCK)
-    folder.take_event(Event(1_500, "run", "start", {"n": 1}))
+    folder.take_event(ProbeDied(1_500, 1, "signal 9"))
     assert read_lines(folder.path / "events.ndjson") == [
         {
             "wall_ns": CLOCK.wall_ns + 500,
             "mono_ns": 1_500,
-            "source": "run",
-            "kind": "start",
-            "fields": {"n": 1},
+            "source": "probe",
+            "kind": "died",
+            "fields": {"process": 1, "cause": "signal 9"},
         }
     ]
     folder.write_document("summary.json", {"schema_version": 1, "verdict": ["old"]})

@@ -7,7 +7,7 @@ import pytest
 
 from loadprobe.clock import ClockPair
 from loadprobe.config.file import parse_config
-from loadprobe.core.events import Event
+from loadprobe.core.events import RunEnded, RunStarted
 from loadprobe.core.judging.aggregate import Aggregate, LaneInfo
 from loadprobe.core.judging.cells import FilmChunk
 from loadprobe.core.judging.columns import Block, Failure, Scope
@@ -18,6 +18,7 @@ from loadprobe.errors import UsageError
 from loadprobe.outputs.folder import documents
 from loadprobe.outputs.folder.folder import RunFolder
 from loadprobe.outputs.folder.reader import load_run, read_lines
+from loadprobe.outputs.wording import event_text
 from tests.support.sparse_histograms import from_sparse
 
 MS = 1_000_000
@@ -46,8 +47,8 @@ def folder(tmp_path: Path) -> Path:
         run.take_sealed(aggregate.seal())
     results = aggregate.finish(5 * S)
     run.take_sealed(results.last)
-    run.take_event(Event(S, "run", "start"))
-    run.take_event(Event(5 * S, "run", "stop", {"n": 1}))
+    run.take_event(RunStarted(S, "run"))
+    run.take_event(RunEnded(5 * S, "outage"))
     verdict = summarize(results, clock=CLOCK, quiet_ns=S, observer=ObserverHealth())
     info = documents.describe_run(
         parse_config(CONFIG, where="run.toml"),
@@ -69,8 +70,11 @@ def test_round_trip(folder: Path) -> None:
     assert run.info.config_digest.startswith("sha256:")
     assert run.summary.state == "outage"
     assert [(row.shard, row.failed) for row in run.outages] == [("0002", 1000)]
-    assert [event.kind for event in run.events] == ["start", "stop"]
-    assert run.events[1].wall_ns == CLOCK.to_wall(5 * S)
+    assert [past.event for past in run.events] == [
+        RunStarted(S, "run"),
+        RunEnded(5 * S, "outage"),
+    ]
+    assert run.events[1].line.wall_ns == CLOCK.to_wall(5 * S)
     chunks = [frame for frame in run.film if isinstance(frame, FilmChunk)]
     dark = [c for chunk in chunks for c in chunk.cells() if c.state == "dark"]
     assert sorted(cell.ms for cell in dark) == list(range(2000, 3000))
@@ -103,7 +107,7 @@ def test_torn_files(folder: Path) -> None:
         path = folder / name
         path.write_bytes(path.read_bytes()[:-3])
     run = load_run(folder)
-    assert [event.kind for event in run.events] == ["start"]
+    assert [past.event for past in run.events] == [RunStarted(S, "run")]
 
 
 def replace(path: Path, **changes: object) -> None:
@@ -155,4 +159,29 @@ def test_damaged_line(folder: Path) -> None:
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([lines[0], b"{torn\n", *lines[1:]]))
     with pytest.raises(UsageError, match=r"line 2 is damaged"):
+        load_run(folder)
+
+
+def add_event(folder: Path, source: str, kind: str, **fields: object) -> None:
+    """Append a line to the journal."""
+    line = documents.EventLine(CLOCK.to_wall(6 * S), 6 * S, source, kind, fields)
+    with (folder / documents.EVENTS).open("ab") as file:
+        file.write(documents.encode_json(line) + b"\n")
+
+
+def test_events_of_another_version(folder: Path) -> None:
+    """A kind, or a field, that is not known is kept and shown."""
+    add_event(folder, "run", "rested", seconds=7)
+    add_event(folder, "run", "ended", state="outage", mood="good")
+    rested, ended = load_run(folder).events[-2:]
+    assert event_text(rested.event, rested.unknown) == "run: rested seconds=7"
+    shown = event_text(ended.event, ended.unknown)
+    assert shown == "run: ended state=outage mood=good"
+
+
+def test_an_event_that_lacks_a_field(folder: Path) -> None:
+    """A line that does not hold what its kind needs is named, with what it lacks."""
+    add_event(folder, "probe", "died", process=1)
+    problem = "line 4 is damaged: event 'died' of 'probe': Object missing required "
+    with pytest.raises(UsageError, match=problem + "field `cause`"):
         load_run(folder)

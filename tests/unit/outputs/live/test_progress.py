@@ -4,28 +4,28 @@ import io
 
 from rich.console import Console
 
-from loadprobe.core.events import Event
+from loadprobe.core.events import (
+    EpochRaised,
+    ExecLine,
+    HoldBegun,
+    ScenarioBegun,
+    ScenarioEnded,
+    StepBegun,
+    StepEnded,
+)
+from loadprobe.core.steps import ScenarioState, StepState
 from loadprobe.outputs.live.progress import ScenarioProgress
 from loadprobe.outputs.live.terminal import LiveView
+from tests.support.events import phase
 from tests.support.live_view import CLOCK, make_state
 
 S = 1_000_000_000
 STEPS = ("preferred", "failover", "required")
 
 
-def told(second: int, kind: str, **fields: object) -> Event:
-    """Return an event of the controller."""
-    return Event(second * S, "controller", kind, fields)
-
-
-def begun(second: int, step: str, operation: str) -> Event:
+def begun(second: int, step: str, operation: str) -> StepBegun:
     """Return the start of a step."""
-    return told(second, "step", step=step, operation=operation, state="begun")
-
-
-def phase(second: int, step: str, name: str) -> Event:
-    """Return a phase of a step."""
-    return told(second, "phase", step=step, operation="x", shard=None, phase=name)
+    return StepBegun(second * S, step, operation)
 
 
 def test_a_scenario_from_begin_to_end() -> None:
@@ -33,15 +33,15 @@ def test_a_scenario_from_begin_to_end() -> None:
     progress = ScenarioProgress(STEPS)
     lines = [progress.line(0)]
     for second, event in (
-        (1, told(0, "scenario", name="tls", state="begun", reason="")),
-        (1, told(0, "hold", seconds=10.0)),
+        (1, ScenarioBegun(0, "tls")),
+        (1, HoldBegun(0, 10.0)),
         (12, begun(10, "preferred", "tls")),
-        (30, phase(15, "preferred", "modifying")),
-        (42, told(40, "step", step="preferred", operation="tls", state="settled")),
+        (30, phase(15 * S, "modifying", step="preferred")),
+        (42, StepEnded(40 * S, "preferred", "tls", StepState.SETTLED, "")),
         (52, begun(50, "failover/0001", "failover")),
         (62, begun(60, "failover/0002", "failover")),
         (71, begun(70, "required", "tls")),
-        (82, told(80, "scenario", name="tls", state="aborted", reason="why")),
+        (82, ScenarioEnded(80 * S, "tls", ScenarioState.ABORTED, "why")),
     ):
         progress.take(event)
         lines.append(progress.line(second * S))
@@ -71,7 +71,7 @@ def test_a_scenario_from_begin_to_end() -> None:
 def test_later_rounds_have_names_of_their_own() -> None:
     """The second round of a step is told apart from the first."""
     progress = ScenarioProgress(("failover", "failover#2"))
-    progress.take(told(0, "scenario", name="f", state="begun", reason=""))
+    progress.take(ScenarioBegun(0, "f"))
     progress.take(begun(1, "failover/0001#2", "failover"))
     assert "step 2 of 2" in progress.line(2 * S)
 
@@ -79,8 +79,8 @@ def test_later_rounds_have_names_of_their_own() -> None:
 def test_other_events_change_nothing() -> None:
     """What the provider, the topology or a program tells is no progress."""
     progress = ScenarioProgress(STEPS)
-    progress.take(Event(0, "topology", "epoch", {"epoch": 7}))
-    progress.take(told(0, "exec", step="x", stream="stdout", line="hello"))
+    progress.take(EpochRaised(0, 7, 6))
+    progress.take(ExecLine(0, "x", "stdout", "hello"))
     assert progress.line(S) == ""
 
 
@@ -95,8 +95,8 @@ def shown(*, is_terminal: bool) -> str:
         _environ={},
     )
     with LiveView(console, clock=CLOCK, steps=STEPS) as view:
-        view.take_event(told(20, "scenario", name="tls", state="begun", reason=""))
-        view.take_event(told(20, "hold", seconds=5))
+        view.take_event(ScenarioBegun(20 * S, "tls"))
+        view.take_event(HoldBegun(20 * S, 5))
         view.refresh(make_state(), 21 * S)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()

@@ -4,12 +4,13 @@ import io
 
 from rich.console import Console
 
-from loadprobe.core.events import Event
+from loadprobe.core.events import RoleChanged, UnknownEvent
 from loadprobe.core.verdict.texts import duration_text
 from loadprobe.outputs.live.terminal import (
     LiveView,
 )
 from loadprobe.outputs.wording import event_text
+from tests.support.events import phase
 from tests.support.live_view import CLOCK, S, make_state
 
 MS = 1_000_000
@@ -26,8 +27,7 @@ def test_plain_lines() -> None:
             if tenth == 212:
                 view.note_outage_opened("tls 0002 read", start_ns=20 * S)
             if tenth == 221:
-                fields = {"operation": "failover", "shard": "0002", "phase": "accepted"}
-                view.take_event(Event(22 * S, "controller", "phase", fields))
+                view.take_event(phase(22 * S, "accepted"))
             if tenth == 230:
                 view.note_outage_closed(
                     "tls 0002 read",
@@ -50,7 +50,7 @@ def test_plain_lines() -> None:
             "0002 dark for 1.000 s"
         ),
         "03:04:25.000 outage opened: tls 0002 read",
-        "03:04:27.000 controller: failover 0002 accepted",
+        "03:04:27.000 controller: failover 0002 accepted call_ms=150.0 attempts=1",
         "03:04:27.900 outage closed: tls 0002 read was dark for 2900 ms [2899, 2902]",
         (
             "03:04:31.000 +16.0 s  tcp  offered 1000/s  served 1000/s  errors 0/s  "
@@ -94,7 +94,9 @@ def shown(*, width: int, by_plan: bool = False) -> str:
         _environ={},
     )
     with LiveView(console, clock=CLOCK) as view:
-        view.take_event(Event(22 * S, "provider", "x", {"message": "[b]Failover[/b]"}))
+        view.take_event(
+            UnknownEvent(22 * S, "provider", "x", {"message": "[b]Failover[/b]"})
+        )
         view.note_outage_closed(
             "tls 0001 read",
             end_ns=S,
@@ -151,7 +153,5 @@ def test_durations() -> None:
 
 def test_event_details() -> None:
     """Fields without a wording of their own are shown as name=value."""
-    text = event_text(
-        "topology", "role_change", {"shard": "0001", "detail": "a -> b", "from": None}
-    )
-    assert text == "topology: role_change shard=0001 detail=a -> b"
+    text = event_text(RoleChanged(0, "0001", "a -> b"), {"from": None, "later": 1})
+    assert text == "topology: role_change shard=0001 detail=a -> b later=1"

@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.samples import Sample
 
 from loadprobe.clock import ClockPair
-from loadprobe.core.events import Event
+from loadprobe.core.events import RoleChanged
 from loadprobe.core.judging.aggregate import Aggregate, LaneInfo
 from loadprobe.core.judging.columns import Block, Failure, Scope
 from loadprobe.core.judging.histogram import Histogram
@@ -43,6 +43,7 @@ from loadprobe.outputs.metrics.page import make_registry, make_renderer
 from loadprobe.outputs.metrics.run_metrics import RunMetrics
 from loadprobe.outputs.metrics.snapshot import Labels, MetricsSource, Snapshot
 from loadprobe.outputs.reference import metrics_page
+from tests.support.events import phase, provider_told
 from tests.support.paths import ROOT
 
 BASE_S = 1_767_323_045
@@ -89,8 +90,8 @@ def make_metrics(*planned: Planned) -> RunMetrics:
         planned=lambda: planned,
     )
     metrics.show_shards({"0001": 8192, "0002": 8192})
-    change = {"shard": "0002", "detail": "127.0.0.1:7002 -> 127.0.0.1:7005"}
-    metrics.take_event(Event(2 * S, "topology", "role_change", change))
+    change = "127.0.0.1:7002 -> 127.0.0.1:7005"
+    metrics.take_event(RoleChanged(2 * S, "0002", change))
     sealed = aggregate.seal()
     metrics.take_ended(sealed.closed)
     for outage in sealed.closed:
@@ -102,11 +103,16 @@ def make_metrics(*planned: Planned) -> RunMetrics:
     metrics.observe("loop_lag_seconds", "0", values_ns=array("q", [90_000]))
     metrics.replace("node_role", {("primary", "0001", "127.0.0.1:7001"): 1})
     metrics.set("run_info", "demo", "failover", "2", "redis 7.0.15", value=1)
-    for ms, phase in ((990, "api_call"), (1000, "accepted")):
-        fields = {"operation": "failover", "shard": "0002", "phase": phase}
-        metrics.take_event(Event(S + ms * MS, "controller", "phase", fields))
-    event = {"kind": "failover_completed", "date_unix_ns": (BASE_S + 2) * S}
-    metrics.take_event(Event(3 * S, "provider", "provider_event", event))
+    for ms, name in ((990, "api_call"), (1000, "accepted")):
+        metrics.take_event(phase(S + ms * MS, name))
+    event = provider_told(
+        3 * S,
+        "completed",
+        date_unix_ns=(BASE_S + 2) * S,
+        seen_unix_ns=(BASE_S + 3) * S,
+        meaning="failover_completed",
+    )
+    metrics.take_event(event)
     return metrics
 
 

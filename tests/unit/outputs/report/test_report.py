@@ -1,11 +1,14 @@
 """The report, from a synthetic run whose every number is given."""
 
+from dataclasses import replace
+
 import msgspec
 import orjson
 import pytest
 
-from loadprobe.outputs.folder.documents import EventLine
-from loadprobe.outputs.folder.reader import RunData
+from loadprobe.core.events import UnknownEvent
+from loadprobe.outputs.folder.documents import event_line
+from loadprobe.outputs.folder.reader import PastEvent, RunData
 from loadprobe.outputs.report.report import SHOWN_INCIDENTS, render_json
 from tests.support.reports import GOLDEN, START, as_text, make_run
 
@@ -74,13 +77,10 @@ def test_availability_is_not_rounded_up() -> None:
 def test_foreign_text_is_shown_as_it_is() -> None:
     """Markup, control characters and line breaks of a provider change nothing."""
     run = make_run()
-    fields: dict[str, object] = {"message": "[red]evil[/red]\x1b[2J\nnext"}
-    event = EventLine(
-        run.events[0].wall_ns + 1, run.events[0].mono_ns + 1, "provider", "x", fields
-    )
-    changed = RunData(
-        run.path, run.info, run.summary, run.outages, (*run.events, event), run.film
-    )
+    at_ns, message = run.events[0].event.mono_ns + 1, "[red]evil[/red]\x1b[2J\nnext"
+    event = UnknownEvent(at_ns, "provider", "x", {"message": message})
+    past = PastEvent.of(event_line(event, START.clock))
+    changed = replace(run, events=(*run.events, past))
     text = as_text(changed, width=100)
     assert "provider: [red]evil[/red] [2J next" in text
     assert "\x1b" not in text

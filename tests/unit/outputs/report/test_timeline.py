@@ -4,12 +4,13 @@ import msgspec
 import pytest
 
 from loadprobe.clock import NS_PER_S
-from loadprobe.core.events import Event
+from loadprobe.core.events import ProviderTold
 from loadprobe.core.steps import ScenarioRecord, ScenarioState
 from loadprobe.core.verdict.phases import find_phases
 from loadprobe.core.verdict.scenario_summary import summarize_scenario
 from loadprobe.outputs.report.timeline import make_timelines
 from loadprobe.outputs.wording import event_text
+from tests.support.events import provider_told
 from tests.support.phases import FAILOVER, seen
 from tests.support.reports import make_run
 from tests.support.scenario_run import CLOCK, MS, S
@@ -39,25 +40,22 @@ def test_an_outage_ends_in_one_of_three_ways(
     ]
 
 
-def told(node: str | None) -> Event:
+def told(node: str | None) -> ProviderTold:
     """Return that a provider recovers a node, told of it or of the group."""
-    fields: dict[str, object] = {
-        "date_unix_ns": CLOCK.to_wall(11 * S),
-        "seen_unix_ns": CLOCK.to_wall(12 * S),
-        "message": MESSAGE,
-        "node_group": "0001",
-        "source_type": "replication-group" if node is None else "cache-cluster",
-        "source_identifier": node or "demo",
-    }
-    return Event(12 * S + 5 * MS, "provider", "provider_event", fields)
+    return provider_told(
+        12 * S + 5 * MS,
+        MESSAGE,
+        date_unix_ns=CLOCK.to_wall(11 * S),
+        seen_unix_ns=CLOCK.to_wall(12 * S),
+        node=node,
+        shard="0001",
+    )
 
 
 def test_events_of_a_provider_name_their_node() -> None:
     """A text that does not say which node it is about is told with its name."""
-    assert event_text("provider", "x", told("demo-0001-002").fields) == (
-        f"provider: demo-0001-002: {MESSAGE}"
-    )
-    assert event_text("provider", "x", told(None).fields) == f"provider: {MESSAGE}"
+    assert event_text(told("demo-0001-002")) == f"provider: demo-0001-002: {MESSAGE}"
+    assert event_text(told(None)) == f"provider: {MESSAGE}"
 
 
 def test_two_nodes_are_two_events() -> None:

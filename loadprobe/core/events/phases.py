@@ -1,0 +1,153 @@
+"""The phases of a mutation, and what is known of each. Pure.
+
+In a line of the journal the details of a phase stand beside its name.
+"""
+
+import msgspec
+
+from loadprobe.core.events.fact import Fact
+
+
+class _Details(msgspec.Struct, frozen=True, tag_field="phase"):
+    """What belongs to a phase; its tag: "phase", or "phase/x" if that is two types."""
+
+    @property
+    def phase(self) -> str:
+        """Return the name of the phase."""
+        return str(self.__struct_config__.tag).partition("/")[0]
+
+
+class CallBegun(_Details, frozen=True, tag="api_call"):
+    """The API is called.
+
+    Args:
+        call: the call with its arguments; secrets are masked.
+    """
+
+    call: str
+
+
+class CallAccepted(_Details, frozen=True, tag="accepted"):
+    """The API answered that it will be done.
+
+    Args:
+        request_id: the provider's id of the call, "" if it gave none.
+        call_ms: from the call to its reply.
+        attempts: how often it was sent.
+        provider_offset_ms: the provider's clock minus ours, None if it did not tell.
+    """
+
+    request_id: str
+    call_ms: float
+    attempts: int
+    provider_offset_ms: float | None
+
+
+class CallEvident(_Details, frozen=True, tag="accepted/evident"):
+    """The API did not answer, but the call shows its effect: it was accepted, too.
+
+    Args:
+        evidence: where the effect shows: "event", "status", "topology" and so on.
+        reason: what came instead of an answer.
+    """
+
+    evidence: str
+    reason: str
+
+
+class StatusChanging(_Details, frozen=True, tag="modifying"):
+    """The group is not available any more.
+
+    Args:
+        status: what it is instead.
+    """
+
+    status: str
+
+
+class PrimaryPromoted(_Details, frozen=True, tag="promoted"):
+    """Another node is primary.
+
+    Args:
+        from_node: address of the former one.
+        to_node: address of the new one.
+    """
+
+    from_node: str
+    to_node: str
+
+
+class EndpointFollowed(_Details, frozen=True, tag="endpoint_moved"):
+    """The name of the endpoint points elsewhere.
+
+    Args:
+        from_addresses: where it pointed, separated by commas.
+        to_addresses: where it points, separated by commas.
+        gap_ms: since when it was not looked at.
+    """
+
+    from_addresses: str
+    to_addresses: str
+    gap_ms: float
+
+
+class CompletionTold(_Details, frozen=True, tag="provider_completed"):
+    """The provider tells that it is done.
+
+    Args:
+        date_unix_ns: the provider's own time of it.
+        message: the text of its event.
+        to_cluster: id of the new primary, None if the text does not name it.
+    """
+
+    date_unix_ns: int
+    message: str
+    to_cluster: str | None
+
+
+class MutationSettled(_Details, frozen=True, tag="settled"):
+    """It is done."""
+
+
+class ReplicasRecovered(_Details, frozen=True, tag="replicas_recovered"):
+    """All replicas are back."""
+
+
+class MutationFailed(_Details, frozen=True, tag="failed"):
+    """It is given up.
+
+    Args:
+        reason: why.
+    """
+
+    reason: str
+
+
+PhaseDetails = (
+    CallBegun
+    | CallAccepted
+    | CallEvident
+    | StatusChanging
+    | PrimaryPromoted
+    | EndpointFollowed
+    | CompletionTold
+    | MutationSettled
+    | ReplicasRecovered
+    | MutationFailed
+)
+
+
+class PhaseEntered(Fact, frozen=True, tag="controller/phase"):
+    """A mutation entered a phase.
+
+    Args:
+        step: name of the step that it is.
+        operation: what it does.
+        shard: the shard it is about; None unless it is exactly one.
+        details: the phase, and what is known of it.
+    """
+
+    step: str
+    operation: str
+    shard: str | None
+    details: PhaseDetails

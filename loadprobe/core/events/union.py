@@ -1,0 +1,99 @@
+"""All kinds of events. Pure."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from loadprobe.core.events.controller import (
+    EndpointSeen,
+    ExecEnded,
+    ExecLine,
+    HoldBegun,
+    LanesBegun,
+    ScenarioBegun,
+    ScenarioEnded,
+    StepBegun,
+    StepEnded,
+    StepProblem,
+    TokenMade,
+)
+from loadprobe.core.events.phases import PhaseEntered
+from loadprobe.core.events.run import (
+    LaneWoken,
+    MarkMade,
+    ProbeDied,
+    ProbeStalled,
+    ProviderTold,
+    RunEnded,
+    RunProblem,
+    RunStalled,
+    RunStarted,
+)
+from loadprobe.core.events.topology import (
+    EndpointLost,
+    EndpointMoved,
+    EpochRaised,
+    NodeAdded,
+    NodeRemoved,
+    NodeStateSeen,
+    RoleChanged,
+    ShardAdded,
+    ShardRemoved,
+    SlotsMoved,
+)
+
+
+class UnknownEvent(msgspec.Struct, frozen=True):
+    """A line of a kind that this version does not know: kept, and shown.
+
+    Args:
+        mono_ns: as in the line.
+        source: as in the line.
+        kind: as in the line.
+        fields: as in the line.
+    """
+
+    mono_ns: int
+    source: str
+    kind: str
+    fields: dict[str, Any]
+
+
+KnownEvent = (
+    RunStarted
+    | RunEnded
+    | RunProblem
+    | RunStalled
+    | LaneWoken
+    | ProbeStalled
+    | ProbeDied
+    | MarkMade
+    | ProviderTold
+    | RoleChanged
+    | SlotsMoved
+    | ShardAdded
+    | ShardRemoved
+    | NodeAdded
+    | NodeRemoved
+    | NodeStateSeen
+    | EpochRaised
+    | EndpointMoved
+    | EndpointLost
+    | ScenarioBegun
+    | ScenarioEnded
+    | StepBegun
+    | StepEnded
+    | HoldBegun
+    | PhaseEntered
+    | EndpointSeen
+    | ExecLine
+    | ExecEnded
+    | TokenMade
+    | LanesBegun
+    | StepProblem
+)
+
+Event = KnownEvent | UnknownEvent
+
+Emit = Callable[[Event], None]
