@@ -7,7 +7,6 @@ second Ctrl-C, a second or more after the first).
 
 import re
 import sys
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
@@ -22,15 +21,18 @@ from loadprobe.cli.scenarios import (
     cleanup,
     confirm_changes,
     mention_left_behind,
+    one_loop,
     run_async,
     scenarios,
 )
 from loadprobe.config.file import load_config
 from loadprobe.config.keys import Config
 from loadprobe.errors import LoadprobeError, PreflightError, UsageError
+from loadprobe.logs import Level
 
 if TYPE_CHECKING:
     from loadprobe.control.scenario.file import Scenario
+    from loadprobe.run.launch import RunOptions
 
 EXIT_INTERRUPTED = 130
 _LONGEST_S = 366 * 86_400.0
@@ -144,10 +146,7 @@ def run(
     log_level: LogLevel = "warning",
 ) -> None:
     """Put load on a cluster and measure its downtime until SIGTERM or --for."""
-    from loadprobe.control.scenario.rehearsal import rehearse
-    from loadprobe.outputs.live.terminal import make_console
-    from loadprobe.run.launch import RunOptions, run_load
-    from loadprobe.run.waiting import wait_until_there
+    from loadprobe.run.launch import RunOptions
 
     loaded = load_config(config)
     duration_s = (
@@ -157,26 +156,62 @@ def run(
     wait_s = parse_duration(wait, option="--wait") if wait is not None else None
     chosen = None
     if scenario is not None or failover is not None or variables or dry_run:
-        chosen = choose_scenario(
+        loaded, chosen = choose_scenario(
             loaded, scenario, variables or [], failover=failover, baseline_s=baseline_s
         )
-    if wait_s is not None:
-        console = make_console()
-        waiting = wait_until_there(loaded, chosen, wait_s=wait_s, console=console)
-        code = run_async(waiting, log_level=log_level)
-        if code is not None:
-            raise typer.Exit(code)
-    if chosen is not None:
-        lines = run_async(rehearse(loaded, chosen), log_level=log_level)
-        if dry_run:
-            print("\n".join(lines))
-            return
-        if not yes and failover is None:
-            confirm_changes(loaded, chosen, lines)
-    mention_left_behind()
-    options = RunOptions(duration_s=duration_s, scenario=chosen)
-    running = run_load(loaded, options, is_last=True)
-    raise typer.Exit(run_async(running, log_level=log_level))
+    code = _run(
+        loaded,
+        RunOptions(duration_s=duration_s, scenario=chosen),
+        wait_s=wait_s,
+        is_dry=dry_run,
+        is_agreed=yes or failover is not None,
+        log_level=log_level,
+    )
+    raise typer.Exit(code)
+
+
+def _run(
+    config: Config,
+    options: "RunOptions",
+    *,
+    wait_s: float | None,
+    is_dry: bool,
+    is_agreed: bool,
+    log_level: Level,
+) -> int:
+    """Wait, rehearse, ask and run, with one API that is opened once.
+
+    All is on one event loop, which stands still while a person is asked: what waits at
+    a prompt has to be ended by Ctrl-C.
+    """
+    from loadprobe.control.provider.shared import SharedApi
+    from loadprobe.control.scenario.rehearsal import rehearse
+    from loadprobe.outputs.live.terminal import make_console
+    from loadprobe.run.launch import launch
+    from loadprobe.run.waiting import wait_until_there
+
+    scenario, shared = options.scenario, SharedApi()
+    with one_loop(log_level) as runner:
+        try:
+            if wait_s is not None:
+                console = make_console()
+                waiting = wait_until_there(
+                    config, scenario, shared, wait_s=wait_s, console=console
+                )
+                code = runner.run(waiting)
+                if code is not None:
+                    return code
+            if scenario is not None:
+                lines = runner.run(rehearse(config, scenario, shared))
+                if is_dry:
+                    print("\n".join(lines))
+                    return 0
+                if not is_agreed:
+                    confirm_changes(config, scenario, lines)
+            mention_left_behind()
+            return runner.run(launch(config, options, shared, is_last=True))
+        finally:
+            runner.run(shared.aclose())
 
 
 app.command()(scenarios)
@@ -205,31 +240,35 @@ def check(
     loaded = load_config(config)
     chosen = None
     if scenario is not None or variables:
-        chosen = choose_scenario(loaded, scenario, variables or [])
+        loaded, chosen = choose_scenario(loaded, scenario, variables or [])
     run_async(_check(loaded, config, chosen), log_level=log_level)
 
 
 async def _check(config: Config, path: str, scenario: "Scenario | None") -> None:
+    from loadprobe.control.provider.shared import SharedApi
     from loadprobe.outputs.live.terminal import make_console
     from loadprobe.run.launch import RunOptions, plan_run
     from loadprobe.run.preflight import preflight
 
     dormant: frozenset[str] = frozenset()
-    if scenario is not None:
-        async with AsyncExitStack() as stack:
-            plan, _ = await plan_run(config, RunOptions(scenario=scenario), stack)
-        config, dormant = plan.config, plan.dormant
-    must_exist = scenario is None or scenario.creates is None
     console = make_console()
     failed: list[str] = []
     end = "can be run, but not all is well"
-    async for line in preflight(config, dormant=dormant, must_exist=must_exist):
-        mark = "[green]pass[/green]" if line.passed else "[red]FAIL[/red]"
-        console.print(f"{mark}  {line.name:<14} ", end="")
-        console.print(line.detail, markup=False, highlight=False, soft_wrap=True)
-        if not line.passed:
-            failed.append(f"{line.name}: {line.detail}")
-            end = "cannot be run" if line.is_needed else end
+    async with SharedApi() as shared:
+        if scenario is not None:
+            options = RunOptions(scenario=scenario)
+            plan, _ = await plan_run(config, options, shared)
+            config, dormant = plan.config, plan.dormant
+        must_exist = scenario is None or scenario.creates is None
+        async for line in preflight(
+            config, shared, dormant=dormant, must_exist=must_exist
+        ):
+            mark = "[green]pass[/green]" if line.passed else "[red]FAIL[/red]"
+            console.print(f"{mark}  {line.name:<14} ", end="")
+            console.print(line.detail, markup=False, highlight=False, soft_wrap=True)
+            if not line.passed:
+                failed.append(f"{line.name}: {line.detail}")
+                end = "cannot be run" if line.is_needed else end
     if failed:
         more = f" (and {len(failed) - 1} more, see above)" if failed[1:] else ""
         raise PreflightError(f"{path} {end}: {failed[0]}{more}")

@@ -5,7 +5,8 @@ Imports what it needs inside of its functions, so that --help stays fast.
 
 import asyncio
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -31,12 +32,19 @@ LogLevel = Annotated[
 ]
 
 
-def run_async(main: Coroutine[object, object, T], *, log_level: Level = "warning") -> T:
-    """Run on uvloop; what is logged meanwhile is on standard error when it is over."""
+@contextmanager
+def one_loop(log_level: Level = "warning") -> Iterator[asyncio.Runner]:
+    """Give a uvloop; what is logged meanwhile is on standard error when it is over."""
     with (
         logging_to_stderr(log_level),
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
+        yield runner
+
+
+def run_async(main: Coroutine[object, object, T], *, log_level: Level = "warning") -> T:
+    """Run on a uvloop of its own (see ``one_loop``)."""
+    with one_loop(log_level) as runner:
         return runner.run(main)
 
 
@@ -47,8 +55,8 @@ def choose_scenario(
     *,
     failover: str | None = None,
     baseline_s: float = 0.0,
-) -> "Scenario":
-    """Return the scenario that the options of a run name.
+) -> "tuple[Config, Scenario]":
+    """Return the scenario that the options of a run name, and the configuration for it.
 
     Args:
         config: what it is about.
@@ -57,11 +65,13 @@ def choose_scenario(
         failover: shard to fail over instead.
         baseline_s: load before that failover.
 
+    Returns:
+        The configuration with the lanes of the scenario, and the scenario.
+
     Raises:
         UsageError: the options do not name exactly one that fits the configuration.
     """
-    from loadprobe.config.file import add_lanes
-    from loadprobe.control.scenario.file import check_lanes, load_scenario
+    from loadprobe.control.scenario.file import load_scenario, with_lanes
 
     if (name is None) == (failover is None):
         both = "--scenario and --failover exclude each other; give one of them"
@@ -75,12 +85,10 @@ def choose_scenario(
             )
         shard = failover.zfill(4) if failover.isdigit() else failover
         scenario = load_scenario("failover", {"shard": shard})
-        return replace(scenario, baseline_s=baseline_s)
+        return config, replace(scenario, baseline_s=baseline_s)
     assert name is not None, "one of the two is given"
     scenario = load_scenario(name, _parse_variables(variables))
-    add_lanes(config, scenario.lanes, where=name)
-    check_lanes(scenario, (lane.name for lane in config.lanes), where=name)
-    return scenario
+    return with_lanes(config, scenario, where=name), scenario
 
 
 def _parse_variables(texts: list[str]) -> dict[str, str]:

@@ -5,21 +5,20 @@ is changed: whoever refuses does so before a single arrival.
 """
 
 import logging
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 
 import msgspec
 from rich.console import Console
 
-from loadprobe.config.file import add_lanes
 from loadprobe.config.keys import Config
 from loadprobe.control.created import markers
 from loadprobe.control.created.cleanup import delete_created
-from loadprobe.control.provider.api import ElastiCacheApi, open_api
+from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.faults import may_come
+from loadprobe.control.provider.shared import SharedApi
 from loadprobe.control.scenario.described import check_transports, described_endpoint
 from loadprobe.control.scenario.engine_choice import with_engine
-from loadprobe.control.scenario.file import Scenario, check_lanes
+from loadprobe.control.scenario.file import Scenario, with_lanes
 from loadprobe.control.scenario.lanes import (
     begins_with_group,
     dormant_lanes,
@@ -65,11 +64,8 @@ async def run_load(
 ) -> int:
     """Check everything, run, report; return the exit code.
 
-    A group that the scenario created is deleted after the load and its report, whatever
-    ended them, unless the scenario keeps it.
-
     Args:
-        config: what to measure and how.
+        config: what to measure and how, without the lanes of the scenario.
         options: what the command line adds.
         console: where the live view and the report go.
         is_last: the process ends after this: once told to end it takes no signals.
@@ -78,11 +74,40 @@ async def run_load(
         UsageError: nothing was started, and why.
         RunError: the run ended early; what was measured is in the run folder.
     """
+    if options.scenario is not None:
+        config = with_lanes(config, options.scenario)
+    async with SharedApi() as shared:
+        return await launch(config, options, shared, console=console, is_last=is_last)
+
+
+async def launch(
+    config: Config,
+    options: RunOptions,
+    shared: SharedApi,
+    *,
+    console: Console | None = None,
+    is_last: bool = False,
+) -> int:
+    """Do what ``run_load`` does, with lanes and API that are there already.
+
+    A group that the scenario created is deleted after the load and its report, whatever
+    ended them, unless the scenario keeps it.
+
+    Args:
+        config: what to measure and how, with the lanes of the scenario.
+        options: what the command line adds.
+        shared: the API of the group; closed when it is over.
+        console: where the live view and the report go.
+        is_last: as for ``run_load``.
+
+    Raises:
+        UsageError, RunError: as for ``run_load``.
+    """
     console = console or make_console()
     stopping = Stopping()
     with stopping.caught(deaf_after=is_last):
-        async with AsyncExitStack() as stack:
-            found = await stopping.unless_set(prepare(config, options, stack))
+        async with shared:
+            found = await stopping.unless_set(prepare(config, options, shared))
             if found is None:
                 code = tell_stopped_early(console, options.scenario)
                 return EXIT_INTERRUPTED if stopping.is_urged else code
@@ -142,17 +167,25 @@ async def _end_created(
 
 
 async def prepare(
-    config: Config, options: RunOptions, stack: AsyncExitStack
+    config: Config, options: RunOptions, shared: SharedApi
 ) -> tuple[RunPlan, ElastiCacheApi | None]:
-    """Find out what can be found out before the run; open the API on the stack.
+    """Find out what can be found out before the run.
+
+    Args:
+        config: what to measure and how, with the lanes of the scenario.
+        options: what the command line adds.
+        shared: the API of the group, which stays open.
+
+    Returns:
+        What to run, and the open API if there is a group.
 
     Raises:
         NotThereYet: the cluster cannot be reached, or is not ready.
         UsageError: anything else that a run could not begin with.
     """
-    plan, api = await plan_run(config, options, stack)
+    plan, api = await plan_run(config, options, shared)
     async for check in preflight(
-        plan.config, dormant=plan.dormant, must_exist=not plan.creates
+        plan.config, shared, dormant=plan.dormant, must_exist=not plan.creates
     ):
         if not check.passed and check.is_needed:
             kind = NotThereYet if check.may_come else PreflightError
@@ -161,18 +194,16 @@ async def prepare(
 
 
 async def plan_run(
-    config: Config, options: RunOptions, stack: AsyncExitStack
+    config: Config, options: RunOptions, shared: SharedApi
 ) -> tuple[RunPlan, ElastiCacheApi | None]:
-    """Complete the configuration with what scenario and API tell.
+    """Complete the configuration with what scenario and API tell; see ``prepare``.
 
     Raises:
         UsageError: they do not fit, or the API refused or did not answer.
     """
     scenario = options.scenario
-    if scenario is not None:
-        config = add_lanes(config, scenario.lanes, where=scenario.name)
     try:
-        api = await _open_api(config, scenario, stack)
+        api = await _open_api(config, scenario, shared)
         if api is not None and scenario is not None and _is_elsewhere(config):
             scenario = await with_engine(scenario, api)
             options = replace(options, scenario=scenario)
@@ -188,13 +219,12 @@ def _is_elsewhere(config: Config) -> bool:
 
 
 async def _open_api(
-    config: Config, scenario: Scenario | None, stack: AsyncExitStack
+    config: Config, scenario: Scenario | None, shared: SharedApi
 ) -> ElastiCacheApi | None:
     """Open the API before anything is measured: it stalls this process."""
     if config.control is not None:
         must_exist = scenario is None or scenario.creates is None
-        opening = open_api(config.control, must_exist=must_exist)
-        return await stack.enter_async_context(opening)
+        return await shared.open(config.control, must_exist=must_exist)
     if scenario is not None and scenario.steps:
         raise UsageError(
             f"scenario {scenario.name} needs to know the replication group: "
@@ -209,8 +239,6 @@ async def _plan(
     """Complete the configuration with what scenario and API tell."""
     scenario = options.scenario
     dormant: frozenset[str] = frozenset()
-    if scenario is not None:
-        check_lanes(scenario, (lane.name for lane in config.lanes), where=scenario.name)
     if scenario is not None and scenario.creates is not None:
         config = for_created(config, scenario)
         dormant = dormant_lanes(scenario, None, config.lanes)

@@ -12,9 +12,9 @@ from pathlib import Path
 from loadprobe.config.keys import Config, Control
 from loadprobe.config.remote_write import RemoteWrite
 from loadprobe.control.created.markers import remedy
-from loadprobe.control.provider.api import open_api
 from loadprobe.control.provider.faults import is_absent, may_come
-from loadprobe.control.scenario.described import ask_endpoint
+from loadprobe.control.provider.shared import SharedApi
+from loadprobe.control.scenario.described import described_endpoint
 from loadprobe.core.judging.delivery import Answer
 from loadprobe.drivers import tls
 from loadprobe.drivers.resolver import Resolver
@@ -28,12 +28,17 @@ from loadprobe.run.target_checks import check_server
 
 
 async def preflight(
-    config: Config, *, dormant: Collection[str] = (), must_exist: bool = True
+    config: Config,
+    shared: SharedApi,
+    *,
+    dormant: Collection[str] = (),
+    must_exist: bool = True,
 ) -> AsyncIterator[Check]:
     """Yield the result of every check, in an order in which causes come first.
 
     Args:
         config: what is to be run; its endpoint may be missing if all lanes are dormant.
+        shared: the API of its group, which stays open.
         dormant: names of lanes whose transport the cluster does not serve yet.
         must_exist: False for a replication group that is to be created.
     """
@@ -59,7 +64,7 @@ async def preflight(
     awake = [lane for lane in config.lanes if lane.name not in dormant]
     if awake and not config.target.host:
         try:
-            config = await ask_endpoint(config)
+            config = await _ask_endpoint(config, shared)
         except LoadprobeError as exc:
             yield _api_failure("endpoint", exc)
             return
@@ -81,7 +86,7 @@ async def preflight(
         if asleep:
             yield _asleep(asleep, "tls" if with_tls else "tcp")
     if config.control is not None:
-        yield await _api(config.control, must_exist=must_exist)
+        yield await _api(config.control, shared, must_exist=must_exist)
 
 
 def _guard(name: str, look: Callable[[], str]) -> Check:
@@ -168,6 +173,12 @@ def _password(config: Config) -> tuple[str | None, Check]:
     return password, Check("password", passed=True, detail=found)
 
 
+async def _ask_endpoint(config: Config, shared: SharedApi) -> Config:
+    """Return the configuration with the endpoint that the API describes."""
+    assert config.control is not None, "a target without a host needs one"
+    return await described_endpoint(config, await shared.open(config.control))
+
+
 async def _dns(config: Config) -> Check:
     host = config.target.host
     if tls.is_ip(host):
@@ -184,11 +195,11 @@ async def _dns(config: Config) -> Check:
     return Check("dns", passed=True, detail=f"{host} -> {', '.join(sorted(found))}")
 
 
-async def _api(control: Control, *, must_exist: bool) -> Check:
+async def _api(control: Control, shared: SharedApi, *, must_exist: bool) -> Check:
     name = control.replication_group
     try:
-        async with open_api(control, must_exist=must_exist) as api:
-            state = await api.describe_state(missing_ok=not must_exist)
+        api = await shared.open(control, must_exist=must_exist)
+        state = await api.describe_state(missing_ok=not must_exist)
     except LoadprobeError as exc:
         return _api_failure("api", exc)
     detail = f"group {name!r} is {state.group.status}"

@@ -5,12 +5,12 @@ serves, a group that is being created. What has to be put right here is refused 
 """
 
 import asyncio
-from contextlib import AsyncExitStack
 
 from rich.console import Console
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.config.keys import Config
+from loadprobe.control.provider.shared import SharedApi
 from loadprobe.control.scenario.file import Scenario
 from loadprobe.core.verdict.texts import duration_text
 from loadprobe.errors import NotThereYet
@@ -23,13 +23,20 @@ _TOLD_EVERY_NS = 10 * NS_PER_S
 
 
 async def wait_until_there(
-    config: Config, scenario: Scenario | None, *, wait_s: float, console: Console
+    config: Config,
+    scenario: Scenario | None,
+    shared: SharedApi,
+    *,
+    wait_s: float,
+    console: Console,
 ) -> int | None:
     """Return when a run could begin.
 
     Args:
         config: what is to be measured.
-        scenario: what is to be done to the cluster, or None.
+        scenario: what is to be done to the cluster, or None; its lanes are in the
+            configuration.
+        shared: the API of the group, which stays open.
         wait_s: how long to wait.
         console: gets a line when the reason changes, and every ten seconds.
 
@@ -42,7 +49,7 @@ async def wait_until_there(
     """
     stopping = Stopping()
     with stopping.caught():
-        await stopping.unless_set(_wait(config, scenario, wait_s, console))
+        await stopping.unless_set(_wait(config, scenario, shared, wait_s, console))
     if not stopping.is_set:
         return None
     console.print(STOPPED_EARLY)
@@ -50,15 +57,18 @@ async def wait_until_there(
 
 
 async def _wait(
-    config: Config, scenario: Scenario | None, wait_s: float, console: Console
+    config: Config,
+    scenario: Scenario | None,
+    shared: SharedApi,
+    wait_s: float,
+    console: Console,
 ) -> None:
     begun_ns = mono_now_ns()
     give_up_ns = begun_ns + int(wait_s * NS_PER_S)
     told, told_ns = "", begun_ns
     while True:
         try:
-            async with AsyncExitStack() as stack:
-                await prepare(config, RunOptions(scenario=scenario), stack)
+            await prepare(config, RunOptions(scenario=scenario), shared)
         except NotThereYet as exc:
             now_ns = mono_now_ns()
             waited = duration_text(now_ns - begun_ns)

@@ -3,21 +3,9 @@
 from collections.abc import Collection
 
 from loadprobe.config.keys import Config, with_endpoint
-from loadprobe.control.provider.api import ElastiCacheApi, open_api
+from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.scenario.lanes import unserved
 from loadprobe.errors import NotThereYet, PreflightError
-
-
-async def ask_endpoint(config: Config) -> Config:
-    """Return the configuration with the endpoint that the API describes.
-
-    Raises:
-        ControlError: the API refused, or did not answer.
-        PreflightError: there is no endpoint.
-    """
-    assert config.control is not None, "a target without a host needs one"
-    async with open_api(config.control) as api:
-        return await described_endpoint(config, api)
 
 
 async def described_endpoint(config: Config, api: ElastiCacheApi) -> Config:

@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 
 import loadprobe
-from loadprobe.config.keys import Client, Lane
+from loadprobe.config.file import add_lanes
+from loadprobe.config.keys import Client, Config, Lane
 from loadprobe.config.toml import Keys, convert, decode, read_file, shown, suggest
 from loadprobe.control.scenario.keys import (
     BACK,
@@ -202,6 +203,25 @@ def parse_scenario(
     _check_order(scenario, where)
     _check_references(scenario, where)
     return scenario
+
+
+def with_lanes(
+    config: Config, scenario: Scenario, *, where: str | None = None
+) -> Config:
+    """Return a configuration with the lanes of a scenario, and check that they fit.
+
+    Args:
+        config: without them.
+        scenario: what was read.
+        where: name of the file, for messages; that of the scenario if None.
+
+    Raises:
+        ConfigError: a lane does not fit, or one that the scenario names is not there.
+    """
+    where = where or scenario.name
+    added = add_lanes(config, scenario.lanes, where=where)
+    check_lanes(scenario, (lane.name for lane in config.lanes), where=where)
+    return added
 
 
 def check_lanes(scenario: Scenario, lanes: Iterable[str], *, where: str) -> None:

@@ -12,9 +12,9 @@ from loadprobe.control.created.markers import remedy
 from loadprobe.control.mutations import guards
 from loadprobe.control.mutations.mutation import Mutation
 from loadprobe.control.mutations.projection import projected
-from loadprobe.control.provider.api import open_api
 from loadprobe.control.provider.event_texts import EventKind, classify
 from loadprobe.control.provider.secret import Secret
+from loadprobe.control.provider.shared import SharedApi
 from loadprobe.control.provider.state import AVAILABLE, GroupState, Need
 from loadprobe.control.scenario import tokens
 from loadprobe.control.scenario.engine_choice import choose_engine
@@ -53,8 +53,13 @@ _NEEDS: dict[type[Step], Need] = {
 _PLACEHOLDER = Secret("a-token-that-is-not-made-before-the-run")
 
 
-async def rehearse(config: Config, scenario: Scenario) -> list[str]:
+async def rehearse(config: Config, scenario: Scenario, shared: SharedApi) -> list[str]:
     """Ask the provider about the group, and plan a scenario for it.
+
+    Args:
+        config: which group it is about.
+        scenario: what was read.
+        shared: its API, which stays open.
 
     Raises:
         UsageError: the scenario cannot be carried out, or the API refused or did not
@@ -73,8 +78,8 @@ async def rehearse(config: Config, scenario: Scenario) -> list[str]:
     if makes_it and is_local:
         needs.add(Need.ENGINE_VERSIONS)
     try:
-        async with open_api(config.control, must_exist=not makes_it) as api:
-            state = await api.describe_state(needs, missing_ok=makes_it)
+        api = await shared.open(config.control, must_exist=not makes_it)
+        state = await api.describe_state(needs, missing_ok=makes_it)
     except ControlError as exc:
         raise PreflightError(f"api: {exc}") from exc
     if makes_it and state.is_there:

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 from loadprobe.config.keys import Config, Http, Lane, Output, Target
+from loadprobe.control.provider.shared import SharedApi
 from loadprobe.local.cluster.cluster import LocalCluster
 from loadprobe.run.launch import RunOptions, run_load
 from loadprobe.run.preflight import preflight
@@ -36,6 +37,8 @@ async def check_and_run(folder: Path) -> None:
             http=Http(listen="127.0.0.1:0"),
             output=Output(dir=str(folder / "runs")),
         )
-        failed = [check async for check in preflight(config) if not check.passed]
+        async with SharedApi() as shared:
+            checks = [check async for check in preflight(config, shared)]
+        failed = [check for check in checks if not check.passed]
         assert failed == []
         assert await run_load(config, RunOptions(duration_s=1.0)) == 0

@@ -1,7 +1,10 @@
 """The commands about scenarios: list, rehearse, ask before a change, clean up."""
 
+import asyncio
 import io
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -11,6 +14,8 @@ from loadprobe.cli import app as cli
 from loadprobe.config.keys import Config, Control
 from loadprobe.control.created import cleanup, markers
 from loadprobe.control.created.markers import Marker
+from loadprobe.control.provider import shared as shared_api
+from loadprobe.control.provider.shared import SharedApi
 from loadprobe.control.scenario import rehearsal as scenario_plan
 from loadprobe.control.scenario.file import Scenario, load_scenario, shipped
 from loadprobe.errors import ControlError
@@ -30,7 +35,12 @@ class Answers(io.StringIO):
 
 
 class Shell:
-    """A shell in which neither API nor load exist; what would be run is kept."""
+    """A shell in which neither API nor load exist; what would be run is kept.
+
+    Attributes:
+        ran: what would have been run.
+        api: when the API was opened and closed.
+    """
 
     def __init__(
         self,
@@ -39,24 +49,39 @@ class Shell:
         folder: Path,
     ) -> None:
         self.ran: list[RunOptions] = []
+        self.api: list[str] = []
         self._monkeypatch = monkeypatch
         self._capsys = capsys
         self.config = folder / "my.toml"
         self.config.write_text(TARGET + CONTROL)
         monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
 
-        async def rehearsed(config: Config, scenario: Scenario) -> list[str]:
+        async def rehearsed(
+            config: Config, scenario: Scenario, shared: SharedApi
+        ) -> list[str]:
+            assert config.control is not None
+            await shared.open(config.control)
             return [f"the plan of {scenario.name}"]
 
-        async def run_load(
-            config: Config, options: RunOptions, *, is_last: bool
+        async def run(
+            config: Config, options: RunOptions, shared: SharedApi, *, is_last: bool
         ) -> int:
             assert is_last, "the process ends after it"
             self.ran.append(options)
             return 0
 
+        @asynccontextmanager
+        async def opened(control: Control, *, must_exist: bool) -> AsyncIterator[None]:
+            assert (control.replication_group, must_exist) == ("rg", True)
+            loop = asyncio.get_running_loop()
+            self.api.append("opened")
+            yield
+            assert asyncio.get_running_loop() is loop
+            self.api.append("closed")
+
         monkeypatch.setattr(scenario_plan, "rehearse", rehearsed)
-        monkeypatch.setattr(launch, "run_load", run_load)
+        monkeypatch.setattr(launch, "launch", run)
+        monkeypatch.setattr(shared_api, "open_api", opened)
 
     def call(self, *arguments: str, typed: str | None = None) -> tuple[int, str, str]:
         """Run a command; return its exit code, output and error output."""
@@ -123,6 +148,7 @@ def test_the_name_of_the_group_has_to_be_typed(shell: Shell) -> None:
         assert code == 2
         assert err.endswith("loadprobe: that is not 'rg'; nothing was changed\n")
     assert len(shell.ran) == 1
+    assert shell.api == ["opened", "closed"] * 3
 
 
 def test_without_a_terminal_a_yes_is_needed(shell: Shell) -> None:

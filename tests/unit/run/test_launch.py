@@ -12,7 +12,9 @@ from rich.console import Console
 from loadprobe.config.keys import Config, Control, Http, Lane, Target
 from loadprobe.control.created import markers
 from loadprobe.control.created.markers import Marker
+from loadprobe.control.provider import shared as shared_api
 from loadprobe.control.provider.faults import ApiRefused
+from loadprobe.control.provider.shared import SharedApi
 from loadprobe.control.provider.state import GroupState
 from loadprobe.control.scenario.file import load_scenario
 from loadprobe.control.scenario.lanes import begins_with_group
@@ -61,7 +63,7 @@ class Launched:
         self.asked: list[bool] = []
         monkeypatch.setenv("XDG_STATE_HOME", str(folder))
         monkeypatch.setattr(launch, "Run", self._run)
-        monkeypatch.setattr(launch, "open_api", self._open)
+        monkeypatch.setattr(shared_api, "open_api", self._open)
         monkeypatch.setattr(launch, "preflight", self._preflight)
         monkeypatch.setattr(launch, "delete_created", self._delete)
 
@@ -107,8 +109,16 @@ class Launched:
         yield self
 
     async def _preflight(
-        self, config: Config, *, dormant: frozenset[str], must_exist: bool
+        self,
+        config: Config,
+        shared: SharedApi,
+        *,
+        dormant: frozenset[str],
+        must_exist: bool,
     ) -> AsyncIterator[Check]:
+        if config.control is not None:
+            api: object = await shared.open(config.control)
+            assert api is self, "it was opened again"
         self.asked.append(must_exist)
         yield Check("all", passed=True, detail=f"{config.name} {dormant}")
         # No run waits for what it does not need.

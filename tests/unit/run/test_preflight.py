@@ -9,9 +9,10 @@ import pytest
 
 from loadprobe.config.keys import Config, Control, Http, Lane, Output, Target
 from loadprobe.config.remote_write import RemoteWrite
+from loadprobe.control.provider import shared as shared_api
+from loadprobe.control.provider.shared import SharedApi
 from loadprobe.control.provider.state import GroupState
 from loadprobe.errors import ControlError
-from loadprobe.run import preflight as preflight_module
 from loadprobe.run.checks import Check
 from loadprobe.run.preflight import preflight
 from tests.scripted.receiver import Said, ScriptedReceiver
@@ -25,12 +26,19 @@ LANES = (
 )
 
 
-async def checks(target: Target, folder: Path, *dormant: str) -> dict[str, Check]:
+async def checks(
+    target: Target, folder: Path, *dormant: str, control: Control | None = None
+) -> dict[str, Check]:
     """Return the checks of a run by name."""
     config = Config(
-        target=target, lanes=LANES, http=Http(listen=""), output=Output(str(folder))
+        target=target,
+        lanes=LANES,
+        control=control,
+        http=Http(listen=""),
+        output=Output(str(folder)),
     )
-    return {check.name: check async for check in preflight(config, dormant=dormant)}
+    found = preflight(config, SharedApi(), dormant=dormant)
+    return {check.name: check async for check in found}
 
 
 async def test_dormant_lanes_are_not_connected_to(tmp_path: Path) -> None:
@@ -62,7 +70,8 @@ async def check_receiver(remote: RemoteWrite, folder: Path) -> Check:
         output=Output(str(folder)),
         remote_write=remote,
     )
-    return {check.name: check async for check in preflight(config)}["remote write"]
+    found = [check async for check in preflight(config, SharedApi())]
+    return {check.name: check for check in found}["remote write"]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +112,7 @@ class Provider:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, status: str) -> None:
         self._state = state_of(replace(group_of(1), status=status))
-        monkeypatch.setattr(preflight_module, "open_api", self._open)
+        monkeypatch.setattr(shared_api, "open_api", self._open)
 
     @asynccontextmanager
     async def _open(
@@ -128,7 +137,7 @@ class Provider:
             output=Output(str(folder)),
         )
         dormant = [lane.name for lane in LANES]
-        found = preflight(config, dormant=dormant, must_exist=must_exist)
+        found = preflight(config, SharedApi(), dormant=dormant, must_exist=must_exist)
         (check,) = [check async for check in found if check.name == "api"]
         return check
 
@@ -168,12 +177,8 @@ async def test_an_endpoint_that_cannot_be_asked_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Without a host in the configuration the API is asked, and its word is told."""
-
-    async def refuse(_: Config) -> Config:
-        raise ControlError("knows no group 'rg'")
-
-    monkeypatch.setattr(preflight_module, "ask_endpoint", refuse)
-    found = await checks(Target(), tmp_path)
+    Provider(monkeypatch, "absent")
+    found = await checks(Target(), tmp_path, control=CONTROL)
     assert not found["endpoint"].passed
     assert found["endpoint"].detail == "knows no group 'rg'"
     assert "dns" not in found

@@ -20,6 +20,7 @@ from rich.console import Console
 from loadprobe.clock import mono_now_ns
 from loadprobe.config.keys import Config, Control, Http, Lane, Output, Target
 from loadprobe.config.remote_write import RemoteWrite
+from loadprobe.control.provider import shared
 from loadprobe.control.scenario.file import Scenario
 from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Sealed
 from loadprobe.core.judging.ms_samples import MsKind, MsSamples, MsSeries
@@ -271,7 +272,7 @@ async def test_a_signal_before_the_probes_starts_nothing(
         await asyncio.Event().wait()
         yield
 
-    monkeypatch.setattr(launch, "open_api", never)
+    monkeypatch.setattr(shared, "open_api", never)
     config = Config(
         target=Target(host="127.0.0.1"),
         lanes=(Lane(name="tcp"),),

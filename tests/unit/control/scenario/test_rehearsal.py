@@ -8,6 +8,7 @@ import pytest
 from loadprobe.clock import NS_PER_S
 from loadprobe.config.keys import Config, Lane, Target
 from loadprobe.control.provider.replies import EngineVersion, ProviderRecord
+from loadprobe.control.provider.shared import SharedApi
 from loadprobe.control.provider.state import ABSENT, GroupState
 from loadprobe.control.scenario.file import load_scenario, shipped
 from loadprobe.control.scenario.rehearsal import (
@@ -224,6 +225,8 @@ def test_who_is_asked() -> None:
 async def test_a_rehearsal_needs_a_group() -> None:
     """Without a [control] section only watching can be planned."""
     config = Config(target=Target("db"), lanes=(Lane("tcp"),))
-    assert "nothing is changed" in (await rehearse(config, load_scenario("watch")))[1]
+    shared = SharedApi()
+    lines = await rehearse(config, load_scenario("watch"), shared)
+    assert "nothing is changed" in lines[1]
     with pytest.raises(UsageError, match="scenario failover needs to know the repli"):
-        await rehearse(config, load_scenario("failover"))
+        await rehearse(config, load_scenario("failover"), shared)
