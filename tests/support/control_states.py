@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from loadprobe.clock import ClockPair
-from loadprobe.control.mutations.changes import Mutation
+from loadprobe.control.mutations.mutation import Mutation
 from loadprobe.control.provider.replies import (
     CacheCluster,
     Call,

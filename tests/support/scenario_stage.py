@@ -14,7 +14,6 @@ import pytest
 from loadprobe.clock import NS_PER_S, read_clock_pair
 from loadprobe.config.keys import Config, Control, Lane, Target
 from loadprobe.control.mutations.mutation import Mutation
-from loadprobe.control.mutations.projection import projected
 from loadprobe.control.mutations.settle import Withheld
 from loadprobe.control.provider.faults import ApiRefused
 from loadprobe.control.provider.replies import (
@@ -363,7 +362,7 @@ class Stage:
             await asyncio.sleep(10)
             if step in self.breaks:
                 raise self.breaks[step]
-            after = projected(self.api.state, mutation)
+            after = mutation.after(self.api.state)
             mode = after.group.tls_mode
             group = replace(after.group, endpoint=PLAIN if mode == "none" else TLS)
             if group.status == ABSENT:

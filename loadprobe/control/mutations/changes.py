@@ -5,43 +5,16 @@ call that would be refused, and recognises its target. Sending, waiting and doub
 ``settle.mutate``, the same for all.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from loadprobe.control.mutations import agreement, guards
-from loadprobe.control.mutations.lifecycle import (
-    CompleteMigration,
-    CreateGroup,
-    DeleteGroup,
-    StartMigration,
-)
-from loadprobe.control.mutations.mutation import Mutation, OfAllShards, modify
+from loadprobe.control.mutations import guards
+from loadprobe.control.mutations.mutation import OfAllShards, modify, with_group
 from loadprobe.control.provider.secret import Secret
 from loadprobe.control.provider.state import ApiCall, GroupState, Need
-from loadprobe.core.topology.topology import Topology
 from loadprobe.errors import ControlError
 
-__all__ = [
-    "ApplyUpdate",
-    "CompleteMigration",
-    "CreateGroup",
-    "DeleteGroup",
-    "FailOver",
-    "Mutation",
-    "RotateAuth",
-    "Scale",
-    "SetNodeType",
-    "SetReplicas",
-    "SetTls",
-    "StartMigration",
-    "TlsMode",
-    "UpgradeEngine",
-]
-
 TlsMode = Literal["none", "preferred", "required"]
-
-_BALANCE_RATIO = 0.02
-"""Shards whose slots differ by no more than this share of the mean are balanced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +44,10 @@ class SetTls(OfAllShards):
     def is_reached(self, state: GroupState) -> bool:
         """Tell whether the mode is the wanted one."""
         return state.group.tls_mode == self.mode
+
+    def after(self, state: GroupState) -> GroupState:
+        """Return the group with the mode."""
+        return with_group(state, tls_mode=self.mode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,96 +85,6 @@ class FailOver(OfAllShards):
 
 
 @dataclass(frozen=True, slots=True)
-class Scale(OfAllShards):
-    """Have so many shards; the same number as before spreads the slots evenly.
-
-    Shards that go are those with the highest ids, so that the outcome is known before.
-    """
-
-    count: int
-    operation: ClassVar[str] = "scale"
-
-    def describe(self) -> str:
-        """Return one line for people."""
-        return f"number of shards to {self.count}"
-
-    def plan(self, state: GroupState) -> tuple[ApiCall, ...]:
-        """Return the call."""
-        guards.check_available(state, self.describe())
-        group = state.group
-        if not group.is_cluster:
-            raise ControlError(
-                f"{self.describe()}: {group.id} is without cluster mode and has one "
-                "shard; create a group with cluster mode"
-            )
-        if self.count < 1:
-            raise ControlError(f"{self.describe()}: a group has at least one shard")
-        if self.count == len(group.shards) and _is_balanced(state):
-            return ()
-        arguments: dict[str, object] = {
-            "ReplicationGroupId": group.id,
-            "NodeGroupCount": self.count,
-            "ApplyImmediately": True,
-        }
-        removed = sorted(group.shards)[self.count :]
-        if removed:
-            arguments["NodeGroupsToRemove"] = removed
-        return (ApiCall("ModifyReplicationGroupShardConfiguration", arguments),)
-
-    def is_reached(self, state: GroupState) -> bool:
-        """Tell whether there are so many shards, all with slots."""
-        shards = state.group.shards.values()
-        has_slots = [bool(shard.slots) for shard in shards]
-        return len(has_slots) == self.count and (all(has_slots) or not any(has_slots))
-
-    def agrees(self, topology: Topology, state: GroupState) -> bool:
-        """Tell whether the slots are where the provider says."""
-        group = state.group
-        return agreement.is_complete(topology, group) and agreement.has_same_slots(
-            topology, group
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class SetReplicas(OfAllShards):
-    """Have so many replicas in every shard."""
-
-    count: int
-    operation: ClassVar[str] = "replicas"
-
-    def describe(self) -> str:
-        """Return one line for people."""
-        return f"replicas of each shard to {self.count}"
-
-    def plan(self, state: GroupState) -> tuple[ApiCall, ...]:
-        """Return the call."""
-        guards.check_available(state, self.describe())
-        guards.check_replicas(state, self.count, self.describe())
-        counts = {len(shard.members) - 1 for shard in state.group.shards.values()}
-        if counts == {self.count}:
-            return ()
-        grows = any(count < self.count for count in counts)
-        arguments = {
-            "ReplicationGroupId": state.group.id,
-            "NewReplicaCount": self.count,
-            "ApplyImmediately": True,
-        }
-        operation = "IncreaseReplicaCount" if grows else "DecreaseReplicaCount"
-        return (ApiCall(operation, arguments),)
-
-    def is_reached(self, state: GroupState) -> bool:
-        """Tell whether every shard has so many."""
-        shards = state.group.shards.values()
-        return all(len(shard.members) - 1 == self.count for shard in shards)
-
-    def agrees(self, topology: Topology, state: GroupState) -> bool:
-        """Tell whether every primary shows so many."""
-        return agreement.is_complete(topology, state.group) and agreement.has_replicas(
-            topology, self.count
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class SetNodeType(OfAllShards):
     """Replace all nodes by nodes of another type."""
 
@@ -221,6 +108,11 @@ class SetNodeType(OfAllShards):
         """Tell whether every node is of that type."""
         types = {cluster.node_type for cluster in state.clusters}
         return types == {self.node_type}
+
+    def after(self, state: GroupState) -> GroupState:
+        """Return the group of other nodes; what such can become is not known."""
+        nodes = [replace(c, node_type=self.node_type) for c in state.clusters]
+        return replace(state, clusters=tuple(nodes), node_types=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +150,14 @@ class UpgradeEngine(OfAllShards):
             for cluster in state.clusters
         )
 
+    def after(self, state: GroupState) -> GroupState:
+        """Return the group of other nodes; what such can become is not known."""
+        nodes = [
+            replace(c, engine=self.engine, engine_version=self.version)
+            for c in state.clusters
+        ]
+        return replace(state, clusters=tuple(nodes), node_types=None)
+
 
 @dataclass(frozen=True, slots=True)
 class RotateAuth(OfAllShards):
@@ -285,6 +185,10 @@ class RotateAuth(OfAllShards):
     def is_reached(self, state: GroupState) -> bool:
         """Tell whether clients log in."""
         return state.group.has_auth
+
+    def after(self, state: GroupState) -> GroupState:
+        """Return the group with a token."""
+        return with_group(state, has_auth=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,10 +248,7 @@ class ApplyUpdate(OfAllShards):
             if self.name in (None, update.name)
         )
 
-
-def _is_balanced(state: GroupState) -> bool:
-    counts = [agreement.slot_count(shard) for shard in state.group.shards.values()]
-    if not any(counts):
-        return False
-    mean = sum(counts) / len(counts)
-    return max(counts) - min(counts) <= max(1, _BALANCE_RATIO * mean)
+    def after(self, state: GroupState) -> GroupState:
+        """Return the group with all updates complete."""
+        done = [replace(update, status="complete") for update in state.updates]
+        return replace(state, updates=tuple(done))

@@ -1,6 +1,6 @@
 """The changes that make, end or hand over a group: create, delete, migrate into it.
 
-Pure, as ``mutations``.
+Pure, as ``changes``.
 """
 
 from collections.abc import Mapping
@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from loadprobe.control.mutations import agreement, guards
-from loadprobe.control.mutations.mutation import OfAllShards
+from loadprobe.control.mutations.mutation import (
+    OfAllShards,
+    shards_to_come,
+    with_group,
+)
 from loadprobe.control.provider.secret import Secret
 from loadprobe.control.provider.state import (
     ABSENT,
@@ -115,6 +119,18 @@ class CreateGroup(OfAllShards):
         members = [len(shard.members) for shard in state.group.shards.values()]
         return members == [self.replicas + 1] * self.shard_count
 
+    def after(self, state: GroupState) -> GroupState:
+        """Return the group."""
+        return with_group(
+            state,
+            status=AVAILABLE,
+            tls_mode=self.tls_mode,
+            is_cluster=self.is_cluster,
+            shards=shards_to_come(
+                state.group.id, self.shard_count, size=self.replicas + 1
+            ),
+        )
+
     def agrees(self, topology: Topology, state: GroupState) -> bool:  # noqa: ARG002 - the protocol's
         """Return True: nobody watches a group that was not there."""
         return True
@@ -144,6 +160,10 @@ class DeleteGroup(OfAllShards):
     def is_reached(self, state: GroupState) -> bool:
         """Tell whether the provider knows it no more."""
         return not state.is_there
+
+    def after(self, state: GroupState) -> GroupState:
+        """Return a group that is gone."""
+        return with_group(state, status=ABSENT)
 
     def agrees(self, topology: Topology, state: GroupState) -> bool:  # noqa: ARG002 - the protocol's
         """Return True: there is nothing left to look at."""
@@ -177,6 +197,10 @@ class StartMigration(OfAllShards):
     def is_reached(self, state: GroupState) -> bool:
         """Tell whether the group migrates."""
         return state.group.status == MIGRATING
+
+    def after(self, state: GroupState) -> GroupState:
+        """Return a group that migrates."""
+        return with_group(state, status=MIGRATING)
 
     def agrees(self, topology: Topology, state: GroupState) -> bool:  # noqa: ARG002 - the protocol's
         """Return True: slots may be arranged as the source has them."""
@@ -212,6 +236,10 @@ class CompleteMigration(OfAllShards):
     def is_reached(self, state: GroupState) -> bool:
         """Tell whether the group migrates no more."""
         return state.group.status == AVAILABLE
+
+    def after(self, state: GroupState) -> GroupState:
+        """Return a group that is available."""
+        return with_group(state, status=AVAILABLE)
 
     def agrees(self, topology: Topology, state: GroupState) -> bool:
         """Tell whether all slots are served."""

@@ -3,9 +3,11 @@
 Pure.
 """
 
+from dataclasses import replace
 from typing import ClassVar, Protocol
 
 from loadprobe.control.mutations import agreement
+from loadprobe.control.provider.replies import NodeGroup
 from loadprobe.control.provider.state import AVAILABLE, ApiCall, GroupState, Need
 from loadprobe.core.topology.topology import Topology
 
@@ -42,9 +44,18 @@ class Mutation(Protocol):
     def agrees(self, topology: Topology, state: GroupState) -> bool:
         """Tell whether the cluster itself shows the target."""
 
+    def after(self, state: GroupState) -> GroupState:
+        """Return what the group is going to be once it is done, as far as is known.
+
+        Later steps of a scenario are planned from it before any is carried out.
+        """
+
 
 class OfAllShards:
-    """What most mutations share: all shards, an available group, nothing to ask."""
+    """What most mutations share: all shards, an available group, nothing to ask.
+
+    Nor do some change anything that a later one would be planned from.
+    """
 
     __slots__ = ()
 
@@ -58,6 +69,29 @@ class OfAllShards:
     def agrees(self, topology: Topology, state: GroupState) -> bool:
         """Tell whether the provider's shards serve all slots."""
         return agreement.is_complete(topology, state.group)
+
+    def after(self, state: GroupState) -> GroupState:
+        """Return the group as it is."""
+        return state
+
+
+def with_group(state: GroupState, **changes: object) -> GroupState:
+    """Return the state with some members of the group changed."""
+    return replace(state, group=replace(state.group, **changes))  # type: ignore[arg-type]
+
+
+def shards_to_come(group_id: str, count: int, *, size: int) -> dict[str, NodeGroup]:
+    """Return so many shards of so many nodes; which slots they have is not known."""
+    ids = [f"{number:04d}" for number in range(1, count + 1)]
+    return {
+        id_: NodeGroup(
+            id=id_,
+            status=AVAILABLE,
+            slots=(),
+            members=tuple(f"{group_id}-{id_}-{n:03d}" for n in range(1, size + 1)),
+        )
+        for id_ in ids
+    }
 
 
 def modify(state: GroupState, **changes: object) -> ApiCall:

@@ -14,13 +14,9 @@ from collections.abc import Awaitable, Callable, Collection
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.control.mutations import agreement, guards
-from loadprobe.control.mutations.changes import (
-    CreateGroup,
-    DeleteGroup,
-    FailOver,
-    RotateAuth,
-)
+from loadprobe.control.mutations.changes import FailOver, RotateAuth
 from loadprobe.control.mutations.failover_signs import FailoverSigns
+from loadprobe.control.mutations.lifecycle import CreateGroup, DeleteGroup
 from loadprobe.control.mutations.mutation import Mutation
 from loadprobe.control.mutations.phase_log import Phases
 from loadprobe.control.mutations.signs import Signs, StateSigns, TopologySource

@@ -11,7 +11,6 @@ from loadprobe.config.keys import Config
 from loadprobe.control.created.markers import remedy
 from loadprobe.control.mutations import guards
 from loadprobe.control.mutations.mutation import Mutation
-from loadprobe.control.mutations.projection import projected
 from loadprobe.control.provider.event_texts import EventKind, classify
 from loadprobe.control.provider.secret import Secret
 from loadprobe.control.provider.shared import SharedApi
@@ -220,7 +219,7 @@ def _after(state: GroupState, what: Mutation | Observation) -> GroupState:
     if isinstance(what, WaitStep):
         status = AVAILABLE if what.until == "settled" else what.until
         return replace(state, group=replace(state.group, status=status))
-    return state if isinstance(what, Observation) else projected(state, what)
+    return state if isinstance(what, Observation) else what.after(state)
 
 
 def _tokens(scenario: Scenario) -> dict[str, Secret]:

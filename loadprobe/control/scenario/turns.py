@@ -11,9 +11,7 @@ from loadprobe.control.mutations.changes import (
     ApplyUpdate,
     FailOver,
     RotateAuth,
-    Scale,
     SetNodeType,
-    SetReplicas,
     SetTls,
     UpgradeEngine,
 )
@@ -24,6 +22,7 @@ from loadprobe.control.mutations.lifecycle import (
     StartMigration,
 )
 from loadprobe.control.mutations.mutation import Mutation
+from loadprobe.control.mutations.sizes import Scale, SetReplicas
 from loadprobe.control.provider.secret import Secret
 from loadprobe.control.provider.state import GroupState, Need
 from loadprobe.control.scenario.file import Scenario

@@ -10,12 +10,8 @@ import pytest
 import pytest_asyncio
 
 from loadprobe.config.keys import Target
-from loadprobe.control.mutations.changes import (
-    CreateGroup,
-    DeleteGroup,
-    FailOver,
-    SetTls,
-)
+from loadprobe.control.mutations.changes import FailOver, SetTls
+from loadprobe.control.mutations.lifecycle import CreateGroup, DeleteGroup
 from loadprobe.core.events import ProviderTold
 from loadprobe.errors import ControlError
 from loadprobe.local.api.control_plane import ControlPlane

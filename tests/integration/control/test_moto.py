@@ -13,10 +13,10 @@ from moto.elasticache.models import ReplicationGroup, elasticache_backends
 from moto.server import ThreadedMotoServer
 
 from loadprobe.config.keys import Control
-from loadprobe.control.mutations.changes import Scale
 from loadprobe.control.mutations.lifecycle import CreateGroup, DeleteGroup
 from loadprobe.control.mutations.mutation import Mutation, modify
 from loadprobe.control.mutations.settle import mutate
+from loadprobe.control.mutations.sizes import Scale
 from loadprobe.control.provider.api import ElastiCacheApi, open_api
 from loadprobe.control.provider.replies import Endpoint, Group
 from loadprobe.control.provider.secret import Secret

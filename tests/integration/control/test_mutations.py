@@ -7,19 +7,20 @@ import pytest
 from loadprobe.config.keys import Target
 from loadprobe.control.mutations.changes import (
     ApplyUpdate,
+    FailOver,
+    RotateAuth,
+    SetNodeType,
+    SetTls,
+    UpgradeEngine,
+)
+from loadprobe.control.mutations.lifecycle import (
     CompleteMigration,
     CreateGroup,
     DeleteGroup,
-    FailOver,
-    Mutation,
-    RotateAuth,
-    Scale,
-    SetNodeType,
-    SetReplicas,
-    SetTls,
     StartMigration,
-    UpgradeEngine,
 )
+from loadprobe.control.mutations.mutation import Mutation
+from loadprobe.control.mutations.sizes import Scale, SetReplicas
 from loadprobe.control.provider.secret import Secret
 from loadprobe.core.events import ProviderTold
 from loadprobe.core.steps import StepState

@@ -7,16 +7,15 @@ import pytest
 from loadprobe.control.mutations.changes import (
     ApplyUpdate,
     FailOver,
-    Mutation,
     RotateAuth,
-    Scale,
     SetNodeType,
-    SetReplicas,
     SetTls,
-    StartMigration,
     TlsMode,
     UpgradeEngine,
 )
+from loadprobe.control.mutations.lifecycle import StartMigration
+from loadprobe.control.mutations.mutation import Mutation
+from loadprobe.control.mutations.sizes import Scale, SetReplicas
 from loadprobe.control.provider.state import ApiCall, GroupState, absent_group
 from tests.support.control_states import (
     CALL,

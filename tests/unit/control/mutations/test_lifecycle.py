@@ -7,13 +7,15 @@ import pytest
 
 from loadprobe.control.mutations.changes import (
     ApplyUpdate,
+    RotateAuth,
+    SetNodeType,
+    UpgradeEngine,
+)
+from loadprobe.control.mutations.lifecycle import (
     CompleteMigration,
     CreateGroup,
     DeleteGroup,
-    RotateAuth,
-    SetNodeType,
     StartMigration,
-    UpgradeEngine,
 )
 from loadprobe.control.provider.replies import EngineVersion, UpdateAction
 from loadprobe.control.provider.secret import Secret

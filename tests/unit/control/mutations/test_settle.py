@@ -5,16 +5,15 @@ from typing import Any
 
 import pytest
 
-from loadprobe.control.mutations.changes import (
+from loadprobe.control.mutations.changes import RotateAuth, SetTls
+from loadprobe.control.mutations.lifecycle import (
     CompleteMigration,
     CreateGroup,
     DeleteGroup,
-    RotateAuth,
-    Scale,
-    SetTls,
     StartMigration,
 )
 from loadprobe.control.mutations.settle import Withheld
+from loadprobe.control.mutations.sizes import Scale
 from loadprobe.control.provider.secret import Secret
 from loadprobe.core.steps import StepState
 from loadprobe.core.topology.topology import Topology

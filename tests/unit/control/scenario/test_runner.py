@@ -11,12 +11,11 @@ import pytest
 from loadprobe.control.mutations.changes import (
     FailOver,
     RotateAuth,
-    Scale,
     SetNodeType,
-    SetReplicas,
     UpgradeEngine,
 )
 from loadprobe.control.mutations.mutation import Mutation
+from loadprobe.control.mutations.sizes import Scale, SetReplicas
 from loadprobe.control.provider.faults import ApiRefused, ApiUnanswered
 from loadprobe.control.provider.state import GroupState
 from loadprobe.control.scenario.file import load_scenario
