@@ -36,6 +36,7 @@ MODULES = (
     "probe/keys",
     "probe/lag",
     "probe/lane",
+    "probe/loops",
     "probe/making",
 )
 """What runs for every arrival, and what it holds."""

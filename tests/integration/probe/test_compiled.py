@@ -23,6 +23,7 @@ _TESTS = (
     "tests/unit/probe/test_content.py",
     "tests/unit/probe/test_lane.py",
     "tests/unit/probe/test_lane_values.py",
+    "tests/unit/probe/test_loops.py",
     "tests/unit/probe/test_parts.py",
 )
 _COUNTED = """

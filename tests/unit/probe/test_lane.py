@@ -274,3 +274,23 @@ def test_a_closed_loop_goes_on_after_no_reply() -> None:
     assert bench.lane.is_drained
     (failure,) = bench.take()[1]
     assert failure.outcome is Outcome.UNKNOWN
+
+
+def test_late_replies_among_expected_ones() -> None:
+    """Each worker of a closed loop goes on once, whether its reply was in time."""
+    bench = Bench(loop="closed", topology=ONE)
+    bench.store.now_ns = START
+    bench.lane.start(START, START)
+    bench.lane.issue_due(START)
+    arrivals = bench.store.submitted[:]
+    for arrival, after_ns in zip(arrivals, (MS, 2 * DEADLINE, MS, MS), strict=True):
+        bench.store.apply(arrival)
+        arrival.done = START + after_ns
+    bench.lane.expected(arrivals)
+    again = bench.store.submitted[4:]
+    assert [a.worker for a in again] == [0, 2, 3, 1]
+    assert again[:3] == [arrivals[0], arrivals[2], arrivals[3]]
+    assert again[3] is not arrivals[1]
+    block, failures = bench.take()
+    assert block.served_count == 3
+    assert [f.outcome for f in failures] == [Outcome.LATE]
