@@ -28,6 +28,7 @@ MODULES = (
     "drivers/resp",
     "drivers/wire/connection",
     "drivers/wire/driver",
+    "drivers/wire/keeper",
     "drivers/wire/node",
     "drivers/wire/sockets",
     "drivers/wire/tls_sockets",

@@ -50,6 +50,8 @@ class Discovery:
         self._asked = asked
         self._hurry_until_ns = 0
         self._wake = asyncio.Event()
+        self._questions: dict[WireNode, asyncio.Future[object]] = {}
+        self._learnt: dict[WireNode, object] = {}
         self._doubted: dict[TopologyNode, set[str]] = {}
         self._switches = 0
         self.topology: Topology | None = None
@@ -65,7 +67,7 @@ class Discovery:
             while True:
                 hurried = mono_now_ns() < self._hurry_until_ns
                 for node in self._nodes():
-                    if node.live and (node.asked is None or node.asked.done()):
+                    if node.live and self._is_free(node):
                         self._ask(node, group)
                 self._wake.clear()
                 if hurried:
@@ -77,18 +79,23 @@ class Discovery:
                     except TimeoutError:
                         pass
 
+    def _is_free(self, node: WireNode) -> bool:
+        """Tell whether the last question to a node was answered."""
+        asked = self._questions.get(node)
+        return asked is None or asked.done()
+
     def _ask(self, node: WireNode, group: asyncio.TaskGroup) -> None:
         connection = node.borrow()
         assert connection is not None
         self._asked()
-        node.asked = connection.request(resp.CLUSTER_SLOTS)
-        group.create_task(self._take(node, node.asked))
+        asked = self._questions[node] = connection.request(resp.CLUSTER_SLOTS)
+        group.create_task(self._take(node, asked))
 
     async def _take(self, node: WireNode, asked: "asyncio.Future[object]") -> None:
         switches = self._switches
         try:
             reply = await asked
-            if isinstance(reply, hiredis.ReplyError) or reply == node.slots_reply:
+            if isinstance(reply, hiredis.ReplyError) or reply == self._learnt.get(node):
                 return
             connection = node.borrow()
             if connection is None:
@@ -97,13 +104,14 @@ class Discovery:
         except OSError:
             return  # the connection ended; the arrivals on it tell the story
         finally:
-            if node.asked is asked:
-                node.asked = None
+            if self._questions.get(node) is asked:
+                del self._questions[node]
             del asked  # its exception refers to this frame
         if switches != self._switches or node.retired:
             return  # it tells of the cluster that was left
         if self.learn(node.host, reply, nodes):
-            node.slots_reply = reply
+            self._learnt = {n: r for n, r in self._learnt.items() if not n.retired}
+            self._learnt[node] = reply
 
     def switch(self, topology: Topology) -> None:
         """Follow another cluster; what nodes of this one were asked is ignored."""

@@ -344,8 +344,7 @@ class WireDriver:
     ) -> None:
         if self._forwarded(arrival, node):
             return
-        if not node.was_live and node.failure is None and not node.retired:
-            node.waiting.append((arrival, asking))
+        if node.hold(arrival, asking=asking):
             return
         if not node.is_primary:
             self._members.forget_redirect(arrival.slot)

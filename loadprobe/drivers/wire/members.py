@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Protocol
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.core.judging.outcome import ErrorClass
@@ -11,8 +11,10 @@ from loadprobe.core.topology.topology import Topology
 from loadprobe.drivers.wire.connection import Replies
 from loadprobe.drivers.wire.dial import DialFailure
 from loadprobe.drivers.wire.explain import explain_dial_failure
-from loadprobe.drivers.wire.node import NodeDriver, WireNode
-from loadprobe.drivers.wire.replicas import Nobody, ReadFrom, ReplicaReads, as_nobody
+from loadprobe.drivers.wire.keeper import Keeper, KeeperDriver
+from loadprobe.drivers.wire.node import Nobody, NodeDriver, WireNode
+from loadprobe.drivers.wire.node_state import NodeState
+from loadprobe.drivers.wire.replicas import ReadFrom, ReplicaReads
 from loadprobe.errors import PreflightError
 
 # A redirect is ahead of the topology by the time gossip takes; after this the topology
@@ -23,7 +25,10 @@ _MOST_SUSPECTS = 8
 _FIRST_CONNECTION_S = 10.0
 _ALL_CONNECTIONS_S = 120.0
 _REPLICAS_S = 5.0
-_NodeT = TypeVar("_NodeT", bound=WireNode)
+
+
+class MembersDriver(NodeDriver, KeeperDriver, Protocol):
+    """What nodes and their keepers need of the driver."""
 
 
 class Members:
@@ -46,7 +51,7 @@ class Members:
 
     def __init__(
         self,
-        driver: NodeDriver,
+        driver: MembersDriver,
         *,
         replies: Replies,
         workers: int,
@@ -64,11 +69,14 @@ class Members:
         self._overruled_ns: int | None = None
         self._suspects: dict[WireNode, None] = {}
         self._ask_turn = 0
+        self._keepers: dict[WireNode, Keeper] = {}
         self.nodes: dict[tuple[str, int], WireNode] = {}
         self.owner: list[WireNode] = []
         self.reads: ReplicaReads | None = None
         if read_from != "primary":
-            nobody = as_nobody(self._make(Nobody, "", 0))
+            nobody = Nobody(
+                driver, replies=replies, width=workers, closed_loop=closed_loop
+            )
             self.reads = ReplicaReads(self.owner, self.node, nobody, read_from)
 
     def start(self, group: asyncio.TaskGroup) -> None:
@@ -95,23 +103,19 @@ class Members:
         if node is not None and not node.retired:
             return node
         if node is None:
-            node = self.nodes[host, port] = self._make(WireNode, host, port)
-        node.retired = False  # it may be back before its last connection was closed
+            node = self.nodes[host, port] = WireNode(
+                self._driver,
+                host,
+                port,
+                replies=self._replies,
+                width=self._workers,
+                closed_loop=self._closed_loop,
+            )
+            self._keepers[node] = Keeper(node, self._driver)
+        assert self._group is not None
         node.want(1, is_primary=False)
-        if node.keeper is None or node.keeper.done():
-            assert self._group is not None
-            node.keeper = self._group.create_task(node.keep())
+        self._keepers[node].start(self._group)
         return node
-
-    def _make(self, kind: type[_NodeT], host: str, port: int) -> _NodeT:
-        return kind(
-            self._driver,
-            host,
-            port,
-            replies=self._replies,
-            width=self._workers,
-            closed_loop=self._closed_loop,
-        )
 
     async def wait_for_connections(self, *, all_of_them: bool = True) -> None:
         """Wait for one connection to every primary, then for all of them.
@@ -176,14 +180,12 @@ class Members:
         opened: set[WireNode] = set()
         for shard in topology.shards:
             primary = self.node(shard.primary.host, shard.primary.port)
-            primary.shard = shard.name
-            primary.want(self._workers, is_primary=True)
+            primary.want(self._workers, is_primary=True, shard=shard.name)
             opened.add(primary)
             for replica in shard.replicas:
                 node = self.node(replica.host, replica.port)
-                node.shard = shard.name
                 connections = 1 if self.reads is None else self._workers
-                node.want(connections, is_primary=False)
+                node.want(connections, is_primary=False, shard=shard.name)
                 opened.add(node)
         return opened
 
@@ -230,8 +232,8 @@ class Members:
             if is_stranger and now_ns - node.made_ns > _STRANGER_NS:
                 node.retire()
             node.trim()
-            if node.retired and not node.live:
-                del self.nodes[key]
+            if node.state is NodeState.GONE and self._keepers[node].has_ended:
+                del self.nodes[key], self._keepers[node]
 
     def close(self) -> None:
         """End all connections at once."""

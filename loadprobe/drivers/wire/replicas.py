@@ -7,12 +7,10 @@ The table of owners has a second half for them: a read of slot s is routed by
 from collections.abc import Callable
 from typing import Literal
 
-from loadprobe.clock import mono_now_ns
 from loadprobe.core.judging.outcome import ErrorClass
 from loadprobe.core.topology.slots import READS, SLOTS
 from loadprobe.core.topology.topology import Node as TopologyNode
 from loadprobe.core.topology.topology import Shard, Topology
-from loadprobe.drivers.wire.dial import DialFailure
 from loadprobe.drivers.wire.node import WireNode
 
 ReadFrom = Literal["primary", "replica", "any"]
@@ -21,22 +19,6 @@ _CANNOT_YET = frozenset(
     {ErrorClass.LOADING, ErrorClass.MASTERDOWN, ErrorClass.CLUSTERDOWN}
 )
 """What a node says that has no data for now; another one may."""
-
-
-class Nobody(WireNode):
-    """Where reads go if their shard has no replica: it is never connected."""
-
-    def evidence(self) -> tuple[int, int]:
-        """Return the present: there is no replica now."""
-        now = mono_now_ns()
-        return now, now
-
-
-def as_nobody(node: Nobody) -> Nobody:
-    """Let arrivals for a node end at once, for want of a replica."""
-    node.retired = True
-    node.failure = DialFailure(ErrorClass.UNREACHABLE, "the shard has no replica", 0, 0)
-    return node
 
 
 class ReplicaReads:
@@ -57,7 +39,7 @@ class ReplicaReads:
         self,
         owner: list[WireNode],
         node: Callable[[str, int], WireNode],
-        nobody: Nobody,
+        nobody: WireNode,
         read_from: ReadFrom,
     ) -> None:
         self._owner = owner
@@ -88,7 +70,7 @@ class ReplicaReads:
             members.insert(0, shard.primary)
         nodes = [self._node(member.host, member.port) for member in members]
         for node in nodes:
-            node.takes_reads = True
+            node.take_reads()
         return nodes
 
     def after(

@@ -76,6 +76,7 @@ class Roles:
         self._changed = changed
         self._asked = asked
         self._views: dict[Address, RoleView] = {}
+        self._questions: dict[WireNode, asyncio.Future[object]] = {}
         self._asked_ns: dict[WireNode, int] = {}
         self._strangers: dict[Address, int] = {}
         self._met: dict[Address, int] = {}
@@ -196,7 +197,8 @@ class Roles:
             address = node.host, node.port
             if not node.retired and node.live:
                 known[address] = node
-                if node.asked is None or node.asked.done():
+                question = self._questions.get(node)
+                if question is None or question.done():
                     self._asked_ns[node] = now_ns
                     self._ask(node, group)
                 elif now_ns - self._asked_ns.get(node, now_ns) > _SILENT_NS:
@@ -204,7 +206,8 @@ class Roles:
         for address in [a for a in self._views if a not in known]:
             if now_ns - self._met.get(address, 0) > _KNOWN_NS:
                 self._forget(address)
-        self._asked_ns = {n: at for n, at in self._asked_ns.items() if n.live}
+        for node in [n for n in self._asked_ns if not n.live]:
+            del self._asked_ns[node], self._questions[node]
         told = {view.primary for view in self._views.values() if view.primary}
         for address in {*self._points, *self._others, *told}.difference(known):
             self._ask_stranger(address, now_ns, group)
@@ -217,8 +220,8 @@ class Roles:
         connection = node.borrow()
         assert connection is not None
         self._asked()
-        node.asked = connection.request(resp.REPLICATION)
-        group.create_task(self._take(node, node.asked))
+        asked = self._questions[node] = connection.request(resp.REPLICATION)
+        group.create_task(self._take(node, asked))
 
     async def _take(self, node: WireNode, asked: "asyncio.Future[object]") -> None:
         switches = self._switches
@@ -226,6 +229,8 @@ class Roles:
             reply = await asked
         except OSError:
             return  # the connection ended; the arrivals on it tell the story
+        finally:
+            del asked  # its exception refers to this frame
         if switches != self._switches or node.retired:
             return
         self._learn((node.host, node.port), reply)

@@ -14,7 +14,7 @@ from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.load.recorder import ScopeRecorder
 from loadprobe.core.load.values import NIL
 from loadprobe.drivers import resp
-from loadprobe.drivers.base import Arrival, DriverStats
+from loadprobe.drivers.base import Arrival
 from loadprobe.drivers.wire.connection import Connection
 from loadprobe.drivers.wire.explain import explain_slots_error
 from loadprobe.drivers.wire.node import WireNode
@@ -50,9 +50,6 @@ class Hub:
     """A driver and the sink behind it: notes what it is told."""
 
     def __init__(self) -> None:
-        self.dialer: Any = None
-        self.stats = DriverStats()
-        self.pace_s = 0.0
         self.matched: list[Arrival] = []
         self.replies: list[tuple[Arrival, object]] = []
         self.errors: list[tuple[Arrival, str]] = []
@@ -137,7 +134,7 @@ class Line:
         self.wire = Wire()
         self.connection = Connection(self.node, self.hub, self.node.free)
         self.connection.connection_made(self.wire)
-        self.node._welcome(self.connection, 0)
+        self.node.welcome(self.connection, 0)
 
     def send(self, *arrivals: Arrival) -> None:
         """Put arrivals on the connection."""

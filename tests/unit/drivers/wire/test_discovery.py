@@ -99,8 +99,6 @@ class Answering:
         self.host = HOST
         self.live = [self]
         self.retired = False
-        self.asked: asyncio.Future[object] | None = None
-        self.slots_reply: object = None
         self.waiting: asyncio.Queue[asyncio.Future[object]] = asyncio.Queue()
 
     def borrow(self) -> "Answering":

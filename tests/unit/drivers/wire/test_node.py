@@ -15,9 +15,13 @@ from loadprobe.core.topology.topology import single
 from loadprobe.drivers.wire.connection import Connection
 from loadprobe.drivers.wire.dial import Dialer, DialFailure
 from loadprobe.drivers.wire.driver import WireDriver
+from loadprobe.drivers.wire.keeper import scout_interval_ns
+from loadprobe.drivers.wire.members import Members
 from loadprobe.drivers.wire.node import WireNode
+from loadprobe.drivers.wire.node_state import NodeState
 from loadprobe.drivers.wire.redirect import parse_redirect
-from tests.support.arrivals import Sink
+from tests.support.arrivals import Sink, make_arrival
+from tests.support.nodes import NodeBench
 
 
 class Server:
@@ -98,13 +102,13 @@ async def test_a_peer_that_hangs_up_at_once_is_not_flooded(
     async with driving(server, workers=2) as driver:
         server.is_closing = True
         starts: list[int] = []
-        node = only_node(driver)
+        keeper = driver._members._keepers[only_node(driver)]
         knock = Dialer.knock
 
         def counted(
             self: Dialer, host: str, port: int
         ) -> socket.socket | DialFailure | None:
-            starts.append(node._tried_ns)
+            starts.append(keeper._tried_ns)
             return knock(self, host, port)
 
         monkeypatch.setattr(Dialer, "knock", counted)
@@ -208,15 +212,14 @@ async def test_who_only_accepts_is_not_back() -> None:
 
 async def test_a_port_that_is_closed_for_good_is_tried_rarely() -> None:
     """Every millisecond for five seconds, then less often, in the end every ten."""
-    server = Server()
-    async with driving(server, workers=1) as driver:
-        node = only_node(driver)
-        now = mono_now_ns()
-        pauses_ms = []
-        for away_s in (0.5, 4.9, 8, 60, 3600):
-            node._down_since_ns = now - int(away_s * NS_PER_S)
-            pauses_ms.append(round(node._scout_interval_ns() / NS_PER_MS))
-    assert pauses_ms == [1, 1, 4, 10, 10]
+    bench = NodeBench()
+    down_ns = bench.refuse()
+    assert [
+        round(
+            scout_interval_ns(bench.node, down_ns + int(away_s * NS_PER_S)) / NS_PER_MS
+        )
+        for away_s in (0.5, 4.9, 8, 60, 3600)
+    ] == [1, 1, 4, 10, 10]
 
 
 @pytest.mark.parametrize(
@@ -253,3 +256,86 @@ async def test_a_loss_happened_since_the_loop_last_looked(
         start_ns, end_ns = node.evidence()
     assert start_ns == looked_ns
     assert end_ns >= looked_ns
+
+
+async def test_as_many_connections_stay_as_are_wanted() -> None:
+    """A node that shall have one keeps one, whichever of its connections are open."""
+    bench = NodeBench()
+    bench.open(1)
+    bench.open(2)
+    bench.node.want(1, is_primary=False)
+    bench.node.trim()
+    assert len(bench.node.live) == 1
+    bench.open(0)
+    bench.node.trim()
+    assert [c.index for c in bench.node.live] == [0]
+
+
+async def test_a_retired_node_closes_all_that_are_idle() -> None:
+    """It is gone when the last connection has ended, and as new if wanted again."""
+    bench = NodeBench()
+    busy, idle = bench.open(0), bench.open(1)
+    asked = busy.request(b"PING")
+    bench.node.retire()
+    bench.node.trim()
+    assert bench.node.live == [busy]
+    assert bench.wires[idle].is_closed
+    assert bench.node.state.name == "LEAVING"
+    busy.data_received(b"+PONG\r\n")
+    assert await asked == b"PONG"
+    bench.node.trim()
+    assert bench.node.state.name == "GONE"
+    bench.node.want(2, is_primary=True)
+    assert bench.node.state.name == "UNTRIED"
+
+
+@pytest.mark.parametrize(
+    ("end", "becomes"),
+    [("refuse", "failed"), ("open", "forwarded"), ("retire", "rerouted")],
+)
+async def test_an_arrival_waits_for_the_first_attempt(end: str, becomes: str) -> None:
+    """Before it nobody knows whether the node serves; after it nothing waits."""
+    bench = NodeBench()
+    first, second = (make_arrival(n, 0, worker=0) for n in (1, 2))
+    assert bench.node.hold(first, asking=False)
+    match end:
+        case "refuse":
+            bench.refuse()
+        case "open":
+            bench.open(0)
+        case _:
+            bench.node.retire()
+    assert bench.ends == [(first, becomes)]
+    assert not bench.node.hold(second, asking=False)
+
+
+async def test_who_hangs_up_at_once_has_not_been_up() -> None:
+    """It is away since it went down, and not since it accepted last."""
+    bench = NodeBench()
+    down_ns = bench.refuse()
+    connection = bench.open(0)
+    assert bench.node.state.name == "SILENT"
+    assert bench.wires[connection].written == [b"*1\r\n$4\r\nPING\r\n"]
+    connection.connection_lost(None)
+    assert bench.node.down_since_ns == down_ns
+    connection = bench.open(0)
+    bench.speak(connection)
+    connection.connection_lost(None)
+    assert bench.node.state.name == "DOWN"
+    assert bench.node.down_since_ns > down_ns
+
+
+@pytest.mark.parametrize("read_from", ["replica", "any"])
+async def test_reads_of_a_shard_without_a_replica(read_from: Any) -> None:
+    """They have a node of their own to go to, which is never connected."""
+    bench: Any = NodeBench()
+    members = Members(
+        bench, replies=bench, workers=2, closed_loop=False, read_from=read_from
+    )
+    assert members.reads is not None
+    nobody = members.reads._nobody
+    assert nobody.state is NodeState.GONE
+    assert nobody.by_worker == [None, None]
+    assert not nobody.hold(make_arrival(1, 0, worker=0), asking=False)
+    start_ns, end_ns = nobody.evidence()
+    assert start_ns == end_ns > 0

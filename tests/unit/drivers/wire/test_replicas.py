@@ -19,6 +19,10 @@ class Server:
         self.live: list[object] = [object()]
         self.takes_reads = False
 
+    def take_reads(self) -> None:
+        """Take note that reads are sent here."""
+        self.takes_reads = True
+
     def __repr__(self) -> str:
         return self.name
 
