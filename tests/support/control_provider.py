@@ -23,11 +23,12 @@ from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.replies import Endpoint, Group
 from loadprobe.control.provider.secret import Secret
 from loadprobe.control.watch.names import NameMove
-from loadprobe.core.events import Event, PhaseEntered
-from loadprobe.core.events.lines import plain
+from loadprobe.core.events import Event, PhaseDetails, PhaseEntered
 from loadprobe.core.steps import StepRecord
 from loadprobe.core.topology.slots import SLOTS
 from loadprobe.core.topology.topology import Node, Shard, Topology
+
+_Kind = TypeVar("_Kind", bound=PhaseDetails)
 
 _T = TypeVar("_T")
 _EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
@@ -332,10 +333,9 @@ class Story:
         """Names of the phases so far."""
         return [event.details.phase for event in self.entered]
 
-    def fields(self, phase: str) -> dict[str, Any]:
-        """Return the fields of a phase, as the journal has them."""
-        found = (e for e in self.entered if e.details.phase == phase)
-        return plain(next(found)).fields
+    def details(self, kind: type[_Kind]) -> _Kind:
+        """Return what belongs to the first phase of a kind."""
+        return next(d for e in self.entered if isinstance(d := e.details, kind))
 
     def seconds(self, phase: str) -> float:
         """Return when a phase was entered."""

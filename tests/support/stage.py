@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from loadprobe.clock import wall_now_ns
 from loadprobe.config.keys import Control, Target
@@ -13,14 +13,14 @@ from loadprobe.control.mutations.settle import mutate
 from loadprobe.control.provider.api import ElastiCacheApi, open_api
 from loadprobe.control.provider.events import ProviderEvents
 from loadprobe.control.watch.topology import TopologyWatch
-from loadprobe.core.events import Event, PhaseEntered
-from loadprobe.core.events.lines import plain
+from loadprobe.core.events import Event, PhaseDetails, PhaseEntered
 from loadprobe.core.steps import StepRecord
 
 DEADLINE_S = 40.0
 POLL_S = 0.1
 
 _Kind = TypeVar("_Kind", bound=Event)
+_Details = TypeVar("_Details", bound=PhaseDetails)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,10 @@ class Stage:
         phases = self.of(PhaseEntered)
         return [event.details.phase for event in phases if event.step == step]
 
-    def fields(self, step: str, phase: str) -> dict[str, Any]:
-        """Return the fields of a phase of a step, as the journal has them."""
-        return next(
-            plain(event).fields
-            for event in self.of(PhaseEntered)
-            if (event.step, event.details.phase) == (step, phase)
-        )
+    def details(self, step: str, kind: type[_Details]) -> _Details:
+        """Return what belongs to the first phase of a kind of a step."""
+        phases = [event for event in self.of(PhaseEntered) if event.step == step]
+        return next(d for e in phases if isinstance(d := e.details, kind))
 
     async def carry_out(
         self,

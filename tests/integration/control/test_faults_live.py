@@ -12,7 +12,7 @@ import pytest_asyncio
 from loadprobe.config.keys import Target
 from loadprobe.control.mutations.changes import FailOver, SetTls
 from loadprobe.control.mutations.lifecycle import CreateGroup, DeleteGroup
-from loadprobe.core.events import ProviderTold
+from loadprobe.core.events import CallAccepted, CallEvident, ProviderTold
 from loadprobe.errors import ControlError
 from loadprobe.local.api.control_plane import ControlPlane
 from loadprobe.local.api.plane import Knobs
@@ -69,7 +69,7 @@ async def test_throttled_and_then_lost_it_happens_once(rig: Rig) -> None:
     rig.plane.faults.lose_reply("TestFailover")
     async with stage(target_of(rig.cluster), rig.plane.endpoint_url) as on:
         record = await on.carry_out(FailOver("0001"), evidence_s=10.0)
-    assert on.fields("failover", "accepted")["evidence"] == "event"
+    assert on.details("failover", CallEvident).evidence == "event"
     assert list(record.phases_ns)[-2:] == ["settled", "replicas_recovered"]
     provider = on.of(ProviderTold)
     called = [event for event in provider if event.meaning == "test_failover_called"]
@@ -85,7 +85,7 @@ async def test_credentials_expire_and_are_renewed(rig: Rig) -> None:
             rig.plane.faults.fail(action, "ExpiredToken", times=5)
         await on.carry_out(FailOver("0002"), evidence_s=10.0)
     assert on.phases("failover")[-1] == "replicas_recovered"
-    assert on.fields("failover", "accepted")["attempts"] == 2
+    assert on.details("failover", CallAccepted).attempts == 2
     assert on.of(ProviderTold)
 
 
@@ -118,7 +118,7 @@ async def test_a_lost_reply_of_a_change_is_found_by_its_status(rig: Rig) -> None
     async with stage(target_of(rig.cluster), rig.plane.endpoint_url, tls=True) as on:
         await on.carry_out(SetTls("required"), evidence_s=10.0)
         await on.carry_out(SetTls("preferred"), step="back")
-    evidence = on.fields("tls", "accepted")["evidence"]
+    evidence = on.details("tls", CallEvident).evidence
     assert evidence in {"status", "pending", "target"}
 
 

@@ -10,6 +10,7 @@ import pytest
 from loadprobe.control.mutations.changes import FailOver
 from loadprobe.control.watch.topology import TopologyWatch
 from loadprobe.core.events import (
+    CallAccepted,
     EpochRaised,
     Event,
     NodeStateSeen,
@@ -59,9 +60,9 @@ async def test_a_failover_end_to_end(rig: Rig, tls: bool) -> None:
 
     old_port = old.ports.tls if tls else old.ports.plain
     new_port = new.ports.tls if tls else new.ports.plain
-    assert on.fields("failover", "promoted")["from_node"] == f"127.0.0.1:{old_port}"
-    assert on.fields("failover", "promoted")["to_node"] == f"127.0.0.1:{new_port}"
-    assert on.fields("failover", "accepted")["request_id"]
+    assert on.details("failover", PrimaryPromoted).from_node == f"127.0.0.1:{old_port}"
+    assert on.details("failover", PrimaryPromoted).to_node == f"127.0.0.1:{new_port}"
+    assert on.details("failover", CallAccepted).request_id
     phases = on.phases("failover")
     assert phases[:2] == ["api_call", "accepted"]
     assert sorted(map(str, phases[2:4])) == ["promoted", "provider_completed"]

@@ -22,7 +22,7 @@ from loadprobe.control.mutations.lifecycle import (
 from loadprobe.control.mutations.mutation import Mutation
 from loadprobe.control.mutations.sizes import Scale, SetReplicas
 from loadprobe.control.provider.secret import Secret
-from loadprobe.core.events import ProviderTold
+from loadprobe.core.events import ProviderTold, StatusChanging
 from loadprobe.core.steps import StepState
 from loadprobe.errors import ControlError, PreflightError
 from loadprobe.local.api.control_plane import ControlPlane
@@ -79,7 +79,7 @@ async def test_a_group_is_changed_in_many_ways(plane: ControlPlane) -> None:
                 StepState.UNNEEDED
             )
         assert len(cluster.nodes) == 4
-    assert on.fields("required", "modifying")["status"] == "modifying"
+    assert on.details("required", StatusChanging).status == "modifying"
     kinds = {event.meaning for event in on.of(ProviderTold)}
     assert "other" not in kinds
     assert {"tls_changed", "replicas_changed", "resharded", "modified"} <= kinds

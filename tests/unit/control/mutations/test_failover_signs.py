@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
@@ -14,13 +14,23 @@ from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.replies import Endpoint, Group
 from loadprobe.control.provider.secret import Secret
 from loadprobe.control.watch.names import NameMove
-from loadprobe.core.events import Event, PhaseEntered
-from loadprobe.core.events.lines import plain
+from loadprobe.core.events import (
+    CallAccepted,
+    CallBegun,
+    CallEvident,
+    Event,
+    MutationFailed,
+    PhaseDetails,
+    PhaseEntered,
+    PrimaryPromoted,
+)
 from loadprobe.core.steps import StepRecord, StepState
 from loadprobe.core.topology.topology import Node, Shard, Topology
 from loadprobe.errors import ControlError
 
 OLD, NEW = Node("id-1", "10.0.0.1", 6379), Node("id-2", "10.0.0.2", 6379)
+_Kind = TypeVar("_Kind", bound=PhaseDetails)
+
 RECOVERED = "Finished recovery for cache nodes 0001"
 COMPLETED = (
     "Failover from primary node rg-0001-001 to replica node rg-0001-002 completed"
@@ -151,10 +161,9 @@ class Run:
         """Names of the phases so far."""
         return [event.details.phase for event in self.entered]
 
-    def fields(self, phase: str) -> dict[str, Any]:
-        """Return the fields of a phase, as the journal has them."""
-        found = (e for e in self.entered if e.details.phase == phase)
-        return plain(next(found)).fields
+    def details(self, kind: type[_Kind]) -> _Kind:
+        """Return what belongs to the first phase of a kind."""
+        return next(d for e in self.entered if isinstance(d := e.details, kind))
 
     async def start(self, shard: str = "0001", deadline_s: float = 5.0) -> StepRecord:
         """Fail over."""
@@ -202,12 +211,12 @@ async def test_a_failover_passes_its_phases_in_order(run: Run, shard: str) -> No
     told = {(e.step, e.operation, e.shard) for e in run.entered}
     assert told == {("first", "failover", "0001")}
     assert run.provider.calls == [{"ReplicationGroupId": "rg", "NodeGroupId": "0001"}]
-    promoted = run.fields("promoted")
-    assert promoted["from_node"] == "10.0.0.1:6379"
-    assert promoted["to_node"] == "10.0.0.2:6379"
-    assert run.fields("accepted")["request_id"] == "request-1"
+    promoted = run.details(PrimaryPromoted)
+    assert promoted.from_node == "10.0.0.1:6379"
+    assert promoted.to_node == "10.0.0.2:6379"
+    assert run.details(CallAccepted).request_id == "request-1"
     assert (
-        run.fields("api_call")["call"]
+        run.details(CallBegun).call
         == "TestFailover(ReplicationGroupId=rg, NodeGroupId=0001)"
     )
 
@@ -218,7 +227,7 @@ async def refused(run: Run, text: str, shard: str = "0001") -> None:
         await run.start(shard)
     assert run.provider.calls == []
     assert run.phases == ["failed"]
-    assert run.fields("failed")["reason"] == str(caught.value)
+    assert run.details(MutationFailed).reason == str(caught.value)
 
 
 async def test_the_daily_quota_is_checked_before_the_call(run: Run) -> None:
@@ -287,7 +296,7 @@ async def test_a_lost_reply_is_accepted_by_its_event(run: Run) -> None:
     run.provider.on_call = apply_and_lose
     await run.start()
     assert run.phases[1] == "accepted"
-    assert run.fields("accepted")["evidence"] == "event"
+    assert run.details(CallEvident).evidence == "event"
     assert run.phases[-1] == "replicas_recovered"
     assert len(run.provider.calls) == 1
 
@@ -302,7 +311,7 @@ async def test_a_lost_reply_is_accepted_by_a_new_primary(run: Run) -> None:
     run.provider.on_call = promote_and_lose
     with pytest.raises(ControlError, match="not settled"):
         await run.start(deadline_s=0.05)
-    assert run.fields("accepted")["evidence"] == "topology"
+    assert run.details(CallEvident).evidence == "topology"
     assert run.phases == ["api_call", "accepted", "promoted", "failed"]
 
 

@@ -15,6 +15,12 @@ from loadprobe.control.mutations.lifecycle import (
 from loadprobe.control.mutations.settle import Withheld
 from loadprobe.control.mutations.sizes import Scale
 from loadprobe.control.provider.secret import Secret
+from loadprobe.core.events import (
+    CallAccepted,
+    CallEvident,
+    MutationFailed,
+    StatusChanging,
+)
 from loadprobe.core.steps import StepState
 from loadprobe.core.topology.topology import Topology
 from loadprobe.errors import ControlError
@@ -51,7 +57,7 @@ def failing(story: Story, mutation: Any, **more: Any) -> str:
     with pytest.raises(ControlError) as caught:
         run(story.mutate(mutation, **more))
     assert story.phases[-1] == "failed"
-    assert story.fields("failed")["reason"] == str(caught.value)
+    assert story.details(MutationFailed).reason == str(caught.value)
     return str(caught.value)
 
 
@@ -62,9 +68,9 @@ def test_a_mutation_passes_its_phases(story: Story) -> None:
     assert list(record.phases_ns) == WHOLE
     assert (record.name, record.operation) == ("to preferred", "tls")
     assert (record.state, record.shards) == (StepState.SETTLED, ())
-    assert story.fields("accepted")["request_id"] == "request-1"
-    assert story.fields("api_call")["shard"] is None
-    assert story.fields("modifying")["status"] == "modifying"
+    assert story.details(CallAccepted).request_id == "request-1"
+    assert story.entered[0].shard is None
+    assert story.details(StatusChanging).status == "modifying"
     assert (story.seconds("modifying"), story.seconds("settled")) == (5.0, 40.0)
     assert len(story.provider.calls) == 1
 
@@ -263,7 +269,7 @@ def test_a_created_group_may_take_a_while_to_show(story: Story) -> None:
     ]
     record = run(story.mutate(create()))
     assert story.phases == WHOLE[:4]
-    assert story.fields("modifying")["status"] == "creating"
+    assert story.details(StatusChanging).status == "creating"
     assert record.state is StepState.SETTLED
     assert story.seconds("settled") == 100.0
 
@@ -298,7 +304,7 @@ def test_a_lost_reply_of_a_deletion_is_told_by_the_group(story: Story) -> None:
     story.provider.timeline = [(4, lambda: setattr(story.provider, "group", None))]
     story.provider.script["DeleteReplicationGroup"].append(Lost(is_applied=True))
     run(story.mutate(DeleteGroup()))
-    assert story.fields("accepted")["evidence"] == "status"
+    assert story.details(CallEvident).evidence == "status"
 
 
 def test_a_migration_begins_when_the_target_is_in_step(story: Story) -> None:

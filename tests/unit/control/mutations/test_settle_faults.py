@@ -11,6 +11,7 @@ from loadprobe.control.mutations.changes import (
     SetTls,
 )
 from loadprobe.control.provider.secret import Secret
+from loadprobe.core.events import CallAccepted, CallEvident, MutationFailed
 from loadprobe.errors import ControlError
 from tests.support.control_provider import (
     Lost,
@@ -47,7 +48,7 @@ def failing(story: Story, mutation: Any, **more: Any) -> str:
     with pytest.raises(ControlError) as caught:
         run(story.mutate(mutation, **more))
     assert story.phases[-1] == "failed"
-    assert story.fields("failed")["reason"] == str(caught.value)
+    assert story.details(MutationFailed).reason == str(caught.value)
     return str(caught.value)
 
 
@@ -60,7 +61,7 @@ def test_a_throttled_call_is_sent_again(story: Story, code: str) -> None:
     run(story.mutate(SetTls("preferred")))
     assert len(story.provider.calls) == 4
     assert story.phases == WHOLE
-    assert story.fields("accepted")["attempts"] == 4
+    assert story.details(CallAccepted).attempts == 4
     assert story.seconds("accepted") == 1 + 2 + 4
 
 
@@ -129,7 +130,7 @@ def test_a_lost_reply_is_looked_up(
     story.provider.after(40, Status="available", **PREFERRED, PendingModifiedValues={})
     story.provider.script[MODIFY].append(Lost(is_applied=True))
     run(story.mutate(SetTls("preferred")))
-    assert story.fields("accepted")["evidence"] == evidence
+    assert story.details(CallEvident).evidence == evidence
     assert story.seconds("accepted") == 25.0
     assert len(story.provider.calls) == 1
     assert "settled" in story.phases
@@ -149,7 +150,7 @@ def test_an_event_is_evidence_too(story: Story) -> None:
     ]
     story.provider.script[MODIFY].append(Lost(is_applied=True))
     run(with_old_events())
-    assert story.fields("accepted")["evidence"] == "event"
+    assert story.details(CallEvident).evidence == "event"
     assert story.seconds("accepted") == 15.0
 
 
