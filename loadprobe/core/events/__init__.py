@@ -32,12 +32,12 @@ from loadprobe.core.events.phases import (
     ReplicasRecovered,
     StatusChanging,
 )
+from loadprobe.core.events.provider import ProviderTold
 from loadprobe.core.events.run import (
     LaneWoken,
     MarkMade,
     ProbeDied,
     ProbeStalled,
-    ProviderTold,
     RunEnded,
     RunProblem,
     RunStalled,

@@ -19,12 +19,12 @@ from loadprobe.core.events.controller import (
     TokenMade,
 )
 from loadprobe.core.events.phases import PhaseEntered
+from loadprobe.core.events.provider import ProviderTold
 from loadprobe.core.events.run import (
     LaneWoken,
     MarkMade,
     ProbeDied,
     ProbeStalled,
-    ProviderTold,
     RunEnded,
     RunProblem,
     RunStalled,
