@@ -21,6 +21,7 @@ from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.events import ProviderEvents
 from loadprobe.control.scenario.file import Scenario
 from loadprobe.control.scenario.runner import run_scenario
+from loadprobe.control.scenario.surroundings import Surroundings
 from loadprobe.control.watch.topology import TopologyWatch
 from loadprobe.core.events import LaneWoken, RunProblem
 from loadprobe.core.steps import ScenarioRecord
@@ -299,21 +300,18 @@ class Run:
         scenario = self._plan.scenario
         if self._api is None or scenario is None:
             return
-        assert self._config.control is not None, "the API is open"
         self._steering.begin(on_endpoint=recording.found_endpoint)
         self._measurement.prepare()
         try:
-            await run_scenario(
-                scenario,
-                api=self._api,
-                topology=self._watch,
+            around = Surroundings(
+                self._config,
+                self._api,
+                self._watch,
                 lanes=self._steering,
                 load=self._steering,
                 emit=self._emit,
-                poll_s=self._config.control.poll_s,
-                config=self._config,
-                on_record=self._take_record,
             )
+            await run_scenario(scenario, around, on_record=self._take_record)
         finally:
             self._is_over = self._is_concluded = True
 

@@ -17,8 +17,9 @@ from botocore.exceptions import (
 )
 
 from loadprobe.clock import ClockPair
+from loadprobe.control.mutations.mutate import Caller, Pace, mutate
 from loadprobe.control.mutations.mutation import Mutation
-from loadprobe.control.mutations.settle import mutate
+from loadprobe.control.mutations.phase_log import Phases
 from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.replies import Endpoint, Group
 from loadprobe.control.provider.secret import Secret
@@ -36,7 +37,7 @@ _EPOCH_NS = int(_EPOCH.timestamp()) * 1_000_000_000
 _CLOCKS = (
     "provider.faults",
     "mutations.phase_log",
-    "mutations.settle",
+    "mutations.mutate",
     "mutations.signs",
 )
 
@@ -355,14 +356,10 @@ class Story:
         return await mutate(
             self.api,
             mutation,
-            step=step,
-            emit=self.events.append,
+            Phases(step, mutation.operation, self.events.append),
             topology=self.provider,
-            deadline_s=deadline_s,
-            poll_s=5.0,
-            evidence_s=60.0,
-            ready_s=ready_s,
-            obstacle=obstacle,
+            pace=Pace(deadline_s, poll_s=5.0, evidence_s=60.0, ready_s=ready_s),
+            caller=Caller(obstacle),
         )
 
 

@@ -13,8 +13,9 @@ import pytest
 
 from loadprobe.clock import NS_PER_S, read_clock_pair
 from loadprobe.config.keys import Config, Control, Lane, Target
+from loadprobe.control.mutations.mutate import Caller, Pace, Withheld
 from loadprobe.control.mutations.mutation import Mutation
-from loadprobe.control.mutations.settle import Withheld
+from loadprobe.control.mutations.phase_log import Phases
 from loadprobe.control.provider.faults import ApiRefused
 from loadprobe.control.provider.replies import (
     CacheCluster,
@@ -25,10 +26,11 @@ from loadprobe.control.provider.replies import (
     UpdateAction,
 )
 from loadprobe.control.provider.state import ABSENT, AVAILABLE, GroupState
+from loadprobe.control.scenario import observing, step_runner, transports
 from loadprobe.control.scenario import runner as scenario_module
-from loadprobe.control.scenario import step_runner
 from loadprobe.control.scenario.file import Scenario, parse_scenario
 from loadprobe.control.scenario.runner import run_scenario
+from loadprobe.control.scenario.surroundings import Surroundings
 from loadprobe.control.watch.endpoint import WatchedEndpoint
 from loadprobe.core.events import (
     Emit,
@@ -40,7 +42,7 @@ from loadprobe.core.events import (
 )
 from loadprobe.core.steps import ScenarioRecord, StepRecord, StepState
 from loadprobe.errors import ControlError
-from tests.support.events import phase
+from tests.support.events import DETAILS
 
 PLAIN, TLS = Endpoint("plain.example.com", 6379), Endpoint("tls.example.com", 6380)
 CONFIG = Config(
@@ -272,10 +274,10 @@ class Stage:
         self.tls_after_s: float | None = None
         monkeypatch.setattr(step_runner, "mutate", self._mutate)
         monkeypatch.setattr(
-            step_runner, "TlsScout", lambda _target: Scout(self.tls_after_s)
+            transports, "TlsScout", lambda _target: Scout(self.tls_after_s)
         )
-        monkeypatch.setattr(step_runner, "EndpointWatch", self._watch)
-        for module in (step_runner, scenario_module):
+        monkeypatch.setattr(transports, "EndpointWatch", self._watch)
+        for module in (observing, scenario_module, step_runner, transports):
             monkeypatch.setattr(module, "mono_now_ns", now_ns)
 
     def run(
@@ -287,17 +289,15 @@ class Stage:
         async def carry_out() -> None:
             try:
                 async with asyncio.timeout(stop_at_s):
-                    await run_scenario(
-                        scenario,
-                        api=self.api,  # type: ignore[arg-type]
-                        topology=None,  # type: ignore[arg-type]
+                    around = Surroundings(
+                        self.config,
+                        self.api,  # type: ignore[arg-type]
+                        None,  # type: ignore[arg-type]
                         lanes=self.lanes,
                         load=self.load,
                         emit=self.events.append,
-                        poll_s=1.0,
-                        config=self.config,
-                        on_record=self.records.append,
                     )
+                    await run_scenario(scenario, around, on_record=self.records.append)
             except TimeoutError:
                 assert stop_at_s is not None
             self.ended_s = asyncio.get_running_loop().time()
@@ -330,33 +330,29 @@ class Stage:
         self,
         api: object,
         mutation: Mutation,
+        phases: Phases,
         *,
-        step: str,
-        emit: Emit,
         topology: object,
-        deadline_s: float,
-        poll_s: float,
-        obstacle: Callable[[], str],
-        before_call: Callable[[int], None],
-        not_applied: Callable[[], None],
+        pace: Pace,
+        caller: Caller,
     ) -> StepRecord:
-        """Do what ``settle.mutate`` does: phases, time, another state."""
+        """Do what ``mutations.mutate`` does: phases, time, another state."""
+        step = phases.step
+        phases.shards = ("0001",)
         self.mutations.append((now_ns() / NS_PER_S, step, mutation))
-        phases_ns: dict[str, int] = {}
 
         def enter(name: str) -> None:
-            phases_ns[name] = now_ns()
-            emit(phase(now_ns(), name, step=step, operation=mutation.operation))
+            phases.enter(DETAILS[name], mono_ns=now_ns())
 
         state = StepState.UNNEEDED
         if step not in self.unneeded:
             state = StepState.SETTLED
-            before_call(now_ns())
+            caller.before_call(now_ns())
             enter("api_call")
             self.on_call(mutation)
             if step in self.refuses:
                 if isinstance(self.refuses[step], ApiRefused | Withheld):
-                    not_applied()
+                    caller.not_applied()
                 raise self.refuses[step]
             enter("accepted")
             await asyncio.sleep(10)
@@ -369,7 +365,7 @@ class Stage:
                 group = replace(group, endpoint=None)
             self.api.state = replace(after, group=group, node_types=("large", "huge"))
             enter("settled")
-        return StepRecord(step, mutation.operation, state, ("0001",), phases_ns)
+        return phases.record(state)
 
 
 def stage_scenario(text: str) -> Scenario:

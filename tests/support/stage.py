@@ -8,8 +8,9 @@ from typing import TypeVar
 
 from loadprobe.clock import wall_now_ns
 from loadprobe.config.keys import Control, Target
+from loadprobe.control.mutations.mutate import Pace, mutate
 from loadprobe.control.mutations.mutation import Mutation
-from loadprobe.control.mutations.settle import mutate
+from loadprobe.control.mutations.phase_log import Phases
 from loadprobe.control.provider.api import ElastiCacheApi, open_api
 from loadprobe.control.provider.events import ProviderEvents
 from loadprobe.control.watch.topology import TopologyWatch
@@ -57,12 +58,9 @@ class Stage:
         return await mutate(
             self.api,
             mutation,
-            step=step or mutation.operation,
-            emit=self.journal.append,
+            Phases(step or mutation.operation, mutation.operation, self.journal.append),
             topology=self.watch,
-            deadline_s=deadline_s,
-            poll_s=POLL_S,
-            evidence_s=evidence_s,
+            pace=Pace(deadline_s, poll_s=POLL_S, evidence_s=evidence_s),
         )
 
 

@@ -2,7 +2,7 @@
 
 Pure. A mutation plans one call from what the provider knows, after guards that spare a
 call that would be refused, and recognises its target. Sending, waiting and doubting is
-``settle.mutate``, the same for all.
+``mutate``, the same for all.
 """
 
 from dataclasses import dataclass, replace

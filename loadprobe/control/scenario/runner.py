@@ -12,16 +12,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from loadprobe.clock import mono_now_ns
-from loadprobe.config.keys import Config
-from loadprobe.control.mutations.signs import TopologySource
-from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.scenario.brake import Brake
 from loadprobe.control.scenario.file import Scenario
 from loadprobe.control.scenario.keys import Abort, CreateStep, Step
-from loadprobe.control.scenario.lanes import LaneControl, LoadView
+from loadprobe.control.scenario.lanes import LoadView
 from loadprobe.control.scenario.step_runner import StepRunner
+from loadprobe.control.scenario.surroundings import Surroundings
 from loadprobe.control.scenario.turns import StepTurn, rounds, turn_of
-from loadprobe.core.events import Emit, HoldBegun, ScenarioBegun, ScenarioEnded
+from loadprobe.core.events import HoldBegun, ScenarioBegun, ScenarioEnded
 from loadprobe.core.steps import ScenarioRecord, ScenarioState, StepRecord, StepState
 from loadprobe.errors import ControlError, LoadprobeError
 
@@ -33,16 +31,7 @@ OnRecord = Callable[[ScenarioRecord], None]
 
 
 async def run_scenario(
-    scenario: Scenario,
-    *,
-    api: ElastiCacheApi,
-    topology: TopologySource,
-    lanes: LaneControl,
-    load: LoadView,
-    emit: Emit,
-    poll_s: float,
-    config: Config,
-    on_record: OnRecord | None = None,
+    scenario: Scenario, around: Surroundings, *, on_record: OnRecord | None = None
 ) -> ScenarioRecord:
     """Carry out a scenario; return how it went.
 
@@ -52,31 +41,13 @@ async def run_scenario(
 
     Args:
         scenario: what was read.
-        api: the open API of the group.
-        topology: the running topology watch.
-        lanes: the lanes of the run.
-        load: the measurement.
-        emit: where events go.
-        poll_s: pause between looks at the API.
-        config: where the lanes are at first, and which group it is about.
+        around: the run.
         on_record: called with the record so far whenever it changes; also before
             cancellation is passed on.
     """
     brake = Brake()
-    steps = StepRunner(
-        scenario,
-        api=api,
-        topology=topology,
-        lanes=lanes,
-        emit=emit,
-        poll_s=poll_s,
-        config=config,
-        brake=brake,
-    )
-    running = _Running(
-        scenario, steps, brake, load=load, emit=emit, on_record=on_record
-    )
-    return await running.run()
+    steps = StepRunner(scenario, around, brake)
+    return await _Running(scenario, around, steps, brake, on_record).run()
 
 
 class _Running:
@@ -85,18 +56,16 @@ class _Running:
     def __init__(
         self,
         scenario: Scenario,
+        around: Surroundings,
         steps: StepRunner,
         brake: Brake,
-        *,
-        load: LoadView,
-        emit: Emit,
         on_record: OnRecord | None,
     ) -> None:
         self._scenario = scenario
         self._steps = steps
         self._brake = brake
-        self._load = load
-        self._emit = emit
+        self._load = around.load
+        self._emit = around.emit
         self._on_record = on_record
         self._record = ScenarioRecord(scenario.name, ScenarioState.STOPPED)
         self._failure = ""

@@ -14,8 +14,9 @@ from moto.server import ThreadedMotoServer
 
 from loadprobe.config.keys import Control
 from loadprobe.control.mutations.lifecycle import CreateGroup, DeleteGroup
+from loadprobe.control.mutations.mutate import Pace, mutate
 from loadprobe.control.mutations.mutation import Mutation, modify
-from loadprobe.control.mutations.settle import mutate
+from loadprobe.control.mutations.phase_log import Phases
 from loadprobe.control.mutations.sizes import Scale
 from loadprobe.control.provider.api import ElastiCacheApi, open_api
 from loadprobe.control.provider.replies import Endpoint, Group
@@ -96,12 +97,9 @@ async def carry_out(
     return await mutate(
         api,
         mutation,
-        step="step",
-        emit=journal.append,
+        Phases("step", mutation.operation, journal.append),
         topology=Unwatched(),
-        deadline_s=1.0,
-        poll_s=0.05,
-        evidence_s=0.2,
+        pace=Pace(deadline_s=1.0, poll_s=0.05, evidence_s=0.2),
     )
 
 

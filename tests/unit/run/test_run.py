@@ -22,6 +22,7 @@ from loadprobe.config.keys import Config, Control, Http, Lane, Output, Target
 from loadprobe.config.remote_write import RemoteWrite
 from loadprobe.control.provider import shared
 from loadprobe.control.scenario.file import Scenario
+from loadprobe.control.scenario.surroundings import Surroundings
 from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Sealed
 from loadprobe.core.judging.ms_samples import MsKind, MsSamples, MsSeries
 from loadprobe.core.steps import ScenarioRecord, ScenarioState
@@ -215,7 +216,7 @@ async def test_a_watch_that_was_aborted_ends_the_run(
     """Nothing is left to wait for: no length was given, and there are no steps."""
     supervised = Supervised(monkeypatch, tmp_path, duration_s=None)
 
-    async def abort(_: Scenario, **more: Any) -> None:
+    async def abort(_: Scenario, _around: Surroundings, **more: Any) -> None:
         record = ScenarioRecord("w", ScenarioState.ABORTED, reason="an outage")
         more["on_record"](record)
 

@@ -9,7 +9,8 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from loadprobe.control.mutations.changes import FailOver
-from loadprobe.control.mutations.settle import mutate
+from loadprobe.control.mutations.mutate import Pace, mutate
+from loadprobe.control.mutations.phase_log import Phases
 from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.replies import Endpoint, Group
 from loadprobe.control.provider.secret import Secret
@@ -177,13 +178,9 @@ class Run:
         return await mutate(
             api,
             FailOver(shard),
-            step="first",
-            emit=self.events.append,
+            Phases("first", FailOver.operation, self.events.append),
             topology=self.provider,
-            deadline_s=deadline_s,
-            poll_s=0.001,
-            evidence_s=0.05,
-            ready_s=0.05,
+            pace=Pace(deadline_s, poll_s=0.001, evidence_s=0.05, ready_s=0.05),
         )
 
 

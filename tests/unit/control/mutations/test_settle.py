@@ -12,7 +12,7 @@ from loadprobe.control.mutations.lifecycle import (
     DeleteGroup,
     StartMigration,
 )
-from loadprobe.control.mutations.settle import Withheld
+from loadprobe.control.mutations.mutate import Withheld
 from loadprobe.control.mutations.sizes import Scale
 from loadprobe.control.provider.secret import Secret
 from loadprobe.core.events import (

@@ -10,6 +10,7 @@ from loadprobe.control.mutations.phase_log import Phases
 from loadprobe.control.scenario.brake import Brake
 from loadprobe.control.scenario.keys import CreateStep
 from loadprobe.control.scenario.step_runner import StepRunner
+from loadprobe.control.scenario.surroundings import Surroundings
 from loadprobe.control.scenario.turns import turn_of
 from loadprobe.core.steps import StepRecord, StepState
 from loadprobe.errors import ControlError
@@ -22,7 +23,7 @@ from tests.support.control_provider import (
     run,
     virtual_clock,
 )
-from tests.support.scenario_stage import CONFIG, Lanes, stage_scenario, step
+from tests.support.scenario_stage import CONFIG, Lanes, Load, stage_scenario, step
 
 CREATE = "CreateReplicationGroup"
 
@@ -51,16 +52,15 @@ class Creation:
         scenario = stage_scenario(step("create", node_type="cache.t4g.micro"))
         (create,) = scenario.steps
         assert isinstance(create, CreateStep)
-        runner = StepRunner(
-            scenario,
-            api=Story(self.provider).api,
-            topology=self.provider,
+        around = Surroundings(
+            CONFIG,
+            Story(self.provider).api,
+            self.provider,
             lanes=Lanes(),
+            load=Load(),
             emit=lambda _: None,
-            poll_s=5.0,
-            config=CONFIG,
-            brake=Brake(),
         )
+        runner = StepRunner(scenario, around, Brake())
         records: list[StepRecord] = []
         run(runner.take(turn_of(create, 1), records.append))
         (record,) = records

@@ -5,7 +5,7 @@ Everything is in virtual time: a mutation takes ten seconds, a hold what it says
 
 import pytest
 
-from loadprobe.control.mutations.settle import Withheld
+from loadprobe.control.mutations.mutate import Withheld
 from loadprobe.control.scenario.file import load_scenario
 from loadprobe.control.scenario.keys import Abort
 from loadprobe.control.scenario.runner import exceeded
