@@ -19,6 +19,7 @@ from loadprobe.core.verdict.blame import Blamed, Watched, blame
 from loadprobe.core.verdict.expected import Expected
 from loadprobe.core.verdict.thresholds import SloLimits
 from loadprobe.core.verdict.verdict import ObserverHealth, Verdict, summarize
+from loadprobe.outputs.folder.sealed_lines import Rules
 from loadprobe.outputs.metrics.run_metrics import RunMetrics
 from loadprobe.run.health import Health
 
@@ -118,34 +119,47 @@ def _until(plans: Iterable[Planned], until_ns: int) -> list[Planned]:
     ]
 
 
+def rules_of(config: Config, expect: Expect | None = None) -> Rules:
+    """Return by what a run is judged.
+
+    Args:
+        config: what is measured and how.
+        expect: what its scenario expects of the load, besides planned darkness.
+    """
+    slo = config.slo
+    return Rules(
+        quiet_ns=config.probe.quiet_ms * NS_PER_MS,
+        stall_ns=config.probe.stall_ms * NS_PER_MS,
+        slo=SloLimits(slo.max_outage_ms, slo.availability, slo.p99_ms),
+        expected=Expected() if expect is None else _expected(expect),
+    )
+
+
 def judge(
     results: Results,
     *,
-    config: Config,
+    rules: Rules,
     clock: ClockPair,
     health: Health,
     lost_writes: int | None,
     planned: Sequence[Planned] = (),
     scenario: ScenarioRecord | None = None,
-    expect: Expect | None = None,
     problems: int = 0,
 ) -> Verdict:
     """Return the verdict of a run.
 
     Args:
         results: what ``Aggregate.finish`` returned.
-        config: what was measured and how.
+        rules: by what it is judged.
         clock: to show monotonic times as wall times.
         health: the health of the probe processes over the whole run.
         lost_writes: acknowledged writes that are gone; None if not all were checked.
         planned: expected darkness.
         scenario: how the scenario was carried out, if there was one.
-        expect: what it expects of the load, besides ``planned``.
         problems: how many things went wrong in the run itself.
     """
-    slo = config.slo
-    processes = health.processes.values()
-    stall_ns = config.probe.stall_ms * NS_PER_MS
+    figures = health.figures
+    stall_ns = rules.stall_ns
     late = sum(
         totals.lateness.count - totals.lateness.cumulative([stall_ns])[0]
         for totals in results.lane_totals.values()
@@ -153,21 +167,21 @@ def judge(
     return summarize(
         results,
         clock=clock,
-        quiet_ns=config.probe.quiet_ms * NS_PER_MS,
+        quiet_ns=rules.quiet_ns,
         observer=ObserverHealth(
-            max_loop_lag_ns=health.max_lag_ns(),
-            max_gc_pause_ns=max((h.max_gc_ns for h in processes), default=0),
+            max_loop_lag_ns=figures.max_lag_ns,
+            max_gc_pause_ns=figures.max_gc_ns,
             late_sends=late,
-            skipped=health.skipped,
-            cpu_ns=health.cpu_ns(),
+            skipped=figures.skipped,
+            cpu_ns=figures.cpu_ns,
         ),
-        slo=SloLimits(slo.max_outage_ms, slo.availability, slo.p99_ms),
+        slo=rules.slo,
         planned=planned,
         stale_reads=health.stale_reads,
         replica_stale_reads=health.replica_stale_reads,
         lost_writes=lost_writes,
         scenario=scenario,
-        expected=Expected() if expect is None else _expected(expect),
+        expected=rules.expected,
         p99=health.p99,
         events=health.provider_events,
         controller=health.controller,

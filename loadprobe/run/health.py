@@ -20,6 +20,7 @@ from loadprobe.core.judging.activity import Activity, Work
 from loadprobe.core.judging.aggregate import Sealed
 from loadprobe.core.judging.latency import P99Log
 from loadprobe.core.verdict.controller_log import ControllerLog, SlotMove
+from loadprobe.outputs.folder.sealed_lines import Figures
 from loadprobe.probe.messages import LaneHealth, Snapshot
 
 _KEPT_EVENTS = 1000
@@ -108,6 +109,34 @@ class Health:
     def controller(self) -> ControllerLog:
         """Return what was seen of ourselves and of slots so far."""
         return ControllerLog(tuple(self._away), tuple(self._slot_moves))
+
+    @property
+    def figures(self) -> Figures:
+        """Return the sums over all processes and lanes so far."""
+        processes = self.processes.values()
+        return Figures(
+            max_lag_ns=self.max_lag_ns(),
+            max_gc_ns=max((h.max_gc_ns for h in processes), default=0),
+            cpu_ns=self.cpu_ns(),
+            skipped=self.skipped,
+            stale_reads=self.stale_reads,
+            replica_stale_reads=self.replica_stale_reads,
+            absent_reads=dict(self.absent_reads),
+        )
+
+    @classmethod
+    def restored(cls, figures: Figures, *, p99: P99Log, activity: Activity) -> "Health":
+        """Return what was summed up of a run that is over; its events are missing."""
+        health = cls()
+        health.processes[0] = ProcessHealth(
+            figures.max_lag_ns, figures.max_gc_ns, cpu_ns=figures.cpu_ns
+        )
+        health.skipped = figures.skipped
+        health.stale_reads = figures.stale_reads
+        health.replica_stale_reads = figures.replica_stale_reads
+        health.absent_reads = Counter(figures.absent_reads)
+        health.p99, health.activity = p99, activity
+        return health
 
     def max_lag_ns(self) -> int:
         """Return the worst loop lag of all probe processes."""

@@ -18,6 +18,7 @@ from loadprobe.core.events import Emit, ProbeDied, ProbeStalled, RunStalled
 from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Sealed
 from loadprobe.core.topology.shard_names import ShardNames
 from loadprobe.errors import RunError
+from loadprobe.outputs.folder.sealed_lines import Written
 from loadprobe.probe.fleet import Death, FleetProbe, LateProbes, start_late
 from loadprobe.probe.messages import (
     Detour,
@@ -492,3 +493,11 @@ class Measurement:
         if any(result.unread for result in self.read_backs):
             return None
         return sum(result.lost for result in self.read_backs)
+
+    @property
+    def written(self) -> Written | None:
+        """Return what was read back so far of what was written; None if nothing."""
+        if not self.read_backs:
+            return None
+        lost = sum(result.lost for result in self.read_backs)
+        return Written(lost, self.lost_writes is not None)

@@ -4,7 +4,7 @@ The scenario runs beside the measurement and knows neither probes nor aggregates
 is all that lies between them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from loadprobe.clock import NEVER_NS, NS_PER_MS, mono_now_ns
 from loadprobe.config.keys import Config, Lane
@@ -14,6 +14,15 @@ from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.outcome import Outcome
 from loadprobe.core.verdict.beside import Planned, planned_share
 from loadprobe.run.load import Measurement
+
+
+def planned_until(planned: Iterable[Planned], end_ns: int) -> list[Planned]:
+    """Return planned darkness up to a time; what begins later is left out."""
+    return [
+        Planned(span.lane, span.start_ns, min(span.end_ns, end_ns), span.shard)
+        for span in planned
+        if span.start_ns < min(span.end_ns, end_ns)
+    ]
 
 
 class Steering:
@@ -146,12 +155,12 @@ class Steering:
     def planned(self, until_ns: int | None = None) -> list[Planned]:
         """Return what was planned so far; what is open ends at a given time, or now."""
         end_ns = until_ns if until_ns is not None else mono_now_ns()
-        return [
-            Planned(span.lane, span.start_ns, min(span.end_ns, end_ns), span.shard)
-            for spans in self._planned.values()
-            for span in spans
-            if span.start_ns < min(span.end_ns, end_ns)
-        ]
+        return planned_until(self.all_planned, end_ns)
+
+    @property
+    def all_planned(self) -> list[Planned]:
+        """Return all that was planned so far; what is open ends at ``NEVER_NS``."""
+        return [span for spans in self._planned.values() for span in spans]
 
     def _outages(self) -> list[Outage]:
         outages = *self._aggregate.outages, *self._aggregate.current().values()

@@ -33,6 +33,7 @@ class Published:
         planned: returns the darkness that was planned so far, up to a time or now.
 
     Attributes:
+        aggregate: the judged arrivals.
         health: how the probes are doing, over the whole run.
         metrics: what a scrape reads.
         window: the single milliseconds on their page.
@@ -53,6 +54,7 @@ class Published:
         config = plan.config
         quiet_ns = config.probe.quiet_ms * NS_PER_MS
         self._plan = plan
+        self.aggregate = aggregate
         log = MsLog()
         self.window = MsWindow(log)
         self.metrics = RunMetrics(

@@ -26,11 +26,13 @@ from loadprobe.outputs.folder.documents import (
 )
 from loadprobe.outputs.folder.folder import RunFolder
 from loadprobe.outputs.folder.reader import load_run
+from loadprobe.outputs.folder.sealed_lines import Beginning
 from loadprobe.outputs.live.terminal import LiveView
 from loadprobe.outputs.report.report import render_text
-from loadprobe.run.causes import judge
+from loadprobe.run.causes import judge, rules_of
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.published import Published
+from loadprobe.run.sealing import Sealing, Told
 from loadprobe.run.sinks import Sinks
 
 
@@ -45,6 +47,7 @@ class Recording:
         console: where the live view and the report go.
         clock: to show monotonic times as wall times.
         begun_ns: when the load began.
+        told: who knows what is not judged, but belongs to the verdict.
 
     Attributes:
         view: the live view; it shows itself as a context manager.
@@ -61,6 +64,7 @@ class Recording:
         console: Console,
         clock: ClockPair,
         begun_ns: int,
+        told: Told,
     ) -> None:
         self._plan = plan
         self._folder = folder
@@ -71,8 +75,21 @@ class Recording:
         self._topology_start: Topology | None = None
         self.begun_ns = begun_ns
         self.view = LiveView(console, clock=clock, steps=plan.step_names)
-        sinks.add(folder, self.view)
+        scenario = plan.scenario
+        self._rules = rules_of(
+            plan.config, scenario.expect if scenario is not None else None
+        )
+        aggregate = published.aggregate
+        self._sealing = Sealing(
+            folder,
+            aggregate,
+            Beginning(aggregate.lanes, self._rules, scenario is not None),
+            health=published.health,
+            told=told,
+        )
+        sinks.add(folder, self.view, self._sealing)
         self._describe()
+        folder.keep_on_disk()
         published.view.state = "running"
         sinks.take_event(RunStarted(begun_ns, plan.config.name))
 
@@ -140,18 +157,18 @@ class Recording:
         Returns:
             The summary, and the problems with those of the files.
         """
-        end_ns, scenario = results.end_ns, self._plan.scenario
+        end_ns = results.end_ns
         self._sinks.take_sealed(results.last)
+        self._sealing.end(end_ns)
         self._published.counter.conclude(end_ns)
         verdict = judge(
             results,
-            config=self._plan.config,
+            rules=self._rules,
             clock=self._clock,
             health=self._published.health,
             lost_writes=lost_writes,
             planned=planned(end_ns),
             scenario=record,
-            expect=scenario.expect if scenario is not None else None,
             problems=len(problems) + len(self._folder.problems),
         )
         summary = verdict.summary
@@ -172,8 +189,8 @@ class Recording:
             problems=(*problems, *self._folder.problems),
         )
         self._folder.write_document(RUN, info)
-        self._folder.write_document(SUMMARY, summary)
         self._folder.write_document(OUTAGES, verdict.outages)
+        self._folder.write_document(SUMMARY, summary)  # last: with it all is there
         path = self._folder.close()
         self._console.print(render_text(load_run(path)))
         found = [*problems, *self._folder.problems]

@@ -40,6 +40,7 @@ from loadprobe.run.load_control import Steering
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.published import Published
 from loadprobe.run.recording import Recording
+from loadprobe.run.sealing import Told
 from loadprobe.run.sinks import Sinks
 from loadprobe.signals import EXIT_INTERRUPTED, Stopping
 
@@ -207,6 +208,11 @@ class Run:
             console=self._console,
             clock=self._clock,
             begun_ns=self._measurement.begin(),
+            told=Told(
+                planned=lambda: self._steering.all_planned,
+                record=lambda: self._record,
+                written=lambda: self._measurement.written,
+            ),
         )
 
     async def _serve_http(self, stack: AsyncExitStack) -> None:

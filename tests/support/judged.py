@@ -1,10 +1,10 @@
 """Arrivals of a simulation, judged."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from hypothesis import HealthCheck, settings
 
-from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Results
+from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Results, Sealed
 from loadprobe.core.judging.columns import Block
 from tests.support.simulation import (
     DEADLINE_NS,
@@ -17,6 +17,7 @@ from tests.support.simulation import (
 )
 
 START_NS = 1_000 * MS
+OnSeal = Callable[[Aggregate, Sealed], None]
 relaxed = settings(
     max_examples=100,
     deadline=None,
@@ -30,8 +31,12 @@ def judge(
     batch_ns: int | None = None,
     stalls: Sequence[tuple[int, int, int]] = (),
     lane_processes: int = 3,
+    on_seal: OnSeal | None = None,
 ) -> Results:
-    """Run arrivals through the aggregate, in batches by time or all at once."""
+    """Run arrivals through the aggregate, in batches by time or all at once.
+
+    ``on_seal`` is told of every seal, also of the last one.
+    """
     lane = LaneInfo("tcp", False, tuple(range(lane_processes)), DEADLINE_NS)
     aggregate = Aggregate([lane])
     end_ns = max(row.plan.due_ns for row in ended) + 1
@@ -56,7 +61,9 @@ def judge(
                         if p == process and b <= now and b > now - batch_ns
                     ],
                 )
-            aggregate.seal()
+            sealed = aggregate.seal()
+            if on_seal is not None:
+                on_seal(aggregate, sealed)
         ended = rest
         stalls = [s for s in stalls if s[2] > now]
     blocks = to_blocks(ended)
@@ -67,7 +74,10 @@ def judge(
             watermark_ns=end_ns,
             stalls=[(a, b) for p, a, b in stalls if p == process],
         )
-    return aggregate.finish(end_ns)
+    results = aggregate.finish(end_ns)
+    if on_seal is not None:
+        on_seal(aggregate, results.last)
+    return results
 
 
 def essence(results: Results) -> object:

@@ -97,6 +97,15 @@ class LaneTotals:
     blind_ns: int = 0
     blind: list[BlindSpan] = field(default_factory=list)
 
+    def add_blind(self, span: BlindSpan) -> None:
+        """Count time in which the lane was blind, after all that was counted before."""
+        self.blind_ns += span.duration_ns
+        if self.blind and self.blind[-1].end_ns == span.start_ns:
+            start_ns = self.blind[-1].start_ns
+            self.blind[-1] = BlindSpan(span.lane, start_ns, span.end_ns)
+        elif len(self.blind) < KEPT_OUTAGES:
+            self.blind.append(span)
+
 
 @dataclass(frozen=True, slots=True)
 class Results:
@@ -227,6 +236,17 @@ class Aggregate:
             scope: outage
             for scope, state in self._scopes.items()
             if (outage := state.tracker.current) is not None
+        }
+
+    def unfinished(self) -> dict[Scope, Outage]:
+        """Return the outages that are not closed, as if all ended with the last seal.
+
+        These are those going on, and those over that wait for their error bars.
+        """
+        return {
+            scope: outage
+            for scope, state in self._scopes.items()
+            if (outage := state.tracker.unfinished(self.sealed_until_ns)) is not None
         }
 
     def seal(self, *, until_ns: int | None = None) -> Sealed:
@@ -378,12 +398,9 @@ class Aggregate:
             + [self._processes[index].blind for index in lane.processes]
         )
         for start, end in cuts:
-            sealed.blind.append(BlindSpan(lane.name, start, end))
-            totals.blind_ns += end - start
-            if totals.blind and totals.blind[-1].end_ns == start:
-                totals.blind[-1] = BlindSpan(lane.name, totals.blind[-1].start_ns, end)
-            elif len(totals.blind) < KEPT_OUTAGES:
-                totals.blind.append(BlindSpan(lane.name, start, end))
+            span = BlindSpan(lane.name, start, end)
+            sealed.blind.append(span)
+            totals.add_blind(span)
         return cuts
 
     def _add_lateness(self, scope: Scope, slab: Slab) -> None:

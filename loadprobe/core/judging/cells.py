@@ -143,8 +143,8 @@ def encode_frames(frames: Iterable[Frame]) -> bytes:
     return b"".join(parts)
 
 
-def read_film(content: bytes) -> list[Frame]:
-    """Return all whole frames of a film file; a torn last frame is left out.
+def read_film(content: bytes) -> tuple[list[Frame], bool]:
+    """Return all whole frames of a film file, and whether a torn last one follows.
 
     Raises:
         ValueError: it is not a film, or a whole frame is damaged.
@@ -165,4 +165,4 @@ def read_film(content: bytes) -> list[Frame]:
         except (zlib.error, msgspec.DecodeError) as exc:
             raise ValueError(f"damaged film frame at byte {at}: {exc}") from exc
         at += _LENGTH.size + size
-    return frames
+    return frames, at < len(content)

@@ -197,6 +197,23 @@ class Histogram:
         other.max_ns = self.max_ns
         return other
 
+    def since(self, earlier: "Histogram") -> "Histogram":
+        """Return the values that came since an earlier copy, to be merged with it.
+
+        Minimum and maximum are those of all values: more is not known, and merging
+        the two gives this one again.
+        """
+        other = Histogram()
+        before = earlier._counts  # noqa: SLF001 - as in merge
+        other._counts = Counter(
+            {i: n - before[i] for i, n in self._counts.items() if n != before[i]}
+        )
+        other.count = self.count - earlier.count
+        other.sum_ns = self.sum_ns - earlier.sum_ns
+        other.overflow = self.overflow - earlier.overflow
+        other.min_ns, other.max_ns = self.min_ns, self.max_ns
+        return other
+
     def quantile(self, q: float) -> float | None:
         """Return the value of rank ``ceil(q * count)``, in ns.
 
@@ -255,6 +272,22 @@ class Histogram:
             "overflow": self.overflow,
             "buckets": [[i, self._counts[i]] for i in sorted(self._counts)],
         }
+
+    @classmethod
+    def from_sparse(cls, sparse: SparseHistogram) -> "Histogram":
+        """Return the histogram that ``to_sparse`` made this from.
+
+        Raises:
+            ValueError: there is no such histogram.
+        """
+        new = cls()
+        for index, count in sparse["buckets"]:
+            bucket_bounds(index)  # raises
+            new._counts[index] = count
+        new.count = new._counts.total()
+        new.sum_ns, new.overflow = sparse["sum_ns"], sparse["overflow"]
+        new.min_ns, new.max_ns = sparse["min_ns"], sparse["max_ns"]
+        return new
 
     def _widen(self, low_ns: int, high_ns: int) -> None:
         if self.min_ns is None or low_ns < self.min_ns:

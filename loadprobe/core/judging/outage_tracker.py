@@ -48,6 +48,19 @@ class OutageTracker:
             return None
         return run.to_outage(limit_ns=run.last_due_ns)
 
+    def unfinished(self, until_ns: int) -> Outage | None:
+        """Return the outage that ``close`` would end at a time, or None; nothing ends.
+
+        Unlike ``current`` it may be over, and wait for its error bars.
+
+        Args:
+            until_ns: up to where arrivals have been fed.
+        """
+        run = self._run
+        if run is None:
+            return None
+        return run.to_outage(limit_ns=None if run.after else until_ns)
+
     def seed(self, served: Iterable[Row]) -> None:
         """Replace the served arrivals remembered from before the next ones.
 

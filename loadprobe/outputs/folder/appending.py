@@ -19,6 +19,11 @@ class AppendFile:
         header: chunk the file begins with.
         limit_bytes: how much is kept in memory while writing fails; chunks beyond it
             are dropped and counted, newest first, so that what is there has no holes.
+
+    Attributes:
+        dropped: number of chunks that were dropped.
+        error: why writing failed the last time, None if it never did.
+        size_bytes: length of the file once everything that waits is written.
     """
 
     def __init__(
@@ -27,10 +32,13 @@ class AppendFile:
         self.path = path
         self.dropped = 0
         self.error: OSError | None = None
+        self.size_bytes = len(header)
         self._pending: deque[bytes] = deque([header])
         self._pending_bytes = len(header)
         self._written_of_first = 0
         self._limit_bytes = limit_bytes
+        self._written_bytes = 0
+        self._synced_bytes = 0
         self._fd: int | None = None
 
     @property
@@ -47,6 +55,7 @@ class AppendFile:
             return
         self._pending.append(chunk)
         self._pending_bytes += len(chunk)
+        self.size_bytes += len(chunk)
         self.flush()
 
     def flush(self) -> bool:
@@ -73,7 +82,24 @@ class AppendFile:
             self._written_of_first += os.write(self._fd, rest)
         self._pending.popleft()
         self._pending_bytes -= len(first)
+        self._written_bytes += len(first)
         self._written_of_first = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether the file has been made."""
+        return self._fd is not None
+
+    def sync(self) -> None:
+        """Have what was written reach the disk; any thread may, until ``close``.
+
+        Raises:
+            OSError: it did not.
+        """
+        fd, written_bytes = self._fd, self._written_bytes
+        if fd is not None and written_bytes > self._synced_bytes:
+            os.fdatasync(fd)
+            self._synced_bytes = written_bytes
 
     def copy_to(self, path: Path) -> None:
         """Write the whole content, file and memory, to another file.

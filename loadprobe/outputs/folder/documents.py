@@ -33,6 +33,7 @@ EVENTS = "events.ndjson"
 HISTOGRAMS = "histograms.ndjson"
 SERIES = "series.ndjson"
 CELLS = "cells.film"
+SEALED = "sealed.ndjson"
 
 _LIBRARIES = ("uvloop", "hiredis", "msgspec", "aiohttp", "aioboto3", "redis")
 

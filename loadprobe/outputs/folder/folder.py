@@ -23,6 +23,7 @@ from loadprobe.outputs.folder.documents import (
     EVENTS,
     HISTOGRAMS,
     SCHEMA_VERSION,
+    SEALED,
     SERIES,
     encode_document,
     encode_json,
@@ -30,6 +31,9 @@ from loadprobe.outputs.folder.documents import (
     histogram_rows,
     series_row,
 )
+from loadprobe.outputs.folder.locking import FolderLock
+from loadprobe.outputs.folder.sealed_lines import SealedLine, encode_line
+from loadprobe.outputs.folder.syncing import Syncing
 
 FREE_BYTES_NEEDED = 50 * 1024 * 1024
 
@@ -70,8 +74,11 @@ class RunFolder:
         self._clock = clock
         self._growing = {
             name: AppendFile(path / name, header=_header(name))
-            for name in (EVENTS, HISTOGRAMS, SERIES, CELLS)
+            for name in (EVENTS, HISTOGRAMS, SERIES, CELLS, SEALED)
         }
+        # Lines of SEALED refer to HISTOGRAMS and SERIES, so it comes last.
+        self._syncing = Syncing(path, list(self._growing.values()))
+        self._lock = FolderLock(path)
         self._documents: dict[str, bytes] = {}
         self._unwritten: set[str] = set()
         self._document_error: OSError | None = None
@@ -115,7 +122,23 @@ class RunFolder:
                 f"writing a document failed ({_reason(self._document_error)}); "
                 f"still to be written: {waiting}"
             )
+        if self._syncing.error is not None:
+            texts.append(
+                f"what was written did not reach the disk "
+                f"({_reason(self._syncing.error)}): a power cut may cost more than "
+                "the last 5 s"
+            )
         return texts + self._closing_notes
+
+    @property
+    def sizes_bytes(self) -> tuple[int, int]:
+        """Return the lengths of ``series.ndjson`` and ``histograms.ndjson``."""
+        series, histograms = self._growing[SERIES], self._growing[HISTOGRAMS]
+        return series.size_bytes, histograms.size_bytes
+
+    def keep_on_disk(self) -> None:
+        """Have what is written reach the disk every few seconds, until ``close``."""
+        self._syncing.start()
 
     def take_event(self, event: Event) -> None:
         """Append to ``events.ndjson``."""
@@ -128,6 +151,10 @@ class RunFolder:
             self._add_lines(HISTOGRAMS, histogram_rows(latencies))
         if sealed.film:
             self._growing[CELLS].append(encode_frames(sealed.film))
+
+    def add_sealed(self, line: SealedLine) -> None:
+        """Append to ``sealed.ndjson``."""
+        self._growing[SEALED].append(encode_line(line))
 
     def write_document(self, name: str, document: object) -> None:
         """Write ``run.json``, ``summary.json`` or ``outages.json`` (see documents).
@@ -153,8 +180,10 @@ class RunFolder:
                 )
         if not is_complete:
             self._save_elsewhere()
-        for file in self._growing.values():
-            file.close()
+        if self._syncing.stop():
+            for file in self._growing.values():
+                file.close()
+        self._lock.release()
         return self.path
 
     def _add_lines(self, name: str, rows: Iterable[object]) -> None:

@@ -53,6 +53,7 @@ def test_recovers_in_place(small_disk: Path) -> None:
     add_events(folder, 100, 1)
     assert sorted(item.name for item in folder.path.iterdir()) == [
         "events.ndjson",
+        "run.lock",
         "summary.json",
     ]
     path = folder.close()
@@ -80,7 +81,7 @@ def test_falls_back(
     assert path.parent == elsewhere
     assert folder.path == path
     assert event_numbers(path) == list(range(1300))
-    assert read_film((path / "cells.film").read_bytes()) == spans
+    assert read_film((path / "cells.film").read_bytes()) == (spans, False)
     assert orjson.loads((path / "run.json").read_bytes()) == {"schema_version": 1}
     assert folder.problems[-1] == (
         f"{str(full)!r} is incomplete; the complete run is in {str(path)!r}"

@@ -43,6 +43,7 @@ class Unprobed:
     def __init__(self, _config: Config, **_callbacks: object) -> None:
         self.aggregate = Aggregate([LaneInfo("tcp", False, (0,), 250_000_000)])
         self.lost_writes = None
+        self.written = None
         self.names = ShardNames()
         self.end_ns: int | None = None
         self.seals = 0

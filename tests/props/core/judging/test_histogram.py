@@ -11,7 +11,6 @@ from loadprobe.core.judging.histogram import (
     bucket_bounds,
     bucket_index,
 )
-from tests.support.sparse_histograms import from_sparse
 
 VALUES = st.integers(0, 40).flatmap(lambda bits: st.integers(0, (1 << bits) - 1))
 LISTS = st.lists(VALUES, min_size=1, max_size=60)
@@ -85,4 +84,4 @@ def test_cumulative_error(values_ns: list[int], bounds_ns: list[int]) -> None:
 @given(st.lists(VALUES | st.integers(LIMIT_NS, LIMIT_NS * 8), max_size=30))
 def test_plain_data_holds_everything(values_ns: list[int]) -> None:
     """Plain data gives back an equal histogram."""
-    assert from_sparse(of(values_ns).to_sparse()) == of(values_ns)
+    assert Histogram.from_sparse(of(values_ns).to_sparse()) == of(values_ns)

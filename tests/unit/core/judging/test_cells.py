@@ -66,7 +66,7 @@ def test_file_round_trip() -> None:
     assert chunk is not None
     frames.append(chunk)
     content = FILM_MAGIC + encode_frames(frames[:1]) + encode_frames(frames[1:])
-    assert read_film(content) == frames
+    assert read_film(content) == (frames, False)
     assert frames[0] == BlindSpan("tls", 1, 5)
 
 
@@ -74,8 +74,8 @@ def test_torn_file_is_read_up_to_the_last_whole_frame() -> None:
     """A run that was killed while writing leaves a readable film."""
     content = FILM_MAGIC + encode_frames([BlindSpan("tls", 1, 5), BlindSpan("a", 2, 3)])
     for cut in (1, 10):
-        assert read_film(content[:-cut]) == [BlindSpan("tls", 1, 5)]
-    assert read_film(FILM_MAGIC + b"\0\0") == []
+        assert read_film(content[:-cut]) == ([BlindSpan("tls", 1, 5)], True)
+    assert read_film(FILM_MAGIC + b"\0\0") == ([], True)
 
 
 def test_foreign_and_damaged_files_are_refused() -> None:

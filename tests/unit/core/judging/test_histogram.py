@@ -10,7 +10,6 @@ from loadprobe.core.judging.histogram import (
     bucket_bounds,
     bucket_index,
 )
-from tests.support.sparse_histograms import from_sparse
 
 
 def of(*values_ns: int) -> Histogram:
@@ -101,10 +100,10 @@ def test_plain_data_goes_through_msgspec() -> None:
     histogram = of(3, 1_000_003, LIMIT_NS + 1)
     encoded = msgspec.json.encode(histogram.to_sparse())
     sparse = msgspec.json.decode(encoded, type=SparseHistogram)
-    again = from_sparse(sparse)
+    again = Histogram.from_sparse(sparse)
     assert again == histogram
     assert again.quantile(0.5) == histogram.quantile(0.5)
-    assert from_sparse(Histogram().to_sparse()) == Histogram()
+    assert Histogram.from_sparse(Histogram().to_sparse()) == Histogram()
 
 
 def test_equality_sees_the_sum() -> None:
@@ -124,3 +123,16 @@ def test_a_copy_stays_as_it_was() -> None:
     assert copy == of(100, 5_000, LIMIT_NS)
     copy.record(8)
     assert histogram == of(100, 5_000, LIMIT_NS, 7)
+
+
+def test_what_came_since_merges_with_what_was_before() -> None:
+    """A copy and what came since then are the whole, to the last count."""
+    histogram = Histogram()
+    histogram.record_many([5, 900, 1_000_000])
+    before = histogram.copy()
+    histogram.record_many([3, 900, LIMIT_NS + 1])
+    since = histogram.since(before)
+    assert since.count == 3
+    before.merge(since)
+    assert before == histogram
+    assert histogram.since(histogram.copy()).count == 0

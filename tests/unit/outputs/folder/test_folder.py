@@ -61,11 +61,12 @@ def test_files(tmp_path: Path) -> None:
     assert orjson.loads((folder.path / "summary.json").read_bytes())["verdict"] == [
         "new"
     ]
-    assert read_film((folder.path / documents.CELLS).read_bytes()) == [span]
+    assert read_film((folder.path / documents.CELLS).read_bytes()) == ([span], False)
     assert sorted(path.name for path in folder.path.iterdir()) == [
         "cells.film",
         "events.ndjson",
         "histograms.ndjson",
+        "sealed.ndjson",
         "series.ndjson",
         "summary.json",
     ]

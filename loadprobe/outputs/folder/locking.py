@@ -1,0 +1,54 @@
+"""Whether the process that writes a run folder is still there.
+
+A lock of the kernel on a file in the folder tells it: it goes with the process however
+that ends, and no other process that gets its number later can be taken for it.
+"""
+
+import fcntl
+import os
+from contextlib import suppress
+from pathlib import Path
+
+LOCK = "run.lock"
+
+
+class FolderLock:
+    """Held as long as this process writes the folder.
+
+    Args:
+        folder: the run folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / LOCK
+        self._fd: int | None = None
+        # A file system without locks, or a full one: then nobody can tell, no more.
+        with suppress(OSError):
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.write(self._fd, b"%d\n" % os.getpid())
+
+    def release(self) -> None:
+        """Give the folder free."""
+        if self._fd is not None:
+            with suppress(OSError):
+                self._path.unlink()
+            os.close(self._fd)
+            self._fd = None
+
+
+def find_writer(folder: Path) -> int | None:
+    """Return the process that writes a run folder, None if none does (any more).
+
+    It is 0 if there is one whose number cannot be read.
+    """
+    try:
+        with (folder / LOCK).open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                words = file.read(32).split()
+                return int(words[0]) if words and words[0].isdigit() else 0
+    except OSError:
+        return None
+    return None

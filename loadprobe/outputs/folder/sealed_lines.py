@@ -1,0 +1,244 @@
+"""The lines of ``sealed.ndjson``: what a verdict needs, as it becomes certain.
+
+Pure. A line says what has changed since the line before. Each is a JSON array of its
+CRC-32 and an object, so that a line that was torn, or damaged later, is told from one
+that was written. ``sealed_changes`` makes them, ``sealed_replay`` adds them up again.
+"""
+
+import zlib
+
+import msgspec
+
+from loadprobe.core.judging.aggregate import LaneInfo
+from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.histogram import SparseHistogram
+from loadprobe.core.judging.outages import Outage
+from loadprobe.core.judging.outcome import ErrorClass, Outcome
+from loadprobe.core.steps import ScenarioRecord
+from loadprobe.core.verdict.beside import Planned
+from loadprobe.core.verdict.expected import Expected
+from loadprobe.core.verdict.thresholds import SloLimits
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """By what a run is judged.
+
+    Args:
+        quiet_ns: outages closer together than this are one incident.
+        stall_ns: what is sent later than this after its due time is a late send.
+        slo: thresholds.
+        expected: what its scenario expects of the load, besides planned darkness.
+    """
+
+    quiet_ns: int
+    stall_ns: int
+    slo: SloLimits = SloLimits()
+    expected: Expected = Expected()
+
+
+class Beginning(msgspec.Struct, frozen=True):
+    """What the first line says of the run; ``has_scenario``: it is to be changed."""
+
+    lanes: tuple[LaneInfo, ...]
+    rules: Rules
+    has_scenario: bool = False
+
+
+class Served(msgspec.Struct, frozen=True, array_like=True):
+    """Served arrivals of a scope (``scope`` is its number), and observed cells."""
+
+    scope: int
+    arrivals: int
+    observed_ms: int
+
+
+class Failed(msgspec.Struct, frozen=True, array_like=True):
+    """What else was counted of a scope; as ``ScopeTotals`` has it."""
+
+    scope: int
+    outcomes: dict[Outcome, int]
+    classes: dict[ErrorClass, int]
+    dark_ms: int
+    grey_ms: int
+    unseen: int
+    lost_ns: int
+
+
+class Spans(msgspec.Struct, frozen=True, array_like=True):
+    """Spans of which the first ones are as before: how many, and those after them."""
+
+    kept: int
+    then: list[tuple[int, int]]
+
+
+class Growth(msgspec.Struct, frozen=True, omit_defaults=True):
+    """By how much an outage has grown that is not closed.
+
+    Args:
+        scope: number of its scope.
+        by_ns: what is to be added to core_start_ns, core_end_ns, end_ns, hull_end_ns,
+            last_due_ns and probe_gap_ns.
+        classes: more failed arrivals by class.
+        outcomes: the same by outcome.
+        gaps: as now; None if they are as before.
+        unseen: likewise.
+    """
+
+    scope: int
+    by_ns: tuple[int, int, int, int, int, int]
+    classes: dict[ErrorClass, int] = {}
+    outcomes: dict[Outcome, int] = {}
+    gaps: Spans | None = None
+    unseen: Spans | None = None
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """How the probes are doing, and what they found, over the whole run so far."""
+
+    max_lag_ns: int = 0
+    max_gc_ns: int = 0
+    cpu_ns: int = 0
+    skipped: int = 0
+    stale_reads: int = 0
+    replica_stale_reads: int = 0
+    absent_reads: dict[str, int] = {}
+
+
+class WorkRow(msgspec.Struct, frozen=True, array_like=True):
+    """What a lane did in a second; see ``core.judging.activity.Work``."""
+
+    lane: str
+    second: int
+    attempts: int
+    connects: int
+    refreshes: int
+    raised: int
+
+
+class RedirectRow(msgspec.Struct, frozen=True, array_like=True):
+    """Redirects of a kind that a lane followed in a second."""
+
+    lane: str
+    second: int
+    kind: str
+    count: int
+
+
+class P99Row(msgspec.Struct, frozen=True, array_like=True):
+    """See ``core.judging.latency.SecondP99``."""
+
+    lane: str
+    shard: str | None
+    second: int
+    p99_ns: int
+
+
+class LatencyPart(msgspec.Struct, frozen=True):
+    """Latencies of a lane since the part before; by label of the op kind."""
+
+    lane: str
+    response: dict[str, SparseHistogram]
+    service: dict[str, SparseHistogram]
+    lateness: SparseHistogram
+
+
+class Latencies(msgspec.Struct, frozen=True):
+    """Latencies of complete seconds, and how long the files of seconds were then.
+
+    Args:
+        lanes: of some lanes, what came since the line before that had any of them.
+        series_bytes: length of ``series.ndjson``.
+        histograms_bytes: length of ``histograms.ndjson``: what follows there of these
+            lanes is not in any part yet.
+    """
+
+    lanes: list[LatencyPart]
+    series_bytes: int
+    histograms_bytes: int
+
+
+class Written(msgspec.Struct, frozen=True):
+    """What was found of acknowledged writes when they were read back, after the load.
+
+    ``is_complete``: all that had to be read was.
+    """
+
+    lost: int
+    is_complete: bool
+
+
+class SealedLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line; what is not in it is as it was.
+
+    Args:
+        until_ns: everything due before has been judged, monotonic.
+        beginning: in the first line only.
+        begun_ns: when lanes began, of those that did since.
+        scopes: new ones; the first of a run has number 0.
+        served: counts to be added.
+        failed: counts to be added.
+        blind: spans of lanes, of which one that goes on comes in parts: lane, start
+            and end.
+        closed: outages that ended.
+        dropped: scopes of outages that ended and are not kept, as there are too many.
+        open: outages that are not closed and began, or changed otherwise than by
+            growing; as they would be if they ended now.
+        grown: the others of these that changed.
+        planned: all darkness that was planned so far; what has no end yet goes on.
+        figures: those of the probes.
+        work: to be added.
+        redirects: to be added.
+        p99: to be added.
+        latencies: to be added.
+        scenario: how it went so far.
+        written: what was read back so far.
+        end_ns: the end of the load; only in the last line of a run that was judged to
+            its end.
+    """
+
+    until_ns: int
+    beginning: Beginning | None = None
+    begun_ns: dict[str, int] = {}
+    scopes: list[Scope] = []
+    served: list[Served] = []
+    failed: list[Failed] = []
+    blind: list[tuple[str, int, int]] = []
+    closed: list[Outage] = []
+    dropped: list[int] = []
+    open: list[Outage] = []
+    grown: list[Growth] = []
+    planned: list[Planned] | None = None
+    figures: Figures | None = None
+    work: list[WorkRow] = []
+    redirects: list[RedirectRow] = []
+    p99: list[P99Row] = []
+    latencies: Latencies | None = None
+    scenario: ScenarioRecord | None = None
+    written: Written | None = None
+    end_ns: int | None = None
+
+
+_Frame = tuple[int, msgspec.Raw]
+_FRAME = msgspec.json.Decoder(_Frame)
+_LINE = msgspec.json.Decoder(SealedLine)
+
+
+def encode_line(line: SealedLine) -> bytes:
+    """Return a line with its line feed."""
+    content = msgspec.json.encode(line)
+    return b"[%d,%b]\n" % (zlib.crc32(content), content)
+
+
+def decode_line(content: bytes) -> SealedLine:
+    """Return what a line says.
+
+    Raises:
+        ValueError: it is torn or damaged.
+    """
+    try:
+        checksum, raw = _FRAME.decode(content)
+        if zlib.crc32(raw) != checksum:
+            raise ValueError("the checksum does not match")
+        return _LINE.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise ValueError(str(exc)) from exc

@@ -1,0 +1,210 @@
+"""Writes down what a verdict needs while a run lasts, as it becomes certain.
+
+Nothing depends on the run's end: what this writes, ``run.aftermath`` judges when the
+process is gone. Nothing is counted here, and nothing is done per arrival.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
+from loadprobe.core.judging.aggregate import Aggregate, Sealed
+from loadprobe.core.judging.latency import SecondP99
+from loadprobe.core.steps import ScenarioRecord
+from loadprobe.core.verdict.beside import Planned
+from loadprobe.outputs.folder.folder import RunFolder
+from loadprobe.outputs.folder.sealed_changes import SealedChanges
+from loadprobe.outputs.folder.sealed_lines import (
+    Beginning,
+    Figures,
+    Latencies,
+    P99Row,
+    RedirectRow,
+    WorkRow,
+    Written,
+)
+from loadprobe.probe.messages import Snapshot
+from loadprobe.run.health import Health, work_of
+
+LINE_EVERY_NS = 600 * NS_PER_MS
+"""With a seal every 250 ms nothing waits for as long as a second. When an outage begins
+or ends nothing waits at all."""
+
+LATENCIES_EVERY = 10, NS_PER_S, 600 * NS_PER_S
+"""Latencies are large: they are written when the run is longer by a part of so much,
+after the first time at the soonest and after the second at the latest. Meanwhile the
+seconds of ``histograms.ndjson`` have them."""
+
+FIGURES_EVERY_NS = 10 * NS_PER_S
+"""If nothing but the CPU time has changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Who knows what is not judged, but belongs to the verdict.
+
+    Args:
+        planned: returns all darkness that was planned, without an end if it goes on.
+        record: returns how the scenario went so far, None if there is none.
+        written: returns what was read back so far, None if nothing was.
+    """
+
+    planned: Callable[[], Sequence[Planned]]
+    record: Callable[[], ScenarioRecord | None]
+    written: Callable[[], Written | None]
+
+
+class Sealing:
+    """A sink that writes ``sealed.ndjson`` (see the module).
+
+    Tell it after the folder and after the health: it refers to what they have.
+
+    Args:
+        folder: the run folder.
+        aggregate: the judged arrivals.
+        beginning: what is run, and by what it is judged.
+        health: how the probes are doing.
+        told: who knows the rest.
+        now_ns: monotonic clock.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        aggregate: Aggregate,
+        beginning: Beginning,
+        *,
+        health: Health,
+        told: Told,
+        now_ns: Callable[[], int] = mono_now_ns,
+    ) -> None:
+        self._folder = folder
+        self._aggregate = aggregate
+        self._changes = SealedChanges(aggregate)
+        self._beginning: Beginning | None = beginning
+        self._has_scenario = beginning.has_scenario
+        self._health = health
+        self._told = told
+        self._now_ns = now_ns
+        self._begun_ns = self._line_ns = self._latencies_ns = now_ns()
+        self._lanes_due: list[str] = []
+        self._figures_ns = 0
+        self._figures = Figures()
+        self._planned: list[Planned] = []
+        self._record: ScenarioRecord | None = None
+        self._written: Written | None = None
+        self._work: Counter[tuple[str, int, int]] = Counter()
+        self._redirects: Counter[tuple[str, int, str]] = Counter()
+        self._p99: list[SecondP99] = []
+
+    def take_health(self, snapshot: Snapshot) -> None:
+        """Take what lanes did to their target."""
+        second = snapshot.taken_ns // NS_PER_S
+        for lane in snapshot.lanes:
+            for at, count in enumerate(work_of(lane)):
+                if count:
+                    self._work[lane.lane, second, at] += count
+            for kind, count in lane.redirects.items():
+                self._redirects[lane.lane, second, kind] += count
+
+    def take_sealed(self, sealed: Sealed) -> None:
+        """Take what became certain, and write it if it is time to."""
+        self._changes.take(sealed)
+        if self._has_scenario:
+            self._p99 += sealed.p99
+        begin_ns = self._aggregate.begin_ns
+        if begin_ns is None or self._aggregate.sealed_until_ns <= begin_ns:
+            return  # nothing is judged yet
+        now_ns = self._now_ns()
+        is_urgent = bool(sealed.opened or sealed.closed or self._beginning)
+        if is_urgent or now_ns - self._line_ns >= LINE_EVERY_NS:
+            self._write(now_ns, latencies=self._latencies(now_ns))
+
+    def end(self, end_ns: int) -> None:
+        """Write the rest, after everything was judged.
+
+        Args:
+            end_ns: the end of the load.
+        """
+        now_ns = self._now_ns()
+        latencies = self._latencies(now_ns, is_last=True)
+        self._write(now_ns, latencies=latencies, end_ns=end_ns)
+
+    def _write(
+        self, now_ns: int, *, latencies: Latencies | None, end_ns: int | None = None
+    ) -> None:
+        line = msgspec.structs.replace(
+            self._changes.make_line(),
+            beginning=self._beginning,
+            planned=self._new_planned(),
+            figures=self._new_figures(now_ns, is_last=end_ns is not None),
+            work=self._take_work(),
+            redirects=[RedirectRow(*at, n) for at, n in self._redirects.items()],
+            p99=[P99Row(*row) for row in self._p99],
+            latencies=latencies,
+            scenario=self._new_record(),
+            written=self._new_written(),
+            end_ns=end_ns,
+        )
+        self._redirects.clear()
+        self._p99.clear()
+        self._beginning = None
+        self._line_ns = now_ns
+        self._folder.add_sealed(line)
+
+    def _latencies(self, now_ns: int, *, is_last: bool = False) -> Latencies | None:
+        """Return the latencies since the last time, if it is time to write them."""
+        part, least_ns, most_ns = LATENCIES_EVERY
+        pause_ns = min(max((now_ns - self._begun_ns) // part, least_ns), most_ns)
+        if now_ns - self._latencies_ns >= pause_ns or is_last:
+            self._latencies_ns = now_ns
+            self._lanes_due = list(self._aggregate.lane_totals)
+        if not self._lanes_due:
+            return None
+        # One lane with each line: the loop is not to stand still for long.
+        count = len(self._lanes_due) if is_last else 1
+        lanes, self._lanes_due = self._lanes_due[:count], self._lanes_due[count:]
+        series, histograms = self._folder.sizes_bytes
+        return self._changes.make_latencies(
+            lanes, series_bytes=series, histograms_bytes=histograms
+        )
+
+    def _take_work(self) -> list[WorkRow]:
+        seconds = dict.fromkeys(key[:2] for key in self._work)
+        rows = [
+            WorkRow(*key, *(self._work[*key, at] for at in range(4))) for key in seconds
+        ]
+        self._work.clear()
+        return rows
+
+    def _new_planned(self) -> list[Planned] | None:
+        planned = list(self._told.planned())
+        if planned == self._planned:
+            return None
+        self._planned = planned
+        return planned
+
+    def _new_figures(self, now_ns: int, *, is_last: bool) -> Figures | None:
+        figures, before = self._health.figures, self._figures
+        is_same = msgspec.structs.replace(figures, cpu_ns=before.cpu_ns) == before
+        if is_same and not is_last and now_ns - self._figures_ns < FIGURES_EVERY_NS:
+            return None
+        self._figures, self._figures_ns = figures, now_ns
+        return figures
+
+    def _new_record(self) -> ScenarioRecord | None:
+        record = self._told.record()
+        if record == self._record:
+            return None
+        self._record = record
+        return record
+
+    def _new_written(self) -> Written | None:
+        written = self._told.written()
+        if written == self._written:
+            return None
+        self._written = written
+        return written
