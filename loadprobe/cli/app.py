@@ -283,12 +283,12 @@ def report(
         bool, typer.Option("--json", help="Machine-readable, on standard output.")
     ] = False,
 ) -> None:
-    """Show a finished run again."""
-    from loadprobe.outputs.folder.reader import load_run
+    """Show a run again, also one that was interrupted or still runs."""
     from loadprobe.outputs.live.terminal import make_console
     from loadprobe.outputs.report.report import render_json, render_text
+    from loadprobe.run.aftermath import load_any_run
 
-    data = load_run(run_folder)
+    data = load_any_run(run_folder)
     if as_json:
         sys.stdout.buffer.write(render_json(data))
         sys.stdout.buffer.write(b"\n")

@@ -15,6 +15,10 @@ SCHEMA_VERSION = 1
 State = Literal["damaged", "outage", "invalid", "failed", "missed", "blind", "clean"]
 """The worst that is to be said of a run, worst first; see ``core.verdict.headline``."""
 
+SummaryState = State | Literal["interrupted", "running"]
+"""``interrupted``: the process was gone before the run was judged to its end, and what
+else is to be said is in the headline; ``running``: the same of a run under way."""
+
 
 class Bounds(msgspec.Struct, frozen=True):
     """A time with error bars, in ms: lower <= estimate <= upper.
@@ -355,12 +359,13 @@ class Summary(msgspec.Struct, frozen=True):
         replica_stale_reads: stale reads of lanes that read from replicas; they are not
             in ``stale_reads``.
         ended_hard: the run was not given the time to judge all that was under way.
-        complete_until_unix_ns: then everything due before was judged, and what is due
-            later is blind time; null in a run that ended in order.
+        complete_until_unix_ns: then, and in a run that was interrupted or still runs,
+            everything due before was judged, and of what is due later nothing is known;
+            null in a run that ended in order.
     """
 
     schema_version: int
-    state: State
+    state: SummaryState
     verdict: list[str]
     start_unix_ns: int
     end_unix_ns: int

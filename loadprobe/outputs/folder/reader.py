@@ -13,7 +13,7 @@ import msgspec
 
 from loadprobe.core.events import Event
 from loadprobe.core.events.lines import PlainEvent, read
-from loadprobe.core.judging.cells import Frame, read_film
+from loadprobe.core.judging.cells import FILM_MAGIC, Frame, read_film
 from loadprobe.core.verdict.summary import OutageList, OutageRow, Summary
 from loadprobe.errors import UsageError
 from loadprobe.outputs.folder.documents import (
@@ -26,6 +26,8 @@ from loadprobe.outputs.folder.documents import (
     EventLine,
     RunInfo,
 )
+
+_MOST_OF_A_HEADER = 200
 
 _T = TypeVar("_T")
 
@@ -66,12 +68,22 @@ class RunData:
         outages: every outage kept, by time.
         events: what happened beside the load, in the order written.
         film: cells round the incidents, and blind spans.
+        torn: names of files whose last line or frame is not whole, and is left out.
     """
 
     path: Path
     info: RunInfo
     summary: Summary
     outages: tuple[OutageRow, ...]
+    events: tuple[PastEvent, ...]
+    film: tuple[Frame, ...]
+    torn: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a folder holds beside its verdict; as in ``RunData``."""
+
     events: tuple[PastEvent, ...]
     film: tuple[Frame, ...]
 
@@ -81,58 +93,137 @@ class _Version(msgspec.Struct):
 
 
 def load_run(path: Path) -> RunData:
-    """Read a run folder.
+    """Read the folder of a run that has a verdict.
 
     Raises:
         UsageError: it is no run folder, it has no verdict yet, it was written in
             another format, or one of its files is damaged.
+    """
+    info = load_info(path)
+    if not has_verdict(path):
+        raise UsageError(
+            f"{str(path)!r} has no {SUMMARY}: the run has not ended, or it was killed "
+            "before it was judged"
+        )
+    torn: set[str] = set()
+    beside = load_beside(path, torn)
+    return RunData(
+        path=path,
+        info=info,
+        summary=_read_document(path / SUMMARY, Summary),
+        outages=tuple(_read_document(path / OUTAGES, OutageList).outages),
+        events=beside.events,
+        film=beside.film,
+        torn=tuple(sorted(torn)),
+    )
+
+
+def has_verdict(path: Path) -> bool:
+    """Tell whether a run was judged and all of it was written."""
+    return (path / SUMMARY).is_file()
+
+
+def load_info(path: Path) -> RunInfo:
+    """Read what was run.
+
+    Raises:
+        UsageError: it is no run folder, or the file is damaged.
     """
     if not (path / RUN).is_file():
         raise UsageError(
             f"{str(path)!r} is not a run folder: it has no {RUN}; name a folder that "
             "`loadprobe run` wrote, for example runs/20260102T030405Z-run"
         )
-    info = _read_document(path / RUN, RunInfo)
-    if not (path / SUMMARY).is_file():
-        raise UsageError(
-            f"{str(path)!r} has no {SUMMARY}: the run has not ended, or it was killed "
-            "before it was judged"
-        )
-    return RunData(
-        path=path,
-        info=info,
-        summary=_read_document(path / SUMMARY, Summary),
-        outages=tuple(_read_document(path / OUTAGES, OutageList).outages),
-        events=tuple(_read_events(path / EVENTS)),
-        film=tuple(_read_film(path / CELLS)),
-    )
+    return _read_document(path / RUN, RunInfo)
 
 
-def read_lines(path: Path, row_type: type[_T]) -> Iterator[_T]:
+def load_beside(path: Path, torn: set[str], *, is_whole: bool = True) -> Beside:
+    """Read events and film.
+
+    Args:
+        path: the folder.
+        torn: the names of torn files are added to it.
+        is_whole: every file is there; else one may lack that had nothing to hold yet.
+
+    Raises:
+        UsageError: a file is missing, foreign, of another format, or damaged.
+    """
+    events: tuple[PastEvent, ...] = ()
+    film: list[Frame] = []
+    if is_whole or is_begun(path / EVENTS, torn):
+        events = tuple(_read_events(path / EVENTS, torn))
+    if is_whole or is_begun(path / CELLS, torn):
+        film = _read_film(path / CELLS, torn)
+    return Beside(events, tuple(film))
+
+
+def is_begun(path: Path, torn: set[str]) -> bool:
+    """Tell whether a file that grows is there, with more than a torn beginning."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(_MOST_OF_A_HEADER)
+    except OSError:
+        return False
+    is_whole = len(start) >= len(FILM_MAGIC) if path.name == CELLS else b"\n" in start
+    if start and not is_whole:
+        torn.add(path.name)
+    return is_whole
+
+
+def read_lines(
+    path: Path,
+    row_type: type[_T],
+    *,
+    torn: set[str] | None = None,
+    since_byte: int = 0,
+) -> Iterator[_T]:
     """Yield the lines of an ndjson file after its header; a torn last one is left out.
+
+    Args:
+        path: the file.
+        row_type: of what kind a line is.
+        torn: its name is added to this, if the last line is torn.
+        since_byte: lines before are left out; a line begins there.
 
     Raises:
         UsageError: the file is missing, foreign, of another format, or damaged.
     """
     decoder = msgspec.json.Decoder(row_type)
+    for number, line in _numbered_lines(path, since_byte):
+        if not line.endswith(b"\n"):
+            if torn is not None:
+                torn.add(path.name)
+            return
+        try:
+            yield decoder.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+            where = f"line {number}" if since_byte == 0 else f"after byte {since_byte}"
+            raise UsageError(f"{path}, {where} is damaged: {exc}") from exc
+
+
+def raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the numbers and bytes of all lines of an ndjson file after its header.
+
+    Raises:
+        UsageError: the file is missing, foreign, or of another format.
+    """
+    return _numbered_lines(path, 0)
+
+
+def _numbered_lines(path: Path, since_byte: int) -> Iterator[tuple[int, bytes]]:
     try:
         with path.open("rb") as file:
             _check_version(path, file.readline())
-            for number, line in enumerate(file, start=2):
-                if not line.endswith(b"\n"):
-                    return
-                try:
-                    yield decoder.decode(line)
-                except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-                    raise UsageError(
-                        f"{path}, line {number} is damaged: {exc}"
-                    ) from exc
+            if since_byte:
+                file.seek(since_byte)
+            yield from enumerate(file, start=2)
     except OSError as exc:
         raise _unreadable(path, exc) from exc
 
 
-def _read_events(path: Path) -> Iterator[PastEvent]:
-    for number, line in enumerate(read_lines(path, EventLine), start=2):
+def _read_events(path: Path, torn: set[str]) -> Iterator[PastEvent]:
+    lines = read_lines(path, EventLine, torn=torn)
+    for number, line in enumerate(lines, start=2):
         try:
             yield PastEvent.of(line)
         except ValueError as exc:
@@ -162,12 +253,15 @@ def _check_version(path: Path, content: bytes) -> None:
         )
 
 
-def _read_film(path: Path) -> list[Frame]:
+def _read_film(path: Path, torn: set[str]) -> list[Frame]:
     content = _read(path)
     try:
-        return read_film(content)
+        frames, is_torn = read_film(content)
     except ValueError as exc:
         raise UsageError(f"{path} is damaged: {exc}") from exc
+    if is_torn:
+        torn.add(path.name)
+    return frames
 
 
 def _read(path: Path) -> bytes:

@@ -27,8 +27,8 @@ from loadprobe.core.verdict.summary import (
     Quantiles,
     ScenarioSummary,
     SloResult,
-    State,
     Summary,
+    SummaryState,
 )
 from loadprobe.core.verdict.texts import clock_text, duration_text
 from loadprobe.outputs.folder.documents import SCHEMA_VERSION, encode_document
@@ -53,7 +53,7 @@ SHOWN_INCIDENTS = 5
 SHOWN_MOMENTS = 60
 FILM_COLUMNS = 80
 
-_STYLES: dict[State, str] = {
+_STYLES: dict[SummaryState, str] = {
     "damaged": "red",
     "outage": "red",
     "invalid": "magenta",
@@ -61,6 +61,8 @@ _STYLES: dict[State, str] = {
     "missed": "red",
     "blind": "yellow",
     "clean": "green",
+    "interrupted": "magenta",
+    "running": "cyan",
 }
 _INDENT = (0, 0, 0, 2)
 
@@ -313,6 +315,7 @@ def _footer(run: RunData) -> RenderableType:
             "(a sum over clients, not downtime)"
         ),
         *(Text(f"Problem: {problem}") for problem in run.info.problems),
+        *(Text(f"Torn: the last line of {name} is left out") for name in run.torn),
         Text("What the words and error bars mean: docs/measuring.md"),
         Text(f"Run folder: {run.path}", overflow="fold"),
     )

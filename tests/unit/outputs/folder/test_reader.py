@@ -19,7 +19,6 @@ from loadprobe.outputs.folder import documents
 from loadprobe.outputs.folder.folder import RunFolder
 from loadprobe.outputs.folder.reader import load_run, read_lines
 from loadprobe.outputs.wording import event_text
-from tests.support.sparse_histograms import from_sparse
 
 MS = 1_000_000
 S = 1_000 * MS
@@ -96,7 +95,7 @@ def test_series_and_histograms(folder: Path) -> None:
         merged = Histogram()
         for line in read_lines(folder / documents.HISTOGRAMS, documents.HistogramRow):
             if line.kind == kind:
-                merged.merge(from_sparse(line.histogram))
+                merged.merge(Histogram.from_sparse(line.histogram))
         assert merged.count == expected.count == 9000
         assert merged.quantile(0.5) == pytest.approx((expected.p50 or 0) * MS)
 
