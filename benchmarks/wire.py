@@ -27,6 +27,7 @@ from loadprobe.config import keys as config
 from loadprobe.core.judging.aggregate import Results
 from loadprobe.core.judging.outcome import OpKind
 from loadprobe.probe.messages import Snapshot
+from loadprobe.run.hearing import Listeners
 from loadprobe.run.load import Measurement as Probing
 
 LANE = "load"
@@ -199,7 +200,7 @@ async def _run(order: Order) -> Probed:
     watch = _Watch(order.server_pid)
     probing = Probing(
         config.Config(target=order.target, lanes=(order.lane,)),
-        on_snapshot=watch.take,
+        listeners=Listeners(on_snapshot=watch.take),
     )
     async with asyncio.TaskGroup() as group:
         tasks = probing.spawn(group)

@@ -23,6 +23,7 @@ from loadprobe.core.judging.columns import Block, Failure, Scope
 from loadprobe.core.judging.outages import Row
 from loadprobe.core.topology.slots import SLOTS
 from loadprobe.local.cluster.certificates import write_certificates
+from loadprobe.run.hearing import Listeners
 from loadprobe.run.load import Measurement
 from tests.scripted.faults import Span, TruthInterval
 from tests.scripted.server import ScriptedCluster
@@ -141,7 +142,7 @@ async def _measure(
     cluster: ScriptedCluster, setting: Setting, config: Config, plan: Plan
 ) -> Observed:
     log = _Log()
-    probing = Measurement(config, emit=log.note)
+    probing = Measurement(config, listeners=Listeners(emit=log.note))
     judge = probing.aggregate.add
 
     def add(

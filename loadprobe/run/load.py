@@ -10,30 +10,24 @@ processes of their own, which do not exist until they are woken in mid-run.
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns, wall_now_ns
 from loadprobe.config.keys import Config, Target
-from loadprobe.core.events import Emit, ProbeDied, ProbeStalled, RunStalled
+from loadprobe.core.events import ProbeDied
 from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Sealed
-from loadprobe.core.topology.shard_names import ShardNames
 from loadprobe.errors import RunError
 from loadprobe.outputs.folder.sealed_lines import Written
 from loadprobe.probe.fleet import Death, FleetProbe, LateProbes, start_late
 from loadprobe.probe.messages import (
     Detour,
-    FromProbe,
     Plan,
-    PrefillProgress,
     ReadBack,
-    Snapshot,
     Start,
-    TopologySeen,
     UsePassword,
 )
-from loadprobe.probe.plan import share_out
 from loadprobe.probe.routes import Routes
-from loadprobe.probe.translation import read_blocks, translate_health
+from loadprobe.run.hearing import Hearing, Listeners
+from loadprobe.run.roster import Roster
 
 _HEAD_START_NS = 200 * NS_PER_MS
 _WOKEN_HEAD_START_NS = 50 * NS_PER_MS
@@ -46,26 +40,6 @@ _WAKE_S = 60.0
 _WAKE_PAUSE_S = 0.1
 _CUT_OVER_S = 60.0
 _CUT_OVER_POLL_S = 0.02
-_SILENCE_NS = 5 * NS_PER_S
-_AWAY_NS = NS_PER_S
-"""If nothing was sealed for so long, it was us who did not get to run."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prefilled:
-    """How far the prefill of all lanes is, in keys."""
-
-    done: int
-    written: int
-    total: int
-
-
-def _ignore(_: object) -> None:
-    return None
-
-
-def _ignore_lost(_lane: str, _shard: str, _lost: int) -> None:
-    return None
 
 
 class Measurement:
@@ -74,15 +48,13 @@ class Measurement:
     Args:
         config: what to measure and how.
         dormant: names of lanes that do not begin with the load (see ``wake``).
-        emit: receives stalls and deaths of probes.
-        on_snapshot: receives every snapshot, for its health part.
-        on_prefill: receives the progress of the prefill.
-        on_lost: receives (lane, shard, number) of lost writes, after the load.
+        listeners: who is told what the probes say; None is nobody.
 
     Attributes:
-        names: the authority on names of shards; everything that is told here has
-            canonical names.
-        end_ns: the end of the load (monotonic ns), None before it.
+        aggregate: judges what the probes send.
+        hearing: takes what the probes send.
+        names: the authority on names of shards; see ``Hearing``.
+        probes: the processes.
     """
 
     def __init__(
@@ -90,57 +62,36 @@ class Measurement:
         config: Config,
         *,
         dormant: Collection[str] = (),
-        emit: Emit = _ignore,
-        on_snapshot: Callable[[Snapshot], None] = _ignore,
-        on_prefill: Callable[[Prefilled], None] = _ignore,
-        on_lost: Callable[[str, str, int], None] = _ignore_lost,
+        listeners: Listeners | None = None,
     ) -> None:
         self._config = config
-        self._emit = emit
-        self._on_snapshot = on_snapshot
-        self._on_prefill = on_prefill
-        self._on_lost = on_lost
+        self._listeners = listeners or Listeners()
         self._password = config.target.read_password()
-        self._shares = share_out(config.lanes, dormant)
-        self._asleep = {
-            process
-            for process, shares in enumerate(self._shares)
-            if any(share.lane.name in dormant for share in shares)
-        }
+        self._roster = Roster(config.lanes, dormant)
         self._routes = Routes(config.lanes, config.target)
-        self._progress: dict[tuple[int, str], PrefillProgress] = {}
-        self._heard_ns: dict[int, int] = {}
-        self._watermark_ns: dict[int, int] = {}
-        self._looked_ns: int | None = None
         self._group: asyncio.TaskGroup | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._waking = asyncio.Lock()
         self._ahead: dict[int, LateProbes | None] = {}
-        self.names = ShardNames()
-        self.end_ns: int | None = None
-        self.read_backs: list[ReadBack] = []
         self.aggregate = Aggregate(
             [
                 LaneInfo(
                     lane.name,
                     lane.tls,
-                    tuple(self._processes_of([lane.name])),
+                    tuple(self._roster.of([lane.name])),
                     lane.deadline_ms * NS_PER_MS,
                     lane.is_witness,
                     lane.read_from,
                 )
                 for lane in config.lanes
             ],
-            asleep=self._asleep,
+            asleep=self._roster.asleep,
         )
-        self.probes = [self._make_probe(p) for p in range(len(self._shares))]
-
-    def _processes_of(self, lanes: Collection[str]) -> list[int]:
-        return [
-            process
-            for process, shares in enumerate(self._shares)
-            if any(share.lane.name in lanes for share in shares)
-        ]
+        self.hearing = Hearing(
+            self.aggregate, self._listeners, on_topology=self._routes.note
+        )
+        self.names = self.hearing.names
+        self.probes = [self._make_probe(p) for p in range(len(self._roster.shares))]
 
     def _make_probe(self, process: int) -> FleetProbe:
         return FleetProbe(
@@ -148,14 +99,13 @@ class Measurement:
             lambda is_first: self._plan(
                 process, is_first=is_first, is_ahead=process in self._ahead
             ),
-            on_message=self._take,
+            on_message=self.hearing.take,
             on_death=self._take_death,
             on_restart=self.aggregate.start_process,
         )
 
     def _plan(self, process: int, *, is_first: bool, is_ahead: bool = False) -> Plan:
-        shares = self._shares[process]
-        lanes = [share.lane.name for share in shares]
+        lanes = self._roster.lanes(process)
         for lane in lanes:
             self.names.forget((process, lane))
         return Plan(
@@ -163,14 +113,14 @@ class Measurement:
             targets={lane: self._routes.target(lane) for lane in lanes},
             password=self._password,
             probe=self._config.probe,
-            shares=shares,
+            shares=self._roster.shares[process],
             # Microseconds grow faster than any process writes, so versions grow
             # over restarts and runs.
             version_base=wall_now_ns() // 1000,
             prefill=is_first,
             known={} if is_first else self._routes.known(lanes),
             cut_overs={lane: self._routes[lane].cut_over for lane in lanes},
-            gently=is_first and bool(self._heard_ns),
+            gently=is_first and bool(self.hearing.heard_ns),
             ahead=self._detours(lanes) if is_first and is_ahead else None,
         )
 
@@ -195,14 +145,12 @@ class Measurement:
 
     @property
     def _awake(self) -> list[FleetProbe]:
-        return [probe for p, probe in enumerate(self.probes) if p not in self._asleep]
+        return [self.probes[process] for process in self._roster.awake]
 
     @property
     def dormant(self) -> frozenset[str]:
         """Return the names of the lanes that were not woken yet."""
-        return frozenset(
-            share.lane.name for p in self._asleep for share in self._shares[p]
-        )
+        return self._roster.dormant
 
     async def wait_until_ready(self) -> None:
         """Wait until every probe is connected and prefilled."""
@@ -211,41 +159,30 @@ class Measurement:
 
     def begin(self) -> int:
         """Start the load; return when the first arrival is due, monotonic ns."""
-        return self._begin(
-            [p for p in range(len(self.probes)) if p not in self._asleep]
-        )
+        return self._begin(self._roster.awake)
 
     def _begin(
         self, processes: Sequence[int], *, head_start_ns: int = _HEAD_START_NS
     ) -> int:
         start_ns = mono_now_ns() + head_start_ns
         for process in processes:
-            self.aggregate.start_process(process, start_ns)
-            self._heard_ns[process] = self._watermark_ns[process] = start_ns
+            self.hearing.begin(process, start_ns)
             self.probes[process].start(Start(start_ns, start_ns))
         return start_ns
 
-    def seal(self) -> Sealed:
-        """Judge what has come in; a process that is silent does not hold it up.
+    @property
+    def end_ns(self) -> int | None:
+        """The end of the load (monotonic ns), None before it."""
+        return self.hearing.end_ns
 
-        Call it several times a second: what is said while nobody looks is heard late,
-        so silence counts only from the first call after a pause of a second or more.
-        From the end of the load on there may be silence, and nothing due later is
-        judged.
-        """
-        now_ns = mono_now_ns()
-        if self.end_ns is not None:
-            return self.aggregate.seal(until_ns=self.end_ns)
-        if self._looked_ns is not None and now_ns - self._looked_ns > _AWAY_NS:
-            self._heard_ns = dict.fromkeys(self._heard_ns, now_ns)
-            away_ms = (now_ns - self._looked_ns) / NS_PER_MS
-            self._emit(RunStalled(self._looked_ns, away_ms))
-        self._looked_ns = now_ns
-        for process, heard_ns in self._heard_ns.items():
-            if now_ns - heard_ns > _SILENCE_NS:
-                watermark_ns = self._watermark_ns[process]
-                self.aggregate.mark_blind(process, watermark_ns, now_ns - _SILENCE_NS)
-        return self.aggregate.seal(until_ns=now_ns)
+    @property
+    def read_backs(self) -> list[ReadBack]:
+        """What was found of the written keys, lane by lane."""
+        return self.hearing.read_backs
+
+    def seal(self) -> Sealed:
+        """Judge what has come in; see ``Hearing.seal``."""
+        return self.hearing.seal()
 
     async def end(
         self,
@@ -254,7 +191,7 @@ class Measurement:
         meanwhile: Callable[[], object],
         closed: Collection[str] = (),
     ) -> int:
-        """Stop arrivals, wait until all are settled, end the processes.
+        """Stop arrivals, wait until all are decided, end the processes.
 
         Args:
             probing: what ``spawn`` returned.
@@ -265,14 +202,14 @@ class Measurement:
         Returns:
             The end of the load: nothing is due from then on, monotonic ns.
         """
-        end_ns = self.end_ns = mono_now_ns()
+        end_ns = self.hearing.end_ns = mono_now_ns()
         detours = self._detours(closed)
         for probe in self.probes:
             probe.stop(end_ns, detours)
-        await self._settle(end_ns, {*probing, *self._tasks}, meanwhile)
+        await self._wait_until_gone(end_ns, {*probing, *self._tasks}, meanwhile)
         return end_ns
 
-    async def _settle(
+    async def _wait_until_gone(
         self,
         end_ns: int,
         waiting: "set[asyncio.Task[None]]",
@@ -280,15 +217,15 @@ class Measurement:
     ) -> None:
         """Wait until the processes are gone; end those that hang."""
         lanes_ns = max(lane.deadline_ms for lane in self._config.lanes) * NS_PER_MS
-        settling_ns = lanes_ns + self._config.probe.settle_ms * NS_PER_MS
-        give_up_ns = end_ns + settling_ns + int(_READ_BACK_S * NS_PER_S)
+        deciding_ns = lanes_ns + self._config.probe.settle_ms * NS_PER_MS
+        give_up_ns = end_ns + deciding_ns + int(_READ_BACK_S * NS_PER_S)
         silent: Counter[int] = Counter()
         while waiting and mono_now_ns() < give_up_ns:
-            heard_ns = dict(self._heard_ns)
+            heard_ns = dict(self.hearing.heard_ns)
             _, waiting = await asyncio.wait(waiting, timeout=_LOOK_S)
             meanwhile()
-            for process, watermark_ns in self._watermark_ns.items():
-                is_silent = self._heard_ns[process] == heard_ns[process]
+            for process, watermark_ns in self.hearing.watermark_ns.items():
+                is_silent = self.hearing.heard_ns[process] == heard_ns[process]
                 silent[process] = silent[process] + 1 if is_silent else 0
                 # It says nothing, too, while it reads back.
                 if silent[process] >= _HANGS_AFTER_LOOKS and watermark_ns < end_ns:
@@ -313,7 +250,7 @@ class Measurement:
         assert self._group is not None
         if not self._awake:
             return
-        for process in sorted(self._asleep - self._ahead.keys()):
+        for process in sorted(self._roster.asleep - self._ahead.keys()):
             self._ahead[process] = None
             probe = self.probes[process] = self._make_probe(process)
             self._ahead[process] = start_late([probe], self._group, self._tasks)
@@ -341,9 +278,8 @@ class Measurement:
     async def _wake(
         self, lanes: Collection[str], target: Target | None, within_s: float
     ) -> None:
-        processes = [p for p in self._processes_of(lanes) if p in self._asleep]
-        left = {share.lane.name for p in processes for share in self._shares[p]}
-        left -= set(lanes)
+        processes = [p for p in self._roster.of(lanes) if p in self._roster.asleep]
+        left = self._roster.lanes_of(processes) - set(lanes)
         if left:
             raise ValueError(f"{sorted(left)} share processes with {sorted(lanes)}")
         if target is not None:
@@ -360,7 +296,7 @@ class Measurement:
             if mono_now_ns() >= give_up_ns:
                 raise RunError(f"waking lanes {names} failed: {problem}")
             await asyncio.sleep(_WAKE_PAUSE_S)
-        self._asleep.difference_update(processes)
+        self._roster.asleep.difference_update(processes)
         self._begin(processes, head_start_ns=_WOKEN_HEAD_START_NS)
 
     async def _start_late(self, processes: Sequence[int]) -> str | None:
@@ -408,15 +344,15 @@ class Measurement:
         """
         order = self._routes.move(tls=tls, host=host, port=port, replace=replace)
         lanes = self._routes.of(tls=tls)
-        processes = [p for p in self._processes_of(lanes) if p not in self._asleep]
-        for process in self._processes_of(lanes):  # also those that are being woken
+        processes = [p for p in self._roster.of(lanes) if p not in self._roster.asleep]
+        for process in self._roster.of(lanes):  # also those that are being woken
             self.probes[process].tell(order)
         give_up_ns = mono_now_ns() + int(within_s * NS_PER_S)
         while late := {
-            share.lane.name
+            lane
             for process in processes
-            for share in self._shares[process]
-            if not self._routes.has_followed(process, share.lane.name)
+            for lane in self._roster.lanes(process)
+            if not self._routes.has_followed(process, lane)
         }.intersection(lanes):
             if self.end_ns is not None or mono_now_ns() >= give_up_ns:
                 raise RunError(
@@ -435,64 +371,14 @@ class Measurement:
 
     # --- what the probes say -------------------------------------------------------
 
-    def _take(self, message: FromProbe) -> None:
-        match message:
-            case Snapshot():
-                self._take_snapshot(message)
-            case PrefillProgress():
-                self._progress[message.process, message.lane] = message
-                parts = self._progress.values()
-                self._on_prefill(
-                    Prefilled(
-                        sum(part.done for part in parts),
-                        sum(part.written for part in parts),
-                        sum(part.total for part in parts),
-                    )
-                )
-            case TopologySeen():
-                observer = message.process, message.lane
-                topology = self.names.see(observer, message.topology)
-                self._routes.note(message, topology)
-            case ReadBack():
-                self.read_backs.append(message)
-                observer = message.process, message.lane
-                for local, lost in message.lost_by_shard.items():
-                    shard = self.names.canonical(observer, local)
-                    self._on_lost(message.lane, shard, lost)
-
-    def _take_snapshot(self, snapshot: Snapshot) -> None:
-        process = snapshot.process
-        self._heard_ns[process] = mono_now_ns()
-        self._watermark_ns[process] = snapshot.watermark_ns
-        self.aggregate.add(
-            process,
-            read_blocks(snapshot, self.names),
-            watermark_ns=snapshot.watermark_ns,
-            stalls=snapshot.stalls,
-        )
-        self._on_snapshot(translate_health(snapshot, self.names))
-        for start_ns, end_ns in snapshot.stalls:
-            duration_ms = (end_ns - start_ns) / NS_PER_MS
-            self._emit(ProbeStalled(start_ns, process, duration_ms))
-
     def _take_death(self, death: Death) -> None:
         """Report the death of a probe process: an incident of its own."""
-        self._emit(ProbeDied(death.at_ns, death.process, death.cause))
+        self._listeners.emit(ProbeDied(death.at_ns, death.process, death.cause))
 
     @property
     def lost_writes(self) -> int | None:
         """Return how many acknowledged writes are gone; None if some are unchecked."""
-        heard = {(result.process, result.lane) for result in self.read_backs}
-        written = {
-            (process, share.lane.name)
-            for process in self._heard_ns
-            for share in self._shares[process]
-        }
-        if not written or heard < written:
-            return None
-        if any(result.unread for result in self.read_backs):
-            return None
-        return sum(result.lost for result in self.read_backs)
+        return self.hearing.lost_writes(self._roster.lanes)
 
     @property
     def written(self) -> Written | None:

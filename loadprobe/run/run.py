@@ -35,7 +35,8 @@ from loadprobe.outputs.http.server import start_http
 from loadprobe.outputs.metrics.collector import CatalogueCollector
 from loadprobe.outputs.metrics.ms_page import make_ms_renderer
 from loadprobe.outputs.metrics.page import make_registry, make_renderer
-from loadprobe.run.load import Measurement, Prefilled
+from loadprobe.run.hearing import Listeners, Prefilled
+from loadprobe.run.load import Measurement
 from loadprobe.run.load_control import Steering
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.published import Published
@@ -84,10 +85,12 @@ class Run:
         self._measurement = Measurement(
             config,
             dormant=plan.dormant,
-            emit=self._emit,
-            on_snapshot=self._sinks.take_health,
-            on_prefill=self._on_prefill,
-            on_lost=self._on_lost,
+            listeners=Listeners(
+                emit=self._emit,
+                on_snapshot=self._sinks.take_health,
+                on_prefill=self._on_prefill,
+                on_lost=self._on_lost,
+            ),
         )
         stopping.before_exit = self._measurement.kill
         # The lane that will live longest: TLS ports outlive plaintext ones.

@@ -36,7 +36,8 @@ from loadprobe.local.cluster.cluster import LocalCluster
 from loadprobe.local.cluster.node import LocalNode
 from loadprobe.probe.messages import Snapshot
 from loadprobe.run.health import work_of
-from loadprobe.run.load import Measurement, Prefilled
+from loadprobe.run.hearing import Listeners, Prefilled
+from loadprobe.run.load import Measurement
 
 _Kind = TypeVar("_Kind", bound=Event)
 
@@ -158,9 +159,11 @@ class Trial:
         self._measurement = Measurement(
             self.config,
             dormant=self.dormant,
-            emit=self.events.append,
-            on_snapshot=self._take_snapshot,
-            on_prefill=self.prefills.append,
+            listeners=Listeners(
+                emit=self.events.append,
+                on_snapshot=self._take_snapshot,
+                on_prefill=self.prefills.append,
+            ),
         )
         return self._measurement
 

@@ -11,6 +11,7 @@ from loadprobe.drivers.base import DriverStats
 from loadprobe.outputs.metrics.run_metrics import RunMetrics
 from loadprobe.probe.messages import LaneHealth, ReadBack, Snapshot, TopologySeen
 from loadprobe.run.health_metrics import HealthMetrics
+from loadprobe.run.hearing import Listeners
 from loadprobe.run.load import Measurement
 
 REST: dict[str, Any] = {
@@ -56,11 +57,12 @@ def test_counts_by_shard() -> None:
         Config(
             target=Target(host="h"), lanes=(Lane(name="tcp"),), http=Http(listen="")
         ),
-        on_snapshot=snapshots.append,
-        on_lost=lambda *row: lost.append(row),
+        listeners=Listeners(
+            on_snapshot=snapshots.append, on_lost=lambda *row: lost.append(row)
+        ),
     )
     measurement.names.see("watch", topology("0001", "0002"))
-    measurement._take(TopologySeen(0, "tcp", topology("0002", "0001")))
+    measurement.hearing.take(TopologySeen(0, "tcp", topology("0002", "0001")))
     stats = DriverStats()
     stats.count_redirect("moved", "0001")
     stats.count_redirect("moved", "0002")
@@ -69,10 +71,10 @@ def test_counts_by_shard() -> None:
     stats.count_connect("connect_refused", "0002")
     stats.connects["ok"] += 3  # of a library that does not tell where
     measurement.aggregate.start_process(0, 0)
-    measurement._take(
+    measurement.hearing.take(
         Snapshot(0, 1, 0, 0, [], [health(stats)], [], b"", [], cpu_ns=0, rss_bytes=0)
     )
-    measurement._take(ReadBack(0, "tcp", 9, 3, 0, {"0001": 1, "0002": 2}))
+    measurement.hearing.take(ReadBack(0, "tcp", 9, 3, 0, {"0001": 1, "0002": 2}))
     assert lost == [("tcp", "0002", 1), ("tcp", "0001", 2)]
     metrics = RunMetrics(
         "c",

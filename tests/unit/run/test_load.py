@@ -23,8 +23,10 @@ from loadprobe.probe.messages import (
     UseEndpoint,
     UsePassword,
 )
+from loadprobe.run import hearing
 from loadprobe.run import load as module
 from loadprobe.run.health import Health
+from loadprobe.run.hearing import Listeners
 from loadprobe.run.load import Measurement
 
 S = 1_000_000_000
@@ -63,7 +65,8 @@ class QuietProbe:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Replace the clock, and the probe processes."""
     clock = Clock()
-    monkeypatch.setattr(module, "mono_now_ns", clock)
+    for each in (hearing, module):
+        monkeypatch.setattr(each, "mono_now_ns", clock)
     monkeypatch.setattr(module, "FleetProbe", QuietProbe)
     return clock
 
@@ -73,7 +76,7 @@ def begun(clock: Clock, events: list[Event] | None = None) -> Measurement:
     told = [] if events is None else events
     measurement = Measurement(
         Config(target=Target(host="127.0.0.1"), lanes=(Lane(name="tcp"),)),
-        emit=told.append,
+        listeners=Listeners(emit=told.append),
     )
     clock.now_ns = measurement.begin()
     return measurement
@@ -122,7 +125,7 @@ def test_a_stopped_supervisor_does_not_make_data_blind(clock: Clock) -> None:
     look_for(measurement, clock, 1)
     clock.now_ns += 3600 * S
     look_for(measurement, clock, 1)
-    measurement._take(snapshot(clock.now_ns))
+    measurement.hearing.take(snapshot(clock.now_ns))
     measurement.seal()
     assert measurement.aggregate.sealed_until_ns == clock.now_ns
     assert blind_ns(measurement, clock.now_ns) == 0
@@ -133,7 +136,7 @@ def test_a_stopped_supervisor_says_so(clock: Clock) -> None:
     events: list[Event] = []
     measurement = begun(clock, events)
     look_for(measurement, clock, 1)
-    looked_ns = measurement._looked_ns
+    looked_ns = measurement.hearing._looked_ns
     clock.now_ns += 9 * S
     look_for(measurement, clock, 1)
     (event,) = events
@@ -165,7 +168,7 @@ async def test_the_read_back_is_not_blind(clock: Clock) -> None:
 
     def meanwhile() -> None:
         if measurement.aggregate.watermark_ns(0) != end_ns + S:
-            measurement._take(snapshot(end_ns + S))
+            measurement.hearing.take(snapshot(end_ns + S))
         clock.now_ns += 4 * S
         assert measurement.seal().until_ns <= end_ns
         if clock.now_ns > end_ns + 10 * S:
@@ -264,13 +267,17 @@ def topology_seen(
 
 @asynccontextmanager
 async def running(
-    monkeypatch: pytest.MonkeyPatch, kind: type[Talking] = Talking
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[Talking] = Talking,
+    listeners: Listeners | None = None,
 ) -> AsyncIterator[Measurement]:
     """Measure with processes of a kind; the TLS lane is dormant."""
     Talking.made.clear()
     monkeypatch.setattr(module, "FleetProbe", kind)
     measurement = Measurement(
-        Config(target=Target(host="h"), lanes=(TCP, TLS)), dormant={"tls"}
+        Config(target=Target(host="h"), lanes=(TCP, TLS)),
+        dormant={"tls"},
+        listeners=listeners,
     )
     async with asyncio.TaskGroup() as group:
         tasks = measurement.spawn(group)
@@ -350,8 +357,8 @@ async def test_processes_that_name_shards_differently(
 ) -> None:
     """Arrivals and health are counted by one name, whatever a process calls a shard."""
     told: list[Snapshot] = []
-    async with running(monkeypatch) as measurement:
-        measurement._on_snapshot = told.append
+    listeners = Listeners(on_snapshot=told.append)
+    async with running(monkeypatch, listeners=listeners) as measurement:
         await measurement.wake(["tls"])
         tcp, tls = measurement.probes
         assert isinstance(tcp, Talking)
