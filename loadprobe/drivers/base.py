@@ -15,6 +15,19 @@ from loadprobe.core.load.recorder import ScopeRecorder
 from loadprobe.core.topology.topology import Topology
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An operation in plain values, for a driver that encodes commands by itself.
+
+    Args:
+        key: its name.
+        value: what to write; None reads.
+    """
+
+    key: bytes
+    value: bytes | None = None
+
+
 @dataclass(slots=True, eq=False)
 class Arrival:
     """One operation on its way; created per arrival, so it is kept small.
@@ -24,7 +37,7 @@ class Arrival:
 
     Args:
         due: when the schedule wanted it sent, monotonic ns.
-        scope: recorder of its scope.
+        recorder: where it is recorded.
         worker: index of the worker it belongs to.
         op: read or write.
         key: the lane's record of the key; None for an absent key.
@@ -40,10 +53,12 @@ class Arrival:
         redirects: redirects followed so far.
         settled: its outcome is recorded; anything later is ignored.
         done: when the reply was parsed, if it was the expected one.
+        asked: the operation in plain values, for a client library. The maker gives an
+            arrival either this or ``command`` and ``expect``.
     """
 
     due: int
-    scope: ScopeRecorder
+    recorder: ScopeRecorder
     worker: int
     op: OpKind
     key: KeyRecord | None
@@ -56,6 +71,7 @@ class Arrival:
     redirects: int = 0
     settled: bool = False
     done: int = 0
+    asked: Asked | None = None
 
 
 class Sink(Protocol):
@@ -86,6 +102,9 @@ class Sink(Protocol):
             evidence: interval that holds an instant at which the target did not serve.
         """
 
+    def too_late(self) -> None:
+        """Take note of an answer to an arrival that had ended before."""
+
     def unread_since(self, at_ns: int) -> int:
         """Return since when what is read now may have waited to be read; at most now.
 
@@ -113,7 +132,6 @@ class DriverStats:
     redirects: dict[str, int] = field(default_factory=dict)
     refreshes: int = 0
     borrowed: int = 0
-    too_late: int = 0
     connects: dict[str, int] = field(default_factory=dict)
     connect_ns: list[int] = field(default_factory=list)
     redirects_by_shard: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -137,9 +155,11 @@ class DriverStats:
 class Driver(Protocol):
     """One client with its connections, for one lane in one probe process."""
 
-    stats: DriverStats
     waiting_error: ErrorClass
     """Why an arrival that was given up had not been sent."""
+
+    def take_stats(self) -> DriverStats:
+        """Return what was counted since the last call."""
 
     @property
     def topology(self) -> Topology | None:

@@ -7,7 +7,6 @@ from hiredis import Reader
 
 OK = b"OK"
 OK_REPLY = b"+OK\r\n"
-_KEY_LENGTH = len(b"*2\r\n$3\r\nGET\r\n$")
 
 
 def encode(*words: bytes) -> bytes:
@@ -54,18 +53,6 @@ def end_of_reply(data: bytes, at: int) -> int:
 def encode_bulk(word: bytes) -> bytes:
     """Return a bulk string."""
     return b"$%d\r\n%b\r\n" % (len(word), word)
-
-
-def key_of(command: bytes) -> bytes:
-    """Return the key of a command that ``encode_get`` or ``encode_set_head`` began."""
-    end = command.index(b"\r\n", _KEY_LENGTH)
-    return command[end + 2 : end + 2 + int(command[_KEY_LENGTH:end])]
-
-
-def value_of(command: bytes, key: bytes) -> bytes:
-    """Return the value of a command that ``encode_set_head`` began with a key."""
-    end = command.index(b"\r\n", _KEY_LENGTH) + 2 + len(key) + 2
-    return command[command.index(b"\n", end) + 1 : -2]
 
 
 ASKING = encode(b"ASKING")

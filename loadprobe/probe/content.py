@@ -18,7 +18,7 @@ from loadprobe.core.load.ledger import ReadVerdict
 from loadprobe.core.load.values import NIL, Decoded, ValueCodec
 from loadprobe.core.topology.slots import READS
 from loadprobe.drivers import resp
-from loadprobe.drivers.base import Arrival
+from loadprobe.drivers.base import Arrival, Asked
 
 
 class Content(Protocol):
@@ -79,17 +79,31 @@ class SingleKeys:
 
     def make_key(self, number: int) -> KeyRecord:
         """Return the record of a key, which another share of its lanes may write."""
-        space = self._keyspace
-        is_own, slot = space.owns(number), space.slot(number)
-        name = space.key(number) if is_own else space.foreign_key(number)
+        name, slot = self._name(number), self._keyspace.slot(number)
         get, head = resp.encode_get(name), resp.encode_set_head(name)
-        return (KeyRecord if is_own else ForeignKey)(
+        return (KeyRecord if self._keyspace.owns(number) else ForeignKey)(
             number, slot=slot, read_slot=slot + self._apart, get=get, set_head=head
         )
+
+    def _name(self, number: int) -> bytes:
+        space = self._keyspace
+        return space.key(number) if space.owns(number) else space.foreign_key(number)
 
     def encode_absent(self, number: int) -> bytes:
         """Return a GET of what is never written."""
         return resp.encode_get(self._keyspace.absent_key(number))
+
+    def ask_read(self, number: int) -> Asked:
+        """Return a read of a key in plain values."""
+        return Asked(self._name(number))
+
+    def ask_absent(self, number: int) -> Asked:
+        """Return a read of what is never written."""
+        return Asked(self._keyspace.absent_key(number))
+
+    def ask_write(self, number: int, version: int) -> Asked:
+        """Return the writing of a version of a key."""
+        return Asked(self._name(number), self._codec.encode(number, version))
 
     def version_of(self, number: int, reply: object) -> int | None:
         """Return the version that a reply holds; None if it is not all right."""
@@ -228,7 +242,7 @@ def is_right(content: Content, arrival: Arrival, reply: object) -> bool:
     A replica that does not know a write yet is stale, not wrong: also if it does not
     know the key.
     """
-    recorder = arrival.scope
+    recorder = arrival.recorder
     key = arrival.key
     if key is None:
         good = reply == resp.parse(content.absent)

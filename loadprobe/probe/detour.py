@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 from loadprobe.config.keys import Probe
 from loadprobe.core.topology.topology import Topology
+from loadprobe.drivers.settings import DriverSettings
 from loadprobe.drivers.tls import make_context
 from loadprobe.drivers.wire.dial import Dialer
 from loadprobe.drivers.wire.driver import WireDriver
@@ -42,14 +43,15 @@ async def connected(
     context = make_context(detour.target) if detour.tls else None
     timeout_ms = probe.connect_timeout_ms
     driver = WireDriver(
-        detour.target,
+        DriverSettings(
+            target=detour.target,
+            tls=detour.tls,
+            workers=1,
+            max_in_flight=probe.max_in_flight,
+        ),
         Dialer(detour.target, context, password, timeout_ms, poller),
         lane,
         on_topology=_tell_nobody,
-        tls=detour.tls,
-        workers=1,
-        max_in_flight=probe.max_in_flight,
-        closed_loop=False,
     )
     ready = asyncio.Event()
     running = asyncio.create_task(driver.run(ready.set))

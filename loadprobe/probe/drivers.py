@@ -1,12 +1,15 @@
 """The driver of a lane: the witness, or a client library with the witness beside it."""
 
 import ssl
+from dataclasses import replace
+from functools import partial
 
 from loadprobe.config.keys import Client
 from loadprobe.drivers.base import Driver, OnTopology, Sink
 from loadprobe.drivers.clients.library.base import Login, Tally
 from loadprobe.drivers.clients.library.choice import make_library
 from loadprobe.drivers.clients.library.driver import LibraryDriver
+from loadprobe.drivers.settings import DriverSettings, Sending
 from loadprobe.drivers.wire.dial import Dialer
 from loadprobe.drivers.wire.driver import WireDriver
 from loadprobe.drivers.wire.sockets import SocketPoller
@@ -33,49 +36,55 @@ def make_driver(
         on_topology: is told every new topology.
     """
     config = share.lane
-    target = plan.targets[config.name]
+    settings = _settings(plan, share)
+    target = settings.target
 
-    def make_wire(on_topology: OnTopology) -> WireDriver:
-        """Make a wire driver; beside a client library it carries no arrivals."""
-        return WireDriver(
+    def make_wire(settings: DriverSettings, on_topology: OnTopology) -> WireDriver:
+        dialer = Dialer(
             target,
-            Dialer(
-                target,
-                context if config.tls else None,
-                plan.password,
-                plan.probe.connect_timeout_ms,
-                poller,
-                reads_replicas=target.cluster and config.read_from != "primary",
-            ),
-            sink,
-            on_topology=on_topology,
-            tls=config.tls,
-            workers=share.connections if config.is_witness else 1,
-            max_in_flight=plan.probe.max_in_flight,
-            closed_loop=config.is_witness and config.loop == "closed",
-            is_shared=share.connections < share.outstanding,
-            known=plan.known.get(config.name),
-            cut_over=plan.cut_overs.get(config.name, 0),
-            gently=plan.gently,
-            read_from=config.read_from,
+            context if config.tls else None,
+            plan.password,
+            plan.probe.connect_timeout_ms,
+            poller,
+            reads_replicas=target.cluster and config.read_from != "primary",
         )
+        return WireDriver(settings, dialer, sink, on_topology=on_topology)
 
     if config.is_witness:
-        return make_wire(on_topology)
-    client = config.client or Client()
-    tally = Tally()
-    login = Login(target.username, plan.password)
-    return LibraryDriver(
-        target,
-        make_library(config.driver, client, tally, login, tls=config.tls),
-        sink,
-        tally=tally,
-        login=login,
-        clients=client.clients,
-        on_topology=on_topology,
-        make_scout=make_wire,
+        return make_wire(settings, on_topology)
+    library = make_library(
+        config.driver,
+        config.client or Client(),
+        Tally(),
+        Login(target.username, plan.password),
         tls=config.tls,
-        workers=share.workers,
+    )
+    beside = replace(settings, workers=1)  # it carries no arrivals
+    return LibraryDriver(
+        settings,
+        library,
+        sink,
+        on_topology=on_topology,
+        make_scout=partial(make_wire, beside),
+    )
+
+
+def _settings(plan: Plan, share: Share) -> DriverSettings:
+    """Return what a lane asks of its driver."""
+    config = share.lane
+    sending: Sending = "open"
+    if config.is_witness and config.loop == "closed":
+        is_shared = share.connections < share.outstanding
+        sending = "shared" if is_shared else "closed"
+    return DriverSettings(
+        target=plan.targets[config.name],
+        tls=config.tls,
+        workers=share.connections if config.is_witness else share.workers,
         max_in_flight=plan.probe.max_in_flight,
-        is_restart=config.name in plan.known,
+        sending=sending,
+        known=plan.known.get(config.name),
+        cut_over=plan.cut_overs.get(config.name, 0),
+        gently=plan.gently,
+        read_from=config.read_from,
+        clients=1 if config.client is None else config.client.clients,
     )

@@ -9,7 +9,12 @@ from loadprobe.probe.messages import LaneHealth
 
 
 def take_health(
-    name: str, driver: Driver, recorders: Collection[ScopeRecorder], skipped: int
+    name: str,
+    driver: Driver,
+    recorders: Collection[ScopeRecorder],
+    *,
+    skipped: int,
+    too_late: int,
 ) -> LaneHealth:
     """Return the counters since the last call, and begin them anew.
 
@@ -18,9 +23,9 @@ def take_health(
         driver: its driver.
         recorders: of its scopes.
         skipped: arrivals that were left out since.
+        too_late: arrivals that were answered after they had ended since.
     """
-    stats = driver.stats
-    driver.stats = type(stats)()
+    stats = driver.take_stats()
     return LaneHealth(
         lane=name,
         connections=driver.live_connections(),
@@ -31,7 +36,7 @@ def take_health(
         connect_ns=stats.connect_ns,
         refreshes=stats.refreshes,
         borrowed=stats.borrowed,
-        too_late=stats.too_late,
+        too_late=too_late,
         attempts=stats.attempts,
         raised=stats.raised,
         skipped=skipped,

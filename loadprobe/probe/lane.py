@@ -58,6 +58,7 @@ class LaneRunner:
         self.issue_due = self._loop.issue_due
         self._deadline_ns = lane.deadline_ms * NS_PER_MS
         self._give_up_ns = self._deadline_ns + probe.settle_ms * NS_PER_MS
+        self._too_late = 0
         self._lag = lag
         self.unread_since = lag.unread_since
         self.looked_since = lag.looked_since
@@ -97,15 +98,15 @@ class LaneRunner:
                 late.append(arrival)
                 continue
             arrival.settled = True
-            scope = arrival.scope
-            scope.due.append(due_ns)
-            scope.sent.append(arrival.sent)
-            scope.done.append(done_ns)
+            recorder = arrival.recorder
+            recorder.due.append(due_ns)
+            recorder.sent.append(arrival.sent)
+            recorder.done.append(done_ns)
             if arrival.op is write:
                 key = arrival.key
                 assert key is not None
                 key.acked(arrival.version, arrival.value)
-                scope.acknowledged += 1
+                recorder.acknowledged += 1
         if not late:
             self._served(arrivals)
             return
@@ -118,9 +119,9 @@ class LaneRunner:
         """Judge a reply that is late, or not literally the expected one."""
         right = is_right(self.keys.content, arrival, reply)
         if arrival.settled:
-            self._driver.stats.too_late += 1
+            self._too_late += 1
             return
-        recorder = arrival.scope
+        recorder = arrival.recorder
         # A reply that came in time and waited for us to read it is not late.
         came_ns = self.unread_since(done_ns)
         if right and came_ns - arrival.due <= self._deadline_ns:
@@ -155,6 +156,10 @@ class LaneRunner:
         self._settle_failure(arrival, outcome, error, done_ns, evidence)
         self._loop.failed(arrival, outcome)
 
+    def too_late(self) -> None:
+        """Count an answer to an arrival that had ended before."""
+        self._too_late += 1
+
     def _settle_failure(
         self,
         arrival: Arrival,
@@ -164,7 +169,7 @@ class LaneRunner:
         evidence: tuple[int, int],
     ) -> None:
         arrival.settled = True
-        recorder = arrival.scope
+        recorder = arrival.recorder
         # An unknown write stays open in its history: it may be applied yet.
         if arrival.op is _WRITE and outcome in (Outcome.REFUSED, Outcome.UNSENT):
             assert arrival.key is not None
@@ -225,7 +230,11 @@ class LaneRunner:
 
     def take_health(self) -> LaneHealth:
         """Return the counters since the last call and the level of connections."""
-        recorders = self._maker.recorders.values()
+        too_late, self._too_late = self._too_late, 0
         return take_health(
-            self.name, self._driver, recorders, self._loop.take_skipped()
+            self.name,
+            self._driver,
+            self._maker.recorders.values(),
+            skipped=self._loop.take_skipped(),
+            too_late=too_late,
         )

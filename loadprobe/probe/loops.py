@@ -13,10 +13,9 @@ from loadprobe.clock import NEVER_NS, NS_PER_MS, mono_now_ns
 from loadprobe.core.judging.outcome import Outcome
 from loadprobe.core.load.schedule import make_schedule
 from loadprobe.drivers.base import Arrival
+from loadprobe.probe.making import Fill
 from loadprobe.probe.messages import Share
 
-Fill = Callable[[Sequence[Arrival], int], None]
-"""Sets all of arrivals but worker and due; the index is that of the first of them."""
 Submit = Callable[[Sequence[Arrival]], None]
 
 # An overloaded process must still reach its other callbacks.
@@ -74,7 +73,7 @@ class OpenLoop:
         share: which lane, and which part of it.
         stall_ns: arrivals that are overdue by more are left out: we were blind then,
             and a burst of late ones would say nothing about the target.
-        fill: completes arrivals.
+        fill: completes arrivals (see ``Maker``).
     """
 
     def __init__(self, share: Share, stall_ns: int, fill: Fill) -> None:
@@ -205,7 +204,7 @@ class ClosedLoop:
 
     Args:
         share: which lane, and which part of it.
-        fill: completes arrivals.
+        fill: completes arrivals (see ``Maker``).
     """
 
     def __init__(self, share: Share, fill: Fill) -> None:

@@ -15,8 +15,11 @@ from loadprobe.core.load.values import NIL
 from loadprobe.core.topology.topology import Topology
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival
+from loadprobe.probe.content import SingleKeys
 from loadprobe.probe.keys import LaneKeys
 from loadprobe.probe.messages import Share
+
+Fill = Callable[[Sequence[Arrival], int], None]
 
 _LAYOUT_STRIDE = 977
 # Arrivals of a turn are looked up at once: a period may be as short as six.
@@ -92,6 +95,9 @@ class Maker:
         keys: the keys of the share.
 
     Attributes:
+        fill: sets everything of arrivals but worker and due (cheaper than a
+            constructor), given those that follow each other in the schedule of this
+            process, and the index of the first of them.
         recorders: where the arrivals of each scope are recorded.
     """
 
@@ -101,6 +107,7 @@ class Maker:
         self._step = share.slice_count
         self._keeps_together = share.lane.pipeline > 1
         self._read = OpKind.REPLICA_READ if share.lane.reads_replicas else _READ
+        self.fill: Fill = self._fill if share.lane.is_witness else self._fill_plainly
         self._plan: ArrivalPlan | None = None
         self._loads: dict[Choice, _Load] = {}
         self._table: list[_Load] = []
@@ -168,13 +175,8 @@ class Maker:
             recorder = self.recorders[scope] = ScopeRecorder(scope)
         return recorder
 
-    def fill(self, arrivals: Sequence[Arrival], index: int) -> None:
-        """Set everything of arrivals but worker and due (cheaper than a constructor).
-
-        Args:
-            arrivals: one after the other in the schedule of this process.
-            index: of the first of them.
-        """
+    def _fill(self, arrivals: Sequence[Arrival], index: int) -> None:
+        """Fill for the wire driver, which sends commands as they are made here."""
         keys = self._keys
         encode = keys.content.encode
         version, write, written = keys.version, _WRITE, resp.OK_REPLY
@@ -183,7 +185,7 @@ class Maker:
             loads.sort(key=_ordinal)
         for arrival, load in zip(arrivals, loads, strict=True):
             key = load.next_key()
-            arrival.scope = load.recorder
+            arrival.recorder = load.recorder
             arrival.op = op = load.op
             arrival.sent = 0
             arrival.redirects = 0
@@ -214,6 +216,38 @@ class Maker:
         keys.version = version
         if keys.content.tail:
             _complete(arrivals, keys.content.tail)
+
+    def _fill_plainly(self, arrivals: Sequence[Arrival], index: int) -> None:
+        """Fill for a client library, which is told what to do and encodes it."""
+        keys, content = self._keys, self._keys.content
+        assert isinstance(content, SingleKeys), "libraries are asked for one key each"
+        loads = self._find_loads(index, len(arrivals))
+        for arrival, load in zip(arrivals, loads, strict=True):
+            key = load.next_key()
+            arrival.recorder = load.recorder
+            arrival.op = load.op
+            arrival.key = key
+            arrival.slot = key.slot
+            arrival.sent = 0
+            arrival.redirects = 0
+            arrival.settled = False
+            if load.op is _WRITE:
+                version = keys.version
+                keys.version = version + 1
+                key.begin_write(version)
+                arrival.version = version
+                arrival.value = content.encode(key.index, version)
+                arrival.asked = content.ask_write(key.index, version)
+            elif load.is_miss:
+                load.recorder.absent += 1
+                arrival.key = None
+                arrival.version = 0
+                arrival.value = content.absent
+                arrival.asked = content.ask_absent(key.index)
+            else:
+                arrival.version = key.acked_version
+                arrival.value = key.value
+                arrival.asked = content.ask_read(key.index)
 
     def _find_loads(self, index: int, count: int) -> list[_Load]:
         """Return what to make of arrivals that follow each other in our schedule."""

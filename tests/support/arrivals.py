@@ -7,7 +7,7 @@ from loadprobe.core.load.recorder import ScopeRecorder
 from loadprobe.core.load.values import NIL
 from loadprobe.core.topology.slots import tag_for_slot
 from loadprobe.drivers import resp
-from loadprobe.drivers.base import Arrival
+from loadprobe.drivers.base import Arrival, Asked
 
 Fate = tuple[Outcome, ErrorClass]
 
@@ -31,9 +31,11 @@ def make_arrival(
         op, expect = OpKind.WRITE, resp.OK_REPLY
         command, written = resp.encode(b"SET", key, value), resp.encode_bulk(value)
     now_ns = mono_now_ns()
-    return Arrival(
+    arrival = Arrival(
         now_ns, _RECORDER, worker, op, None, slot, command, expect, number, written
     )
+    arrival.asked = Asked(key, value)
+    return arrival
 
 
 class Sink:
@@ -42,11 +44,13 @@ class Sink:
     Attributes:
         ends: the reply, or outcome and error class, by the arrival's ``version``.
         evidence: of those that failed.
+        late: answers to arrivals that had ended.
     """
 
     def __init__(self) -> None:
         self.ends: dict[int, object] = {}
         self.evidence: dict[int, tuple[int, int]] = {}
+        self.late = 0
 
     @property
     def failures(self) -> dict[int, Fate]:
@@ -64,6 +68,10 @@ class Sink:
         if not arrival.settled:
             arrival.settled = True
             self.ends[arrival.version] = reply
+
+    def too_late(self) -> None:
+        """Count an answer to an arrival that had ended."""
+        self.late += 1
 
     def unread_since(self, at_ns: int) -> int:
         """Return the time: this loop is never late."""

@@ -8,7 +8,7 @@ from typing import Any
 from loadprobe.config.keys import Lane, Probe, Target
 from loadprobe.core.judging.outcome import ErrorClass, Outcome
 from loadprobe.core.topology.topology import Topology
-from loadprobe.drivers.base import Arrival, Driver
+from loadprobe.drivers.base import Arrival, Driver, DriverStats
 from loadprobe.drivers.errors import is_defect
 from loadprobe.drivers.tls import make_context
 from loadprobe.drivers.wire.sockets import SocketPoller
@@ -31,6 +31,20 @@ class Driving(Sink):
         self.topologies: list[Topology] = []
         self.made: list[Arrival] = []
         self.reported: list[dict[str, Any]] = []
+        self._stats = DriverStats()
+
+    @property
+    def stats(self) -> DriverStats:
+        """Return all that the driver has counted so far."""
+        taken = self.driver.take_stats()
+        for own, more in (
+            (self._stats.redirects, taken.redirects),
+            (self._stats.connects, taken.connects),
+        ):
+            for label, count in more.items():
+                own[label] = own.get(label, 0) + count
+        self._stats.attempts += taken.attempts
+        return self._stats
 
     def replied(self, arrival: Arrival, reply: object, done_ns: int) -> None:
         """Take a reply; there is one end for each arrival."""

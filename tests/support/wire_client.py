@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from loadprobe.config.keys import Target
 from loadprobe.core.topology.topology import Topology
 from loadprobe.drivers.base import Arrival
+from loadprobe.drivers.settings import DriverSettings, Sending
 from loadprobe.drivers.tls import make_context
 from loadprobe.drivers.wire.dial import Dialer
 from loadprobe.drivers.wire.driver import WireDriver
@@ -62,7 +63,7 @@ async def connected(
     *,
     tls: bool = False,
     password: str | None = None,
-    loop: str = "open",
+    sending: Sending = "open",
     max_in_flight: int = 100,
     known: Topology | None = None,
 ) -> AsyncIterator[Client]:
@@ -75,16 +76,17 @@ async def connected(
         clients[0].on_topology(topology)
 
     driver = WireDriver(
-        target,
+        DriverSettings(
+            target=target,
+            tls=tls,
+            workers=WORKERS,
+            max_in_flight=max_in_flight,
+            sending=sending,
+            known=known,
+        ),
         Dialer(target, context, password, 300),
         sink,
         on_topology=learn,
-        tls=tls,
-        workers=WORKERS,
-        max_in_flight=max_in_flight,
-        closed_loop=loop != "open",
-        is_shared=loop == "shared",
-        known=known,
     )
     client = Client(driver, sink)
     clients.append(client)

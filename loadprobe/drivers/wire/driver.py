@@ -13,18 +13,17 @@ from functools import partial
 import hiredis
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
-from loadprobe.config.keys import Target
 from loadprobe.core.judging.outcome import ErrorClass, Outcome
 from loadprobe.core.topology.topology import Topology
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival, DriverStats, OnTopology, Sink
 from loadprobe.drivers.errors import classify_reply
+from loadprobe.drivers.settings import DriverSettings
 from loadprobe.drivers.wire.dial import Dialer
 from loadprobe.drivers.wire.discovery import Discovery
 from loadprobe.drivers.wire.members import Members, reached
 from loadprobe.drivers.wire.node import WireNode
 from loadprobe.drivers.wire.redirect import parse_redirect
-from loadprobe.drivers.wire.replicas import ReadFrom
 from loadprobe.drivers.wire.roles import Endpoints, Roles
 from loadprobe.drivers.wire.seed import ask_seed
 from loadprobe.drivers.wire.turn import LoopTurn, send_on_idle, send_on_shared
@@ -48,47 +47,29 @@ class WireDriver:
     """Sends the arrivals of one lane over its own connections.
 
     Args:
-        target: where to, and how to log in.
-        tls: use TLS (``dialer.context`` is then set).
-        dialer: opens connections.
+        settings: what the lane asks.
+        dialer: opens connections, by TLS if the settings say so.
         sink: receives the end of every arrival.
         on_topology: called with every new topology, before arrivals are routed by it.
-        workers: connections per shard.
-        max_in_flight: arrivals a connection may have outstanding.
-        closed_loop: every worker has one arrival outstanding.
-        is_shared: in a closed loop, more arrivals than connections are outstanding.
-        known: the topology before a restart in mid-run; nothing is waited for then.
-        cut_over: number of the last cut-over to another cluster, 0 if there was none.
-        gently: open the first connections at the pace of later ones.
-        read_from: which nodes take reads.
     """
 
     waiting_error = ErrorClass.UNREACHABLE  # it waited for a first connection
 
     def __init__(
         self,
-        target: Target,
+        settings: DriverSettings,
         dialer: Dialer,
         sink: Sink,
         *,
         on_topology: OnTopology,
-        tls: bool,
-        workers: int,
-        max_in_flight: int,
-        closed_loop: bool,
-        is_shared: bool = False,
-        known: Topology | None = None,
-        cut_over: int = 0,
-        gently: bool = False,
-        read_from: ReadFrom = "primary",
     ) -> None:
-        self._is_cluster = target.cluster
-        self._seed = target.host, target.port_of(tls=tls)
-        self._known = known
-        self._cut_over = cut_over
+        self._is_cluster = settings.target.cluster
+        self._seed = settings.endpoint
+        self._known = settings.known
+        self._cut_over = settings.cut_over
         self._sink = sink
         self._on_topology = on_topology
-        self._max_in_flight = max_in_flight
+        self._max_in_flight = settings.max_in_flight
         self._group: asyncio.TaskGroup | None = None
         self._switching: asyncio.Task[None] | None = None
         self._next_cut_over: int | None = None
@@ -96,24 +77,34 @@ class WireDriver:
         self._members = Members(
             self,
             replies=self._turn,
-            workers=workers,
-            closed_loop=closed_loop and not is_shared,
-            read_from=read_from,
+            workers=settings.workers,
+            closed_loop=settings.sending == "closed",
+            read_from=settings.read_from,
         )
         self._owner = self._members.owner
         self.dialer = dialer
-        self._discovery = self._make_discovery(target.reader_host)
+        self._discovery = self._make_discovery(settings.target.reader_host)
         self._later_pace_s = _PACE_TCP_S if dialer.context is None else _PACE_TLS_S
-        self.pace_s = self._later_pace_s if gently else 0.0
+        self.pace_s = self._later_pace_s if settings.gently else 0.0
         self.stats = DriverStats()
         self.deliver = self._turn.deliver
-        self.submit: Callable[[Sequence[Arrival]], None] = self._submit_to_workers
-        if closed_loop and is_shared:
-            self.submit = partial(
-                send_on_shared, self._owner, forward=self.forward, width=workers
-            )
-        elif closed_loop:
-            self.submit = partial(send_on_idle, self._owner, forward=self.forward)
+        self.submit = self._make_submit(settings)
+
+    def _make_submit(
+        self, settings: DriverSettings
+    ) -> Callable[[Sequence[Arrival]], None]:
+        match settings.sending:
+            case "closed":
+                return partial(send_on_idle, self._owner, forward=self.forward)
+            case "shared":
+                return partial(
+                    send_on_shared,
+                    self._owner,
+                    forward=self.forward,
+                    width=settings.workers,
+                )
+            case _:
+                return self._submit_to_workers
 
     def _make_discovery(self, reader: str | None) -> Discovery | Roles:
         if self._is_cluster:
@@ -126,6 +117,11 @@ class WireDriver:
             self._count_refresh,
             Endpoints(host, reader, port),
         )
+
+    def take_stats(self) -> DriverStats:
+        """Return what was counted since the last call."""
+        stats, self.stats = self.stats, DriverStats()
+        return stats
 
     @property
     def topology(self) -> Topology | None:
@@ -372,7 +368,7 @@ class WireDriver:
     ) -> None:
         """Follow a redirect, or report the refusal."""
         if arrival.settled:
-            self.stats.too_late += 1
+            self._sink.too_late()
             return
         text = str(error)
         kind = classify_reply(text)

@@ -8,13 +8,14 @@ from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.core.judging.outcome import ErrorClass
 from loadprobe.core.topology.slots import SLOTS
 from loadprobe.core.topology.topology import Topology
+from loadprobe.drivers.settings import ReadFrom
 from loadprobe.drivers.wire.connection import Replies
 from loadprobe.drivers.wire.dial import DialFailure
 from loadprobe.drivers.wire.explain import explain_dial_failure
 from loadprobe.drivers.wire.keeper import Keeper, KeeperDriver
 from loadprobe.drivers.wire.node import Nobody, NodeDriver, WireNode
 from loadprobe.drivers.wire.node_state import NodeState
-from loadprobe.drivers.wire.replicas import ReadFrom, ReplicaReads
+from loadprobe.drivers.wire.replicas import ReplicaReads
 from loadprobe.errors import PreflightError
 
 # A redirect is ahead of the topology by the time gossip takes; after this the topology

@@ -5,15 +5,13 @@ The table of owners has a second half for them: a read of slot s is routed by
 """
 
 from collections.abc import Callable
-from typing import Literal
 
 from loadprobe.core.judging.outcome import ErrorClass
 from loadprobe.core.topology.slots import READS, SLOTS
 from loadprobe.core.topology.topology import Node as TopologyNode
 from loadprobe.core.topology.topology import Shard, Topology
+from loadprobe.drivers.settings import ReadFrom
 from loadprobe.drivers.wire.node import WireNode
-
-ReadFrom = Literal["primary", "replica", "any"]
 
 _CANNOT_YET = frozenset(
     {ErrorClass.LOADING, ErrorClass.MASTERDOWN, ErrorClass.CLUSTERDOWN}

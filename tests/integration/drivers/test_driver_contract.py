@@ -90,7 +90,7 @@ async def test_a_killed_primary(make_lane: MakeLane) -> None:
             if not is_glide(make_lane()):
                 live = drive.driver.live_connections()
                 assert live.keys() == {"0001", "0002", "0003"}
-            assert drive.driver.stats.connects.keys() == {"ok"}
+            assert drive.stats.connects.keys() == {"ok"}
             victim = await cluster.primary_of("0002")
             await victim.kill()
             loading = asyncio.create_task(drive.load(SLOTS))
@@ -100,9 +100,9 @@ async def test_a_killed_primary(make_lane: MakeLane) -> None:
             await until(lambda: len(drive.ends) == len(drive.made), what="all ends")
             assert await drive.ask(SLOTS[1]) == b"v5462"
             if not is_glide(make_lane()):
-                assert drive.driver.stats.connects["connect_refused"] > 0
+                assert drive.stats.connects["connect_refused"] > 0
             if not is_witness(drive):
-                assert drive.driver.stats.attempts >= len(SLOTS)
+                assert drive.stats.attempts >= len(SLOTS)
             allowed = {Outcome.UNKNOWN, Outcome.UNSENT, Outcome.REFUSED}
             assert {outcome for outcome, _ in drive.failures.values()} <= allowed
             if is_witness(drive):
@@ -127,13 +127,13 @@ async def test_slots_that_move(make_lane: MakeLane) -> None:
             await open_slots([0], cluster, old, new)
             assert await drive.ask(0) == b"v"
             if not is_glide(make_lane()):
-                assert drive.driver.stats.redirects["ask"] > 0
+                assert drive.stats.redirects["ask"] > 0
             await close_slots([0], cluster, old, new)
             assert await drive.ask(0) == b"v"
             if not is_glide(make_lane()):
-                assert drive.driver.stats.redirects["moved"] > 0
+                assert drive.stats.redirects["moved"] > 0
             if not is_witness(drive) and not is_glide(make_lane()):
-                assert drive.driver.stats.attempts > len(drive.made)
+                assert drive.stats.attempts > len(drive.made)
             assert drive.failures == {}
 
             fresh = cluster.new_node(LocalShard("0003", []))
@@ -228,7 +228,7 @@ async def test_a_single_endpoint(make_lane: MakeLane) -> None:
                 drive.submit(slot)
             if not is_glide(make_lane()):
                 await until(
-                    lambda: "connect_refused" in drive.driver.stats.connects,
+                    lambda: "connect_refused" in drive.stats.connects,
                     what="a refused connection",
                 )
             await node.start()

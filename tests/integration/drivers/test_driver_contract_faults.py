@@ -72,6 +72,12 @@ class Loaded:
         self.lane = lane
         self.driver = driver
         self._config = config
+        self._late_replies = 0
+
+    def late_replies(self) -> int:
+        """Return how many arrivals were answered after they had ended."""
+        self._late_replies += self.lane.take_health().too_late
+        return self._late_replies
 
     def begin(self, arrivals: int) -> None:
         """Make a number of arrivals from now on."""
@@ -177,9 +183,7 @@ async def test_a_server_that_accepts_and_does_not_answer(
         assert failures(block) == {(Outcome.UNKNOWN, ErrorClass.TIMEOUT)}
         for failure in block.iter_failures():
             assert failure.evidence_start_ns == failure.due_ns + given_up_ns
-        await until(
-            lambda: under.driver.stats.too_late == config.workers, what="late replies"
-        )
+        await until(lambda: under.late_replies() == config.workers, what="late replies")
         async with asyncio.timeout(20):
             while (await under.load(20)).failed_count:
                 await asyncio.sleep(_PAUSE_S)

@@ -8,10 +8,11 @@ import pytest
 
 from loadprobe.core.judging.outcome import ErrorClass, Outcome
 from loadprobe.drivers import resp
+from loadprobe.drivers.settings import Sending
 from tests.scripted import ScriptedCluster
 from tests.support.wire_client import SLOT_OF, WORKERS, connected, target_of, until
 
-LOOPS = ("open", "closed", "shared")
+SENDING = ("open", "closed", "shared")
 
 
 @pytest.fixture
@@ -21,10 +22,12 @@ async def cluster() -> AsyncIterator[ScriptedCluster]:
         yield started
 
 
-@pytest.mark.parametrize("loop", LOOPS)
-async def test_arrivals_are_answered(cluster: ScriptedCluster, loop: str) -> None:
+@pytest.mark.parametrize("sending", SENDING)
+async def test_arrivals_are_answered(
+    cluster: ScriptedCluster, sending: Sending
+) -> None:
     """Each arrival gets its own reply, from the shard that owns its slot."""
-    async with connected(target_of(cluster), loop=loop) as client:
+    async with connected(target_of(cluster), sending=sending) as client:
         for index, slot in enumerate(SLOT_OF):
             assert await client.ask(slot) is None
             assert await client.ask(slot, value=b"v%d" % index) == b"OK"
@@ -43,13 +46,15 @@ async def test_arrivals_are_answered(cluster: ScriptedCluster, loop: str) -> Non
         assert await cluster.ops("SET", shard=shard) == 1
 
 
-@pytest.mark.parametrize("loop", LOOPS)
-async def test_a_request_beside_the_load(cluster: ScriptedCluster, loop: str) -> None:
+@pytest.mark.parametrize("sending", SENDING)
+async def test_a_request_beside_the_load(
+    cluster: ScriptedCluster, sending: Sending
+) -> None:
     """What is asked beside the load does not overtake the load on its connection.
 
     Replies are matched in order, so each would be taken for the other's.
     """
-    async with connected(target_of(cluster), loop=loop) as client:
+    async with connected(target_of(cluster), sending=sending) as client:
         assert await client.ask(SLOT_OF[0], value=b"v") == b"OK"
         for _ in range(20):
             arrivals = [client.submit(SLOT_OF[0]) for _ in range(WORKERS)]
@@ -160,10 +165,12 @@ async def test_a_promoted_replica() -> None:
         assert client.sink.failures == {}
 
 
-@pytest.mark.parametrize("loop", LOOPS)
-async def test_connections_that_are_reset(cluster: ScriptedCluster, loop: str) -> None:
+@pytest.mark.parametrize("sending", SENDING)
+async def test_connections_that_are_reset(
+    cluster: ScriptedCluster, sending: Sending
+) -> None:
     """What was on a connection is unknown, what finds none unsent, until it is back."""
-    async with connected(target_of(cluster), loop=loop) as client:
+    async with connected(target_of(cluster), sending=sending) as client:
         frozen = await cluster.fault("freeze", shards=[1])
         sent = [client.submit(SLOT_OF[1]) for _ in range(WORKERS)]
         await cluster.heal(frozen)

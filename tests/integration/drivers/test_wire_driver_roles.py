@@ -14,6 +14,7 @@ from loadprobe.config.keys import Output, Target
 from loadprobe.core.topology.roles import Address
 from loadprobe.core.topology.topology import Topology
 from loadprobe.drivers import resp
+from loadprobe.drivers.settings import DriverSettings
 from loadprobe.drivers.wire.connection import Connection
 from loadprobe.drivers.wire.dial import Dialer, DialFailure
 from loadprobe.drivers.wire.driver import WireDriver
@@ -40,14 +41,10 @@ KNOBS = Knobs(endpoint_delay_s=5.0, endpoint_ttl_s=0)
 async def driving(target: Target) -> AsyncIterator[WireDriver]:
     """Connect a driver."""
     driver = WireDriver(
-        target,
+        DriverSettings(target=target, workers=3, max_in_flight=16),
         Dialer(target, None, None, 1000),
         Sink(),
         on_topology=lambda *_: None,
-        tls=False,
-        workers=3,
-        max_in_flight=16,
-        closed_loop=False,
     )
     ready = asyncio.Event()
     running = asyncio.create_task(driver.run(ready.set))

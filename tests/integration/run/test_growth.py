@@ -74,17 +74,17 @@ async def cluster() -> AsyncIterator[LocalCluster]:
 async def _renew(drive: Driving, cluster: LocalCluster) -> int:
     """Kill all connections and wait for the new ones; return how many these are."""
     (node,) = cluster.nodes
-    opened = drive.driver.stats.connects.get("ok", 0)
+    opened = drive.stats.connects.get("ok", 0)
     await node.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     await until(
         lambda: (
-            drive.driver.stats.connects.get("ok", 0) >= opened + _WORKERS
+            drive.stats.connects.get("ok", 0) >= opened + _WORKERS
             and drive.driver.live_connections() == {"0001": _WORKERS}
         ),
         what="as many connections as before",
     )
     await drive.served_again(1)
-    return drive.driver.stats.connects["ok"] - opened
+    return drive.stats.connects["ok"] - opened
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])

@@ -17,7 +17,7 @@ def test_arrivals_are_due_by_the_schedule_alone() -> None:
     arrivals = bench.run(from_ns=START, until_ns=START + 50 * MS)
     assert [a.due for a in arrivals] == [START + i * MS for i in range(50)]
     assert [a.worker for a in arrivals] == [i % 4 for i in range(50)]
-    assert [a.scope.scope.shard for a in arrivals[:4]] == [
+    assert [a.recorder.scope.shard for a in arrivals[:4]] == [
         "0001",
         "0002",
         "0001",
@@ -212,10 +212,10 @@ def test_a_new_shard_is_probed_as_much_as_the_others() -> None:
     bench.serve(from_ns=START, until_ns=START + 20 * MS)
     bench.lane.on_topology(topology_of((0, 4095), (8192, 16383), (4096, 8191)))
     arrivals = bench.serve(from_ns=START + 20 * MS, until_ns=START + 80 * MS)
-    shards = Counter(a.scope.scope.shard for a in arrivals)
+    shards = Counter(a.recorder.scope.shard for a in arrivals)
     assert shards == {"0001": 20, "0002": 20, "0003": 20}
     for arrival in arrivals:
-        shard = arrival.scope.scope.shard
+        shard = arrival.recorder.scope.shard
         first, last = {
             "0001": (0, 4095),
             "0002": (8192, 16383),

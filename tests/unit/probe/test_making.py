@@ -58,7 +58,7 @@ class Bench:
 def choices(arrivals: Sequence[Arrival]) -> list[Choice]:
     """Return what arrivals are."""
     return [
-        (int(a.scope.scope.shard) - 1, a.op, a.op is OpKind.READ and a.key is None)
+        (int(a.recorder.scope.shard) - 1, a.op, a.op is OpKind.READ and a.key is None)
         for a in arrivals
     ]
 
@@ -156,3 +156,45 @@ def test_commands_and_expected_replies_are_whole(
             assert arrival.expect == absent
     assert len(known) == 4
     assert sum(scope.wrong for scope in bench.maker.recorders.values()) == 0
+
+
+@given(
+    index=st.integers(0, 2),
+    read_ratio=st.sampled_from([0.0, 0.5, 1.0]),
+    value_bytes=st.sampled_from([24, 300]),
+    batches=st.lists(st.integers(1, 60), min_size=1, max_size=3),
+)
+def test_a_client_library_is_asked_for_the_same(
+    *, index: int, read_ratio: float, value_bytes: int, batches: list[int]
+) -> None:
+    """It is told in plain values what the wire driver is given as a command."""
+    lane = {
+        "read_ratio": read_ratio,
+        "miss_ratio": 0.25,
+        "keys": 20,
+        "value_bytes": value_bytes,
+    }
+    wire = Bench(3, index=index, count=3, **lane)
+    plain = Bench(3, index=index, count=3, driver="redis-py", **lane)
+    for count in batches:
+        for sent, told in zip(wire.make(count), plain.make(count), strict=True):
+            asked = told.asked
+            assert asked is not None
+            words = [asked.key] if asked.value is None else [asked.key, asked.value]
+            verb = b"GET" if asked.value is None else b"SET"
+            assert resp.parse(sent.command) == [verb, *words]
+            assert (sent.op, sent.slot, sent.version) == (
+                told.op,
+                told.slot,
+                told.version,
+            )
+            assert sent.recorder.scope == told.recorder.scope
+            assert (sent.key is None) is (told.key is None)
+            reply = b"OK" if asked.value else None
+            assert is_right(wire.keys.content, sent, reply) is is_right(
+                plain.keys.content, told, reply
+            )
+    for own, other in zip(
+        wire.maker.recorders.values(), plain.maker.recorders.values(), strict=True
+    ):
+        assert own.absent == other.absent

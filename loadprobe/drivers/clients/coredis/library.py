@@ -51,10 +51,9 @@ class _Started:
         self._start_ns = mono_now_ns()
 
     def started(self, value: None = None) -> None:
-        connection, stats = self._connection, self._connection.tally.stats
+        connection = self._connection
         connection.existing.add(connection)
-        connection.tally.count_connect("ok")
-        stats.connect_ns.append(mono_now_ns() - self._start_ns)
+        connection.tally.count_connected(self._start_ns)
         self._task_status.started(value)
 
 
@@ -127,8 +126,8 @@ class Coredis:
     ) -> None:
         self.name = name
         self._settings = client
-        self._tally = tally
-        self._login = login
+        self.tally = tally
+        self.login = login
         self._tls = tls
         self._existing: WeakSet[_Counted] = WeakSet()
 
@@ -136,12 +135,12 @@ class Coredis:
         """Return a client object that is not connected yet."""
         kind = coredis.RedisCluster if target.cluster else coredis.Redis
         client = kind(
-            **make_arguments(target, self._settings, self._login, tls=self._tls)
+            **make_arguments(target, self._settings, self.login, tls=self._tls)
         )
         base = ClusterConnection if target.cluster else TCPConnection
         named = Resolver(target.name_server) if target.name_server else None
         counted = {
-            "tally": self._tally,
+            "tally": self.tally,
             "existing": self._existing,
             "resolver": named,
         }
@@ -156,7 +155,7 @@ class Coredis:
         discover = service.get_cluster_layout
 
         async def counted() -> Any:
-            self._tally.stats.refreshes += 1
+            self.tally.count_refresh()
             return await discover()
 
         service.get_cluster_layout = counted

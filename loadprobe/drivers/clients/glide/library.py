@@ -42,8 +42,8 @@ class Glide:
     ) -> None:
         self.name = name
         self._settings = client
-        self._tally = tally
-        self._login = login
+        self.tally = tally
+        self.login = login
         self._tls = tls
         glide.Logger.init(glide.LogLevel.OFF)  # it writes a line for every failure
 
@@ -53,10 +53,10 @@ class Glide:
 
         async def create() -> Any:
             return await kind.create(
-                make_configuration(target, self._settings, self._login, tls=self._tls)
+                make_configuration(target, self._settings, self.login, tls=self._tls)
             )
 
-        return _Handle(create, self._tally, self._login)
+        return _Handle(create, self.tally, self.login)
 
     def classify(self, exc: Exception) -> End:
         """Return (outcome, class) of an exception that an operation ended with.
@@ -98,8 +98,7 @@ class _Handle:
             except Exception as exc:
                 self._tally.count_connect(classify(exc)[1].label)
                 raise
-            self._tally.count_connect("ok")
-            self._tally.stats.connect_ns.append(mono_now_ns() - start_ns)
+            self._tally.count_connected(start_ns)
 
     async def get(self, key: bytes) -> object:
         """Return the value of a key, or None."""

@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from loadprobe.clock import mono_now_ns
 from loadprobe.config.keys import Target
 from loadprobe.core.judging.outcome import ErrorClass, Outcome
 from loadprobe.drivers.base import DriverStats
@@ -29,10 +30,10 @@ CURRENT: ContextVar[Operation | None] = ContextVar("operation", default=None)
 
 @dataclass(slots=True)
 class Tally:
-    """What a library did for a lane; ``stats`` is taken by the lane now and then.
+    """What a library did for a lane.
 
     Args:
-        stats: counted since it was taken last.
+        stats: counted since they were taken last.
         moved: redirects by MOVED since the start.
     """
 
@@ -48,11 +49,25 @@ class Tally:
         """Count an attempt to connect, by how it ended."""
         self.stats.connects[label] = self.stats.connects.get(label, 0) + 1
 
+    def count_connected(self, since_ns: int) -> None:
+        """Count an attempt that was begun at a time and has succeeded now."""
+        self.count_connect("ok")
+        self.stats.connect_ns.append(mono_now_ns() - since_ns)
+
+    def count_refresh(self) -> None:
+        """Count a look at the cluster's slots."""
+        self.stats.refreshes += 1
+
     def count_redirect(self, error: ErrorClass) -> None:
         """Count a redirect that the client was sent."""
         label = error.label
         self.stats.redirects[label] = self.stats.redirects.get(label, 0) + 1
         self.moved += error is ErrorClass.MOVED
+
+    def take(self) -> DriverStats:
+        """Return what was counted since the last call."""
+        stats, self.stats = self.stats, DriverStats()
+        return stats
 
 
 @dataclass(slots=True)
@@ -66,6 +81,11 @@ class Login:
 
     username: str | None
     password: str | None = field(repr=False)
+
+    def change(self, password: str) -> None:
+        """Use another password, and name the user (see ``Target.named``)."""
+        self.username = self.username or "default"
+        self.password = password
 
     def get_credentials(self) -> tuple[str] | tuple[str, str] | tuple[()]:
         """Return the arguments of AUTH; none at all leaves AUTH out."""
@@ -100,9 +120,17 @@ class Handle(Protocol):
 
 
 class Library(Protocol):
-    """Makes client objects and says what their exceptions mean."""
+    """Makes client objects and says what their exceptions mean.
+
+    Attributes:
+        name: of the library.
+        tally: is told by the library what it does.
+        login: how to log in, as the library asks for it.
+    """
 
     name: str
+    tally: Tally
+    login: Login
 
     def make(self, target: Target, *, users: int) -> Handle:
         """Return a client object that is not connected yet.

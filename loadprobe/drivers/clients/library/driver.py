@@ -13,30 +13,25 @@ the prefill and the reading back.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from loadprobe.clock import mono_now_ns
-from loadprobe.config.keys import Target
-from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.judging.outcome import ErrorClass, Outcome
 from loadprobe.core.topology.topology import Topology
-from loadprobe.drivers import resp
-from loadprobe.drivers.base import Arrival, DriverStats, OnTopology, Sink
+from loadprobe.drivers.base import Arrival, Asked, DriverStats, OnTopology, Sink
 from loadprobe.drivers.clients.library.address import make_remap
 from loadprobe.drivers.clients.library.base import (
     CURRENT,
     Handle,
     Library,
-    Login,
     Operation,
-    Tally,
     end_of,
 )
 from loadprobe.drivers.clients.library.ending import CLOSE_S, end_in_time
+from loadprobe.drivers.settings import DriverSettings
 from loadprobe.drivers.wire.driver import WireDriver
 from loadprobe.errors import PreflightError
-
-_WRITE = OpKind.WRITE
 
 
 @dataclass(slots=True, eq=False)
@@ -61,65 +56,42 @@ class LibraryDriver:
     """Sends the arrivals of one lane by a client library.
 
     Args:
-        target: where to.
+        settings: what the lane asks.
         library: makes the client objects.
-        tally: is told by the library what it does.
-        login: how to log in, as the library asks for it.
         sink: receives the end of every arrival.
         on_topology: called with every new topology.
         make_scout: makes the wire driver beside, given what to tell topologies.
-        clients: client objects that the workers share.
-        tls: connect by TLS.
-        workers: how many tasks use the clients.
-        max_in_flight: arrivals that may stand in line for a worker.
-        is_restart: in mid-run: what cannot be connected to is to be measured.
     """
 
     waiting_error = ErrorClass.INFLIGHT
 
     def __init__(
         self,
-        target: Target,
+        settings: DriverSettings,
         library: Library,
         sink: Sink,
         *,
-        tally: Tally,
-        login: Login,
-        clients: int,
         on_topology: OnTopology,
         make_scout: Callable[[OnTopology], WireDriver],
-        tls: bool,
-        workers: int,
-        max_in_flight: int,
-        is_restart: bool,
     ) -> None:
-        self._target = target
+        self._settings = settings
+        self._target = settings.target
         self._library = library
-        self._client_count = clients
+        self._tally = library.tally
         self._sink = sink
         self._on_topology = on_topology
-        self._tls = tls
-        self._max_in_flight = max_in_flight
-        self._is_restart = is_restart
-        self._login = login
-        self._workers = [_Worker() for _ in range(workers)]
+        self._workers = [_Worker() for _ in range(settings.workers)]
         self._working: list[asyncio.Task[None]] = []
         self._clients: list[_Shared] = []
         self._closing: set[asyncio.Task[None]] = set()
         self._cut_over: int | None = None
         self._shard_of: dict[tuple[str, int], str] = {}
-        self._tally = tally
         self._scout = make_scout(self._take_topology)
 
-    @property
-    def stats(self) -> DriverStats:
-        """What the connections counted since it was set last."""
-        return self._tally.stats
-
-    @stats.setter
-    def stats(self, stats: DriverStats) -> None:
-        self._tally.stats = stats
-        self._scout.stats = DriverStats()  # nobody asks for them
+    def take_stats(self) -> DriverStats:
+        """Return what was counted since the last call."""
+        self._scout.take_stats()  # nobody asks for them
+        return self._tally.take()
 
     @property
     def topology(self) -> Topology | None:
@@ -181,8 +153,8 @@ class LibraryDriver:
         await end_in_time(tasks, drop=self._library.drop, what=name)
 
     def _make_clients(self) -> list[_Shared]:
-        makes = range(self._client_count)
-        users = -(-len(self._workers) // self._client_count)
+        makes = range(self._settings.clients)
+        users = -(-len(self._workers) // self._settings.clients)
         return [_Shared(self._library.make(self._target, users=users)) for _ in makes]
 
     async def _connect(self) -> None:
@@ -196,9 +168,12 @@ class LibraryDriver:
                 await shared.client.connect()
             except Exception as exc:
                 error = self._library.classify(exc)[1]
-                if self._is_restart:
+                if self._settings.known is not None:
                     continue
-                host, port = self._target.host, self._target.port_of(tls=self._tls)
+                host, port = (
+                    self._target.host,
+                    self._target.port_of(tls=self._settings.tls),
+                )
                 raise PreflightError(
                     f"{self._library.name} could not connect to {host}:{port} "
                     f"({error.label}): {exc}; the wire driver could, so check "
@@ -240,15 +215,14 @@ class LibraryDriver:
         as it does in an application. For another cluster, or another single server, new
         client objects are made, as an application would be started anew.
         """
-        self._target = self._target.at(tls=self._tls, host=host, port=port)
+        self._target = self._target.at(tls=self._settings.tls, host=host, port=port)
         self._scout.use_endpoint(host, port, cut_over=cut_over)
         if cut_over is None and not self._target.cluster:
             self._replace_clients()
 
     def use_password(self, password: str) -> None:
         """Log in with another password from now on; open connections stay."""
-        self._login.username = self._login.username or "default"
-        self._login.password = password
+        self._library.login.change(password)
         self._scout.use_password(password)
         for shared in self._clients:
             shared.client.use_login()
@@ -276,7 +250,7 @@ class LibraryDriver:
         worker = self._workers[arrival.worker]
         while worker.line and worker.line[0].settled:
             worker.line.popleft()  # given up
-        if len(worker.line) >= self._max_in_flight:
+        if len(worker.line) >= self._settings.max_in_flight:
             self._sink.failed(
                 arrival,
                 Outcome.UNSENT,
@@ -303,13 +277,15 @@ class LibraryDriver:
             arrival = line.popleft()
             if arrival.settled:
                 continue
+            asked = arrival.asked
+            assert asked is not None, "client libraries encode by themselves"
             shared = self._clients[number % len(self._clients)]
             shared.users += 1
             operation.tries = operation.answers = 0
             moved = self._tally.moved
             arrival.sent = worker.since_ns = mono_now_ns()
             try:
-                reply = await _call(shared.client, arrival)
+                reply = await _call(shared.client, asked)
             except Exception as exc:
                 if _is_cancelled():
                     raise asyncio.CancelledError from exc  # its connection was dropped
@@ -332,9 +308,9 @@ class LibraryDriver:
             answers=operation.answers,
         )
         self._scout.hurry()
-        self.stats.raised += 1
+        self._tally.stats.raised += 1
         if arrival.settled:
-            self.stats.too_late += 1
+            self._sink.too_late()
             return
         is_silent = error is ErrorClass.TIMEOUT
         self._sink.failed(
@@ -378,8 +354,7 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-async def _call(client: Handle, arrival: Arrival) -> object:
-    key = resp.key_of(arrival.command)
-    if arrival.op is _WRITE:
-        return await client.set(key, resp.value_of(arrival.command, key))
-    return await client.get(key)
+def _call(client: Handle, asked: Asked) -> Awaitable[object]:
+    if asked.value is None:
+        return client.get(asked.key)
+    return client.set(asked.key, asked.value)

@@ -46,8 +46,7 @@ class _Counted(Connection):
         except (self.base_error, OSError) as exc:
             self.tally.count_connect(self.table.classify(exc)[1].label)
             raise
-        self.tally.count_connect("ok")
-        self.tally.stats.connect_ns.append(mono_now_ns() - start_ns)
+        self.tally.count_connected(start_ns)
 
     async def _open(self) -> None:
         await self.connect()  # type: ignore[no-untyped-call]
@@ -80,7 +79,7 @@ class _Counted(Connection):
         if operation is not None:
             self.tally.count_try(operation)
         elif first.startswith(_REFRESH):
-            self.tally.stats.refreshes += 1
+            self.tally.count_refresh()
         await super().send_packed_command(command, check_health)
         self._carries = operation  # now, for a health check may have gone before it
 

@@ -28,7 +28,8 @@ class RedisLike:
     ) -> None:
         self.name = name
         self._settings = client
-        self._login = login
+        self.tally = tally
+        self.login = login
         self._tls = tls
         self._fork = load_fork(name)
         self._table = ErrorTable(self._fork)
@@ -38,7 +39,7 @@ class RedisLike:
         """Return a client object that is not connected yet."""
         fork = self._fork
         arguments = make_arguments(
-            fork, target, self._settings, self._login, tls=self._tls, users=users
+            fork, target, self._settings, self.login, tls=self._tls, users=users
         )
         client = (fork.cluster if target.cluster else fork.single)(**arguments)
         self._connections.resolve_by(target.name_server)

@@ -15,7 +15,6 @@ from redis.cluster import LoadBalancingStrategy
 
 from loadprobe.config.keys import Client, Target
 from loadprobe.core.judging.outcome import ErrorClass, Outcome
-from loadprobe.drivers import resp
 from loadprobe.drivers.clients.library.address import make_remap
 from loadprobe.drivers.clients.library.base import Login, end_of
 from loadprobe.drivers.clients.redis_py.errors import ErrorTable
@@ -159,15 +158,6 @@ def test_addresses_are_mapped() -> None:
     remap = make_remap(Target("h", address_map={"10.0.0.1:1": "[::1]:7"}))
     assert remap(("10.0.0.1", 1)) == ("::1", 7)
     assert remap(("10.0.0.2", 1)) == ("10.0.0.2", 1)
-
-
-@pytest.mark.parametrize("key", [b"k", b"lp:lane:{tag}:000012", b"x" * 300])
-def test_keys_are_read_from_commands(key: bytes) -> None:
-    """The key of a command is found whatever follows it."""
-    assert resp.key_of(resp.encode_get(key)) == key
-    command = resp.encode_set_head(key) + resp.encode_bulk(b"a\r\n$value\n")
-    assert resp.key_of(command) == key
-    assert resp.value_of(command, key) == b"a\r\n$value\n"
 
 
 # --- the table ------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import pytest
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
 from loadprobe.config.keys import Target
 from loadprobe.core.topology.topology import single
+from loadprobe.drivers.settings import DriverSettings
 from loadprobe.drivers.wire.connection import Connection
 from loadprobe.drivers.wire.dial import Dialer, DialFailure
 from loadprobe.drivers.wire.driver import WireDriver
@@ -57,15 +58,15 @@ async def driving(
         port = listening.sockets[0].getsockname()[1]
         target = Target(host="127.0.0.1", port=port, cluster=is_cluster)
         driver = WireDriver(
-            target,
+            DriverSettings(
+                target=target,
+                workers=workers,
+                max_in_flight=16,
+                known=single("127.0.0.1", port) if is_cluster else None,
+            ),
             Dialer(target, None, None, 1000),
             Sink(),
             on_topology=lambda *_: None,
-            tls=False,
-            workers=workers,
-            max_in_flight=16,
-            closed_loop=False,
-            known=single("127.0.0.1", port) if is_cluster else None,
         )
         ready = asyncio.Event()
         running = asyncio.create_task(driver.run(ready.set))
@@ -173,15 +174,12 @@ async def test_a_restart_in_mid_run_waits_for_nobody() -> None:
     """With a known topology a driver is ready although nothing can be reached."""
     target = Target(host="127.0.0.1", port=1)
     driver = WireDriver(
-        target,
+        DriverSettings(
+            target=target, workers=1, max_in_flight=16, known=single("127.0.0.1", 1)
+        ),
         Dialer(target, None, None, 1000),
         Sink(),
         on_topology=lambda *_: None,
-        tls=False,
-        workers=1,
-        max_in_flight=16,
-        closed_loop=False,
-        known=single("127.0.0.1", 1),
     )
     ready = asyncio.Event()
     running = asyncio.create_task(driver.run(ready.set))
