@@ -12,6 +12,7 @@ import msgspec
 from loadprobe.core.events import RunProblem
 from loadprobe.core.steps import ScenarioRecord, ScenarioState
 from loadprobe.core.verdict.cut_short import cut_short
+from loadprobe.core.verdict.measured import Changes
 from loadprobe.errors import UsageError
 from loadprobe.outputs.folder.documents import RunInfo, moment
 from loadprobe.outputs.folder.locking import find_writer
@@ -89,8 +90,10 @@ def _judge(
         clock=clock,
         health=health,
         lost_writes=_lost(replay.written),
-        planned=planned_until(replay.planned, results.end_ns),
-        scenario=_record(info, replay, is_running=is_running),
+        changes=Changes(
+            _record(info, replay, is_running=is_running),
+            planned_until(replay.planned, results.end_ns),
+        ),
         problems=len(problems),
     )
     summary = verdict.summary

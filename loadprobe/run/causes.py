@@ -13,12 +13,12 @@ from loadprobe.config.keys import Config
 from loadprobe.control.scenario.keys import Expect
 from loadprobe.core.judging.aggregate import KEPT_OUTAGES, Aggregate, Results, Sealed
 from loadprobe.core.judging.outages import Outage
-from loadprobe.core.steps import ScenarioRecord
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.blame import Blamed, Watched, blame
 from loadprobe.core.verdict.expected import Expected
+from loadprobe.core.verdict.measured import Changes, Measured
 from loadprobe.core.verdict.thresholds import SloLimits
-from loadprobe.core.verdict.verdict import ObserverHealth, Verdict, summarize
+from loadprobe.core.verdict.verdict import Verdict, summarize
 from loadprobe.outputs.folder.sealed_lines import Rules
 from loadprobe.outputs.metrics.run_metrics import RunMetrics
 from loadprobe.run.health import Health
@@ -142,8 +142,7 @@ def judge(
     clock: ClockPair,
     health: Health,
     lost_writes: int | None,
-    planned: Sequence[Planned] = (),
-    scenario: ScenarioRecord | None = None,
+    changes: Changes,
     problems: int = 0,
 ) -> Verdict:
     """Return the verdict of a run.
@@ -154,44 +153,29 @@ def judge(
         clock: to show monotonic times as wall times.
         health: the health of the probe processes over the whole run.
         lost_writes: acknowledged writes that are gone; None if not all were checked.
-        planned: expected darkness.
-        scenario: how the scenario was carried out, if there was one.
+        changes: what was done to the target; the rules say what is expected.
         problems: how many things went wrong in the run itself.
     """
-    figures = health.figures
-    stall_ns = rules.stall_ns
-    late = sum(
-        totals.lateness.count - totals.lateness.cumulative([stall_ns])[0]
-        for totals in results.lane_totals.values()
-    )
+    lanes = results.lane_totals.values()
     return summarize(
-        results,
-        clock=clock,
-        quiet_ns=rules.quiet_ns,
-        observer=ObserverHealth(
-            max_loop_lag_ns=figures.max_lag_ns,
-            max_gc_pause_ns=figures.max_gc_ns,
-            late_sends=late,
-            skipped=figures.skipped,
-            cpu_ns=figures.cpu_ns,
-        ),
-        slo=rules.slo,
-        planned=planned,
-        stale_reads=health.stale_reads,
-        replica_stale_reads=health.replica_stale_reads,
-        lost_writes=lost_writes,
-        scenario=scenario,
-        expected=rules.expected,
-        p99=health.p99,
-        events=health.provider_events,
-        controller=health.controller,
-        absent_reads=health.absent_reads,
-        activity=health.activity,
-        problems=problems,
+        Measured(
+            results,
+            clock,
+            quiet_ns=rules.quiet_ns,
+            observer=health.observer(lanes, late_ns=rules.stall_ns),
+            slo=rules.slo,
+            data=health.data(lost_writes),
+            course=health.course,
+            changes=replace(
+                changes, expected=rules.expected, events=health.provider_events
+            ),
+            problems=problems,
+        )
     )
 
 
 def _expected(expect: Expect) -> Expected:
+    """Return what a scenario expects of the load, besides darkness by plan."""
     lost = expect.max_lost_writes
     return Expected(
         max_lost_writes=lost if isinstance(lost, int) else None,

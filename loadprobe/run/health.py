@@ -5,6 +5,7 @@ It only sums up what snapshots, seals and events say, and reads no clock.
 
 from array import array
 from collections import Counter, defaultdict, deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from loadprobe.clock import NS_PER_MS
@@ -17,9 +18,10 @@ from loadprobe.core.events import (
 )
 from loadprobe.core.intervals import Interval
 from loadprobe.core.judging.activity import Activity, Work
-from loadprobe.core.judging.aggregate import Sealed
+from loadprobe.core.judging.aggregate import LaneTotals, Sealed
 from loadprobe.core.judging.latency import P99Log
 from loadprobe.core.verdict.controller_log import ControllerLog, SlotMove
+from loadprobe.core.verdict.measured import Course, DataFound, ObserverHealth
 from loadprobe.outputs.folder.sealed_lines import Figures
 from loadprobe.probe.messages import LaneHealth, Snapshot
 
@@ -106,9 +108,36 @@ class Health:
                 self._slot_moves.append(SlotMove(event.mono_ns, event.gained))
 
     @property
-    def controller(self) -> ControllerLog:
-        """Return what was seen of ourselves and of slots so far."""
-        return ControllerLog(tuple(self._away), tuple(self._slot_moves))
+    def course(self) -> Course:
+        """Return how it went, second by second."""
+        controller = ControllerLog(tuple(self._away), tuple(self._slot_moves))
+        return Course(self.p99, self.activity, controller)
+
+    def data(self, lost_writes: int | None) -> DataFound:
+        """Return what became of the data, given how many writes were lost."""
+        return DataFound(
+            lost_writes,
+            self.stale_reads,
+            self.replica_stale_reads,
+            self.absent_reads,
+        )
+
+    def observer(self, lanes: Iterable[LaneTotals], *, late_ns: int) -> ObserverHealth:
+        """Return how the probes did themselves.
+
+        Args:
+            lanes: what was seen of each lane.
+            late_ns: what was sent later than this was late.
+        """
+        late = (t.lateness.count - t.lateness.cumulative([late_ns])[0] for t in lanes)
+        figures = self.figures
+        return ObserverHealth(
+            max_loop_lag_ns=figures.max_lag_ns,
+            max_gc_pause_ns=figures.max_gc_ns,
+            late_sends=sum(late),
+            skipped=figures.skipped,
+            cpu_ns=figures.cpu_ns,
+        )
 
     @property
     def figures(self) -> Figures:

@@ -14,6 +14,7 @@ from loadprobe.core.judging.aggregate import Results
 from loadprobe.core.steps import ScenarioRecord
 from loadprobe.core.topology.topology import Topology
 from loadprobe.core.verdict.beside import Planned
+from loadprobe.core.verdict.measured import Changes
 from loadprobe.core.verdict.summary import Summary
 from loadprobe.outputs.folder.documents import (
     OUTAGES,
@@ -167,8 +168,7 @@ class Recording:
             clock=self._clock,
             health=self._published.health,
             lost_writes=lost_writes,
-            planned=planned(end_ns),
-            scenario=record,
+            changes=Changes(record, planned(end_ns)),
             problems=len(problems) + len(self._folder.problems),
         )
         summary = verdict.summary

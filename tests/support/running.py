@@ -30,7 +30,14 @@ from loadprobe.core.judging.outcome import ErrorClass, Outcome
 from loadprobe.core.judging.scope_state import SecondCounts
 from loadprobe.core.steps import ScenarioRecord
 from loadprobe.core.verdict.beside import Planned
-from loadprobe.core.verdict.verdict import ObserverHealth, Verdict, summarize
+from loadprobe.core.verdict.measured import (
+    Changes,
+    Course,
+    DataFound,
+    Measured,
+    ObserverHealth,
+)
+from loadprobe.core.verdict.verdict import Verdict, summarize
 from loadprobe.local.api.control_plane import ControlPlane
 from loadprobe.local.cluster.cluster import LocalCluster
 from loadprobe.local.cluster.node import LocalNode
@@ -207,17 +214,19 @@ class Trial:
     ) -> Verdict:
         """Return what would be said about it, given what was done and planned."""
         return summarize(
-            self.results,
-            clock=self.clock,
-            quiet_ns=self.config.probe.quiet_ms * 1_000_000,
-            observer=ObserverHealth(skipped=self.skipped),
-            stale_reads=self.stale,
-            absent_reads=self.absent,
-            lost_writes=self.measurement.lost_writes,
-            planned=planned,
-            activity=self.activity,
-            scenario=scenario,
-            p99=self.p99,
+            Measured(
+                self.results,
+                self.clock,
+                quiet_ns=self.config.probe.quiet_ms * 1_000_000,
+                observer=ObserverHealth(skipped=self.skipped),
+                data=DataFound(
+                    stale_reads=self.stale,
+                    absent_reads=self.absent,
+                    lost_writes=self.measurement.lost_writes,
+                ),
+                course=Course(self.p99, self.activity),
+                changes=Changes(scenario, planned),
+            )
         )
 
     def of(self, kind: type[_Kind]) -> list[_Kind]:

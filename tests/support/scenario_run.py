@@ -20,7 +20,14 @@ from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.steps import ScenarioRecord, ScenarioState, StepRecord, StepState
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.expected import Expected
-from loadprobe.core.verdict.verdict import ObserverHealth, Verdict, summarize
+from loadprobe.core.verdict.measured import (
+    Changes,
+    Course,
+    DataFound,
+    Measured,
+    ObserverHealth,
+)
+from loadprobe.core.verdict.verdict import Verdict, summarize
 from loadprobe.outputs.folder.documents import LaneSettings, Moment, RunInfo, event_line
 from loadprobe.outputs.folder.reader import PastEvent, RunData
 from tests.support.events import DETAILS, provider_told
@@ -116,17 +123,20 @@ def judged(story: Story) -> tuple[Verdict, list[Frame]]:
     results = aggregate.finish(story.end_ms * MS)
     log.add(results.last.p99)
     verdict = summarize(
-        results,
-        clock=CLOCK,
-        quiet_ns=S,
-        observer=ObserverHealth(max_loop_lag_ns=3 * MS, cpu_ns=20 * S),
-        planned=story.planned,
-        stale_reads=0,
-        lost_writes=0,
-        scenario=story.record,
-        expected=story.expected,
-        p99=log,
-        events=[e for e in story.events if isinstance(e, ProviderTold)],
+        Measured(
+            results,
+            CLOCK,
+            quiet_ns=S,
+            observer=ObserverHealth(max_loop_lag_ns=3 * MS, cpu_ns=20 * S),
+            data=DataFound(stale_reads=0, lost_writes=0),
+            course=Course(p99=log),
+            changes=Changes(
+                story.record,
+                story.planned,
+                story.expected,
+                [e for e in story.events if isinstance(e, ProviderTold)],
+            ),
+        )
     )
     return verdict, [*sealed.film, *results.last.film]
 

@@ -5,7 +5,7 @@ take it from here. The order is that of ``Findings.parts``.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from loadprobe.clock import NS_PER_S
 from loadprobe.core.judging.aggregate import LaneTotals
@@ -106,31 +106,17 @@ class Findings:
         return "; ".join(text for _, text in self.parts())
 
 
-def find_findings(
-    run: JudgedRun,
-    *,
-    is_over: bool = True,
-    lost_writes: int = 0,
-    stale_reads: int = 0,
-    scenario: tuple[str, ScenarioState] | None = None,
-    problems: int = 0,
-    missed: Sequence[str] = (),
-) -> Findings:
+def find_findings(run: JudgedRun, known: Findings, *, is_over: bool = True) -> Findings:
     """Return what matters of a run, while it lasts and when it is over.
 
     Args:
         run: what was judged of it until now.
+        known: what is known from elsewhere.
         is_over: nothing more will be judged.
-        lost_writes: see ``Findings``, as all that follow.
-        stale_reads: likewise.
-        scenario: likewise.
-        problems: likewise.
-        missed: likewise.
     """
     watched = run.watched
-    return Findings(
-        lost_writes=lost_writes,
-        stale_reads=stale_reads,
+    return replace(
+        known,
         wrong=run.wrong,
         incidents=sum(not (i.is_probe_only or i.is_planned) for i in run.incidents),
         where=run.where(run.outages) if run.outages else "",
@@ -140,9 +126,6 @@ def find_findings(
             watched.scope_totals,
             before_ns=None if is_over else watched.end_ns - _EXPECTED_WITHIN_NS,
         ),
-        scenario=scenario,
-        problems=problems,
-        missed=missed,
         blind_ratio=find_blind_ratio(watched.lane_totals, watched.end_ns),
     )
 

@@ -61,11 +61,15 @@ class JudgedRun:
         found = tuple(lane.name for lane in lanes if lane.is_witness)
         return found or tuple(lane.name for lane in lanes)
 
+    @property
+    def all_shards(self) -> list[str]:
+        """Return the names of the shards of all lanes."""
+        return sorted({shard for shards in self.shards.values() for shard in shards})
+
     def where(self, outages: Iterable[Outage]) -> str:
         """Return shards and lanes of some outages in words."""
-        shards = {shard for shards in self.shards.values() for shard in shards}
         places = (o.scope[:2] for o in outages)
-        return where_text(places, lanes=list(self.shards), shards=sorted(shards))
+        return where_text(places, lanes=list(self.shards), shards=self.all_shards)
 
     def downtime_of(
         self, lanes: Sequence[str], outages: Iterable[Outage]

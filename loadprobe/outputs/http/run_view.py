@@ -20,7 +20,7 @@ from loadprobe.core.steps import ScenarioState
 from loadprobe.core.topology.topology import Topology
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.blame import Blamed, Watched
-from loadprobe.core.verdict.headline import END_WORDS, find_findings
+from loadprobe.core.verdict.headline import END_WORDS, Findings, find_findings
 from loadprobe.core.verdict.judged import JudgedRun, judge_run
 from loadprobe.core.verdict.parts import outage_row
 from loadprobe.core.verdict.plan_edges import is_planned_now
@@ -308,12 +308,8 @@ class RunView:
 
     def _verdict(self, run: JudgedRun) -> VerdictNow:
         """Return the verdict as far as it is known before the end."""
-        findings = find_findings(
-            run,
-            is_over=False,
-            stale_reads=self.stale_reads(),
-            scenario=self._ended,
-        )
+        known = Findings(stale_reads=self.stale_reads(), scenario=self._ended)
+        findings = find_findings(run, known, is_over=False)
         is_summed = len(run.outages) <= MOST_SUMMED
         return VerdictNow(
             state=findings.state,

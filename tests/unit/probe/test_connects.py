@@ -12,9 +12,10 @@ from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Results
 from loadprobe.core.judging.columns import Block, Failure, Scope
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.topology.topology import Node, Shard, Topology
+from loadprobe.core.verdict.measured import Measured
 from loadprobe.core.verdict.summary import Summary
 from loadprobe.core.verdict.thresholds import SloLimits
-from loadprobe.core.verdict.verdict import ObserverHealth, summarize
+from loadprobe.core.verdict.verdict import summarize
 from loadprobe.drivers.wire.dial import Dialer
 from loadprobe.outputs.report.connects import connect_rows
 from loadprobe.probe.connects import Connects
@@ -224,13 +225,8 @@ def judged(*, dark_connects: bool, dark_reads: bool) -> Summary:
         watermark_ns=10 * S,
     )
     results: Results = aggregate.finish(10 * S)
-    return summarize(
-        results,
-        clock=CLOCK,
-        quiet_ns=S,
-        observer=ObserverHealth(),
-        slo=SloLimits(max_outage_ms=1.0, availability=1.0, p99_ms=5.0),
-    ).summary
+    slo = SloLimits(max_outage_ms=1.0, availability=1.0, p99_ms=5.0)
+    return summarize(Measured(results, CLOCK, S, slo=slo)).summary
 
 
 def test_reads_by_replicas_are_told_apart_and_count() -> None:
@@ -250,9 +246,7 @@ def test_reads_by_replicas_are_told_apart_and_count() -> None:
         Scope("tcp", "0002", OpKind.WRITE): writes,
     }
     aggregate.add(0, blocks, watermark_ns=S)
-    summary = summarize(
-        aggregate.finish(S), clock=CLOCK, quiet_ns=S, observer=ObserverHealth()
-    ).summary
+    summary = summarize(Measured(aggregate.finish(S), CLOCK, S)).summary
     (lane,) = summary.lanes
     assert summary.state == "outage"
     assert lane.downtime_ms.any_shard.estimate == pytest.approx(200, abs=10)

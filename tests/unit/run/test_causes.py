@@ -11,7 +11,8 @@ from loadprobe.core.judging.columns import Block, Failure, Scope
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.verdict.beside import Planned
-from loadprobe.core.verdict.verdict import ObserverHealth, Verdict, summarize
+from loadprobe.core.verdict.measured import Changes, Measured
+from loadprobe.core.verdict.verdict import Verdict, summarize
 from loadprobe.outputs.http.api_documents import OutagesQuery, outage_now
 from loadprobe.outputs.metrics.run_metrics import RunMetrics
 from loadprobe.run.causes import OutageCounter
@@ -126,14 +127,8 @@ def told_live_and_in_the_end(
     results = stage.aggregate.finish(20 * S)
     stage.counter.take_sealed(results.last)
     stage.counter.conclude(20 * S)
-    verdict = summarize(
-        results,
-        clock=CLOCK,
-        quiet_ns=S,
-        observer=ObserverHealth(),
-        planned=planned,
-    )
-    return stage, verdict
+    changes = Changes(planned=planned)
+    return stage, summarize(Measured(results, CLOCK, S, changes=changes))
 
 
 @pytest.mark.parametrize(

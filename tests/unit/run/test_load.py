@@ -144,7 +144,7 @@ def test_a_stopped_supervisor_says_so(clock: Clock) -> None:
     assert event.mono_ns == looked_ns
     health = Health()
     health.take_event(event)
-    ((start_ns, end_ns),) = health.controller.away
+    ((start_ns, end_ns),) = health.course.controller.away
     assert start_ns == looked_ns
     assert 9 * S <= end_ns - start_ns <= 10 * S
 

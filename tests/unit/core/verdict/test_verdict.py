@@ -9,9 +9,10 @@ from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Results
 from loadprobe.core.judging.columns import Block, Failure, Scope
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.verdict.beside import Planned
+from loadprobe.core.verdict.measured import Changes, Measured, ObserverHealth
 from loadprobe.core.verdict.summary import Bounds, SloResult, Summary
 from loadprobe.core.verdict.thresholds import SloLimits
-from loadprobe.core.verdict.verdict import ObserverHealth, Verdict, summarize
+from loadprobe.core.verdict.verdict import Verdict, summarize
 from tests.support.clocks import CLOCK, S
 
 MS = 1_000_000
@@ -51,12 +52,9 @@ def run(
 
 def judged(results: Results, slo: SloLimits | None = None) -> Verdict:
     """Return the verdict with the usual settings."""
+    health = ObserverHealth(max_loop_lag_ns=3 * MS, late_sends=2, cpu_ns=S // 2)
     return summarize(
-        results,
-        clock=CLOCK,
-        quiet_ns=S,
-        observer=ObserverHealth(max_loop_lag_ns=3 * MS, late_sends=2, cpu_ns=S // 2),
-        slo=slo or SloLimits(),
+        Measured(results, CLOCK, S, observer=health, slo=slo or SloLimits())
     )
 
 
@@ -281,12 +279,13 @@ def planned_run() -> Verdict:
     """Return a run in which TCP is dark by plan from 400 ms on, on all shards."""
     dark = dict.fromkeys((f"tcp_{n}" for n in (1, 2, 3)), range(420, 1000))
     return summarize(
-        run(everywhere(**dark, tls_2=range(300, 350))),
-        clock=CLOCK,
-        quiet_ns=S,
-        observer=ObserverHealth(),
-        slo=SloLimits(max_outage_ms=60, availability=0.98),
-        planned=[Planned("tcp", 400 * MS, 1000 * MS)],
+        Measured(
+            run(everywhere(**dark, tls_2=range(300, 350))),
+            CLOCK,
+            S,
+            slo=SloLimits(max_outage_ms=60, availability=0.98),
+            changes=Changes(planned=[Planned("tcp", 400 * MS, 1000 * MS)]),
+        )
     )
 
 
@@ -295,12 +294,13 @@ def test_blind_time_within_planned_darkness_is_no_failure() -> None:
     dark = dict.fromkeys((f"tcp_{n}" for n in (1, 2, 3)), range(420, 1000))
     stalls = tuple((at * MS, (at + 60) * MS) for at in (500, 650, 800))
     summary = summarize(
-        run(everywhere(**dark), stalls=stalls),
-        clock=CLOCK,
-        quiet_ns=S,
-        observer=ObserverHealth(),
-        slo=SloLimits(max_outage_ms=10, availability=1.0),
-        planned=[Planned("tcp", 400 * MS, 1000 * MS)],
+        Measured(
+            run(everywhere(**dark), stalls=stalls),
+            CLOCK,
+            S,
+            slo=SloLimits(max_outage_ms=10, availability=1.0),
+            changes=Changes(planned=[Planned("tcp", 400 * MS, 1000 * MS)]),
+        )
     ).summary
     tcp, tls = summary.lanes
     assert (tcp.availability, tls.availability) == (1.0, 1.0)
@@ -361,12 +361,9 @@ def test_planned_darkness_alone_is_a_clean_run() -> None:
     """A run in which only happened what was planned is clean, and says what was."""
     dark = dict.fromkeys((f"tcp_{n}" for n in (1, 2, 3)), range(500, 1000))
     planned = [Planned("tcp", 400 * MS, 1000 * MS)]
+    changes = Changes(planned=planned)
     summary = summarize(
-        run(everywhere(**dark)),
-        clock=CLOCK,
-        quiet_ns=S,
-        observer=ObserverHealth(),
-        planned=planned,
+        Measured(run(everywhere(**dark)), CLOCK, S, changes=changes)
     ).summary
     assert summary.state == "clean"
     assert summary.verdict[0] == "no arrival failed in 1.0 s but by plan"

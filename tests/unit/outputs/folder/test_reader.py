@@ -13,7 +13,8 @@ from loadprobe.core.judging.cells import FilmChunk
 from loadprobe.core.judging.columns import Block, Failure, Scope
 from loadprobe.core.judging.histogram import Histogram
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
-from loadprobe.core.verdict.verdict import ObserverHealth, summarize
+from loadprobe.core.verdict.measured import Measured
+from loadprobe.core.verdict.verdict import summarize
 from loadprobe.errors import UsageError
 from loadprobe.outputs.folder import documents
 from loadprobe.outputs.folder.folder import RunFolder
@@ -48,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
     run.take_sealed(results.last)
     run.take_event(RunStarted(S, "run"))
     run.take_event(RunEnded(5 * S, "outage"))
-    verdict = summarize(results, clock=CLOCK, quiet_ns=S, observer=ObserverHealth())
+    verdict = summarize(Measured(results, CLOCK, S))
     info = documents.describe_run(
         parse_config(CONFIG, where="run.toml"),
         start=documents.moment(CLOCK, 0),
