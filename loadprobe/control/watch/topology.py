@@ -2,7 +2,7 @@
 
 Rule: one task per watched node, so that a hung node delays nobody's view but its own;
 nothing a node does or fails to do ends the watch. Every node's view is merged into one
-topology (see ``core.topology.topology``), in which the higher config epoch wins.
+topology (see ``Route``), in which the higher config epoch wins.
 
 The watch has one transport at a time. When it changes to another endpoint, what it knew
 stays in ``current`` until a node has answered there; what the old nodes do by then (a
@@ -11,10 +11,8 @@ port that closes) is no news.
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.config.keys import Target
@@ -22,34 +20,27 @@ from loadprobe.control.provider.replies import Endpoint, Group
 from loadprobe.control.provider.secret import Secret
 from loadprobe.control.watch.names import NameMove, NameWatch, first_address
 from loadprobe.control.watch.node_views import NodeClient, NodeLogin, NodeSilent
+from loadprobe.control.watch.route import Address, Route
 from loadprobe.core.events import Emit, EpochRaised, NodeStateSeen, TopologyChange
 from loadprobe.core.events.lines import plain
 from loadprobe.core.topology.changes import diff
-from loadprobe.core.topology.roles import RoleView, tell_group
+from loadprobe.core.topology.roles import RoleView
 from loadprobe.core.topology.shard_names import ShardNames
 from loadprobe.core.topology.topology import (
-    Node,
-    NodesView,
-    SlotsView,
     Topology,
-    merge,
     parse_nodes,
     parse_slots,
 )
 from loadprobe.drivers.resolver import Resolver
 from loadprobe.drivers.tls import is_ip
 
-MAX_NODES = 12
-"""Nodes asked at the same time; primaries first. Views spread by gossip in about a
-second, so asking more of a large cluster tells little more."""
-
 _BUSY_NS = 5 * NS_PER_S
+_BUSY_POLL_S = 0.1
+_TIMEOUT_S = 1.0
+"""Bound of each command, with the connection attempt it may need."""
 _OBSERVER = "topology watch"
 
 logger = logging.getLogger(__name__)
-_Address = tuple[str, int]
-View = tuple[SlotsView, NodesView]
-"""What one node tells: CLUSTER SLOTS and CLUSTER NODES."""
 
 
 class TopologyWatch:
@@ -67,9 +58,8 @@ class TopologyWatch:
         emit: where events go.
         tls: connect by TLS.
         names: gives shards their names; share it with the probes.
-        poll_s: pause between two polls of a node.
-        busy_poll_s: the pause while something changed in the last five seconds.
-        timeout_s: bound of each command, with the connection attempt it may need.
+        poll_s: pause between two polls of a node; shorter while something changed in
+            the last five seconds.
 
     Attributes:
         current: the newest topology; None until a node has answered.
@@ -87,20 +77,16 @@ class TopologyWatch:
         tls: bool,
         names: ShardNames | None = None,
         poll_s: float = 1.0,
-        busy_poll_s: float = 0.1,
-        timeout_s: float = 1.0,
     ) -> None:
         self.current: Topology | None = None
         self.engine = ""
         self._target = target
         self._names = names if names is not None else ShardNames()
         self._emit = emit
-        self._timeout_s = timeout_s
         self._password: str | None = None
         self._resolver = Resolver(target.name_server)
         self._route = self._make_route(tls=tls, is_other_cluster=False)
         self._poll_s = poll_s
-        self._busy_poll_s = busy_poll_s
         self._busy_until_ns = 0
         self._pulse = asyncio.Event()
 
@@ -115,7 +101,7 @@ class TopologyWatch:
                     if route.names is not None and not route.has_names_task:
                         route.has_names_task = True
                         group.create_task(self._follow_name(route, route.names))
-                    for address in self._wanted(route) - route.watched:
+                    for address in route.wanted() - route.watched:
                         route.watched.add(address)
                         group.create_task(self._watch_node(route, address))
                 await self._pulse.wait()
@@ -157,19 +143,19 @@ class TopologyWatch:
         self._password = password if isinstance(password, str) else password.reveal()
         self._route.login.use_password(self._password)
 
-    def _make_route(self, *, tls: bool, is_other_cluster: bool) -> "_Route":
+    def _make_route(self, *, tls: bool, is_other_cluster: bool) -> Route:
         seed = self._target.host, self._target.port_of(tls=tls)
         login = self._make_login(tls=tls)
         names = None
         if not self._target.cluster and seed[0]:
             names = NameWatch(seed[0], self._resolver, self._emit)
-        return _Route(seed, tls, login, is_other_cluster, names)
+        return Route(seed, tls, login, is_other_cluster, names)
 
     def _make_login(self, *, tls: bool) -> NodeLogin:
         return NodeLogin(
             self._target,
             tls=tls,
-            timeout_s=self._timeout_s,
+            timeout_s=_TIMEOUT_S,
             password=self._password,
         )
 
@@ -246,7 +232,7 @@ class TopologyWatch:
         (shard,) = self.current.shards
         return shard.primary.host not in route.names.addresses
 
-    async def _follow_name(self, route: "_Route", names: NameWatch) -> None:
+    async def _follow_name(self, route: Route, names: NameWatch) -> None:
         """Look where the endpoint points, as often as nodes are asked."""
         while route is self._route:
             if await names.look():
@@ -256,10 +242,10 @@ class TopologyWatch:
                 self._wake()
             await self._pause()
 
-    async def _watch_node(self, route: "_Route", address: _Address) -> None:
+    async def _watch_node(self, route: Route, address: Address) -> None:
         client = route.login.open_node(*address)
         try:
-            while route is self._route and address in self._wanted(route):
+            while route is self._route and address in route.wanted():
                 if await self._look(route, client, address):
                     await self._pause()
                 else:
@@ -272,9 +258,7 @@ class TopologyWatch:
             route.states.pop(address, None)
             await client.close()
 
-    async def _look(
-        self, route: "_Route", client: NodeClient, address: _Address
-    ) -> bool:
+    async def _look(self, route: Route, client: NodeClient, address: Address) -> bool:
         """Ask one node, and merge again if its view is another one.
 
         Returns:
@@ -319,7 +303,7 @@ class TopologyWatch:
     async def _pause(self) -> None:
         """Sleep one interval; a change seen elsewhere ends a long sleep early."""
         if mono_now_ns() < self._busy_until_ns:
-            await asyncio.sleep(self._busy_poll_s)
+            await asyncio.sleep(_BUSY_POLL_S)
             return
         try:
             async with asyncio.timeout(self._poll_s):
@@ -327,37 +311,12 @@ class TopologyWatch:
         except TimeoutError:
             pass
 
-    def _wanted(self, route: "_Route") -> set[_Address]:
-        """Return the endpoint and up to MAX_NODES nodes, the primaries first.
-
-        Without cluster mode: where the endpoint points, and the nodes it is told of.
-        """
-        shards = route.topology.shards if route.topology is not None else ()
-        primaries = [shard.primary for shard in shards]
-        replicas = [replica for shard in shards for replica in shard.replicas]
-        nodes = [(node.host, node.port) for node in (*primaries, *replicas)]
-        if route.names is None:
-            return {route.seed, *nodes[:MAX_NODES]}
-        pointed = {(host, route.seed[1]) for host in route.names.addresses}
-        told = {view.primary for view in route.roles.values() if view.primary}
-        return {*pointed, *told, *nodes[:MAX_NODES]}
-
-    def _note_views(self, route: "_Route") -> None:
-        """Merge all views in a fixed order, and report what changed.
-
-        For half a second nodes disagree about who is healthy, without an epoch to
-        decide. Merging each view when its turn comes would let replicas flap; here the
-        outcome depends on what the views are, not on the order of the replies.
-        """
+    def _note_views(self, route: Route) -> None:
+        """Merge all views, and report what changed."""
         if route.names is not None:
             self._note_roles(route, route.names)
             return
-        views = trusted([route.views[key] for key in sorted(route.views)])
-        topology = route.topology
-        for slots, nodes in views:
-            # What was told for another transport is not what is told for this one.
-            base = topology if topology is not None else self.current
-            topology = merge(base, slots, nodes, afresh=topology is None)
+        topology = route.merged(self.current)
         if topology is None or topology == route.topology:
             return
         previous = self.current
@@ -368,18 +327,13 @@ class TopologyWatch:
         for change in diff(previous, self.current, mono_now_ns()):
             self._report(change)
 
-    def _note_roles(self, route: "_Route", names: NameWatch) -> None:
+    def _note_roles(self, route: Route, names: NameWatch) -> None:
         """Find out who is the primary, and report what changed."""
-        pointed = [(host, route.seed[1]) for host in names.addresses]
-        known, moved = route.topology, names.moved
-        is_news = moved is not None and moved.at_ns > route.promoted_ns
-        topology = tell_group(
-            route.roles, known, pointed if is_news or known is None else ()
-        )
+        known, topology = route.topology, route.told_group(names)
         if topology is None or not (route.roles or known):
             return
         primary = topology.shards[0].primary
-        if (primary.host, route.seed[1]) in pointed:
+        if primary.host in names.addresses:
             route.is_endpoint_followed = True
         if topology == known:
             return
@@ -392,7 +346,7 @@ class TopologyWatch:
             self._wake()
 
     def _note_state(
-        self, route: "_Route", address: _Address, state: str, *, reason: str = ""
+        self, route: Route, address: Address, state: str, *, reason: str = ""
     ) -> None:
         """Report a changed state of a node; it is "ok" until it says otherwise."""
         if route.states.get(address, "ok") != state:
@@ -400,12 +354,12 @@ class TopologyWatch:
             self._report(NodeStateSeen(mono_now_ns(), f"{host}:{port}", state, reason))
         route.states[address] = state
 
-    def _note_epoch(self, route: "_Route", epoch: int) -> None:
+    def _note_epoch(self, route: Route, epoch: int) -> None:
         if route.epoch is not None and epoch > route.epoch:
             self._report(EpochRaised(mono_now_ns(), epoch, previous=route.epoch))
         route.epoch = max(epoch, route.epoch or 0)
 
-    def _adopt(self, route: "_Route", topology: Topology) -> None:
+    def _adopt(self, route: Route, topology: Topology) -> None:
         if topology != route.topology:
             route.topology = topology
             self.current = self._names.see(_OBSERVER, topology)
@@ -422,65 +376,3 @@ class TopologyWatch:
         """Wake everybody who waits now, and let those who wait later wait."""
         self._pulse.set()
         self._pulse = asyncio.Event()
-
-
-@dataclass(slots=True)
-class _Route:
-    """One way to the cluster, and all that was told on it.
-
-    Args:
-        seed: the endpoint.
-        tls: its transport.
-        login: transport and password.
-        is_other_cluster: what was known before is of another cluster.
-        names: where its endpoint points, without cluster mode.
-        topology: in the names that this watch gives; None until a node has answered.
-        epoch: the highest that was told.
-        states: state of each node.
-        views: what each node tells.
-        watched: nodes that have a task.
-        roles: the role of each node, without cluster mode.
-        has_names_task: the endpoint has a task.
-        is_endpoint_followed: the endpoint has pointed to a primary once.
-        promoted_ns: when another node was seen as the primary.
-    """
-
-    seed: _Address
-    tls: bool
-    login: NodeLogin
-    is_other_cluster: bool
-    names: NameWatch | None = None
-    topology: Topology | None = None
-    epoch: int | None = None
-    states: dict[_Address, str] = field(default_factory=dict)
-    views: dict[_Address, View] = field(default_factory=dict)
-    watched: set[_Address] = field(default_factory=set)
-    roles: dict[_Address, RoleView] = field(default_factory=dict)
-    has_names_task: bool = False
-    is_endpoint_followed: bool = False
-    promoted_ns: int = 0
-
-
-def trusted(views: list[View]) -> list[View]:
-    """Return the views in which no node's address is outvoted by the other views.
-
-    A node that has just restarted knows one port of each other node, from its file. A
-    server with TLS on its cluster bus keeps the TLS port there, so until it has heard
-    from the others it tells TLS ports to plaintext askers (redis-server 7.0.15).
-    """
-    told = [_nodes_of(slots) for slots, _ in views]
-    votes = Counter(node for nodes in told for node in nodes)
-    most: dict[str, int] = {}
-    for node, count in votes.items():
-        most[node.id] = max(count, most.get(node.id, 0))
-    return [
-        view
-        for view, nodes in zip(views, told, strict=True)
-        if all(votes[node] == most[node.id] for node in nodes)
-    ]
-
-
-def _nodes_of(slots: SlotsView) -> set[Node]:
-    return {
-        node for _, _, primary, replicas in slots.rows for node in (primary, *replicas)
-    }

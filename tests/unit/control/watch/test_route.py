@@ -1,6 +1,6 @@
 """Which nodes' views are merged when they contradict each other."""
 
-from loadprobe.control.watch.topology import View, trusted
+from loadprobe.control.watch.route import View, trusted
 from loadprobe.core.topology.topology import Node, NodesView, SlotsView
 
 NODES = NodesView({})
