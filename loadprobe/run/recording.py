@@ -75,7 +75,9 @@ class Recording:
         self._clock = clock
         self._topology_start: Topology | None = None
         self.begun_ns = begun_ns
-        self.view = LiveView(console, clock=clock, steps=plan.step_names)
+        self.view = LiveView(
+            console, clock=clock, steps=plan.step_names, planned=told.planned
+        )
         scenario = plan.scenario
         self._rules = rules_of(
             plan.config, scenario.expect if scenario is not None else None

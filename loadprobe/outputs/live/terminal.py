@@ -6,7 +6,7 @@ calls ``refresh`` about four times a second and ``note`` at every transition.
 
 import sys
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self, TextIO, cast
@@ -16,11 +16,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from loadprobe.clock import NS_PER_S, ClockPair
+from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
 from loadprobe.core.events import Event
 from loadprobe.core.judging.aggregate import Sealed
 from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.outages import Outage
+from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.incidents import DarkTime
+from loadprobe.core.verdict.plan_edges import is_planned_now, planned_parts
 from loadprobe.core.verdict.texts import clock_text, dark_text, duration_text
 from loadprobe.outputs.live.progress import ScenarioProgress
 from loadprobe.outputs.live.sturdy import SturdyOutput
@@ -122,11 +125,18 @@ class LiveView:
             plain lines otherwise.
         clock: to show monotonic times as wall times (UTC).
         steps: names of the steps of the scenario, in their order.
+        planned: returns the darkness that was planned so far.
     """
 
     def __init__(
-        self, console: Console, *, clock: ClockPair, steps: Sequence[str] = ()
+        self,
+        console: Console,
+        *,
+        clock: ClockPair,
+        steps: Sequence[str] = (),
+        planned: Callable[[], Sequence[Planned]] = tuple,
     ) -> None:
+        self._planned = planned
         self._progress = ScenarioProgress(steps)
         self._console = console
         self._clock = clock
@@ -185,39 +195,30 @@ class LiveView:
 
     def take_sealed(self, sealed: Sealed) -> None:
         """Show which scopes went dark, and which are served again."""
+        plans = self._planned()
         for outage in sealed.opened:
-            self.note_outage_opened(_scope_text(outage.scope), start_ns=outage.start_ns)
+            self._note_opened(outage, plans)
         for outage in sealed.closed:
-            self.note_outage_closed(
-                _scope_text(outage.scope),
-                end_ns=outage.end_ns,
-                duration_ns=outage.duration_ns,
-                lower_ns=outage.lower_ns,
-                upper_ns=outage.upper_ns,
-                unseen_ns=outage.unseen_ns,
-            )
+            self._note_closed(outage, plans)
 
-    def note_outage_opened(self, scope: str, *, start_ns: int) -> None:
+    def _note_opened(self, outage: Outage, plans: Sequence[Planned]) -> None:
         """Show that a scope ("tls 0002 read") went dark."""
         if self._live is None:
-            self._print(start_ns, f"outage opened: {scope}")
+            why = ", by plan" if is_planned_now(outage, plans) else ""
+            scope = _scope_text(outage.scope)
+            self._print(outage.start_ns, f"outage opened: {scope}{why}")
 
-    def note_outage_closed(
-        self,
-        scope: str,
-        *,
-        end_ns: int,
-        duration_ns: int,
-        lower_ns: int,
-        upper_ns: int,
-        unseen_ns: int,
-    ) -> None:
+    def _note_closed(self, outage: Outage, plans: Sequence[Planned]) -> None:
         """Show that an outage ended, with its length and error bars."""
-        time = DarkTime(lower_ns, duration_ns, upper_ns, unseen_ns)
-        line = f"{scope} was dark for {dark_text(time)}"
-        self._outages.append(f"{self._time(end_ns)} {line}")
+        bars = outage.lower_ns, outage.duration_ns, outage.upper_ns, outage.unseen_ns
+        line = f"{_scope_text(outage.scope)} was dark for {dark_text(DarkTime(*bars))}"
+        if by_plan := planned_parts(outage, plans):
+            part_ns = sum(part.duration_ns for part in by_plan)
+            part = f"{part_ns / NS_PER_MS:.0f} ms of it "
+            line = f"{line}, {'' if by_plan == [outage] else part}by plan"
+        self._outages.append(f"{self._time(outage.end_ns)} {line}")
         if self._live is None:
-            self._print(end_ns, f"outage closed: {line}")
+            self._print(outage.end_ns, f"outage closed: {line}")
 
     def _time(self, mono_ns: int) -> str:
         return clock_text(self._clock.to_wall(mono_ns))

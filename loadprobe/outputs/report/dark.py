@@ -20,20 +20,23 @@ from loadprobe.core.verdict.summary import (
 )
 from loadprobe.outputs.report.rows import Rows
 
+UNSEEN = "unseen ms"
+PLANNED = "planned ms"
 COLUMNS: tuple[str, ...] = (
     "lane",
     "shard",
     "dark ms",
     "[lower, upper]",
+    UNSEEN,
     "outages",
     "failed",
     "available %",
-    "planned ms",
+    PLANNED,
 )
 
 
 def dark_table(summary: Summary) -> RenderableType:
-    """Return the dark times; those by plan get a column of their own, if any."""
+    """Return the dark times; columns of what was not seen, and by plan, if any."""
     rows: list[list[str]] = []
     classes: list[Text] = []
     for lane in summary.lanes:
@@ -49,10 +52,21 @@ def dark_table(summary: Summary) -> RenderableType:
         rows += _lane_rows(name, summary.downtime_ms, summary.planned_ms)
         if clients is not None:
             rows += _lane_rows("clients", clients, NO_DOWNTIME)
-    columns = COLUMNS
-    if not summary.planned_ms.any_shard.upper:
-        columns, rows = columns[:-1], [row[:-1] for row in rows]
-    return Group(Rows(columns, 2, rows), *classes)
+    # Lanes of clients are in neither of the totals.
+    lanes = summary.lanes
+    kept = [
+        name
+        for name in COLUMNS
+        if (name != UNSEEN or any(_is_unseen(lane) for lane in lanes))
+        and (name != PLANNED or summary.planned_ms.any_shard.upper)
+    ]
+    rows = [[row[COLUMNS.index(name)] for name in kept] for row in rows]
+    return Group(Rows(tuple(kept), 2, rows), *classes)
+
+
+def _is_unseen(lane: LaneSummary) -> bool:
+    """Tell whether something of the lane's darkness was not seen."""
+    return bool(lane.downtime_ms.any_shard.unseen)
 
 
 def _shard_row(lane: LaneSummary, shard: str, own: Sequence[ScopeSummary]) -> list[str]:
@@ -66,7 +80,7 @@ def _shard_row(lane: LaneSummary, shard: str, own: Sequence[ScopeSummary]) -> li
         f"{sum(scope.outages for scope in own):,}",
         f"{failed:,}",
         _percent((arrivals - failed) / arrivals if arrivals else None),
-        _bounds(lane.planned_ms.shards.get(shard, NO_TIME))[0],
+        _estimate(lane.planned_ms.shards.get(shard, NO_TIME)),
     ]
 
 
@@ -81,7 +95,7 @@ def _lane_rows(name: str, dark: DowntimeMs, planned: DowntimeMs) -> list[list[st
     if len(dark.shards) <= 1:  # one shard has said it all
         return []
     return [
-        [name, word, *_bounds(time), "", "", "", _bounds(by_plan)[0]]
+        [name, word, *_bounds(time), "", "", "", _estimate(by_plan)]
         for word, time, by_plan in (
             ("any shard", dark.any_shard, planned.any_shard),
             ("all at once", dark.all_shards, planned.all_shards),
@@ -89,10 +103,16 @@ def _lane_rows(name: str, dark: DowntimeMs, planned: DowntimeMs) -> list[list[st
     ]
 
 
-def _bounds(value: Bounds) -> tuple[str, str]:
+def _estimate(value: Bounds) -> str:
+    return f"{value.estimate:.1f}" if value.upper else "0"
+
+
+def _bounds(value: Bounds) -> tuple[str, str, str]:
+    """Return the estimate, its bars, and how much of them was not seen."""
     if value.upper == 0:
-        return "0", ""
-    return f"{value.estimate:.1f}", f"[{value.lower:.1f}, {value.upper:.1f}]"
+        return "0", "", ""
+    bars = f"[{value.lower:.1f}, {value.upper:.1f}]"
+    return _estimate(value), bars, f"{value.unseen:.1f}" if value.unseen else "0"
 
 
 def _percent(share: float | None) -> str:

@@ -7,7 +7,7 @@ nobody called anything; outages appear with the estimates of ``outages.json``.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from loadprobe.clock import NEVER_NS, NS_PER_S
+from loadprobe.clock import NEVER_NS, NS_PER_MS, NS_PER_S
 from loadprobe.core.events import CallBegun, PhaseEntered, ProviderTold
 from loadprobe.core.verdict.attribution import Cause
 from loadprobe.core.verdict.summary import IncidentSummary, OutageRow
@@ -16,6 +16,13 @@ from loadprobe.outputs.wording import event_text, offset_text
 
 AROUND_NS = 10 * NS_PER_S
 """How much before and after an incident belongs to it, where no call was made."""
+
+
+_SHOWN = 4
+"""So many shards are named; of more their number is told."""
+
+_ROUNDED_NS = 2
+"""Estimates are whole nanoseconds, lengths milliseconds with six places."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +123,41 @@ def _event_moments(events: Iterable[PastEvent]) -> Iterable[TimelineEntry]:
 def _outage_moments(
     outages: Iterable[OutageRow], end_unix_ns: int
 ) -> Iterable[TimelineEntry]:
+    dark_by_plan: dict[str, list[OutageRow]] = {}
     for row in outages:
         scope = f"{row.lane} {row.shard} {row.op}"
+        is_planned = row.attribution == Cause.PLANNED
         first_class = max(row.classes, key=lambda name: row.classes[name], default="")
         begun = "dark when it was first observed" if row.open_start else "first error"
+        if is_planned:
+            begun = f"{begun} by plan"
+        yield TimelineEntry(row.start_unix_ns, f"load: {scope} {begun} ({first_class})")
+        if is_planned and _is_dark_at(end_unix_ns, row):
+            dark_by_plan.setdefault(row.lane, []).append(row)
+            continue
         ended = "served again"
         if row.open_end:
-            is_end = row.end_unix_ns > end_unix_ns - NS_PER_S
+            is_end = _is_dark_at(end_unix_ns, row)
             ended = "still dark at the end" if is_end else "no more arrivals"
         if row.unseen_ms:
             ended = f"{ended} ({row.unseen_ms:,.0f} ms of it unseen: an estimate)"
-        if row.attribution == Cause.PLANNED:
-            begun = f"{begun} by plan"
-        yield TimelineEntry(row.start_unix_ns, f"load: {scope} {begun} ({first_class})")
         yield TimelineEntry(row.end_unix_ns, f"load: {scope} {ended}")
+    for lane, rows in dark_by_plan.items():
+        shards = sorted({row.shard for row in rows})
+        where = ", ".join(shards) if len(shards) <= _SHOWN else f"{len(shards)} shards"
+        text = f"load: {lane} {where} still dark by plan at the end"
+        yield TimelineEntry(max(row.end_unix_ns for row in rows), text)
+
+
+def _is_dark_at(end_unix_ns: int, row: OutageRow) -> bool:
+    """Tell whether an outage went on when the load ended.
+
+    The end of one that stayed open is estimated in the middle between its last failure
+    and when it was over at the latest: the end of the load, if it went on. Between them
+    lies no more than the largest gap between two arrivals, and what was not seen.
+    """
+    latest_ns = row.end_unix_ns + (row.probe_gap_ms + row.unseen_ms) * NS_PER_MS / 2
+    return row.open_end and latest_ns >= end_unix_ns - _ROUNDED_NS
 
 
 def shown_offset(moment: TimelineEntry, timeline: Timeline) -> str:

@@ -1,10 +1,14 @@
 """The live view and its plain lines."""
 
 import io
+from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 from loadprobe.core.events import RoleChanged, UnknownEvent
+from loadprobe.core.judging.aggregate import Sealed
+from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.texts import duration_text
 from loadprobe.outputs.live.terminal import (
     LiveView,
@@ -12,8 +16,9 @@ from loadprobe.outputs.live.terminal import (
 from loadprobe.outputs.wording import event_text
 from tests.support.events import phase
 from tests.support.live_view import CLOCK, S, make_state
+from tests.support.outages import MS, outage
 
-MS = 1_000_000
+DARK = outage(20_000, 22_900, lane="tls", shard="0002")
 
 
 def test_plain_lines() -> None:
@@ -25,18 +30,11 @@ def test_plain_lines() -> None:
         for tenth in range(210, 265):
             now_ns = tenth * S // 10
             if tenth == 212:
-                view.note_outage_opened("tls 0002 read", start_ns=20 * S)
+                view.take_sealed(Sealed(20 * S, opened=[DARK]))
             if tenth == 221:
                 view.take_event(phase(22 * S, "accepted"))
             if tenth == 230:
-                view.note_outage_closed(
-                    "tls 0002 read",
-                    end_ns=22_900 * MS,
-                    duration_ns=2_900 * MS,
-                    lower_ns=2_899 * MS,
-                    upper_ns=2_901_500_000,
-                    unseen_ns=0,
-                )
+                view.take_sealed(Sealed(23 * S, closed=[DARK]))
             view.refresh(state, now_ns)
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue().splitlines() == [
@@ -51,7 +49,7 @@ def test_plain_lines() -> None:
         ),
         "03:04:25.000 outage opened: tls 0002 read",
         "03:04:27.000 controller: failover 0002 accepted call_ms=150.0 attempts=1",
-        "03:04:27.900 outage closed: tls 0002 read was dark for 2900 ms [2899, 2902]",
+        "03:04:27.900 outage closed: tls 0002 read was dark for 2900 ms [2898, 2902]",
         (
             "03:04:31.000 +16.0 s  tcp  offered 1000/s  served 1000/s  errors 0/s  "
             "p50 0.40 ms  p99 1.25 ms  conns 300"
@@ -61,6 +59,32 @@ def test_plain_lines() -> None:
             "p50 0.50 ms  p99 250.00 ms  conns 200  (clusterdown 300, reset 40)  "
             "0002 dark for 6.000 s"
         ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("plan", "opened", "closed"),
+    [
+        pytest.param((20_000, 23_000), ", by plan", ", by plan", id="all of it"),
+        pytest.param((21_500, 40_000), "", ", 1400 ms of it by plan", id="in part"),
+        pytest.param((30_000, 40_000), "", "", id="before the plan"),
+    ],
+)
+def test_darkness_by_plan_is_said_to_be_so(
+    plan: tuple[int, int], opened: str, closed: str
+) -> None:
+    """Lines of a run without a terminal tell what was planned from what was not."""
+    console = Console(file=io.StringIO(), width=80)
+    begun = replace(DARK, end_ns=20_010 * MS, open_end=True)
+    plans = [Planned("tls", plan[0] * MS, plan[1] * MS)]
+    with LiveView(console, clock=CLOCK, planned=lambda: plans) as view:
+        view.take_sealed(Sealed(20 * S, opened=[begun]))
+        view.take_sealed(Sealed(23 * S, closed=[DARK]))
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().splitlines() == [
+        f"03:04:25.000 outage opened: tls 0002 read{opened}",
+        "03:04:27.900 outage closed: tls 0002 read was dark for 2900 ms [2898, 2902]"
+        + closed,
     ]
 
 
@@ -97,14 +121,7 @@ def shown(*, width: int, by_plan: bool = False) -> str:
         view.take_event(
             UnknownEvent(22 * S, "provider", "x", {"message": "[b]Failover[/b]"})
         )
-        view.note_outage_closed(
-            "tls 0001 read",
-            end_ns=S,
-            duration_ns=7 * MS,
-            lower_ns=5 * MS,
-            upper_ns=9 * MS,
-            unseen_ns=0,
-        )
+        view.take_sealed(Sealed(S, closed=[outage(993, 1000, lane="tls")]))
         view.refresh(state, 21_234 * MS)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()

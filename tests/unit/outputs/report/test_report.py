@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from loadprobe.core.events import UnknownEvent
+from loadprobe.core.verdict.summary import Bounds
 from loadprobe.outputs.folder.documents import event_line
 from loadprobe.outputs.folder.reader import PastEvent, RunData
 from loadprobe.outputs.report.report import SHOWN_INCIDENTS, render_json
@@ -72,6 +73,31 @@ def test_availability_is_not_rounded_up() -> None:
     changed = RunData(run.path, run.info, summary, run.outages, run.events, run.film)
     assert "99.9999" in as_text(changed, width=100)
     assert "100.0000" not in as_text(changed, width=100)
+
+
+def test_what_was_not_seen_has_a_column() -> None:
+    """How much of the bars is blind time is told beside them, only if there is some."""
+    run = make_run()
+    assert "unseen ms" not in as_text(run, width=100)
+    first, *others = run.summary.lanes
+    dark = Bounds(2104.0, 2101.0, 2607.0, unseen=500.5)
+    downtime = msgspec.structs.replace(
+        first.downtime_ms,
+        any_shard=dark,
+        shards={**first.downtime_ms.shards, "0002": dark},
+    )
+    lane = msgspec.structs.replace(first, downtime_ms=downtime)
+    summary = msgspec.structs.replace(run.summary, lanes=[lane, *others])
+    lines = as_text(replace(run, summary=summary), width=100).splitlines()
+    begin = next(i for i, line in enumerate(lines) if "unseen ms" in line)
+    assert lines[begin].split() == [
+        *("lane", "shard", "dark", "ms", "[lower,", "upper]", "unseen", "ms"),
+        *("outages", "failed", "available", "%"),
+    ]
+    rows = map(str.split, lines[begin + 1 : begin + 8])
+    told = {tuple(row[:2]): row for row in rows}
+    assert told["tcp", "0002"][2:6] == ["2104.0", "[2101.0,", "2607.0]", "500.5"]
+    assert told["tls", "0002"][5] == "0"
 
 
 def test_foreign_text_is_shown_as_it_is() -> None:
