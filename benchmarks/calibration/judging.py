@@ -169,11 +169,11 @@ def truth_of(faults: Sequence[TruthInterval]) -> Truth:
     start_ns, end_ns = first.start_ns, last.end_ns
     if first.kind != "freeze":
         dark = tuple((fault.start_ns, fault.end_ns) for fault in faults)
-        touched = start_ns, last.settled_ns
+        touched = start_ns, last.answered_ns
         # A connection that is cut ends at the end of a turn of the server's loop.
-        over_ns = last.settled_ns if last.kind == "reset" else end_ns
+        over_ns = last.answered_ns if last.kind == "reset" else end_ns
         return Truth(dark, ((start_ns, over_ns),), touched, is_timed=False)
-    silent_ns, spoke_ns = first.heard_ns, last.settled_ns
+    silent_ns, spoke_ns = first.heard_ns, last.answered_ns
     short_ns = end_ns - _DEADLINE_NS
     return Truth(
         ((start_ns, short_ns),) if short_ns > start_ns else (),

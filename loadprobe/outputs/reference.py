@@ -175,7 +175,7 @@ lasts. `loadprobe check` sends an empty request and tells what the receiver says
 
 What falls short: samples that wait are lost with the process. There is no type or help
 text with them, no remote write 2.0, no header of one's own (the tenant of Mimir) and no
-proxy. Halving stops after 64 requests or an eighth of a series; what is not settled
+proxy. Halving stops after 64 requests or an eighth of a series; what has no final answer
 then is dropped with what is wrong. Amazon's service itself has not been tried, its
 signature has been compared with botocore's.
 
@@ -220,7 +220,7 @@ most.
   `loadprobe_dark_time_seconds_total` without its planned part over the growth of
   `loadprobe_observed_time_seconds_total`.
 * Counters describe sealed milliseconds only, so they run behind the clock by the
-  deadline and the settling time; what is counted once is never changed.
+  deadline and `settle_ms`; what is counted once is never changed.
 * The last second of a run is judged when it ends, and the pages end with it:
   Prometheus may never see it, nor the writes that were found lost after the load.
   `summary.json` has both.

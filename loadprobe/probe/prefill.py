@@ -91,8 +91,8 @@ async def read_back(lane: LaneRunner, driver: Driver | None) -> ReadBackResult:
     """Read every key with an acknowledged write of this run once more.
 
     A key is lost when neither the acknowledged value nor a newer or indeterminate one
-    is there. Call it when replication has settled. It takes eight seconds at most: what
-    cannot be read by then, or without any driver, counts as unread.
+    is there. Call it when replicas had time to catch up. It takes eight seconds at
+    most: what cannot be read by then, or without any driver, counts as unread.
     """
     keys = lane.keys.acknowledged_keys()
     checked = 0

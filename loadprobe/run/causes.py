@@ -47,22 +47,22 @@ class OutageCounter:
         self._quiet_ns = quiet_ns
         self._planned = planned
         self._waiting: list[Outage] = []
-        self._settled: deque[Outage] = deque(maxlen=KEPT_OUTAGES)
+        self._counted: deque[Outage] = deque(maxlen=KEPT_OUTAGES)
         self._blamed: deque[Blamed] = deque(maxlen=KEPT_OUTAGES)
-        self._settled_ns = 0
+        self._counted_ns = 0
         self._plans: list[Planned] = []
 
     def take_sealed(self, sealed: Sealed) -> None:
-        """Take outages that ended, and count those that are settled by now."""
+        """Take outages that ended, and count those whose causes are known by now."""
         self._waiting += sealed.closed
         self._metrics.take_ended(sealed.closed)
-        settled = [
+        known = [
             outage
             for outage in self._waiting
             if outage.hull_end_ns + self._quiet_ns < sealed.until_ns
         ]
-        if settled:
-            self._count(settled, sealed.until_ns)
+        if known:
+            self._count(known, sealed.until_ns)
 
     def conclude(self, end_ns: int) -> None:
         """Count all that are left: the run is over.
@@ -75,30 +75,30 @@ class OutageCounter:
     def so_far(self) -> list[Blamed]:
         """Return the latest outages, also open ones, with their causes as of now.
 
-        Those that are settled are looked at again only if what was planned then turns
+        Those that were counted are looked at again only if what was planned then turns
         out not to be so.
         """
         self._renew()
-        undecided = [*self._waiting, *self._aggregate.current().values()]
-        found = [*self._blamed, *self._blame(undecided, mono_now_ns())]
+        uncounted = [*self._waiting, *self._aggregate.current().values()]
+        found = [*self._blamed, *self._blame(uncounted, mono_now_ns())]
         return sorted(found, key=lambda part: part.order)
 
     def _renew(self) -> None:
-        plans = _until(self._planned(), self._settled_ns)
+        plans = _until(self._planned(), self._counted_ns)
         if plans != self._plans:
             self._plans = plans
             self._blamed.clear()
-            self._blamed += self._blame(self._settled, self._aggregate.sealed_until_ns)
+            self._blamed += self._blame(self._counted, self._aggregate.sealed_until_ns)
 
-    def _count(self, settled: Sequence[Outage], until_ns: int) -> None:
+    def _count(self, outages: Sequence[Outage], until_ns: int) -> None:
         """Count outages, once everything that went on beside them is known."""
         self._renew()
-        for outage in settled:
+        for outage in outages:
             self._waiting.remove(outage)
-            self._settled_ns = max(self._settled_ns, outage.hull_end_ns)
-        self._plans = _until(self._planned(), self._settled_ns)
-        self._settled += settled
-        found = self._blame(settled, until_ns)
+            self._counted_ns = max(self._counted_ns, outage.hull_end_ns)
+        self._plans = _until(self._planned(), self._counted_ns)
+        self._counted += outages
+        found = self._blame(outages, until_ns)
         self._blamed += found
         for part in found:
             cause = part.attribution.cause.value

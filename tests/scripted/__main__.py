@@ -72,19 +72,19 @@ class _Running:
             listener.lift()
         end_ns = mono_now_ns()
         for listener in self._listeners:
-            listener.settle(self._fault)
+            listener.answer(self._fault)
         # Replies leave at the end of a turn of the loop, and what came in meanwhile
         # is read in the next one.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        settled_ns = mono_now_ns()
+        answered_ns = mono_now_ns()
         return TruthInterval(
             self._fault.kind,
             tuple(sorted({listener.member.shard for listener in self._listeners})),
             self._heard_ns,
             self.start_ns,
             end_ns,
-            settled_ns,
+            answered_ns,
             self._fault.transport,
         )
 

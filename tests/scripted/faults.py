@@ -74,7 +74,7 @@ class TruthInterval(msgspec.Struct, frozen=True):
         heard_ns: whatever had come by then was answered before the fault began.
         start_ns: read just before it took effect.
         end_ns: read just after it ended, before anything held back was answered.
-        settled_ns: read after everything held back was answered.
+        answered_ns: read after everything held back was answered.
         transport: as in the fault.
     """
 
@@ -83,7 +83,7 @@ class TruthInterval(msgspec.Struct, frozen=True):
     heard_ns: int
     start_ns: int
     end_ns: int
-    settled_ns: int
+    answered_ns: int
     transport: Transport | None = None
 
 

@@ -109,7 +109,7 @@ class Listener:
                 self._reset_waiting()
                 self._accept_readily()
 
-    def settle(self, fault: Fault) -> None:
+    def answer(self, fault: Fault) -> None:
         """Pay what the fault left behind, after ``lift``.
 
         Queued commands are answered in order. A connection that lost a reply cannot

@@ -29,7 +29,7 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 LONGEST_ASKED_PAUSE_S = 120.0
 _MOST_REQUESTS = 64
-"""Requests for the pieces of one part; what is not settled then is dropped."""
+"""Requests for the pieces of one part; what has no final answer then is dropped."""
 
 _MOST_TIME_HALVINGS = 3
 _MOST_BREAKDOWNS = 3
@@ -184,7 +184,7 @@ class Delivery:
         self._drop(count, Reason.QUEUE_FULL)
 
     def next(self, now_ns: int) -> Part | None:
-        """Return what is to be sent, and then settled; None if nothing waits."""
+        """Return what is to be sent, and then answered for; None if nothing waits."""
         if not self._parts:
             batches = self._take()
             if not batches:

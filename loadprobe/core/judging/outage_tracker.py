@@ -88,7 +88,7 @@ class OutageTracker:
         taken = 0
         while self._run is not None and taken < len(rows):
             row = rows[taken]
-            self._settle(row[0])
+            self._close_if_final(row[0])
             if self._run is not None:
                 self._run.add_served(row)
                 taken += 1
@@ -115,7 +115,7 @@ class OutageTracker:
             )
         self._run.add(failure)
 
-    def _settle(self, until_ns: int) -> None:
+    def _close_if_final(self, until_ns: int) -> None:
         """Close the outage if nothing due from ``until_ns`` on can change its bars."""
         run = self._run
         if run is None or not run.after:
@@ -138,7 +138,7 @@ class OutageTracker:
         Nothing is known about it: no arrival due then may be fed. Cuts come by time, in
         the order of the arrivals around them.
         """
-        self._settle(start_ns)
+        self._close_if_final(start_ns)
         if self._run is not None:
             self._run.cut(start_ns, end_ns)
         blind = self._blind
@@ -148,11 +148,11 @@ class OutageTracker:
 
     def advance(self, until_ns: int) -> None:
         """Take note that every arrival due before ``until_ns`` has been fed."""
-        self._settle(until_ns)
+        self._close_if_final(until_ns)
 
     def close(self, until_ns: int) -> None:
         """End the observation at ``until_ns``; an outage that goes on stays open."""
-        self._settle(until_ns)
+        self._close_if_final(until_ns)
         if self._run is not None:
             limit = None if self._run.after else until_ns
             self._finish_run(limit_ns=limit)

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from loadprobe.errors import RunError
 from loadprobe.local.cluster.admin import ServerGone, ServerRefused
-from loadprobe.local.cluster.layout import DOUBTS, LocalShard, is_settled, parse_nodes
+from loadprobe.local.cluster.layout import DOUBTS, LocalShard, is_whole, parse_nodes
 from loadprobe.local.cluster.node import LocalNode
 
 _T = TypeVar("_T")
@@ -155,7 +155,7 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 async def _sees_all(node: LocalNode, nodes: Sequence[LocalNode], replicas: int) -> bool:
     lines = parse_nodes(await node.command("CLUSTER", "NODES"))
     state = await node.cluster_info()
-    if not is_settled(state, lines, nodes=len(nodes), replicas=replicas):
+    if not is_whole(state, lines, nodes=len(nodes), replicas=replicas):
         return False
     # What clients are told: a replica is listed once its offset is known there.
     slots = await node.command("CLUSTER", "SLOTS")

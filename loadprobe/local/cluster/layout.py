@@ -135,7 +135,7 @@ def parse_nodes(text: str) -> list[NodeLine]:
     return [_node_line(line.split()) for line in text.splitlines() if line.strip()]
 
 
-def is_settled(
+def is_whole(
     state: Mapping[str, str], lines: Iterable[NodeLine], *, nodes: int, replicas: int
 ) -> bool:
     """Tell whether one node sees the whole cluster as it should be.

@@ -17,7 +17,7 @@ from loadprobe.local.cluster.formation import in_sync, until, within
 from loadprobe.local.cluster.node import LocalNode, parse_info
 
 _SOURCE_TIMEOUT_S = 3.0
-_SETTLE_TIMEOUT_S = 20.0
+_SYNC_TIMEOUT_S = 20.0
 _READ_BYTES = 65_536
 
 
@@ -112,7 +112,7 @@ async def complete(cluster: LocalCluster, *, force: bool) -> None:
     await head.command("REPLICAOF", "NO", "ONE")
     head.settings.pop("replicaof", None)
     cluster.source = None
-    async with within(_SETTLE_TIMEOUT_S, what=f"{what}: the replicas are in sync"):
+    async with within(_SYNC_TIMEOUT_S, what=f"{what}: the replicas are in sync"):
         for node in cluster.live_nodes:
             await until(lambda node=node: in_sync(node))  # type: ignore[misc]
 

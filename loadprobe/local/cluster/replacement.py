@@ -94,7 +94,7 @@ async def replace_shard(
         await completed(promote())
     on_step("promoted", candidate)
     try:
-        await _settle(cluster, shard, candidate)
+        await _follow(cluster, shard, candidate)
         await part_with(cluster, old)
     except BaseException as exc:
         with suppress(RunError):
@@ -181,7 +181,7 @@ async def _is_primary(node: LocalNode) -> bool:
     return bool((await node.command("ROLE"))[0] == "master")
 
 
-async def _settle(cluster: LocalCluster, shard: LocalShard, primary: LocalNode) -> None:
+async def _follow(cluster: LocalCluster, shard: LocalShard, primary: LocalNode) -> None:
     """Wait until the nodes of a shard, old ones too, follow its new primary."""
     replicas = [node for node in shard.nodes if node is not primary]
     if not cluster.cluster_mode:

@@ -33,7 +33,7 @@ from loadprobe.local.cluster.slots import batch_slots, batches, move_slots
 
 Progress = Callable[[float], None]
 
-_SETTLE_TIMEOUT_S = 20.0
+_AGREE_TIMEOUT_S = 20.0
 
 
 async def scale_out(
@@ -132,7 +132,7 @@ async def _set_up(cluster: LocalCluster, added: Sequence[LocalShard]) -> None:
         await replicate(cluster, shard.nodes[1:], shard.nodes[0])
     for shard in added:
         await synced(cluster, shard.nodes[1:], shard.nodes[0])
-    async with within(_SETTLE_TIMEOUT_S, what="the new primaries take commands"):
+    async with within(_AGREE_TIMEOUT_S, what="the new primaries take commands"):
         await until(lambda: all_serve([shard.nodes[0] for shard in added]))
     await cluster.set_node_timeout(nodes)
 
@@ -161,7 +161,7 @@ async def _even_out(
                 await completed(_move(cluster, route, slots))
                 moved += len(slots)
                 on_progress(100.0 * moved / total)
-        async with within(_SETTLE_TIMEOUT_S, what="all nodes see the same owners"):
+        async with within(_AGREE_TIMEOUT_S, what="all nodes see the same owners"):
             await until(lambda: agree(cluster.live_nodes))
     except RunError as exc:
         raise RunError(

@@ -25,7 +25,7 @@ from loadprobe.local.cluster.membership import follows
 from loadprobe.local.cluster.node import LocalNode
 from loadprobe.local.cluster.settings import TLS_MODES, TlsMode, transport_settings
 
-_SETTLE_TIMEOUT_S = 40.0
+_LINK_TIMEOUT_S = 40.0
 
 
 async def set_tls_mode(cluster: LocalCluster, mode: TlsMode) -> None:
@@ -61,7 +61,7 @@ async def set_tls_mode(cluster: LocalCluster, mode: TlsMode) -> None:
     else:
         await _change_plain(cluster, what, plain=mode == "preferred")
     cluster.tls_mode = mode
-    await _settled(cluster, what)
+    await _linked(cluster, what)
 
 
 async def _turn_on(cluster: LocalCluster, what: str) -> None:
@@ -96,7 +96,7 @@ async def _turn_off(cluster: LocalCluster, what: str) -> None:
 
     if cluster.cluster_mode:
         await _on_each(cluster, withdraw, what)
-        async with within(_SETTLE_TIMEOUT_S, what=f"{what}: plaintext ports are known"):
+        async with within(_LINK_TIMEOUT_S, what=f"{what}: plaintext ports are known"):
             await until(lambda: _all_tell(cluster, _withdrawn_ports))
         await _on_each(cluster, change, what)
         await _on_each(cluster, _announce_own, what)
@@ -170,13 +170,13 @@ async def _on_each(
             raise result
 
 
-async def _settled(cluster: LocalCluster, what: str) -> None:
+async def _linked(cluster: LocalCluster, what: str) -> None:
     """Wait until replicas are linked by the right port and all nodes agree."""
-    async with within(_SETTLE_TIMEOUT_S, what=f"{what}: all links are up again"):
-        await until(lambda: _is_settled(cluster))
+    async with within(_LINK_TIMEOUT_S, what=f"{what}: all links are up again"):
+        await until(lambda: _is_linked(cluster))
 
 
-async def _is_settled(cluster: LocalCluster) -> bool:
+async def _is_linked(cluster: LocalCluster) -> bool:
     if cluster.cluster_mode and not (
         await agree(cluster.live_nodes) and await _all_tell(cluster, _served_ports)
     ):

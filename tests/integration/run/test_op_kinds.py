@@ -76,7 +76,7 @@ async def test_a_closed_listener_is_dark_for_new_connections_alone() -> None:
     assert truth.end_ns <= max(o.hull_end_ns for o in connects)
     for outage in connects:
         assert truth.start_ns <= outage.core_end_ns
-        assert outage.core_start_ns <= truth.settled_ns
+        assert outage.core_start_ns <= truth.answered_ns
         assert set(outage.classes) == {ErrorClass.CONNECT_REFUSED}
     verdict = trial.verdict()
     summary = verdict.summary

@@ -139,7 +139,7 @@ def compare(
             continue  # the server was held up and caught up: no arrival may have met it
         shard = f"{fault.shards[0] + 1:04d}"
         hidden_ns = DEADLINE_MS * NS_PER_MS if fault.kind == "freeze" else 0
-        start_ns, end_ns = fault.start_ns - margin_ns, fault.settled_ns + margin_ns
+        start_ns, end_ns = fault.start_ns - margin_ns, fault.answered_ns + margin_ns
         measured = dark_time(
             outage
             for outage in results.outages
@@ -147,12 +147,12 @@ def compare(
             and outage.first_due_ns < end_ns
             and start_ns < outage.last_due_ns
         )
-        settled_ns = fault.settled_ns if hidden_ns else fault.end_ns
+        answered_ns = fault.answered_ns if hidden_ns else fault.end_ns
         cases.append(
             Case(
                 fault.kind,
                 max(0, fault.end_ns - hidden_ns - fault.start_ns),
-                max(0, settled_ns - hidden_ns - fault.start_ns),
+                max(0, answered_ns - hidden_ns - fault.start_ns),
                 measured,
                 overlaps(blind, start_ns, end_ns),
                 overlaps(stalls, start_ns, end_ns),

@@ -65,7 +65,7 @@ class Case:
     kind: str
     start_ms: float
     end_ms: float
-    settled_ms: float
+    answered_ms: float
 
     @property
     def length_ms(self) -> float:
@@ -75,7 +75,7 @@ class Case:
     @property
     def most_ms(self) -> float:
         """Return it with the time in which what had waited was answered."""
-        return self.settled_ms - self.start_ms
+        return self.answered_ms - self.start_ms
 
     def rows(self, outages: Sequence[Mapping[str, Any]], op: str) -> list[Any]:
         """Return what was told of it for one kind of operation."""
@@ -167,8 +167,8 @@ async def one_outage(
             group.create_task(at(offset_s, what))
     await asyncio.sleep(PAUSE_S)
     counts_ms = 1000 * DEADLINE_S if kind == "silence" else 0.0
-    end_ms, settled_ms = (at_ms - counts_ms for at_ms in told["up"])
-    return Case(place, kind, told["down"][0], end_ms, settled_ms)
+    end_ms, answered_ms = (at_ms - counts_ms for at_ms in told["up"])
+    return Case(place, kind, told["down"][0], end_ms, answered_ms)
 
 
 async def rehearse(

@@ -88,12 +88,12 @@ def fault(
     *,
     shard: int = 0,
     heard_ms: float | None = None,
-    settled_ms: float | None = None,
+    answered_ms: float | None = None,
 ) -> TruthInterval:
     """Return the truth of a fault; all is answered at once if nothing else is said."""
     heard_ms = start_ms if heard_ms is None else heard_ms
-    settled_ms = end_ms if settled_ms is None else settled_ms
-    times_ms = heard_ms, start_ms, end_ms, settled_ms
+    answered_ms = end_ms if answered_ms is None else answered_ms
+    times_ms = heard_ms, start_ms, end_ms, answered_ms
     times_ns = [round(at_ms * NS_PER_MS) for at_ms in times_ms]
     return TruthInterval(kind, (shard,), *times_ns)  # type: ignore[arg-type]
 
@@ -183,7 +183,7 @@ def test_a_reset_lasts_until_the_connections_have_ended(
     kind: str, problem: str
 ) -> None:
     """Connections are cut at the end of a turn, error replies stop when told to."""
-    truth = fault(499.8, 600, kind, settled_ms=604.5)
+    truth = fault(499.8, 600, kind, answered_ms=604.5)
     found = problems(judged(observed((500, 605), truth)))
     assert problem in found
     assert bool(problem) is bool(found)

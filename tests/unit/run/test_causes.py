@@ -92,7 +92,7 @@ def test_what_is_planned_in_part_is_counted_in_parts() -> None:
 
 
 def test_a_plan_that_is_taken_back_is_no_excuse() -> None:
-    """What was settled as planned is told anew if it turns out not to have been."""
+    """What was counted as planned is told anew if it turns out not to have been."""
     aggregate, sealed = judged((S, 2 * S), until_ns=4 * S)
     plans = [Planned("tcp", S, 3 * S)]
     counter = OutageCounter(

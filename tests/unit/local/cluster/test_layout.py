@@ -7,7 +7,7 @@ from loadprobe.local.cluster.layout import (
     NodeLine,
     SlotRange,
     even_slots,
-    is_settled,
+    is_whole,
     parse_nodes,
     plan_moves,
     ranges_of,
@@ -55,15 +55,15 @@ def test_reads_roles_epochs_and_slots() -> None:
     assert (replica.primary_id, replica.slots) == ("aa", ())
 
 
-def test_settled_means_ok_complete_and_without_doubt() -> None:
-    """A view is settled when its state is ok and no node is missing or doubtful."""
+def test_whole_means_ok_complete_and_without_doubt() -> None:
+    """A view is whole when its state is ok and no node is missing or doubtful."""
     ok = {"cluster_state": "ok"}
     whole = parse_nodes(NODES)[:3]
-    assert is_settled(ok, whole, nodes=3, replicas=1)
-    assert not is_settled({"cluster_state": "fail"}, whole, nodes=3, replicas=1)
-    assert not is_settled(ok, whole, nodes=4, replicas=1)
-    assert not is_settled(ok, whole, nodes=3, replicas=2)
-    assert not is_settled(ok, parse_nodes(NODES), nodes=4, replicas=1)
+    assert is_whole(ok, whole, nodes=3, replicas=1)
+    assert not is_whole({"cluster_state": "fail"}, whole, nodes=3, replicas=1)
+    assert not is_whole(ok, whole, nodes=4, replicas=1)
+    assert not is_whole(ok, whole, nodes=3, replicas=2)
+    assert not is_whole(ok, parse_nodes(NODES), nodes=4, replicas=1)
 
 
 def test_ranges_hold_exactly_the_slots() -> None:
