@@ -70,7 +70,7 @@ class _Log:
     deaths: list[str] = field(default_factory=list)
 
     def take(self, blocks: Mapping[Scope, Block], stalls: Iterable[Interval]) -> None:
-        """Take what a process settled, and when it did not get to run."""
+        """Take what a process decided, and when it did not get to run."""
         self.stalls += stalls
         for scope, block in blocks.items():
             self.blocks.setdefault(scope, []).append(block)

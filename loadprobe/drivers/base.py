@@ -51,7 +51,7 @@ class Arrival:
             ``History.value``).
         sent: when its bytes were handed to the socket, monotonic ns; 0 before.
         redirects: redirects followed so far.
-        settled: its outcome is recorded; anything later is ignored.
+        decided: its outcome is recorded; anything later is ignored.
         done: when the reply was parsed, if it was the expected one.
         asked: the operation in plain values, for a client library. The maker gives an
             arrival either this or ``command`` and ``expect``.
@@ -69,7 +69,7 @@ class Arrival:
     value: bytes
     sent: int = 0
     redirects: int = 0
-    settled: bool = False
+    decided: bool = False
     done: int = 0
     asked: Asked | None = None
 

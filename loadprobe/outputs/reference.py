@@ -175,9 +175,9 @@ lasts. `loadprobe check` sends an empty request and tells what the receiver says
 
 What falls short: samples that wait are lost with the process. There is no type or help
 text with them, no remote write 2.0, no header of one's own (the tenant of Mimir) and no
-proxy. Halving stops after 64 requests or an eighth of a series; what has no final answer
-then is dropped with what is wrong. Amazon's service itself has not been tried, its
-signature has been compared with botocore's.
+proxy. Halving stops after 64 requests or an eighth of a series; what has no final
+answer by then is dropped with what is wrong. Amazon's service itself has not been
+tried, its signature has been compared with botocore's.
 
 ## Sizes
 

@@ -94,10 +94,10 @@ class LaneRunner:
         late: list[Arrival] = []
         for arrival in arrivals:
             due_ns, done_ns = arrival.due, arrival.done
-            if arrival.settled or done_ns - due_ns > deadline_ns:
+            if arrival.decided or done_ns - due_ns > deadline_ns:
                 late.append(arrival)
                 continue
-            arrival.settled = True
+            arrival.decided = True
             recorder = arrival.recorder
             recorder.due.append(due_ns)
             recorder.sent.append(arrival.sent)
@@ -118,14 +118,14 @@ class LaneRunner:
     def replied(self, arrival: Arrival, reply: object, done_ns: int) -> None:
         """Judge a reply that is late, or not literally the expected one."""
         right = is_right(self.keys.content, arrival, reply)
-        if arrival.settled:
+        if arrival.decided:
             self._too_late += 1
             return
         recorder = arrival.recorder
         # A reply that came in time and waited for us to read it is not late.
         came_ns = self.unread_since(done_ns)
         if right and came_ns - arrival.due <= self._deadline_ns:
-            arrival.settled = True
+            arrival.decided = True
             recorder.add_served(arrival.due, arrival.sent, done_ns)
         else:
             outcome = Outcome.LATE if right else Outcome.WRONG
@@ -151,7 +151,7 @@ class LaneRunner:
         evidence: tuple[int, int],
     ) -> None:
         """Take a failure reported by the driver."""
-        if arrival.settled:
+        if arrival.decided:
             return
         self._settle_failure(arrival, outcome, error, done_ns, evidence)
         self._loop.failed(arrival, outcome)
@@ -168,7 +168,7 @@ class LaneRunner:
         done_ns: int,
         evidence: tuple[int, int],
     ) -> None:
-        arrival.settled = True
+        arrival.decided = True
         recorder = arrival.recorder
         # An unknown write stays open in its history: it may be applied yet.
         if arrival.op is _WRITE and outcome in (Outcome.REFUSED, Outcome.UNSENT):
@@ -195,7 +195,7 @@ class LaneRunner:
         return came_ns, sent_ns + self._lag.recent_ns(sent_ns)
 
     def give_up(self, now_ns: int) -> None:
-        """Settle as unknown what has waited for deadline and slack."""
+        """Give up as unknown what has waited for deadline and slack."""
         self._driver.deliver()
         for arrival in self._loop.take_overdue(now_ns - self._give_up_ns):
             self._time_out(arrival)
@@ -215,7 +215,7 @@ class LaneRunner:
     # --- reporting ---------------------------------------------------------------
 
     def watermark_ns(self, now_ns: int) -> int:
-        """Return a time before which every due arrival is settled."""
+        """Return a time before which every due arrival is decided."""
         return self._loop.watermark_ns(now_ns)
 
     @property
@@ -224,7 +224,7 @@ class LaneRunner:
         return self._loop.is_drained
 
     def take_blocks(self) -> list[ScopeBlock]:
-        """Return what settled since the last call."""
+        """Return what decided since the last call."""
         self._driver.deliver()
         return ScopeBlock.take(self._maker.recorders.values())
 

@@ -166,9 +166,9 @@ class OpenLoop:
         """Forget what was due by a time, and what has ended; return what has not."""
         overdue: list[Arrival] = []
         in_flight = self._in_flight
-        while in_flight and (in_flight[0].settled or in_flight[0].due <= until_ns):
+        while in_flight and (in_flight[0].decided or in_flight[0].due <= until_ns):
             arrival = in_flight.popleft()
-            if not arrival.settled:
+            if not arrival.decided:
                 overdue.append(arrival)
         return overdue
 
@@ -178,7 +178,7 @@ class OpenLoop:
         Nothing is due from the stop on, so there is nothing to judge after it.
         """
         in_flight = self._in_flight
-        while in_flight and in_flight[0].settled:
+        while in_flight and in_flight[0].decided:
             in_flight.popleft()
         if in_flight:
             return in_flight[0].due
@@ -188,7 +188,7 @@ class OpenLoop:
     def is_drained(self) -> bool:
         """Tell whether nothing is due and nothing is outstanding."""
         return self._next_due_ns == NEVER_NS and all(
-            arrival.settled for arrival in self._in_flight
+            arrival.decided for arrival in self._in_flight
         )
 
     def take_skipped(self) -> int:

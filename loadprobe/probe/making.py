@@ -189,7 +189,7 @@ class Maker:
             arrival.op = op = load.op
             arrival.sent = 0
             arrival.redirects = 0
-            arrival.settled = False
+            arrival.decided = False
             if op is write:
                 value = encode(key.index, version)
                 key.begin_write(version)
@@ -230,7 +230,7 @@ class Maker:
             arrival.slot = key.slot
             arrival.sent = 0
             arrival.redirects = 0
-            arrival.settled = False
+            arrival.decided = False
             if load.op is _WRITE:
                 version = keys.version
                 keys.version = version + 1

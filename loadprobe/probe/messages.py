@@ -180,7 +180,7 @@ class Ready(msgspec.Struct, frozen=True, tag="ready"):
 
 
 class ScopeBlock(msgspec.Struct, frozen=True, array_like=True):
-    """Settled arrivals of one scope: columns of native 64-bit integers.
+    """Decided arrivals of one scope: columns of native 64-bit integers.
 
     The columns are those of ``core.judging.columns.Block``.
     """
@@ -239,7 +239,7 @@ class LaneHealth(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
-    """Everything that settled since the snapshot before.
+    """Everything that decided since the snapshot before.
 
     Args:
         watermark_ns: every arrival due before is in this or an earlier snapshot.

@@ -65,8 +65,8 @@ class Sink:
     def replied(self, arrival: Arrival, reply: object, done_ns: int) -> None:
         """Take a reply; of an arrival that had failed before it changes nothing."""
         assert 0 < arrival.due <= arrival.sent <= done_ns
-        if not arrival.settled:
-            arrival.settled = True
+        if not arrival.decided:
+            arrival.decided = True
             self.ends[arrival.version] = reply
 
     def too_late(self) -> None:
@@ -93,6 +93,6 @@ class Sink:
         """Take a failure."""
         assert evidence[0] <= evidence[1]
         assert done_ns == -1 or outcome is Outcome.REFUSED
-        arrival.settled = True
+        arrival.decided = True
         self.ends[arrival.version] = (outcome, error)
         self.evidence[arrival.version] = evidence

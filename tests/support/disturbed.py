@@ -59,12 +59,12 @@ class Disturbed(NamedTuple):
 
     def is_seen(self, row: Simulated) -> bool:
         """Tell whether an arrival failed while its own process was looking."""
-        settled = row.settled
-        if not isinstance(settled, Failure):
+        decided = row.decided
+        if not isinstance(decided, Failure):
             return False
         own = [n for n in self.naps if n.process == row.plan.process]
         spans = [(nap.start_ns, nap.end_ns) for nap in own]
-        return not is_unseen(settled, spans, deadline_ns=DEADLINE_NS)
+        return not is_unseen(decided, spans, deadline_ns=DEADLINE_NS)
 
 
 def disturb(

@@ -49,7 +49,7 @@ class Driving(Sink):
     def replied(self, arrival: Arrival, reply: object, done_ns: int) -> None:
         """Take a reply; there is one end for each arrival."""
         assert reply is None or isinstance(reply, bytes)
-        assert not arrival.settled, "an arrival ended twice"
+        assert not arrival.decided, "an arrival ended twice"
         super().replied(arrival, reply, done_ns)
 
     def failed(
@@ -62,7 +62,7 @@ class Driving(Sink):
         evidence: tuple[int, int],
     ) -> None:
         """Take a failure; there is one end for each arrival."""
-        assert not arrival.settled, "an arrival ended twice"
+        assert not arrival.decided, "an arrival ended twice"
         super().failed(arrival, outcome, error, done_ns=done_ns, evidence=evidence)
 
     # --- a lane --------------------------------------------------------------------

@@ -105,7 +105,7 @@ class Stage:
         self.emit(RunStarted(0, "test"))
 
     def add(self, blocks: dict[tuple[str, str], Block], until_ns: int) -> Sealed:
-        """Judge arrivals of lanes and shards that were settled until a time."""
+        """Judge arrivals of lanes and shards that were decided until a time."""
         scopes = {Scope(*place, OpKind.READ): b for place, b in blocks.items()}
         self.aggregate.add(0, scopes, watermark_ns=until_ns)
         sealed = self.aggregate.seal()

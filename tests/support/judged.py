@@ -12,7 +12,7 @@ from tests.support.simulation import (
     SCOPE,
     SETTLE_NS,
     Simulated,
-    settled_ns,
+    decided_ns,
     to_blocks,
 )
 
@@ -43,11 +43,11 @@ def judge(
     for process in range(lane_processes):
         aggregate.start_process(process, START_NS)
     if batch_ns is not None:
-        rest = sorted(ended, key=settled_ns)
+        rest = sorted(ended, key=decided_ns)
         now = START_NS
         while now < end_ns:
             now += batch_ns
-            ready = [row for row in rest if settled_ns(row) <= now]
+            ready = [row for row in rest if decided_ns(row) <= now]
             rest = rest[len(ready) :]
             blocks = to_blocks(ready)
             for process in range(lane_processes):

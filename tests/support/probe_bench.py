@@ -152,7 +152,7 @@ class Bench:
         return arrivals
 
     def take(self) -> tuple[Block, list[Failure]]:
-        """Return everything settled since the last call, over all scopes."""
+        """Return everything decided since the last call, over all scopes."""
         whole = Block()
         for block in self.lane.take_blocks():
             whole.extend(read_block(block))

@@ -82,7 +82,7 @@ class Nap:
     end_ns: int
 
 
-Settled = Served | Failure
+Decided = Served | Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Simulated:
     """An arrival with its end, and whether it met a fault."""
 
     plan: Plan
-    settled: Settled
+    decided: Decided
     fault: Fault | None
 
 
@@ -124,9 +124,9 @@ def simulate(
                     if other.process == plan.process and done >= freeze.end_ns
                 )
                 resumed_ns = min(resumed_ns, first_ns)
-        settled = _reply(plan, came_ns, done_ns, resumed_ns)
-        ended.append(Simulated(plan, settled, fault))
-    ended.sort(key=lambda s: s.settled)
+        decided = _reply(plan, came_ns, done_ns, resumed_ns)
+        ended.append(Simulated(plan, decided, fault))
+    ended.sort(key=lambda s: s.decided)
     return ended
 
 
@@ -151,7 +151,7 @@ def _meets(plan: Plan, fault: Fault, naps: Sequence[Nap]) -> bool:
     return fault.start_ns <= plan.reaches_ns < fault.end_ns
 
 
-def _reply(plan: Plan, came_ns: int, done_ns: int, resumed_ns: int) -> Settled:
+def _reply(plan: Plan, came_ns: int, done_ns: int, resumed_ns: int) -> Decided:
     due, sent = plan.due_ns, plan.sent_ns
     if came_ns <= due + DEADLINE_NS:
         return Served(due, sent, done_ns)
@@ -209,16 +209,16 @@ def to_blocks(ended: Iterable[Simulated]) -> dict[int, Block]:
     blocks: dict[int, Block] = {}
     for row in ended:
         block = blocks.setdefault(row.plan.process, Block())
-        if isinstance(row.settled, Failure):
-            block.add_failure(row.settled)
+        if isinstance(row.decided, Failure):
+            block.add_failure(row.decided)
         else:
-            block.add_served(*row.settled)
+            block.add_served(*row.decided)
     return blocks
 
 
-def settled_ns(row: Simulated) -> int:
+def decided_ns(row: Simulated) -> int:
     """Return when the probe knows the arrival's end."""
-    settled = row.settled
-    if settled[2] >= 0:
-        return settled[2]
-    return settled[0] + DEADLINE_NS + SETTLE_NS
+    decided = row.decided
+    if decided[2] >= 0:
+        return decided[2]
+    return decided[0] + DEADLINE_NS + SETTLE_NS

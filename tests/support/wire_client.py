@@ -41,7 +41,7 @@ class Client:
 
     async def ended(self) -> None:
         """Wait until every arrival has ended."""
-        await until(lambda: all(arrival.settled for arrival in self.made))
+        await until(lambda: all(arrival.decided for arrival in self.made))
 
     async def ask(self, slot: int, *, value: bytes | None = None) -> object:
         """Send one arrival and return its reply, or (outcome, class)."""

@@ -1,4 +1,4 @@
-"""The one pipeline from settled arrivals to everything that is reported.
+"""The one pipeline from decided arrivals to everything that is reported.
 
 Pure: blocks of arrivals go in, in any order and split over any number of processes;
 judged arrivals come out in whole milliseconds once every process has delivered them.
@@ -190,7 +190,7 @@ class Aggregate:
         watermark_ns: int,
         stalls: Iterable[Interval] = (),
     ) -> None:
-        """Take what a process settled since its last call.
+        """Take what a process decided since its last call.
 
         Args:
             process: its index; ``start_process`` came before.

@@ -1,4 +1,4 @@
-"""Settled arrivals of one scope as columns: the only thing probes and supervisor share.
+"""Decided arrivals of one scope as columns: the only thing probes and supervisor share.
 
 Pure. A block is a multiset of arrivals, so merging is concatenation: whatever the
 order of completion, the number of probe processes or the size of the blocks, the
@@ -53,7 +53,7 @@ def _column() -> "array[int]":
 
 @dataclass(slots=True)
 class Block:
-    """Settled arrivals of one scope, in no particular order.
+    """Decided arrivals of one scope, in no particular order.
 
     Args:
         due: due times of the served arrivals.

@@ -188,7 +188,7 @@ class ScopeState:
         self._samples: list[MsSamples] = []
 
     def add(self, process: int, block: Block) -> None:
-        """Take settled arrivals of one process; the block must not change any more."""
+        """Take decided arrivals of one process; the block must not change any more."""
         if block.due:
             self._served.append(_Pending.of(process, block))
         self._failed.extend((failure, process) for failure in block.iter_failures())

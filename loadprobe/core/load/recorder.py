@@ -1,4 +1,4 @@
-"""Where settled arrivals are kept until the next snapshot: plain lists, no objects.
+"""Where decided arrivals are kept until the next snapshot: plain lists, no objects.
 
 Pure. A served arrival costs three list appends (about 40 ns); everything that can be
 computed later (histograms, cells, outages) is computed in the supervisor.
@@ -16,7 +16,7 @@ def _packed(column: list[int]) -> "array[int]":
 
 
 class ScopeRecorder:
-    """Settled arrivals of one scope since the last snapshot.
+    """Decided arrivals of one scope since the last snapshot.
 
     Attributes:
         due: of the served arrivals; ``sent`` and ``done`` have the same length.

@@ -356,7 +356,7 @@ class WireDriver:
         evidence: tuple[int, int],
     ) -> None:
         """Report a failure without a reply; one after a redirect is a refusal."""
-        if arrival.settled:
+        if arrival.decided:
             return
         self.suspect(arrival.slot)
         if outcome is Outcome.UNSENT and arrival.redirects:
@@ -367,7 +367,7 @@ class WireDriver:
         self, node: WireNode, arrival: Arrival, error: hiredis.ReplyError, done_ns: int
     ) -> None:
         """Follow a redirect, or report the refusal."""
-        if arrival.settled:
+        if arrival.decided:
             self._sink.too_late()
             return
         text = str(error)

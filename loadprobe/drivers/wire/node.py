@@ -160,7 +160,7 @@ class WireNode:
         self.changed.set()
         waiting, self._waiting = self._waiting, deque()
         for arrival, _ in waiting:
-            if not arrival.settled:
+            if not arrival.decided:
                 self._driver.reroute(arrival)
 
     def trim(self) -> None:
@@ -253,7 +253,7 @@ class WireNode:
             connection.request(resp.PING)
         while self._waiting:
             arrival, asking = self._waiting.popleft()
-            if not arrival.settled:
+            if not arrival.decided:
                 self._driver.forward(arrival, self, asking=asking)
 
     def listen(self) -> bool:
@@ -277,7 +277,7 @@ class WireNode:
             self._driver.fail(arrival, Outcome.UNSENT, failure.error, evidence)
 
     def lost(self, connection: Connection, exc: Exception | None) -> None:
-        """Settle what was outstanding on a connection that ended."""
+        """Decide what was outstanding on a connection that ended."""
         now = mono_now_ns()
         # Lost at some time since its last sign of life: what was sent on it afterwards
         # says nothing about the target at that moment. Had it been lost long before, it

@@ -188,7 +188,7 @@ async def test_connections_that_are_reset(
         await until(lambda: client.driver._owner[SLOT_OF[1]].is_complete)
         outcomes = Counter(o for o, _ in client.sink.failures.values())
         assert outcomes.keys() <= {Outcome.UNSENT, Outcome.UNKNOWN}
-        assert all(arrival.settled for arrival in sent)
+        assert all(arrival.decided for arrival in sent)
         assert client.driver.stats.connects["connect_refused"] > 0
 
 
@@ -217,7 +217,7 @@ async def test_late_replies_keep_their_place(cluster: ScriptedCluster) -> None:
         fault = await cluster.fault("freeze", shards=[2])
         given_up = [client.submit(SLOT_OF[2]) for _ in range(2 * WORKERS)]
         for arrival in given_up:
-            arrival.settled = True  # as a lane does after deadline and slack
+            arrival.decided = True  # as a lane does after deadline and slack
         waiting = [client.submit(SLOT_OF[2], value=b"w") for _ in range(WORKERS)]
         await cluster.heal(fault)
         await client.ended()

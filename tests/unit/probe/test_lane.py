@@ -165,7 +165,7 @@ def test_a_failure_is_taken_once() -> None:
 
 
 def test_the_watermark_waits_for_the_oldest() -> None:
-    """Everything due before the watermark is settled; nothing later holds it up."""
+    """Everything due before the watermark is decided; nothing later holds it up."""
     bench = Bench()
     bench.lane.start(START, START)
     first, second, third = bench.run(from_ns=START, until_ns=START + 3 * MS)

@@ -31,7 +31,7 @@ class Bench:
         """Note the indexes of the arrivals."""
         self.filled += range(index, index + 2 * len(arrivals), 2)
         for arrival in arrivals:
-            arrival.settled = False
+            arrival.decided = False
 
     def submit(self, arrivals: Sequence[Arrival]) -> None:
         """Note the arrivals."""
@@ -81,13 +81,13 @@ def test_what_is_outstanding_is_given_up_once(bench: Bench) -> None:
     bench.loop.issue_due(0)
     bench.loop.issue_due(2 * MS)
     first, *others = bench.sent
-    first.settled = True
+    first.decided = True
     bench.loop.served([first])
     overdue = bench.loop.take_overdue(0)
     expected = [a for a in others if a.due == 0]
     assert overdue == expected
     for arrival in overdue:
-        arrival.settled = True
+        arrival.decided = True
         bench.loop.ended(arrival, 5 * MS)
     assert bench.loop.take_overdue(0) == []
 
@@ -101,7 +101,7 @@ def test_the_stop(bench: Bench) -> None:
     assert not bench.loop.is_drained
     assert bench.loop.watermark_ns(5 * MS) == 0
     for arrival in bench.sent:
-        arrival.settled = True
+        arrival.decided = True
         bench.loop.ended(arrival, 5 * MS)
     assert bench.loop.is_drained
     assert bench.loop.watermark_ns(5 * MS) == MS

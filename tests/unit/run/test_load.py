@@ -83,7 +83,7 @@ def begun(clock: Clock, events: list[Event] | None = None) -> Measurement:
 
 
 def snapshot(watermark_ns: int) -> FromProbe:
-    """Return a snapshot that says only how far everything is settled."""
+    """Return a snapshot that says only how far everything is decided."""
     return Snapshot(
         process=0,
         seq=0,

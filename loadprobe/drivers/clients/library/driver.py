@@ -248,7 +248,7 @@ class LibraryDriver:
     def _line_up(self, arrival: Arrival) -> None:
         """Hand an arrival to its worker, or let it stand in line for it."""
         worker = self._workers[arrival.worker]
-        while worker.line and worker.line[0].settled:
+        while worker.line and worker.line[0].decided:
             worker.line.popleft()  # given up
         if len(worker.line) >= self._settings.max_in_flight:
             self._sink.failed(
@@ -275,7 +275,7 @@ class LibraryDriver:
                 worker.idle = loop.create_future()
                 await worker.idle
             arrival = line.popleft()
-            if arrival.settled:
+            if arrival.decided:
                 continue
             asked = arrival.asked
             assert asked is not None, "client libraries encode by themselves"
@@ -309,7 +309,7 @@ class LibraryDriver:
         )
         self._scout.hurry()
         self._tally.stats.raised += 1
-        if arrival.settled:
+        if arrival.decided:
             self._sink.too_late()
             return
         is_silent = error is ErrorClass.TIMEOUT

@@ -6,7 +6,7 @@ they count only if they were raised inside of the library.
 
 The outcome holds for an operation of which nothing is under way. Both libraries try
 again by themselves: if the reply to an earlier try is missing, the operation may have
-been done whatever the last try ended with, and ``settle`` says so.
+been done whatever the last try ended with, and ``end_of`` says so.
 """
 
 import errno

@@ -16,7 +16,7 @@ from tests.support.simulation import (
     Fault,
     Kind,
     Nap,
-    settled_ns,
+    decided_ns,
 )
 
 SLACK_NS = 8 * MS
@@ -73,12 +73,12 @@ def test_batches_do_not_matter_while_blind(run: Disturbed, batch_ns: int) -> Non
     assert essence(run.judge(batch_ns)) == essence(run.judge())
 
 
-def test_the_last_arrivals_are_settled_within_the_simulation() -> None:
-    """Batches are by when arrivals are settled, so naps must not reach the end."""
+def test_the_last_arrivals_are_decided_within_the_simulation() -> None:
+    """Batches are by when arrivals are decided, so naps must not reach the end."""
     fault = Fault(Kind.REFUSE, START_NS + 60 * MS, START_NS + 90 * MS)
     nap = Nap(0, START_NS + 80 * MS, START_NS + 120 * MS)
     run = disturb([fault], [nap], processes=1, end_ns=START_NS + 300 * MS)
-    assert max(map(settled_ns, run.ended)) < START_NS + 310 * MS
+    assert max(map(decided_ns, run.ended)) < START_NS + 310 * MS
 
 
 SPANS = {

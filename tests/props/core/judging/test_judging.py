@@ -99,7 +99,7 @@ def runs(draw: st.DrawFn) -> Run:
 def track(ended: Sequence[Simulated]) -> list[Outage]:
     """Return the outages of arrivals that are given by due."""
     tracker = OutageTracker(SCOPE, deadline_ns=DEADLINE_NS, begin_ns=START_NS)
-    rows = [row.settled for row in ended]
+    rows = [row.decided for row in ended]
     tracker.feed(
         [r for r in rows if isinstance(r, Served)],
         [r for r in rows if isinstance(r, Failure)],
@@ -114,7 +114,7 @@ def is_hit(ended: Sequence[Simulated], fault: Fault) -> bool:
     if fault.kind is Kind.FREEZE:
         # A process that was not looking takes what it reads then for an answer in time.
         return any(
-            start <= row.plan.due_ns < end and isinstance(row.settled, Failure)
+            start <= row.plan.due_ns < end and isinstance(row.decided, Failure)
             for row in ended
         )
     if fault.kind is Kind.BLACKHOLE:
@@ -165,7 +165,7 @@ def test_outages_partition_failures(
     """Every failed arrival is in exactly one outage, and outages do not overlap."""
     ended, _ = run
     outages = track(ended)
-    failures = [r.settled for r in ended if isinstance(r.settled, Failure)]
+    failures = [r.decided for r in ended if isinstance(r.decided, Failure)]
     for failure in failures:
         homes = [
             o for o in outages if o.first_due_ns <= failure.due_ns <= o.last_due_ns
@@ -200,7 +200,7 @@ def test_order_and_split_do_not_matter(run: Run, seed: int) -> None:
     shuffled = list(ended)
     rng.shuffle(shuffled)
     moved = [
-        Simulated(Plan(*_five(row.plan, rng.randrange(3))), row.settled, row.fault)
+        Simulated(Plan(*_five(row.plan, rng.randrange(3))), row.decided, row.fault)
         for row in shuffled
     ]
     assert essence(judge(ended)) == essence(judge(moved))
@@ -220,7 +220,7 @@ def test_batches_do_not_matter(run: Run, batch_ns: int) -> None:
 
 def shifted(row: Simulated, by_ns: int) -> Simulated:
     """Return the arrival with all its times moved."""
-    s = row.settled
+    s = row.decided
     plan = Plan(row.plan.due_ns + by_ns, *_five(row.plan, row.plan.process)[1:])
     if isinstance(s, Failure):
         done = s.done_ns + by_ns if s.done_ns >= 0 else -1

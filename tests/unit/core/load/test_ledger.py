@@ -89,7 +89,7 @@ def test_a_write_without_reply_may_come_later() -> None:
     assert history.acked_version == 12
 
 
-def test_a_write_without_reply_is_settled_once_read() -> None:
+def test_a_write_without_reply_is_decided_once_read() -> None:
     """When its value was read it had been applied: later writes supersede it."""
     history = written(10)
     history.begin_write(11)

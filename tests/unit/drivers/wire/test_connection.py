@@ -213,7 +213,7 @@ async def test_an_unasked_error_ends_the_connection(line: Line) -> None:
     assert line.hub.errors == []
 
 
-async def test_a_lost_connection_settles_what_was_on_it(line: Line) -> None:
+async def test_a_lost_connection_decides_what_was_on_it(line: Line) -> None:
     """Arrivals become unknown, requests fail, and the node is not live any more."""
     arrivals = [arrival_of(1), arrival_of(2)]
     line.send(*arrivals)
