@@ -10,6 +10,7 @@ The modules beside this one change a running cluster: ``transport`` (TLS),
 """
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import Sequence
 from itertools import count, cycle
@@ -48,6 +49,7 @@ _T = TypeVar("_T")
 _FAST_NODE_TIMEOUT_MS = 1_000
 _READY_TIMEOUT_S = 20.0
 _ASK_TIMEOUT_S = 0.5
+_PRIMARY_TIMEOUT_S = 3.0
 
 
 class LocalCluster:
@@ -206,10 +208,22 @@ class LocalCluster:
     async def primary_of(self, node_group_id: str) -> LocalNode:
         """Return the primary of a shard, as the live nodes say.
 
+        Nodes that live are asked again for a while: one may have no time to answer, and
+        between two primaries there is none.
+
         Raises:
-            RunError: no live node of the shard is a primary now.
+            RunError: no live node of the shard is a primary.
         """
-        found = await self.find_primary(self.shard(node_group_id))
+        shard = self.shard(node_group_id)
+        found: LocalNode | None = None
+
+        async def looked() -> bool:
+            nonlocal found
+            found = await self.find_primary(shard)
+            return found is not None or not any(n.is_responsive for n in shard.nodes)
+
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(until(looked), _PRIMARY_TIMEOUT_S)
         if found is None:
             raise RunError(f"node group {node_group_id} has no live primary now")
         return found
@@ -220,9 +234,10 @@ class LocalCluster:
         A primary that comes back after a failover still claims its slots for a
         moment: of several claims the greatest configuration epoch wins.
         """
-        claims = [(await self._claim(node), node) for node in shard.nodes]
-        best, node = max(claims, key=lambda claim: claim[0])
-        return node if best >= 0 else None
+        nodes = list(shard.nodes)
+        claims = await asyncio.gather(*map(self._claim, nodes))
+        best = max(claims)
+        return nodes[claims.index(best)] if best >= 0 else None
 
     async def __aenter__(self) -> Self:
         try:

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import signal
 import ssl
 import sys
 from collections.abc import AsyncIterator
@@ -171,6 +173,17 @@ async def test_a_paused_node_is_gone_until_resumed(cluster: LocalCluster) -> Non
     finally:
         replica.resume()
     assert await replica.command("ECHO", "now") == "now"
+
+
+async def test_a_primary_that_has_no_time_to_answer_is_asked_again() -> None:
+    """A primary that lives but answers late is still found, and said to be one."""
+    async with LocalCluster(shards=1, replicas_per_shard=0, tls=False) as cluster:
+        node = cluster.nodes[0]
+        assert node.pid is not None
+        os.kill(node.pid, signal.SIGSTOP)  # nobody told the cluster: it seems to run
+        loop = asyncio.get_running_loop()
+        loop.call_later(0.8, os.kill, node.pid, signal.SIGCONT)
+        assert await cluster.primary_of("0001") is node
 
 
 async def test_settings_survive_a_restart(cluster: LocalCluster) -> None:
