@@ -24,6 +24,8 @@ from tests.support.running import (
     until,
 )
 
+pytestmark = pytest.mark.alone
+
 KNOBS = Knobs(modifying_delay_s=0.1, settle_delay_s=0.2, detect_s=0.1)
 LANE = small_lane(workers=4, rate_per_s=200.0, keys=100)
 HEAD = 'description = "makes its group"\nbaseline_s = 0.5\nafter_s = 0.5\n'

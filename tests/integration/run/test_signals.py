@@ -38,7 +38,7 @@ from tests.support.commands import (
 
 _LOAD_S = 0.5
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]
 
 TERM, INT, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
 _COMMAND = sys.executable, "-m", "loadprobe", "run"
