@@ -6,9 +6,11 @@ import json
 import subprocess
 import tempfile
 import urllib.request
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import uvloop
 
 from loadprobe.clock import NS_PER_S, wall_now_ns
@@ -79,6 +81,15 @@ def _mark(port: int, folder: Path) -> None:
     urllib.request.urlopen(request, timeout=10).close()
 
 
+async def _is_ready(port: int) -> bool:
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+        try:
+            async with session.get("/readyz") as answer:
+                return answer.status == HTTPStatus.OK
+        except aiohttp.ClientError:
+            return False
+
+
 async def _runs(folder: Path, port: int) -> tuple[float, float]:
     """Run what the demo does, then failovers; return start and end of the first."""
     async with run(
@@ -89,7 +100,10 @@ async def _runs(folder: Path, port: int) -> tuple[float, float]:
         probe_port=port,
         tls_mode="none",
     ) as process:
-        await asyncio.sleep(8)
+        while not await _is_ready(port):
+            assert process.returncode is None, (folder / "window.log").read_text()
+            await asyncio.sleep(0.2)
+        await asyncio.sleep(7)
         begun_s = _now_s() - 6
         await asyncio.to_thread(_mark, port, folder)
         await asyncio.sleep(55)
