@@ -5,6 +5,7 @@ is changed: whoever refuses does so before a single arrival.
 """
 
 import logging
+import os
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -36,6 +37,7 @@ from loadprobe.outputs.live.terminal import make_console
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.preflight import preflight
 from loadprobe.run.run import Run, tell_stopped_early
+from loadprobe.run.service import Service
 from loadprobe.signals import EXIT_INTERRUPTED, Stopping
 
 logger = logging.getLogger(__name__)
@@ -104,6 +106,7 @@ async def launch(
         UsageError, RunError: as for ``run_load``.
     """
     console = console or make_console()
+    service = Service.of(os.environ)
     stopping = Stopping()
     with stopping.caught(deaf_after=is_last):
         async with shared:
@@ -113,7 +116,7 @@ async def launch(
                 return EXIT_INTERRUPTED if stopping.is_urged else code
             plan, api = found
             try:
-                code = await Run(plan, api, console, stopping).run()
+                code = await Run(plan, api, console, stopping, service).run()
             except BaseException:
                 await _end_created(plan, api, console, stopping)
                 raise

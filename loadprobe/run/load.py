@@ -9,7 +9,7 @@ processes of their own, which do not exist until they are woken in mid-run.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns, wall_now_ns
 from loadprobe.config.keys import Config, Target
@@ -374,6 +374,11 @@ class Measurement:
     def _take_death(self, death: Death) -> None:
         """Report the death of a probe process: an incident of its own."""
         self._listeners.emit(ProbeDied(death.at_ns, death.process, death.cause))
+
+    @property
+    def watermark_ns(self) -> Mapping[int, int]:
+        """Return until when each process that has begun has delivered everything."""
+        return self.hearing.watermark_ns
 
     @property
     def lost_writes(self) -> int | None:

@@ -42,6 +42,7 @@ from loadprobe.run.plan import RunPlan
 from loadprobe.run.published import Published
 from loadprobe.run.recording import Recording
 from loadprobe.run.sealing import Told
+from loadprobe.run.service import Service
 from loadprobe.run.sinks import Sinks
 from loadprobe.signals import EXIT_INTERRUPTED, Stopping
 
@@ -64,6 +65,7 @@ class Run:
         api: the open API of the replication group, if there is one.
         console: where the live view and the report go.
         stopping: whether we were told to end.
+        service: tells the service manager how it goes.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Run:
         api: ElastiCacheApi | None,
         console: Console,
         stopping: Stopping,
+        service: Service,
     ) -> None:
         config = plan.config
         self._plan = plan
@@ -80,6 +83,7 @@ class Run:
         self._console = console
         self._stopping = stopping
         self._clock = read_clock_pair()
+        self._service = service
         self._sinks = Sinks()
         self._emit = self._sinks.take_event
         self._measurement = Measurement(
@@ -171,6 +175,7 @@ class Run:
                     return None
                 recording = self._recording = self._begin()
                 self._is_ready = True
+                self._service.ready()
                 changing = group.create_task(self._beside(self._carry_out(recording)))
                 beside = [
                     group.create_task(self._beside(coroutine))
@@ -180,6 +185,7 @@ class Run:
                     await self._measure(recording)
                     self._is_ready = False
                     self._published.view.state = "ending"
+                    self._service.stopping()
                     changing.cancel()  # nothing is changed without being measured
                     await self._measurement.end(
                         probing,
@@ -332,6 +338,12 @@ class Run:
         now_ns = mono_now_ns()
         self._sinks.take_sealed(self._measurement.seal())
         recording.refresh(self._watch.current, now_ns, engine=self._watch.engine)
+        view = self._published.view
+        self._service.refresh(
+            view.live.headline or view.state,
+            self._measurement.watermark_ns,
+            now_ns,
+        )
 
     # --- what is told from beside ----------------------------------------------------
 

@@ -8,11 +8,10 @@ watchdog is that of ``WATCHDOG_USEC`` and ``WATCHDOG_PID`` (systemd.service(5)).
 import logging
 import os
 import socket
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Self
 
 from loadprobe.clock import NS_PER_S
-from loadprobe.probe.messages import Snapshot
 
 _STATUS_NS = NS_PER_S
 _PATS_PER_TIMEOUT = 4
@@ -21,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class Service:
-    """Tells the service manager how a run is doing; a sink of health.
+    """Tells the service manager how a run is doing.
 
     Args:
         address: of the manager's socket; None tells nobody.
@@ -35,7 +34,6 @@ class Service:
         self._address = address
         self._pat_ns = watchdog_ns and watchdog_ns // _PATS_PER_TIMEOUT
         self._watermarks_ns: dict[int, int] = {}
-        self._waiting: set[int] = set()
         self._patted_ns = self._told_ns = 0
         self._status = ""
         self._has_failed = False
@@ -61,14 +59,9 @@ class Service:
         """Say that the run ends, in order."""
         self._send("STOPPING=1")
 
-    def take_health(self, snapshot: Snapshot) -> None:
-        """Note that a probe process has got further."""
-        process = snapshot.process
-        if snapshot.watermark_ns > self._watermarks_ns.get(process, 0):
-            self._watermarks_ns[process] = snapshot.watermark_ns
-            self._waiting.discard(process)
-
-    def refresh(self, status: str, now_ns: int) -> None:
+    def refresh(
+        self, status: str, watermarks_ns: Mapping[int, int], now_ns: int
+    ) -> None:
         """Say how it goes, once a second at most, and that all goes on.
 
         The watchdog is patted only if every probe process has got further since the
@@ -77,16 +70,17 @@ class Service:
 
         Args:
             status: one line.
+            watermarks_ns: how far each process is that has begun.
             now_ns: monotonic time.
         """
         if status != self._status and now_ns - self._told_ns >= _STATUS_NS:
             self._status, self._told_ns = status, now_ns
             self._send(f"STATUS={' '.join(status.split())}")
-        if self._pat_ns is None or self._waiting:
+        if self._pat_ns is None or now_ns - self._patted_ns < self._pat_ns:
             return
-        if now_ns - self._patted_ns >= self._pat_ns:
-            self._patted_ns = now_ns
-            self._waiting = set(self._watermarks_ns)
+        before = self._watermarks_ns
+        if all(at_ns > before.get(of, 0) for of, at_ns in watermarks_ns.items()):
+            self._patted_ns, self._watermarks_ns = now_ns, dict(watermarks_ns)
             self._send("WATCHDOG=1")
 
     def _send(self, line: str) -> None:

@@ -84,7 +84,12 @@ class Launched:
         return 0
 
     def _run(
-        self, plan: RunPlan, api: object, console: Console, stopping: Stopping
+        self,
+        plan: RunPlan,
+        api: object,
+        console: Console,
+        stopping: Stopping,
+        _service: object,
     ) -> "Launched":
         assert api is (self if plan.config.control is not None else None)
         self.plans.append(plan)

@@ -34,6 +34,7 @@ from loadprobe.run import run as supervisor
 from loadprobe.run.launch import RunOptions
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.run import Run
+from loadprobe.run.service import Service
 from loadprobe.signals import Stopping
 
 
@@ -46,6 +47,7 @@ class Unprobed:
         self.written = None
         self.names = ShardNames()
         self.end_ns: int | None = None
+        self.watermark_ns: dict[int, int] = {}
         self.seals = 0
         self.on_seal: Callable[[], None] = lambda: None
         self.ready = asyncio.Event()
@@ -120,7 +122,7 @@ class Supervised:
         console = Console(file=self._text, width=160)
         self.stopping = Stopping()
         plan = RunPlan(config, duration_s=duration_s)
-        self.run = Run(plan, None, console, self.stopping)
+        self.run = Run(plan, None, console, self.stopping, Service())
         start = self.run._watching
 
         def watching() -> list[Coroutine[None, None, None]]:

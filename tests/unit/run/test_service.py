@@ -2,45 +2,22 @@
 
 import logging
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from loadprobe.clock import NS_PER_S
-from loadprobe.probe.messages import Snapshot
 from loadprobe.run.service import Service
+from tests.support.service_manager import Manager
 
 WATCHDOG_NS = 8 * NS_PER_S
-
-
-class Manager:
-    """A service manager's end: what was sent to it, in order."""
-
-    def __init__(self, address: str | bytes) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(address)
-        self._socket.setblocking(False)
-
-    def heard(self) -> list[str]:
-        """Return what came since the last time."""
-        found = []
-        while True:
-            try:
-                found.append(self._socket.recv(4096).decode())
-            except BlockingIOError:
-                return found
-
-    def close(self) -> None:
-        """Go away."""
-        self._socket.close()
 
 
 @pytest.fixture
 def manager(tmp_path: Path) -> Iterator[Manager]:
     """Listen at a path."""
-    listening = Manager(str(tmp_path / "notify"))
+    listening = Manager(tmp_path / "notify")
     yield listening
     listening.close()
 
@@ -50,11 +27,6 @@ def service(manager: Manager, tmp_path: Path) -> Service:
     """Tell that manager, which waits eight seconds for a sign of life."""
     assert manager.heard() == []
     return Service(str(tmp_path / "notify"), watchdog_ns=WATCHDOG_NS)
-
-
-def further(process: int, watermark_ns: int) -> Snapshot:
-    """Return what a probe process sends when it has got so far."""
-    return Snapshot(process, 1, watermark_ns, watermark_ns, [], [], [], b"", [], 0, 0)
 
 
 def test_begin_and_end(manager: Manager, service: Service) -> None:
@@ -70,7 +42,7 @@ def test_status_once_a_second(manager: Manager, service: Service) -> None:
     for now_ns, status in zip(
         times, ["a", "b", "b\nREADY=1", "b\nREADY=1"], strict=True
     ):
-        service.refresh(status, now_ns)
+        service.refresh(status, {}, now_ns)
     heard = [line for line in manager.heard() if line != "WATCHDOG=1"]
     assert heard == ["STATUS=a", "STATUS=b READY=1"]
 
@@ -79,28 +51,35 @@ def test_patted_while_every_probe_gets_further(
     manager: Manager, service: Service
 ) -> None:
     """Four times a timeout; not while one of two probes stands still."""
-    pats = []
+    pats, watermarks_ns = [], {0: 0, 1: 0}
     for second in range(1, 21):
         now_ns = second * NS_PER_S
         for process in (0, 1):
             stands = process == 1 and 8 <= second < 14
             watermark_ns = (8 if stands else second) * NS_PER_S
-            service.take_health(further(process, watermark_ns))
-        service.refresh("", now_ns)
+            watermarks_ns[process] = watermark_ns
+        service.refresh("", watermarks_ns, now_ns)
         pats += [second] * manager.heard().count("WATCHDOG=1")
     assert pats == [2, 4, 6, 8, 14, 16, 18, 20]
+
+
+def test_a_probe_that_never_got_anywhere(manager: Manager, service: Service) -> None:
+    """One that hangs from its first moment is no sign of life either."""
+    for second in range(1, 11):
+        service.refresh("", {0: second, 1: 0}, second * NS_PER_S)
+    assert manager.heard() == []
 
 
 def test_without_a_watchdog_there_is_no_pat(manager: Manager, tmp_path: Path) -> None:
     """Who does not wait for signs of life gets none."""
     service = Service(str(tmp_path / "notify"))
-    service.refresh("fine", 5 * NS_PER_S)
+    service.refresh("fine", {}, 5 * NS_PER_S)
     assert manager.heard() == ["STATUS=fine"]
 
 
 def test_environment_is_taken_out(tmp_path: Path) -> None:
     """What asks for the telling is not passed on to processes that are started."""
-    manager = Manager(str(tmp_path / "notify"))
+    manager = Manager(tmp_path / "notify")
     environment = {
         "NOTIFY_SOCKET": str(tmp_path / "notify"),
         "WATCHDOG_USEC": "4000000",
@@ -109,7 +88,7 @@ def test_environment_is_taken_out(tmp_path: Path) -> None:
     }
     service = Service.of(environment)
     assert environment == {"PATH": "/bin"}
-    service.refresh("", 5 * NS_PER_S)
+    service.refresh("", {}, 5 * NS_PER_S)
     assert manager.heard() == ["WATCHDOG=1"]
     manager.close()
 
@@ -126,9 +105,9 @@ def test_a_watchdog_of_somebody_else(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
     """One that is not ours, or makes no sense, is left alone."""
-    manager = Manager(str(tmp_path / "notify"))
+    manager = Manager(tmp_path / "notify")
     service = Service.of({**environment, "NOTIFY_SOCKET": str(tmp_path / "notify")})
-    service.refresh("", 5 * NS_PER_S)
+    service.refresh("", {}, 5 * NS_PER_S)
     assert manager.heard() == []
     manager.close()
 
@@ -157,5 +136,5 @@ def test_nobody_asked(caplog: pytest.LogCaptureFixture) -> None:
     """Without a socket nothing is told."""
     service = Service.of({})
     service.ready()
-    service.refresh("fine", 5 * NS_PER_S)
+    service.refresh("fine", {}, 5 * NS_PER_S)
     assert caplog.records == []
