@@ -118,8 +118,11 @@ def _graphs(board: Board) -> None:
         counted = by(operator, _RUN.rate(name, part=part, **more), *_PROBE, *labels)
         return by(operator, _of_run(counted), *keys, *labels)
 
-    rate = by("max", unplanned(_RUN.rate), *_PROBE)
-    dark = by("max", _of_run(rate), *keys)
+    def grown(name: str) -> str:
+        return _RUN.growth(name, "$__rate_interval")
+
+    share = f"{unplanned(grown)} / ({grown('observed_time_seconds_total')} > 0)"
+    dark = by("max", _of_run(by("max", share, *_PROBE)), *keys)
     for title, expr, unit, about in (
         (
             "Served",

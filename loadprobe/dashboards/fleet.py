@@ -108,12 +108,10 @@ def _now(board: Board) -> None:
 
 
 def _budget(board: Board) -> None:
-    # All grow by the same scrapes, so what increase() adds at the ends cancels out,
-    # and restarts in a long time do no harm.
     scope = (CLUSTER_LABEL, "lane", "shard", "op")
 
     def grown(name: str) -> str:
-        return f"increase({_ALL(name, _RANGE)})"
+        return _ALL.growth(name, _RANGE)
 
     dark = by("sum", unplanned(grown), *scope)
     planned = by("sum", grown(PLANNED), *scope)
@@ -177,7 +175,10 @@ def _budget(board: Board) -> None:
 
 
 def _over_time(board: Board) -> None:
-    ratio = f"{unplanned(_ALL.rate)} / ({_ALL.rate(_OBSERVED)} > 0)"
+    def grown(name: str) -> str:
+        return _ALL.growth(name, "$__rate_interval")
+
+    ratio = f"{unplanned(grown)} / ({grown(_OBSERVED)} > 0)"
     board.add(
         lines(
             "Available",

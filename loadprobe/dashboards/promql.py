@@ -174,7 +174,8 @@ def unplanned(read: Callable[[str], str]) -> str:
     """Return the dark time that was not by plan.
 
     Args:
-        read: returns what is asked of a counter, for example ``Source.rate``.
+        read: returns how much a counter grew, exactly: ``rate`` and ``increase`` add
+            more to a counter that has counted before than to one that begins at zero.
     """
     return f"clamp_min({read(DARK)} - {read(PLANNED)}, 0)"
 

@@ -29,6 +29,7 @@ PICTURES = {
         "Down, at worst",
         "Outages",
         "Dark, at worst",
+        "Dark by plan",
         "Available, at worst",
         "Open at the end",
         "Failed arrivals",

@@ -130,7 +130,7 @@ def test_grafana_finds_its_dashboards() -> None:
 
 def test_the_systemd_unit_starts_a_command_that_exists() -> None:
     """The unit is well-formed and starts loadprobe with the configuration."""
-    unit = configparser.ConfigParser(interpolation=None)
+    unit = configparser.ConfigParser(interpolation=None, strict=False)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
     unit.read(DEPLOY / "loadprobe.service")
     program, *arguments = shlex.split(unit["Service"]["ExecStart"])
