@@ -34,9 +34,10 @@ from loadprobe.errors import (
     UsageError,
 )
 from loadprobe.outputs.live.terminal import make_console
+from loadprobe.run.endings import tell_stopped_early
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.preflight import preflight
-from loadprobe.run.run import Run, tell_stopped_early
+from loadprobe.run.run import Run
 from loadprobe.run.service import Service
 from loadprobe.signals import EXIT_INTERRUPTED, Stopping
 

@@ -1,16 +1,24 @@
 """What a run shows of itself from its first moment on: metrics, and answers by HTTP."""
 
+import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from loadprobe.clock import NS_PER_MS, ClockPair
+from loadprobe.config.keys import Http
+from loadprobe.config.remote_write import RemoteWrite
 from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.ms_log import MsLog, MsWindow
 from loadprobe.core.judging.ms_samples import MsSamples, PlanCutter
 from loadprobe.core.topology.topology import Topology
 from loadprobe.core.verdict.beside import Planned, planned_places
 from loadprobe.outputs.http.run_view import RunView
+from loadprobe.outputs.http.server import start_http
 from loadprobe.outputs.live.terminal import LiveState
+from loadprobe.outputs.metrics.collector import CatalogueCollector
+from loadprobe.outputs.metrics.ms_page import make_ms_renderer
+from loadprobe.outputs.metrics.page import make_registry, make_renderer
 from loadprobe.outputs.metrics.run_metrics import RunMetrics
 from loadprobe.outputs.remote_write.sender import RemoteWriter
 from loadprobe.run.causes import OutageCounter
@@ -55,6 +63,7 @@ class Published:
         quiet_ns = config.probe.quiet_ms * NS_PER_MS
         self._plan = plan
         self.aggregate = aggregate
+        self._clock = clock
         log = MsLog()
         self.window = MsWindow(log)
         self.metrics = RunMetrics(
@@ -64,22 +73,7 @@ class Published:
             window=self.window,
             planned=lambda: planned(None),
         )
-        cutter = PlanCutter()
-
-        def planned_samples(until_ns: int) -> list[MsSamples]:
-            places = (scope[:2] for scope in aggregate.scope_totals)
-            return cutter.cut(planned_places(planned(None), places), until_ns=until_ns)
-
-        writer = None
-        if config.remote_write is not None:
-            writer = RemoteWriter(
-                config.remote_write,
-                log,
-                clock=clock,
-                cluster=lambda: self.metrics.cluster,
-                metrics=self.metrics,
-            )
-        self.samples = Samples(log, self.window, writer, planned=planned_samples)
+        self.samples = self._make_samples(config.remote_write, log, planned)
         self.health = Health()
         self.counter = OutageCounter(
             aggregate, self.metrics, quiet_ns=quiet_ns, planned=lambda: planned(None)
@@ -112,6 +106,59 @@ class Published:
             self.counter,
         )
         self._show_run(None, "")
+
+    def _make_samples(
+        self,
+        remote: RemoteWrite | None,
+        log: MsLog,
+        planned: Callable[[int | None], Sequence[Planned]],
+    ) -> Samples:
+        """Return the single milliseconds, with those that were planned."""
+        cutter = PlanCutter()
+
+        def planned_samples(until_ns: int) -> list[MsSamples]:
+            places = (scope[:2] for scope in self.aggregate.scope_totals)
+            return cutter.cut(planned_places(planned(None), places), until_ns=until_ns)
+
+        writer = None
+        if remote is not None:
+            writer = RemoteWriter(
+                remote,
+                log,
+                clock=self._clock,
+                cluster=lambda: self.metrics.cluster,
+                metrics=self.metrics,
+            )
+        return Samples(log, self.window, writer, planned=planned_samples)
+
+    async def serve(
+        self, http: Http, stack: AsyncExitStack, *, not_ready: Callable[[], str | None]
+    ) -> None:
+        """Serve metrics and answers by HTTP until the stack is closed, if it is wanted.
+
+        Args:
+            http: where, and for whom.
+            stack: ends it.
+            not_ready: returns why the run is not ready, None if it is.
+
+        Raises:
+            PreflightError: the address cannot be used.
+        """
+        if http.address is None:
+            return
+        collector = CatalogueCollector(self.metrics, loop=asyncio.get_running_loop())
+        server = await start_http(
+            http.address,
+            render=make_renderer(make_registry(collector)),
+            render_ms=make_ms_renderer(
+                self.window, clock=self._clock, cluster=lambda: self.metrics.cluster
+            ),
+            not_ready=not_ready,
+            api=self.view,
+            http=http,
+        )
+        self.view.problem = lambda: server.access.problem
+        stack.push_async_callback(server.stop)
 
     def show_topology(self, topology: Topology | None, engine: str) -> None:
         """Show who serves what, as last seen."""

@@ -3,7 +3,8 @@
 It exists from the moment the load begins. Nothing is decided here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
 from rich.console import Console
@@ -35,6 +36,29 @@ from loadprobe.run.plan import RunPlan
 from loadprobe.run.published import Published
 from loadprobe.run.sealing import Sealing, Told
 from loadprobe.run.sinks import Sinks
+
+
+@dataclass(frozen=True, slots=True)
+class AtEnd:
+    """What is known at the end of a run, besides the judged arrivals.
+
+    Args:
+        record: how the scenario went, if there was one.
+        lost_writes: acknowledged writes that are gone; None if not all were read.
+        planned: the darkness that was planned, up to the end of the load.
+        topology: as last seen.
+        clock_offset_ns: the provider's clock minus ours, if it was seen.
+        problems: what went wrong in the run itself.
+        complete_until_ns: if the run was ended hard: everything due before was judged.
+    """
+
+    record: ScenarioRecord | None
+    lost_writes: int | None
+    planned: Sequence[Planned]
+    topology: Topology | None
+    clock_offset_ns: int | None
+    problems: Sequence[str]
+    complete_until_ns: int | None = None
 
 
 class Recording:
@@ -132,30 +156,12 @@ class Recording:
         self._folder.write_document(RUN, info)
         return info
 
-    def conclude(
-        self,
-        results: Results,
-        *,
-        record: ScenarioRecord | None,
-        lost_writes: int | None,
-        planned: Callable[[int | None], Sequence[Planned]],
-        topology: Topology | None,
-        clock_offset_ns: int | None,
-        problems: Sequence[str],
-        complete_until_ns: int | None = None,
-    ) -> tuple[Summary, list[str]]:
+    def conclude(self, results: Results, ending: AtEnd) -> tuple[Summary, list[str]]:
         """Judge, write everything, show the report.
 
         Args:
             results: all judged arrivals.
-            record: how the scenario went, if there was one.
-            lost_writes: acknowledged writes that are gone; None if not all were read.
-            planned: returns the darkness that was planned, up to a time.
-            topology: as last seen.
-            clock_offset_ns: the provider's clock minus ours, if it was seen.
-            problems: what went wrong in the run itself.
-            complete_until_ns: if the run was ended hard: everything due before was
-                judged.
+            ending: what else is known now.
 
         Returns:
             The summary, and the problems with those of the files.
@@ -169,33 +175,36 @@ class Recording:
             rules=self._rules,
             clock=self._clock,
             health=self._published.health,
-            lost_writes=lost_writes,
-            changes=Changes(record, planned(end_ns)),
-            problems=len(problems) + len(self._folder.problems),
+            lost_writes=ending.lost_writes,
+            changes=Changes(ending.record, ending.planned),
+            problems=len(ending.problems) + len(self._folder.problems),
         )
-        summary = verdict.summary
-        if complete_until_ns is not None:
+        summary, until_ns = verdict.summary, ending.complete_until_ns
+        if until_ns is not None:
             summary = msgspec.structs.replace(
                 summary,
                 ended_hard=True,
-                complete_until_unix_ns=self._clock.to_wall(complete_until_ns),
+                complete_until_unix_ns=self._clock.to_wall(until_ns),
             )
         self._sinks.take_event(RunEnded(end_ns, summary.state))
-        info = msgspec.structs.replace(
-            self._describe(),
-            end=moment(self._clock, end_ns),
-            clock_offset_ms=(
-                None if clock_offset_ns is None else clock_offset_ns / NS_PER_MS
-            ),
-            topology_end=plain_topology(topology),
-            problems=(*problems, *self._folder.problems),
-        )
-        self._folder.write_document(RUN, info)
+        self._describe_end(end_ns, ending)
         self._folder.write_document(OUTAGES, verdict.outages)
         self._folder.write_document(SUMMARY, summary)  # last: with it all is there
         path = self._folder.close()
         self._console.print(render_text(load_run(path)))
-        found = [*problems, *self._folder.problems]
+        found = [*ending.problems, *self._folder.problems]
         for text in found:
             self._console.print(f"PROBLEM  {text}", markup=False, highlight=False)
         return summary, found
+
+    def _describe_end(self, end_ns: int, ending: AtEnd) -> None:
+        """Write down what was run, and how it ended."""
+        offset_ns = ending.clock_offset_ns
+        info = msgspec.structs.replace(
+            self._describe(),
+            end=moment(self._clock, end_ns),
+            clock_offset_ms=None if offset_ns is None else offset_ns / NS_PER_MS,
+            topology_end=plain_topology(ending.topology),
+            problems=(*ending.problems, *self._folder.problems),
+        )
+        self._folder.write_document(RUN, info)

@@ -7,11 +7,9 @@ the run, what was measured until then is judged and written.
 
 import asyncio
 import gc
-import logging
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.status import Status
@@ -19,42 +17,33 @@ from rich.status import Status
 from loadprobe.clock import NS_PER_S, mono_now_ns, read_clock_pair
 from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.events import ProviderEvents
-from loadprobe.control.scenario.file import Scenario
 from loadprobe.control.scenario.runner import run_scenario
 from loadprobe.control.scenario.surroundings import Surroundings
 from loadprobe.control.watch.topology import TopologyWatch
 from loadprobe.core.events import LaneWoken, RunProblem
 from loadprobe.core.steps import ScenarioRecord
-from loadprobe.core.verdict.headline import ended_badly, find_missed
-from loadprobe.core.verdict.summary import Summary
 from loadprobe.core.verdict.texts import clock_text
-from loadprobe.drivers.errors import is_defect
 from loadprobe.errors import LoadprobeError, RunError
 from loadprobe.outputs.folder.folder import RunFolder
-from loadprobe.outputs.http.server import start_http
-from loadprobe.outputs.metrics.collector import CatalogueCollector
-from loadprobe.outputs.metrics.ms_page import make_ms_renderer
-from loadprobe.outputs.metrics.page import make_registry, make_renderer
+from loadprobe.run.endings import (
+    defect,
+    exit_code,
+    first_error,
+    on_loop_error,
+    tell_stopped_early,
+)
 from loadprobe.run.hearing import Listeners, Prefilled
 from loadprobe.run.load import Measurement
 from loadprobe.run.load_control import Steering
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.published import Published
-from loadprobe.run.recording import Recording
+from loadprobe.run.recording import AtEnd, Recording
 from loadprobe.run.sealing import Told
 from loadprobe.run.service import Service
 from loadprobe.run.sinks import Sinks
 from loadprobe.signals import EXIT_INTERRUPTED, Stopping
 
 _REFRESH_S = 0.25
-
-EXIT_SLO = 3
-STOPPED_EARLY = "stopped before the load began; nothing was measured"
-UNDONE = "the scenario was not begun: nothing was changed"
-
-logger = logging.getLogger(__name__)
-
-_ErrorT = TypeVar("_ErrorT", bound=Exception)
 
 
 class Run:
@@ -131,7 +120,7 @@ class Run:
 
     async def run(self) -> int:
         """Run and report; return the exit code."""
-        asyncio.get_running_loop().set_exception_handler(_on_loop_error)
+        asyncio.get_running_loop().set_exception_handler(on_loop_error)
         async with AsyncExitStack() as stack:
             return await self._run(stack)
 
@@ -140,7 +129,11 @@ class Run:
         gc.collect()
         gc.freeze()
         stack.callback(gc.unfreeze)
-        await self._serve_http(stack)
+        await self._published.serve(
+            self._config.http,
+            stack,
+            not_ready=lambda: None if self._is_ready else "probes are not ready",
+        )
         problem = await self._stopping.unless_urged(self._load())
         recording = self._recording
         if self._stopping.is_urged:
@@ -195,14 +188,14 @@ class Run:
                 for task in beside:
                     task.cancel()
         except* LoadprobeError as group_error:
-            problem = _first_error(group_error)
+            problem = first_error(group_error)
         except* asyncio.CancelledError:
             problem = problem or RunError("the run was cancelled")
         except* Exception as group_error:
             # What was measured is worth more than a clean traceback.
             if self._recording is None:
                 raise
-            problem = problem or _defect("the run", _first_error(group_error))
+            problem = problem or defect("the run", first_error(group_error))
         return problem
 
     def _begin(self) -> Recording:
@@ -223,27 +216,6 @@ class Run:
                 written=lambda: self._measurement.written,
             ),
         )
-
-    async def _serve_http(self, stack: AsyncExitStack) -> None:
-        address = self._config.http.address
-        if address is not None:
-            collector = CatalogueCollector(
-                self._published.metrics, loop=asyncio.get_running_loop()
-            )
-            server = await start_http(
-                address,
-                render=make_renderer(make_registry(collector)),
-                render_ms=make_ms_renderer(
-                    self._published.window,
-                    clock=self._clock,
-                    cluster=lambda: self._published.metrics.cluster,
-                ),
-                not_ready=lambda: None if self._is_ready else "probes are not ready",
-                api=self._published.view,
-                http=self._config.http,
-            )
-            self._published.view.problem = lambda: server.access.problem
-            stack.push_async_callback(server.stop)
 
     def _stopped_early(self) -> int:
         """Say that there is nothing to report; return the exit code."""
@@ -272,7 +244,7 @@ class Run:
         except LoadprobeError as exc:
             problem = exc
         except Exception as exc:  # noqa: BLE001 - it is told, and is not the load
-            problem = _defect("what runs beside the load", exc)
+            problem = defect("what runs beside the load", exc)
         else:
             return
         self._companion_problems.append(str(problem))
@@ -362,7 +334,7 @@ class Run:
         try:
             await self._published.samples.flush()
         except Exception as exc:  # noqa: BLE001 - the report is written, and stands
-            text = str(_defect("sending the last samples", exc))
+            text = str(defect("sending the last samples", exc))
             self._console.print(f"PROBLEM  {text}", markup=False, highlight=False)
             return False
         return True
@@ -391,54 +363,19 @@ class Run:
         problems = list(self._companion_problems)
         if problem is not None:
             problems.insert(0, str(problem))
+        results = self._measurement.aggregate.finish(end_ns)
         summary, problems = recording.conclude(
-            self._measurement.aggregate.finish(end_ns),
-            record=self._record,
-            lost_writes=self._measurement.lost_writes,
-            planned=self._steering.planned,
-            topology=self._watch.current,
-            clock_offset_ns=self._api.offset_ns if self._api is not None else None,
-            problems=problems,
-            complete_until_ns=complete_until_ns,
+            results,
+            AtEnd(
+                record=self._record,
+                lost_writes=self._measurement.lost_writes,
+                planned=self._steering.planned(results.end_ns),
+                topology=self._watch.current,
+                clock_offset_ns=self._api.offset_ns if self._api is not None else None,
+                problems=problems,
+                complete_until_ns=complete_until_ns,
+            ),
         )
         if problem is not None:
             return problem.exit_code
-        return RunError.exit_code if problems else _exit_code(summary)
-
-
-def tell_stopped_early(console: Console, scenario: Scenario | None) -> int:
-    """Say that there is nothing to report, nor was done; return the exit code."""
-    console.print(STOPPED_EARLY)
-    if scenario is None or not scenario.steps:
-        return 0
-    console.print(UNDONE)
-    return RunError.exit_code
-
-
-def _exit_code(summary: Summary) -> int:
-    """Return what a run that came to its end says by its exit code."""
-    if ended_badly(summary.scenario) is not None:
-        return RunError.exit_code
-    return EXIT_SLO if find_missed(summary.scenario, summary.slo) else 0
-
-
-def _defect(what: str, error: Exception) -> RunError:
-    """Return a problem to report for an error that nothing expects, and log it."""
-    logger.error("unexpected_error", exc_info=error, extra={"lp_in": what})
-    return RunError(
-        f"{what} met an error it has no name for; this is a defect of loadprobe, "
-        f"please report it: {type(error).__name__}: {error}"
-    )
-
-
-def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log what the event loop reports; a lost TLS connection is told elsewhere."""
-    if is_defect(context):
-        loop.default_exception_handler(context)
-
-
-def _first_error(group: BaseExceptionGroup[_ErrorT]) -> _ErrorT:
-    first = group.exceptions[0]
-    if isinstance(first, BaseExceptionGroup):
-        return _first_error(first)
-    return first
+        return RunError.exit_code if problems else exit_code(summary)

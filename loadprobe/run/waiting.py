@@ -14,8 +14,8 @@ from loadprobe.control.provider.shared import SharedApi
 from loadprobe.control.scenario.file import Scenario
 from loadprobe.core.verdict.texts import duration_text
 from loadprobe.errors import NotThereYet
+from loadprobe.run.endings import STOPPED_EARLY
 from loadprobe.run.launch import RunOptions, prepare
-from loadprobe.run.run import STOPPED_EARLY
 from loadprobe.signals import EXIT_INTERRUPTED, Stopping
 
 _PAUSE_S = 1.0

@@ -17,7 +17,7 @@ from loadprobe.outputs.folder.folder import RunFolder
 from loadprobe.outputs.folder.sealed_lines import Written
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.published import Published
-from loadprobe.run.recording import Recording
+from loadprobe.run.recording import AtEnd, Recording
 from loadprobe.run.sealing import Told
 from loadprobe.run.sinks import Sinks
 
@@ -106,12 +106,14 @@ class Recorded:
         """Judge the run, and write its verdict."""
         self.recording.conclude(
             self.aggregate.finish(self._now_ns),
-            record=None,
-            lost_writes=lost_writes,
-            planned=lambda _until_ns: self.planned,
-            topology=None,
-            clock_offset_ns=None,
-            problems=[],
+            AtEnd(
+                record=None,
+                lost_writes=lost_writes,
+                planned=self.planned,
+                topology=None,
+                clock_offset_ns=None,
+                problems=[],
+            ),
         )
 
     def _block(self, scope: Scope, start_ns: int) -> Block:
