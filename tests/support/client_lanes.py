@@ -11,13 +11,10 @@ from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.outcome import OpKind, Outcome
 from loadprobe.core.judging.scope_state import SecondCounts
 from loadprobe.core.verdict.beside import LaneFacts
+from loadprobe.core.verdict.client_document import ClientComparison, ClientRow
 from loadprobe.core.verdict.client_ranking import (
     Happening,
     compare_clients,
-)
-from loadprobe.core.verdict.summary import (
-    ClientComparison,
-    ClientRow,
 )
 from tests.support.outages import outage
 from tests.support.scenario_run import MS, S

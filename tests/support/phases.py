@@ -2,9 +2,7 @@
 
 from loadprobe.core.judging.latency import P99Log
 from loadprobe.core.judging.outages import Outage
-from loadprobe.core.verdict.phases import (
-    LoadSeen,
-)
+from loadprobe.core.verdict.step_phases import LoadSeen
 from tests.support.scenario_run import S, step
 
 SHARDS = {"tcp": ("0001", "0002")}

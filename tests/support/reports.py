@@ -6,14 +6,12 @@ from pathlib import Path
 from rich.console import Console
 
 from loadprobe.core.judging.cells import BlindSpan, FilmChunk
+from loadprobe.core.verdict.outage_document import OutageRow
+from loadprobe.core.verdict.quantities import Bounds, DowntimeMs, Quantiles
 from loadprobe.core.verdict.summary import (
-    Bounds,
-    DowntimeMs,
     IncidentSummary,
     LaneSummary,
     ObserverSummary,
-    OutageRow,
-    Quantiles,
     ScopeSummary,
     SloResult,
     Summary,

@@ -21,15 +21,15 @@ from loadprobe.core.judging.latency import KEPT_S
 from loadprobe.core.judging.outages import Outage, OutageKey
 from loadprobe.core.judging.outcome import Outcome
 from loadprobe.core.verdict.beside import LaneFacts, witnesses_of
-from loadprobe.core.verdict.incidents import DarkTime, Incident, dark_time
-from loadprobe.core.verdict.measures import bounds, ms
-from loadprobe.core.verdict.phases import StepPhases
-from loadprobe.core.verdict.summary import (
-    Bounds,
+from loadprobe.core.verdict.client_document import (
     ClientComparison,
     ClientRates,
     ClientRow,
 )
+from loadprobe.core.verdict.incidents import DarkTime, Incident, dark_time
+from loadprobe.core.verdict.measures import bounds, ms
+from loadprobe.core.verdict.quantities import Bounds
+from loadprobe.core.verdict.step_phases import StepPhases
 
 WARM_UP_S = 2
 """For so many seconds from its start a lane is not at rest: it connects."""

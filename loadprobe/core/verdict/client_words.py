@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from loadprobe.core.verdict.summary import ClientComparison, ClientRow
+from loadprobe.core.verdict.client_document import ClientComparison, ClientRow
 
 SHOWN = 3
 """So many comparisons are told in the verdict; all are in summary.json."""

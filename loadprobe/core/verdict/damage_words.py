@@ -8,7 +8,11 @@ from collections.abc import Iterable
 
 from loadprobe.clock import NS_PER_MS
 from loadprobe.core.verdict.phases import BAND_NS, BAND_RATIO
-from loadprobe.core.verdict.summary import BlastRadius, ScenarioSummary, StepSummary
+from loadprobe.core.verdict.scenario_document import (
+    BlastRadius,
+    ScenarioSummary,
+    StepSummary,
+)
 
 NOTABLE_RATIO = 3.0
 NOTABLE_MS = 25.0

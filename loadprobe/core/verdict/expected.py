@@ -7,7 +7,7 @@ from loadprobe.clock import NS_PER_MS, NS_PER_S
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.steps import Expectation
 from loadprobe.core.verdict.beside import Planned, planned_share
-from loadprobe.core.verdict.phases import LoadSeen
+from loadprobe.core.verdict.step_phases import LoadSeen
 from loadprobe.core.verdict.texts import main_reason, outages_text
 
 _END_NS = NS_PER_S

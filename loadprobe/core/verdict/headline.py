@@ -13,7 +13,8 @@ from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.scope_state import ScopeTotals
 from loadprobe.core.steps import ScenarioState
 from loadprobe.core.verdict.judged import JudgedRun
-from loadprobe.core.verdict.summary import ScenarioSummary, SloResult, State
+from loadprobe.core.verdict.scenario_document import ScenarioSummary
+from loadprobe.core.verdict.summary import SloResult, State
 
 BLIND_RATIO = 0.01
 """A lane that was blind for more than this part of its time makes the run blind: what

@@ -12,7 +12,7 @@ from loadprobe.core.verdict.blame import Blamed, Watched
 from loadprobe.core.verdict.incidents import Incident, group_incidents
 from loadprobe.core.verdict.measures import downtime_ms
 from loadprobe.core.verdict.places import where_text
-from loadprobe.core.verdict.summary import DowntimeMs
+from loadprobe.core.verdict.quantities import DowntimeMs
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from loadprobe.core.judging.connects import split
 from loadprobe.core.judging.histogram import Histogram
 from loadprobe.core.judging.outages import OutageKey
 from loadprobe.core.verdict.blame import Watched, blame
+from loadprobe.core.verdict.client_document import ClientComparison
 from loadprobe.core.verdict.client_ranking import compare_clients, find_happenings
 from loadprobe.core.verdict.expected import judge_expected
 from loadprobe.core.verdict.headline import (
@@ -25,14 +26,14 @@ from loadprobe.core.verdict.judged import JudgedRun, judge_run
 from loadprobe.core.verdict.measured import DataFound, Measured, ObserverHealth
 from loadprobe.core.verdict.measures import ms, quantiles_ms
 from loadprobe.core.verdict.parts import connect_summary, lane_summary
-from loadprobe.core.verdict.phases import LoadSeen, StepPhases, find_phases
+from loadprobe.core.verdict.phases import find_phases
+from loadprobe.core.verdict.scenario_document import ScenarioSummary
 from loadprobe.core.verdict.scenario_summary import summarize_scenario
+from loadprobe.core.verdict.step_phases import LoadSeen, StepPhases
 from loadprobe.core.verdict.summary import (
-    ClientComparison,
     ConnectSummary,
     LaneSummary,
     ObserverSummary,
-    ScenarioSummary,
     SloResult,
 )
 from loadprobe.core.verdict.thresholds import check_slo

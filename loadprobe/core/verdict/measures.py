@@ -6,7 +6,7 @@ from loadprobe.clock import NS_PER_MS
 from loadprobe.core.judging.histogram import Histogram
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.verdict.incidents import DarkTime, Downtime, downtime
-from loadprobe.core.verdict.summary import Bounds, DowntimeMs, Quantiles
+from loadprobe.core.verdict.quantities import Bounds, DowntimeMs, Quantiles
 
 
 def ms(ns: float) -> float:

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from loadprobe.core.judging.outcome import OpKind
-from loadprobe.core.verdict.summary import Bounds, ConnectSummary, LaneSummary
+from loadprobe.core.verdict.quantities import Bounds
+from loadprobe.core.verdict.summary import ConnectSummary, LaneSummary
 
 
 def replica_sentences(lanes: Iterable[LaneSummary]) -> list[str]:

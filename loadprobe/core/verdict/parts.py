@@ -20,11 +20,11 @@ from loadprobe.core.verdict.measures import (
     ms,
     quantiles_ms,
 )
+from loadprobe.core.verdict.outage_document import OutageRow
 from loadprobe.core.verdict.summary import (
     ConnectSummary,
     IncidentSummary,
     LaneSummary,
-    OutageRow,
     ScopeDark,
     ScopeSummary,
 )

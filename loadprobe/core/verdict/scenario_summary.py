@@ -12,15 +12,8 @@ from loadprobe.core.steps import Expectation, ScenarioRecord
 from loadprobe.core.verdict.controller_log import ControllerLog
 from loadprobe.core.verdict.instants import Instant
 from loadprobe.core.verdict.measures import downtime_ms, ms
-from loadprobe.core.verdict.phases import (
-    Blast,
-    LanePhases,
-    LoadSeen,
-    P99Course,
-    StepPhases,
-    step_at,
-)
-from loadprobe.core.verdict.summary import (
+from loadprobe.core.verdict.phases import step_at
+from loadprobe.core.verdict.scenario_document import (
     BlastRadius,
     P99Ms,
     PhaseTime,
@@ -28,6 +21,13 @@ from loadprobe.core.verdict.summary import (
     ScenarioSummary,
     StepLane,
     StepSummary,
+)
+from loadprobe.core.verdict.step_phases import (
+    Blast,
+    LanePhases,
+    LoadSeen,
+    P99Course,
+    StepPhases,
 )
 
 

@@ -18,11 +18,8 @@ from loadprobe.core.verdict.headline import END_WORDS
 from loadprobe.core.verdict.judged import JudgedRun
 from loadprobe.core.verdict.judgement import Judgement
 from loadprobe.core.verdict.op_words import connect_sentences, replica_sentences
-from loadprobe.core.verdict.summary import (
-    ObserverSummary,
-    ScenarioSummary,
-    SloResult,
-)
+from loadprobe.core.verdict.scenario_document import ScenarioSummary
+from loadprobe.core.verdict.summary import ObserverSummary, SloResult
 from loadprobe.core.verdict.texts import clock_text, main_reason, outages_text
 
 

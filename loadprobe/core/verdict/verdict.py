@@ -10,9 +10,10 @@ import msgspec
 from loadprobe.clock import NS_PER_S
 from loadprobe.core.verdict.judgement import Judgement, judge
 from loadprobe.core.verdict.measured import Measured
+from loadprobe.core.verdict.outage_document import OutageList
 from loadprobe.core.verdict.parts import incident_summary, outage_rows, scope_summary
 from loadprobe.core.verdict.sentences import make_sentences
-from loadprobe.core.verdict.summary import SCHEMA_VERSION, OutageList, Summary
+from loadprobe.core.verdict.summary import SCHEMA_VERSION, Summary
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ import msgspec
 from loadprobe.core.events import Event
 from loadprobe.core.events.lines import PlainEvent, read
 from loadprobe.core.judging.cells import FILM_MAGIC, Frame, read_film
-from loadprobe.core.verdict.summary import OutageList, OutageRow, Summary
+from loadprobe.core.verdict.outage_document import OutageList, OutageRow
+from loadprobe.core.verdict.summary import Summary
 from loadprobe.errors import UsageError
 from loadprobe.outputs.folder.documents import (
     CELLS,

@@ -11,7 +11,9 @@ from msgspec import Meta
 
 from loadprobe.core.judging.shard_states import ShardState
 from loadprobe.core.topology.topology import Topology
-from loadprobe.core.verdict.summary import DowntimeMs, OutageRow, State
+from loadprobe.core.verdict.outage_document import OutageRow
+from loadprobe.core.verdict.quantities import DowntimeMs
+from loadprobe.core.verdict.summary import State
 from loadprobe.outputs.folder.documents import EventLine
 
 LONGEST_MARK = 300

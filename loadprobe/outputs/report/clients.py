@@ -5,7 +5,7 @@ Pure: titles and cells, to be drawn as a table.
 
 from collections.abc import Sequence
 
-from loadprobe.core.verdict.summary import ClientComparison, ClientRow
+from loadprobe.core.verdict.client_document import ClientComparison, ClientRow
 from loadprobe.core.verdict.texts import clock_text
 
 COLUMNS = (

@@ -9,15 +9,8 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from loadprobe.core.verdict.summary import (
-    NO_DOWNTIME,
-    NO_TIME,
-    Bounds,
-    DowntimeMs,
-    LaneSummary,
-    ScopeSummary,
-    Summary,
-)
+from loadprobe.core.verdict.quantities import NO_DOWNTIME, NO_TIME, Bounds, DowntimeMs
+from loadprobe.core.verdict.summary import LaneSummary, ScopeSummary, Summary
 from loadprobe.outputs.report.rows import Rows
 
 UNSEEN = "unseen ms"

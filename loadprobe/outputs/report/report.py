@@ -21,11 +21,11 @@ from rich.text import Text
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S
 from loadprobe.core.judging.cells import Frame
+from loadprobe.core.verdict.quantities import Quantiles
+from loadprobe.core.verdict.scenario_document import ScenarioSummary
 from loadprobe.core.verdict.summary import (
     IncidentSummary,
     ObserverSummary,
-    Quantiles,
-    ScenarioSummary,
     SloResult,
     Summary,
     SummaryState,

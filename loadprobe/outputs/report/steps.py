@@ -15,9 +15,8 @@ from rich.text import Text
 from loadprobe.clock import NS_PER_MS
 from loadprobe.core.events import CallBegun, PhaseEntered
 from loadprobe.core.steps import Expectation, StepState
-from loadprobe.core.verdict.summary import (
-    Bounds,
-    DowntimeMs,
+from loadprobe.core.verdict.quantities import Bounds, DowntimeMs
+from loadprobe.core.verdict.scenario_document import (
     PhaseTime,
     ScenarioSummary,
     StepLane,

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from loadprobe.clock import NEVER_NS, NS_PER_MS, NS_PER_S
 from loadprobe.core.events import CallBegun, PhaseEntered, ProviderTold
 from loadprobe.core.verdict.attribution import Cause
-from loadprobe.core.verdict.summary import IncidentSummary, OutageRow
+from loadprobe.core.verdict.outage_document import OutageRow
+from loadprobe.core.verdict.summary import IncidentSummary
 from loadprobe.outputs.folder.reader import PastEvent
 from loadprobe.outputs.wording import event_text, offset_text
 

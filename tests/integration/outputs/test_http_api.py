@@ -12,7 +12,7 @@ from openapi_spec_validator import validate
 
 from loadprobe.core.events import MarkMade, ProbeStalled, RunStarted
 from loadprobe.core.verdict.beside import Planned
-from loadprobe.core.verdict.summary import OutageRow
+from loadprobe.core.verdict.outage_document import OutageRow
 from loadprobe.outputs.http import run_view
 from loadprobe.outputs.http.api_documents import (
     LARGEST_LIMIT,

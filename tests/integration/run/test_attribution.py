@@ -17,7 +17,8 @@ from loadprobe.config.keys import Client, Lane
 from loadprobe.core.events import ProbeStalled
 from loadprobe.core.intervals import length
 from loadprobe.core.verdict.beside import Planned
-from loadprobe.core.verdict.summary import OutageRow, Summary
+from loadprobe.core.verdict.outage_document import OutageRow
+from loadprobe.core.verdict.summary import Summary
 from loadprobe.core.verdict.verdict import Verdict
 from loadprobe.local.cluster.cluster import LocalCluster
 from tests.support.running import (

@@ -9,7 +9,8 @@ from loadprobe.clock import mono_now_ns
 from loadprobe.config.keys import Target
 from loadprobe.core.steps import ScenarioRecord, ScenarioState, StepRecord, StepState
 from loadprobe.core.verdict.phases import LEAST_BASELINE_S
-from loadprobe.core.verdict.summary import BlastRadius, Summary
+from loadprobe.core.verdict.scenario_document import BlastRadius
+from loadprobe.core.verdict.summary import Summary
 from loadprobe.outputs.report.steps import steps_view
 from tests.scripted.server import ScriptedCluster
 from tests.support.running import config_of, measuring, small_lane

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from loadprobe.config.keys import Client
-from loadprobe.core.verdict.summary import OutageRow
+from loadprobe.core.verdict.outage_document import OutageRow
 from loadprobe.local.cluster.cluster import LocalCluster
 from tests.support.running import config_of, measuring, small_lane, target_of
 

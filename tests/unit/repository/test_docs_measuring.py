@@ -5,7 +5,8 @@ from loadprobe.core.judging.outages import Outage
 from loadprobe.core.steps import StepRecord, StepState
 from loadprobe.core.verdict.incidents import DarkTime, downtime
 from loadprobe.core.verdict.instants import Instant
-from loadprobe.core.verdict.phases import LanePhases, LoadSeen, find_phases
+from loadprobe.core.verdict.phases import find_phases
+from loadprobe.core.verdict.step_phases import LanePhases, LoadSeen
 from loadprobe.core.verdict.texts import dark_text
 from tests.support.aggregating import MS, ONE, SCOPE, begun, refuse
 from tests.support.aggregating import served as block_of

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from loadprobe.core.judging.latency import P99Log, SecondP99
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.steps import StepRecord, StepState
-from loadprobe.core.verdict.phases import LoadSeen, StepPhases, find_phases
+from loadprobe.core.verdict.phases import find_phases
+from loadprobe.core.verdict.step_phases import LoadSeen, StepPhases
 from tests.support.outages import outage
 
 MS = 1_000_000

@@ -6,6 +6,7 @@ from loadprobe.core.judging.activity import Activity, Work
 from loadprobe.core.judging.latency import P99Log
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.outcome import Outcome
+from loadprobe.core.verdict.client_document import ClientRates
 from loadprobe.core.verdict.client_ranking import (
     Happening,
     compare_clients,
@@ -13,11 +14,9 @@ from loadprobe.core.verdict.client_ranking import (
 )
 from loadprobe.core.verdict.client_words import client_sentences
 from loadprobe.core.verdict.incidents import group_incidents
-from loadprobe.core.verdict.phases import LoadSeen, find_phases
-from loadprobe.core.verdict.summary import (
-    Bounds,
-    ClientRates,
-)
+from loadprobe.core.verdict.phases import find_phases
+from loadprobe.core.verdict.quantities import Bounds
+from loadprobe.core.verdict.step_phases import LoadSeen
 from tests.support.client_lanes import (
     CLOCK,
     LANES,

@@ -4,10 +4,9 @@ import pytest
 
 from loadprobe.core.steps import ScenarioState, StepState
 from loadprobe.core.verdict.damage_words import SHOWN, blast_sentences, data_sentences
-from loadprobe.core.verdict.summary import (
+from loadprobe.core.verdict.quantities import Bounds, DowntimeMs
+from loadprobe.core.verdict.scenario_document import (
     BlastRadius,
-    Bounds,
-    DowntimeMs,
     ScenarioSummary,
     StepLane,
     StepSummary,

@@ -8,7 +8,7 @@ from loadprobe.core.judging.outages import Outage
 from loadprobe.core.steps import Expectation
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.expected import Expected, judge_expected
-from loadprobe.core.verdict.phases import LoadSeen
+from loadprobe.core.verdict.step_phases import LoadSeen
 from tests.support.outages import outage
 
 S = 1_000_000_000

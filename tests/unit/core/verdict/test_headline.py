@@ -14,7 +14,8 @@ from loadprobe.core.verdict.headline import (
     find_missed,
 )
 from loadprobe.core.verdict.places import where_text
-from loadprobe.core.verdict.summary import ScenarioSummary, SloResult, State
+from loadprobe.core.verdict.scenario_document import ScenarioSummary
+from loadprobe.core.verdict.summary import SloResult, State
 
 EVERYTHING = Findings(
     lost_writes=233,

@@ -16,16 +16,15 @@ from loadprobe.core.steps import (
 )
 from loadprobe.core.verdict.controller_log import ControllerLog, SlotMove
 from loadprobe.core.verdict.instants import Instant
-from loadprobe.core.verdict.phases import (
+from loadprobe.core.verdict.phases import find_phases, step_at
+from loadprobe.core.verdict.scenario_summary import summarize_scenario
+from loadprobe.core.verdict.step_phases import (
     Blast,
     LanePhases,
     LoadSeen,
     P99Course,
     StepPhases,
-    find_phases,
-    step_at,
 )
-from loadprobe.core.verdict.scenario_summary import summarize_scenario
 from tests.support.outages import outage
 from tests.support.phases import FAILOVER, seen
 from tests.support.scenario_run import MS, S, step

@@ -10,7 +10,8 @@ from loadprobe.core.judging.columns import Block, Failure, Scope
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.measured import Changes, Measured, ObserverHealth
-from loadprobe.core.verdict.summary import Bounds, SloResult, Summary
+from loadprobe.core.verdict.quantities import Bounds
+from loadprobe.core.verdict.summary import SloResult, Summary
 from loadprobe.core.verdict.thresholds import SloLimits
 from loadprobe.core.verdict.verdict import Verdict, summarize
 from tests.support.clocks import CLOCK, S

@@ -7,7 +7,7 @@ import msgspec
 from rich.console import Console
 
 from loadprobe.core.judging.activity import Work
-from loadprobe.core.verdict.summary import ClientComparison
+from loadprobe.core.verdict.client_document import ClientComparison
 from loadprobe.outputs.report.clients import COLUMNS, clients_rows, clients_title
 from loadprobe.outputs.report.report import render_text
 from tests.support.client_lanes import QUICK, SLOW, WIRE, active, compared

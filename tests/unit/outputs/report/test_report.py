@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from loadprobe.core.events import UnknownEvent
-from loadprobe.core.verdict.summary import Bounds
+from loadprobe.core.verdict.quantities import Bounds
 from loadprobe.outputs.folder.documents import event_line
 from loadprobe.outputs.folder.reader import PastEvent, RunData
 from loadprobe.outputs.report.report import SHOWN_INCIDENTS, render_json
