@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from loadprobe.config.addresses import check_url
 from loadprobe.config.client import check_client, for_single
 from loadprobe.config.keys import (
     LARGEST_LANES,
@@ -189,6 +190,14 @@ def _check(config: Config, where: str) -> None:
             "section to ask the API for the endpoint",
         )
     _check_target(config.target, f"{where}: target")
+    if config.control is not None and config.control.endpoint_url is not None:
+        check_url(
+            config.control.endpoint_url,
+            f"{where}: control.endpoint_url",
+            expected='expected "https://host:port", without user, password and query '
+            "(credentials are those of AWS tools)",
+            what="an API",
+        )
     if config.remote_write is not None:
         check_remote_write(config.remote_write, f"{where}: remote_write")
     names = [lane.name for lane in config.lanes]

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from loadprobe.config.addresses import check_url, is_loopback
 from loadprobe.config.secret_refs import read_secret
 from loadprobe.errors import ConfigError
 
@@ -117,28 +118,20 @@ def check_remote_write(remote: RemoteWrite, at: str) -> None:
 
 
 def _check_url(remote: RemoteWrite, at: str) -> None:
-    # The value is not shown: a wrong one may have a password in it.
     expected = (
         'expected "https://host:port/path", without user, password and query '
         "(logins are keys of their own)"
     )
-    try:
-        parts = urlsplit(remote.url)
-        is_usable = (
-            parts.scheme in ("http", "https")
-            and bool(parts.hostname)
-            and parts.port != 0
-            and not (parts.username or parts.password or "@" in parts.netloc)
-            and not ("?" in remote.url or "#" in remote.url)
-            and all("!" <= character <= "~" for character in remote.url)
-        )
-    except ValueError:
-        is_usable = False
-    if not is_usable:
-        raise ConfigError(at, f"not the address of a receiver; {expected}")
-    if parts.scheme == "http" and (remote.ca_file or remote.cert_file):
+    check_url(remote.url, at, expected=expected, what="a receiver")
+    is_plain = urlsplit(remote.url).scheme == "http"
+    if is_plain and (remote.ca_file or remote.cert_file):
         raise ConfigError(
             at, 'ca_file and cert_file need "https://"; remove them, or change it'
+        )
+    has_login = remote.username is not None or remote.bearer_token_file is not None
+    if is_plain and has_login and not is_loopback(remote.url):
+        raise ConfigError(
+            at, 'a login over "http://" can be read on its way; change it to "https://"'
         )
 
 

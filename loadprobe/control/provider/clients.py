@@ -5,18 +5,17 @@ before load starts, because creating the first one of a process blocks its event
 for about 300 ms (aiobotocore 2.25).
 """
 
-import ipaddress
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 import aioboto3  # type: ignore[import-untyped]
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
 
 from loadprobe.config import keys as config
+from loadprobe.config.addresses import is_loopback
 from loadprobe.control.provider.faults import CallErrors, explain
 
 _METADATA_TIMEOUT_S = 5
@@ -41,7 +40,7 @@ async def open_clients(control: config.Control) -> AsyncIterator[tuple[Any, Any]
     Raises:
         ControlError: the region, the profile or the endpoint cannot be used.
     """
-    is_local = _is_loopback(control.endpoint_url)
+    is_local = is_loopback(control.endpoint_url)
     arguments: dict[str, Any] = {
         "region_name": control.region,
         "endpoint_url": control.endpoint_url,
@@ -104,13 +103,3 @@ def _patient_session() -> AioSession:
         current = int(session.get_config_variable(name))
         session.set_config_variable(name, max(current, least))
     return session
-
-
-def _is_loopback(endpoint_url: str | None) -> bool:
-    host = urlsplit(endpoint_url or "").hostname
-    if host is None:
-        return False
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -8,6 +8,8 @@ import os
 from collections import deque
 from pathlib import Path
 
+from loadprobe.outputs.folder.private import FILE_MODE, open_private
+
 PENDING_LIMIT_BYTES = 64 * 1024 * 1024
 
 
@@ -74,7 +76,7 @@ class AppendFile:
     def _write_first(self) -> None:
         if self._fd is None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            self._fd = os.open(self.path, flags, 0o644)
+            self._fd = os.open(self.path, flags, FILE_MODE)
         first = self._pending[0]
         while self._written_of_first < len(first):
             # A disk that fills up takes a part and refuses the rest the next time.
@@ -107,7 +109,7 @@ class AppendFile:
         Raises:
             OSError: the file cannot be read, or the other one not be written.
         """
-        with path.open("wb") as copy:
+        with open_private(path) as copy:
             if self._fd is not None:
                 content = self.path.read_bytes()
                 copy.write(content[: len(content) - self._written_of_first])

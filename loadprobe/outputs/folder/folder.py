@@ -32,6 +32,7 @@ from loadprobe.outputs.folder.documents import (
     series_row,
 )
 from loadprobe.outputs.folder.locking import FolderLock
+from loadprobe.outputs.folder.private import FOLDER_MODE, open_private
 from loadprobe.outputs.folder.sealed_lines import SealedLine, encode_line
 from loadprobe.outputs.folder.syncing import Syncing
 
@@ -97,7 +98,7 @@ class RunFolder:
         while True:
             path = directory / (stem if number == 1 else f"{stem}-{number}")
             try:
-                path.mkdir(parents=True)
+                path.mkdir(mode=FOLDER_MODE, parents=True)
             except FileExistsError:
                 number += 1
             except OSError as exc:
@@ -237,7 +238,7 @@ def _header(name: str) -> bytes:
 def _write_atomically(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.new")
     try:
-        with temporary.open("wb") as file:
+        with open_private(temporary) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

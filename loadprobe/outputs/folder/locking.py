@@ -9,6 +9,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from loadprobe.outputs.folder.private import FILE_MODE
+
 LOCK = "run.lock"
 
 
@@ -24,7 +26,8 @@ class FolderLock:
         self._fd: int | None = None
         # A file system without locks, or a full one: then nobody can tell, no more.
         with suppress(OSError):
-            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            self._fd = os.open(self._path, flags, FILE_MODE)
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.write(self._fd, b"%d\n" % os.getpid())
 

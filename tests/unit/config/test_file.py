@@ -322,6 +322,41 @@ def test_what_is_no_receiver(url: str) -> None:
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["http://me:hunter2@localhost:1/", "aws.example.com", "https://h/?key=hunter2"],
+)
+def test_what_is_no_api(url: str) -> None:
+    """An endpoint that cannot be used, or may hold a secret, is refused unseen."""
+    section = f'[control]\nreplication_group = "rg"\nendpoint_url = "{url}"\n'
+    with pytest.raises(ConfigError, match="control.endpoint_url: not the") as caught:
+        with_environment(f"{SMALLEST}\n{section}")
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "is_refused"),
+    [
+        ("http://prometheus.example.com/api/v1/write", True),
+        ("https://prometheus.example.com/api/v1/write", False),
+        ("http://127.0.0.1:9090/api/v1/write", False),
+        ("http://localhost:9090/api/v1/write", False),
+    ],
+)
+@pytest.mark.parametrize(
+    "login",
+    ['username = "me"\npassword_file = "p"', 'bearer_token_file = "t"'],
+)
+def test_a_login_in_the_open(url: str, login: str, *, is_refused: bool) -> None:
+    """A login goes over plain HTTP to this machine alone."""
+    text = f'{SMALLEST}\n[remote_write]\nurl = "{url}"\n{login}\n'
+    if not is_refused:
+        assert with_environment(text).remote_write
+        return
+    with pytest.raises(ConfigError, match="can be read on its way"):
+        with_environment(text)
+
+
 def test_a_wrong_section_is_told_before_its_overrides() -> None:
     """An override into something that is no section does not hide that."""
     with pytest.raises(ConfigError, match="target: 1 is not usable"):

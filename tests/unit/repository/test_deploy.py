@@ -5,6 +5,8 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +77,40 @@ def test_the_image_is_built_from_what_exists() -> None:
     assert arguments[-1] == CONFIG_PATH
     mounts = [mount.split(":")[1] for mount in compose()["loadprobe"]["volumes"]]
     assert CONFIG_PATH in mounts
+
+
+def test_the_wheel_of_the_image(tmp_path: Path) -> None:
+    """What the Dockerfile copies, and the ignored is not, is enough for a wheel."""
+    text = (DEPLOY / "Dockerfile").read_text()
+    kept = (ROOT / ".dockerignore").read_text().splitlines()
+    source = tmp_path / "src"
+    source.mkdir()
+    for copied, target in re.findall(r"^COPY (.+) (\S+)$", text, re.MULTILINE):
+        for name in copied.split():
+            assert f"!{name}" in kept
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, tmp_path / target.strip("/"))
+            else:
+                shutil.copy(ROOT / name, source)
+    wheels = tmp_path / "wheels"
+    subprocess.run(
+        [
+            *(
+                sys.executable,
+                "-m",
+                "pip",
+                "wheel",
+                "--quiet",
+                "--no-deps",
+                "--no-index",
+            ),
+            *("--no-build-isolation", "--wheel-dir", str(wheels), str(source)),
+        ],
+        check=True,
+    )
+    (wheel,) = wheels.glob("loadprobe-*.whl")
+    with zipfile.ZipFile(wheel) as content:
+        assert "loadprobe/scenarios/failover.toml" in content.namelist()
 
 
 def test_the_configuration_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,6 +200,13 @@ def test_the_kubernetes_manifest_is_of_one_piece() -> None:
     assert deployment["kind"] == "Deployment"
     assert spec["selector"]["matchLabels"] == pod["metadata"]["labels"]
     assert parses(container["args"])
+    assert not pod["spec"]["automountServiceAccountToken"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert not container["image"].endswith(":latest")
     volumes = {volume["name"] for volume in pod["spec"]["volumes"]}
     assert {mount["name"] for mount in container["volumeMounts"]} == volumes
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}

@@ -72,6 +72,24 @@ def test_files(tmp_path: Path) -> None:
     ]
 
 
+def test_owner_alone(tmp_path: Path) -> None:
+    """Nobody else reads a run folder, even where the umask would let them."""
+    umask = os.umask(0)
+    try:
+        folder = RunFolder.create(tmp_path, "run", clock=CLOCK)
+        folder.take_event(ProbeDied(1_500, 1, "signal 9"))
+        folder.write_document("summary.json", {"schema_version": 1})
+        folder.take_sealed(Sealed(0, film=[BlindSpan("tls", 10, 20)]))
+        during = set(folder.path.iterdir())
+        folder.close()
+    finally:
+        os.umask(umask)
+    assert folder.path.stat().st_mode & 0o777 == 0o700
+    found = {path for path in during | set(folder.path.iterdir()) if path.exists()}
+    assert {path.stat().st_mode & 0o777 for path in found} == {0o600}
+    assert {"events.ndjson", "summary.json"} <= {path.name for path in found}
+
+
 def test_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No file of a run folder holds the password, only where it comes from."""
     monkeypatch.setenv("PROBE_PASSWORD", "correct-horse")
