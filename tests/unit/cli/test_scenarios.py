@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -149,6 +150,19 @@ def test_the_name_of_the_group_has_to_be_typed(shell: Shell) -> None:
         assert err.endswith("loadprobe: that is not 'rg'; nothing was changed\n")
     assert len(shell.ran) == 1
     assert shell.api == ["opened", "closed"] * 3
+
+
+def test_ctrl_c_ends_the_asking(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one does, although an event loop waits beside; the API is closed."""
+
+    def interrupt(_answers: Answers) -> str:
+        signal.raise_signal(signal.SIGINT)
+        return "rg\n"
+
+    monkeypatch.setattr(Answers, "readline", interrupt)
+    assert shell.run("--scenario", "failover", typed="")[0] == 130
+    assert shell.ran == []
+    assert shell.api == ["opened", "closed"]
 
 
 def test_without_a_terminal_a_yes_is_needed(shell: Shell) -> None:
