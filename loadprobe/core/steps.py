@@ -35,7 +35,7 @@ class StepRecord:
         operation: "tls", "failover", "scale", "hold" and so on.
         state: how it ended; UNNEEDED: the target was reached before any call.
         shards: node groups it was about; empty means all, or none in particular.
-        phases_ns: phase ("api_call", "accepted", "settled" ...) -> when it was seen.
+        phases_ns: phase (see ``core.phase_names``) -> when it was seen.
         reason: why it failed or was skipped, else "".
     """
 

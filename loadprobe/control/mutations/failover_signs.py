@@ -23,6 +23,7 @@ from loadprobe.control.provider.faults import (
 from loadprobe.control.provider.replies import NodeGroup, ProviderRecord
 from loadprobe.control.provider.state import AVAILABLE, GroupState
 from loadprobe.core.events import CompletionTold, PrimaryPromoted
+from loadprobe.core.phase_names import Phase
 from loadprobe.core.topology.topology import Shard, Topology
 from loadprobe.errors import ControlError
 
@@ -85,9 +86,9 @@ class FailoverSigns:
         """Return which of promotion, events, replicas and status lack."""
         self._look_at_topology()
         await self._look_at_events()
-        missing = [
+        missing: list[str] = [
             phase
-            for phase in ("promoted", "provider_completed")
+            for phase in (Phase.PROMOTED, Phase.PROVIDER_COMPLETED)
             if phase not in self._phases.seen_ns
         ]
         if not self._is_recovered:
@@ -100,7 +101,7 @@ class FailoverSigns:
 
     async def pause(self, seconds: float) -> None:
         """Wait, but notice a promotion the moment it is seen."""
-        if "promoted" in self._phases.seen_ns:
+        if Phase.PROMOTED in self._phases.seen_ns:
             await asyncio.sleep(seconds)
         elif await self._topology.wait_for(self._is_promoted, seconds):
             self._look_at_topology()
@@ -132,7 +133,7 @@ class FailoverSigns:
 
     def _look_at_topology(self) -> None:
         topology = self._topology.current
-        if "promoted" in self._phases.seen_ns or topology is None:
+        if Phase.PROMOTED in self._phases.seen_ns or topology is None:
             return
         if self._is_promoted(topology):
             shard = agreement.shard_named(topology, self._shard_before.name)
@@ -167,7 +168,7 @@ class FailoverSigns:
                 self._is_recovered = True
             if (
                 meaning.kind is EventKind.FAILOVER_COMPLETED
-                and "provider_completed" not in self._phases.seen_ns
+                and Phase.PROVIDER_COMPLETED not in self._phases.seen_ns
             ):
                 completion = CompletionTold(
                     date_unix_ns=meaning.record.date_unix_ns,

@@ -26,6 +26,7 @@ from loadprobe.core.events import (
     ReplicasRecovered,
     StatusChanging,
 )
+from loadprobe.core.phase_names import Phase
 from loadprobe.errors import ControlError
 
 
@@ -71,7 +72,7 @@ class Settling:
 
     @property
     def _is_settled(self) -> bool:
-        return "settled" in self._phases.seen_ns
+        return Phase.SETTLED in self._phases.seen_ns
 
     async def _until_nothing_misses(
         self, find: Callable[[GroupState], Awaitable[list[str]]]
@@ -90,7 +91,7 @@ class Settling:
         self._note_move()
         status = state.group.status
         is_moving = status not in {AVAILABLE, ABSENT}
-        if is_moving and "modifying" not in self._phases.seen_ns:
+        if is_moving and Phase.MODIFYING not in self._phases.seen_ns:
             self._phases.enter(StatusChanging(status))
         missing = await self._signs.missing(state)
         if self._topology.is_endpoint_behind:
@@ -102,7 +103,7 @@ class Settling:
         move, seen_ns = self._topology.endpoint_move, self._phases.seen_ns
         if move is None or "endpoint_moved" in seen_ns:
             return
-        if move.at_ns > seen_ns.get("api_call", move.at_ns):
+        if move.at_ns > seen_ns.get(Phase.API_CALL, move.at_ns):
             followed = EndpointFollowed(
                 from_addresses=", ".join(move.before),
                 to_addresses=", ".join(move.after),

@@ -51,6 +51,7 @@ from loadprobe.core.events import (
     StepEnded,
     TokenMade,
 )
+from loadprobe.core.phase_names import Phase
 from loadprobe.core.steps import StepRecord, StepState
 from loadprobe.errors import ControlError, LoadprobeError, ProbeCrashed
 
@@ -152,7 +153,7 @@ class StepRunner:
         at_ns: int = mono_now_ns()
         if not progress.is_applied and progress.called_ns is not None:
             at_ns = progress.called_ns
-        has_settled = "settled" in progress.phases_ns
+        has_settled = Phase.SETTLED in progress.phases_ns
         self._darkness.break_off(
             progress.turn.step.label, at_ns, has_settled=has_settled
         )
@@ -180,13 +181,13 @@ class StepRunner:
     # --- steps that change nothing ---------------------------------------------------
 
     async def _observe(self, step: Observation, progress: _Progress) -> None:
-        progress.phases_ns["begun"] = mono_now_ns()
-        self._darkness.begin(step.label, progress.phases_ns["begun"])
+        progress.phases_ns[Phase.BEGUN] = mono_now_ns()
+        self._darkness.begin(step.label, progress.phases_ns[Phase.BEGUN])
         await self._observing.take(
             step, name=progress.turn.name, secrets=self._secrets()
         )
-        progress.phases_ns["settled"] = mono_now_ns()
-        self._darkness.end(step.label, progress.phases_ns["settled"])
+        progress.phases_ns[Phase.SETTLED] = mono_now_ns()
+        self._darkness.end(step.label, progress.phases_ns[Phase.SETTLED])
 
     def _secrets(self) -> list[Secret]:
         password = self._target.read_password()

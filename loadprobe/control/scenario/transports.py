@@ -17,6 +17,7 @@ from loadprobe.control.scenario.surroundings import Surroundings
 from loadprobe.control.watch.endpoint import EndpointWatch, WatchedEndpoint, watching
 from loadprobe.control.watch.tls_scout import TlsScout
 from loadprobe.core.events import EndpointSeen, LanesBegun, StepProblem
+from loadprobe.core.phase_names import Phase
 from loadprobe.drivers.resolver import Resolver
 from loadprobe.drivers.tls import make_context, server_name
 from loadprobe.errors import RunError
@@ -67,7 +68,7 @@ class Transports:
         """Return when the endpoint ended, as the proof that it did, by phase."""
         seen_ns: dict[str, int] = {}
         if await watch.wait_refused(_REFUSAL_WAIT_S) and watch.refused_ns is not None:
-            seen_ns["endpoint_refused"] = watch.refused_ns
+            seen_ns[Phase.ENDPOINT_REFUSED] = watch.refused_ns
         else:
             text = (
                 f"{watch.name} still takes connections {_REFUSAL_WAIT_S:g} s after the "
@@ -75,7 +76,7 @@ class Transports:
             )
             self._around.emit(StepProblem(mono_now_ns(), name, text))
         if watch.cut_ns is not None:
-            seen_ns["endpoint_cut"] = watch.cut_ns
+            seen_ns[Phase.ENDPOINT_CUT] = watch.cut_ns
         return seen_ns
 
     def _brings_tls(self, step: Step, before: Group) -> bool:

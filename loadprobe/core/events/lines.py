@@ -13,6 +13,7 @@ import msgspec
 from loadprobe.core.events.fact import TAG_FIELD
 from loadprobe.core.events.phases import PhaseDetails, PhaseEntered
 from loadprobe.core.events.union import Event, KnownEvent, UnknownEvent
+from loadprobe.core.phase_names import Phase
 
 _KINDS = frozenset(
     tuple(str(kind.__struct_config__.tag).split("/")[:2])
@@ -41,7 +42,7 @@ def plain(event: Event) -> PlainEvent:
     source, kind, *_ = fields.pop(TAG_FIELD).split("/")
     del fields["mono_ns"]
     if isinstance(event, PhaseEntered):
-        fields |= {**fields.pop("details"), "phase": event.details.phase}
+        fields |= {**fields.pop("details"), "phase": event.details.phase.value}
     return PlainEvent(source, kind, fields)
 
 
@@ -91,5 +92,5 @@ def _tag(source: str, kind: str, fields: Mapping[str, Any]) -> str | None:
 def _details(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the details of a phase, with their tag."""
     phase = fields["phase"]
-    is_evident = phase == "accepted" and "evidence" in fields
+    is_evident = phase == Phase.ACCEPTED and "evidence" in fields
     return {**fields, "phase": f"{phase}/evident" if is_evident else phase}

@@ -6,18 +6,19 @@ In a line of the journal the details of a phase stand beside its name.
 import msgspec
 
 from loadprobe.core.events.fact import Fact
+from loadprobe.core.phase_names import Phase
 
 
 class _Details(msgspec.Struct, frozen=True, tag_field="phase"):
     """What belongs to a phase; its tag: "phase", or "phase/x" if that is two types."""
 
     @property
-    def phase(self) -> str:
-        """Return the name of the phase."""
-        return str(self.__struct_config__.tag).partition("/")[0]
+    def phase(self) -> Phase:
+        """Return which phase it is."""
+        return Phase(str(self.__struct_config__.tag).partition("/")[0])
 
 
-class CallBegun(_Details, frozen=True, tag="api_call"):
+class CallBegun(_Details, frozen=True, tag=Phase.API_CALL.value):
     """The API is called.
 
     Args:
@@ -27,7 +28,7 @@ class CallBegun(_Details, frozen=True, tag="api_call"):
     call: str
 
 
-class CallAccepted(_Details, frozen=True, tag="accepted"):
+class CallAccepted(_Details, frozen=True, tag=Phase.ACCEPTED.value):
     """The API answered that it will be done.
 
     Args:
@@ -43,7 +44,7 @@ class CallAccepted(_Details, frozen=True, tag="accepted"):
     provider_offset_ms: float | None
 
 
-class CallEvident(_Details, frozen=True, tag="accepted/evident"):
+class CallEvident(_Details, frozen=True, tag=f"{Phase.ACCEPTED}/evident"):
     """The API did not answer, but the call shows its effect: it was accepted, too.
 
     Args:
@@ -55,7 +56,7 @@ class CallEvident(_Details, frozen=True, tag="accepted/evident"):
     reason: str
 
 
-class StatusChanging(_Details, frozen=True, tag="modifying"):
+class StatusChanging(_Details, frozen=True, tag=Phase.MODIFYING.value):
     """The group is not available any more.
 
     Args:
@@ -65,7 +66,7 @@ class StatusChanging(_Details, frozen=True, tag="modifying"):
     status: str
 
 
-class PrimaryPromoted(_Details, frozen=True, tag="promoted"):
+class PrimaryPromoted(_Details, frozen=True, tag=Phase.PROMOTED.value):
     """Another node is primary.
 
     Args:
@@ -77,7 +78,7 @@ class PrimaryPromoted(_Details, frozen=True, tag="promoted"):
     to_node: str
 
 
-class EndpointFollowed(_Details, frozen=True, tag="endpoint_moved"):
+class EndpointFollowed(_Details, frozen=True, tag=Phase.ENDPOINT_MOVED.value):
     """The name of the endpoint points elsewhere.
 
     Args:
@@ -91,7 +92,7 @@ class EndpointFollowed(_Details, frozen=True, tag="endpoint_moved"):
     gap_ms: float
 
 
-class CompletionTold(_Details, frozen=True, tag="provider_completed"):
+class CompletionTold(_Details, frozen=True, tag=Phase.PROVIDER_COMPLETED.value):
     """The provider tells that it is done.
 
     Args:
@@ -105,15 +106,15 @@ class CompletionTold(_Details, frozen=True, tag="provider_completed"):
     to_cluster: str | None
 
 
-class MutationSettled(_Details, frozen=True, tag="settled"):
+class MutationSettled(_Details, frozen=True, tag=Phase.SETTLED.value):
     """It is done."""
 
 
-class ReplicasRecovered(_Details, frozen=True, tag="replicas_recovered"):
+class ReplicasRecovered(_Details, frozen=True, tag=Phase.REPLICAS_RECOVERED.value):
     """All replicas are back."""
 
 
-class MutationFailed(_Details, frozen=True, tag="failed"):
+class MutationFailed(_Details, frozen=True, tag=Phase.FAILED.value):
     """It is given up.
 
     Args:

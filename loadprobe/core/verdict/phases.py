@@ -20,6 +20,7 @@ from statistics import median
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S
 from loadprobe.core.judging.outages import Outage
+from loadprobe.core.phase_names import Phase
 from loadprobe.core.steps import StepRecord, StepState
 from loadprobe.core.verdict.instants import Instant, first_error, served_again
 from loadprobe.core.verdict.step_phases import (
@@ -72,7 +73,7 @@ def called_ns(record: StepRecord) -> int | None:
     if record.operation in _IDLE or record.state is StepState.SKIPPED:
         return None
     phases = record.phases_ns
-    return phases.get("api_call", phases.get("begun"))
+    return phases.get(Phase.API_CALL, phases.get(Phase.BEGUN))
 
 
 def step_at(

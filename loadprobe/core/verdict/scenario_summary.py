@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from loadprobe.clock import ClockPair
 from loadprobe.core.events import ProviderTold
+from loadprobe.core.phase_names import Phase
 from loadprobe.core.steps import Expectation, ScenarioRecord
 from loadprobe.core.verdict.controller_log import ControllerLog
 from loadprobe.core.verdict.instants import Instant
@@ -119,11 +120,11 @@ def _step(
                     phase: load.controller.dated(at_ns) for phase, at_ns in seen.items()
                 },
                 **_slot_phases(step, log),
-                "first_error": step.first_error,
-                "first_planned_error": step.first_planned_error,
-                "planned_served": step.planned_served,
-                "first_served": step.first_served,
-                "p99_recovered": step.p99_recovered_ns,
+                Phase.FIRST_ERROR: step.first_error,
+                Phase.FIRST_PLANNED_ERROR: step.first_planned_error,
+                Phase.PLANNED_SERVED: step.planned_served,
+                Phase.FIRST_SERVED: step.first_served,
+                Phase.P99_RECOVERED: step.p99_recovered_ns,
             }
         ),
         lanes=[
@@ -139,8 +140,8 @@ def _slot_phases(step: StepPhases, log: ControllerLog) -> dict[str, Instant | in
         return {}
     first, last = step.slot_moves[0], step.slot_moves[-1]
     return {
-        "slots_first_moved": log.dated(first.at_ns),
-        "slots_last_moved": log.dated(last.at_ns),
+        Phase.SLOTS_FIRST_MOVED: log.dated(first.at_ns),
+        Phase.SLOTS_LAST_MOVED: log.dated(last.at_ns),
     }
 
 
@@ -149,11 +150,11 @@ def _lane(lane: LanePhases, origin: _Origin, shards: Sequence[str]) -> StepLane:
         lane=lane.lane,
         phases=origin.phases(
             {
-                "first_error": lane.first_error,
-                "first_planned_error": lane.first_planned_error,
-                "planned_served": lane.planned_served,
-                "first_served": lane.first_served,
-                "p99_recovered": lane.p99.recovered_ns if lane.p99 else None,
+                Phase.FIRST_ERROR: lane.first_error,
+                Phase.FIRST_PLANNED_ERROR: lane.first_planned_error,
+                Phase.PLANNED_SERVED: lane.planned_served,
+                Phase.FIRST_SERVED: lane.first_served,
+                Phase.P99_RECOVERED: lane.p99.recovered_ns if lane.p99 else None,
             }
         ),
         dark_ms=downtime_ms(lane.outages, shards),

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from loadprobe.clock import NS_PER_MS
 from loadprobe.core.events import CallBegun, PhaseEntered
+from loadprobe.core.phase_names import OF_LOAD, WORDS, Phase
 from loadprobe.core.steps import Expectation, StepState
 from loadprobe.core.verdict.quantities import Bounds, DowntimeMs
 from loadprobe.core.verdict.scenario_document import (
@@ -29,36 +30,7 @@ from loadprobe.outputs.wording import about_node, printable, span_text
 SHOWN_STEPS = 50
 _SHOWN_SHARDS = 4
 _OFFSET_WIDTH = len("+1,234.5 ms")
-_LOAD_PHASES = frozenset(
-    {
-        "first_error",
-        "first_planned_error",
-        "planned_served",
-        "first_served",
-        "p99_recovered",
-    }
-)
 _REPLIES = frozenset({"moved", "ask"})
-_WORDS = {
-    "begun": "begun",
-    "accepted": "call accepted",
-    "modifying": "status is modifying",
-    "promoted": "another node is primary",
-    "endpoint_moved": "the endpoint points to the new primary",
-    "provider_completed": "the provider tells of its completion",
-    "settled": "settled",
-    "replicas_recovered": "replicas recovered",
-    "slots_first_moved": "the first slots have moved",
-    "slots_last_moved": "the last slots have moved",
-    "failed": "failed",
-    "endpoint_refused": "the old endpoint refuses new connections",
-    "endpoint_cut": "the old endpoint cut open connections",
-    "first_error": "first error",
-    "first_planned_error": "first error by plan",
-    "planned_served": "served again after its darkness by plan",
-    "first_served": "served again",
-    "p99_recovered": "p99 back in its band",
-}
 _STYLES = {
     StepState.SETTLED: "",
     StepState.UNNEEDED: "dim",
@@ -135,12 +107,12 @@ def _step(step: StepSummary, call: str) -> RenderableType:
 def _moments(step: StepSummary) -> Iterable[tuple[float, str, str]]:
     """Yield (offset in ms, offset in words, what) of everything that has a time."""
     for phase in step.phases:
-        if phase.phase not in _LOAD_PHASES and phase.phase != "api_call":
-            word = _WORDS.get(phase.phase, phase.phase)
+        if phase.phase not in OF_LOAD and phase.phase != Phase.API_CALL:
+            word = WORDS.get(phase.phase, phase.phase)
             yield _moment(phase, f"{word}{_bars(phase)}")
     for lane in step.lanes:
         for phase in lane.phases:
-            yield _moment(phase, f"{lane.lane}: {_WORDS[phase.phase]}{_bars(phase)}")
+            yield _moment(phase, f"{lane.lane}: {WORDS[phase.phase]}{_bars(phase)}")
     for told in step.provider:
         late = span_text((told.seen_unix_ns - told.date_unix_ns) / NS_PER_MS)
         message = printable(about_node(told.message, told.node))
@@ -205,7 +177,7 @@ def _p99(lane: StepLane) -> str:
         f"{lane.lane} {p99.baseline:.2f} ms before, at worst {p99.worst:.2f} "
         f"(band to {p99.limit:.2f})"
     )
-    is_back = any(phase.phase == "p99_recovered" for phase in lane.phases)
+    is_back = any(phase.phase == Phase.P99_RECOVERED for phase in lane.phases)
     return (
         f"{text}, not back before the next step"
         if p99.has_left and not is_back
