@@ -43,7 +43,7 @@ from loadprobe.run.service import Service
 from loadprobe.run.sinks import Sinks
 from loadprobe.signals import EXIT_INTERRUPTED, Stopping
 
-_REFRESH_S = 0.25
+REFRESH_S = 0.25
 
 
 class Run:
@@ -277,7 +277,7 @@ class Run:
                 return
             self._look(recording)
             try:
-                async with asyncio.timeout(_REFRESH_S):
+                async with asyncio.timeout(REFRESH_S):
                     await self._stopping.event.wait()
             except TimeoutError:
                 continue

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from loadprobe.clock import ClockPair
+from loadprobe.clock import NS_PER_S, ClockPair
 from loadprobe.core.judging.aggregate import Sealed
 from loadprobe.core.judging.cells import BlindSpan
 from loadprobe.outputs.folder import syncing
 from loadprobe.outputs.folder.appending import AppendFile
 from loadprobe.outputs.folder.folder import RunFolder
 from loadprobe.outputs.folder.syncing import Syncing
+from loadprobe.run import run, sealing
 
 
 def test_only_what_was_written_since_is_synced(
@@ -88,3 +89,13 @@ def test_a_disk_that_refuses_is_a_problem(
         "what was written did not reach the disk (Input/output error): a power cut may "
         "cost more than the last 5 s"
     )
+
+
+def test_the_promised_bounds_add_up() -> None:
+    """What is written so often, and synced so often, is there as early as is promised.
+
+    A second after it was sealed with the kernel, five seconds after it on the disk.
+    """
+    written_s = sealing.LINE_EVERY_NS / NS_PER_S + run.REFRESH_S
+    assert written_s < 1
+    assert written_s + syncing.SYNC_EVERY_S + syncing.SLOW_S < 5
