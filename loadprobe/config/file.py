@@ -26,28 +26,32 @@ from loadprobe.config.keys import (
 )
 from loadprobe.config.remote_write import check_remote_write
 from loadprobe.config.toml import Keys, convert, decode, read_file, suggest
+from loadprobe.config.webhooks import check_webhooks
 from loadprobe.errors import ConfigError
 
 _ENV_PREFIX = "LOADPROBE_"
 _TABLES = ("address_map", "extra_labels")
+_LISTS = {
+    "lanes": "one to 32 [[lanes]] sections",
+    "webhooks": "up to 16 [[webhooks]] sections",
+}
 _BY_REFERENCE = (
     "a secret is not part of the configuration; set password_file or password_env"
 )
 _KEYS = Keys(
     SECTIONS,
-    words={
-        name: "one to 32 [[lanes]] sections"
-        if name == "lanes"
-        else f"a [{name}] section"
-        for name in SECTIONS
-        if name
-    },
+    words={name: _LISTS.get(name, f"a [{name}] section") for name in SECTIONS if name},
     refused={
         "password": _BY_REFERENCE,
         "auth_token": _BY_REFERENCE,
         "bearer_token": "a secret is not part of the configuration; set "
         "bearer_token_file",
+        "token": "a secret is not part of the configuration; set token_file or "
+        "token_env",
+        "routing_key": "a secret is not part of the configuration; set "
+        "routing_key_file or routing_key_env",
     },
+    items={"webhooks": "a [[webhooks]] section"},
     otherwise="a [[lanes]] section",
 )
 # Values name their key in four bytes, and there are spare keys for every slot.
@@ -139,7 +143,7 @@ def _override(raw: dict[str, object], environ: Mapping[str, str]) -> None:
         _ENV_PREFIX + f"{section}_{key}".lstrip("_").upper(): (section, key, field)
         for section in SECTIONS
         for key, field in _KEYS.fields(section).items()
-        if not section.startswith("lanes")
+        if section.partition(".")[0] not in _LISTS
         and key not in SECTIONS
         and key not in _TABLES
     }
@@ -149,6 +153,8 @@ def _override(raw: dict[str, object], environ: Mapping[str, str]) -> None:
         by_file = keys.get("password_env") if isinstance(keys, dict) else None
         named = f"{_ENV_PREFIX}{section}_password_env".upper()
         given.pop(given.get(named, str(by_file)), None)
+    for named in _named_by_webhooks(raw):
+        given.pop(named, None)
     for name, text in sorted(given.items()):
         if name not in known:
             problem = f"not the environment variable of a key{suggest(name, known)}"
@@ -163,6 +169,18 @@ def _override(raw: dict[str, object], environ: Mapping[str, str]) -> None:
         keys = raw.setdefault(section, {}) if section else raw
         if isinstance(keys, dict):  # if not, the file is wrong, and is told so
             keys[key] = value
+
+
+def _named_by_webhooks(raw: Mapping[str, object]) -> list[str]:
+    """Return the environment variables in which secrets of webhooks are."""
+    sections = raw.get("webhooks")
+    return [
+        value
+        for section in (sections if isinstance(sections, list) else ())
+        if isinstance(section, dict)
+        for key, value in section.items()
+        if isinstance(value, str) and key.endswith("_env")
+    ]
 
 
 def _is_host(text: str) -> bool:
@@ -200,6 +218,7 @@ def _check(config: Config, where: str) -> None:
         )
     if config.remote_write is not None:
         check_remote_write(config.remote_write, f"{where}: remote_write")
+    check_webhooks(config.webhooks, where)
     names = [lane.name for lane in config.lanes]
     for index, lane in enumerate(config.lanes):
         at = f"{where}: lanes[{index}]"

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from loadprobe.config.remote_write import RemoteWrite
 from loadprobe.config.secret_refs import read_secret
+from loadprobe.config.webhooks import LARGEST_WEBHOOKS, Webhook
 
 LARGEST_PORT = 65535
 LARGEST_LANES = 32
@@ -337,6 +338,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     control: Control | None = None
     http: Http = Http()
     remote_write: RemoteWrite | None = None
+    webhooks: Annotated[tuple[Webhook, ...], Meta(max_length=LARGEST_WEBHOOKS)] = ()
     output: Output = Output()
     slo: Slo = Slo()
     probe: Probe = Probe()
@@ -371,6 +373,15 @@ def with_endpoint(
     return msgspec.structs.replace(config, target=target)
 
 
+def secret_variables(config: Config) -> frozenset[str]:
+    """Return the names of the environment variables that hold secrets."""
+    remote = config.remote_write
+    names = [config.target.password_env, remote.password_env if remote else None]
+    for hook in config.webhooks:
+        names += (hook.url_env, hook.token_env, hook.routing_key_env)
+    return frozenset(name for name in names if name)
+
+
 def to_plain(config: Config) -> dict[str, object]:
     """Return the resolved configuration as plain data; it holds no secret values."""
     plain: dict[str, object] = msgspec.to_builtins(config)
@@ -385,6 +396,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "control": Control,
     "http": Http,
     "remote_write": RemoteWrite,
+    "webhooks": Webhook,
     "output": Output,
     "slo": Slo,
     "probe": Probe,

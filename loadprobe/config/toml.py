@@ -40,13 +40,15 @@ class Keys:
         sections: name of a section -> its struct; "" is the top of the file.
         words: key at the top -> what it takes, where its type does not tell.
         refused: unknown key -> what to say of it rather than that it is unknown.
-        otherwise: what a value takes that is no key of a section ("a [[lanes]]
+        items: list at the top -> what one of its values takes.
+        otherwise: what any other value takes that is no key of a section ("a [[lanes]]
             section").
     """
 
     sections: Mapping[str, type[msgspec.Struct]]
     words: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
+    items: Mapping[str, str] = field(default_factory=dict)
     otherwise: str = "a section"
 
     def fields(self, section: str) -> dict[str, msgspec.structs.FieldInfo]:
@@ -168,7 +170,9 @@ def _explain(message: str, raw: Mapping[str, object], keys: Keys) -> tuple[str, 
     elif missing is not None:
         problem = f"missing; expected {keys.describe(section, key)}"
     else:
-        expected = keys.describe(section, key) or keys.otherwise
+        expected = keys.describe(section, key) or keys.items.get(
+            _INDEX.sub("", key), keys.otherwise
+        )
         problem = f"{shown(_value_at(raw, path))} is not usable; expected {expected}"
     return path, problem
 

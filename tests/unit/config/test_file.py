@@ -3,12 +3,14 @@
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from loadprobe.config.file import describe_key, load_config, parse_config
 from loadprobe.config.keys import SECTIONS, Config, Target, to_plain, with_endpoint
+from loadprobe.config.webhooks import Webhook
 from loadprobe.errors import ConfigError
 from tests.support.paths import ROOT
 
@@ -70,6 +72,8 @@ def wrong(section: str, key: str) -> str:
             return f"{line}\n{lane}"
         case "", "lanes":
             return f"{line}\n{target}"
+        case "webhooks", _:
+            return f"{SMALLEST}[[webhooks]]\n{line}\n"
         case "", _:
             return f"{line}\n{SMALLEST}"
         case "target", _:
@@ -87,9 +91,12 @@ def test_every_key_refuses_a_wrong_type(
     section: str, field: msgspec.structs.FieldInfo
 ) -> None:
     """A value of a type no key has is refused with the key's path."""
-    at = {"": "", "lanes": "lanes[0].", "lanes.client": "lanes[0].client."}.get(
-        section, f"{section}."
-    )
+    at = {
+        "": "",
+        "lanes": "lanes[0].",
+        "lanes.client": "lanes[0].client.",
+        "webhooks": "webhooks[0].",
+    }.get(section, f"{section}.")
     with pytest.raises(ConfigError) as caught:
         with_environment(wrong(section, field.name))
     message = str(caught.value)
@@ -211,7 +218,7 @@ def test_every_scalar_key_has_a_variable() -> None:
     """Each key outside of the lanes has a variable; it may refuse the value."""
     for section, field in FIELDS:
         tables = (*SECTIONS, "address_map", "extra_labels")
-        if "lanes" in section or field.name in tables:
+        if section.startswith(("lanes", "webhooks")) or field.name in tables:
             continue
         name = "_".join(filter(None, ("LOADPROBE", section, field.name))).upper()
         try:
@@ -261,7 +268,9 @@ def test_wrong_variables(name: str, value: str, message: str) -> None:
     assert str(caught.value) == message
 
 
-@pytest.mark.parametrize("name", ["LOADPROBE_LANES", "LOADPROBE_TARGET_ADDRESS_MAP"])
+@pytest.mark.parametrize(
+    "name", ["LOADPROBE_LANES", "LOADPROBE_WEBHOOKS", "LOADPROBE_TARGET_ADDRESS_MAP"]
+)
 def test_tables_have_no_variable(name: str) -> None:
     """Lanes and tables cannot be set by the environment."""
     with pytest.raises(ConfigError, match="not the environment variable of a key"):
@@ -363,6 +372,82 @@ def test_a_wrong_section_is_told_before_its_overrides() -> None:
         with_environment("target = 1\nlanes = []\n", LOADPROBE_TARGET_HOST="x")
 
 
+# --- webhooks -------------------------------------------------------------------------
+
+
+def webhook_of(**keys: Any) -> Webhook:
+    """Return a webhook with some keys set."""
+    return Webhook(**({"name": "chat", "kind": "slack"} | keys))
+
+
+def test_the_variable_of_a_webhook_is_not_a_key() -> None:
+    """A LOADPROBE_ variable may hold an address, and is in nothing that is kept."""
+    text = f'{SMALLEST}\n[[webhooks]]\nname = "chat"\nkind = "slack"\n'
+    text += 'url_env = "LOADPROBE_SLACK_URL"\n'
+    url = "https://hooks.example.com/services/hunter2"
+    config = with_environment(text, LOADPROBE_SLACK_URL=url)
+    assert config.webhooks[0].has_secret_url
+    assert "hunter2" not in str(to_plain(config))
+    with pytest.raises(ConfigError) as caught:
+        with_environment(LOADPROBE_SLACK_URL=url)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_addresses_of_webhooks_are_read_by_reference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a file or a variable, as it is now; PagerDuty has one of its own."""
+    file = tmp_path / "url"
+    file.write_text("https://hooks.example.com/a?sig=b \n")
+    webhook = webhook_of(url_file=str(file))
+    assert webhook.read_url() == "https://hooks.example.com/a?sig=b"
+    file.write_text("https://hooks.example.com/c\n")
+    assert webhook.read_url() == "https://hooks.example.com/c"
+    monkeypatch.setenv("CHAT_URL", "http://localhost:1/")
+    assert webhook_of(url_env="CHAT_URL").read_url() == "http://localhost:1/"
+    monkeypatch.setenv("KEY", " 0123456789abcdef0123456789abcdef ")
+    pager = webhook_of(kind="pagerduty", routing_key_env="KEY")
+    assert pager.read_url() == "https://events.pagerduty.com/v2/enqueue"
+    assert pager.read_routing_key() == "0123456789abcdef0123456789abcdef"
+    monkeypatch.setenv("TOKEN", "hunter2")
+    assert webhook_of(kind="json", token_env="TOKEN").read_token() == "hunter2"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "hooks.example.com/hunter2",
+        "ftp://hooks.example.com/hunter2",
+        "file:///hunter2",
+        "https://me:hunter2@hooks.example.com/",
+        "https://hooks.example.com/hunter2#x",
+        "https://hooks.example.com/hunter2 x",
+        "https:///hunter2",
+        "https://hooks.example.com:0/hunter2",
+        "https://[hunter2/",
+        "http://hooks.example.com/hunter2",
+    ],
+)
+def test_what_is_no_address_of_a_webhook(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused by the key of its reference, and not shown."""
+    monkeypatch.setenv("CHAT_URL", url)
+    with pytest.raises(ConfigError) as caught:
+        webhook_of(url_env="CHAT_URL").read_url()
+    message = str(caught.value)
+    assert message.startswith("webhooks.chat.url_env: what it holds is")
+    assert "hunter2" not in message
+
+
+def test_a_token_of_a_webhook_is_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could smuggle a header in is refused, and not shown."""
+    monkeypatch.setenv("TOKEN", "hunter2\r\nX-Other: 1")
+    with pytest.raises(ConfigError, match="webhooks.chat.token_env") as caught:
+        webhook_of(kind="json", token_env="TOKEN").read_token()
+    assert "hunter2" not in str(caught.value)
+
+
 # --- the page -------------------------------------------------------------------------
 
 
@@ -372,9 +457,11 @@ def test_the_page_lists_every_key(
 ) -> None:
     """docs/configuration.md has every key with its values, default and reason."""
     text = (ROOT / "docs" / "configuration.md").read_text()
-    heading = {"": "Top of the file", "lanes": "`[[lanes]]`"}.get(
-        section, f"`[{section}]`"
-    )
+    heading = {
+        "": "Top of the file",
+        "lanes": "`[[lanes]]`",
+        "webhooks": "`[[webhooks]]`",
+    }.get(section, f"`[{section}]`")
     part = text.partition(f"\n### {heading}\n")[2].partition("\n##")[0]
     values = describe_key(section, field.name)
     default = shown_default(field)
@@ -399,7 +486,7 @@ def shown_default(field: msgspec.structs.FieldInfo) -> str:
         if field.default_factory is msgspec.NODEFAULT
         else field.default_factory()
     )
-    if default is None:
+    if default is None or default == ():
         return "not set"
     if isinstance(default, msgspec.Struct):
         return "the defaults below"
