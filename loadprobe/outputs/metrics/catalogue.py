@@ -229,6 +229,27 @@ CATALOGUE: tuple[Metric, ...] = (
         "How far the oldest sample that waits is behind what is judged; 0 without one.",
     ),
     _counter(
+        "webhook_notices_sent_total",
+        "1",
+        ("webhook",),
+        "Notices of incidents that a receiver took.",
+    ),
+    _counter(
+        "webhook_requests_failed_total",
+        "1",
+        ("webhook",),
+        "Requests that it did not answer as it should; most are made again.",
+    ),
+    _counter(
+        "webhook_notices_dropped_total",
+        "1",
+        ("webhook", "reason"),
+        "Notices that are not sent any more, by reason.",
+    ),
+    _gauge(
+        "webhook_queue_notices", "1", ("webhook",), "Notices that wait, or are sent."
+    ),
+    _counter(
         "outages_total",
         "1",
         (*_SCOPE, "attribution"),

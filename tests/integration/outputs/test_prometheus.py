@@ -51,6 +51,10 @@ ONLY_AT_TIMES = {
     "cell_planned",
     "provider_event_timestamp_seconds",
     "replica_stale_reads_total",
+    "webhook_notices_sent_total",
+    "webhook_requests_failed_total",
+    "webhook_notices_dropped_total",
+    "webhook_queue_notices",
 }
 
 
