@@ -25,6 +25,7 @@ from loadprobe.cli.scenarios import (
     run_async,
     scenarios,
 )
+from loadprobe.cli.webhooks import webhooks_app
 from loadprobe.config.file import load_config
 from loadprobe.config.keys import Config
 from loadprobe.errors import LoadprobeError, PreflightError, UsageError
@@ -49,6 +50,7 @@ app = typer.Typer(
     "long was it down, for whom, and whose fault was it?",
 )
 app.add_typer(local_app, name="local")
+app.add_typer(webhooks_app, name="webhooks")
 
 T = TypeVar("T")
 

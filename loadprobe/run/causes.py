@@ -83,6 +83,10 @@ class OutageCounter:
         found = [*self._blamed, *self._blame(uncounted, mono_now_ns())]
         return sorted(found, key=lambda part: part.order)
 
+    def causes_of(self, outages: Iterable[Outage]) -> list[Blamed]:
+        """Return the parts of outages with their causes as of now."""
+        return self._blame(outages, mono_now_ns())
+
     def _renew(self) -> None:
         plans = _until(self._planned(), self._counted_ns)
         if plans != self._plans:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from loadprobe.config.keys import Config, Control
 from loadprobe.config.remote_write import RemoteWrite
+from loadprobe.config.webhooks import Webhook
 from loadprobe.control.created.markers import remedy
 from loadprobe.control.provider.faults import is_absent, may_come
 from loadprobe.control.provider.shared import SharedApi
@@ -18,11 +19,12 @@ from loadprobe.control.scenario.described import described_endpoint
 from loadprobe.core.judging.delivery import Answer
 from loadprobe.drivers import tls
 from loadprobe.drivers.resolver import Resolver
-from loadprobe.errors import LoadprobeError, NotThereYet, UsageError
+from loadprobe.errors import LoadprobeError, NotThereYet, RunError, UsageError
 from loadprobe.outputs.folder.folder import check_writable
 from loadprobe.outputs.http.server import start_http
 from loadprobe.outputs.remote_write.login import check_login
 from loadprobe.outputs.remote_write.sender import ask
+from loadprobe.outputs.webhooks.reach import reach
 from loadprobe.run.checks import Check, open_files
 from loadprobe.run.target_checks import check_server
 
@@ -42,13 +44,30 @@ async def preflight(
         dormant: names of lanes whose transport the cluster does not serve yet.
         must_exist: False for a replication group that is to be created.
     """
+    async for check in _around(config, dormant):
+        yield check
+    target = _target(config, shared, dormant=dormant, must_exist=must_exist)
+    async for check in target:
+        yield check
+
+
+async def _around(config: Config, dormant: Collection[str]) -> AsyncIterator[Check]:
+    """Yield what is about this machine, and about those who are told."""
     yield _guard("output", lambda: _output(config))
     yield _witness(config)
     yield await _http(config)
     yield await _remote_write(config.remote_write)
+    for webhook in config.webhooks:
+        yield await _webhook(webhook)
     yield _guard(
         "open files", lambda: open_files(config, dormant, shards=1, replicas=0)
     )
+
+
+async def _target(
+    config: Config, shared: SharedApi, *, dormant: Collection[str], must_exist: bool
+) -> AsyncIterator[Check]:
+    """Yield what is about the target; see ``preflight``."""
     password, check = _password(config)
     yield check
     if not check.passed:
@@ -162,6 +181,19 @@ async def _remote_write(remote: RemoteWrite | None) -> Check:
     else:
         detail += "a run goes on without it, and sends samples when it is there"
     return Check(name, passed=False, detail=detail, is_needed=False)
+
+
+async def _webhook(webhook: Webhook) -> Check:
+    """Connect to a receiver, and send nothing; a run does not need it to be well."""
+    name = f"webhook {webhook.name}"
+    try:
+        found = await reach(webhook)
+    except UsageError as exc:
+        return Check(name, passed=False, detail=str(exc))
+    except RunError as exc:
+        detail = f"{exc}; a run goes on without it, and sends notices when it is there"
+        return Check(name, passed=False, detail=detail, is_needed=False)
+    return Check(name, passed=True, detail=found)
 
 
 def _password(config: Config) -> tuple[str | None, Check]:

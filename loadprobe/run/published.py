@@ -28,6 +28,7 @@ from loadprobe.run.live_figures import LiveFigures
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.samples import Samples
 from loadprobe.run.sinks import Sinks
+from loadprobe.run.telling import Telling
 
 
 class Published:
@@ -47,6 +48,7 @@ class Published:
         window: the single milliseconds on their page.
         samples: the single milliseconds.
         counter: outages and their causes.
+        telling: who is told of incidents.
         view: what the API answers.
     """
 
@@ -78,6 +80,15 @@ class Published:
         self.counter = OutageCounter(
             aggregate, self.metrics, quiet_ns=quiet_ns, planned=lambda: planned(None)
         )
+        self.telling = Telling(
+            config,
+            aggregate,
+            clock,
+            self.metrics,
+            target=lambda: self.metrics.cluster,
+            blame=self.counter.causes_of,
+            planned=lambda: planned(None),
+        )
         self.view = RunView(
             LiveState(
                 run=config.name,
@@ -104,6 +115,7 @@ class Published:
             self.samples,
             self.view,
             self.counter,
+            self.telling,
         )
         self._show_run(None, "")
 
@@ -188,7 +200,7 @@ class Published:
             started_ns=begun_ns,
             lanes=lanes,
             observer=self._figures.observer(now_ns),
-            problems=[*problems, *self.samples.problems],
+            problems=[*problems, *self.samples.problems, *self.telling.problems],
             verdict=verdict.state if verdict.arrivals else "",
             headline=verdict.headline if verdict.arrivals else "",
         )

@@ -7,7 +7,7 @@ the run, what was measured until then is judged and written.
 
 import asyncio
 import gc
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -252,7 +252,12 @@ class Run:
 
     def _watching(self) -> list[Coroutine[None, None, None]]:
         """Return what is watched beside the measuring."""
-        watching = [self._watch.run(), self._published.samples.send()]
+        published = self._published
+        watching = [
+            self._watch.run(),
+            published.samples.send(),
+            published.telling.send(),
+        ]
         if self._api is not None:
             assert self._config.control is not None, "the API is open"
             events = ProviderEvents(
@@ -331,10 +336,22 @@ class Run:
 
     async def _flush(self) -> bool:
         """Send what is left to send; tell whether nothing unexpected came up."""
+        published = self._published
+        async with asyncio.TaskGroup() as group:
+            sending = [
+                group.create_task(self._send_last("samples", published.samples.flush)),
+                group.create_task(self._send_last("notices", published.telling.flush)),
+            ]
+        return all(task.result() for task in sending)
+
+    async def _send_last(
+        self, what: str, flush: Callable[[], Coroutine[None, None, None]]
+    ) -> bool:
+        """Send the last of something; the report is written by now, and stands."""
         try:
-            await self._published.samples.flush()
-        except Exception as exc:  # noqa: BLE001 - the report is written, and stands
-            text = str(defect("sending the last samples", exc))
+            await flush()
+        except Exception as exc:  # noqa: BLE001 - see above
+            text = str(defect(f"sending the last {what}", exc))
             self._console.print(f"PROBLEM  {text}", markup=False, highlight=False)
             return False
         return True
@@ -376,6 +393,7 @@ class Run:
                 complete_until_ns=complete_until_ns,
             ),
         )
+        self._published.telling.leave()
         if problem is not None:
             return problem.exit_code
         return RunError.exit_code if problems else exit_code(summary)

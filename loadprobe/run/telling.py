@@ -1,0 +1,210 @@
+"""Tells people of incidents, through the webhooks of the configuration.
+
+Nothing is decided here: ``core.verdict.occasions`` knows when, and
+``outputs.webhooks`` how. It sits beside the measuring; what it takes from the news is a
+few comparisons while nothing is dark.
+"""
+
+import asyncio
+import hashlib
+import platform
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+
+from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
+from loadprobe.config.keys import Config
+from loadprobe.config.webhooks import Webhook
+from loadprobe.core.judging.aggregate import Aggregate, Sealed
+from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.outages import Outage
+from loadprobe.core.verdict.beside import Planned
+from loadprobe.core.verdict.blame import Blamed
+from loadprobe.core.verdict.notices import Notice, make_notice
+from loadprobe.core.verdict.occasions import (
+    IncidentTracker,
+    Occasion,
+    OpenIncident,
+    TellingRules,
+)
+from loadprobe.outputs.webhooks.sender import Metrics, Sender, queue_file
+
+Blaming = Callable[[Sequence[Outage]], Sequence[Blamed]]
+
+
+class Telling:
+    """Feeds the trackers of all webhooks, and their senders.
+
+    Args:
+        config: what is run.
+        aggregate: the judged arrivals.
+        clock: to show monotonic times as UNIX times.
+        metrics: where notices are counted.
+        target: returns the name of the target.
+        blame: returns parts of outages with their causes as of now.
+        planned: returns the darkness that was planned so far.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        aggregate: Aggregate,
+        clock: ClockPair,
+        metrics: Metrics,
+        *,
+        target: Callable[[], str],
+        blame: Blaming,
+        planned: Callable[[], Sequence[Planned]],
+    ) -> None:
+        self._aggregate = aggregate
+        self._planned = planned
+        self._tellers = [
+            _Teller(
+                config,
+                webhook,
+                clock,
+                Sender(
+                    webhook,
+                    queue_file(config.output.dir, config.name, webhook.name),
+                    metrics,
+                ),
+                target=target,
+                blame=blame,
+            )
+            for webhook in config.webhooks
+        ]
+
+    @property
+    def problems(self) -> list[str]:
+        """Return what is wrong with receivers, as sentences."""
+        return [text for teller in self._tellers for text in teller.sender.problems]
+
+    def take_sealed(self, sealed: Sealed) -> None:
+        """Take what became certain, and have told what is to be."""
+        if not self._tellers:
+            return
+        planned, current = self._planned(), self._aggregate.current()
+        shards = sorted({s.shard for s in self._aggregate.scope_totals})
+        for teller in self._tellers:
+            teller.take(sealed, current, planned, shards)
+
+    async def send(self) -> None:
+        """Send notices, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for teller in self._tellers:
+                group.create_task(teller.sender.run())
+
+    def leave(self) -> None:
+        """Tell what goes on when the run ends, and keep what waits; all is judged."""
+        shards = sorted({s.shard for s in self._aggregate.scope_totals})
+        for teller in self._tellers:
+            teller.leave(shards)
+            teller.sender.keep()
+
+    async def flush(self) -> None:
+        """Send the last of them, after ``leave``; takes a few seconds at most."""
+        await asyncio.gather(*(teller.sender.flush() for teller in self._tellers))
+
+
+class _Teller:
+    """What one receiver is told."""
+
+    def __init__(
+        self,
+        config: Config,
+        webhook: Webhook,
+        clock: ClockPair,
+        sender: Sender,
+        *,
+        target: Callable[[], str],
+        blame: Blaming,
+    ) -> None:
+        self.sender = sender
+        self._config = config
+        self._clock = clock
+        self._target = target
+        self._blame = blame
+        kinds = (False, True) if webhook.tell_planned else (False,)
+        resumed = {i.is_planned: self._in_mono(i) for i in sender.resumed}
+        self._trackers = [
+            IncidentTracker(
+                _rules(config, webhook, is_planned=is_planned),
+                name=partial(self._name, is_planned=is_planned),
+                resumed=resumed.get(is_planned),
+            )
+            for is_planned in kinds
+        ]
+
+    def take(
+        self,
+        sealed: Sealed,
+        current: Mapping[Scope, Outage],
+        planned: Sequence[Planned],
+        shards: Collection[str],
+    ) -> None:
+        """Take what became certain."""
+        occasions = [
+            occasion
+            for tracker in self._trackers
+            for occasion in tracker.take(
+                closed=sealed.closed,
+                current=current,
+                blind=sealed.blind,
+                planned=planned,
+                until_ns=sealed.until_ns,
+            )
+        ]
+        self._offer(occasions, shards)
+
+    def leave(self, shards: Collection[str]) -> None:
+        """Tell what is left open by the end of the run."""
+        self._offer([o for t in self._trackers for o in t.leave()], shards)
+
+    def _offer(self, occasions: Sequence[Occasion], shards: Collection[str]) -> None:
+        if not occasions:
+            return
+        still_open = [
+            replace(found, start_ns=self._clock.to_wall(found.start_ns))
+            for tracker in self._trackers
+            if (found := tracker.open_incident) is not None
+        ]
+        notices = [self._notice(occasion, shards) for occasion in occasions]
+        self.sender.offer(notices, still_open)
+
+    def _notice(self, occasion: Occasion, shards: Collection[str]) -> Notice:
+        longest = max(occasion.outages, key=lambda o: o.duration_ns, default=None)
+        parts = self._blame([longest] if longest is not None else [])
+        main = max(parts, key=lambda part: part.outage.duration_ns, default=None)
+        return make_notice(
+            occasion,
+            clock=self._clock,
+            run=self._config.name,
+            target=self._target(),
+            probe_host=platform.node(),
+            lanes=[lane.name for lane in self._config.lanes],
+            shards=shards,
+            attribution=main.attribution if main is not None else None,
+        )
+
+    def _in_mono(self, incident: OpenIncident) -> OpenIncident:
+        return replace(incident, start_ns=self._clock.to_mono(incident.start_ns))
+
+    def _name(self, start_ns: int, *, is_planned: bool) -> str:
+        """Return a name that no incident of another run, target or machine has."""
+        unix_ns = self._clock.to_wall(start_ns)
+        at = datetime.fromtimestamp(unix_ns // NS_PER_S, UTC)
+        ms = unix_ns // NS_PER_MS % 1000
+        whose = f"{platform.node()}/{self._config.name}/{self._target()}/{is_planned}"
+        mark = hashlib.sha256(whose.encode()).hexdigest()[:8]
+        return f"{self._config.name}-{at:%Y%m%dT%H%M%S}.{ms:03d}Z-{mark}"
+
+
+def _rules(config: Config, webhook: Webhook, *, is_planned: bool) -> TellingRules:
+    return TellingRules(
+        quiet_ns=config.probe.quiet_ms * NS_PER_MS,
+        min_dark_ns=webhook.min_dark_ms * NS_PER_MS,
+        worse_dark_ns=webhook.worse_dark_ms * NS_PER_MS,
+        pause_ns=webhook.pause_s * NS_PER_S,
+        is_planned=is_planned,
+    )
