@@ -6,9 +6,10 @@ so and ends the run.
 """
 
 import asyncio
+import os
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -66,6 +67,8 @@ class FleetProbe:
         on_message: receives all messages except the last.
         on_death: called when the process ended by itself in mid-run.
         on_restart: called with (process, first due time) when the load goes on.
+        withheld: environment variables that it does not inherit: secrets, of which it
+            is told in its plan what it needs.
     """
 
     def __init__(
@@ -76,12 +79,14 @@ class FleetProbe:
         on_message: OnMessage,
         on_death: Callable[[Death], None],
         on_restart: Callable[[int, int], None],
+        withheld: Collection[str] = (),
     ) -> None:
         self.process = process
         self._make_plan = make_plan
         self._on_message = on_message
         self._on_death = on_death
         self._on_restart = on_restart
+        self._withheld = withheld
         self._start: Start | None = None
         self._stopping = False
         self._process: asyncio.subprocess.Process | None = None
@@ -135,6 +140,7 @@ class FleetProbe:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            env={k: v for k, v in os.environ.items() if k not in self._withheld},
             # A Ctrl-C at the terminal is for the supervisor, which drains us.
             start_new_session=True,
         )

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns, wall_now_ns
-from loadprobe.config.keys import Config, Target
+from loadprobe.config.keys import Config, Target, secret_variables
 from loadprobe.core.events import ProbeDied
 from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Sealed
 from loadprobe.errors import RunError
@@ -102,6 +102,7 @@ class Measurement:
             on_message=self.hearing.take,
             on_death=self._take_death,
             on_restart=self.aggregate.start_process,
+            withheld=secret_variables(self._config),
         )
 
     def _plan(self, process: int, *, is_first: bool, is_ahead: bool = False) -> Plan:
