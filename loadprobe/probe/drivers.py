@@ -65,7 +65,7 @@ def make_driver(
         library,
         sink,
         on_topology=on_topology,
-        make_scout=partial(make_wire, beside),
+        make_guide=partial(make_wire, beside),
     )
 
 

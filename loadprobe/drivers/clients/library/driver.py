@@ -60,7 +60,7 @@ class LibraryDriver:
         library: makes the client objects.
         sink: receives the end of every arrival.
         on_topology: called with every new topology.
-        make_scout: makes the wire driver beside, given what to tell topologies.
+        make_guide: makes the wire driver beside, given what to tell topologies.
     """
 
     waiting_error = ErrorClass.INFLIGHT
@@ -72,7 +72,7 @@ class LibraryDriver:
         sink: Sink,
         *,
         on_topology: OnTopology,
-        make_scout: Callable[[OnTopology], WireDriver],
+        make_guide: Callable[[OnTopology], WireDriver],
     ) -> None:
         self._settings = settings
         self._target = settings.target
@@ -86,17 +86,17 @@ class LibraryDriver:
         self._closing: set[asyncio.Task[None]] = set()
         self._cut_over: int | None = None
         self._shard_of: dict[tuple[str, int], str] = {}
-        self._scout = make_scout(self._take_topology)
+        self._guide = make_guide(self._take_topology)
 
     def take_stats(self) -> DriverStats:
         """Return what was counted since the last call."""
-        self._scout.take_stats()  # nobody asks for them
+        self._guide.take_stats()  # nobody asks for them
         return self._tally.take()
 
     @property
     def topology(self) -> Topology | None:
         """Return the newest topology known."""
-        return self._scout.topology
+        return self._guide.topology
 
     # --- life ------------------------------------------------------------------
 
@@ -110,7 +110,7 @@ class LibraryDriver:
         found = asyncio.Event()
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._scout.run(found.set))
+                group.create_task(self._guide.run(found.set))
                 await found.wait()
                 if not self._clients:
                     self._clients = self._make_clients()
@@ -216,20 +216,20 @@ class LibraryDriver:
         client objects are made, as an application would be started anew.
         """
         self._target = self._target.at(tls=self._settings.tls, host=host, port=port)
-        self._scout.use_endpoint(host, port, cut_over=cut_over)
+        self._guide.use_endpoint(host, port, cut_over=cut_over)
         if cut_over is None and not self._target.cluster:
             self._replace_clients()
 
     def use_password(self, password: str) -> None:
         """Log in with another password from now on; open connections stay."""
         self._library.login.change(password)
-        self._scout.use_password(password)
+        self._guide.use_password(password)
         for shared in self._clients:
             shared.client.use_login()
 
     def suspect(self, slot: int) -> None:  # noqa: ARG002
         """Take note that an arrival got no answer: look at the topology soon."""
-        self._scout.hurry()
+        self._guide.hurry()
 
     def resumed_ns(self, slot: int) -> int:  # noqa: ARG002
         """Return 0: an operation that waited in line was not served, whoever spoke."""
@@ -293,7 +293,7 @@ class LibraryDriver:
             else:
                 self._sink.replied(arrival, reply, mono_now_ns())
             if self._tally.moved != moved:
-                self._scout.hurry()
+                self._guide.hurry()
             shared.users -= 1
             if _is_cancelled():
                 raise asyncio.CancelledError  # the library has kept it to itself
@@ -307,7 +307,7 @@ class LibraryDriver:
             tries=operation.tries,
             answers=operation.answers,
         )
-        self._scout.hurry()
+        self._guide.hurry()
         self._tally.stats.raised += 1
         if arrival.decided:
             self._sink.too_late()
@@ -329,7 +329,7 @@ class LibraryDriver:
         Raises:
             ConnectionError: it has no connection to the owner of the slot.
         """
-        return self._scout.request(slot, command)
+        return self._guide.request(slot, command)
 
     def live_connections(self) -> dict[str, int]:
         """Return the number of the library's open connections per shard name."""

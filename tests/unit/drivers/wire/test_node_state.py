@@ -1,6 +1,8 @@
 """The table of a node's states: what is in it, and what is not."""
 
+import ast
 from itertools import product
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,9 @@ from loadprobe.drivers.wire.node_state import (
     NodeState,
     after,
 )
+from tests.support.paths import ROOT
+
+WIRE = ROOT / "loadprobe" / "drivers" / "wire"
 
 
 @pytest.mark.parametrize(("state", "event"), [*product(NodeState, NodeEvent)])
@@ -61,3 +66,29 @@ def test_events_say_what_states_are() -> None:
             assert to not in RETIRED_STATES
         else:
             assert (state in RETIRED_STATES) is (to in RETIRED_STATES)
+
+
+def assigned(module: Path) -> set[str]:
+    """Return the attributes of others that a module assigns."""
+    found: set[str] = set()
+    for name in ast.walk(ast.parse(module.read_text())):
+        if (
+            isinstance(name, ast.Attribute)
+            and isinstance(name.ctx, ast.Store | ast.Del)
+            and ast.unparse(name.value) != "self"
+        ):
+            found.add(name.attr)
+    return found
+
+
+def test_only_the_node_changes_its_attributes() -> None:
+    """Of the modules that know nodes, no other one assigns what a node has."""
+    own = {
+        name.attr
+        for name in ast.walk(ast.parse((WIRE / "node.py").read_text()))
+        if isinstance(name, ast.Attribute) and isinstance(name.ctx, ast.Store)
+    }
+    assert {"state", "failure", "shard", "takes_reads"} <= own
+    others = [module for module in WIRE.glob("*.py") if module.name != "node.py"]
+    assert len(others) > 10
+    assert {m.name: found for m in others if (found := assigned(m) & own)} == {}
