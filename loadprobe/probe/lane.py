@@ -35,7 +35,6 @@ class LaneRunner:
 
     Attributes:
         keys: of the share.
-        issue_due: sends what is due; see ``Loop``.
         unread_since: see ``Sink``.
         looked_since: see ``Sink``.
     """
@@ -54,8 +53,6 @@ class LaneRunner:
         )
         self._maker = Maker(share, self.keys)
         self._loop = make_loop(share, probe.stall_ms * NS_PER_MS, self._maker.fill)
-        self._served = self._loop.served
-        self.issue_due = self._loop.issue_due
         self._deadline_ns = lane.deadline_ms * NS_PER_MS
         self._give_up_ns = self._deadline_ns + probe.settle_ms * NS_PER_MS
         self._too_late = 0
@@ -86,6 +83,10 @@ class LaneRunner:
         """Make no arrival due at or after a time."""
         self._loop.stop(at_ns)
 
+    def issue_due(self, now_ns: int) -> tuple[int, int | None]:
+        """Send what is due; see ``Loop`` for what is returned."""
+        return self._loop.issue_due(now_ns)
+
     # --- judging -----------------------------------------------------------------
 
     def expected(self, arrivals: list[Arrival]) -> None:
@@ -108,10 +109,10 @@ class LaneRunner:
                 key.acked(arrival.version, arrival.value)
                 recorder.acknowledged += 1
         if not late:
-            self._served(arrivals)
+            self._loop.served(arrivals)
             return
         others = set(late)
-        self._served([arrival for arrival in arrivals if arrival not in others])
+        self._loop.served([arrival for arrival in arrivals if arrival not in others])
         for arrival in late:
             self.replied(arrival, resp.parse(arrival.expect), arrival.done)
 

@@ -119,39 +119,47 @@ class OpenLoop:
         if self._next_due_ns >= at_ns:
             self._next_due_ns = NEVER_NS
 
-    def _advance(self) -> None:
+    def _advance(self) -> int:
+        """Go on to the next arrival, and return when it is due."""
         self._next_index, offset = next(self._due)
-        self._next_due_ns = self._start_ns + offset
-        if self._next_due_ns >= self._stop_ns:
-            self._next_due_ns = NEVER_NS
+        due_ns = self._start_ns + offset
+        if due_ns >= self._stop_ns:
+            due_ns = NEVER_NS
+        self._next_due_ns = due_ns
+        return due_ns
 
     def issue_due(self, now_ns: int) -> tuple[int, int | None]:
         """Send what is due, and leave out what is overdue by too much."""
+        due_ns = self._next_due_ns
+        if due_ns > now_ns:
+            return due_ns, None
         first_skipped: int | None = None
         too_old = now_ns - self._stall_ns
         made: list[Arrival] = []
         first_index = 0
-        while self._next_due_ns <= now_ns:
-            if self._next_due_ns < too_old:
+        worker, turns = self._worker, self._turns
+        while due_ns <= now_ns:
+            if due_ns < too_old:
                 if first_skipped is None:
-                    first_skipped = self._next_due_ns
+                    first_skipped = due_ns
                 self._skipped += 1
             else:
                 if not made:
                     first_index = self._next_index
                 arrival = _new_arrival(Arrival)
-                arrival.worker = self._worker
-                self._worker = (self._worker + 1) % self._turns
-                arrival.due = self._next_due_ns
+                arrival.worker = worker
+                worker = (worker + 1) % turns
+                arrival.due = due_ns
                 made.append(arrival)
-            self._advance()
+            due_ns = self._advance()
             if len(made) >= _MOST_PER_TICK:
                 break
+        self._worker = worker
         if made:
             self._fill(made, first_index)
             self._in_flight.extend(made)
             self._submit(made)
-        return self._next_due_ns, first_skipped
+        return due_ns, first_skipped
 
     def served(self, arrivals: Sequence[Arrival]) -> None:
         """Do nothing: whatever ends, the schedule goes on."""
@@ -301,8 +309,12 @@ class ClosedLoop:
         return 0
 
 
-def make_loop(share: Share, stall_ns: int, fill: Fill) -> Loop:
-    """Return the loop of a share of a lane; see ``OpenLoop`` for the arguments."""
+def make_loop(share: Share, stall_ns: int, fill: Fill) -> OpenLoop | ClosedLoop:
+    """Return the loop of a share of a lane; see ``OpenLoop`` for the arguments.
+
+    Its type names both: when compiled, their methods are called directly then, which
+    those of a protocol are not.
+    """
     if share.lane.loop == "closed":
         return ClosedLoop(share, fill)
     return OpenLoop(share, stall_ns, fill)
