@@ -3,8 +3,8 @@
 import msgspec
 
 
-class OutageRow(msgspec.Struct, frozen=True):
-    """One outage in outages.json."""
+class OutageFields(msgspec.Struct, frozen=True):
+    """What is told of an outage, in outages.json and while the run lasts."""
 
     lane: str
     shard: str
@@ -21,6 +21,11 @@ class OutageRow(msgspec.Struct, frozen=True):
     outcomes: dict[str, int]
     attribution: str
     evidence: str
+
+
+class OutageRow(OutageFields, frozen=True):
+    """One outage in outages.json."""
+
     incident: int
     open_start: bool
     open_end: bool

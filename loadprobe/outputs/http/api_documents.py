@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from loadprobe.core.judging.shard_states import ShardState
 from loadprobe.core.topology.topology import Topology
-from loadprobe.core.verdict.outage_document import OutageRow
+from loadprobe.core.verdict.outage_document import OutageFields, OutageRow
 from loadprobe.core.verdict.quantities import DowntimeMs
 from loadprobe.core.verdict.summary import State
 from loadprobe.outputs.folder.documents import EventLine
@@ -137,24 +137,9 @@ class Status(msgspec.Struct, frozen=True):
     problems: list[str]
 
 
-class OutageNow(msgspec.Struct, frozen=True):
+class OutageNow(OutageFields, frozen=True):
     """One outage as in outages.json, as far as it is known; not numbered yet."""
 
-    lane: str
-    shard: str
-    op: str
-    start_unix_ns: int
-    end_unix_ns: int
-    duration_ms: float
-    lower_ms: float
-    upper_ms: float
-    unseen_ms: float
-    probe_gap_ms: float
-    failed: int
-    classes: dict[str, int]
-    outcomes: dict[str, int]
-    attribution: str
-    evidence: str
     open_start: bool
     open_end: bool
     is_open: bool
