@@ -64,6 +64,7 @@ def test_the_loop_is_compiled(environment: dict[str, str]) -> None:
     assert ran.stdout.split() == ["compiled", ".so", ".so"]
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(300)  # the tests of a dozen modules
 def test_what_it_does_is_the_same(environment: dict[str, str]) -> None:
     """Lane, driver, connections, TLS and ledger pass their tests when compiled."""
