@@ -69,7 +69,7 @@ def dark_ratio(window: str) -> str:
 def _records() -> Iterator[dict[str, str]]:
     for window in WINDOWS:
         dark, planned, seen = (
-            by("sum", _ALL.growth(name, window), *_SCOPE)
+            by("sum", f"rate({_ALL(name, window)})", *_SCOPE)
             for name in (DARK, PLANNED, "observed_time_seconds_total")
         )
         expr = f"({dark} - {planned}) / ({seen} > 0)"
