@@ -23,7 +23,7 @@ from tests.support.bad_input import (
 from tests.support.commands import family, get
 from tests.support.running import until, until_true
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]
 
 SECRET = "hunter2hunter2hunter2"
 HOOKS = """
