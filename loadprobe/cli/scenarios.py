@@ -164,13 +164,26 @@ def scenarios(
 def cleanup(
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Also those of other hosts and containers."),
+    ] = False,
 ) -> None:
     """Delete the groups that earlier runs created and left behind."""
     from loadprobe.control.created.cleanup import clean_up
-    from loadprobe.control.created.markers import left_behind
+    from loadprobe.control.created.markers import foreign, left_behind
 
-    found = left_behind()
-    if not found:
+    found, elsewhere = left_behind(), foreign()
+    if force:
+        found += elsewhere
+    else:
+        for marker in elsewhere:
+            print(
+                f"loadprobe: {marker.where} is left alone: {marker.owner} created it "
+                "and may still run; --force deletes it all the same",
+                file=sys.stderr,
+            )
+    if not found and not elsewhere:
         print("no run left a group behind")
     problem: ControlError | None = None
     for marker in found:

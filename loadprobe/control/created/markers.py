@@ -3,7 +3,8 @@
 Rule: a marker is written before the group is asked for, and removed after the provider
 knows the group no more. What is deleted on the word of a marker is only what that
 marker can have created: the group of its name, made no earlier than the marker, by a
-process that is gone.
+process that is gone. Of a process on another host, or in another pid namespace (a
+container that shares the folder), nobody here can tell: it counts as alive.
 
 Markers hold no secrets; they are in ``$XDG_STATE_HOME/loadprobe/groups``, else in
 ``~/.local/state/loadprobe/groups``.
@@ -12,6 +13,7 @@ Markers hold no secrets; they are in ``$XDG_STATE_HOME/loadprobe/groups``, else 
 import hashlib
 import os
 import re
+import socket
 from pathlib import Path
 
 import msgspec
@@ -34,6 +36,8 @@ class Marker(msgspec.Struct, frozen=True):
         pid: process that wrote it.
         start_ticks: when that process started (clock ticks since boot).
         boot_id: the boot those ticks count from.
+        host: name of the host it runs on; empty: not known.
+        pid_namespace: that of ``pid``; empty: not known.
         schema_version: of this document.
     """
 
@@ -44,17 +48,33 @@ class Marker(msgspec.Struct, frozen=True):
     pid: int
     start_ticks: int
     boot_id: str
+    host: str = ""
+    pid_namespace: str = ""
     schema_version: int = SCHEMA_VERSION
 
     @property
     def is_owned(self) -> bool:
-        """Whether the process that wrote it still lives."""
+        """Whether the process that wrote it still lives, as far as is known here."""
+        if self.is_foreign:
+            return False
         return self.boot_id == _boot_id() and is_process(self.pid, self.start_ticks)
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether nobody here can tell if the process that wrote it still lives."""
+        if self.host != socket.gethostname():
+            return True
+        return self.boot_id == _boot_id() and self.pid_namespace != _pid_namespace()
 
     @property
     def control(self) -> Control:
         """Where the group is."""
         return Control(self.group, self.region, self.endpoint_url)
+
+    @property
+    def owner(self) -> str:
+        """The process that wrote it, for people who are elsewhere."""
+        return f"process {self.pid} on {self.host or 'an unknown host'}"
 
     @property
     def where(self) -> str:
@@ -77,8 +97,8 @@ def write(control: Control, *, now_ns: int) -> None:
         now_ns: UNIX ns in the provider's time.
 
     Raises:
-        ControlError: another process that lives is creating it, or the marker cannot
-            be written: the group must not be created then.
+        ControlError: another process that lives, or may live, is creating it, or the
+            marker cannot be written: the group must not be created then.
     """
     pid = os.getpid()
     ticks = start_ticks(pid)
@@ -91,6 +111,8 @@ def write(control: Control, *, now_ns: int) -> None:
         pid=pid,
         start_ticks=ticks,
         boot_id=_boot_id(),
+        host=socket.gethostname(),
+        pid_namespace=_pid_namespace(),
     )
     path = _path(control)
     try:
@@ -100,6 +122,12 @@ def write(control: Control, *, now_ns: int) -> None:
             raise ControlError(
                 f"creating {marker.where}: process {present.pid} has marked it as its "
                 "own and still runs; end that one, or choose another group"
+            )
+        if present is not None and present.is_foreign:
+            raise ControlError(
+                f"creating {marker.where}: {present.owner} has marked it as its own, "
+                "and may still run; choose another group, or delete that one: "
+                "loadprobe cleanup --force"
             )
         draft = path.with_suffix(".new")
         draft.unlink(missing_ok=True)
@@ -136,9 +164,18 @@ def left_behind() -> tuple[Marker, ...]:
     Raises:
         ControlError: a file there is no marker of this version.
     """
-    markers = [_read(path) for path in folder().glob("*.json")]
-    found = [marker for marker in markers if marker is not None and not marker.is_owned]
-    return tuple(sorted(found, key=lambda marker: marker.written_unix_ns))
+    return tuple(
+        marker for marker in _all() if not marker.is_owned and not marker.is_foreign
+    )
+
+
+def foreign() -> tuple[Marker, ...]:
+    """Return the markers whose owners may live elsewhere, the oldest first.
+
+    Raises:
+        ControlError: a file there is no marker of this version.
+    """
+    return tuple(marker for marker in _all() if marker.is_foreign)
 
 
 def remedy(control: Control) -> str:
@@ -150,6 +187,8 @@ def remedy(control: Control) -> str:
     marker = _read(_path(control))
     if marker is None:
         return "choose another name, or delete it"
+    if marker.is_foreign:
+        return f"{marker.owner} has created it and may still run; wait for its end"
     if marker.is_owned:
         return f"process {marker.pid} has created it and still runs; wait for its end"
     return "an earlier run created it and left it behind; delete it: loadprobe cleanup"
@@ -161,6 +200,12 @@ def _path(control: Control) -> Path:
     digest = hashlib.sha256(where.encode()).hexdigest()[:12]
     name = re.sub(r"[^A-Za-z0-9-]", "_", control.replication_group)[:60]
     return folder() / f"{name}-{digest}.json"
+
+
+def _all() -> list[Marker]:
+    read = [_read(path) for path in folder().glob("*.json")]
+    found = [marker for marker in read if marker is not None]
+    return sorted(found, key=lambda marker: marker.written_unix_ns)
 
 
 def _read(path: Path) -> Marker | None:
@@ -177,3 +222,7 @@ def _read(path: Path) -> Marker | None:
 
 def _boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _pid_namespace() -> str:
+    return str(Path("/proc/self/ns/pid").readlink())

@@ -265,7 +265,16 @@ def test_cleaning_up(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cleaned == []
     assert shell.call("cleanup", typed="made\n")[1] == "made at us-east-1: deleted\n"
     assert shell.call("cleanup", "--yes")[0] == 0
-    assert cleaned == [marker, marker]
+    assert cleaned == [marker] * 2
+    (path,) = markers.folder().glob("*.json")
+    elsewhere = msgspec.structs.replace(marker, host="another")
+    path.write_bytes(msgspec.json.encode(elsewhere))
+    code, out, err = shell.call("cleanup", "--yes")
+    assert (code, out) == (0, "")
+    assert "made at us-east-1 is left alone" in err
+    assert cleaned == [marker] * 2
+    assert shell.call("cleanup", "--yes", "--force")[0] == 0
+    assert cleaned == [marker, marker, elsewhere]
 
 
 def test_a_clean_up_that_fails(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,24 @@ def test_markers_of_the_dead_are_left_behind(folder: Path) -> None:
     assert not rebooted.is_owned
 
 
+@pytest.mark.parametrize(
+    "elsewhere",
+    [{"pid_namespace": "pid:[1]"}, {"host": "another"}, {"host": "", "boot_id": "b"}],
+)
+def test_an_owner_that_cannot_be_seen_counts_as_alive(
+    folder: Path, elsewhere: dict[str, str]
+) -> None:
+    """One in another container or on another host is not taken for dead."""
+    marker = msgspec.structs.replace(abandoned(folder), **elsewhere)
+    (path,) = folder.glob("*.json")
+    path.write_bytes(msgspec.json.encode(marker))
+    assert markers.left_behind() == ()
+    assert markers.foreign() == (marker,)
+    assert "may still run; wait for its end" in markers.remedy(CONTROL)
+    with pytest.raises(ControlError, match="and may still run; choose another group"):
+        markers.write(CONTROL, now_ns=WRITTEN_NS)
+
+
 def test_groups_of_one_name_in_two_places(folder: Path) -> None:
     """Each place has its own marker; removing one leaves the other."""
     markers.write(CONTROL, now_ns=1)
