@@ -1,7 +1,7 @@
 """The HTTP server that speaks the ElastiCache Query API on loopback.
 
-Signatures are not checked: any credentials do. The service model is loaded once,
-before the first request.
+Signatures are not checked: any credentials do, but no web page may ask. The service
+model is loaded once, before the first request.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ import msgspec
 from aiohttp import web
 
 from loadprobe.errors import PreflightError, UsageError
+from loadprobe.local.api.browsers import no_browsers
 from loadprobe.local.api.codec import ApiCodec, load_codec
 from loadprobe.local.api.endpoints import LocalEndpoints
 from loadprobe.local.api.faults import ApiFault
@@ -120,7 +121,7 @@ class ControlPlane:
 
     async def __aenter__(self) -> Self:
         self._codec = await asyncio.to_thread(load_codec)
-        application = web.Application()
+        application = web.Application(middlewares=[no_browsers])
         application.router.add_post("/", self._answer)
         application.router.add_get(GROUPS_PATH, self._show_groups)
         application.router.add_post(FAULTS_PATH, self._plan_fault)
