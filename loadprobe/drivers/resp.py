@@ -5,6 +5,7 @@ About 70 ns for a GET; hiredis.pack_command takes 450 ns.
 
 from hiredis import Reader
 
+_MOST_DIGITS = 19  # of a length; a server that sends more is one for the parser
 OK = b"OK"
 OK_REPLY = b"+OK\r\n"
 
@@ -43,7 +44,7 @@ def end_of_reply(data: bytes, at: int) -> int:
     kind = data[at : at + 1]
     if kind == b"$":
         length = data[at + 1 : line_end]
-        if not length.isdigit():
+        if not length.isdigit() or len(length) > _MOST_DIGITS:
             return line_end + 2 if length == b"-1" else -1
         end = line_end + int(length) + 4
         return end if end <= len(data) else -1

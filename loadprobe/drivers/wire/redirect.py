@@ -2,9 +2,10 @@
 
 import re
 
+from loadprobe.config.keys import LARGEST_PORT
 from loadprobe.core.topology.slots import SLOTS
 
-_REDIRECT = re.compile(r"\w+ (?P<slot>\d{1,5}) (?P<host>\S*):(?P<port>\d{1,5})")
+_REDIRECT = re.compile(r"\w+ (?P<slot>\d{1,5}) (?P<host>\S*):(?P<port>\d{1,5})(?!\d)")
 
 
 def parse_redirect(text: str, asked_host: str) -> tuple[int, str, int] | None:
@@ -14,7 +15,7 @@ def parse_redirect(text: str, asked_host: str) -> tuple[int, str, int] | None:
     (hostnames are preferred and the node has none; observed with redis 7.0.15).
     """
     match = _REDIRECT.match(text)
-    if match is None:
+    if match is None or not 0 < int(match["port"]) <= LARGEST_PORT:
         return None
     host = match["host"].strip("[]")
     known = asked_host if host in ("", "?") else host

@@ -210,6 +210,13 @@ async def test_an_unasked_error_ends_the_connection(line: Line) -> None:
     """Bytes nobody asked for are no reply to the next request."""
     line.connection.data_received(b"-ERR max number of clients reached\r\n")
     assert line.wire.is_aborted
+
+
+async def test_a_length_of_thousands_of_digits_ends_the_connection(line: Line) -> None:
+    """What a hostile server calls a length is refused by the parser, not our error."""
+    line.send(arrival_of(1))
+    line.connection.data_received(b"$%b\r\n" % (b"9" * 5000))
+    assert line.wire.is_aborted
     assert line.hub.errors == []
 
 
@@ -305,6 +312,12 @@ async def test_the_closed_loop_keeps_idle_connections() -> None:
 def test_redirects(text: str, expected: tuple[int, str, int]) -> None:
     """Every form of address is understood; no host means the one that was asked."""
     assert parse_redirect(text, "asked") == expected
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "99999", "655350"])
+def test_a_redirect_to_a_port_that_cannot_be_is_none(port: str) -> None:
+    """Nobody connects to a port that no host has, so the reply is only an error."""
+    assert parse_redirect(f"MOVED 866 127.0.0.1:{port}", "asked") is None
 
 
 @pytest.mark.parametrize(
