@@ -227,7 +227,9 @@ class Connection:
                 return True
             try:
                 reply = gets()
-            except ProtocolError:  # whoever answers there speaks something else
+            # Whoever answers there speaks something else; the parser has no name for a
+            # map whose keys cannot be keys.
+            except (ProtocolError, TypeError):
                 self.abort()
                 return False
             if reply is False:

@@ -51,7 +51,7 @@ def _replay(path: Path, torn: set[str]) -> SealedReplay | None:
                     raise ValueError("it does not say what was run")
                 replay = SealedReplay(line.beginning)
             replay.add(line)
-        except (LookupError, ValueError) as exc:
+        except (LookupError, ValueError, OverflowError) as exc:
             raise UsageError(
                 f"{path}, line {number} does not follow from those before: {exc!r}"
             ) from exc
@@ -94,7 +94,7 @@ def _add_seconds(replay: SealedReplay, folder: Path, torn: set[str]) -> None:
             activity.add_histograms(row for row in found if not row.op.is_apart)
             unmerged = _histograms(path, tails.unmerged, torn)
             replay.merge_seconds(filter(is_judged, unmerged))
-    except (LookupError, ValueError) as exc:
+    except (LookupError, ValueError, OverflowError) as exc:
         raise UsageError(f"{path} does not belong to this run: {exc!r}") from exc
 
 

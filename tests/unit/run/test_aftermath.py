@@ -245,6 +245,18 @@ def test_damage_is_told_or_torn(recorded: Recorded) -> None:
                 read_sealed(path, torn)
 
 
+def test_a_count_that_cannot_be_is_refused(recorded: Recorded) -> None:
+    """A second with more arrivals than any counter holds belongs to no run."""
+    recorded.measure(1750 * MS)
+    path = killed(recorded)
+    file = path / documents.SERIES
+    header, first, *rest = file.read_bytes().splitlines(keepends=True)
+    row = msgspec.json.decode(first) | {"unsent": 10**15}
+    file.write_bytes(b"".join([header, msgspec.json.encode(row) + b"\n", *rest]))
+    with pytest.raises(UsageError, match="does not belong to this run"):
+        load_any_run(path)
+
+
 def test_lines_that_do_not_fit_are_refused(recorded: Recorded) -> None:
     """Whole lines of another run, or without their beginning, are no run."""
     recorded.measure(1000 * MS)

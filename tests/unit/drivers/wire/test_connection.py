@@ -212,6 +212,14 @@ async def test_an_unasked_error_ends_the_connection(line: Line) -> None:
     assert line.wire.is_aborted
 
 
+async def test_a_map_that_cannot_be_one_ends_the_connection(line: Line) -> None:
+    """A list is no key of a map: no reply, and no crash of ours."""
+    line.send(arrival_of(1))
+    line.connection.data_received(b"%1\r\n*1\r\n:1\r\n+a\r\n")
+    assert line.wire.is_aborted
+    assert line.hub.errors == []
+
+
 async def test_a_length_of_thousands_of_digits_ends_the_connection(line: Line) -> None:
     """What a hostile server calls a length is refused by the parser, not our error."""
     line.send(arrival_of(1))
