@@ -37,6 +37,7 @@ class Discovery:
         nodes: returns the nodes to ask now; they change with every call.
         changed: called with every topology that differs from the one before.
         asked: called for every view that is asked for.
+        is_up: tells whether a node answers where it is known to be.
     """
 
     def __init__(
@@ -44,10 +45,12 @@ class Discovery:
         nodes: Callable[[], Iterable[WireNode]],
         changed: Callable[[Topology], None],
         asked: Callable[[], None],
+        is_up: Callable[[TopologyNode], bool],
     ) -> None:
         self._nodes = nodes
         self._changed = changed
         self._asked = asked
+        self._is_up = is_up
         self._hurry_until_ns = 0
         self._wake = asyncio.Event()
         self._questions: dict[WireNode, asyncio.Future[object]] = {}
@@ -168,7 +171,8 @@ class Discovery:
     def _is_believed(self, slots: SlotsView, nodes: NodesView) -> bool:
         """Tell whether every known node is told at its known address.
 
-        A new address is believed from the node itself, or from two nodes. A node that
+        A new address is believed from the node itself, from two nodes, or if nobody
+        answers at the known one, which may be what was wrong. A node that
         has just been restarted tells TLS ports to plaintext askers until it has heard
         from the others (redis-server 7.0.15 with tls-cluster).
         """
@@ -186,6 +190,8 @@ class Discovery:
         doubted: dict[TopologyNode, set[str]] = {}
         for node in {n for _, _, p, replicas in slots.rows for n in (p, *replicas)}:
             if node.id not in known or known[node.id] == node or node.id == teller:
+                continue
+            if not self._is_up(known[node.id]):
                 continue
             tellers = self._doubted.get(node, set()) | {teller}
             doubted[node] = tellers

@@ -108,7 +108,12 @@ class WireDriver:
 
     def _make_discovery(self, reader: str | None) -> Discovery | Roles:
         if self._is_cluster:
-            return Discovery(self._members.to_ask, self._apply, self._count_refresh)
+            return Discovery(
+                self._members.to_ask,
+                self._apply,
+                self._count_refresh,
+                self._members.is_up,
+            )
         host, port = self._seed
         return Roles(
             self._members.nodes.values,

@@ -7,6 +7,7 @@ from typing import Protocol
 from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.core.judging.outcome import ErrorClass
 from loadprobe.core.topology.slots import SLOTS
+from loadprobe.core.topology.topology import Node as TopologyNode
 from loadprobe.core.topology.topology import Topology
 from loadprobe.drivers.settings import ReadFrom
 from loadprobe.drivers.wire.connection import Replies
@@ -90,8 +91,13 @@ class Members:
 
     @property
     def is_reachable(self) -> bool:
-        """Tell whether any node of the topology has a connection."""
-        return any(node.live for node in self._current)
+        """Tell whether any node of the topology has a connection, and speaks."""
+        return any(node.live and node.listen() for node in self._current)
+
+    def is_up(self, node: TopologyNode) -> bool:
+        """Tell whether there is a connection to a node's address, and it speaks."""
+        found = self.nodes.get((node.host, node.port))
+        return found is not None and bool(found.live) and found.listen()
 
     @property
     def primaries(self) -> list[WireNode]:

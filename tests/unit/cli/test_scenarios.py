@@ -160,7 +160,12 @@ def test_ctrl_c_ends_the_asking(shell: Shell, monkeypatch: pytest.MonkeyPatch) -
         return "rg\n"
 
     monkeypatch.setattr(Answers, "readline", interrupt)
-    assert shell.run("--scenario", "failover", typed="")[0] == 130
+    # Who was started in the background of a shell ignores it.
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert shell.run("--scenario", "failover", typed="")[0] == 130
+    finally:
+        signal.signal(signal.SIGINT, former)
     assert shell.ran == []
     assert shell.api == ["opened", "closed"]
 

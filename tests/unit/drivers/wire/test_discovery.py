@@ -33,7 +33,7 @@ def nodes(myself: str) -> bytes:
 def discovery() -> tuple[Discovery, list[Topology]]:
     """Return a discovery that knows ports 1, 2 and 3, and its list of changes."""
     changes: list[Topology] = []
-    found = Discovery(list, changes.append, lambda: None)
+    found = Discovery(list, changes.append, lambda: None, lambda _: True)
     assert found.learn(HOST, slots(1, 2, 3), nodes(A))
     return found, changes
 
@@ -66,6 +66,22 @@ async def test_a_node_is_believed_about_itself() -> None:
     """A node knows its own address."""
     found, _ = discovery()
     assert found.learn(HOST, slots(1, 22, 3), nodes(B))
+    assert ports(found) == [1, 22, 3]
+
+
+async def test_an_address_where_nobody_answers_is_not_defended() -> None:
+    """One node that tells another address is enough if the known one leads nowhere.
+
+    It may be the wrong one: a TLS port that plaintext is reset at, while the right one
+    is known to a single node.
+    """
+    up = {1, 3}
+    changes: list[Topology] = []
+    found = Discovery(list, changes.append, lambda: None, lambda node: node.port in up)
+    assert found.learn(HOST, slots(1, 2, 3), nodes(A))
+    assert found.learn(HOST, slots(1, 22, 3), nodes(A))
+    assert ports(found) == [1, 22, 3]
+    assert not found.learn(HOST, slots(1, 22, 33), nodes(A))
     assert ports(found) == [1, 22, 3]
 
 
@@ -119,7 +135,12 @@ async def test_an_answer_from_the_cluster_that_was_left_is_ignored(
     """What was asked before the cut-over does not lead back after it."""
     node = Answering()
     changes: list[Topology] = []
-    found = Discovery(lambda: [node], changes.append, lambda: None)  # type: ignore[list-item]
+    found = Discovery(
+        lambda: [node],  # type: ignore[list-item]
+        changes.append,
+        lambda: None,
+        lambda _: True,
+    )
     found.learn(HOST, slots(1, 2, 3), nodes(A))
     running = asyncio.create_task(found.run())
     (await node.waiting.get()).set_result(slots(1, 22, 3))
