@@ -1,6 +1,6 @@
 """Tells people of incidents, through the webhooks of the configuration.
 
-Nothing is decided here: ``core.verdict.occasions`` knows when, and
+Nothing is decided here: ``core.verdict.incident_tracker`` knows when, and
 ``outputs.webhooks`` how. It sits beside the measuring; what it takes from the news is a
 few comparisons while nothing is dark.
 """
@@ -21,9 +21,9 @@ from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.blame import Blamed
+from loadprobe.core.verdict.incident_tracker import IncidentTracker
 from loadprobe.core.verdict.notices import Notice, make_notice
 from loadprobe.core.verdict.occasions import (
-    IncidentTracker,
     Occasion,
     OpenIncident,
     TellingRules,

@@ -7,8 +7,8 @@ from loadprobe.core.judging.cells import BlindSpan
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.verdict.beside import Planned
+from loadprobe.core.verdict.incident_tracker import IncidentTracker
 from loadprobe.core.verdict.occasions import (
-    IncidentTracker,
     Occasion,
     OpenIncident,
     TellingRules,

@@ -9,8 +9,6 @@ import base64
 import logging
 import os
 from collections.abc import Callable, Iterable
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import NamedTuple, Protocol, Self
 
 import aiohttp
@@ -18,7 +16,7 @@ import msgspec
 from yarl import URL
 
 from loadprobe import __version__
-from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair, mono_now_ns, wall_now_ns
+from loadprobe.clock import NS_PER_MS, ClockPair, mono_now_ns, wall_now_ns
 from loadprobe.config.remote_write import RemoteWrite
 from loadprobe.core.judging.delivery import Answer, Delivery, Reason, answer_of
 from loadprobe.core.judging.ms_log import MsLog
@@ -26,6 +24,7 @@ from loadprobe.core.judging.ms_samples import MsSamples
 from loadprobe.errors import LoadprobeError
 from loadprobe.outputs.remote_write.login import RemoteLogin, make_tls
 from loadprobe.outputs.remote_write.request import HEADERS, write_request
+from loadprobe.outputs.retry_after import retry_after_s
 
 FLUSH_S = 5.0
 """What a run that ends waits for the rest to be sent, at most."""
@@ -285,27 +284,6 @@ class RemoteWriter:
         oldest_ms = delivery.oldest_ms
         lag_ms = 0 if oldest_ms is None else self._until_ms - oldest_ms
         show("remote_write_lag_seconds", value=max(lag_ms, 0) / _MS_PER_S)
-
-
-def retry_after_s(text: str, now_ns: int) -> float | None:
-    """Return the pause that a Retry-After header asks for (RFC 9110, 10.2.3).
-
-    Args:
-        text: seconds or a date; "" if there is none.
-        now_ns: UNIX time.
-
-    Returns:
-        None if there is none that can be understood.
-    """
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        until = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
-    return max(until.timestamp() - now_ns / NS_PER_S, 0.0)
 
 
 def _shown(text: str, headers: dict[str, str]) -> str:

@@ -7,8 +7,6 @@ meanwhile. Neither they nor what a receiver says of them is ever shown.
 import asyncio
 import re
 import ssl
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -17,11 +15,12 @@ import orjson
 from yarl import URL
 
 from loadprobe import __version__
-from loadprobe.clock import NS_PER_S, wall_now_ns
+from loadprobe.clock import wall_now_ns
 from loadprobe.config.webhooks import Webhook
 from loadprobe.core.verdict.notice_queue import Fate, fate_of
 from loadprobe.core.verdict.notices import Notice
 from loadprobe.errors import LoadprobeError, PreflightError
+from loadprobe.outputs.retry_after import retry_after_s
 from loadprobe.outputs.webhooks.formats import FORMATS, as_pagerduty
 from loadprobe.outputs.webhooks.topic import publish
 
@@ -99,27 +98,6 @@ def place_of(url: str) -> str:
     """Return the part of an address that is no secret: ``https://host:port``."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
-
-
-def retry_after_s(text: str, now_ns: int) -> float | None:
-    """Return the pause that a Retry-After header asks for (RFC 9110, 10.2.3).
-
-    Args:
-        text: seconds or a date; "" if there is none.
-        now_ns: UNIX time.
-
-    Returns:
-        None if there is none that can be understood.
-    """
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        until = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
-    return max(until.timestamp() - now_ns / NS_PER_S, 0.0)
 
 
 async def _publish(webhook: Webhook, notice: Notice) -> Reply:

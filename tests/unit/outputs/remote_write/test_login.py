@@ -16,7 +16,7 @@ from loadprobe.config.remote_write import RemoteWrite
 from loadprobe.errors import ConfigError, PreflightError, RunError
 from loadprobe.outputs.remote_write.login import RemoteLogin, check_login
 from loadprobe.outputs.remote_write.request import HEADERS
-from loadprobe.outputs.remote_write.sender import ask, retry_after_s
+from loadprobe.outputs.remote_write.sender import ask
 from tests.scripted.receiver import Request, ScriptedReceiver
 
 URL = (
@@ -141,23 +141,3 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
         check_login(RemoteWrite(URL, ca_file=str(path)))
     with pytest.raises(PreflightError, match="remote_write.cert_file .*missing"):
         check_login(RemoteWrite(URL, cert_file=missing, key_file=missing))
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("", None),
-        ("7", 7.0),
-        ("soon", None),
-        ("-1", None),
-        ("²", None),
-        ("9" * 400, 999_999_999.0),
-        ("Fri, 02 Jan 2026 03:04:35 GMT", 30.0),
-        ("Fri, 02 Jan 2026 03:00:00 GMT", 0.0),
-        ("Fri, 02 Jan 2026 03:04:35 -0000", 30.0),
-        ("Fri, 99 Jan 2026 03:04:35 GMT", None),
-    ],
-)
-def test_retry_after(text: str, expected: float | None) -> None:
-    """Seconds or a date; what cannot be understood asks for nothing."""
-    assert retry_after_s(text, int(FROZEN.timestamp()) * 1_000_000_000) == expected

@@ -9,11 +9,13 @@ import pytest
 from loadprobe.core.judging.cells import BlindSpan
 from loadprobe.core.judging.outcome import OpKind
 from loadprobe.core.verdict.beside import Planned
-from loadprobe.core.verdict.incidents import DarkTime, group_incidents
-from loadprobe.core.verdict.occasions import (
+from loadprobe.core.verdict.incident_tracker import (
     KEPT_OUTAGES,
     MOST_WORSENINGS,
     IncidentTracker,
+)
+from loadprobe.core.verdict.incidents import DarkTime, group_incidents
+from loadprobe.core.verdict.occasions import (
     Occasion,
     OccasionKind,
     OpenIncident,

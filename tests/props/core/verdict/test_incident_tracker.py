@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadprobe.core.judging.outages import Outage
+from loadprobe.core.verdict.incident_tracker import MOST_WORSENINGS
 from loadprobe.core.verdict.incidents import dark_time, group_incidents
 from loadprobe.core.verdict.occasions import (
-    MOST_WORSENINGS,
     OccasionKind,
     TellingRules,
 )

@@ -1,0 +1,341 @@
+"""When people are told of an incident: as it opens, gets worse, and closes.
+
+Pure. The clock is that of the judgement: how far all arrivals are judged comes in with
+the outages. Outages, and blind time, are grouped as the verdict does it
+(``core.verdict.incidents``): what is closer together than the quiet time is one
+incident.
+
+What bounds the number of occasions: an incident is told of when it was dark for
+``min_dark_ns``, once. It got worse if a lane or a shard joined, or when it was dark for
+twice as long as at the last telling; that is told ``pause_ns`` after the last telling
+at the earliest, all of it at once, while something is dark, and ``MOST_WORSENINGS``
+times. It is over when nothing was dark for the quiet time.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from loadprobe.core.intervals import Interval, length, union
+from loadprobe.core.judging.cells import BlindSpan
+from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.outages import Outage
+from loadprobe.core.verdict.beside import Planned, is_planned
+from loadprobe.core.verdict.incidents import DarkTime, dark_time
+from loadprobe.core.verdict.occasions import (
+    Occasion,
+    OccasionKind,
+    OpenIncident,
+    Place,
+    TellingRules,
+)
+from loadprobe.core.verdict.plan_edges import cut_at_plan
+
+MOST_WORSENINGS = 20
+KEPT_OUTAGES = 2_000
+"""Outages of one incident that are kept; its times are theirs, the rest is counted."""
+
+
+@dataclass(slots=True)
+class _Incident:
+    """An incident that is not over.
+
+    ``latest_ns`` is where its last outage, or blind time right after it, ended;
+    ``end_ns`` is about outages alone. ``before`` is from an earlier run.
+    """
+
+    start_ns: int
+    latest_ns: int
+    end_ns: int
+    name: str = ""
+    told: int = 0
+    told_ns: int = 0
+    worsenings: int = 0
+    next_dark_ns: int = 0
+    before: DarkTime = field(default_factory=DarkTime)
+    outages_before: int = 0
+    places: dict[Place, None] = field(default_factory=dict)
+    places_told: set[Place] = field(default_factory=set)
+    ended: list[Outage] = field(default_factory=list)
+    not_kept: int = 0
+    spans: list[Interval] = field(default_factory=list)
+    going_on: list[Outage] = field(default_factory=list)
+    dark_now: set[Place] = field(default_factory=set)
+
+    @property
+    def is_resumed(self) -> bool:
+        return self.outages_before > 0
+
+    def meet(self, part: Outage) -> None:
+        """Take note of an outage that has ended or goes on."""
+        self.start_ns = min(self.start_ns, part.start_ns)
+        self.latest_ns = max(self.latest_ns, part.hull_end_ns)
+        self.end_ns = max(self.end_ns, part.end_ns)
+        self.places[part.scope[:2]] = None
+
+    def keep(self, part: Outage) -> None:
+        """Take an outage that has ended."""
+        if len(self.ended) == KEPT_OUTAGES:
+            self.not_kept += 1
+            return
+        self.ended.append(part)
+        self.spans = union([*self.spans, (part.start_ns, part.end_ns)])
+
+    def dark_ns(self) -> int:
+        """Return how long it was dark, roughly but quickly."""
+        now = [(o.start_ns, o.end_ns) for o in self.going_on]
+        return self.before.estimate_ns + length([*self.spans, *now])
+
+    def dark(self) -> DarkTime:
+        """Return how long it was dark, with error bars."""
+        own, before = dark_time([*self.ended, *self.going_on]), self.before
+        return DarkTime(
+            own.lower_ns + before.lower_ns,
+            own.estimate_ns + before.estimate_ns,
+            own.upper_ns + before.upper_ns,
+            own.unseen_ns + before.unseen_ns,
+        )
+
+    def count(self) -> int:
+        """Return how many outages it had."""
+        own = len(self.ended) + len(self.going_on) + self.not_kept
+        return self.outages_before + own
+
+
+class IncidentTracker:
+    """Finds the occasions to tell of incidents (see the module).
+
+    Args:
+        rules: what is told.
+        name: returns the name of an incident that begins at a time.
+        resumed: one that an earlier run told of, and did not see the end of.
+    """
+
+    def __init__(
+        self,
+        rules: TellingRules,
+        *,
+        name: Callable[[int], str],
+        resumed: OpenIncident | None = None,
+    ) -> None:
+        self._rules = rules
+        self._name = name
+        self._resumed = resumed
+        self._incident: _Incident | None = None
+        self._open: dict[Scope, Outage] = {}
+        self._until_ns = 0
+
+    @property
+    def open_incident(self) -> OpenIncident | None:
+        """Return the incident that was told of and is not over."""
+        found = self._incident
+        if found is None:
+            return self._resumed
+        if not found.told:
+            return None
+        return OpenIncident(
+            name=found.name,
+            start_ns=found.start_ns,
+            told=found.told,
+            worsenings=found.worsenings,
+            dark=found.dark(),
+            next_dark_ns=found.next_dark_ns,
+            places=tuple(found.places),
+            outages=found.count(),
+            is_planned=self._rules.is_planned,
+        )
+
+    def take(
+        self,
+        *,
+        closed: Iterable[Outage],
+        current: Mapping[Scope, Outage],
+        blind: Iterable[BlindSpan] = (),
+        planned: Sequence[Planned] = (),
+        until_ns: int,
+    ) -> list[Occasion]:
+        """Take what became certain; return what is to be told.
+
+        Args:
+            closed: outages that ended since the last time.
+            current: those that are going on.
+            blind: in which a lane was blind.
+            planned: darkness that was planned so far.
+            until_ns: everything due before has been judged.
+        """
+        self._until_ns = until_ns
+        self._resume(until_ns)
+        closed = list(closed)
+        for outage in closed:
+            self._open.pop(outage.scope, None)
+        # One that waits for its error bars is in neither, and is as it was.
+        self._open.update(current)
+        incident = self._incident
+        if incident is None and not closed and not self._open:
+            return []
+        if incident is not None:
+            incident.going_on, incident.dark_now = [], set()
+        occasions = self._group(closed, blind, planned)
+        return occasions + self._decide()
+
+    def leave(self) -> list[Occasion]:
+        """Return what is to be told at the end of the run; all outages have ended."""
+        incident = self._incident
+        if incident is None or not incident.told:
+            return []
+        since_ns = self._until_ns - self._rules.quiet_ns
+        still = {
+            outage.scope[:2]
+            for outage in incident.ended
+            if outage.open_end and outage.hull_end_ns >= since_ns
+        }
+        if not still and not self._open:
+            return self._close()
+        incident.dark_now = still
+        return [self._tell(OccasionKind.LEFT)]
+
+    def _resume(self, until_ns: int) -> None:
+        """Go on with an incident from before, from the first moment that is judged."""
+        known = self._resumed
+        if known is None or not until_ns:
+            return
+        self._resumed = None
+        self._incident = _Incident(
+            start_ns=known.start_ns,
+            latest_ns=until_ns,
+            end_ns=until_ns,
+            name=known.name,
+            told=known.told,
+            told_ns=until_ns,
+            worsenings=known.worsenings,
+            next_dark_ns=known.next_dark_ns,
+            before=known.dark,
+            outages_before=known.outages,
+            places=dict.fromkeys(known.places),
+            places_told=set(known.places),
+        )
+
+    def _group(
+        self,
+        closed: Iterable[Outage],
+        blind: Iterable[BlindSpan],
+        planned: Sequence[Planned],
+    ) -> list[Occasion]:
+        """Put outages and blind time into incidents, by time."""
+        met: list[tuple[int, int, Outage | BlindSpan, bool]] = []
+        for outage in closed:
+            parts = self._parts(outage, planned)
+            met += ((p.hull_start_ns, p.hull_end_ns, p, False) for p in parts)
+        for outage in self._open.values():
+            parts = self._parts(outage, planned)
+            met += ((p.hull_start_ns, p.hull_end_ns, p, True) for p in parts)
+        if not self._rules.is_planned:
+            met += ((s.start_ns, s.end_ns, s, False) for s in blind)
+        occasions: list[Occasion] = []
+        for start_ns, end_ns, part, is_open in sorted(met, key=lambda row: row[:2]):
+            incident = self._incident
+            is_near = incident is not None and (
+                start_ns - incident.latest_ns < self._rules.quiet_ns
+            )
+            if isinstance(part, BlindSpan):
+                if incident is not None and is_near:
+                    incident.latest_ns = max(incident.latest_ns, end_ns)
+                continue
+            if not is_near:
+                occasions += self._close()
+                incident = _Incident(part.start_ns, part.hull_end_ns, part.end_ns)
+                self._incident = incident
+            assert incident is not None, "there is one that is near, or a new one"
+            incident.meet(part)
+            if not is_open:
+                incident.keep(part)
+                continue
+            incident.going_on.append(part)
+            if part.end_ns == self._open[part.scope].end_ns:
+                incident.dark_now.add(part.scope[:2])
+        return occasions
+
+    def _parts(self, outage: Outage, planned: Sequence[Planned]) -> list[Outage]:
+        """Return what of an outage is told of here: by plan, or not."""
+        if outage.scope.op.is_apart:
+            return []
+        wanted = self._rules.is_planned
+        if not planned:
+            return [] if wanted else [outage]
+        return [
+            part
+            for part in cut_at_plan([outage], planned)
+            if is_planned(part, planned) == wanted
+        ]
+
+    def _decide(self) -> list[Occasion]:
+        incident, rules = self._incident, self._rules
+        if incident is None:
+            return []
+        occasions: list[Occasion] = []
+        if not incident.told:
+            occasions += self._open_up(incident)
+        elif incident.dark_now and self._is_worse(incident):
+            incident.worsenings += 1
+            occasions.append(self._tell(OccasionKind.WORSENED))
+        is_quiet = self._until_ns - incident.latest_ns >= rules.quiet_ns
+        if is_quiet and not incident.dark_now:
+            occasions += self._close()
+        return occasions
+
+    def _open_up(self, incident: _Incident) -> list[Occasion]:
+        """Tell of an incident for the first time, if it is worth it."""
+        has_any = bool(incident.ended or incident.going_on)
+        if not has_any or incident.dark_ns() < self._rules.min_dark_ns:
+            return []
+        incident.name = self._name(incident.start_ns)
+        return [self._tell(OccasionKind.OPENED)]
+
+    def _is_worse(self, incident: _Incident) -> bool:
+        if self._until_ns - incident.told_ns < self._rules.pause_ns:
+            return False
+        if incident.worsenings >= MOST_WORSENINGS:
+            return False
+        lanes = {lane for lane, _ in incident.places_told}
+        shards = {shard for _, shard in incident.places_told}
+        joined = any(
+            lane not in lanes or shard not in shards for lane, shard in incident.places
+        )
+        return joined or incident.dark_ns() >= incident.next_dark_ns
+
+    def _close(self) -> list[Occasion]:
+        """End the incident; also tell that it opened, if nobody was told yet."""
+        incident = self._incident
+        occasions: list[Occasion] = []
+        if incident is not None:
+            if not incident.told:
+                occasions += self._open_up(incident)
+            if incident.told:
+                occasions.append(self._tell(OccasionKind.CLOSED))
+        self._incident = None
+        return occasions
+
+    def _tell(self, kind: OccasionKind) -> Occasion:
+        incident = self._incident
+        assert incident is not None, "there is something to tell of"
+        dark = incident.dark()
+        incident.told += 1
+        incident.told_ns = self._until_ns
+        incident.next_dark_ns = max(2 * dark.estimate_ns, self._rules.worse_dark_ns)
+        joined = set(incident.places) - incident.places_told
+        incident.places_told |= joined
+        return Occasion(
+            kind=kind,
+            incident=incident.name,
+            number=incident.told,
+            at_ns=self._until_ns,
+            start_ns=incident.start_ns,
+            end_ns=incident.end_ns if kind is OccasionKind.CLOSED else None,
+            dark=dark,
+            places=tuple(sorted(incident.places)),
+            joined=tuple(sorted(joined)),
+            dark_now=tuple(sorted(incident.dark_now)),
+            outages=(*incident.ended, *incident.going_on),
+            outage_count=incident.count(),
+            is_planned=self._rules.is_planned,
+            is_resumed=incident.is_resumed,
+        )
