@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
 
@@ -35,6 +35,7 @@ from tests.support.running import (
     target_of,
     until,
 )
+from tests.support.served import is_served
 
 # Nothing here is about how long a reply takes: the machine may be busy.
 PATIENT_MS = 1_000
@@ -63,20 +64,6 @@ async def more_snapshots(trial: Trial, count: int = 4) -> None:
     """Wait until probes have told of some more arrivals."""
     seen = trial.snapshots
     await until(lambda: trial.snapshots >= seen + count, what="more snapshots")
-
-
-def is_served(trial: Trial, lane: str) -> Callable[[], bool]:
-    """Return whether a lane has been served since now, on every shard it has."""
-    totals = trial.measurement.aggregate.scope_totals
-    before = {scope: counted.served for scope, counted in totals.items()}
-
-    def is_true() -> bool:
-        mine = [scope for scope in totals if scope.lane == lane]
-        return bool(mine) and all(
-            totals[scope].served > before.get(scope, 0) for scope in mine
-        )
-
-    return is_true
 
 
 async def test_lanes_follow_a_migration_to_tls_and_back() -> None:
