@@ -19,8 +19,9 @@ from benchmarks.measurement import Target
 from benchmarks.processes import read_usage
 from benchmarks.rows import Limit, Row
 from loadprobe.clock import NS_PER_MS, NS_PER_S, process_cpu_ns
-from loadprobe.core.judging.aggregate import Aggregate, LaneInfo
+from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.columns import Block, Failure, Scope
+from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 
 _LANE, _SHARDS, _RATE_PER_S = "load", 3, 1_000

@@ -20,8 +20,9 @@ from benchmarks.document import Found
 from benchmarks.measurement import Target
 from benchmarks.rows import Limit, Row
 from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
-from loadprobe.core.judging.aggregate import Aggregate, LaneInfo
+from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.columns import Block, Failure, Scope
+from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.core.judging.ms_log import WINDOW_SAMPLES, MsLog, MsWindow
 from loadprobe.core.judging.ms_samples import SampleCutter
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome

@@ -24,8 +24,8 @@ from benchmarks.processes import cpu_seconds_of_children
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns, process_cpu_ns
 from loadprobe.compiled import HOW
 from loadprobe.config import keys as config
-from loadprobe.core.judging.aggregate import Results
 from loadprobe.core.judging.outcome import OpKind
+from loadprobe.core.judging.results import Results
 from loadprobe.probe.messages import Snapshot
 from loadprobe.run.hearing import Listeners
 from loadprobe.run.load import Measurement as Probing

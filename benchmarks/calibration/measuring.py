@@ -18,9 +18,9 @@ from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.config.keys import Config, Http, Lane, Target
 from loadprobe.core.events import Event, ProbeDied
 from loadprobe.core.intervals import Interval
-from loadprobe.core.judging.aggregate import Results
 from loadprobe.core.judging.columns import Block, Failure, Scope
 from loadprobe.core.judging.outages import Row
+from loadprobe.core.judging.results import Results
 from loadprobe.core.topology.slots import SLOTS
 from loadprobe.local.cluster.certificates import write_certificates
 from loadprobe.run.hearing import Listeners

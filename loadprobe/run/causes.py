@@ -11,8 +11,9 @@ from dataclasses import replace
 from loadprobe.clock import NS_PER_MS, ClockPair, mono_now_ns
 from loadprobe.config.keys import Config
 from loadprobe.control.scenario.keys import Expect
-from loadprobe.core.judging.aggregate import KEPT_OUTAGES, Aggregate, Results, Sealed
-from loadprobe.core.judging.outages import Outage
+from loadprobe.core.judging.aggregate import Aggregate
+from loadprobe.core.judging.outages import KEPT_OUTAGES, Outage
+from loadprobe.core.judging.results import Results, Sealed
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.blame import Blamed, Watched, blame
 from loadprobe.core.verdict.expected import Expected

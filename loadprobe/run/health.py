@@ -18,8 +18,9 @@ from loadprobe.core.events import (
 )
 from loadprobe.core.intervals import Interval
 from loadprobe.core.judging.activity import Activity, Work
-from loadprobe.core.judging.aggregate import LaneTotals, Sealed
+from loadprobe.core.judging.lanes import LaneTotals
 from loadprobe.core.judging.latency import P99Log
+from loadprobe.core.judging.results import Sealed
 from loadprobe.core.verdict.controller_log import ControllerLog, SlotMove
 from loadprobe.core.verdict.measured import Course, DataFound, ObserverHealth
 from loadprobe.outputs.folder.sealed_lines import Figures

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
 from loadprobe.core.events import Emit, ProbeStalled, RunStalled
-from loadprobe.core.judging.aggregate import Aggregate, Sealed
+from loadprobe.core.judging.aggregate import Aggregate
+from loadprobe.core.judging.results import Sealed
 from loadprobe.core.topology.shard_names import ShardNames
 from loadprobe.core.topology.topology import Topology
 from loadprobe.probe.messages import (

@@ -5,12 +5,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S
-from loadprobe.core.judging.aggregate import Aggregate, Sealed
+from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.counts import ScopeTotals
 from loadprobe.core.judging.histogram import Histogram
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.outcome import ErrorClass
-from loadprobe.core.judging.scope_state import ScopeTotals
+from loadprobe.core.judging.results import Sealed
 from loadprobe.outputs.live.terminal import LaneState, ObserverState
 from loadprobe.run.health import Health
 from loadprobe.run.health_metrics import HealthMetrics

@@ -14,7 +14,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns, wall_now_ns
 from loadprobe.config.keys import Config, Target, secret_variables
 from loadprobe.core.events import ProbeDied
-from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Sealed
+from loadprobe.core.judging.aggregate import Aggregate
+from loadprobe.core.judging.lanes import LaneInfo
+from loadprobe.core.judging.results import Sealed
 from loadprobe.errors import RunError
 from loadprobe.outputs.folder.sealed_lines import Written
 from loadprobe.probe.fleet import Death, FleetProbe, LateProbes, start_late

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from loadprobe.clock import NS_PER_MS, ClockPair
 from loadprobe.core.events import RunEnded, RunStarted
-from loadprobe.core.judging.aggregate import Results
+from loadprobe.core.judging.results import Results
 from loadprobe.core.steps import ScenarioRecord
 from loadprobe.core.topology.topology import Topology
 from loadprobe.core.verdict.beside import Planned

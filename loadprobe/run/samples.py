@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 
 from loadprobe.clock import NS_PER_MS
-from loadprobe.core.judging.aggregate import Sealed
 from loadprobe.core.judging.ms_log import MsLog, MsWindow
 from loadprobe.core.judging.ms_samples import MsSamples
+from loadprobe.core.judging.results import Sealed
 from loadprobe.outputs.remote_write.sender import RemoteWriter
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import msgspec
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
-from loadprobe.core.judging.aggregate import Aggregate, Sealed
+from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.latency import SecondP99
+from loadprobe.core.judging.results import Sealed
 from loadprobe.core.steps import ScenarioRecord
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.outputs.folder.folder import RunFolder

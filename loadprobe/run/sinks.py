@@ -8,7 +8,7 @@ run knows who they are.
 from typing import Protocol, runtime_checkable
 
 from loadprobe.core.events import Event
-from loadprobe.core.judging.aggregate import Sealed
+from loadprobe.core.judging.results import Sealed
 from loadprobe.probe.messages import Snapshot
 
 

@@ -16,9 +16,10 @@ from functools import partial
 from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
 from loadprobe.config.keys import Config
 from loadprobe.config.webhooks import Webhook
-from loadprobe.core.judging.aggregate import Aggregate, Sealed
+from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.outages import Outage
+from loadprobe.core.judging.results import Sealed
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.blame import Blamed
 from loadprobe.core.verdict.incident_tracker import IncidentTracker

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from loadprobe.clock import ClockPair
 from loadprobe.core.judging.activity import Activity, Work
 from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.counts import SecondCounts
 from loadprobe.core.judging.histogram import Histogram
 from loadprobe.core.judging.latency import SecondHistograms
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.outcome import OpKind, Outcome
-from loadprobe.core.judging.scope_state import SecondCounts
 from loadprobe.core.verdict.beside import LaneFacts
 from loadprobe.core.verdict.client_document import ClientComparison, ClientRow
 from loadprobe.core.verdict.client_ranking import (

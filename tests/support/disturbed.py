@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
-from loadprobe.core.judging.aggregate import Results
 from loadprobe.core.judging.columns import Failure
 from loadprobe.core.judging.evidence import is_unseen
+from loadprobe.core.judging.results import Results
 from tests.support.judged import START_NS, OnSeal, judge
 from tests.support.simulation import (
     DEADLINE_NS,

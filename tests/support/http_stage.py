@@ -12,9 +12,11 @@ import aiohttp
 from loadprobe.clock import ClockPair
 from loadprobe.config.keys import Http
 from loadprobe.core.events import Event, RunStarted
-from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Sealed
+from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.columns import Block, Failure, Scope
+from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.judging.results import Sealed
 from loadprobe.core.topology.topology import Node, Shard, Topology
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.outputs.http.run_view import RunView

@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 
 from hypothesis import HealthCheck, settings
 
-from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Results, Sealed
+from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.columns import Block
+from loadprobe.core.judging.lanes import LaneInfo
+from loadprobe.core.judging.results import Results, Sealed
 from tests.support.simulation import (
     DEADLINE_NS,
     MS,

@@ -22,12 +22,12 @@ from loadprobe.config.keys import Config, Http, Lane, Output, Probe, Target
 from loadprobe.core.events import Event
 from loadprobe.core.intervals import Interval, union
 from loadprobe.core.judging.activity import Activity
-from loadprobe.core.judging.aggregate import Results, Sealed
 from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.counts import SecondCounts
 from loadprobe.core.judging.latency import P99Log
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.outcome import ErrorClass, Outcome
-from loadprobe.core.judging.scope_state import SecondCounts
+from loadprobe.core.judging.results import Results, Sealed
 from loadprobe.core.steps import ScenarioRecord
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.measured import (

@@ -12,9 +12,10 @@ from loadprobe.core.events import (
     PhaseEntered,
     ProviderTold,
 )
-from loadprobe.core.judging.aggregate import Aggregate, LaneInfo
+from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.cells import Frame
 from loadprobe.core.judging.columns import Block, Failure, Scope
+from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.core.judging.latency import P99Log
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.steps import ScenarioRecord, ScenarioState, StepRecord, StepState

@@ -9,10 +9,10 @@ from typing import Literal, NamedTuple
 
 from loadprobe.clock import NEVER_NS, NS_PER_S
 from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.counts import SecondCounts
 from loadprobe.core.judging.latency import KEPT_S, SecondHistograms
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.outcome import OpKind, Outcome
-from loadprobe.core.judging.scope_state import SecondCounts
 
 
 class Work(NamedTuple):

@@ -14,122 +14,19 @@ from dataclasses import dataclass, field
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S
 from loadprobe.core.intervals import Interval, intersection
-from loadprobe.core.judging.cells import BlindSpan, Frame
+from loadprobe.core.judging.cells import BlindSpan
 from loadprobe.core.judging.columns import Block, Scope
+from loadprobe.core.judging.counts import ScopeTotals
 from loadprobe.core.judging.evidence import AFTERMATH_NS
 from loadprobe.core.judging.histogram import Histogram
-from loadprobe.core.judging.latency import Latencies, SecondHistograms, SecondP99
-from loadprobe.core.judging.ms_samples import BlindCutter, MsSamples
-from loadprobe.core.judging.outages import HISTORY_NS, Outage, Row
+from loadprobe.core.judging.lanes import LaneInfo, LaneTotals
+from loadprobe.core.judging.latency import Latencies
+from loadprobe.core.judging.ms_samples import BlindCutter
+from loadprobe.core.judging.outages import HISTORY_NS, KEPT_OUTAGES, Outage, Row
 from loadprobe.core.judging.outcome import OpKind
+from loadprobe.core.judging.results import Results, Sealed
 from loadprobe.core.judging.ring import Ring, Slab
-from loadprobe.core.judging.scope_state import ScopeState, ScopeTotals, SecondCounts
-
-KEPT_OUTAGES = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class LaneInfo:
-    """What judging needs to know about a lane.
-
-    Args:
-        name: its label.
-        tls: whether it connects by TLS.
-        processes: indexes of the probe processes that share it.
-        deadline_ns: its deadline.
-        is_witness: whether its driver is the wire driver.
-        read_from: which nodes its reads go to.
-    """
-
-    name: str
-    tls: bool
-    processes: tuple[int, ...]
-    deadline_ns: int
-    is_witness: bool = True
-    read_from: str = "primary"
-
-
-@dataclass(slots=True)
-class Sealed:
-    """What became certain with one call of ``seal``.
-
-    Args:
-        until_ns: every arrival due before has been judged.
-        opened: outages that are going on and were not reported before.
-        closed: outages that ended, with their error bars.
-        blind: spans in which a lane was blind; a span that goes on is continued by
-            the first one of the next call.
-        seconds: complete seconds of the series, per scope.
-        histograms: complete seconds of latencies, per lane and op kind.
-        p99: complete seconds of percentiles, per lane and shard.
-        film: frames to append to the film file.
-        samples: cells with failures, and blind time, as samples.
-    """
-
-    until_ns: int
-    opened: list[Outage] = field(default_factory=list)
-    closed: list[Outage] = field(default_factory=list)
-    blind: list[BlindSpan] = field(default_factory=list)
-    seconds: list[SecondCounts] = field(default_factory=list)
-    histograms: list[SecondHistograms] = field(default_factory=list)
-    p99: list[SecondP99] = field(default_factory=list)
-    film: list[Frame] = field(default_factory=list)
-    samples: list[MsSamples] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class LaneTotals:
-    """What is counted per lane over the whole run.
-
-    Args:
-        response: done - due of served and late arrivals per op kind, ns.
-        service: done - sent of the same.
-        lateness: sent - due of served arrivals, ns; of witness lanes only.
-        begin_ns: when its first process began, or None.
-        blind_ns: time in which all its processes were blind.
-        blind: the spans (the first KEPT_OUTAGES).
-    """
-
-    response: dict[OpKind, Histogram] = field(default_factory=dict)
-    service: dict[OpKind, Histogram] = field(default_factory=dict)
-    lateness: Histogram = field(default_factory=Histogram)
-    begin_ns: int | None = None
-    blind_ns: int = 0
-    blind: list[BlindSpan] = field(default_factory=list)
-
-    def add_blind(self, span: BlindSpan) -> None:
-        """Count time in which the lane was blind, after all that was counted before."""
-        self.blind_ns += span.duration_ns
-        if self.blind and self.blind[-1].end_ns == span.start_ns:
-            start_ns = self.blind[-1].start_ns
-            self.blind[-1] = BlindSpan(span.lane, start_ns, span.end_ns)
-        elif len(self.blind) < KEPT_OUTAGES:
-            self.blind.append(span)
-
-
-@dataclass(frozen=True, slots=True)
-class Results:
-    """Everything that is known at the end; see ``core.verdict.verdict.summarize``.
-
-    Args:
-        start_ns: when the first process began.
-        end_ns: until when arrivals were judged.
-        lanes: the lanes.
-        lane_totals: totals by lane name.
-        scope_totals: totals by scope, sorted.
-        outages: closed outages by time, at most KEPT_OUTAGES.
-        dropped_outages: outages counted in the totals but not kept.
-        last: what ``seal`` would have returned at the end.
-    """
-
-    start_ns: int
-    end_ns: int
-    lanes: tuple[LaneInfo, ...]
-    lane_totals: Mapping[str, LaneTotals]
-    scope_totals: Mapping[Scope, ScopeTotals]
-    outages: Sequence[Outage]
-    dropped_outages: int
-    last: Sealed
+from loadprobe.core.judging.scope_state import ScopeState
 
 
 @dataclass(slots=True)

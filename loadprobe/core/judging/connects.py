@@ -7,9 +7,9 @@ new one, and the reverse; so neither counts in the downtime of the other.
 from collections.abc import Mapping
 from dataclasses import replace
 
-from loadprobe.core.judging.aggregate import Results
 from loadprobe.core.judging.histogram import Histogram
 from loadprobe.core.judging.outcome import OpKind
+from loadprobe.core.judging.results import Results
 
 
 def split(results: Results) -> tuple[Results, Results]:

@@ -21,6 +21,8 @@ from loadprobe.core.judging.outcome import ErrorClass, Outcome
 HISTORY_NS = NS_PER_S
 """Served arrivals older than this are not looked at when an outage begins."""
 
+KEPT_OUTAGES = 10_000
+"""Of a run, and spans of blind time of a lane; what comes after is only counted."""
 
 OutageKey = tuple[Scope, int]
 """What tells an outage, or a part of one, from all others of a run: scope and start."""

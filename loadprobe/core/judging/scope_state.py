@@ -6,8 +6,7 @@ Pure. Arrivals are counted when they are judged, in due order, exactly once.
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from itertools import repeat
 from operator import floordiv
 
@@ -18,98 +17,16 @@ from loadprobe.core.judging.columns import (
     Failure,
     Scope,
     merge_blocks,
-    split_served,
 )
+from loadprobe.core.judging.counts import ScopeTotals, SecondCounts
 from loadprobe.core.judging.evidence import is_timed, is_unseen
-from loadprobe.core.judging.histogram import Histogram
 from loadprobe.core.judging.ms_samples import MsSamples, SampleCutter
 from loadprobe.core.judging.observed import ObservedTime
 from loadprobe.core.judging.outage_tracker import OutageTracker
-from loadprobe.core.judging.outages import Outage, Row
-from loadprobe.core.judging.outcome import ErrorClass, Outcome
+from loadprobe.core.judging.outages import Row
+from loadprobe.core.judging.outcome import Outcome
+from loadprobe.core.judging.pending import Pending
 from loadprobe.core.judging.ring import Slab
-
-
-@dataclass(slots=True)
-class SecondCounts:
-    """One second of one scope, by due time.
-
-    Args:
-        scope: the scope.
-        second: monotonic second (due time // 1 s).
-        counts: arrivals per outcome, indexed by ``Outcome`` (6 integers).
-        observed_ms: cells in which arrivals were judged.
-        dark_ms: cells with failures only.
-        grey_ms: cells with failures and served arrivals.
-    """
-
-    scope: Scope
-    second: int
-    counts: list[int] = field(default_factory=lambda: [0] * len(Outcome))
-    observed_ms: int = 0
-    dark_ms: int = 0
-    grey_ms: int = 0
-
-
-@dataclass(slots=True)
-class ScopeTotals:
-    """What is counted per scope over the whole run.
-
-    Args:
-        counts: arrivals per outcome, indexed by ``Outcome`` (6 integers); unseen ones
-            are not among them.
-        classes: failed arrivals by class.
-        unseen: arrivals that were due while their own process was blind, or of which
-            it cannot tell for that reason whether they were served in time; they are
-            in nothing else.
-        lost_ns: time spent in failed arrivals, as a waiting client would see it.
-        observed_ms: cells in which arrivals were judged.
-        dark_ms: cells with failures only.
-        grey_ms: cells with failures and served arrivals.
-        observed_ns: time in which arrivals were judged; see ``core.judging.observed``.
-        errors_per_ms: failed arrivals of every cell that has some (a count, not a
-            time).
-        outages: closed outages.
-        outage_ns: sum of their estimated lengths, without what was not seen of them.
-        outage_unseen_ns: sum of what was not seen of them.
-        last_outage: the latest closed one.
-    """
-
-    counts: list[int] = field(default_factory=lambda: [0] * len(Outcome))
-    classes: Counter[ErrorClass] = field(default_factory=Counter)
-    unseen: int = 0
-    lost_ns: int = 0
-    observed_ms: int = 0
-    dark_ms: int = 0
-    grey_ms: int = 0
-    observed_ns: int = 0
-    errors_per_ms: Histogram = field(default_factory=Histogram)
-    outages: int = 0
-    outage_ns: int = 0
-    outage_unseen_ns: int = 0
-    last_outage: Outage | None = None
-
-    @property
-    def arrivals(self) -> int:
-        """Return the number of arrivals that were counted (not the unseen ones)."""
-        return sum(self.counts)
-
-    @property
-    def served(self) -> int:
-        """Return the number of served arrivals."""
-        return self.counts[Outcome.SERVED]
-
-    @property
-    def failed(self) -> int:
-        """Return the number of failed arrivals."""
-        return self.arrivals - self.served
-
-    def add_outage(self, outage: Outage) -> None:
-        """Count a closed outage."""
-        self.outages += 1
-        self.outage_ns += outage.seen_ns
-        self.outage_unseen_ns += outage.unseen_ns
-        self.last_outage = outage
 
 
 def lost_ns(failure: Failure, deadline_ns: int) -> int:
@@ -123,46 +40,6 @@ def lost_ns(failure: Failure, deadline_ns: int) -> int:
     if is_timed(failure):
         return deadline_ns
     return max(0, failure.evidence_end_ns - failure.due_ns)
-
-
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    """Served arrivals that wait to be judged.
-
-    Args:
-        process: where they come from.
-        block: the arrivals.
-        due_times: of them, each once in a closed loop, where many are due at once.
-        low_ns: the earliest of them.
-        high_ns: the latest.
-    """
-
-    process: int
-    block: Block
-    due_times: Collection[int]
-    low_ns: int
-    high_ns: int
-
-    @classmethod
-    def of(cls, process: int, block: Block) -> "_Pending":
-        is_closed = block.sent == block.due
-        dues = set(block.due) if is_closed else block.due
-        return cls(process, block, dues, min(dues), max(dues))
-
-    def split(self, at_ns: int) -> "tuple[_Pending, _Pending]":
-        """Return the arrivals due before, and the others; there are some of each."""
-        block = self.block
-        parts = split_served((block.due, block.sent, block.done), at_ns)
-        early, late = (Block(*part) for part in parts)
-        early_dues: Collection[int] = early.due
-        late_dues: Collection[int] = late.due
-        if isinstance(self.due_times, set):
-            early_dues = {due for due in self.due_times if due < at_ns}
-            late_dues = self.due_times - early_dues
-        return (
-            _Pending(self.process, early, early_dues, self.low_ns, max(early_dues)),
-            _Pending(self.process, late, late_dues, min(late_dues), self.high_ns),
-        )
 
 
 class ScopeState:
@@ -179,7 +56,7 @@ class ScopeState:
         self.totals = ScopeTotals()
         self.tracker = OutageTracker(scope, deadline_ns=deadline_ns, begin_ns=begin_ns)
         self._deadline_ns = deadline_ns
-        self._served: list[_Pending] = []
+        self._served: list[Pending] = []
         self._failed: list[tuple[Failure, int]] = []
         self._last_served: Row | None = None
         self._seconds: dict[int, SecondCounts] = {}
@@ -190,7 +67,7 @@ class ScopeState:
     def add(self, process: int, block: Block) -> None:
         """Take decided arrivals of one process; the block must not change any more."""
         if block.due:
-            self._served.append(_Pending.of(process, block))
+            self._served.append(Pending.of(process, block))
         self._failed.extend((failure, process) for failure in block.iter_failures())
 
     @property
@@ -212,8 +89,8 @@ class ScopeState:
             until_ns: up to where they are taken now.
             blind: per process when it did not get to run.
         """
-        now: list[_Pending] = []
-        kept: list[_Pending] = []
+        now: list[Pending] = []
+        kept: list[Pending] = []
         for pending in self._served:
             if pending.low_ns >= until_ns:
                 kept.append(pending)
@@ -240,14 +117,14 @@ class ScopeState:
         )
 
     def _without_unseen(
-        self, pending: Sequence[_Pending], blind: Mapping[int, Sequence[Interval]]
-    ) -> list[_Pending]:
+        self, pending: Sequence[Pending], blind: Mapping[int, Sequence[Interval]]
+    ) -> list[Pending]:
         """Leave out served arrivals that were due while their process was blind.
 
         And those answered after their deadline, which only count as served because the
         answer may have waited for us, if a blind time is behind it.
         """
-        kept: list[_Pending] = []
+        kept: list[Pending] = []
         for part in pending:
             spans = [
                 span
@@ -266,7 +143,7 @@ class ScopeState:
                 else:
                     seen.add_served(due, sent, done)
             if seen.due:
-                kept.append(_Pending.of(part.process, seen))
+                kept.append(Pending.of(part.process, seen))
         return kept
 
     def _last_certain(self, slab: Slab) -> Row | None:

@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from loadprobe.core.judging.aggregate import Sealed
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.outages import Outage
+from loadprobe.core.judging.results import Sealed
 
 ShardState = Literal["lit", "grey", "dark", "planned", "blind", "blank"]
 """As cells are called (docs/measuring.md); "blank" is also a shard without arrivals,

@@ -9,11 +9,13 @@ only.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, LaneTotals, Results
+from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.counts import ScopeTotals
+from loadprobe.core.judging.lanes import LaneInfo, LaneTotals
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.outcome import OpKind
-from loadprobe.core.judging.scope_state import ScopeTotals
+from loadprobe.core.judging.results import Results
 from loadprobe.core.verdict.attribution import Attribution, Cause, attribute
 from loadprobe.core.verdict.beside import LaneFacts, Planned, Served, make_context
 from loadprobe.core.verdict.light import add_light

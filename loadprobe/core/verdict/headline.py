@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from loadprobe.clock import NS_PER_S
-from loadprobe.core.judging.aggregate import LaneTotals
 from loadprobe.core.judging.columns import Scope
-from loadprobe.core.judging.scope_state import ScopeTotals
+from loadprobe.core.judging.counts import ScopeTotals
+from loadprobe.core.judging.lanes import LaneTotals
 from loadprobe.core.steps import ScenarioState
 from loadprobe.core.verdict.judged import JudgedRun
 from loadprobe.core.verdict.scenario_document import ScenarioSummary

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from loadprobe.clock import ClockPair
+from loadprobe.core.judging.counts import ScopeTotals
 from loadprobe.core.judging.outages import Outage, OutageKey
 from loadprobe.core.judging.outcome import Outcome
-from loadprobe.core.judging.scope_state import ScopeTotals
 from loadprobe.core.verdict.attribution import Attribution
 from loadprobe.core.verdict.blame import Blamed, Watched
 from loadprobe.core.verdict.incidents import Incident, group_incidents

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from loadprobe.clock import NS_PER_S
 from loadprobe.core.judging.activity import Activity
-from loadprobe.core.judging.aggregate import Results
 from loadprobe.core.judging.connects import split
 from loadprobe.core.judging.histogram import Histogram
 from loadprobe.core.judging.outages import OutageKey
+from loadprobe.core.judging.results import Results
 from loadprobe.core.verdict.blame import Watched, blame
 from loadprobe.core.verdict.client_document import ClientComparison
 from loadprobe.core.verdict.client_ranking import compare_clients, find_happenings

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from loadprobe.clock import ClockPair
 from loadprobe.core.events import ProviderTold
 from loadprobe.core.judging.activity import Activity
-from loadprobe.core.judging.aggregate import Results
 from loadprobe.core.judging.latency import P99Log
+from loadprobe.core.judging.results import Results
 from loadprobe.core.steps import ScenarioRecord
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.controller_log import ControllerLog

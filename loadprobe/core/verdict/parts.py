@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 from loadprobe.clock import NS_PER_S, ClockPair
-from loadprobe.core.judging.aggregate import LaneInfo
 from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.counts import ScopeTotals
 from loadprobe.core.judging.histogram import Histogram
+from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.core.judging.outages import OutageKey
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
-from loadprobe.core.judging.scope_state import ScopeTotals
 from loadprobe.core.verdict.attribution import Cause
 from loadprobe.core.verdict.blame import Blamed
 from loadprobe.core.verdict.incidents import Incident, dark_time

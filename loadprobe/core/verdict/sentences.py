@@ -6,7 +6,7 @@ Pure. Every number is told with its error bars; what is not known is said to be 
 from collections.abc import Sequence
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S
-from loadprobe.core.judging.aggregate import LaneInfo
+from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.outcome import ErrorClass
 from loadprobe.core.steps import ScenarioState

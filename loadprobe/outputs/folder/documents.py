@@ -18,10 +18,10 @@ from loadprobe.clock import ClockPair
 from loadprobe.config.keys import Config, to_plain
 from loadprobe.core.events import Event
 from loadprobe.core.events.lines import plain
+from loadprobe.core.judging.counts import SecondCounts
 from loadprobe.core.judging.histogram import SparseHistogram
 from loadprobe.core.judging.latency import SecondHistograms
 from loadprobe.core.judging.outcome import Outcome
-from loadprobe.core.judging.scope_state import SecondCounts
 from loadprobe.core.topology.topology import Topology
 
 SCHEMA_VERSION = 1

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from loadprobe.clock import NS_PER_S, ClockPair
 from loadprobe.core.events import Event
-from loadprobe.core.judging.aggregate import Sealed
 from loadprobe.core.judging.cells import FILM_MAGIC, encode_frames
+from loadprobe.core.judging.results import Sealed
 from loadprobe.errors import PreflightError
 from loadprobe.outputs.folder.appending import AppendFile
 from loadprobe.outputs.folder.documents import (

@@ -8,13 +8,15 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from loadprobe.core.judging.aggregate import Aggregate, LaneTotals, Sealed
+from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.cells import BlindSpan
 from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.counts import ScopeTotals
 from loadprobe.core.judging.histogram import Histogram, SparseHistogram
+from loadprobe.core.judging.lanes import LaneTotals
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
-from loadprobe.core.judging.scope_state import ScopeTotals
+from loadprobe.core.judging.results import Sealed
 from loadprobe.outputs.folder.outage_growth import growth_of
 from loadprobe.outputs.folder.sealed_lines import (
     Failed,

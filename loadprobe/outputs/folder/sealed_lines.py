@@ -9,9 +9,9 @@ import zlib
 
 import msgspec
 
-from loadprobe.core.judging.aggregate import LaneInfo
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.histogram import SparseHistogram
+from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.outcome import ErrorClass, Outcome
 from loadprobe.core.steps import ScenarioRecord

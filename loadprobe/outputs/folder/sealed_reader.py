@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.counts import SecondCounts
 from loadprobe.core.judging.histogram import Histogram
 from loadprobe.core.judging.latency import SecondHistograms
 from loadprobe.core.judging.outcome import Outcome
-from loadprobe.core.judging.scope_state import SecondCounts
 from loadprobe.errors import UsageError
 from loadprobe.outputs.folder.documents import (
     HISTOGRAMS,

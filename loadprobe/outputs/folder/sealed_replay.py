@@ -9,19 +9,15 @@ from dataclasses import dataclass
 
 from loadprobe.clock import NS_PER_S
 from loadprobe.core.judging.activity import Activity, Work
-from loadprobe.core.judging.aggregate import (
-    KEPT_OUTAGES,
-    LaneTotals,
-    Results,
-    Sealed,
-)
 from loadprobe.core.judging.cells import BlindSpan
 from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.counts import ScopeTotals
 from loadprobe.core.judging.histogram import Histogram, SparseHistogram
+from loadprobe.core.judging.lanes import LaneTotals
 from loadprobe.core.judging.latency import KEPT_S, P99Log, SecondHistograms, SecondP99
-from loadprobe.core.judging.outages import Outage
+from loadprobe.core.judging.outages import KEPT_OUTAGES, Outage
 from loadprobe.core.judging.outcome import OpKind, Outcome
-from loadprobe.core.judging.scope_state import ScopeTotals
+from loadprobe.core.judging.results import Results, Sealed
 from loadprobe.core.steps import ScenarioRecord
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.outputs.folder.outage_growth import grow

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from loadprobe import __version__
 from loadprobe.clock import NS_PER_S, ClockPair, mono_now_ns
 from loadprobe.core.events import Emit, Event, MarkMade, ScenarioEnded
-from loadprobe.core.judging.aggregate import Aggregate, Sealed
+from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.outages import Outage
+from loadprobe.core.judging.results import Sealed
 from loadprobe.core.judging.shard_states import Place, ShardStates
 from loadprobe.core.steps import ScenarioState
 from loadprobe.core.topology.topology import Topology

@@ -18,9 +18,9 @@ from rich.text import Text
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
 from loadprobe.core.events import Event
-from loadprobe.core.judging.aggregate import Sealed
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.outages import Outage
+from loadprobe.core.judging.results import Sealed
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.incidents import DarkTime
 from loadprobe.core.verdict.plan_edges import is_planned_now, planned_parts

@@ -21,11 +21,11 @@ from loadprobe.core.events import (
 )
 from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.counts import ScopeTotals
 from loadprobe.core.judging.histogram import Histogram
 from loadprobe.core.judging.ms_log import MsWindow
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.outcome import ErrorClass, Outcome
-from loadprobe.core.judging.scope_state import ScopeTotals
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.plan_edges import planned_certain_ns, planned_parts
 from loadprobe.outputs.metrics.snapshot import Labels, Snapshot

@@ -9,8 +9,8 @@ import pytest
 
 from loadprobe.clock import ClockPair
 from loadprobe.core.events import ProbeDied
-from loadprobe.core.judging.aggregate import Sealed
 from loadprobe.core.judging.cells import BlindSpan, read_film
+from loadprobe.core.judging.results import Sealed
 from loadprobe.errors import PreflightError
 from loadprobe.outputs.folder.folder import RunFolder, check_writable
 from tests.support.small_disk import mounted

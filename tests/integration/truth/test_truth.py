@@ -17,7 +17,7 @@ import pytest
 from loadprobe.clock import NS_PER_MS
 from loadprobe.config.keys import Config, Http, Lane, Target
 from loadprobe.core.intervals import Interval, overlaps
-from loadprobe.core.judging.aggregate import Results
+from loadprobe.core.judging.results import Results
 from loadprobe.core.verdict.incidents import DarkTime, dark_time
 from loadprobe.run.load import Measurement
 from tests.scripted.faults import Fault, FaultKind, TruthInterval

@@ -26,8 +26,9 @@ from benchmarks.calibration.settings import (
     gap_ns,
 )
 from loadprobe.clock import NS_PER_MS
-from loadprobe.core.judging.aggregate import Aggregate, LaneInfo
+from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.columns import Block, Failure, Scope
+from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 from tests.scripted.faults import Span, TruthInterval
 

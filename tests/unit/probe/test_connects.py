@@ -8,9 +8,11 @@ import pytest
 
 from loadprobe.clock import mono_now_ns
 from loadprobe.config.keys import Lane, Probe, Target
-from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Results
+from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.columns import Block, Failure, Scope
+from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.judging.results import Results
 from loadprobe.core.topology.topology import Node, Shard, Topology
 from loadprobe.core.verdict.measured import Measured
 from loadprobe.core.verdict.summary import Summary

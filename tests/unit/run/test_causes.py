@@ -6,10 +6,12 @@ from collections.abc import Sequence
 import pytest
 
 from loadprobe.clock import ClockPair
-from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Sealed
+from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.columns import Block, Failure, Scope
+from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.judging.results import Sealed
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.measured import Changes, Measured
 from loadprobe.core.verdict.verdict import Verdict, summarize

@@ -23,8 +23,10 @@ from loadprobe.config.remote_write import RemoteWrite
 from loadprobe.control.provider import shared
 from loadprobe.control.scenario.file import Scenario
 from loadprobe.control.scenario.surroundings import Surroundings
-from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Sealed
+from loadprobe.core.judging.aggregate import Aggregate
+from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.core.judging.ms_samples import MsKind, MsSamples, MsSeries
+from loadprobe.core.judging.results import Sealed
 from loadprobe.core.steps import ScenarioRecord, ScenarioState
 from loadprobe.core.topology.shard_names import ShardNames
 from loadprobe.outputs.remote_write import sender as remote_write

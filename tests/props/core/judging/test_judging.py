@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadprobe.core.intervals import difference, union
-from loadprobe.core.judging.aggregate import Aggregate, LaneInfo
+from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.columns import Failure, Scope
+from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.core.judging.outage_tracker import OutageTracker
 from loadprobe.core.judging.outages import Outage, Served
 from tests.support.judged import START_NS, essence, judge, relaxed

@@ -7,7 +7,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Results, Sealed
+from loadprobe.core.judging.aggregate import Aggregate
+from loadprobe.core.judging.lanes import LaneInfo
+from loadprobe.core.judging.results import Results, Sealed
 from loadprobe.outputs.folder.sealed_changes import SealedChanges
 from loadprobe.outputs.folder.sealed_lines import (
     Beginning,

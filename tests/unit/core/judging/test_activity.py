@@ -2,10 +2,10 @@
 
 from loadprobe.core.judging.activity import Activity, SecondLog, Work, seconds_of
 from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.counts import SecondCounts
 from loadprobe.core.judging.histogram import Histogram
 from loadprobe.core.judging.latency import SecondHistograms
 from loadprobe.core.judging.outcome import OpKind, Outcome
-from loadprobe.core.judging.scope_state import SecondCounts
 
 S = 1_000_000_000
 MS = 1_000_000

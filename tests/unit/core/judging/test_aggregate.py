@@ -3,10 +3,13 @@
 import pytest
 
 from loadprobe.core.judging import aggregate as module
-from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Sealed
+from loadprobe.core.judging import lanes
+from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.cells import BlindSpan, Cell, FilmChunk
 from loadprobe.core.judging.columns import Block, Failure, Scope
+from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.judging.results import Sealed
 from tests.support.aggregating import MS, ONE, SCOPE, D, begun, refuse, served
 
 S = 1_000_000_000
@@ -148,7 +151,7 @@ def test_reports_out_of_order_never_move_a_watermark_wrongly() -> None:
 
 def test_blind_list_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blind spans beyond the limit are counted but not kept."""
-    monkeypatch.setattr(module, "KEPT_OUTAGES", 1)
+    monkeypatch.setattr(lanes, "KEPT_OUTAGES", 1)
     aggregate = begun(ONE)
     spans = [(10 * MS, 20 * MS), (30 * MS, 40 * MS)]
     aggregate.add(0, {}, watermark_ns=100 * MS, stalls=spans)

@@ -1,7 +1,8 @@
 """Latencies second by second, of lanes and of their shards."""
 
-from loadprobe.core.judging.aggregate import Aggregate, LaneInfo
+from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.columns import Block, Failure, Scope
+from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.core.judging.latency import SecondP99
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 

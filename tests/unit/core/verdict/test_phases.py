@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from loadprobe.clock import ClockPair
 from loadprobe.core.judging.activity import Activity
+from loadprobe.core.judging.counts import SecondCounts
 from loadprobe.core.judging.latency import P99Log, SecondP99
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.outcome import OpKind, Outcome
-from loadprobe.core.judging.scope_state import SecondCounts
 from loadprobe.core.steps import (
     ScenarioRecord,
     ScenarioState,

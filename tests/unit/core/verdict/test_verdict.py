@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from loadprobe.core.judging.aggregate import Aggregate, LaneInfo, Results
+from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.columns import Block, Failure, Scope
+from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
+from loadprobe.core.judging.results import Results
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.measured import Changes, Measured, ObserverHealth
 from loadprobe.core.verdict.quantities import Bounds

@@ -10,8 +10,8 @@ import pytest
 from loadprobe.clock import ClockPair
 from loadprobe.config.file import parse_config
 from loadprobe.core.events import ProbeDied
-from loadprobe.core.judging.aggregate import Sealed
 from loadprobe.core.judging.cells import BlindSpan, read_film
+from loadprobe.core.judging.results import Sealed
 from loadprobe.errors import PreflightError
 from loadprobe.outputs.folder import documents
 from loadprobe.outputs.folder import folder as run_folder

@@ -8,10 +8,11 @@ import pytest
 from loadprobe.clock import ClockPair
 from loadprobe.config.file import parse_config
 from loadprobe.core.events import RunEnded, RunStarted
-from loadprobe.core.judging.aggregate import Aggregate, LaneInfo
+from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.cells import FilmChunk
 from loadprobe.core.judging.columns import Block, Failure, Scope
 from loadprobe.core.judging.histogram import Histogram
+from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.verdict.measured import Measured
 from loadprobe.core.verdict.verdict import summarize

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from loadprobe.clock import NS_PER_S, ClockPair
-from loadprobe.core.judging.aggregate import Sealed
 from loadprobe.core.judging.cells import BlindSpan
+from loadprobe.core.judging.results import Sealed
 from loadprobe.outputs.folder import syncing
 from loadprobe.outputs.folder.appending import AppendFile
 from loadprobe.outputs.folder.folder import RunFolder

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from loadprobe.core.events import RoleChanged, UnknownEvent
-from loadprobe.core.judging.aggregate import Sealed
+from loadprobe.core.judging.results import Sealed
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.texts import duration_text
 from loadprobe.outputs.live.terminal import (

@@ -21,9 +21,10 @@ from prometheus_client.samples import Sample
 
 from loadprobe.clock import ClockPair
 from loadprobe.core.events import RoleChanged
-from loadprobe.core.judging.aggregate import Aggregate, LaneInfo
+from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.columns import Block, Failure, Scope
 from loadprobe.core.judging.histogram import Histogram
+from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.core.judging.ms_log import MsLog, MsWindow
 from loadprobe.core.judging.ms_samples import MsKind, MsSamples, MsSeries
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome

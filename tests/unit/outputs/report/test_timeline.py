@@ -7,8 +7,9 @@ import pytest
 
 from loadprobe.clock import NS_PER_S
 from loadprobe.core.events import ProviderTold
-from loadprobe.core.judging.aggregate import Aggregate, LaneInfo
+from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.columns import Block, Failure, Scope
+from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.steps import ScenarioRecord, ScenarioState
 from loadprobe.core.verdict.measured import Measured
