@@ -5,7 +5,6 @@ new one, never half of it. No error of the file system ends a run or loses what 
 measured: it is kept in memory, tried again, and saved elsewhere at the end.
 """
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -32,7 +31,7 @@ from loadprobe.outputs.folder.documents import (
     series_row,
 )
 from loadprobe.outputs.folder.locking import FolderLock
-from loadprobe.outputs.folder.private import FOLDER_MODE, open_private
+from loadprobe.outputs.folder.private import FOLDER_MODE, replace_whole
 from loadprobe.outputs.folder.sealed_lines import SealedLine, encode_line
 from loadprobe.outputs.folder.syncing import Syncing
 
@@ -202,7 +201,7 @@ class RunFolder:
     def _write_documents(self) -> None:
         for name in sorted(self._unwritten):
             try:
-                _write_atomically(self.path / name, self._documents[name])
+                replace_whole(self.path / name, self._documents[name])
             except OSError as exc:
                 self._document_error = exc
             else:
@@ -233,19 +232,6 @@ def _header(name: str) -> bytes:
         return FILM_MAGIC
     kind = name.partition(".")[0]
     return encode_json({"schema_version": SCHEMA_VERSION, "file": kind}) + b"\n"
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    try:
-        with open_private(temporary) as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _fate(file: AppendFile) -> str:

@@ -27,6 +27,8 @@ from loadprobe.outputs.folder.documents import (
     EventLine,
     RunInfo,
 )
+from loadprobe.outputs.folder.forms import find_form, step_of
+from loadprobe.outputs.folder.packed import is_packed, kept_lines
 
 _MOST_OF_A_HEADER = 200
 
@@ -160,6 +162,9 @@ def load_beside(path: Path, torn: set[str], *, is_whole: bool = True) -> Beside:
 
 def is_begun(path: Path, torn: set[str]) -> bool:
     """Tell whether a file that grows is there, with more than a torn beginning."""
+    path = find_form(path.parent, path.name) or path
+    if is_packed(path):
+        return True  # it was whole when it was compressed
     try:
         with path.open("rb") as file:
             start = file.read(_MOST_OF_A_HEADER)
@@ -212,6 +217,10 @@ def raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def _numbered_lines(path: Path, since_byte: int) -> Iterator[tuple[int, bytes]]:
+    path = find_form(path.parent, path.name) or path
+    if is_packed(path):
+        yield from _unpacked_lines(path, since_byte)
+        return
     try:
         with path.open("rb") as file:
             _check_version(path, file.readline())
@@ -220,6 +229,23 @@ def _numbered_lines(path: Path, since_byte: int) -> Iterator[tuple[int, bytes]]:
             yield from enumerate(file, start=2)
     except OSError as exc:
         raise _unreadable(path, exc) from exc
+
+
+def _unpacked_lines(path: Path, since_byte: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a compressed file; all of one with longer steps."""
+    try:
+        lines = kept_lines(path)
+        header = next(lines, b"")
+        _check_version(path, header)
+        at = len(header)
+        for number, line in enumerate(lines, start=2):
+            if at >= since_byte or step_of(path) > 1:
+                yield number, line
+            at += len(line)
+    except OSError as exc:
+        raise _unreadable(path, exc) from exc
+    except ValueError as exc:
+        raise UsageError(f"{path} is damaged: {exc}") from exc
 
 
 def _read_events(path: Path, torn: set[str]) -> Iterator[PastEvent]:

@@ -5,13 +5,13 @@ the disk must have it. It may take its time, so a thread waits for it.
 """
 
 import logging
-import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.outputs.folder.appending import AppendFile
+from loadprobe.outputs.folder.private import sync_folder
 
 SYNC_EVERY_S = 2.0
 SLOW_S = 2.0
@@ -66,8 +66,8 @@ class Syncing:
                 file.sync()
             are_open = sum(file.is_open for file in self._files)
             if are_open != self._open:  # the names of new files, and of the folder
-                _sync_folder(self._path)
-                _sync_folder(self._path.parent)
+                sync_folder(self._path)
+                sync_folder(self._path.parent)
                 self._open = are_open
         except OSError as exc:
             self.error = exc
@@ -80,11 +80,3 @@ class Syncing:
         while not self._is_over.wait(SYNC_EVERY_S):
             self.sync()
         self.sync()
-
-
-def _sync_folder(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
