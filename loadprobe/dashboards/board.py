@@ -20,7 +20,7 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.common import DataSourceRef
 
 from loadprobe.dashboards.promql import Source, chosen
-from loadprobe.outputs.metrics.catalogue import CLUSTER_LABEL
+from loadprobe.outputs.metrics.metric import CLUSTER_LABEL
 
 COLUMNS = 24
 DATASOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")

@@ -11,7 +11,7 @@ from loadprobe.dashboards.panels import (
     rows,
 )
 from loadprobe.dashboards.promql import PLANNED, by, chosen, unplanned
-from loadprobe.outputs.metrics.catalogue import CLUSTER_LABEL
+from loadprobe.outputs.metrics.metric import CLUSTER_LABEL
 
 UID = "loadprobe-shards"
 STEPS = ("15s", "5s", "1m", "5m")

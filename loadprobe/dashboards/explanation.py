@@ -15,7 +15,7 @@ from loadprobe.dashboards.panels import (
     states,
 )
 from loadprobe.dashboards.promql import by, chosen
-from loadprobe.outputs.metrics.catalogue import CLUSTER_LABEL
+from loadprobe.outputs.metrics.metric import CLUSTER_LABEL
 
 _RUN = chosen("job", CLUSTER_LABEL, "lane", "shard")
 _RANGE = "$__range"

@@ -20,7 +20,7 @@ from loadprobe.dashboards.promql import (
     open_unplanned,
     unplanned,
 )
-from loadprobe.outputs.metrics.catalogue import CLUSTER_LABEL
+from loadprobe.outputs.metrics.metric import CLUSTER_LABEL
 
 UID = "loadprobe-fleet"
 OBJECTIVES = ("0.999", "0.9", "0.99", "0.9995", "0.9999", "0.99999")

@@ -38,7 +38,7 @@ from loadprobe.dashboards.promql import (
     open_unplanned,
     unplanned,
 )
-from loadprobe.outputs.metrics.catalogue import CLUSTER_LABEL
+from loadprobe.outputs.metrics.metric import CLUSTER_LABEL
 
 UID = "loadprobe-maintenance"
 FILM_MS = 11_000

@@ -8,13 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from loadprobe.core.judging.outcome import OpKind
-from loadprobe.outputs.metrics.catalogue import (
-    BY_NAME,
-    CLUSTER_LABEL,
-    MILLISECONDS,
-    Metric,
-    MetricKind,
-)
+from loadprobe.outputs.metrics.catalogue import BY_NAME, MILLISECONDS
+from loadprobe.outputs.metrics.metric import CLUSTER_LABEL, Metric, MetricKind
 
 DARK = "dark_time_seconds_total"
 PLANNED = "planned_dark_seconds_total"

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from loadprobe.dashboards.promql import DARK, PLANNED, Source, by, open_unplanned
-from loadprobe.outputs.metrics.catalogue import CLUSTER_LABEL
+from loadprobe.outputs.metrics.metric import CLUSTER_LABEL
 
 OBJECTIVE = 0.999
 """Availability that is promised of every lane, shard and op kind, over 30 days."""

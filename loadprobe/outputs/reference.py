@@ -12,17 +12,15 @@ from loadprobe.core.judging.delivery import (
     SPAN_MS,
 )
 from loadprobe.core.judging.ms_log import WINDOW_MS, WINDOW_SAMPLES
-from loadprobe.outputs.metrics.catalogue import (
-    CATALOGUE,
-    CLUSTER_LABEL,
+from loadprobe.outputs.metrics.bounds import (
     ERROR_BOUNDS,
     HEALTH_BOUNDS_NS,
-    MILLISECONDS,
     OUTAGE_BOUNDS_NS,
     RESPONSE_BOUNDS_NS,
     SHARD_BOUNDS_NS,
-    Metric,
 )
+from loadprobe.outputs.metrics.catalogue import CATALOGUE, MILLISECONDS
+from loadprobe.outputs.metrics.metric import CLUSTER_LABEL, Metric
 from loadprobe.outputs.remote_write.sender import FLUSH_S
 
 _BOUNDS = {

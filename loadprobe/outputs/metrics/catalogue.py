@@ -6,96 +6,15 @@ Times are seconds and counters of time move in steps of one millisecond, so that
 difference of two scrapes is exact.
 """
 
-from dataclasses import dataclass
-from enum import StrEnum
-from functools import cache
-
-from loadprobe.clock import NS_PER_S
 from loadprobe.core.judging.ms_samples import MsKind
-
-PREFIX = "loadprobe_"
-CLUSTER_LABEL = "cluster"
-
-
-class MetricKind(StrEnum):
-    """The Prometheus type of a metric."""
-
-    COUNTER = "counter"
-    GAUGE = "gauge"
-    HISTOGRAM = "histogram"
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One entry of the catalogue.
-
-    Args:
-        name: name without prefix; counters end in ``_total``.
-        kind: its type.
-        unit: "s", "unix s" or "1" (a count or a flag).
-        labels: label names after ``cluster``, in order.
-        help: one sentence.
-        bounds: inclusive upper bounds of a histogram's buckets, ascending, in ns for
-            seconds; the bucket ``+Inf`` is implied.
-    """
-
-    name: str
-    kind: MetricKind
-    unit: str
-    labels: tuple[str, ...]
-    help: str
-    bounds: tuple[int, ...] = ()
-
-    @property
-    def full_name(self) -> str:
-        """Return the name as exported."""
-        return PREFIX + self.name
-
-    @property
-    def scale(self) -> int:
-        """Return how many of what is counted make one of the unit."""
-        return 1 if self.unit == "1" else NS_PER_S
-
-    @property
-    def bound_texts(self) -> tuple[str, ...]:
-        """Return the bounds in the unit, as exported."""
-        return _texts(self.bounds, self.scale)
-
-
-@cache
-def _texts(bounds: tuple[int, ...], scale: int) -> tuple[str, ...]:
-    return tuple(repr(bound / scale) for bound in bounds)
-
-
-def _decades(steps: tuple[int, ...], first_ns: int, last_ns: int) -> tuple[int, ...]:
-    """Return steps x 10^n between two bounds (both included).
-
-    ``steps`` are hundredths of one decade, so that all bounds stay integers.
-    """
-    bounds = (step * 10**n for n in range(10) for step in steps)
-    return tuple(bound for bound in bounds if first_ns <= bound <= last_ns)
-
-
-RESPONSE_BOUNDS_NS = _decades(
-    (100, 125, 160, 200, 250, 315, 400, 500, 630, 800), 50_000, 40_000_000_000
+from loadprobe.outputs.metrics.bounds import (
+    ERROR_BOUNDS,
+    HEALTH_BOUNDS_NS,
+    OUTAGE_BOUNDS_NS,
+    RESPONSE_BOUNDS_NS,
+    SHARD_BOUNDS_NS,
 )
-"""60 bounds from 50 us to 40 s: a quantile read from them is off by at most 10 %."""
-
-SHARD_BOUNDS_NS = _decades((100, 200, 500), 50_000, 50_000_000_000)
-"""19 bounds from 50 us to 50 s."""
-
-OUTAGE_BOUNDS_NS = (
-    *_decades((100, 200, 500), 1_000_000, 100_000_000),
-    *(ms * 1_000_000 for ms in (250, 500, 1_000, 2_000, 3_000, 5_000, 10_000)),
-    *(s * 1_000_000_000 for s in (20, 30, 60, 120, 180, 300)),
-)
-"""20 bounds from 1 ms to 300 s."""
-
-ERROR_BOUNDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-"""Failed arrivals of a millisecond. One without any is not counted."""
-
-HEALTH_BOUNDS_NS = _decades((100, 200, 500), 100_000, 1_000_000_000)
-"""13 bounds from 0.1 ms to 1 s."""
+from loadprobe.outputs.metrics.metric import Metric, MetricKind
 
 _SCOPE = ("lane", "shard", "op")
 

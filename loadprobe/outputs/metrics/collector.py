@@ -20,13 +20,8 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from loadprobe.core.judging.histogram import Histogram
-from loadprobe.outputs.metrics.catalogue import (
-    BY_NAME,
-    CATALOGUE,
-    CLUSTER_LABEL,
-    Metric,
-    MetricKind,
-)
+from loadprobe.outputs.metrics.catalogue import BY_NAME, CATALOGUE
+from loadprobe.outputs.metrics.metric import CLUSTER_LABEL, Metric, MetricKind
 from loadprobe.outputs.metrics.snapshot import Labels, MetricsSource, Snapshot
 
 _PATIENCE_S = 10.0

@@ -8,7 +8,7 @@ library reads both formats in the tests.
 from collections.abc import Iterable, Sequence
 from enum import Enum
 
-from loadprobe.outputs.metrics.catalogue import CLUSTER_LABEL, Metric
+from loadprobe.outputs.metrics.metric import CLUSTER_LABEL, Metric
 
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 _TEXT_HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})

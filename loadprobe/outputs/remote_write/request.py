@@ -18,7 +18,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from cramjam import snappy
 
 from loadprobe.core.judging.ms_samples import MsSamples, MsSeries
-from loadprobe.outputs.metrics.catalogue import CLUSTER_LABEL, MILLISECONDS
+from loadprobe.outputs.metrics.catalogue import MILLISECONDS
+from loadprobe.outputs.metrics.metric import CLUSTER_LABEL
 
 HEADERS = {
     "Content-Type": "application/x-protobuf",

@@ -13,7 +13,8 @@ import yaml
 
 from loadprobe.dashboards.files import RULES_FILE
 from loadprobe.dashboards.rules import rules_text
-from loadprobe.outputs.metrics.catalogue import CATALOGUE, PREFIX
+from loadprobe.outputs.metrics.catalogue import CATALOGUE
+from loadprobe.outputs.metrics.metric import PREFIX
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.skipif(

@@ -16,13 +16,8 @@ from loadprobe.cli.app import app
 from loadprobe.dashboards.board import COLUMNS
 from loadprobe.dashboards.files import DASHBOARDS, RULES_FILE, make_files
 from loadprobe.dashboards.promql import Source, chosen
-from loadprobe.outputs.metrics.catalogue import (
-    CATALOGUE,
-    CLUSTER_LABEL,
-    MILLISECONDS,
-    PREFIX,
-    MetricKind,
-)
+from loadprobe.outputs.metrics.catalogue import CATALOGUE, MILLISECONDS
+from loadprobe.outputs.metrics.metric import CLUSTER_LABEL, PREFIX, MetricKind
 from tests.support.paths import ROOT
 from tools.pictures.queries import Shown, panel_queries
 

@@ -30,13 +30,12 @@ from loadprobe.core.judging.ms_samples import MsKind, MsSamples, MsSeries
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.verdict.attribution import Cause
 from loadprobe.core.verdict.beside import Planned
-from loadprobe.outputs.metrics.catalogue import (
-    CATALOGUE,
-    MILLISECONDS,
+from loadprobe.outputs.metrics.bounds import (
     OUTAGE_BOUNDS_NS,
     RESPONSE_BOUNDS_NS,
     SHARD_BOUNDS_NS,
 )
+from loadprobe.outputs.metrics.catalogue import CATALOGUE, MILLISECONDS
 from loadprobe.outputs.metrics.collector import CatalogueCollector, families
 from loadprobe.outputs.metrics.exposition import Format, choose_format
 from loadprobe.outputs.metrics.ms_page import render_ms_page
