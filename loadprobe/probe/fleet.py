@@ -136,7 +136,7 @@ class FleetProbe:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "loadprobe.probe.process",
+            "loadprobe.probe",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -8,7 +8,7 @@ import sys
 async def test_a_frame_that_cannot_be_read_ends_it() -> None:
     """It does not wait for ever for a plan that it has missed."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "loadprobe.probe.process"),
+        *(sys.executable, "-m", "loadprobe.probe"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -45,7 +45,7 @@ def warn():
     fields = {"lp_lane": "tcp", "lp_left": 3}
     logging.getLogger("loadprobe.drivers").warning("made up", extra=fields)
 
-if "loadprobe.probe.process" in sys.orig_argv:
+if "loadprobe.probe" in sys.orig_argv:
     threading.Thread(target=warn, daemon=True).start()
 """
 

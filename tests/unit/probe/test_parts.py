@@ -10,6 +10,7 @@ from loadprobe.core.judging.columns import Failure, Scope
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.load.recorder import ScopeRecorder
 from loadprobe.core.topology.topology import single
+from loadprobe.probe.beat import Beat
 from loadprobe.probe.lag import Lag
 from loadprobe.probe.messages import (
     HEADER_BYTES,
@@ -37,7 +38,6 @@ from loadprobe.probe.messages import (
     frame_length,
 )
 from loadprobe.probe.plan import share_out
-from loadprobe.probe.process import ProbeProcess
 
 MS = 1_000_000
 SCOPE = Scope("tcp", "0001", OpKind.WRITE)
@@ -256,18 +256,25 @@ def test_what_is_noticed_came_since_the_loop_last_looked() -> None:
 async def test_a_late_wake_up_reads_first() -> None:
     """What came before a late wake-up is read while it is known to have waited."""
     plan = Plan(0, {}, None, Probe(), (), 7, False)
-    process = ProbeProcess(plan, lambda message: None)
+    lag = Lag()
     since: list[int] = []
 
     class Poller:
         def serve_ready(self) -> None:
             """Read something at 9 ms."""
-            since.append(process._lag.unread_since(9 * MS))
+            since.append(lag.unread_since(9 * MS))
 
-    process._poller = Poller()  # type: ignore[assignment]
-    process._next_snapshot_ns = 1_000 * MS
-    process._lag.plan(5 * MS)
-    assert process._tick(5 * MS, 9 * MS) > 9 * MS
+    beat = Beat(
+        plan,
+        (),
+        lag=lag,
+        poller=Poller(),  # type: ignore[arg-type]
+        send=lambda snapshot: None,
+    )
+    beat._next_snapshot_ns = 1_000 * MS
+    lag.plan(5 * MS)
+    assert beat._tick(5 * MS, 9 * MS) > 9 * MS
     assert since == [5 * MS]
-    process._tick(12 * MS, 12 * MS)
+    beat._tick(12 * MS, 12 * MS)
+    beat._ticker.stop()
     assert len(since) == 1, "it was on time"

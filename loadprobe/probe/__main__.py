@@ -1,0 +1,142 @@
+"""A probe process as a program: frames come by standard input, and go by output.
+
+The end of standard input (the supervisor is gone) ends it, and so does a frame that
+cannot be read.
+"""
+
+import asyncio
+import os
+import resource
+import signal
+import sys
+import traceback
+from contextlib import suppress
+
+import uvloop
+
+from loadprobe.drivers.errors import is_defect
+from loadprobe.errors import LoadprobeError, ProbeCrashed, UsageError
+from loadprobe.logs import logging_to_stderr
+from loadprobe.probe.messages import (
+    HEADER_BYTES,
+    Failed,
+    FromProbe,
+    Plan,
+    ToProbe,
+    decode_to_probe,
+    encode_frame,
+    frame_length,
+)
+from loadprobe.probe.process import ProbeProcess
+from loadprobe.signals import NUMBERS
+
+
+async def _read_commands(
+    reader: asyncio.StreamReader, commands: "asyncio.Queue[ToProbe | None]"
+) -> None:
+    try:
+        with suppress(asyncio.IncompleteReadError):
+            while True:
+                header = await reader.readexactly(HEADER_BYTES)
+                payload = await reader.readexactly(frame_length(header))
+                commands.put_nowait(decode_to_probe(payload))
+    finally:
+        # Also if a frame could not be read: nothing that is understood will follow.
+        commands.put_nowait(None)
+
+
+async def _serve(read_fd: int, write_fd: int) -> int:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=1 << 20)
+    await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_fd, "rb")
+    )
+    closed = loop.create_future()
+
+    class Output(asyncio.BaseProtocol):
+        def connection_lost(self, exc: Exception | None) -> None:
+            if not closed.done():
+                closed.set_result(exc)
+
+    output, _ = await loop.connect_write_pipe(Output, os.fdopen(write_fd, "wb"))
+    crash: asyncio.Future[None] = loop.create_future()
+
+    def on_crash(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        exc = context.get("exception")
+        if is_defect(context) and not crash.done():
+            crash.set_exception(
+                exc
+                if isinstance(exc, Exception)
+                else ProbeCrashed(str(context.get("message")))
+            )
+
+    loop.set_exception_handler(on_crash)
+
+    def send(message: FromProbe) -> None:
+        output.write(encode_frame(message))
+
+    commands: asyncio.Queue[ToProbe | None] = asyncio.Queue()
+    reading = asyncio.create_task(_read_commands(reader, commands))
+    plan = await commands.get()
+    code = 0
+    if isinstance(plan, Plan):
+        try:
+            working = asyncio.create_task(ProbeProcess(plan, send).run(commands))
+            await asyncio.wait(
+                {working, crash, closed}, return_when=asyncio.FIRST_COMPLETED
+            )
+            if crash.done():
+                working.cancel()
+                await asyncio.wait({working})
+                crash.result()
+            elif closed.done():
+                working.cancel()
+                await asyncio.wait({working})
+            else:
+                working.result()
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is reported
+            cause = _first_cause(exc)
+            if isinstance(cause, UsageError):
+                text = str(cause)
+            else:
+                text = "".join(traceback.format_exception(exc))
+            send(Failed(plan.process, isinstance(cause, UsageError), text))
+            code = cause.exit_code if isinstance(cause, LoadprobeError) else 1
+    reading.cancel()
+    output.close()
+    if not closed.done():
+        await closed
+    return code
+
+
+def _first_cause(exc: BaseException) -> BaseException:
+    while isinstance(exc, BaseExceptionGroup):
+        exc = exc.exceptions[0]
+    return exc
+
+
+def main() -> int:
+    """Run a probe process on standard input and output; return its exit code.
+
+    Signals to end are for the supervisor, which drains us: a process manager that
+    signals all processes of a service must not end us first.
+    """
+    for number in NUMBERS:
+        signal.signal(number, signal.SIG_IGN)
+    read_fd, write_fd = os.dup(0), os.dup(1)
+    # Nothing else may write into the stream of frames.
+    os.dup2(2, 1)
+    os.set_inheritable(read_fd, False)
+    os.set_inheritable(write_fd, False)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with (
+        logging_to_stderr(),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        return runner.run(_serve(read_fd, write_fd))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
