@@ -7,9 +7,11 @@ Wall times are UNIX nanoseconds and are used for display and for other machines 
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
+NS_PER_HOUR = 3_600 * NS_PER_S
 NEVER_NS = 1 << 62
 """Later than any time: what does not happen, or does not end."""
 
@@ -20,6 +22,17 @@ mono_now_ns = time.monotonic_ns
 def wall_now_ns() -> int:
     """Return the UNIX time in nanoseconds."""
     return time.time_ns()
+
+
+def read_boot_id() -> str:
+    """Return what tells this start of the machine from all others; "" if nothing does.
+
+    The monotonic clock begins anew with each (random(4): boot_id).
+    """
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except (OSError, ValueError):
+        return ""
 
 
 def process_cpu_ns() -> int:

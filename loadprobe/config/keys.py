@@ -297,9 +297,15 @@ class Http(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Output(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where run folders are written."""
+    """Where and how run folders are written.
+
+    Args:
+        dir: the folder of the run folders.
+        segment_hours: a run without an end begins a new segment of its folder so often.
+    """
 
     dir: Text = "runs"
+    segment_hours: Annotated[float, Meta(ge=0.01, le=168.0)] = 1.0
 
 
 class Slo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from loadprobe.clock import NS_PER_HOUR
 from loadprobe.config.keys import Config, with_endpoint
 from loadprobe.control.scenario.file import Scenario
 from loadprobe.control.scenario.turns import rounds, turn_of
@@ -29,6 +30,13 @@ class RunPlan:
     def scenario_name(self) -> str:
         """Name of the scenario, or ""."""
         return self.scenario.name if self.scenario is not None else ""
+
+    @property
+    def segment_ns(self) -> int | None:
+        """Length of a segment of the run folder; None if the run has an end."""
+        if self.duration_s is not None or self.scenario is not None:
+            return None
+        return round(self.config.output.segment_hours * NS_PER_HOUR)
 
     @property
     def creates(self) -> bool:

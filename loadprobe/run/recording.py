@@ -10,6 +10,7 @@ import msgspec
 from rich.console import Console
 
 from loadprobe.clock import NS_PER_MS, ClockPair
+from loadprobe.config.keys import to_plain
 from loadprobe.core.events import RunEnded, RunStarted
 from loadprobe.core.judging.results import Results
 from loadprobe.core.steps import ScenarioRecord
@@ -23,18 +24,21 @@ from loadprobe.outputs.folder.documents import (
     SUMMARY,
     RunInfo,
     describe_run,
+    digest,
     moment,
     plain_topology,
 )
 from loadprobe.outputs.folder.folder import RunFolder
 from loadprobe.outputs.folder.reader import load_run
 from loadprobe.outputs.folder.sealed_lines import Beginning
+from loadprobe.outputs.folder.segments import Why
 from loadprobe.outputs.live.terminal import LiveView
 from loadprobe.outputs.report.report import render_text
 from loadprobe.run.causes import judge, rules_of
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.published import Published
 from loadprobe.run.sealing import Sealing, Told
+from loadprobe.run.segmenting import Segmenting
 from loadprobe.run.sinks import Sinks
 
 
@@ -107,10 +111,17 @@ class Recording:
             plan.config, scenario.expect if scenario is not None else None
         )
         aggregate = published.aggregate
+        segments = Segmenting(
+            folder,
+            digest(to_plain(plan.config)),
+            length_ns=plan.segment_ns,
+        )
+        segments.begin("start")
         self._sealing = Sealing(
             folder,
             aggregate,
             Beginning(aggregate.lanes, self._rules, scenario is not None),
+            segments=segments,
             health=published.health,
             told=told,
         )
@@ -119,6 +130,10 @@ class Recording:
         folder.keep_on_disk()
         published.view.state = "running"
         sinks.take_event(RunStarted(begun_ns, plan.config.name))
+
+    def begin_segment(self, why: Why) -> bool:
+        """End the segment of the folder here; tell whether a new one was begun."""
+        return self._sealing.begin_segment(why)
 
     def found_endpoint(self, host: str, port: int) -> None:
         """Note where the load goes, if there was nowhere to go until now."""

@@ -27,8 +27,10 @@ from loadprobe.outputs.folder.sealed_lines import (
     WorkRow,
     Written,
 )
+from loadprobe.outputs.folder.segments import Why
 from loadprobe.probe.messages import Snapshot
 from loadprobe.run.health import Health, work_of
+from loadprobe.run.segmenting import Segmenting
 
 LINE_EVERY_NS = 600 * NS_PER_MS
 """With a seal every 250 ms nothing waits for as long as a second. When an outage begins
@@ -67,6 +69,7 @@ class Sealing:
         folder: the run folder.
         aggregate: the judged arrivals.
         beginning: what is run, and by what it is judged.
+        segments: begins the segments.
         health: how the probes are doing.
         told: who knows the rest.
         now_ns: monotonic clock.
@@ -78,6 +81,7 @@ class Sealing:
         aggregate: Aggregate,
         beginning: Beginning,
         *,
+        segments: Segmenting,
         health: Health,
         told: Told,
         now_ns: Callable[[], int] = mono_now_ns,
@@ -85,7 +89,9 @@ class Sealing:
         self._folder = folder
         self._aggregate = aggregate
         self._changes = SealedChanges(aggregate)
-        self._beginning: Beginning | None = beginning
+        self._beginning = beginning
+        self._is_begun = False
+        self._segments = segments
         self._has_scenario = beginning.has_scenario
         self._health = health
         self._told = told
@@ -120,9 +126,29 @@ class Sealing:
         if begin_ns is None or self._aggregate.sealed_until_ns <= begin_ns:
             return  # nothing is judged yet
         now_ns = self._now_ns()
-        is_urgent = bool(sealed.opened or sealed.closed or self._beginning)
+        is_urgent = bool(sealed.opened or sealed.closed) or not self._is_begun
         if is_urgent or now_ns - self._line_ns >= LINE_EVERY_NS:
             self._write(now_ns, latencies=self._latencies(now_ns))
+        if self._segments.is_due:
+            self.begin_segment("time")
+
+    def begin_segment(self, why: Why) -> bool:
+        """End the segment here, and go on in a new one; tell whether it was done.
+
+        The new one begins with all that was judged (see ``SealedChanges``). If it
+        cannot be made, the old one goes on.
+        """
+        now_ns = self._now_ns()
+        if self._is_begun:
+            self._write(now_ns, latencies=None)
+        if not self._segments.begin(why):
+            return False
+        self._changes = SealedChanges(self._aggregate, is_first=False)
+        self._is_begun = False
+        self._figures, self._figures_ns = Figures(), now_ns - FIGURES_EVERY_NS
+        self._planned, self._record, self._written = [], None, None
+        self._write(now_ns, latencies=self._latencies(now_ns, is_last=True))
+        return True
 
     def end(self, end_ns: int) -> None:
         """Write the rest, after everything was judged.
@@ -139,7 +165,7 @@ class Sealing:
     ) -> None:
         line = msgspec.structs.replace(
             self._changes.make_line(),
-            beginning=self._beginning,
+            beginning=None if self._is_begun else self._beginning,
             planned=self._new_planned(),
             figures=self._new_figures(now_ns, is_last=end_ns is not None),
             work=self._take_work(),
@@ -152,7 +178,7 @@ class Sealing:
         )
         self._redirects.clear()
         self._p99.clear()
-        self._beginning = None
+        self._is_begun = True
         self._line_ns = now_ns
         self._folder.add_sealed(line)
 

@@ -1,7 +1,7 @@
 """A run that is recorded as every run is, but measured in virtual time."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -45,6 +45,7 @@ class Recorded:
         directory: where its folder is made.
         dark: when shard 0002 refuses, in ns from the begin.
         blind: when the probe does not run, likewise.
+        turns: when a segment begins, likewise, at the end of a seal.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Recorded:
         *,
         dark: tuple[int, int] = (1500 * MS, 2100 * MS),
         blind: Sequence[tuple[int, int]] = (),
+        turns: Collection[int] = (),
     ) -> None:
         plan = RunPlan(parse_config(CONFIG, where="run.toml"))
         self.aggregate = Aggregate([LaneInfo("tcp", False, (0,), 250 * MS)])
@@ -84,6 +86,7 @@ class Recorded:
         )
         self._dark = dark
         self._blind = blind
+        self._turns = turns
         self._now_ns = BEGIN_NS
 
     def measure(self, until_ns: int, *, every_ns: int = 250 * MS) -> None:
@@ -98,6 +101,8 @@ class Recorded:
             ]
             self.aggregate.add(0, blocks, watermark_ns=self._now_ns, stalls=stalls)
             self.sinks.take_sealed(self.aggregate.seal())
+            if self._now_ns - BEGIN_NS in self._turns:
+                assert self.recording.begin_segment("time")
 
     def tell_problem(self, text: str) -> None:
         """Have something beside the load fail."""

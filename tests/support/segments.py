@@ -18,8 +18,9 @@ from loadprobe.outputs.folder.documents import (
     HistogramRow,
     SeriesRow,
 )
+from loadprobe.outputs.folder.files import read_lines
 from loadprobe.outputs.folder.folder import RunFolder
-from loadprobe.outputs.folder.reader import load_beside, read_lines
+from loadprobe.outputs.folder.reader import load_beside
 from loadprobe.outputs.folder.sealed_lines import SealedLine
 
 S = 1_000_000_000

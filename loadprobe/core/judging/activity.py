@@ -116,10 +116,13 @@ class Activity:
     def add_histograms(self, rows: Iterable[SecondHistograms]) -> None:
         """Take complete seconds of latencies."""
         for row in rows:
-            if row.op.is_apart:
-                continue
-            longest = (row.response.max_ns or 0,)
-            self._worst.add((row.lane, row.op.label), row.second, longest)
+            longest_ns = row.response.max_ns or 0
+            self.add_longest(row.lane, row.op, row.second, longest_ns)
+
+    def add_longest(self, lane: str, op: OpKind, second: int, longest_ns: int) -> None:
+        """Take the longest response time of a complete second; 0 is none."""
+        if not op.is_apart:
+            self._worst.add((lane, op.label), second, (longest_ns,))
 
     def add_work(self, lane: str, at_ns: int, work: Work) -> None:
         """Take what a lane did until a time, counted in that second."""

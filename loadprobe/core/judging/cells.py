@@ -108,6 +108,19 @@ class BlindSpan(msgspec.Struct, frozen=True, tag="blind"):
 Frame = FilmChunk | BlindSpan
 
 
+def shifted_film(frames: Iterable[Frame], shift_ns: int) -> list[Frame]:
+    """Return frames in another clock; ``shift_ns`` is in whole milliseconds."""
+    return [_shifted(frame, shift_ns) for frame in frames]
+
+
+def _shifted(frame: Frame, shift_ns: int) -> Frame:
+    if isinstance(frame, BlindSpan):
+        start_ns, end_ns = frame.start_ns + shift_ns, frame.end_ns + shift_ns
+        return BlindSpan(frame.lane, start_ns, end_ns)
+    first_ms = frame.first_ms + shift_ns // NS_PER_MS
+    return msgspec.structs.replace(frame, first_ms=first_ms)
+
+
 def make_chunk(
     scope: Scope, served_due_ns: Iterable[int], failures: Iterable[Failure]
 ) -> FilmChunk | None:

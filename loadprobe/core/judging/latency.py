@@ -166,6 +166,15 @@ class P99Log:
                 for column in columns:
                     del column[: self._kept_s]
 
+    def put_before(self, rows: Iterable[SecondP99]) -> None:
+        """Take seconds that are all earlier than those there are."""
+        later, self._columns = self._columns, {}
+        self.add(rows)
+        for place, columns in later.items():
+            before = self._columns.setdefault(place, (array("q"), array("q")))
+            for column, values in zip(before, columns, strict=True):
+                column.extend(values)
+
     def between(
         self, lane: str, shard: str | None, first: int, until: int
     ) -> dict[int, int]:

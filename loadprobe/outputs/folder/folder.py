@@ -13,7 +13,7 @@ from pathlib import Path
 
 from loadprobe.clock import NS_PER_S, ClockPair
 from loadprobe.core.events import Event
-from loadprobe.core.judging.cells import FILM_MAGIC, encode_frames
+from loadprobe.core.judging.cells import encode_frames
 from loadprobe.core.judging.results import Sealed
 from loadprobe.errors import PreflightError
 from loadprobe.outputs.folder.appending import AppendFile
@@ -21,7 +21,6 @@ from loadprobe.outputs.folder.documents import (
     CELLS,
     EVENTS,
     HISTOGRAMS,
-    SCHEMA_VERSION,
     SEALED,
     SERIES,
     encode_document,
@@ -30,9 +29,18 @@ from loadprobe.outputs.folder.documents import (
     histogram_rows,
     series_row,
 )
+from loadprobe.outputs.folder.growing import growing_files
 from loadprobe.outputs.folder.locking import FolderLock
 from loadprobe.outputs.folder.private import FOLDER_MODE, replace_whole
 from loadprobe.outputs.folder.sealed_lines import SealedLine, encode_line
+from loadprobe.outputs.folder.segments import (
+    FIRST,
+    SEGMENT,
+    SEGMENTS,
+    SegmentInfo,
+    segment_path,
+    shown_name,
+)
 from loadprobe.outputs.folder.syncing import Syncing
 
 FREE_BYTES_NEEDED = 50 * 1024 * 1024
@@ -67,16 +75,18 @@ class RunFolder:
     Args:
         path: the folder, already made (see ``create``).
         clock: to give events their wall time.
+
+    Attributes:
+        path: the folder; after ``close`` that which holds everything.
+        segment: number of the segment that is written.
     """
 
     def __init__(self, path: Path, *, clock: ClockPair) -> None:
         self.path = path
+        self.segment = FIRST
         self._clock = clock
-        self._growing = {
-            name: AppendFile(path / name, header=_header(name))
-            for name in (EVENTS, HISTOGRAMS, SERIES, CELLS, SEALED)
-        }
-        # Lines of SEALED refer to HISTOGRAMS and SERIES, so it comes last.
+        self._growing = growing_files(path)
+        self._behind: list[AppendFile] = []
         self._syncing = Syncing(path, list(self._growing.values()))
         self._lock = FolderLock(path)
         self._documents: dict[str, bytes] = {}
@@ -112,8 +122,9 @@ class RunFolder:
     def problems(self) -> list[str]:
         """Return what could not be written so far, as sentences."""
         texts = [
-            f"writing {name} failed ({_reason(file.error)}); {_fate(file)}"
-            for name, file in self._growing.items()
+            f"writing {shown_name(file.path)} failed ({_reason(file.error)}); "
+            f"{_fate(file)}"
+            for file in self._files
             if file.error is not None
         ]
         if self._document_error is not None:
@@ -131,14 +142,41 @@ class RunFolder:
         return texts + self._closing_notes
 
     @property
+    def _files(self) -> list[AppendFile]:
+        """Return all files that may have something waiting."""
+        return [*self._behind, *self._growing.values()]
+
+    @property
     def sizes_bytes(self) -> tuple[int, int]:
-        """Return the lengths of ``series.ndjson`` and ``histograms.ndjson``."""
+        """Return the lengths of SERIES and HISTOGRAMS of the segment."""
         series, histograms = self._growing[SERIES], self._growing[HISTOGRAMS]
         return series.size_bytes, histograms.size_bytes
 
     def keep_on_disk(self) -> None:
         """Have what is written reach the disk every few seconds, until ``close``."""
         self._syncing.start()
+
+    def begin_segment(self, info: SegmentInfo) -> bool:
+        """End the segment here, and begin one; tell whether that could be done.
+
+        Args:
+            info: of the one to begin. The first one is there already.
+        """
+        number = info.number
+        path = segment_path(self.path, number)
+        if number != FIRST:
+            try:
+                path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            except OSError as exc:
+                self._document_error = exc
+                return False
+            full = [file for file in self._files if file.flush()]
+            self._behind = [file for file in self._files if file not in full]
+            self.segment, self._growing = number, growing_files(path)
+            self._syncing.turn_to(path, list(self._growing.values()), leave=full)
+        name = str((path / SEGMENT).relative_to(self.path))
+        self.write_document(name, info)
+        return True
 
     def take_event(self, event: Event) -> None:
         """Append to ``events.ndjson``."""
@@ -172,16 +210,16 @@ class RunFolder:
         completed; ``problems`` says so, and also if that failed too.
         """
         is_complete = self._flush()
-        for file in self._growing.values():
+        for file in self._files:
             if file.dropped:
                 self._closing_notes.append(
-                    f"{file.path.name} lacks its last {file.dropped} chunks: "
+                    f"{shown_name(file.path)} lacks its last {file.dropped} chunks: "
                     "they did not fit in memory while writing failed"
                 )
         if not is_complete:
             self._save_elsewhere()
         if self._syncing.stop():
-            for file in self._growing.values():
+            for file in self._files:
                 file.close()
         self._lock.release()
         return self.path
@@ -195,7 +233,7 @@ class RunFolder:
 
     def _flush(self) -> bool:
         self._write_documents()
-        grown = [file.flush() for file in self._growing.values()]
+        grown = [file.flush() for file in self._files]
         return all(grown) and not self._unwritten
 
     def _write_documents(self) -> None:
@@ -211,9 +249,16 @@ class RunFolder:
         failed = self.path
         try:
             path = Path(tempfile.mkdtemp(prefix=f"loadprobe-{failed.name}-"))
-            for name, file in self._growing.items():
-                file.copy_to(path / name)
+            segments = failed / SEGMENTS
+            if segments.is_dir():
+                shutil.copytree(segments, path / SEGMENTS)
+                for name in (EVENTS, HISTOGRAMS, SERIES, CELLS, SEALED):
+                    if (failed / name).is_file():
+                        shutil.copy2(failed / name, path / name)
+            for file in self._files:
+                file.copy_to(path / file.path.relative_to(failed))
             for name, content in self._documents.items():
+                (path / name).parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
                 (path / name).write_bytes(content)
         except OSError as exc:
             self._closing_notes.append(
@@ -225,13 +270,6 @@ class RunFolder:
         self._closing_notes.append(
             f"{str(failed)!r} is incomplete; the complete run is in {str(path)!r}"
         )
-
-
-def _header(name: str) -> bytes:
-    if name == CELLS:
-        return FILM_MAGIC
-    kind = name.partition(".")[0]
-    return encode_json({"schema_version": SCHEMA_VERSION, "file": kind}) + b"\n"
 
 
 def _fate(file: AppendFile) -> str:

@@ -19,10 +19,12 @@ from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.judging.results import Sealed
 from loadprobe.outputs.folder.outage_growth import growth_of
 from loadprobe.outputs.folder.sealed_lines import (
+    Checkpoint,
     Failed,
     Growth,
     Latencies,
     LatencyPart,
+    ScopeBefore,
     SealedLine,
     Served,
 )
@@ -109,10 +111,12 @@ class SealedChanges:
 
     Args:
         aggregate: the judged arrivals.
+        is_first: there is nothing before; else the first line has all that was judged.
     """
 
-    def __init__(self, aggregate: Aggregate) -> None:
+    def __init__(self, aggregate: Aggregate, *, is_first: bool = True) -> None:
         self._aggregate = aggregate
+        self._is_checkpoint = not is_first
         self._scopes: dict[Scope, _Scope] = {}
         self._begun_ns: dict[str, int] = {}
         self._blind: dict[str, list[BlindSpan]] = {}
@@ -121,6 +125,13 @@ class SealedChanges:
         self._dropped = 0
         self._open: dict[Scope, Outage] = {}
         self._latencies: dict[str, _Latencies] = {}
+        if not is_first:
+            self._closed = list(aggregate.outages)
+            self._dropped = aggregate.dropped_outages
+            self._blind = {
+                lane: list(totals.blind)
+                for lane, totals in aggregate.lane_totals.items()
+            }
 
     def take(self, sealed: Sealed) -> None:
         """Take what became certain with one seal."""
@@ -147,6 +158,7 @@ class SealedChanges:
         opened, grown = self._unfinished()
         line = SealedLine(
             until_ns=self._aggregate.sealed_until_ns,
+            checkpoint=self._checkpoint() if self._is_checkpoint else None,
             begun_ns=self._begun(),
             scopes=scopes,
             served=served,
@@ -162,6 +174,7 @@ class SealedChanges:
             grown=grown,
         )
         self._blind, self._closed, self._ended = {}, [], []
+        self._is_checkpoint = False
         return line
 
     def make_latencies(
@@ -188,6 +201,23 @@ class SealedChanges:
                 )
             )
         return Latencies(parts, series_bytes, histograms_bytes)
+
+    def _checkpoint(self) -> Checkpoint:
+        """Return what the line with all that was judged cannot say otherwise."""
+        aggregate = self._aggregate
+        return Checkpoint(
+            {lane: totals.blind_ns for lane, totals in aggregate.lane_totals.items()},
+            [
+                ScopeBefore(
+                    self._scopes[scope].number,
+                    totals.outages,
+                    totals.outage_ns,
+                    totals.outage_unseen_ns,
+                )
+                for scope, totals in aggregate.scope_totals.items()
+            ],
+            aggregate.dropped_outages,
+        )
 
     def _begun(self) -> dict[str, int]:
         begun = {

@@ -6,6 +6,7 @@ that was written. ``sealed_changes`` makes them, ``sealed_replay`` adds them up 
 """
 
 import zlib
+from typing import TypeVar
 
 import msgspec
 
@@ -42,6 +43,29 @@ class Beginning(msgspec.Struct, frozen=True):
     lanes: tuple[LaneInfo, ...]
     rules: Rules
     has_scenario: bool = False
+
+
+class ScopeBefore(msgspec.Struct, frozen=True, array_like=True):
+    """What lines do not say of a scope before a segment; as ``ScopeTotals`` has it."""
+
+    scope: int
+    outages: int
+    outage_ns: int
+    outage_unseen_ns: int
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """In the first line of a segment: the line has all that was judged before it.
+
+    Args:
+        blind_ns: of each lane, all of it: spans beyond a number are not kept.
+        scopes: of all of them, by number.
+        dropped: outages that ended and were not kept.
+    """
+
+    blind_ns: dict[str, int]
+    scopes: list[ScopeBefore]
+    dropped: int
 
 
 class Served(msgspec.Struct, frozen=True, array_like=True):
@@ -172,9 +196,10 @@ class SealedLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Args:
         until_ns: everything due before has been judged, monotonic.
-        beginning: in the first line only.
+        beginning: in the first line of a segment only.
+        checkpoint: likewise, but not in the first line of a run.
         begun_ns: when lanes began, of those that did since.
-        scopes: new ones; the first of a run has number 0.
+        scopes: new ones; the first of a segment has number 0.
         served: counts to be added.
         failed: counts to be added.
         blind: spans of lanes, of which one that goes on comes in parts: lane, start
@@ -198,6 +223,7 @@ class SealedLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     until_ns: int
     beginning: Beginning | None = None
+    checkpoint: Checkpoint | None = None
     begun_ns: dict[str, int] = {}
     scopes: list[Scope] = []
     served: list[Served] = []
@@ -218,9 +244,19 @@ class SealedLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     end_ns: int | None = None
 
 
+class SecondsLine(msgspec.Struct, frozen=True):
+    """Of a line what is told of single seconds; see ``SealedLine``."""
+
+    work: list[WorkRow] = []
+    redirects: list[RedirectRow] = []
+    p99: list[P99Row] = []
+
+
+_Line = TypeVar("_Line", SealedLine, SecondsLine)
 _Frame = tuple[int, msgspec.Raw]
 _FRAME = msgspec.json.Decoder(_Frame)
 _LINE = msgspec.json.Decoder(SealedLine)
+_SECONDS = msgspec.json.Decoder(SecondsLine)
 
 
 def encode_line(line: SealedLine) -> bytes:
@@ -235,10 +271,23 @@ def decode_line(content: bytes) -> SealedLine:
     Raises:
         ValueError: it is torn or damaged.
     """
+    return _decode(content, _LINE)
+
+
+def decode_seconds(content: bytes) -> SecondsLine:
+    """Return what a line says of single seconds.
+
+    Raises:
+        ValueError: it is torn or damaged.
+    """
+    return _decode(content, _SECONDS)
+
+
+def _decode(content: bytes, decoder: msgspec.json.Decoder[_Line]) -> _Line:
     try:
         checksum, raw = _FRAME.decode(content)
         if zlib.crc32(raw) != checksum:
             raise ValueError("the checksum does not match")
-        return _LINE.decode(raw)
+        return decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise ValueError(str(exc)) from exc

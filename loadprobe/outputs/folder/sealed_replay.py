@@ -23,6 +23,7 @@ from loadprobe.core.verdict.beside import Planned
 from loadprobe.outputs.folder.outage_growth import grow
 from loadprobe.outputs.folder.sealed_lines import (
     Beginning,
+    Checkpoint,
     Figures,
     LatencyPart,
     SealedLine,
@@ -53,6 +54,7 @@ class SealedReplay:
 
     Attributes:
         until_ns: everything due before has been judged.
+        begun_ns: the same after the first line: when the segment began.
         end_ns: the end of the load; None if the run did not come to its end.
         planned: darkness that was planned; what had no end goes on.
         figures: those of the probes.
@@ -67,6 +69,7 @@ class SealedReplay:
     def __init__(self, beginning: Beginning) -> None:
         self.beginning = beginning
         self.until_ns = 0
+        self.begun_ns: int | None = None
         self.end_ns: int | None = None
         self.planned: Sequence[Planned] = ()
         self.figures = Figures()
@@ -91,12 +94,16 @@ class SealedReplay:
             LookupError: it speaks of a lane or scope that no line has introduced.
         """
         self.until_ns = line.until_ns
+        if self.begun_ns is None:
+            self.begun_ns = line.until_ns
         for lane, begin_ns in line.begun_ns.items():
             self._lanes[lane].begin_ns = begin_ns
         for lane, start_ns, end_ns in line.blind:
             self._lanes[lane].add_blind(BlindSpan(lane, start_ns, end_ns))
         self._count(line)
         self._take_outages(line)
+        if line.checkpoint is not None:
+            self._take_checkpoint(line.checkpoint)
         for work in line.work:
             row = Work(work.attempts, work.connects, work.refreshes, work.raised)
             self.activity.add_work(work.lane, work.second * NS_PER_S, row)
@@ -204,6 +211,16 @@ class SealedReplay:
         for growth in line.grown:
             scope = self._numbered[growth.scope]
             self.unfinished[scope] = grow(self.unfinished[scope], growth)
+
+    def _take_checkpoint(self, before: Checkpoint) -> None:
+        for lane, blind_ns in before.blind_ns.items():
+            self._lanes[lane].blind_ns = blind_ns
+        for row in before.scopes:
+            totals = self._totals[row.scope]
+            totals.outages = row.outages
+            totals.outage_ns = row.outage_ns
+            totals.outage_unseen_ns = row.outage_unseen_ns
+        self._dropped = before.dropped
 
     def _merge(self, part: LatencyPart) -> None:
         totals = self._lanes[part.lane]

@@ -6,12 +6,15 @@ the disk must have it. It may take its time, so a thread waits for it.
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.outputs.folder.appending import AppendFile
 from loadprobe.outputs.folder.private import sync_folder
+from loadprobe.outputs.folder.segments import SEGMENTS
 
 SYNC_EVERY_S = 2.0
 SLOW_S = 2.0
@@ -22,11 +25,31 @@ _STOP_S = 10.0
 logger = logging.getLogger(__name__)
 
 
+@dataclass(slots=True)
+class _Files:
+    """Those of a folder; ``known`` is how many were there when it was synced."""
+
+    folder: Path
+    files: Sequence[AppendFile]
+    known: int = -1
+
+    def sync(self) -> None:
+        for file in self.files:
+            file.sync()
+        are_open = sum(file.is_open for file in self.files)
+        if are_open != self.known:  # the names of new files, and of the folder
+            sync_folder(self.folder)
+            sync_folder(self.folder.parent)
+            if self.folder.parent.name == SEGMENTS:
+                sync_folder(self.folder.parent.parent)
+            self.known = are_open
+
+
 class Syncing:
     """Syncs the files of a folder again and again (see the module).
 
     Args:
-        path: the folder.
+        path: the folder of the files.
         files: in the order in which they reach the disk: what others refer to first.
 
     Attributes:
@@ -34,9 +57,8 @@ class Syncing:
     """
 
     def __init__(self, path: Path, files: Sequence[AppendFile]) -> None:
-        self._path = path
-        self._files = tuple(files)
-        self._open = -1
+        self._files = _Files(path, tuple(files))
+        self._left: deque[AppendFile] = deque()
         self._is_over = threading.Event()
         self._thread: threading.Thread | None = None
         self.error: OSError | None = None
@@ -46,6 +68,21 @@ class Syncing:
         name = "loadprobe-sync"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
+
+    def turn_to(
+        self, path: Path, files: Sequence[AppendFile], *, leave: Sequence[AppendFile]
+    ) -> None:
+        """Sync other files from now on.
+
+        Args:
+            path: their folder.
+            files: in the order in which they reach the disk.
+            leave: files that are complete: they are synced once more, and closed.
+        """
+        self._left += leave
+        self._files = _Files(path, tuple(files))
+        if self._thread is None:
+            self.sync()
 
     def stop(self) -> bool:
         """End with a last round; return whether nothing uses the files any more.
@@ -62,19 +99,22 @@ class Syncing:
         """Bring everything that was written until now to the disk."""
         begun_ns = mono_now_ns()
         try:
-            for file in self._files:
-                file.sync()
-            are_open = sum(file.is_open for file in self._files)
-            if are_open != self._open:  # the names of new files, and of the folder
-                sync_folder(self._path)
-                sync_folder(self._path.parent)
-                self._open = are_open
+            self._close_left()
+            self._files.sync()
         except OSError as exc:
             self.error = exc
         took_s = (mono_now_ns() - begun_ns) / NS_PER_S
         if took_s > SLOW_S:
-            fields = {"lp_took_s": round(took_s, 1), "lp_path": str(self._path)}
+            fields = {"lp_took_s": round(took_s, 1), "lp_path": str(self._files.folder)}
             logger.warning("slow_disk", extra=fields)
+
+    def _close_left(self) -> None:
+        while self._left:
+            file = self._left.popleft()
+            try:
+                file.sync()
+            finally:
+                file.close()
 
     def _run(self) -> None:
         while not self._is_over.wait(SYNC_EVERY_S):

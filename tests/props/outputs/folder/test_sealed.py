@@ -1,6 +1,7 @@
 """What is written while arrivals are judged is at any time what was judged by then."""
 
 import copy
+from collections.abc import Collection
 from dataclasses import replace
 
 import msgspec
@@ -31,11 +32,14 @@ class Scribe:
     Args:
         every: a line is written with so many seals.
         compared: number of the line with which what was written is compared.
+        turns: numbers of the seals after which a segment begins; then the lines before
+            are gone.
     """
 
-    def __init__(self, every: int, compared: int) -> None:
+    def __init__(self, every: int, compared: int, turns: Collection[int] = ()) -> None:
         self._every = every
         self._compared = compared
+        self._turns = turns
         self._seals = 0
         self.changes: SealedChanges | None = None
         self.lines: list[bytes] = []
@@ -49,6 +53,11 @@ class Scribe:
             self.write()
             if len(self.lines) == self._compared:
                 assert told(replayed(self.lines)) == told(ended_now(aggregate))
+        if self._seals in self._turns and aggregate.sealed_until_ns:
+            self.changes = SealedChanges(aggregate, is_first=False)
+            self.lines.clear()
+            self.write()
+            assert told(replayed(self.lines)) == told(ended_now(aggregate))
 
     def write(self, end_ns: int | None = None) -> None:
         """Write a line with all there is."""
@@ -110,3 +119,29 @@ def test_lines_add_up(run: Disturbed, batch_ms: int, every: int, compared: int) 
     again = replayed(scribe.lines)
     assert essence(again) == essence(results)
     assert told(again) == told(results)
+
+
+@relaxed
+@given(
+    run=disturbed(),
+    batch_ms=st.integers(5, 80),
+    every=st.integers(1, 3),
+    turns=st.sets(st.integers(1, 60), min_size=1),
+)
+def test_the_last_segment_says_it_all(
+    run: Disturbed, batch_ms: int, every: int, turns: set[int]
+) -> None:
+    """Wherever segments begin, the last one alone says what all lines would have."""
+    scribe = Scribe(every, 0, turns)
+    results = run.judge(batch_ms * MS, on_seal=scribe.look)
+    scribe.write(results.end_ns)
+    again = replayed(scribe.lines)
+    assert essence(again) == essence(results)
+    assert told(again) == told(results)
+    for mine, theirs in zip(
+        again.scope_totals.values(), results.scope_totals.values(), strict=True
+    ):
+        assert mine.outage_ns == theirs.outage_ns
+        assert mine.outage_unseen_ns == theirs.outage_unseen_ns
+        assert mine.last_outage == theirs.last_outage
+    assert again.dropped_outages == results.dropped_outages

@@ -19,9 +19,10 @@ from loadprobe.outputs.folder.documents import (
     HistogramRow,
     SeriesRow,
 )
+from loadprobe.outputs.folder.files import read_lines
 from loadprobe.outputs.folder.forms import MANIFEST, SegmentFiles, find_form
 from loadprobe.outputs.folder.packed import kept_chunks, pack
-from loadprobe.outputs.folder.reader import load_beside, read_lines
+from loadprobe.outputs.folder.reader import load_beside
 from tests.support.segments import Said, write_segment
 
 

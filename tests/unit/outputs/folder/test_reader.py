@@ -18,8 +18,9 @@ from loadprobe.core.verdict.measured import Measured
 from loadprobe.core.verdict.verdict import summarize
 from loadprobe.errors import UsageError
 from loadprobe.outputs.folder import documents
+from loadprobe.outputs.folder.files import read_lines
 from loadprobe.outputs.folder.folder import RunFolder
-from loadprobe.outputs.folder.reader import load_run, read_lines
+from loadprobe.outputs.folder.reader import load_run
 from loadprobe.outputs.wording import event_text
 
 MS = 1_000_000

@@ -1,0 +1,35 @@
+"""The files of one segment that grow while a run lasts."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from loadprobe.core.judging.cells import FILM_MAGIC
+from loadprobe.outputs.folder.appending import AppendFile
+from loadprobe.outputs.folder.documents import (
+    CELLS,
+    EVENTS,
+    HISTOGRAMS,
+    SCHEMA_VERSION,
+    SEALED,
+    SERIES,
+    encode_json,
+)
+
+
+def growing_files(path: Path) -> Mapping[str, AppendFile]:
+    """Return the files of a segment by name, in the order in which they are synced.
+
+    Lines of SEALED refer to HISTOGRAMS and SERIES, so it comes last.
+
+    Args:
+        path: the folder of the segment.
+    """
+    names = (EVENTS, HISTOGRAMS, SERIES, CELLS, SEALED)
+    return {name: AppendFile(path / name, header=_header(name)) for name in names}
+
+
+def _header(name: str) -> bytes:
+    if name == CELLS:
+        return FILM_MAGIC
+    kind = name.partition(".")[0]
+    return encode_json({"schema_version": SCHEMA_VERSION, "file": kind}) + b"\n"
