@@ -156,6 +156,7 @@ class Provider:
         }
         self.group = {
             "ReplicationGroupId": "rg",
+            "ARN": "arn:aws:elasticache:us-east-1:0:replicationgroup:rg",
             "Status": "available",
             "ClusterEnabled": True,
             "ConfigurationEndpoint": {"Address": "here", "Port": 6379},
@@ -253,6 +254,9 @@ class Provider:
                 "CacheEngineVersions": [{"Engine": "valkey", "EngineVersion": "8.1"}]
             },
             "DescribeUpdateActions": {"UpdateActions": []},
+            "ListTagsForResource": {
+                "TagList": [{"Key": "loadprobe:mark", "Value": "7f3a"}]
+            },
         }
         return replies[operation]
 
@@ -304,6 +308,7 @@ _OPERATIONS = {
     "describe_replication_groups": "DescribeReplicationGroups",
     "describe_update_actions": "DescribeUpdateActions",
     "list_allowed_node_type_modifications": "ListAllowedNodeTypeModifications",
+    "list_tags_for_resource": "ListTagsForResource",
     "modify_replication_group": "ModifyReplicationGroup",
     "modify_replication_group_shard_configuration": (
         "ModifyReplicationGroupShardConfiguration"

@@ -1,8 +1,9 @@
 """Ends groups that loadprobe created: that of a run at its end, and those left behind.
 
-What may be deleted is told by a marker (see ``markers``), which goes with its group. A
-group that is being changed cannot be deleted, so its rest is waited for. Deleting twice
-does no harm: a call whose reply was lost is simply made again.
+What may be deleted is told by a marker (see ``markers``), which goes with its group,
+and by the tag that carries its mark: the two are compared before every call. A group
+that is being changed cannot be deleted, so its rest is waited for. Deleting twice does
+no harm: a call whose reply was lost is simply made again.
 """
 
 import asyncio
@@ -12,7 +13,13 @@ from contextlib import asynccontextmanager
 from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.control.created import markers
 from loadprobe.control.created.markers import Marker
-from loadprobe.control.mutations.lifecycle import CompleteMigration, DeleteGroup
+from loadprobe.control.mutations.lifecycle import (
+    MARK_TAG,
+    CompleteMigration,
+    DeleteGroup,
+    carries,
+    not_ours,
+)
 from loadprobe.control.provider.api import ElastiCacheApi, open_api
 from loadprobe.control.provider.faults import (
     GROUP_NOT_FOUND,
@@ -23,12 +30,14 @@ from loadprobe.control.provider.faults import (
     Patience,
 )
 from loadprobe.control.provider.state import (
+    AT_REST,
     AVAILABLE,
     CREATE_FAILED,
     DELETING,
     MIGRATING,
     ApiCall,
     GroupState,
+    Need,
 )
 from loadprobe.errors import ControlError
 
@@ -41,6 +50,9 @@ _CLOCK_SLACK_NS = 5 * NS_PER_S
 _ASKED_WITHIN_NS = 7200 * NS_PER_S
 """A group is asked for within minutes of its marker, and created in less than an hour:
 one made later is another, that somebody gave the same name."""
+
+_TAGS_S = 30.0
+"""A group that began to change between two calls does not tell its tags."""
 
 _REPEAT_S = 60.0
 """A call that was accepted is made again if nothing came of it in this time."""
@@ -117,17 +129,46 @@ def is_created_by(marker: Marker, state: GroupState) -> bool:
     return -_CLOCK_SLACK_NS <= age_ns <= _ASKED_WITHIN_NS
 
 
-def next_call(state: GroupState) -> ApiCall | None:
+def is_marked_by(marker: Marker, state: GroupState) -> bool:
+    """Tell whether a group at rest carries the mark that it was to be created with.
+
+    Returns:
+        False if it carries another: somebody else's run created it.
+
+    Raises:
+        ControlError: it carries none, or none that is known here: a person has to
+            decide.
+    """
+    if carries(state, marker.mark):
+        return True
+    if not marker.mark:
+        reason = "the note of it is of a version that wrote no marks"
+    elif MARK_TAG in (state.tags or {}):
+        return False
+    else:
+        reason = not_ours(state)
+    raise ControlError(
+        f"{marker.where}: {reason}, so whether loadprobe created it is not certain, "
+        f"and nothing is deleted; delete it yourself if it is yours, then remove "
+        f"{markers.file_of(marker.control)}"
+    )
+
+
+def next_call(state: GroupState, mark: str) -> ApiCall | None:
     """Return what brings a group nearer to its end; None while it has to be waited for.
 
     A migration is ended by force: without that it waits for the source, and the data
     is given up anyway.
+
+    Args:
+        state: the group, with its tags.
+        mark: it carries it.
     """
     status = state.group.status
     if status == MIGRATING:
         (call,) = CompleteMigration(force=True).plan(state)
     elif status in {AVAILABLE, CREATE_FAILED}:
-        (call,) = DeleteGroup().plan(state)
+        (call,) = DeleteGroup(mark).plan(state)
     else:
         return None
     return call
@@ -146,6 +187,7 @@ class _Ending:
         self._patience = Patience(limit_s=_SILENCE_S)
         self._answered_ns = mono_now_ns()
         self._accepted_ns: dict[str, int] = {}
+        self._untold_ns: int | None = None
         self._told = ""
 
     @asynccontextmanager
@@ -170,7 +212,8 @@ class _Ending:
                     return None
                 self._tell("asked for just now, and not to be seen yet; waiting")
             elif (
-                state.group.created_unix_ns is None and next_call(state) is None
+                state.group.created_unix_ns is None
+                and state.group.status not in AT_REST
             ):  # it may be told once the group is complete
                 self._tell(f"is {state.group.status!r}; waiting")
             elif is_created_by(self._marker, state):
@@ -186,9 +229,15 @@ class _Ending:
     async def delete(self) -> None:
         """Delete it as soon as it can be, and wait until it is gone."""
         while (state := await self._look()).is_there:
-            call = next_call(state)
             status = state.group.status
-            if call is not None:
+            if status in AT_REST and self._may_still_tell(state):
+                self._tell("its tags cannot be read yet; waiting")
+            elif status in AT_REST:
+                if not is_marked_by(self._marker, state):
+                    self._tell(f"left alone: {not_ours(state)}; the note is removed")
+                    return
+                call = next_call(state, self._marker.mark)
+                assert call is not None, "it is at rest"
                 await self._send(call)
             elif status == DELETING:
                 self._tell("is being deleted; waiting until it is gone")
@@ -202,10 +251,18 @@ class _Ending:
         age_ns = self._api.provider_now_ns - self._marker.written_unix_ns
         return bool(self._api.members) or age_ns >= self._visible_ns
 
+    def _may_still_tell(self, state: GroupState) -> bool:
+        """Tell whether tags that are not told may be, if they are asked for again."""
+        if state.tags is not None:
+            self._untold_ns = None
+            return False
+        self._untold_ns = self._untold_ns or mono_now_ns()
+        return mono_now_ns() - self._untold_ns < _TAGS_S * NS_PER_S
+
     async def _look(self) -> GroupState:
         while True:
             try:
-                state = await self._api.describe_state(missing_ok=True)
+                state = await self._api.describe_state({Need.TAGS}, missing_ok=True)
             except (ApiRefused, ApiUnanswered, ApiUnreachable) as fault:
                 self._tolerate(fault)
             else:

@@ -2,9 +2,10 @@
 
 Rule: a marker is written before the group is asked for, and removed after the provider
 knows the group no more. What is deleted on the word of a marker is only what that
-marker can have created: the group of its name, made no earlier than the marker, by a
-process that is gone. Of a process on another host, or in another pid namespace (a
-container that shares the folder), nobody here can tell: it counts as alive.
+marker can have created: the group of its name that carries its mark (a random text in a
+tag), made no earlier than the marker, by a process that is gone. Of a process on
+another host, or in another pid namespace (a container that shares the folder), nobody
+here can tell: it counts as alive.
 
 Markers hold no secrets; they are in ``$XDG_STATE_HOME/loadprobe/groups``, else in
 ``~/.local/state/loadprobe/groups``.
@@ -13,6 +14,7 @@ Markers hold no secrets; they are in ``$XDG_STATE_HOME/loadprobe/groups``, else 
 import hashlib
 import os
 import re
+import secrets
 import socket
 from pathlib import Path
 
@@ -38,6 +40,7 @@ class Marker(msgspec.Struct, frozen=True):
         boot_id: the boot those ticks count from.
         host: name of the host it runs on; empty: not known.
         pid_namespace: that of ``pid``; empty: not known.
+        mark: what the group carries in a tag; empty: written by a version without.
         schema_version: of this document.
     """
 
@@ -50,6 +53,7 @@ class Marker(msgspec.Struct, frozen=True):
     boot_id: str
     host: str = ""
     pid_namespace: str = ""
+    mark: str = ""
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -89,12 +93,18 @@ def folder() -> Path:
     return state / "loadprobe" / "groups"
 
 
-def write(control: Control, *, now_ns: int) -> None:
+def new_mark() -> str:
+    """Return a mark that no other group has (128 random bits)."""
+    return secrets.token_hex(16)
+
+
+def write(control: Control, *, now_ns: int, mark: str) -> None:
     """Mark a group that is about to be created, by this process.
 
     Args:
         control: where it is going to be.
         now_ns: UNIX ns in the provider's time.
+        mark: what it is going to carry in a tag.
 
     Raises:
         ControlError: another process that lives, or may live, is creating it, or the
@@ -113,8 +123,9 @@ def write(control: Control, *, now_ns: int) -> None:
         boot_id=_boot_id(),
         host=socket.gethostname(),
         pid_namespace=_pid_namespace(),
+        mark=mark,
     )
-    path = _path(control)
+    path = file_of(control)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         present = _read(path)
@@ -144,7 +155,7 @@ def write(control: Control, *, now_ns: int) -> None:
 
 def remove(control: Control) -> None:
     """Remove the marker of a group, if there is one."""
-    _path(control).unlink(missing_ok=True)
+    file_of(control).unlink(missing_ok=True)
 
 
 def own(control: Control) -> Marker | None:
@@ -153,7 +164,7 @@ def own(control: Control) -> Marker | None:
     Raises:
         ControlError: the file is no marker of this version.
     """
-    marker = _read(_path(control))
+    marker = _read(file_of(control))
     is_ours = marker is not None and marker.is_owned and marker.pid == os.getpid()
     return marker if is_ours else None
 
@@ -184,7 +195,7 @@ def remedy(control: Control) -> str:
     Raises:
         ControlError: the file of the group is no marker of this version.
     """
-    marker = _read(_path(control))
+    marker = _read(file_of(control))
     if marker is None:
         return "choose another name, or delete it"
     if marker.is_foreign:
@@ -194,7 +205,7 @@ def remedy(control: Control) -> str:
     return "an earlier run created it and left it behind; delete it: loadprobe cleanup"
 
 
-def _path(control: Control) -> Path:
+def file_of(control: Control) -> Path:
     """Return the file of a group: two regions may have groups of one name."""
     where = f"{control.endpoint_url or control.region}\n{control.replication_group}"
     digest = hashlib.sha256(where.encode()).hexdigest()[:12]

@@ -4,7 +4,7 @@ Pure, as ``changes``.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 from loadprobe.control.mutations import agreement, guards
@@ -20,11 +20,28 @@ from loadprobe.control.provider.state import (
     MIGRATING,
     ApiCall,
     GroupState,
+    Need,
 )
 from loadprobe.core.topology.topology import Topology
 from loadprobe.errors import ControlError
 
 CREATED_BY_TAG = "loadprobe:created-by"
+MARK_TAG = "loadprobe:mark"
+"""Its value is random and in the note of the group too: no other group has it."""
+
+
+def carries(state: GroupState, mark: str) -> bool:
+    """Tell whether a group is known to carry a mark."""
+    return bool(mark) and (state.tags or {}).get(MARK_TAG) == mark
+
+
+def not_ours(state: GroupState) -> str:
+    """Return why a group is not taken for one that loadprobe made, for people."""
+    if state.tags is None:
+        return f"the provider does not tell its tags, so not its mark ({MARK_TAG})"
+    if MARK_TAG not in state.tags:
+        return f"it has no tag {MARK_TAG}, which the group that was created has"
+    return f"its tag {MARK_TAG} is not that of the group that was created"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +62,9 @@ class CreateGroup(OfAllShards):
         port: where clients connect; None leaves it to the provider.
         token: AUTH token; needs TLS.
         description: for people who find the group.
-        tags: name -> value; who made it is added.
+        tags: name -> value; who made it, and its mark, are added.
+        mark: a random text that no other group has; "" for a group that loadprobe is
+            never to delete.
     """
 
     shard_count: int
@@ -62,6 +81,7 @@ class CreateGroup(OfAllShards):
     token: Secret | None = None
     description: str = "made by loadprobe"
     tags: Mapping[str, str] = field(default_factory=dict)
+    mark: str = ""
     operation: ClassVar[str] = "create"
 
     def describe(self) -> str:
@@ -91,6 +111,8 @@ class CreateGroup(OfAllShards):
 
     def _arguments(self, group_id: str) -> dict[str, object]:
         tags = {CREATED_BY_TAG: "loadprobe"} | dict(self.tags)
+        if self.mark:
+            tags[MARK_TAG] = self.mark
         arguments: dict[str, object] = {
             "ReplicationGroupId": group_id,
             "ReplicationGroupDescription": self.description,
@@ -122,7 +144,7 @@ class CreateGroup(OfAllShards):
     def after(self, state: GroupState) -> GroupState:
         """Return the group."""
         return with_group(
-            state,
+            replace(state, tags={MARK_TAG: self.mark}),
             status=AVAILABLE,
             tls_mode=self.tls_mode,
             is_cluster=self.is_cluster,
@@ -138,9 +160,15 @@ class CreateGroup(OfAllShards):
 
 @dataclass(frozen=True, slots=True)
 class DeleteGroup(OfAllShards):
-    """Delete the group without a final snapshot."""
+    """Delete a group that loadprobe made, without a final snapshot.
 
+    Args:
+        mark: the one it was created with; a group that does not carry it is not ours.
+    """
+
+    mark: str
     operation: ClassVar[str] = "delete"
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.TAGS})
     settles_at: ClassVar[str] = ABSENT
 
     def describe(self) -> str:
@@ -151,6 +179,11 @@ class DeleteGroup(OfAllShards):
         """Return the call."""
         if not state.is_there:
             return ()
+        if not carries(state, self.mark):
+            raise ControlError(
+                f"delete {state.group.id}: {not_ours(state)}, so nothing is deleted; "
+                "delete it yourself if it is yours"
+            )
         arguments = {
             "ReplicationGroupId": state.group.id,
             "RetainPrimaryCluster": False,

@@ -29,9 +29,8 @@ from loadprobe.control.provider.faults import (
 )
 from loadprobe.control.provider.state import (
     ABSENT,
+    AT_REST,
     AVAILABLE,
-    CREATE_FAILED,
-    MIGRATING,
     ApiCall,
     GroupState,
 )
@@ -39,7 +38,7 @@ from loadprobe.core.events import CallBegun, CallEvident, MutationFailed
 from loadprobe.core.steps import StepRecord, StepState
 from loadprobe.errors import ControlError
 
-_RESTING = frozenset({AVAILABLE, MIGRATING, CREATE_FAILED, ABSENT})
+_RESTING = AT_REST | {ABSENT}
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 30.0
 

@@ -39,6 +39,7 @@ from loadprobe.control.provider.replies import (
 from loadprobe.control.provider.secret import Secret, reveal
 from loadprobe.control.provider.state import (
     ABSENT,
+    AT_REST,
     ApiCall,
     GroupState,
     Need,
@@ -51,6 +52,14 @@ _T = TypeVar("_T")
 _PAGE_RECORDS = 100
 _THROTTLE_ATTEMPTS = 5
 _DAY_NS = 24 * 3600 * NS_PER_S
+_NO_TAGS = (
+    UNKNOWN_ACTION,
+    GROUP_NOT_FOUND,
+    "InvalidReplicationGroupState",
+    "InvalidCacheClusterState",
+)
+"""Refusals to list tags that say nothing about the tags: the call is not known, or the
+group began to change after it was described."""
 
 
 class ElastiCacheApi:
@@ -145,6 +154,9 @@ class ElastiCacheApi:
             versions = await _if_known(self._engine_versions())
         if Need.RECORDS in needs:
             records = await self.events_since(self.provider_now_ns - _DAY_NS)
+        tags = None
+        if Need.TAGS in needs and group.arn and group.status in AT_REST:
+            tags = await _if_known(self._tags(group), _NO_TAGS)
         return GroupState(
             group,
             clusters,
@@ -154,6 +166,7 @@ class ElastiCacheApi:
             records=records,
             seen_unix_ns=self.provider_now_ns,
             members=self.members,
+            tags=tags,
         )
 
     async def events_since(self, wall_ns: int) -> tuple[ProviderRecord, ...]:
@@ -216,6 +229,10 @@ class ElastiCacheApi:
             ShowNodeLevelUpdateStatus=True,
         )
         return tuple(map(read_update_action, replies))
+
+    async def _tags(self, group: Group) -> dict[str, str]:
+        reply, _ = await self._read("ListTagsForResource", ResourceName=group.arn)
+        return {tag["Key"]: tag.get("Value", "") for tag in reply.get("TagList", ())}
 
     async def _node_types(self) -> tuple[str, ...]:
         reply, _ = await self._read(
@@ -296,12 +313,17 @@ class ElastiCacheApi:
         )
 
 
-async def _if_known(read: Coroutine[None, None, _T]) -> _T | None:
-    """Return what a read gives, or None if the endpoint does not know the call."""
+async def _if_known(
+    read: Coroutine[None, None, _T], unknown: Collection[str] = (UNKNOWN_ACTION,)
+) -> _T | None:
+    """Return what a read gives, or None if it is refused with one of these codes.
+
+    Without others, that is an endpoint that does not know the call.
+    """
     try:
         return await read
     except ApiRefused as fault:
-        if fault.code != UNKNOWN_ACTION:
+        if fault.code not in unknown:
             raise
         return None
 
@@ -329,6 +351,7 @@ _METHODS = {
     "DescribeUpdateActions": "describe_update_actions",
     "IncreaseReplicaCount": "increase_replica_count",
     "ListAllowedNodeTypeModifications": "list_allowed_node_type_modifications",
+    "ListTagsForResource": "list_tags_for_resource",
     "ModifyReplicationGroup": "modify_replication_group",
     "ModifyReplicationGroupShardConfiguration": (
         "modify_replication_group_shard_configuration"

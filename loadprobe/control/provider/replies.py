@@ -85,6 +85,7 @@ class Group:
             new token shows by nothing else.
         created_unix_ns: when the group was made, the provider's time.
         reader: the endpoint of the replicas, without cluster mode.
+        arn: its resource name; "" if the provider tells none.
     """
 
     id: str
@@ -101,6 +102,7 @@ class Group:
     auth_changed_unix_ns: int | None = None
     created_unix_ns: int | None = None
     reader: Endpoint | None = None
+    arn: str = ""
 
     @property
     def members(self) -> dict[str, str]:
@@ -230,6 +232,7 @@ def read_group(reply: Reply, call: Call) -> Group:
         multi_az=reply.get("MultiAZ", ""),
         auth_changed_unix_ns=_moment(reply.get("AuthTokenLastModifiedDate")),
         created_unix_ns=_moment(reply.get("ReplicationGroupCreateTime")),
+        arn=reply.get("ARN", ""),
     )
 
 

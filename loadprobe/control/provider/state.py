@@ -24,6 +24,9 @@ DELETING = "deleting"
 ABSENT = "absent"
 """Our own status of a group that the provider does not know."""
 
+AT_REST = frozenset({AVAILABLE, MIGRATING, CREATE_FAILED})
+"""Where a group stays until somebody changes it."""
+
 
 class Need(StrEnum):
     """What a state holds only if it was asked for; each is a call of its own."""
@@ -32,6 +35,7 @@ class Need(StrEnum):
     NODE_TYPES = "node types"
     ENGINE_VERSIONS = "engine versions"
     RECORDS = "records"
+    TAGS = "tags"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class GroupState:
             known.
         seen_unix_ns: when it was looked at, in the provider's time.
         members: cache cluster id -> node group id of all nodes ever seen.
+        tags: name -> value; None: not known, as those of a group at work.
     """
 
     group: Group
@@ -58,6 +63,7 @@ class GroupState:
     records: tuple[ProviderRecord, ...] | None = None
     seen_unix_ns: int = 0
     members: Mapping[str, str] | None = None
+    tags: Mapping[str, str] | None = None
 
     @property
     def is_there(self) -> bool:

@@ -50,6 +50,7 @@ _NEEDS: dict[type[Step], Need] = {
     NodeTypeStep: Need.NODE_TYPES,
 }
 _PLACEHOLDER = Secret("a-token-that-is-not-made-before-the-run")
+_ANY_MARK = "(random)"
 
 
 async def rehearse(config: Config, scenario: Scenario, shared: SharedApi) -> list[str]:
@@ -160,7 +161,7 @@ def check_failover_quota(scenario: Scenario, state: GroupState, wanted: int) -> 
 
 
 def _planned(scenario: Scenario, state: GroupState) -> Iterator[str]:
-    memory = Memory(tokens=_tokens(scenario))
+    memory = Memory(_ANY_MARK, tokens=_tokens(scenario))
     has_baseline = False
     before = state
     number = failovers = 0

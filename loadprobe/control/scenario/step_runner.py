@@ -110,7 +110,7 @@ class StepRunner:
         self._endpoints = LaneEndpoints(scenario, self._target, around.lanes)
         self._observing = Observing(around, brake)
         self._transports = Transports(around, self._endpoints)
-        self._memory = Memory()
+        self._memory = Memory(markers.new_mark())
 
     async def turns(self, step: Step, number: int) -> tuple[StepTurn, ...]:
         """Return the turns of a step in a round, of a group as it is.
@@ -213,7 +213,11 @@ class StepRunner:
         def before_call(now_ns: int) -> None:
             progress.called_ns = now_ns
             if isinstance(step, CreateStep):
-                markers.write(self._control, now_ns=self._around.api.provider_now_ns)
+                markers.write(
+                    self._control,
+                    now_ns=self._around.api.provider_now_ns,
+                    mark=self._memory.mark,
+                )
             self._darkness.begin(step.label, now_ns)
 
         def not_applied() -> None:

@@ -78,9 +78,11 @@ class Memory:
 
     Args:
         node_type: of the group before the first node_type step.
+        mark: of the group that a step creates, and of the only one that is deleted.
         tokens: name of an auth_rotate step -> its token.
     """
 
+    mark: str
     node_type: str | None = None
     tokens: Mapping[str, Secret] = field(default_factory=dict)
 
@@ -148,9 +150,9 @@ def resolve(
     found: Mutation | Observation
     match step:
         case CreateStep():
-            found = _create(step)
+            found = _create(step, memory.mark)
         case DeleteStep():
-            found = DeleteGroup()
+            found = DeleteGroup(memory.mark)
         case TlsStep():
             found = SetTls(step.mode)
         case FailoverStep():
@@ -185,7 +187,7 @@ def _suffix(number: int) -> str:
     return f"#{number}" if number > 1 else ""
 
 
-def _create(step: CreateStep) -> CreateGroup:
+def _create(step: CreateStep, mark: str) -> CreateGroup:
     return CreateGroup(
         shard_count=max(1, step.shards),
         replicas=step.replicas,
@@ -197,6 +199,7 @@ def _create(step: CreateStep) -> CreateGroup:
         parameter_group=step.parameter_group,
         subnet_group=step.subnet_group,
         security_groups=step.security_groups or (),
+        mark=mark,
     )
 
 

@@ -4,7 +4,7 @@ Operations start changes of a group; how it is shown is in ``rendering``.
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -45,6 +45,7 @@ class ReplicationGroup:
         deferred: the change that waits for the maintenance window, if any.
         replacing: the failover under way, if any.
         endpoints: its names, without cluster mode.
+        tags: name -> value.
     """
 
     group_id: str
@@ -65,6 +66,7 @@ class ReplicationGroup:
     deferred: Change | None = None
     replacing: asyncio.Task[None] | None = None
     endpoints: LocalEndpoints | None = None
+    tags: dict[str, str] = field(default_factory=dict)
 
     @property
     def visible(self) -> Change | None:

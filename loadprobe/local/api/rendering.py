@@ -23,7 +23,7 @@ async def describe_group(group: ReplicationGroup) -> dict[str, Any]:
         "ReplicationGroupId": group.group_id,
         "Description": group.description,
         "Status": group.status,
-        "ARN": _arn("replicationgroup", group.group_id),
+        "ARN": group_arn(group),
         "Engine": group.engine,
         "ClusterEnabled": cluster.cluster_mode,
         "ClusterMode": "enabled" if cluster.cluster_mode else "disabled",
@@ -93,6 +93,11 @@ def describe_node(
             member["Endpoint"] = endpoint(group, node)
         described["CacheNodes"] = [member]
     return described
+
+
+def group_arn(group: ReplicationGroup) -> str:
+    """Return the ARN of a group."""
+    return _arn("replicationgroup", group.group_id)
 
 
 def endpoint(group: ReplicationGroup, node: LocalNode) -> dict[str, Any]:

@@ -24,7 +24,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 NOWHERE = Target(host="127.0.0.1", port=1)
 SMALL = CreateGroup(
-    shard_count=1, replicas=0, node_type="cache.t4g.micro", engine="redis"
+    shard_count=1,
+    replicas=0,
+    node_type="cache.t4g.micro",
+    engine="redis",
+    mark="7f3a",
 )
 
 
@@ -130,7 +134,7 @@ async def test_a_group_that_cannot_be_created_is_told_and_deleted(rig: Rig) -> N
     ) as on:
         with pytest.raises(ControlError, match="status is 'create-failed'"):
             await on.carry_out(SMALL)
-        await on.carry_out(DeleteGroup())
+        await on.carry_out(DeleteGroup("7f3a"))
         assert not (await on.api.describe_state(missing_ok=True)).is_there
 
 

@@ -21,6 +21,7 @@ from loadprobe.control.mutations.sizes import Scale
 from loadprobe.control.provider.api import ElastiCacheApi, open_api
 from loadprobe.control.provider.replies import Endpoint, Group
 from loadprobe.control.provider.secret import Secret
+from loadprobe.control.provider.state import Need
 from loadprobe.control.watch.names import NameMove
 from loadprobe.core.events import CallAccepted, Event, PhaseEntered
 from loadprobe.core.steps import StepRecord, StepState
@@ -34,6 +35,7 @@ SMALL = CreateGroup(
     engine="redis",
     engine_version="7.1",
     tls_mode="preferred",
+    mark="7f3a",
 )
 
 
@@ -134,7 +136,7 @@ async def test_a_group_is_created_described_and_deleted(api: ElastiCacheApi) -> 
 
     # It stays "deleting", so its end is waited for in vain, and told so.
     with pytest.raises(ControlError, match=r"'absent' \(it is 'deleting'\)"):
-        await carry_out(api, DeleteGroup(), journal)
+        await carry_out(api, DeleteGroup("7f3a"), journal)
     assert (await api.describe_group()).status == "deleting"
 
 
@@ -149,7 +151,12 @@ async def test_tags_and_changes_arrive(api: ElastiCacheApi) -> None:
     tags = elasticache_backends[DEFAULT_ACCOUNT_ID]["us-east-1"].list_tags_for_resource(
         kept().arn
     )
-    assert tags["Tags"] == [{"Key": "loadprobe:created-by", "Value": "loadprobe"}]
+    assert tags["Tags"] == [
+        {"Key": "loadprobe:created-by", "Value": "loadprobe"},
+        {"Key": "loadprobe:mark", "Value": "7f3a"},
+    ]
+    told = (await api.describe_state({Need.TAGS})).tags
+    assert told == {"loadprobe:created-by": "loadprobe", "loadprobe:mark": "7f3a"}
 
 
 async def test_a_second_group_of_a_name_is_refused_ahead(api: ElastiCacheApi) -> None:

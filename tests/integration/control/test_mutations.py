@@ -113,6 +113,7 @@ async def test_a_group_is_created_given_tokens_and_deleted(plane: ControlPlane) 
         node_type="cache.t4g.micro",
         engine="redis",
         tls_mode="required",
+        mark="7f3a",
     )
     async with stage(
         nowhere, plane.endpoint_url, group_id="made", must_exist=False
@@ -135,7 +136,7 @@ async def test_a_group_is_created_given_tokens_and_deleted(plane: ControlPlane) 
         with pytest.raises(ControlError, match="has an AUTH token, which needs TLS"):
             await on.carry_out(SetTls("preferred"), step="preferred")
             await on.carry_out(SetTls("none"), step="none")
-        await on.carry_out(DeleteGroup())
+        await on.carry_out(DeleteGroup("7f3a"))
         assert not (await on.api.describe_state(missing_ok=True)).is_there
     assert on.phases("delete")[-1] == "settled"
     shown = repr(on.journal)
@@ -154,6 +155,7 @@ async def test_a_group_takes_over_from_a_server_of_ours(plane: ControlPlane) -> 
         node_type="cache.t4g.micro",
         engine="redis",
         is_cluster=False,
+        mark="7f3a",
     )
     async with (
         LocalCluster(
@@ -168,5 +170,5 @@ async def test_a_group_takes_over_from_a_server_of_ours(plane: ControlPlane) -> 
         assert await target.command("GET", "kept") == "yes"
         await on.carry_out(CompleteMigration())
         assert await target.command("SET", "new", "yes") == "OK"
-        await on.carry_out(DeleteGroup())
+        await on.carry_out(DeleteGroup("7f3a"))
     assert on.phases("start_migration")[-2:] == ["settled", "replicas_recovered"]

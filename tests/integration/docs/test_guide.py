@@ -132,7 +132,7 @@ async def test_the_way_out_is_named(plane: ControlPlane, tmp_path: Path) -> None
         made = scenario(tmp_path, CREATES)
         strange = await ended("run", str(path), "--scenario", made, "--yes")
         control = Control("my-cluster", endpoint_url=plane.endpoint_url)
-        markers.write(control, now_ns=wall_now_ns())
+        markers.write(control, now_ns=wall_now_ns(), mark="7f3a")
         (note,) = markers.folder().iterdir()
         marker = msgspec.json.decode(note.read_bytes(), type=Marker)
         gone = msgspec.structs.replace(marker, start_ticks=marker.start_ticks - 1)

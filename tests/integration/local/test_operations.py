@@ -64,6 +64,34 @@ async def test_a_created_group_is_a_running_cluster(shared: Rig) -> None:
     assert await shared.until_event("Replication group rg created")
 
 
+async def test_tags_are_kept_by_arn(shared: Rig) -> None:
+    """They are listed, replaced and removed as the SDK does it."""
+    client, arn = shared.client, (await shared.group("rg"))["ARN"]
+
+    async def listed() -> dict[str, str]:
+        reply = await client.list_tags_for_resource(ResourceName=arn)
+        return {tag["Key"]: tag["Value"] for tag in reply["TagList"]}
+
+    assert await listed() == {}
+    added = [{"Key": "team", "Value": "load"}, {"Key": "use", "Value": "<tests>"}]
+    await client.add_tags_to_resource(ResourceName=arn, Tags=added)
+    await client.add_tags_to_resource(ResourceName=arn, Tags=added[:1])
+    assert await listed() == {"team": "load", "use": "<tests>"}
+    await client.remove_tags_from_resource(ResourceName=arn, TagKeys=["use"])
+    assert await listed() == {"team": "load"}
+    for code, operation, arguments in (
+        ("TagNotFound", "remove_tags_from_resource", {"TagKeys": ["use"]}),
+        (
+            "TagQuotaPerResourceExceeded",
+            "add_tags_to_resource",
+            {"Tags": [{"Key": f"tag-{n}"} for n in range(50)]},
+        ),
+    ):
+        assert await shared.refused(operation, ResourceName=arn, **arguments) == code
+    code = await shared.refused("list_tags_for_resource", ResourceName=f"{arn}x")
+    assert code == "InvalidARN"
+
+
 async def test_one_change_of_a_group_at_a_time(shared: Rig) -> None:
     """From acceptance to the end, before and while it shows, others are refused."""
     await shared.client.increase_replica_count(

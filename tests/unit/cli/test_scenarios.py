@@ -228,7 +228,7 @@ def test_a_failover_without_a_group(shell: Shell) -> None:
 
 def abandoned(group: str = "made") -> Marker:
     """Leave a marker behind, as of a process that is gone."""
-    markers.write(Control(group), now_ns=1)
+    markers.write(Control(group), now_ns=1, mark="7f3a")
     (path,) = markers.folder().glob(f"{group}-*.json")
     marker = msgspec.json.decode(path.read_bytes(), type=Marker)
     marker = msgspec.structs.replace(marker, boot_id="another")

@@ -80,7 +80,7 @@ class Launched:
 
     def create(self) -> int:
         """Do what the step does before its call."""
-        markers.write(CONTROL, now_ns=1)
+        markers.write(CONTROL, now_ns=1, mark="7f3a")
         return 0
 
     def _run(

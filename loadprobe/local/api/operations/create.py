@@ -23,6 +23,7 @@ from loadprobe.local.api.operations.rules import (
     find_program,
     refuse,
 )
+from loadprobe.local.api.operations.tags import read_tags
 from loadprobe.local.api.plane import Plane, now
 from loadprobe.local.api.rendering import describe_group
 from loadprobe.local.cluster.certificates import CertificateSet
@@ -98,6 +99,7 @@ async def create_replication_group(plane: Plane, params: Params) -> dict[str, An
         automatic_failover=automatic_failover,
         multi_az=params.get("MultiAZEnabled", False),
         is_owned=True,
+        tags=read_tags(params),
     )
     plane.groups[wish.group_id] = group
     plane.name_endpoints(group)

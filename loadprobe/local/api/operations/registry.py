@@ -18,6 +18,7 @@ from loadprobe.local.api.operations import (
     modify,
     replicas,
     reshard,
+    tags,
     updates,
 )
 from loadprobe.local.api.plane import Plane
@@ -25,6 +26,7 @@ from loadprobe.local.api.plane import Plane
 Operation = Callable[[Plane, Params], Awaitable[dict[str, Any]]]
 
 OPERATIONS: dict[str, Operation] = {
+    "AddTagsToResource": tags.add_tags_to_resource,
     "BatchApplyUpdateAction": updates.batch_apply_update_action,
     "BatchStopUpdateAction": updates.batch_stop_update_action,
     "CompleteMigration": migration.complete_migration,
@@ -39,9 +41,11 @@ OPERATIONS: dict[str, Operation] = {
     "DescribeUpdateActions": updates.describe_update_actions,
     "IncreaseReplicaCount": replicas.increase_replica_count,
     "ListAllowedNodeTypeModifications": describe.list_allowed_node_type_modifications,
+    "ListTagsForResource": tags.list_tags_for_resource,
     "ModifyReplicationGroup": modify.modify_replication_group,
     "ModifyReplicationGroupShardConfiguration": reshard.modify_shard_configuration,
     "RebootCacheCluster": failover.reboot_cache_cluster,
+    "RemoveTagsFromResource": tags.remove_tags_from_resource,
     "StartMigration": migration.start_migration,
     "TestFailover": failover.test_failover,
     "TestMigration": migration.test_migration,

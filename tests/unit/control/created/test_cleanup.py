@@ -14,14 +14,17 @@ from loadprobe.config.keys import Control
 from loadprobe.control.created import cleanup, markers
 from loadprobe.control.created.cleanup import clean_up, is_created_by, next_call
 from loadprobe.control.created.markers import Marker
+from loadprobe.control.mutations.lifecycle import CREATED_BY_TAG, MARK_TAG
 from loadprobe.control.provider.faults import ApiRefused, ApiUnanswered, ApiUnreachable
-from loadprobe.control.provider.state import ABSENT, ApiCall, GroupState
+from loadprobe.control.provider.state import ABSENT, ApiCall, GroupState, Need
 from loadprobe.errors import ControlError
 from tests.support.scenario_stage import VirtualLoop, group_of, now_ns, state_of
 
 CONTROL = Control("rg", endpoint_url="http://127.0.0.1:1")
 WHERE = "rg at http://127.0.0.1:1"
 WRITTEN_S = 500
+MARK = "7f3a"
+OURS = {CREATED_BY_TAG: "loadprobe", MARK_TAG: MARK}
 DELETE, COMPLETE = "DeleteReplicationGroup", "CompleteMigration"
 BUSY = ApiRefused("a failover is under way", code="InvalidReplicationGroupState")
 DENIED = ApiRefused("not allowed", code="AccessDenied")
@@ -33,7 +36,10 @@ Looks = Sequence[str | Exception]
 def group(status: str, *, made_s: int | None = WRITTEN_S) -> GroupState:
     """Return a group of a status, and when it was made."""
     made_ns = None if made_s is None else made_s * NS_PER_S
-    return state_of(replace(group_of(1), status=status, created_unix_ns=made_ns))
+    return replace(
+        state_of(replace(group_of(1), status=status, created_unix_ns=made_ns)),
+        tags=OURS,
+    )
 
 
 class Provider:
@@ -44,6 +50,7 @@ class Provider:
         refuses: what the next calls are answered with; None is accepted.
         told: what was told.
         members: nodes that were seen before.
+        tags: what the next looks find of the tags, the last for ever.
     """
 
     def __init__(
@@ -57,19 +64,22 @@ class Provider:
         self.told: list[str] = []
         self.members: dict[str, str] = {}
         self.ended_s = 0.0
+        self.tags: list[dict[str, str] | None] = [OURS]
 
     @property
     def provider_now_ns(self) -> int:
         """Return the provider's time."""
         return self._now_s * NS_PER_S + now_ns()
 
-    async def describe_state(self, *, missing_ok: bool) -> GroupState:
+    async def describe_state(self, needs: set[Need], *, missing_ok: bool) -> GroupState:
         """Return what this look finds."""
         assert missing_ok
+        assert needs == {Need.TAGS}
         look = self._looks.pop(0) if len(self._looks) > 1 else self._looks[0]
         if isinstance(look, Exception):
             raise look
-        return group(look, made_s=self._made_s)
+        tags = self.tags.pop(0) if len(self.tags) > 1 else self.tags[0]
+        return replace(group(look, made_s=self._made_s), tags=tags)
 
     async def send(self, call: ApiCall) -> None:
         """Take a call."""
@@ -109,7 +119,7 @@ class Provider:
 def marker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Marker:
     """Return a marker that a process left behind which is gone now."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    markers.write(CONTROL, now_ns=WRITTEN_S * NS_PER_S)
+    markers.write(CONTROL, now_ns=WRITTEN_S * NS_PER_S, mark=MARK)
     (path,) = markers.folder().glob("*.json")
     written = msgspec.json.decode(path.read_bytes(), type=Marker)
     gone = msgspec.structs.replace(written, start_ticks=written.start_ticks - 1)
@@ -193,7 +203,7 @@ def test_a_group_that_migrates_is_promoted_first(marker: Marker) -> None:
     provider = Provider(["migrating"] * 4 + ["available", ABSENT])
     assert provider.clean_up(marker)
     assert [operation for _, operation in provider.sent] == [COMPLETE, DELETE]
-    call = next_call(group("migrating"))
+    call = next_call(group("migrating"), MARK)
     assert call is not None
     assert call.arguments["Force"] is True
 
@@ -258,7 +268,7 @@ def test_a_group_that_never_rests(marker: Marker) -> None:
 def test_a_group_whose_run_goes_on(marker: Marker) -> None:
     """Nothing is asked, nothing deleted."""
     provider = Provider(["available"])
-    markers.write(CONTROL, now_ns=WRITTEN_S * NS_PER_S)
+    markers.write(CONTROL, now_ns=WRITTEN_S * NS_PER_S, mark=MARK)
     owned = markers.own(CONTROL)
     assert owned is not None
     assert not provider.clean_up(owned)
@@ -271,10 +281,89 @@ def test_a_group_whose_run_goes_on(marker: Marker) -> None:
 )
 def test_what_cannot_be_deleted_yet(status: str) -> None:
     """Nothing is sent to a group at work."""
-    assert next_call(group(status)) is None
+    assert next_call(group(status), MARK) is None
 
 
 def test_the_age_of_a_group(marker: Marker) -> None:
     """Five seconds are granted to the clocks, no more."""
     assert is_created_by(marker, group("available", made_s=495))
     assert not is_created_by(marker, group("available", made_s=494))
+
+
+def test_a_group_that_another_run_created_is_left_alone(marker: Marker) -> None:
+    """Its name and its age are right, its mark is another's: so the note is wrong."""
+    provider = Provider(["available"])
+    provider.tags = [OURS | {MARK_TAG: "another"}]
+    assert provider.clean_up(marker)
+    assert provider.sent == []
+    (told,) = provider.told
+    assert told == (
+        f"{WHERE}: left alone: its tag {MARK_TAG} is not that of the group that was "
+        "created; the note is removed"
+    )
+    assert markers.left_behind() == ()
+
+
+@pytest.mark.parametrize("status", ["available", "create-failed", "migrating"])
+def test_a_group_without_a_mark_is_left_alone(marker: Marker, status: str) -> None:
+    """Somebody made it when our creation was never sent; a person has to decide."""
+    provider = Provider([status])
+    provider.tags = [{CREATED_BY_TAG: "loadprobe"}]
+    with pytest.raises(ControlError) as caught:
+        provider.clean_up(marker)
+    assert str(caught.value) == (
+        f"{WHERE}: it has no tag {MARK_TAG}, which the group that was created has, so "
+        "whether loadprobe created it is not certain, and nothing is deleted; delete "
+        f"it yourself if it is yours, then remove {markers.file_of(CONTROL)}"
+    )
+    assert provider.sent == []
+    assert len(markers.left_behind()) == 1
+
+
+def test_the_mark_is_compared_before_every_call(marker: Marker) -> None:
+    """A group that was replaced by another between two calls is not deleted."""
+    provider = Provider(["migrating", "migrating", "available"])
+    provider.tags = [OURS, OURS, OURS | {MARK_TAG: "another"}]
+    assert provider.clean_up(marker)
+    assert [operation for _, operation in provider.sent] == [COMPLETE]
+    assert "left alone" in provider.told[-1]
+
+
+def test_tags_that_are_told_late(marker: Marker) -> None:
+    """A group that just began to change tells none; that is waited for."""
+    provider = Provider(["available"] * 5 + [ABSENT])
+    provider.tags = [None, None, OURS]
+    assert provider.clean_up(marker)
+    assert provider.sent == [(0.5, DELETE)]
+    assert provider.told[0] == f"{WHERE}: its tags cannot be read yet; waiting"
+
+
+def test_tags_that_are_never_told(marker: Marker) -> None:
+    """Without them nothing is deleted, and that is said."""
+    provider = Provider(["available"])
+    provider.tags = [None]
+    with pytest.raises(ControlError, match="does not tell its tags"):
+        provider.clean_up(marker)
+    assert provider.sent == []
+    assert provider.ended_s == pytest.approx(30, abs=1)
+    assert len(markers.left_behind()) == 1
+
+
+def test_a_throttled_look_at_the_tags(marker: Marker) -> None:
+    """It is made again; until it succeeds, nothing is deleted."""
+    slower = ApiRefused("ListTagsForResource: slower", code="Throttling")
+    provider = Provider(["available", slower, slower, "available", ABSENT])
+    assert provider.clean_up(marker)
+    assert provider.sent == [(1.0, DELETE)]
+    provider = Provider([slower])
+    with pytest.raises(ApiRefused, match="slower"):
+        provider.clean_up(marker)
+    assert provider.sent == []
+
+
+def test_a_note_without_a_mark(marker: Marker) -> None:
+    """What an earlier version wrote is no proof."""
+    provider = Provider(["available"])
+    with pytest.raises(ControlError, match="of a version that wrote no marks"):
+        provider.clean_up(msgspec.structs.replace(marker, mark=""))
+    assert provider.sent == []

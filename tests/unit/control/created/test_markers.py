@@ -26,7 +26,7 @@ def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def abandoned(folder: Path) -> Marker:
     """Write a marker, as a process that is gone now; return it."""
-    markers.write(CONTROL, now_ns=WRITTEN_NS)
+    markers.write(CONTROL, now_ns=WRITTEN_NS, mark="7f3a")
     (path,) = folder.glob("*.json")
     marker = msgspec.json.decode(path.read_bytes(), type=Marker)
     marker = msgspec.structs.replace(marker, start_ticks=marker.start_ticks - 1)
@@ -36,7 +36,7 @@ def abandoned(folder: Path) -> Marker:
 
 def test_a_marker_is_private_and_complete(folder: Path) -> None:
     """It tells group, place, time and owner, and only its owner can read it."""
-    markers.write(CONTROL, now_ns=WRITTEN_NS)
+    markers.write(CONTROL, now_ns=WRITTEN_NS, mark="7f3a")
     (path,) = folder.iterdir()
     assert path.stat().st_mode & 0o777 == 0o600
     assert folder.stat().st_mode & 0o777 == 0o700
@@ -74,14 +74,14 @@ def test_an_owner_that_cannot_be_seen_counts_as_alive(
     assert markers.foreign() == (marker,)
     assert "may still run; wait for its end" in markers.remedy(CONTROL)
     with pytest.raises(ControlError, match="and may still run; choose another group"):
-        markers.write(CONTROL, now_ns=WRITTEN_NS)
+        markers.write(CONTROL, now_ns=WRITTEN_NS, mark="7f3a")
 
 
 def test_groups_of_one_name_in_two_places(folder: Path) -> None:
     """Each place has its own marker; removing one leaves the other."""
-    markers.write(CONTROL, now_ns=1)
-    markers.write(Control("rg", region="eu-west-1"), now_ns=2)
-    markers.write(Control("a/../b"), now_ns=3)
+    markers.write(CONTROL, now_ns=1, mark="7f3a")
+    markers.write(Control("rg", region="eu-west-1"), now_ns=2, mark="7f3a")
+    markers.write(Control("a/../b"), now_ns=3, mark="7f3a")
     assert len(list(folder.iterdir())) == 3
     markers.remove(CONTROL)
     markers.remove(CONTROL)
@@ -105,7 +105,7 @@ def test_a_group_that_another_run_creates(folder: Path) -> None:
     theirs = msgspec.structs.replace(marker, pid=owner, start_ticks=ticks)
     path.write_bytes(msgspec.json.encode(theirs))
     with pytest.raises(ControlError, match=f"process {owner} has marked it as its own"):
-        markers.write(CONTROL, now_ns=WRITTEN_NS)
+        markers.write(CONTROL, now_ns=WRITTEN_NS, mark="7f3a")
 
 
 def test_a_marker_that_cannot_be_written(folder: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_marker_that_cannot_be_written(folder: Path) -> None:
     folder.parent.mkdir(parents=True)
     folder.write_text("a file in the way")
     with pytest.raises(ControlError, match="so it was not asked for; set XDG_STATE"):
-        markers.write(CONTROL, now_ns=WRITTEN_NS)
+        markers.write(CONTROL, now_ns=WRITTEN_NS, mark="7f3a")
 
 
 def test_a_marker_that_cannot_be_read(folder: Path) -> None:
@@ -129,8 +129,8 @@ def test_a_marker_that_cannot_be_read(folder: Path) -> None:
 def test_whose_marker_it_is(folder: Path) -> None:
     """Only this process's own is told; what is written again is one marker."""
     assert markers.own(CONTROL) is None
-    markers.write(CONTROL, now_ns=WRITTEN_NS)
-    markers.write(CONTROL, now_ns=WRITTEN_NS + 1)
+    markers.write(CONTROL, now_ns=WRITTEN_NS, mark="7f3a")
+    markers.write(CONTROL, now_ns=WRITTEN_NS + 1, mark="7f3a")
     marker = markers.own(CONTROL)
     assert marker is not None
     assert marker.written_unix_ns == WRITTEN_NS + 1

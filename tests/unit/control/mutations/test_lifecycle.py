@@ -12,6 +12,7 @@ from loadprobe.control.mutations.changes import (
     UpgradeEngine,
 )
 from loadprobe.control.mutations.lifecycle import (
+    MARK_TAG,
     CompleteMigration,
     CreateGroup,
     DeleteGroup,
@@ -205,6 +206,7 @@ def test_a_group_is_created_with_a_tag() -> None:
         tls_mode="preferred",
         token=TOKEN,
         tags={"team": "load"},
+        mark="7f3a",
     )
     assert only(mutation, absent()) == ApiCall(
         "CreateReplicationGroup",
@@ -225,6 +227,7 @@ def test_a_group_is_created_with_a_tag() -> None:
             "Tags": [
                 {"Key": "loadprobe:created-by", "Value": "loadprobe"},
                 {"Key": "team", "Value": "load"},
+                {"Key": "loadprobe:mark", "Value": "7f3a"},
             ],
         },
     )
@@ -257,13 +260,34 @@ def test_a_group_without_replicas_fails_nothing_over() -> None:
 
 def test_a_deletion_keeps_nothing() -> None:
     """A group that is gone needs none."""
-    assert only(DeleteGroup()) == ApiCall(
+    ours = replace(state(), tags={MARK_TAG: "7f3a"})
+    assert only(DeleteGroup("7f3a"), ours) == ApiCall(
         "DeleteReplicationGroup",
         {"ReplicationGroupId": "rg", "RetainPrimaryCluster": False},
     )
-    assert DeleteGroup().plan(absent()) == ()
-    assert DeleteGroup().is_reached(absent())
-    assert DeleteGroup().agrees(topology(), absent())
+    assert DeleteGroup("7f3a").plan(absent()) == ()
+    assert DeleteGroup("7f3a").is_reached(absent())
+    assert DeleteGroup("7f3a").agrees(topology(), absent())
+
+
+@pytest.mark.parametrize(
+    ("tags", "reason"),
+    [
+        (None, "the provider does not tell its tags"),
+        ({"loadprobe:created-by": "loadprobe"}, "it has no tag loadprobe:mark"),
+        ({MARK_TAG: "another"}, "its tag loadprobe:mark is not that of the group"),
+    ],
+)
+def test_a_group_that_is_not_ours_is_not_deleted(
+    tags: dict[str, str] | None, reason: str
+) -> None:
+    """Its name is not enough."""
+    text = refused(DeleteGroup("7f3a"), replace(state(), tags=tags))
+    assert reason in text
+    assert "nothing is deleted" in text
+    assert "is not that" in refused(
+        DeleteGroup(""), replace(state(), tags={MARK_TAG: ""})
+    )
 
 
 def test_a_migration_has_one_source_and_an_open_target() -> None:

@@ -294,7 +294,7 @@ def test_a_deletion_is_done_when_the_group_is_gone(story: Story) -> None:
         (1, lambda: story.provider.change(Status="deleting")),
         (50, lambda: setattr(story.provider, "group", None)),
     ]
-    run(story.mutate(DeleteGroup()))
+    run(story.mutate(DeleteGroup("7f3a")))
     assert story.phases == WHOLE[:4]
     assert story.seconds("settled") == 50.0
 
@@ -303,7 +303,7 @@ def test_a_lost_reply_of_a_deletion_is_told_by_the_group(story: Story) -> None:
     """A group that is gone is evidence."""
     story.provider.timeline = [(4, lambda: setattr(story.provider, "group", None))]
     story.provider.script["DeleteReplicationGroup"].append(Lost(is_applied=True))
-    run(story.mutate(DeleteGroup()))
+    run(story.mutate(DeleteGroup("7f3a")))
     assert story.details(CallEvident).evidence == "status"
 
 
