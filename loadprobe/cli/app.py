@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 import typer
 
 from loadprobe import __version__, compiled
+from loadprobe.cli.compare import compare
 from loadprobe.cli.dashboards import dashboards
 from loadprobe.cli.local import local_app
 from loadprobe.cli.scenarios import (
@@ -219,6 +220,7 @@ def _run(
 app.command()(scenarios)
 app.command()(cleanup)
 app.command()(dashboards)
+app.command()(compare)
 
 
 @app.command()

@@ -1,0 +1,189 @@
+"""``loadprobe compare``: runs beside each other.
+
+Imports what it needs inside of its functions, so that --help stays fast.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from loadprobe.errors import UsageError
+
+if TYPE_CHECKING:
+    from loadprobe.core.comparing.comparison import Group
+    from loadprobe.core.comparing.document import ComparisonDocument
+
+EXIT_NOT_MET = 3
+_RUN = "run.json"
+
+
+def compare(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[LABEL=]RUN...",
+            help="Run folders, or folders of them. All of one label, or of one folder, "
+            "are repeats of the same thing; the first is the baseline.",
+        ),
+    ],
+    *,
+    differs: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY",
+            help="What differs on purpose, for example lanes.tls.driver or versions.",
+        ),
+    ] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Compare what should not be compared.")
+    ] = False,
+    figures: Annotated[
+        list[str] | None,
+        typer.Option("--figure", help="Show this one, for example p99_9_ms."),
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Show every figure.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Machine-readable, on standard output.")
+    ] = False,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="Markdown, on standard output.")
+    ] = False,
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CONDITION",
+            help="Exit with 3 if this holds, for example 'dark_ms.p50 > 1.1x' (of the "
+            "baseline) or 'dark_ms.max > 500'.",
+        ),
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option(help="Write the conditions to this file, too.")
+    ] = None,
+) -> None:
+    """Compare runs: what differs, by how much, and how sure that is."""
+    from loadprobe.core.comparing.comparison import compare_groups
+    from loadprobe.core.comparing.conditions import parse_condition
+    from loadprobe.outputs.wording import printable
+
+    try:
+        conditions = [parse_condition(text) for text in fail_if or ()]
+    except ValueError as exc:
+        raise UsageError(f"--fail-if {exc}") from exc
+    document = compare_groups(load_groups(runs), axes=frozenset(differs or ()))
+    if document.obstacles and not anyway:
+        first, *others = document.obstacles
+        more = f" (and {len(others)} more)" if others else ""
+        raise UsageError(
+            f"these runs should not be compared: {first}{more}; name what differs on "
+            "purpose with --differs, or compare them with --anyway"
+        )
+    _show(document, frozenset(figures or ()), full, as_json, as_markdown)
+    try:
+        checked = {c.text: c.check(document) for c in conditions}
+    except ValueError as exc:
+        raise UsageError(f"--fail-if {exc}") from exc
+    if junit is not None:
+        _write_junit(junit, document, checked)
+    held = [sentence for sentences in checked.values() for sentence in sentences]
+    for sentence in held:
+        print(f"loadprobe: {printable(sentence)}", file=sys.stderr)
+    if held:
+        raise typer.Exit(EXIT_NOT_MET)
+
+
+def _show(
+    document: "ComparisonDocument",
+    chosen: frozenset[str],
+    is_full: bool,
+    as_json: bool,
+    as_markdown: bool,
+) -> None:
+    from loadprobe.outputs.comparing.markdown import render_markdown
+    from loadprobe.outputs.comparing.text import render_comparison
+    from loadprobe.outputs.comparing.words import shown_figures
+    from loadprobe.outputs.folder.documents import encode_document
+    from loadprobe.outputs.live.terminal import make_console
+
+    shown = shown_figures(document, chosen=chosen, is_full=is_full)
+    known = {name for f in document.figures for name in (f.figure, f.kind)}
+    if unknown := sorted(chosen - known):
+        raise UsageError(
+            f"--figure {unknown[0]!r}: no run has it; there are "
+            + ", ".join(f.figure for f in document.figures)
+        )
+    if as_json:
+        sys.stdout.buffer.write(encode_document(document) + b"\n")
+    elif as_markdown:
+        sys.stdout.write(render_markdown(document, shown))
+    else:
+        make_console().print(render_comparison(document, shown))
+
+
+def load_groups(named: Sequence[str]) -> list["Group"]:
+    """Read runs, in the groups in which they are named.
+
+    Args:
+        named: ``PATH`` or ``LABEL=PATH``; without a label it is the name of the folder.
+
+    Raises:
+        UsageError: there are fewer than two groups, or a folder cannot be read.
+    """
+    from loadprobe.core.comparing.comparison import Group
+    from loadprobe.outputs.comparing.circumstances import compared_run
+    from loadprobe.run.aftermath import load_any_run
+
+    folders: dict[str, list[Path]] = {}
+    for name in named:
+        label, path = _label(name, folders)
+        folders.setdefault(label, []).extend(_runs_in(path))
+    if len(folders) < 2:
+        raise UsageError(
+            f"one group of runs ({', '.join(folders)}) cannot be compared; name two or "
+            "more folders, or give repeats labels: before=RUN before=RUN after=RUN"
+        )
+    return [
+        Group(label, [compared_run(load_any_run(path)) for path in paths])
+        for label, paths in folders.items()
+    ]
+
+
+def _label(name: str, taken: dict[str, list[Path]]) -> tuple[str, Path]:
+    label, is_given, path = name.partition("=")
+    if is_given and label and not Path(name).exists():
+        return label, Path(path)
+    label = Path(name).name or name
+    # Two folders of one name in different places are two groups.
+    return (name if label in taken else label), Path(name)
+
+
+def _runs_in(path: Path) -> list[Path]:
+    """Return a run folder, or those in a folder by name."""
+    if (path / _RUN).is_file():
+        return [path]
+    try:
+        inside = sorted(child for child in path.iterdir() if (child / _RUN).is_file())
+    except OSError as exc:
+        raise UsageError(
+            f"cannot read {str(path)!r}: {exc.strerror or exc}; name a run folder, or "
+            "a folder of run folders"
+        ) from exc
+    if not inside:
+        raise UsageError(f"{str(path)!r} is no run folder, and there is none in it")
+    return inside
+
+
+def _write_junit(
+    path: Path, document: "ComparisonDocument", checked: dict[str, list[str]]
+) -> None:
+    from loadprobe.outputs.comparing.junit import render_junit
+
+    name = " against ".join(group.label for group in document.groups)
+    try:
+        path.write_bytes(render_junit(name, checked))
+    except OSError as exc:
+        raise UsageError(
+            f"--junit: cannot write {str(path)!r}: {exc.strerror or exc}"
+        ) from exc
