@@ -30,6 +30,7 @@ MODULES = (
     "drivers/wire/driver",
     "drivers/wire/keeper",
     "drivers/wire/node",
+    "drivers/wire/sending",
     "drivers/wire/sockets",
     "drivers/wire/tls_sockets",
     "drivers/wire/turn",

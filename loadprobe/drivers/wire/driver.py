@@ -1,35 +1,26 @@
 """The wire driver: our own RESP on our own sockets, the witness of every verdict.
 
-No hidden retry and no backoff. An arrival goes out on its worker's connection, else on
-any live connection to that node, else it is unsent. MOVED and ASK are followed and
-counted. What happens to connections is kept apart from what happens to arrivals.
+What happens to connections is kept apart from what happens to arrivals (``sending``):
+this is where the nodes are found, and where they are followed to.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
-
-import hiredis
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
-from loadprobe.core.judging.outcome import ErrorClass, Outcome
+from loadprobe.core.judging.outcome import ErrorClass
 from loadprobe.core.topology.topology import Topology
-from loadprobe.drivers import resp
-from loadprobe.drivers.base import Arrival, DriverStats, OnTopology, Sink
-from loadprobe.drivers.errors import classify_reply
+from loadprobe.drivers.base import DriverStats, OnTopology, Sink
 from loadprobe.drivers.settings import DriverSettings
 from loadprobe.drivers.wire.dial import Dialer
 from loadprobe.drivers.wire.discovery import Discovery
-from loadprobe.drivers.wire.members import Members, reached
-from loadprobe.drivers.wire.node import WireNode
-from loadprobe.drivers.wire.redirect import parse_redirect
+from loadprobe.drivers.wire.members import reached
 from loadprobe.drivers.wire.roles import Endpoints, Roles
 from loadprobe.drivers.wire.seed import ask_seed
-from loadprobe.drivers.wire.turn import LoopTurn, send_on_idle, send_on_shared
+from loadprobe.drivers.wire.sending import Sending
 from loadprobe.errors import PreflightError
 
-_MAX_REDIRECTS = 5
 _CUT_OVER_S = 5.0
 _TRIM_S = 1.0
 _RESTART_S = 0.5
@@ -67,44 +58,18 @@ class WireDriver:
         self._seed = settings.endpoint
         self._known = settings.known
         self._cut_over = settings.cut_over
-        self._sink = sink
         self._on_topology = on_topology
-        self._max_in_flight = settings.max_in_flight
         self._group: asyncio.TaskGroup | None = None
         self._switching: asyncio.Task[None] | None = None
         self._next_cut_over: int | None = None
-        self._turn = LoopTurn(sink)
-        self._members = Members(
-            self,
-            replies=self._turn,
-            workers=settings.workers,
-            closed_loop=settings.sending == "closed",
-            read_from=settings.read_from,
-        )
-        self._owner = self._members.owner
+        self._sending = Sending(settings, sink, keeping=self)
+        self._members = self._sending.members
         self.dialer = dialer
         self._discovery = self._make_discovery(settings.target.reader_host)
         self._later_pace_s = _PACE_TCP_S if dialer.context is None else _PACE_TLS_S
         self.pace_s = self._later_pace_s if settings.gently else 0.0
-        self.stats = DriverStats()
-        self.deliver = self._turn.deliver
-        self.submit = self._make_submit(settings)
-
-    def _make_submit(
-        self, settings: DriverSettings
-    ) -> Callable[[Sequence[Arrival]], None]:
-        match settings.sending:
-            case "closed":
-                return partial(send_on_idle, self._owner, forward=self.forward)
-            case "shared":
-                return partial(
-                    send_on_shared,
-                    self._owner,
-                    forward=self.forward,
-                    width=settings.workers,
-                )
-            case _:
-                return self._submit_to_workers
+        self.submit = self._sending.submit
+        self.deliver = self._sending.deliver
 
     def _make_discovery(self, reader: str | None) -> Discovery | Roles:
         if self._is_cluster:
@@ -125,8 +90,12 @@ class WireDriver:
 
     def take_stats(self) -> DriverStats:
         """Return what was counted since the last call."""
-        stats, self.stats = self.stats, DriverStats()
-        return stats
+        return self._sending.take_stats()
+
+    @property
+    def stats(self) -> DriverStats:
+        """Return what was counted since ``take_stats`` was called last."""
+        return self._sending.stats
 
     @property
     def topology(self) -> Topology | None:
@@ -284,138 +253,11 @@ class WireDriver:
 
     def suspect(self, slot: int) -> None:
         """Take note that an arrival for a slot failed: has its shard a new primary?"""
-        if self._is_cluster:
-            self._members.suspect(slot)
-        self._discovery.hurry()
+        self._sending.suspect(slot)
 
     def resumed_ns(self, slot: int) -> int:
         """Return when the server of a slot last spoke after a silence; 0 if never."""
-        return self._owner[slot].pulse.resumed_ns
-
-    # --- arrivals --------------------------------------------------------------
-
-    def _submit_to_workers(self, arrivals: Sequence[Arrival]) -> None:
-        """Send on the worker's own connection, or borrow one (open loop)."""
-        owner = self._owner
-        for arrival in arrivals:
-            node = owner[arrival.slot]
-            connection = node.by_worker[arrival.worker]
-            if connection is None:
-                connection = node.borrow()
-                if connection is None:
-                    self._no_connection(arrival, node)
-                    continue
-                self.stats.borrowed += 1
-            pending = connection.pending
-            if len(pending) < self._max_in_flight:
-                arrival.sent = mono_now_ns()
-                pending.append(arrival)
-                connection.write(arrival.command)
-            else:
-                self._refuse_more(arrival, node)
-
-    def _refuse_more(self, arrival: Arrival, node: WireNode) -> None:
-        """Report that a connection has enough outstanding already."""
-        self.fail(arrival, Outcome.UNSENT, ErrorClass.INFLIGHT, node.silence())
-
-    def forward(
-        self, arrival: Arrival, node: WireNode, *, asking: bool = False
-    ) -> None:
-        """Send on any connection of a given node, or wait for its first one."""
-        connection = node.borrow()
-        if connection is None:
-            self._no_connection(arrival, node, asking=asking)
-            return
-        if len(connection.pending) >= self._max_in_flight:
-            self._refuse_more(arrival, node)
-            return
-        if not arrival.sent:
-            arrival.sent = mono_now_ns()
-        if asking:
-            connection.request(resp.ASKING)
-        connection.pending.append(arrival)
-        connection.write(arrival.command)
-
-    def reroute(self, arrival: Arrival) -> None:
-        """Send an arrival that waited for a node that is no longer one of us."""
-        self.forward(arrival, self._owner[arrival.slot])
-
-    def _no_connection(
-        self, arrival: Arrival, node: WireNode, *, asking: bool = False
-    ) -> None:
-        if self._forwarded(arrival, node):
-            return
-        if node.hold(arrival, asking=asking):
-            return
-        if not node.is_primary:
-            self._members.forget_redirect(arrival.slot)
-        failure = node.failure
-        error = failure.error if failure is not None else ErrorClass.RESET
-        self.fail(arrival, Outcome.UNSENT, error, node.evidence())
-
-    def fail(
-        self,
-        arrival: Arrival,
-        outcome: Outcome,
-        error: ErrorClass,
-        evidence: tuple[int, int],
-    ) -> None:
-        """Report a failure without a reply; one after a redirect is a refusal."""
-        if arrival.decided:
-            return
-        self.suspect(arrival.slot)
-        if outcome is Outcome.UNSENT and arrival.redirects:
-            outcome, error = Outcome.REFUSED, ErrorClass.MOVED
-        self._sink.failed(arrival, outcome, error, done_ns=-1, evidence=evidence)
-
-    def error_reply(
-        self, node: WireNode, arrival: Arrival, error: hiredis.ReplyError, done_ns: int
-    ) -> None:
-        """Follow a redirect, or report the refusal."""
-        if arrival.decided:
-            self._sink.too_late()
-            return
-        text = str(error)
-        kind = classify_reply(text)
-        redirect = None
-        if kind is ErrorClass.MOVED or kind is ErrorClass.ASK:
-            redirect = parse_redirect(text, node.host)
-        if redirect is not None and arrival.redirects < _MAX_REDIRECTS:
-            arrival.redirects += 1
-            self.stats.count_redirect(kind.label, node.shard)
-            _, host, port = redirect
-            target = self._members.node(host, port)
-            if kind is ErrorClass.MOVED:
-                self._members.redirect(arrival.slot, target, done_ns)
-                self._discovery.hurry()
-            self.forward(arrival, target, asking=kind is ErrorClass.ASK)
-            return
-        self.suspect(arrival.slot)
-        if self._forwarded(arrival, node, kind):
-            return
-        self._sink.failed(
-            arrival,
-            Outcome.REFUSED,
-            kind,
-            done_ns=done_ns,
-            evidence=(arrival.sent, done_ns),
-        )
-
-    def _forwarded(
-        self, arrival: Arrival, node: WireNode, error: ErrorClass | None = None
-    ) -> bool:
-        """Send a read that a node cannot answer to another one that may, if any."""
-        reads = self._members.reads
-        if reads is None or arrival.redirects >= _MAX_REDIRECTS:
-            return False
-        other = reads.after(node, arrival.slot, error)
-        if other is None:
-            return False
-        if error is not None:
-            arrival.redirects += 1
-        self.stats.count_redirect("fallback", node.shard)
-        self.forward(arrival, other)
-        return True
+        return self._members.owner[slot].pulse.resumed_ns
 
     # --- beside the load -------------------------------------------------------
 
@@ -425,9 +267,9 @@ class WireDriver:
         Raises:
             ConnectionError: there is no connection to it.
         """
-        connection = self._owner[slot].borrow()
+        node = self._members.owner[slot]
+        connection = node.borrow()
         if connection is None:
-            node = self._owner[slot]
             raise ConnectionRefusedError(f"no connection to {node.host}:{node.port}")
         return connection.request(command)
 

@@ -36,8 +36,11 @@ class KeeperDriver(Protocol):
     """What a keeper needs of the driver."""
 
     dialer: Dialer
-    stats: DriverStats
     pace_s: float
+
+    @property
+    def stats(self) -> DriverStats:
+        """Return what is counted."""
 
 
 class Keeper:

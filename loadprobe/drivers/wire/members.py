@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.core.judging.outcome import ErrorClass
@@ -29,15 +28,12 @@ _ALL_CONNECTIONS_S = 120.0
 _REPLICAS_S = 5.0
 
 
-class MembersDriver(NodeDriver, KeeperDriver, Protocol):
-    """What nodes and their keepers need of the driver."""
-
-
 class Members:
     """Opens, keeps and closes nodes as topologies come and go.
 
     Args:
-        driver: what nodes need of it.
+        sending: what nodes need of the driver.
+        keeping: what their keepers need of it.
         replies: takes every reply that is not an error.
         workers: connections per primary, and per replica that takes reads; others
             have one.
@@ -53,14 +49,16 @@ class Members:
 
     def __init__(
         self,
-        driver: MembersDriver,
+        sending: NodeDriver,
+        keeping: KeeperDriver,
         *,
         replies: Replies,
         workers: int,
         closed_loop: bool,
         read_from: ReadFrom = "primary",
     ) -> None:
-        self._driver = driver
+        self._sending = sending
+        self._keeping = keeping
         self._replies = replies
         self._workers = workers
         self._closed_loop = closed_loop
@@ -77,7 +75,7 @@ class Members:
         self.reads: ReplicaReads | None = None
         if read_from != "primary":
             nobody = Nobody(
-                driver, replies=replies, width=workers, closed_loop=closed_loop
+                sending, replies=replies, width=workers, closed_loop=closed_loop
             )
             self.reads = ReplicaReads(self.owner, self.node, nobody, read_from)
 
@@ -111,14 +109,14 @@ class Members:
             return node
         if node is None:
             node = self.nodes[host, port] = WireNode(
-                self._driver,
+                self._sending,
                 host,
                 port,
                 replies=self._replies,
                 width=self._workers,
                 closed_loop=self._closed_loop,
             )
-            self._keepers[node] = Keeper(node, self._driver)
+            self._keepers[node] = Keeper(node, self._keeping)
         assert self._group is not None
         node.want(1, is_primary=False)
         self._keepers[node].start(self._group)
@@ -139,7 +137,7 @@ class Members:
             failure = down.failure or DialFailure(
                 ErrorClass.UNREACHABLE, "no answer", 0, 0
             )
-            dialer = self._driver.dialer
+            dialer = self._keeping.dialer
             raise PreflightError(
                 explain_dial_failure(failure, down.host, down.port, dialer)
             )

@@ -175,7 +175,7 @@ async def test_connections_that_are_reset(
         sent = [client.submit(SLOT_OF[1]) for _ in range(WORKERS)]
         await cluster.heal(frozen)
         fault = await cluster.fault("reset", shards=[1])
-        await until(lambda: not client.driver._owner[SLOT_OF[1]].live)
+        await until(lambda: not client.driver._members.owner[SLOT_OF[1]].live)
         unsent = await client.ask(SLOT_OF[1])
         assert isinstance(unsent, tuple)
         assert unsent[0] is Outcome.UNSENT
@@ -185,7 +185,7 @@ async def test_connections_that_are_reset(
         async with asyncio.timeout(20):
             while await client.ask(SLOT_OF[1]) is not None:
                 await asyncio.sleep(0.005)
-        await until(lambda: client.driver._owner[SLOT_OF[1]].is_complete)
+        await until(lambda: client.driver._members.owner[SLOT_OF[1]].is_complete)
         outcomes = Counter(o for o, _ in client.sink.failures.values())
         assert outcomes.keys() <= {Outcome.UNSENT, Outcome.UNKNOWN}
         assert all(arrival.decided for arrival in sent)
@@ -199,7 +199,7 @@ async def test_a_connection_lost_with_a_request_on_it(
     async with connected(target_of(cluster)) as client:
         fault = await cluster.fault("blackhole", shards=[1])
         arrival = client.submit(SLOT_OF[1])
-        await until(lambda: bool(client.driver._owner[SLOT_OF[1]].live))
+        await until(lambda: bool(client.driver._members.owner[SLOT_OF[1]].live))
         await asyncio.sleep(0.05)
         await cluster.heal(fault)
         await client.ended()

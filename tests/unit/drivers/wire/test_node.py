@@ -328,7 +328,7 @@ async def test_reads_of_a_shard_without_a_replica(read_from: Any) -> None:
     """They have a node of their own to go to, which is never connected."""
     bench: Any = NodeBench()
     members = Members(
-        bench, replies=bench, workers=2, closed_loop=False, read_from=read_from
+        bench, bench, replies=bench, workers=2, closed_loop=False, read_from=read_from
     )
     assert members.reads is not None
     nobody = members.reads._nobody
