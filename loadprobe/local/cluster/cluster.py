@@ -13,22 +13,22 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import Sequence
-from itertools import count, cycle
+from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from loadprobe.errors import PreflightError, RunError, UsageError
-from loadprobe.local.cluster.admin import ServerGone, ServerRefused
 from loadprobe.local.cluster.certificates import (
-    NODE_HOSTS,
     CertificateSet,
     copy_certificates,
     write_certificates,
 )
+from loadprobe.local.cluster.claims import first_claimant, greatest_claimant
 from loadprobe.local.cluster.folders import make_cluster_folder
 from loadprobe.local.cluster.formation import form_cluster, in_sync, start_all, until
-from loadprobe.local.cluster.layout import LocalShard, even_slots, parse_nodes
+from loadprobe.local.cluster.hosts import Hosts
+from loadprobe.local.cluster.layout import LocalShard, even_slots
 from loadprobe.local.cluster.node import LOOPBACK, LocalNode, NodePorts
 from loadprobe.local.cluster.ports import free_ports
 from loadprobe.local.cluster.servers import ServerBinary, find_server
@@ -48,7 +48,6 @@ __all__ = ["LocalCluster", "TlsMode"]
 _T = TypeVar("_T")
 _FAST_NODE_TIMEOUT_MS = 1_000
 _READY_TIMEOUT_S = 20.0
-_ASK_TIMEOUT_S = 0.5
 _PRIMARY_TIMEOUT_S = 3.0
 
 
@@ -125,7 +124,7 @@ class LocalCluster:
         self._server: ServerBinary | None = None
         self._folder: Path | None = None
         self._certificates = certificates
-        self._hosts = cycle(NODE_HOSTS)
+        self._hosts = Hosts()
         self._ports: NodePorts | None = None
         self._processes: list[LocalNode] = []  # also those no shard holds (yet)
 
@@ -229,15 +228,11 @@ class LocalCluster:
         return found
 
     async def find_primary(self, shard: LocalShard) -> LocalNode | None:
-        """Return the live primary of a shard, or None.
-
-        A primary that comes back after a failover still claims its slots for a
-        moment: of several claims the greatest configuration epoch wins.
-        """
+        """Return the live primary of a shard, or None."""
         nodes = list(shard.nodes)
-        claims = await asyncio.gather(*map(self._claim, nodes))
-        best = max(claims)
-        return nodes[claims.index(best)] if best >= 0 else None
+        if not self.cluster_mode:
+            return await first_claimant(nodes, source=self.source)
+        return await greatest_claimant(nodes)
 
     async def __aenter__(self) -> Self:
         try:
@@ -299,6 +294,9 @@ class LocalCluster:
             f"{self.name}-{shard.node_group_id}-{number:03d}" for number in count(1)
         )
         server = server or self.server
+        host = LOOPBACK
+        if not self.cluster_mode:
+            host = self._hosts.take({node.host for node in self._processes})
         node = LocalNode(
             name or next(each for each in names if each not in taken),
             folder=self.folder,
@@ -307,26 +305,11 @@ class LocalCluster:
             has_tls_port=self.tls,
             has_plain_port=self.tls_mode != "required",
             password=self.password,
-            host=self._free_host(),
+            host=host,
             ports=self._ports,
         )
         self._processes.append(node)
         return node
-
-    def _free_host(self) -> str:
-        """Return an address that no node has; by turns, as replaced nodes get others.
-
-        Raises:
-            RunError: all are taken.
-        """
-        if self.cluster_mode:
-            return LOOPBACK
-        taken = {node.host for node in self._processes}
-        for _ in NODE_HOSTS:
-            host = next(self._hosts)
-            if host not in taken:
-                return host
-        raise RunError(f"a group without cluster mode has {len(NODE_HOSTS)} addresses")
 
     async def retire(self, *nodes: LocalNode) -> None:
         """End nodes for good, and remove their folders."""
@@ -377,24 +360,6 @@ class LocalCluster:
         replica.settings["replicaof"] = (primary.host, str(port))
         if replica.is_alive:
             await replica.command("REPLICAOF", primary.host, port)
-
-    async def _claim(self, node: LocalNode) -> int:
-        """Return the epoch with which a node claims to be a primary, or -1."""
-        if not node.is_responsive:
-            return -1
-        try:
-            if not self.cluster_mode:
-                role = await node.command("ROLE", timeout_s=_ASK_TIMEOUT_S)
-                return 0 if role[0] == "master" or self._is_head(role) else -1
-            text = await node.command("CLUSTER", "NODES", timeout_s=_ASK_TIMEOUT_S)
-        except (ServerGone, ServerRefused):
-            return -1
-        mine = next(line for line in parse_nodes(text) if "myself" in line.flags)
-        return mine.config_epoch if "master" in mine.flags and mine.slots else -1
-
-    def _is_head(self, role: list[Any]) -> bool:
-        """Tell whether a node replicates the source that data is migrated from."""
-        return self.source is not None and (role[1], role[2]) == self.source
 
     async def _end(self) -> None:
         for node in self._processes:
