@@ -14,11 +14,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.errors import LoadprobeError, PreflightError, ProbeCrashed, RunError
 from loadprobe.logs import log_again
 from loadprobe.probe.messages import (
     HEADER_BYTES,
+    ChangeRate,
     Detour,
     Failed,
     Finished,
@@ -189,7 +192,7 @@ class FleetProbe:
         self.ready.set()
         if self._start is not None:  # a restart: go on with the schedule
             first_due_ns = mono_now_ns() + _HEAD_START_NS
-            self._write(Start(self._start.schedule_start_ns, first_due_ns))
+            self._write(msgspec.structs.replace(self._start, first_due_ns=first_due_ns))
             self._on_restart(message.process, first_due_ns)
 
     def _write(self, message: ToProbe) -> None:
@@ -213,6 +216,14 @@ class FleetProbe:
     def start(self, message: Start) -> None:
         """Begin the load."""
         self._start = message
+        self._write(message)
+
+    def change_rate(self, message: ChangeRate) -> None:
+        """Pass on that the rate of a lane changes, also to what is started again."""
+        if self._start is None:
+            return
+        paces = {**self._start.paces, message.lane: message.paces}
+        self._start = msgspec.structs.replace(self._start, paces=paces)
         self._write(message)
 
     def stop(self, at_ns: int, detours: dict[str, Detour]) -> None:

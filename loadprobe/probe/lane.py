@@ -4,11 +4,14 @@ When they are made is its loop's affair (``probe.loops``), what they ask for tha
 maker (``probe.making``).
 """
 
+from collections.abc import Sequence
+
 from loadprobe.clock import NS_PER_MS
 from loadprobe.config.keys import Probe
 from loadprobe.core.judging.columns import Failure
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.load.keyspace import Keyspace
+from loadprobe.core.load.pace import Pace
 from loadprobe.core.topology.topology import Topology
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival, Driver
@@ -78,6 +81,10 @@ class LaneRunner:
     def start(self, schedule_start_ns: int, first_due_ns: int) -> None:
         """Begin at ``first_due_ns``; due times count from ``schedule_start_ns``."""
         self._loop.start(schedule_start_ns, first_due_ns)
+
+    def change_rate(self, paces: Sequence[Pace], now_ns: int) -> None:
+        """Make arrivals at another rate; see ``OpenLoop``."""
+        self._loop.change_rate(paces, now_ns)
 
     def stop(self, at_ns: int) -> None:
         """Make no arrival due at or after a time."""

@@ -11,10 +11,12 @@ from typing import Protocol
 
 from loadprobe.clock import NEVER_NS, NS_PER_MS, mono_now_ns
 from loadprobe.core.judging.outcome import Outcome
-from loadprobe.core.load.schedule import make_schedule
+from loadprobe.core.load.pace import Pace
+from loadprobe.core.load.schedule import Schedule, make_schedule
 from loadprobe.drivers.base import Arrival
 from loadprobe.probe.making import Fill
 from loadprobe.probe.messages import Share
+from loadprobe.probe.rates import configured_pace
 
 Submit = Callable[[Sequence[Arrival]], None]
 
@@ -32,6 +34,9 @@ class Loop(Protocol):
 
     def start(self, schedule_start_ns: int, first_due_ns: int) -> None:
         """Begin at ``first_due_ns``; due times count from ``schedule_start_ns``."""
+
+    def change_rate(self, paces: Sequence[Pace], now_ns: int) -> None:
+        """Go on at another rate, before or after the start; see ``OpenLoop``."""
 
     def stop(self, at_ns: int) -> None:
         """Make no arrival due at or after a time."""
@@ -81,10 +86,12 @@ class OpenLoop:
         self._stall_ns = stall_ns
         self._fill = fill
         self._submit: Submit = _nobody
+        self._schedule = self._scheduled([configured_pace(share.lane)])
         self._due: Iterator[tuple[int, int]] = iter(())
         self._next_index = 0
         self._next_due_ns = NEVER_NS
         self._start_ns = 0
+        self._has_begun = False
         self._stop_ns = NEVER_NS
         self._turns = share.connections if share.lane.is_witness else share.workers
         self._worker = 0
@@ -98,18 +105,39 @@ class OpenLoop:
     def start(self, schedule_start_ns: int, first_due_ns: int) -> None:
         """Begin in the midst of the schedule, if it began before."""
         self._start_ns = schedule_start_ns
+        self._has_begun = True
+        self._go_on(self._schedule.first_index(first_due_ns - schedule_start_ns))
+
+    def change_rate(self, paces: Sequence[Pace], now_ns: int) -> None:
+        """Go on with the next arrival, which is due at another time by now.
+
+        What was told in time, before the last of the paces begins, changes nothing that
+        was sent, and no arrival is lost or doubled. If it was told late, what is due by
+        now is left out: other processes sent theirs, and ours went out as they were due
+        before.
+
+        Args:
+            paces: how the rate goes, as far as it still matters.
+            now_ns: monotonic.
+        """
+        self._schedule = self._scheduled(paces)
+        if not self._has_begun:
+            return
+        now_offset_ns = now_ns - self._start_ns
+        if now_offset_ns < paces[-1].from_ns:
+            self._go_on(self._next_index)
+        else:
+            self._go_on(self._schedule.first_index(now_offset_ns + 1))
+
+    def _scheduled(self, paces: Sequence[Pace]) -> Schedule:
         lane = self._share.lane
-        schedule = make_schedule(
-            lane.schedule,
-            rate_per_s=lane.rate_per_s,
-            ramp_from_per_s=lane.ramp_from_per_s,
-            ramp_s=lane.ramp_s,
-            seed=lane.name,
-        )
-        self._due = schedule.due_offsets(
-            self._share.slice_index,
-            self._share.slice_count,
-            from_offset_ns=first_due_ns - schedule_start_ns,
+        return make_schedule(lane.schedule, paces, seed=lane.name)
+
+    def _go_on(self, index: int) -> None:
+        """Let our first arrival from an index on be the next one."""
+        share = self._share
+        self._due = self._schedule.due_offsets(
+            share.slice_index, share.slice_count, from_index=index
         )
         self._advance()
 
@@ -231,6 +259,9 @@ class ClosedLoop:
     def start(self, schedule_start_ns: int, first_due_ns: int) -> None:  # noqa: ARG002
         """Let all workers begin at ``first_due_ns``."""
         self._idle = [(first_due_ns, w) for w in range(len(self._outstanding))]
+
+    def change_rate(self, paces: Sequence[Pace], now_ns: int) -> None:
+        """Do nothing: the replies say how fast it goes."""
 
     def stop(self, at_ns: int) -> None:
         """Make no arrival at or after a time."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import msgspec
 
 from loadprobe.config.keys import Lane, Probe, Target
+from loadprobe.core.load.pace import Pace
 from loadprobe.core.load.recorder import ScopeRecorder
 from loadprobe.core.topology.topology import Topology
 
@@ -88,10 +89,12 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
     Args:
         schedule_start_ns: due times count from here, monotonic.
         first_due_ns: arrivals due before are left out (a restart in mid-run).
+        paces: how the rates of lanes go, where they have changed.
     """
 
     schedule_start_ns: int
     first_due_ns: int
+    paces: dict[str, tuple[Pace, ...]] = {}
 
 
 class Detour(msgspec.Struct, frozen=True):
@@ -116,6 +119,18 @@ class Stop(msgspec.Struct, frozen=True, tag="stop"):
 
     at_ns: int
     detours: dict[str, Detour] = {}
+
+
+class ChangeRate(msgspec.Struct, frozen=True, tag="rate"):
+    """Let a lane have another rate; see ``OpenLoop.change_rate``.
+
+    Args:
+        lane: its name; a process without it has nothing to do.
+        paces: how its rate goes, from the one that holds now on.
+    """
+
+    lane: str
+    paces: tuple[Pace, ...]
 
 
 class UseEndpoint(msgspec.Struct, frozen=True, tag="endpoint"):
@@ -145,7 +160,7 @@ class UsePassword(msgspec.Struct, frozen=True, tag="password"):
         return "<UsePassword>"
 
 
-ToProbe = Plan | Start | Stop | UseEndpoint | UsePassword
+ToProbe = Plan | Start | ChangeRate | Stop | UseEndpoint | UsePassword
 
 
 class PrefillProgress(msgspec.Struct, frozen=True, tag="progress"):

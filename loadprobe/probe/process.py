@@ -24,6 +24,7 @@ from loadprobe.probe.drivers import make_driver
 from loadprobe.probe.lag import Lag
 from loadprobe.probe.lane import LaneRunner
 from loadprobe.probe.messages import (
+    ChangeRate,
     Detour,
     Finished,
     FromProbe,
@@ -180,6 +181,10 @@ class ProbeProcess:
                     self._password = command.password
                     for driver in self._drivers:
                         driver.use_password(command.password)
+                case ChangeRate():
+                    for lane in self._lanes:
+                        if lane.name == command.lane:
+                            lane.change_rate(command.paces, mono_now_ns())
                 case _:
                     return command
 
@@ -196,6 +201,9 @@ class ProbeProcess:
     async def _probe(
         self, start: Start, commands: "asyncio.Queue[ToProbe | None]"
     ) -> None:
+        for lane in self._lanes:
+            if lane.name in start.paces:
+                lane.change_rate(start.paces[lane.name], mono_now_ns())
         beat = Beat(
             self._plan,
             self._lanes,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns, wall_now_ns
 from loadprobe.config.keys import Config, Target, secret_variables
-from loadprobe.core.events import ProbeDied
+from loadprobe.core.events import ProbeDied, RateChanged
 from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.core.judging.results import Sealed
@@ -27,6 +27,7 @@ from loadprobe.probe.messages import (
     Start,
     UsePassword,
 )
+from loadprobe.probe.rates import LaneRates
 from loadprobe.probe.routes import Routes
 from loadprobe.run.hearing import Hearing, Listeners
 from loadprobe.run.roster import Roster
@@ -57,6 +58,7 @@ class Measurement:
         hearing: takes what the probes send.
         names: the authority on names of shards; see ``Hearing``.
         probes: the processes.
+        rates: at which rate each lane goes.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Measurement:
         self._password = config.target.read_password()
         self._roster = Roster(config.lanes, dormant)
         self._routes = Routes(config.lanes, config.target)
+        self.rates = LaneRates(config.lanes)
         self._group: asyncio.TaskGroup | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._waking = asyncio.Lock()
@@ -168,6 +171,7 @@ class Measurement:
         self, processes: Sequence[int], *, head_start_ns: int = _HEAD_START_NS
     ) -> int:
         start_ns = mono_now_ns() + head_start_ns
+        self.rates.begin(self._roster.lanes_of(processes), start_ns)
         for process in processes:
             self.hearing.begin(process, start_ns)
             self.probes[process].start(Start(start_ns, start_ns))
@@ -371,6 +375,26 @@ class Measurement:
         self._routes.names_user = True
         for probe in self.probes:  # also those that are being woken
             probe.tell(UsePassword(password))
+
+    def change_rate(
+        self, lane: str, to_per_s: float, *, reason: str, ramp_s: float = 0.0
+    ) -> None:
+        """Let a lane that has begun have another rate; the event says why.
+
+        Args:
+            lane: its name; it is one of an open loop.
+            to_per_s: arrivals per second of the whole lane, above 0.
+            reason: for the event.
+            ramp_s: how long the change takes.
+        """
+        now_ns = mono_now_ns()
+        message, at_ns = self.rates.change(lane, to_per_s, ramp_s=ramp_s, now_ns=now_ns)
+        for process in self._roster.of([lane]):
+            self.probes[process].change_rate(message)
+        from_per_s = message.paces[-1].from_per_s
+        self._listeners.emit(
+            RateChanged(at_ns, lane, from_per_s, to_per_s, ramp_s, reason)
+        )
 
     # --- what the probes say -------------------------------------------------------
 

@@ -43,6 +43,24 @@ class RunStalled(Fact, frozen=True, tag="run/stall"):
     duration_ms: float
 
 
+class RateChanged(Fact, frozen=True, tag="run/rate"):
+    """The arrivals of a lane change their rate from this event's time on.
+
+    Args:
+        lane: its name.
+        from_per_s: its rate until then, arrivals per second.
+        to_per_s: its rate after the ramp.
+        ramp_s: how long the change takes.
+        reason: why.
+    """
+
+    lane: str
+    from_per_s: float
+    to_per_s: float
+    ramp_s: float
+    reason: str
+
+
 class LaneWoken(Fact, frozen=True, tag="run/lane_woken"):
     """A lane that the cluster did not serve until now began.
 

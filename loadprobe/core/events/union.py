@@ -25,6 +25,7 @@ from loadprobe.core.events.run import (
     MarkMade,
     ProbeDied,
     ProbeStalled,
+    RateChanged,
     RunEnded,
     RunProblem,
     RunStalled,
@@ -65,6 +66,7 @@ KnownEvent = (
     | RunEnded
     | RunProblem
     | RunStalled
+    | RateChanged
     | LaneWoken
     | ProbeStalled
     | ProbeDied

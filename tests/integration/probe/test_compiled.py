@@ -15,6 +15,7 @@ _TESTS = (
     "tests/integration/drivers/test_wire_driver_endpoints.py",
     "tests/props/core/load/test_ledger.py",
     "tests/props/drivers/wire/test_connection.py",
+    "tests/props/probe/test_changing_rates.py",
     "tests/unit/core/load/test_ledger.py",
     "tests/unit/core/load/test_values.py",
     "tests/unit/drivers/wire/test_connection.py",

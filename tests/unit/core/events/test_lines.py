@@ -34,6 +34,7 @@ from loadprobe.core.events import (
     ProbeDied,
     ProbeStalled,
     ProviderTold,
+    RateChanged,
     ReplicasRecovered,
     RoleChanged,
     RunEnded,
@@ -69,6 +70,12 @@ LINES: list[tuple[Event, str, str, str]] = [
     (RunEnded(AT, "clean"), "run", "ended", '{"state":"clean"}'),
     (RunProblem(AT, "why"), "run", "problem", '{"text":"why"}'),
     (RunStalled(AT, 1500.5), "run", "stall", '{"duration_ms":1500.5}'),
+    (
+        RateChanged(AT, "tls", 100.0, 500.0, 2.0, "quiet"),
+        "run",
+        "rate",
+        '{"lane":"tls","from_per_s":100.0,"to_per_s":500.0,"ramp_s":2.0,"reason":"quiet"}',
+    ),
     (LaneWoken(AT, "tls"), "run", "lane_woken", '{"lane":"tls"}'),
     (
         ProbeStalled(AT, 1, 12.5),
