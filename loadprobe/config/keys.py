@@ -297,15 +297,27 @@ class Http(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Output(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where and how run folders are written.
+    """Where and how run folders are written, and what of them is kept.
 
     Args:
         dir: the folder of the run folders.
         segment_hours: a run without an end begins a new segment of its folder so often.
+        seconds_hours: counts of single seconds are kept so long, then of minutes.
+        latency_seconds_hours: the same of latencies, which take most of the room.
+        minutes_days: what is kept of minutes becomes hours after so long.
+        retain_days: segments are removed after so long; folders of incidents stay.
+        retain_gb: with more the oldest goes, incidents last.
+        max_disk_ratio: the same when the disk is as full as that, whoever fills it.
     """
 
     dir: Text = "runs"
     segment_hours: Annotated[float, Meta(ge=0.01, le=168.0)] = 1.0
+    seconds_hours: Annotated[float, Meta(ge=0.0, le=87_600.0)] = 6.0
+    latency_seconds_hours: Annotated[float, Meta(ge=0.0, le=87_600.0)] = 2.0
+    minutes_days: Annotated[float, Meta(ge=0.0, le=3650.0)] = 7.0
+    retain_days: Annotated[float, Meta(gt=0.0, le=3650.0)] = 90.0
+    retain_gb: Annotated[float, Meta(gt=0.0, le=100_000.0)] = 10.0
+    max_disk_ratio: Ratio = 0.9
 
 
 class Slo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

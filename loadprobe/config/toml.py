@@ -20,6 +20,9 @@ _UNITS = {
     "_per_s": "arrivals per second",
     "_ms": "milliseconds",
     "_s": "seconds",
+    "_hours": "hours",
+    "_days": "days",
+    "_gb": "GB",
     "_bytes": "bytes",
 }
 _PATH = re.compile(

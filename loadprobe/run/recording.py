@@ -10,7 +10,7 @@ import msgspec
 from rich.console import Console
 
 from loadprobe.clock import NS_PER_MS, ClockPair
-from loadprobe.config.keys import to_plain
+from loadprobe.config.keys import secret_variables, to_plain
 from loadprobe.core.events import RunEnded, RunStarted
 from loadprobe.core.judging.results import Results
 from loadprobe.core.steps import ScenarioRecord
@@ -40,6 +40,7 @@ from loadprobe.run.published import Published
 from loadprobe.run.sealing import Sealing, Told
 from loadprobe.run.segmenting import Segmenting
 from loadprobe.run.sinks import Sinks
+from loadprobe.run.upkeep import Upkeep, retention_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class Recording:
     Attributes:
         view: the live view; it shows itself as a context manager.
         begun_ns: when the load began, monotonic.
+        upkeep: keeps the folder small.
     """
 
     def __init__(
@@ -125,6 +127,12 @@ class Recording:
             health=published.health,
             told=told,
         )
+        self.upkeep = Upkeep(
+            folder,
+            retention_of(plan.config.output),
+            published.metrics,
+            withheld=secret_variables(plan.config),
+        )
         sinks.add(folder, self.view, self._sealing)
         self._describe()
         folder.keep_on_disk()
@@ -152,7 +160,10 @@ class Recording:
             self._describe()
         self._published.show_topology(topology, engine)
         state = self._published.refresh(
-            self._plan.where, self.begun_ns, self._folder.problems, now_ns
+            self._plan.where,
+            self.begun_ns,
+            [*self._folder.problems, *self.upkeep.problems],
+            now_ns,
         )
         self.view.refresh(state, now_ns)
 

@@ -172,7 +172,7 @@ class Run:
                 changing = group.create_task(self._beside(self._carry_out(recording)))
                 beside = [
                     group.create_task(self._beside(coroutine))
-                    for coroutine in self._watching()
+                    for coroutine in (*self._watching(), recording.upkeep.run())
                 ]
                 with recording.view:
                     await self._measure(recording)

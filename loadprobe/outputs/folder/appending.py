@@ -5,7 +5,7 @@ other error refuses is kept in memory, in order, and written with the next appen
 """
 
 import os
-from collections import deque
+from collections import Counter, deque
 from pathlib import Path
 
 from loadprobe.outputs.folder.private import FILE_MODE, open_private
@@ -21,6 +21,7 @@ class AppendFile:
         header: chunk the file begins with.
         limit_bytes: how much is kept in memory while writing fails; chunks beyond it
             are dropped and counted, newest first, so that what is there has no holes.
+        losses: dropped chunks are counted there, too, by the name of the file.
 
     Attributes:
         dropped: number of chunks that were dropped.
@@ -29,7 +30,12 @@ class AppendFile:
     """
 
     def __init__(
-        self, path: Path, *, header: bytes, limit_bytes: int = PENDING_LIMIT_BYTES
+        self,
+        path: Path,
+        *,
+        header: bytes,
+        limit_bytes: int = PENDING_LIMIT_BYTES,
+        losses: Counter[str] | None = None,
     ) -> None:
         self.path = path
         self.dropped = 0
@@ -39,6 +45,7 @@ class AppendFile:
         self._pending_bytes = len(header)
         self._written_of_first = 0
         self._limit_bytes = limit_bytes
+        self._losses = Counter[str]() if losses is None else losses
         self._written_bytes = 0
         self._synced_bytes = 0
         self._fd: int | None = None
@@ -48,12 +55,18 @@ class AppendFile:
         """Return the number of chunks that are not (wholly) in the file yet."""
         return len(self._pending)
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Return how much could not be written yet."""
+        return self._pending_bytes if self.error is not None else 0
+
     def append(self, chunk: bytes) -> None:
         """Write a chunk, after those that are still waiting."""
         if self._pending_bytes + len(chunk) > self._limit_bytes:
             self.flush()
         if self._pending_bytes + len(chunk) > self._limit_bytes:
             self.dropped += 1
+            self._losses[self.path.name] += 1
             return
         self._pending.append(chunk)
         self._pending_bytes += len(chunk)

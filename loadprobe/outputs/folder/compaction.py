@@ -8,6 +8,7 @@ then the one goes that it was made from. Whatever was begun is done again.
 import errno
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -64,24 +65,39 @@ class Compaction:
         self._files = SegmentFiles(folder)
         self._tick = tick
 
-    def compact(self, step_s: int = 1) -> None:
+    def compact(
+        self, step_s: int = 1, *, latencies_s: int | None = None, verify: bool = False
+    ) -> None:
         """Compress the files, and have no steps shorter than some seconds.
 
         With steps longer than a second, ``sealed.ndjson`` goes: the segments after this
         one begin with all that it says.
 
+        Args:
+            step_s: length of the steps of the series.
+            latencies_s: of the histograms, if it is another one.
+            verify: also look at what is as it should be: is it still what was written?
+
         Raises:
             OSError: there is no room, or nothing can be written.
         """
         self._clean()
+        if verify:
+            self._verify()
+        steps = {SERIES: step_s, HISTOGRAMS: latencies_s or step_s}
         for name in PACKED:
             if name == SEALED and step_s > 1:
                 self._guard(name, self._drop)
-            elif name in COARSENED:
-                self._guard(name, lambda name: self._make(name, step_s))
             else:
-                self._guard(name, lambda name: self._make(name, 1))
+                self._guard(name, partial(self._make, step_s=steps.get(name, 1)))
         self._guard(CELLS, self._keep_as_it_is)
+
+    def _verify(self) -> None:
+        """Set aside what is not what was written any more."""
+        for name in (*PACKED, CELLS):
+            problem = self._files.check(name, tick=self._tick)
+            if problem and find_form(self._folder, name) is not None:
+                self._set_aside(name, problem)
 
     def _clean(self) -> None:
         """Remove what a process left behind that was killed."""
@@ -104,18 +120,17 @@ class Compaction:
         fields = {"lp_path": str(path), "lp_reason": why}
         logger.warning("damaged_file_set_aside", extra=fields)
 
-    def _make(self, name: str, step_s: int) -> None:
+    def _make(self, name: str, *, step_s: int) -> None:
         """Have a file compressed, with steps of so many seconds at least."""
         source = find_form(self._folder, name)
         if source is None:
             return
         known = self._files.manifest().files.get(name)
         target = self._folder / form_name(name, step_s=max(step_s, step_of(source)))
-        if known is not None and known.kept_as == source.name:
+        if source != target:
             problem = self._files.check(name, tick=self._tick)
             if problem:
                 raise ValueError(problem)
-        if source != target:
             if not self._is_made(target, known):
                 self._write(name, source, target, step_s)
             for finer in self._finer(name, target):
@@ -175,9 +190,6 @@ class Compaction:
         path = self._folder / name
         if not path.is_file():
             return
-        problem = self._files.check(name, tick=self._tick)
-        if problem:
-            raise ValueError(problem)
         if name not in self._files.manifest().files:
             self._note(name, path, content_bytes=None)
 

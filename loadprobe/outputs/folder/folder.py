@@ -7,7 +7,8 @@ measured: it is kept in memory, tried again, and saved elsewhere at the end.
 
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -38,6 +39,7 @@ from loadprobe.outputs.folder.segments import (
     SEGMENT,
     SEGMENTS,
     SegmentInfo,
+    number_of,
     segment_path,
     shown_name,
 )
@@ -79,13 +81,15 @@ class RunFolder:
     Attributes:
         path: the folder; after ``close`` that which holds everything.
         segment: number of the segment that is written.
+        losses: lines and frames that are lost, by file.
     """
 
     def __init__(self, path: Path, *, clock: ClockPair) -> None:
         self.path = path
         self.segment = FIRST
         self._clock = clock
-        self._growing = growing_files(path)
+        self.losses: Counter[str] = Counter()
+        self._growing = growing_files(path, self.losses)
         self._behind: list[AppendFile] = []
         self._syncing = Syncing(path, list(self._growing.values()))
         self._lock = FolderLock(path)
@@ -152,6 +156,25 @@ class RunFolder:
         series, histograms = self._growing[SERIES], self._growing[HISTOGRAMS]
         return series.size_bytes, histograms.size_bytes
 
+    @property
+    def first_growing(self) -> int:
+        """Return the number of the first segment that may grow."""
+        waiting = (file.path.parent for file in self._behind if file.pending_count)
+        return min(map(number_of, waiting), default=self.segment)
+
+    @property
+    def size_bytes(self) -> int:
+        """Return the size of the segment that is written."""
+        return sum(file.size_bytes for file in self._growing.values())
+
+    @property
+    def waiting_bytes(self) -> Mapping[str, int]:
+        """Return what could not be written yet, by file."""
+        waiting = dict.fromkeys(self._growing, 0)
+        for file in self._files:
+            waiting[file.path.name] += file.waiting_bytes
+        return waiting
+
     def keep_on_disk(self) -> None:
         """Have what is written reach the disk every few seconds, until ``close``."""
         self._syncing.start()
@@ -172,7 +195,7 @@ class RunFolder:
                 return False
             full = [file for file in self._files if file.flush()]
             self._behind = [file for file in self._files if file not in full]
-            self.segment, self._growing = number, growing_files(path)
+            self.segment, self._growing = number, growing_files(path, self.losses)
             self._syncing.turn_to(path, list(self._growing.values()), leave=full)
         name = str((path / SEGMENT).relative_to(self.path))
         self.write_document(name, info)

@@ -1,5 +1,6 @@
 """The files of one segment that grow while a run lasts."""
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,16 +17,20 @@ from loadprobe.outputs.folder.documents import (
 )
 
 
-def growing_files(path: Path) -> Mapping[str, AppendFile]:
+def growing_files(path: Path, losses: Counter[str]) -> Mapping[str, AppendFile]:
     """Return the files of a segment by name, in the order in which they are synced.
 
     Lines of SEALED refer to HISTOGRAMS and SERIES, so it comes last.
 
     Args:
         path: the folder of the segment.
+        losses: dropped lines and frames are counted there, by file.
     """
     names = (EVENTS, HISTOGRAMS, SERIES, CELLS, SEALED)
-    return {name: AppendFile(path / name, header=_header(name)) for name in names}
+    return {
+        name: AppendFile(path / name, header=_header(name), losses=losses)
+        for name in names
+    }
 
 
 def _header(name: str) -> bytes:

@@ -67,6 +67,11 @@ def segment_path(folder: Path, number: int) -> Path:
     return folder if number == FIRST else folder / SEGMENTS / f"{number:04d}"
 
 
+def number_of(path: Path) -> int:
+    """Return the number of the segment whose files are in a folder."""
+    return int(path.name) if path.parent.name == SEGMENTS else FIRST
+
+
 def shown_name(path: Path) -> str:
     """Return the name of a file for people: within its run folder."""
     is_further = path.parent.parent.name == SEGMENTS

@@ -338,6 +338,44 @@ CATALOGUE: tuple[Metric, ...] = (
         ("role", "shard", "node"),
         "1 for the present role of a node.",
     ),
+    _gauge(
+        "folder_bytes",
+        "1",
+        ("part",),
+        "Size of the run folder: the segment that is written, those before it, and "
+        "the folders of incidents.",
+    ),
+    _gauge(
+        "folder_disk_used_ratio",
+        "1",
+        (),
+        "How full the disk of the run folder is; 1 if nothing more can be written.",
+    ),
+    _gauge(
+        "folder_waiting_bytes",
+        "1",
+        ("file",),
+        "What could not be written yet and waits in memory.",
+    ),
+    _counter(
+        "folder_lost_chunks_total",
+        "1",
+        ("file",),
+        "Lines, or frames of the film, that are lost: there was no more room in memory "
+        "either.",
+    ),
+    _gauge(
+        "folder_damaged_files",
+        "1",
+        (),
+        "Files of the run folder that were found damaged and set aside.",
+    ),
+    _counter(
+        "folder_removed_total",
+        "1",
+        ("part",),
+        "Segments, and folders of incidents, that were removed as too old or too much.",
+    ),
     _gauge("build_info", "1", ("version",), "1; the version of loadprobe."),
     _gauge(
         "run_info",

@@ -194,12 +194,25 @@ def test_a_damaged_file_is_set_aside(segment: Path, name: str) -> None:
     assert path is not None
     flip(path)
     content = path.read_bytes()
-    Compaction(segment).compact(1 if name == SEALED else 60)
-    if name in {HISTOGRAMS, SERIES, EVENTS, CELLS}:
-        assert (segment / f"{path.name}.damaged").read_bytes() == content
-        assert find_form(segment, name) is None
-        assert SegmentFiles(segment).check(name) == "it is not what was written"
+    Compaction(segment).compact(verify=True)
+    assert (segment / f"{path.name}.damaged").read_bytes() == content
+    assert find_form(segment, name) is None
+    assert SegmentFiles(segment).check(name) == "it is not what was written"
+    Compaction(segment).compact(60, verify=True)
+    assert (segment / f"{path.name}.damaged").read_bytes() == content
     assert find_form(segment, SERIES if name != SERIES else HISTOGRAMS) is not None
+
+
+@pytest.mark.parametrize("name", [HISTOGRAMS, SERIES])
+def test_what_is_made_coarser_is_looked_at(segment: Path, name: str) -> None:
+    """Nothing is made from a file that is not what was written."""
+    Compaction(segment).compact()
+    path = find_form(segment, name)
+    assert path is not None
+    flip(path)
+    Compaction(segment).compact(60)
+    assert find_form(segment, name) is None
+    assert (segment / f"{path.name}.damaged").is_file()
 
 
 def test_a_line_that_is_damaged_is_found(segment: Path) -> None:
