@@ -97,6 +97,15 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         return msgspec.structs.replace(self, username=self.username or "default")
 
+    def with_certificates_of(self, other: "Target") -> "Target":
+        """Return the target with the certificate files of another one."""
+        return msgspec.structs.replace(
+            self,
+            ca_file=other.ca_file,
+            cert_file=other.cert_file,
+            key_file=other.key_file,
+        )
+
     def port_of(self, *, tls: bool) -> int:
         """Return the port of the endpoint for lanes of a transport."""
         return (self.tls_port or self.port) if tls else self.port

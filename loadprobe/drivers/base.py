@@ -5,14 +5,17 @@ target did is reported to a ``Sink``; what is our own fault propagates and ends 
 """
 
 import asyncio
+import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from loadprobe.config.keys import Target
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.load.key_record import KeyRecord
 from loadprobe.core.load.recorder import ScopeRecorder
 from loadprobe.core.topology.topology import Topology
+from loadprobe.drivers.renewal import Renewal
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +185,20 @@ class Driver(Protocol):
 
     def use_password(self, password: str) -> None:
         """Log in with another password from now on; open connections stay."""
+
+    def use_login(self, username: str | None, password: str | None) -> None:
+        """Log in as somebody from now on; open connections stay."""
+
+    async def renew_login(self, spread_s: float) -> Renewal:
+        """Log in anew on open connections, spread over a time; none is closed."""
+
+    async def use_certificates(self, target: Target, context: ssl.SSLContext) -> None:
+        """Use other certificates for new connections; open ones stay.
+
+        Args:
+            target: names the files.
+            context: made of what they hold.
+        """
 
     def suspect(self, slot: int) -> None:
         """Take note that an arrival for a slot got no answer."""

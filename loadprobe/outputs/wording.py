@@ -96,7 +96,7 @@ def event_text(event: Event, unknown: Mapping[str, object] = _NOTHING) -> str:
             prefix = () if isinstance(event, PhaseEntered) else (kind,)
             what = " ".join((*prefix, *words))
     details = " ".join(
-        f"{name}={value}"
+        f"{name}={', '.join(value) if isinstance(value, tuple) else value}"
         for name, value in {**fields, **unknown}.items()
         if name not in shown
         if name not in _UNSHOWN_FIELDS and value not in (None, "")

@@ -21,6 +21,7 @@ from loadprobe.errors import LoadprobeError, PreflightError, ProbeCrashed, RunEr
 from loadprobe.logs import log_again
 from loadprobe.probe.messages import (
     HEADER_BYTES,
+    Change,
     ChangeRate,
     Detour,
     Failed,
@@ -31,8 +32,6 @@ from loadprobe.probe.messages import (
     Start,
     Stop,
     ToProbe,
-    UseEndpoint,
-    UsePassword,
     decode_from_probe,
     encode_frame,
     frame_length,
@@ -204,7 +203,7 @@ class FleetProbe:
             with suppress(ConnectionError, RuntimeError):
                 stdin.write(encode_frame(message))
 
-    def tell(self, message: UseEndpoint | UsePassword) -> None:
+    def tell(self, message: Change) -> None:
         """Pass on what has changed; a process yet to come has it in its plan."""
         if self._process is not None:
             self._write(message)

@@ -160,7 +160,39 @@ class UsePassword(msgspec.Struct, frozen=True, tag="password"):
         return "<UsePassword>"
 
 
-ToProbe = Plan | Start | ChangeRate | Stop | UseEndpoint | UsePassword
+class UseLogin(msgspec.Struct, frozen=True, tag="login"):
+    """Log in as somebody from now on.
+
+    Args:
+        username: None names nobody.
+        password: None does not log in.
+        renew_s: connections that are open log in anew, spread over so many seconds;
+            None leaves them as they are.
+    """
+
+    username: str | None
+    password: str | None
+    renew_s: float | None = None
+
+    def __repr__(self) -> str:
+        """Show nothing of it."""
+        return "<UseLogin>"
+
+
+class UseCertificates(msgspec.Struct, frozen=True, tag="certificates"):
+    """Use what certificate files hold now for new connections; open ones stay.
+
+    Args:
+        target: names the files.
+    """
+
+    target: Target
+
+
+Change = UseEndpoint | UsePassword | UseLogin | UseCertificates
+"""What changes in mid-run; a process yet to come has it in its plan."""
+
+ToProbe = Plan | Start | ChangeRate | Stop | Change
 
 
 class PrefillProgress(msgspec.Struct, frozen=True, tag="progress"):
@@ -184,6 +216,33 @@ class TopologySeen(msgspec.Struct, frozen=True, tag="topology"):
     lane: str
     topology: Topology
     cut_over: int = 0
+
+
+class LoginRenewed(msgspec.Struct, frozen=True, tag="renewed"):
+    """What became of the open connections of a lane that were to log in anew.
+
+    Args:
+        renewed: were let in.
+        refused: were not, and stay as they were.
+        reason: what the server said against them.
+    """
+
+    process: int
+    lane: str
+    renewed: int
+    refused: int
+    reason: str
+
+
+class CertificatesRefused(msgspec.Struct, frozen=True, tag="certificates_refused"):
+    """New certificates cannot be used by a process; the old ones stay.
+
+    Args:
+        reason: why.
+    """
+
+    process: int
+    reason: str
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
@@ -317,7 +376,15 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
 
 FromProbe = (
-    PrefillProgress | TopologySeen | Ready | Snapshot | ReadBack | Finished | Failed
+    PrefillProgress
+    | TopologySeen
+    | LoginRenewed
+    | CertificatesRefused
+    | Ready
+    | Snapshot
+    | ReadBack
+    | Finished
+    | Failed
 )
 
 _HEADER = struct.Struct(">I")

@@ -19,11 +19,13 @@ from loadprobe.drivers.wire.sockets import SocketPoller
 from loadprobe.errors import PreflightError
 from loadprobe.probe.beat import Beat
 from loadprobe.probe.connects import make_connects
+from loadprobe.probe.credentials import Credentials, LaneDriver
 from loadprobe.probe.detour import connected
 from loadprobe.probe.drivers import make_driver
 from loadprobe.probe.lag import Lag
 from loadprobe.probe.lane import LaneRunner
 from loadprobe.probe.messages import (
+    Change,
     ChangeRate,
     Detour,
     Finished,
@@ -36,7 +38,9 @@ from loadprobe.probe.messages import (
     Stop,
     TopologySeen,
     ToProbe,
+    UseCertificates,
     UseEndpoint,
+    UseLogin,
     UsePassword,
 )
 from loadprobe.probe.prefill import prefill, read_back
@@ -64,7 +68,7 @@ class ProbeProcess:
     def _make_drivers(self, plan: Plan) -> None:
         """Make what connects to where a plan says."""
         self._plan = plan
-        by_tls = [share.lane.name for share in plan.shares if share.lane.tls]
+        by_tls = self._by_tls = [s.lane.name for s in plan.shares if s.lane.tls]
         context = make_context(plan.targets[by_tls[0]]) if by_tls else None
         self._password = plan.password
         self._drivers = [
@@ -103,13 +107,14 @@ class ProbeProcess:
         filled: tuple[str, ...] = ()
         if self._plan.ahead is not None:
             filled = await self._prepare(self._plan.ahead)
-            while isinstance(told := await commands.get(), UseEndpoint | UsePassword):
+            while isinstance(told := await commands.get(), Change):
                 pass  # the plan to come knows
             if not isinstance(told, Plan):
                 return
             self._make_drivers(told)
         ready = [asyncio.Event() for _ in self._drivers]
         async with asyncio.TaskGroup() as group:
+            self._credentials = Credentials(self._plan.process, self._send, group)
             running = [
                 group.create_task(driver.run(event.set))
                 for driver, event in zip(self._drivers, ready, strict=True)
@@ -185,8 +190,24 @@ class ProbeProcess:
                     for lane in self._lanes:
                         if lane.name == command.lane:
                             lane.change_rate(command.paces, mono_now_ns())
+                case UseLogin():
+                    self._password = command.password
+                    self._credentials.use_login(command, self._by_lane())
+                case UseCertificates():
+                    by_tls = [
+                        (name, driver)
+                        for name, driver in self._by_lane()
+                        if name in self._by_tls
+                    ]
+                    self._credentials.use_certificates(command, by_tls)
                 case _:
                     return command
+
+    def _by_lane(self) -> list[LaneDriver]:
+        return [
+            (lane.name, driver)
+            for lane, driver in zip(self._lanes, self._drivers, strict=True)
+        ]
 
     def _announce(self) -> None:
         shards = {

@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from loadprobe.config.keys import Lane, Target
 from loadprobe.core.topology.topology import Topology
 from loadprobe.probe.messages import Detour, TopologySeen, UseEndpoint
@@ -51,6 +53,17 @@ class Routes:
         """Return where a lane goes, and how it logs in now."""
         target = self._routes[lane].target
         return target.named() if self.names_user else target
+
+    def log_in(self, username: str | None) -> None:
+        """Let all lanes log in as somebody from now on."""
+        for route in self._routes.values():
+            route.target = msgspec.structs.replace(route.target, username=username)
+        self.names_user = False
+
+    def use_certificates(self, target: Target) -> None:
+        """Let all lanes use the certificate files of a target from now on."""
+        for route in self._routes.values():
+            route.target = route.target.with_certificates_of(target)
 
     def of(self, *, tls: bool) -> list[str]:
         """Return the names of the lanes of a transport."""

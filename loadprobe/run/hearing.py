@@ -14,7 +14,9 @@ from loadprobe.core.judging.results import Sealed
 from loadprobe.core.topology.shard_names import ShardNames
 from loadprobe.core.topology.topology import Topology
 from loadprobe.probe.messages import (
+    CertificatesRefused,
     FromProbe,
+    LoginRenewed,
     PrefillProgress,
     ReadBack,
     Snapshot,
@@ -53,12 +55,14 @@ class Listeners:
         on_snapshot: receives every snapshot, for its health part.
         on_prefill: receives the progress of the prefill.
         on_lost: receives (lane, shard, number) of lost writes, after the load.
+        on_credentials: receives what became of credentials that were changed.
     """
 
     emit: Emit = _ignore
     on_snapshot: Callable[[Snapshot], None] = _ignore
     on_prefill: Callable[[Prefilled], None] = _ignore
     on_lost: Callable[[str, str, int], None] = _ignore_lost
+    on_credentials: Callable[[LoginRenewed | CertificatesRefused], None] = _ignore
 
 
 class Hearing:
@@ -138,6 +142,8 @@ class Hearing:
                         sum(part.total for part in parts),
                     )
                 )
+            case LoginRenewed() | CertificatesRefused():
+                self._listeners.on_credentials(message)
             case TopologySeen():
                 observer = message.process, message.lane
                 topology = self.names.see(observer, message.topology)

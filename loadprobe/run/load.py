@@ -25,6 +25,8 @@ from loadprobe.probe.messages import (
     Plan,
     ReadBack,
     Start,
+    UseCertificates,
+    UseLogin,
     UsePassword,
 )
 from loadprobe.probe.rates import LaneRates
@@ -395,6 +397,32 @@ class Measurement:
         self._listeners.emit(
             RateChanged(at_ns, lane, from_per_s, to_per_s, ramp_s, reason)
         )
+
+    def use_login(
+        self,
+        username: str | None,
+        password: str | None,
+        *,
+        renew_s: float | None = None,
+    ) -> None:
+        """Let new connections log in as somebody from now on.
+
+        Args:
+            username: None names nobody.
+            password: None does not log in.
+            renew_s: open connections log in anew, spread over so many seconds; None
+                leaves them as they are.
+        """
+        self._password = password
+        self._routes.log_in(username)
+        for probe in self.probes:
+            probe.tell(UseLogin(username, password, renew_s))
+
+    def use_certificates(self, target: Target) -> None:
+        """Let new connections use what the certificate files of a target hold now."""
+        self._routes.use_certificates(target)
+        for probe in self.probes:
+            probe.tell(UseCertificates(target))
 
     # --- what the probes say -------------------------------------------------------
 

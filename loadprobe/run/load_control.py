@@ -7,7 +7,7 @@ is all that lies between them.
 from collections.abc import Callable, Iterable, Sequence
 
 from loadprobe.clock import NEVER_NS, NS_PER_MS, mono_now_ns
-from loadprobe.config.keys import Config, Lane
+from loadprobe.config.keys import Config, Lane, Target
 from loadprobe.control.watch.topology import TopologyWatch
 from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.outages import Outage
@@ -90,6 +90,29 @@ class Steering:
         """Log in with another password from the next connection on."""
         self._watch.use_password(password)
         self._measurement.use_password(password)
+
+    def use_login(
+        self,
+        username: str | None,
+        password: str | None,
+        *,
+        renew_s: float | None = None,
+    ) -> None:
+        """Log in as somebody from the next connection on.
+
+        Args:
+            username: None names nobody.
+            password: None does not log in.
+            renew_s: open connections log in anew, spread over so many seconds; None
+                leaves them as they are.
+        """
+        self._watch.use_login(username, password)
+        self._measurement.use_login(username, password, renew_s=renew_s)
+
+    def use_certificates(self, target: Target) -> None:
+        """Use what the certificate files of a target hold now for new connections."""
+        self._watch.use_certificates(target)
+        self._measurement.use_certificates(target)
 
     def expect_dark(self, *, lane: str, shard: str | None, start_ns: int) -> None:
         """Note that a lane is dark by plan from a time on."""

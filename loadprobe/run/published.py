@@ -50,6 +50,7 @@ class Published:
         counter: outages and their causes.
         telling: who is told of incidents.
         view: what the API answers.
+        problems_of: others who tell what the operator should know now.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Published:
         config = plan.config
         quiet_ns = config.probe.quiet_ms * NS_PER_MS
         self._plan = plan
+        self.problems_of: list[Callable[[], str | None]] = []
         self.aggregate = aggregate
         self._clock = clock
         log = MsLog()
@@ -191,6 +193,7 @@ class Published:
             now_ns: monotonic time.
         """
         verdict = self.view.verdict()
+        told = [text for tell in self.problems_of if (text := tell())]
         lanes, by_plan = self._figures.lanes(), self.view.dark_by_plan()
         for lane in lanes:
             lane.by_plan = {shard for name, shard in by_plan if name == lane.name}
@@ -200,7 +203,12 @@ class Published:
             started_ns=begun_ns,
             lanes=lanes,
             observer=self._figures.observer(now_ns),
-            problems=[*problems, *self.samples.problems, *self.telling.problems],
+            problems=[
+                *problems,
+                *told,
+                *self.samples.problems,
+                *self.telling.problems,
+            ],
             verdict=verdict.state if verdict.arrivals else "",
             headline=verdict.headline if verdict.arrivals else "",
         )

@@ -25,6 +25,8 @@ from loadprobe.core.steps import ScenarioRecord
 from loadprobe.core.verdict.texts import clock_text
 from loadprobe.errors import LoadprobeError, RunError
 from loadprobe.outputs.folder.folder import RunFolder
+from loadprobe.probe.messages import CertificatesRefused, LoginRenewed
+from loadprobe.run.credentials import CredentialWatch
 from loadprobe.run.endings import (
     defect,
     exit_code,
@@ -83,6 +85,7 @@ class Run:
                 on_snapshot=self._sinks.take_health,
                 on_prefill=self._on_prefill,
                 on_lost=self._on_lost,
+                on_credentials=self._on_credentials,
             ),
         )
         stopping.before_exit = self._measurement.kill
@@ -100,6 +103,12 @@ class Run:
             self._watch,
             on_woken=self._on_woken,
         )
+        self._credentials = CredentialWatch(
+            config.target,
+            self._steering,
+            self._emit,
+            tls=any(lane.tls for lane in config.lanes),
+        )
         self._published = Published(
             plan,
             self._measurement.aggregate,
@@ -107,6 +116,7 @@ class Run:
             self._sinks,
             planned=self._steering.planned,
         )
+        self._published.problems_of.append(lambda: self._credentials.problem)
         self._is_ready = False
         has_steps = plan.scenario is not None and bool(plan.scenario.steps)
         self._is_over = not has_steps
@@ -255,6 +265,7 @@ class Run:
         published = self._published
         watching = [
             self._watch.run(),
+            self._credentials.run(),
             published.samples.send(),
             published.telling.send(),
         ]
@@ -326,6 +337,9 @@ class Run:
 
     def _on_lost(self, lane: str, shard: str, lost: int) -> None:
         self._published.metrics.add("lost_writes_total", lane, shard, by=lost)
+
+    def _on_credentials(self, told: LoginRenewed | CertificatesRefused) -> None:
+        self._credentials.heard(told)
 
     def _on_woken(self, lanes: Sequence[str]) -> None:
         """Note that lanes which the cluster did not serve have begun."""

@@ -113,6 +113,20 @@ class NodeLogin:
         self._settings["password"] = password
         self._settings["username"] = self._target.username or _DEFAULT_USER
 
+    def use_login(self, username: str | None, password: str | None) -> None:
+        """Let clients that are opened from now on log in as somebody."""
+        self._settings["username"], self._settings["password"] = username, password
+
+    def use_certificates(self, target: Target) -> None:
+        """Let clients that are opened from now on use what certificate files hold now.
+
+        Raises:
+            PreflightError: a certificate file cannot be used.
+        """
+        self._target = self._target.with_certificates_of(target)
+        if self._context is not None:
+            self._context = make_context(self._target)
+
     @property
     def password(self) -> str | None:
         """Return the password of clients that are opened now."""

@@ -14,6 +14,8 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 
+import msgspec
+
 from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.config.keys import Target
 from loadprobe.control.provider.replies import Endpoint, Group
@@ -142,6 +144,21 @@ class TopologyWatch:
         """Log in with another password from now on; open connections stay."""
         self._password = password if isinstance(password, str) else password.reveal()
         self._route.login.use_password(self._password)
+
+    def use_login(self, username: str | None, password: str | None) -> None:
+        """Log in as somebody from now on; open connections stay."""
+        self._target = msgspec.structs.replace(self._target, username=username)
+        self._password = password
+        self._route.login.use_login(username, password)
+
+    def use_certificates(self, target: Target) -> None:
+        """Use what certificate files hold now for new connections; open ones stay.
+
+        Raises:
+            PreflightError: a certificate file cannot be used.
+        """
+        self._target = self._target.with_certificates_of(target)
+        self._route.login.use_certificates(target)
 
     def _make_route(self, *, tls: bool, is_other_cluster: bool) -> Route:
         seed = self._target.host, self._target.port_of(tls=tls)

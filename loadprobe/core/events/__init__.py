@@ -18,6 +18,7 @@ from loadprobe.core.events.controller import (
     StepProblem,
     TokenMade,
 )
+from loadprobe.core.events.credentials import CredentialsChanged, LoginsRenewed
 from loadprobe.core.events.phases import (
     CallAccepted,
     CallBegun,
@@ -64,6 +65,7 @@ __all__ = [
     "CallBegun",
     "CallEvident",
     "CompletionTold",
+    "CredentialsChanged",
     "Emit",
     "EndpointFollowed",
     "EndpointLost",
@@ -77,6 +79,7 @@ __all__ = [
     "KnownEvent",
     "LaneWoken",
     "LanesBegun",
+    "LoginsRenewed",
     "MarkMade",
     "MutationFailed",
     "MutationSettled",

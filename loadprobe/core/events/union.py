@@ -18,6 +18,7 @@ from loadprobe.core.events.controller import (
     StepProblem,
     TokenMade,
 )
+from loadprobe.core.events.credentials import CredentialsChanged, LoginsRenewed
 from loadprobe.core.events.phases import PhaseEntered
 from loadprobe.core.events.provider import ProviderTold
 from loadprobe.core.events.run import (
@@ -68,6 +69,8 @@ KnownEvent = (
     | RunStalled
     | RateChanged
     | LaneWoken
+    | CredentialsChanged
+    | LoginsRenewed
     | ProbeStalled
     | ProbeDied
     | MarkMade

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
 import hiredis
+import msgspec
 
 from loadprobe.clock import mono_now_ns
 from loadprobe.config.keys import Target
@@ -87,6 +88,28 @@ class Dialer:
         """Log in with another password from now on, naming the user."""
         self.password = password
         self.target = self.target.named()
+
+    def use_login(self, username: str | None, password: str | None) -> None:
+        """Log in as somebody from now on; None names nobody, or does not log in."""
+        self.password = password
+        self.target = msgspec.structs.replace(self.target, username=username)
+
+    def use_certificates(self, target: Target, context: ssl.SSLContext) -> None:
+        """Encrypt new connections by other certificates, of files that a target names.
+
+        Args:
+            target: names the files.
+            context: made of what they hold.
+        """
+        self.target = self.target.with_certificates_of(target)
+        if self.context is not None:
+            self.context = context
+
+    def login_command(self) -> bytes | None:
+        """Return the command that logs in now, None if none is needed."""
+        if self.password is None:
+            return None
+        return resp.encode_auth(self.target.username, self.password)
 
     def knock(self, host: str, port: int) -> "socket.socket | DialFailure | None":
         """Begin to connect, without waiting for anything.
@@ -237,8 +260,9 @@ class Dialer:
     async def _log_in(self, connection: Connection | Greeting) -> str | None:
         """Return what the server said against it, or None."""
         commands: list[bytes] = []
-        if self.password is not None:
-            commands.append(resp.encode_auth(self.target.username, self.password))
+        login = self.login_command()
+        if login is not None:
+            commands.append(login)
         if self.reads_replicas:
             commands.append(resp.READONLY)
         for command in commands:

@@ -5,17 +5,21 @@ this is where the nodes are found, and where they are followed to.
 """
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from contextlib import suppress
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
+from loadprobe.config.keys import Target
 from loadprobe.core.judging.outcome import ErrorClass
 from loadprobe.core.topology.topology import Topology
 from loadprobe.drivers.base import DriverStats, OnTopology, Sink
+from loadprobe.drivers.renewal import Renewal
 from loadprobe.drivers.settings import DriverSettings
 from loadprobe.drivers.wire.dial import Dialer
 from loadprobe.drivers.wire.discovery import Discovery
 from loadprobe.drivers.wire.members import reached
+from loadprobe.drivers.wire.renew import renew_login
 from loadprobe.drivers.wire.roles import Endpoints, Roles
 from loadprobe.drivers.wire.seed import ask_seed
 from loadprobe.drivers.wire.sending import Sending
@@ -205,6 +209,18 @@ class WireDriver:
     def use_password(self, password: str) -> None:
         """Log in with another password from now on; open connections stay."""
         self.dialer.use_password(password)
+
+    def use_login(self, username: str | None, password: str | None) -> None:
+        """Log in as somebody from now on; open connections stay."""
+        self.dialer.use_login(username, password)
+
+    async def renew_login(self, spread_s: float) -> Renewal:
+        """Log in anew on open connections, spread over a time."""
+        return await renew_login(self._members.nodes.values(), self.dialer, spread_s)
+
+    async def use_certificates(self, target: Target, context: ssl.SSLContext) -> None:
+        """Use other certificates for new connections; open ones stay."""
+        self.dialer.use_certificates(target, context)
 
     async def _switch(self, cut_over: int) -> None:
         """Connect to another cluster, and only then send arrivals to it."""

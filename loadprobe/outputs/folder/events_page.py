@@ -84,6 +84,8 @@ def _word(kind: Any) -> str:
         return " or ".join(map(_word, get_args(kind)))
     if get_origin(kind) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(kind))
+    if get_origin(kind) is tuple:
+        return f"list of {_word(get_args(kind)[0])}"
     if issubclass(kind, Enum):
         return ", ".join(f"`{member.value}`" for member in kind)
     return _WORDS.get(kind, "")

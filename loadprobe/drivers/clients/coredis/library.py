@@ -19,11 +19,12 @@ from coredis.retry import ConstantRetryPolicy, RetryPolicy
 
 from loadprobe.clock import mono_now_ns
 from loadprobe.config.keys import Client, Target
-from loadprobe.core.judging.outcome import ErrorClass
+from loadprobe.core.judging.outcome import ErrorClass, Outcome
 from loadprobe.drivers import resp
 from loadprobe.drivers.clients.coredis.errors import classify
 from loadprobe.drivers.clients.library.address import make_remap
 from loadprobe.drivers.clients.library.base import CURRENT, End, Login, Tally, seconds
+from loadprobe.drivers.renewal import Renewal, spread_over
 from loadprobe.drivers.resolver import Resolver
 
 _OPERATIONS = (b"GET", b"SET")
@@ -174,10 +175,41 @@ class Coredis:
             if connection.usable:
                 yield connection.host, connection.port
 
+    async def renew_login(self, spread_s: float) -> Renewal:
+        """Log in anew on open connections; AUTH stands in line with the operations."""
+        asked: list[Any] = []
+
+        def begin(connection: _Counted) -> None:
+            password = self.login.password
+            if connection.usable and password is not None:
+                user = self.login.username or "default"
+                asked.append(connection.create_request(b"AUTH", user, password))
+
+        await spread_over(tuple(self._existing), spread_s, begin)
+        return sum([await _answer(request) for request in asked], Renewal())
+
+    def read_certificates(self) -> bool:
+        """Return False: a client reads its files when it is made."""
+        return False
+
     def drop(self) -> None:
         """Drop all connections."""
         for connection in tuple(self._existing):
             connection.invalidate()
+
+
+async def _answer(request: Any) -> Renewal:
+    """Return what a server says to a login."""
+    try:
+        await request
+    except RedisError as exc:
+        outcome, _ = classify(exc)
+        if outcome is not Outcome.REFUSED:
+            return Renewal()  # the connection is lost, or hangs
+        return Renewal(refused=1, reason=str(exc) or type(exc).__name__)
+    except TimeoutError:
+        return Renewal()
+    return Renewal(1)
 
 
 class _Handle:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import glide
 
@@ -19,6 +20,7 @@ from loadprobe.drivers import resp
 from loadprobe.drivers.clients.glide.errors import classify
 from loadprobe.drivers.clients.library.address import make_remap
 from loadprobe.drivers.clients.library.base import CURRENT, End, Login, Tally
+from loadprobe.drivers.renewal import Renewal
 
 _READS = {
     "primary": glide.ReadFrom.PRIMARY,
@@ -45,6 +47,7 @@ class Glide:
         self.tally = tally
         self.login = login
         self._tls = tls
+        self._handles: WeakSet[_Handle] = WeakSet()
         glide.Logger.init(glide.LogLevel.OFF)  # it writes a line for every failure
 
     def make(self, target: Target, *, users: int) -> "_Handle":  # noqa: ARG002
@@ -56,7 +59,9 @@ class Glide:
                 make_configuration(target, self._settings, self.login, tls=self._tls)
             )
 
-        return _Handle(create, self.tally, self.login)
+        handle = _Handle(create, self.tally, self.login)
+        self._handles.add(handle)
+        return handle
 
     def classify(self, exc: Exception) -> End:
         """Return (outcome, class) of an exception that an operation ended with.
@@ -69,6 +74,17 @@ class Glide:
     def connected_to(self) -> Iterable[tuple[str, int]]:
         """Return nothing: the core does not tell."""
         return ()
+
+    async def renew_login(self, spread_s: float) -> Renewal:  # noqa: ARG002
+        """Log in anew on open connections; the core does it for all of a client."""
+        found = Renewal()
+        for handle in tuple(self._handles):
+            found += await handle.renew_login()
+        return found
+
+    def read_certificates(self) -> bool:
+        """Return False: a client reads its files when it is made."""
+        return False
 
     def drop(self) -> None:
         """Do nothing: connections are the core's."""
@@ -134,6 +150,18 @@ class _Handle:
         )
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
+
+    async def renew_login(self) -> Renewal:
+        """Log in anew; connections are not counted, a client counts as one."""
+        if self._client is None or self._login.password is None:
+            return Renewal()
+        try:
+            await self._client.update_connection_password(
+                self._login.password, immediate_auth=True
+            )
+        except glide.RequestError as exc:
+            return Renewal(refused=1, reason=str(exc))
+        return Renewal(1)
 
     async def close(self) -> None:
         """Close it; its core ends the connections."""

@@ -13,6 +13,7 @@ from loadprobe.clock import mono_now_ns
 from loadprobe.config.keys import Target
 from loadprobe.core.judging.outcome import ErrorClass, Outcome
 from loadprobe.drivers.base import DriverStats
+from loadprobe.drivers.renewal import Renewal
 
 End = tuple[Outcome, ErrorClass]
 
@@ -95,6 +96,10 @@ class Login:
             return (self.password,)
         return self.username, self.password
 
+    def use(self, username: str | None, password: str | None) -> None:
+        """Log in as somebody else from now on."""
+        self.username, self.password = username, password
+
     async def get_credentials_async(self) -> tuple[str] | tuple[str, str] | tuple[()]:
         """Return the same."""
         return self.get_credentials()
@@ -149,6 +154,15 @@ class Library(Protocol):
 
     def connected_to(self) -> Iterable[tuple[str, int]]:
         """Yield the address of every open connection, as far as it is known."""
+
+    async def renew_login(self, spread_s: float) -> Renewal:
+        """Log in anew on open connections, spread over a time; none is closed."""
+
+    def read_certificates(self) -> bool:
+        """Read certificates anew for connections to come; tell whether that is done.
+
+        If not, it takes new client objects.
+        """
 
     def drop(self) -> None:
         """Drop all connections, without waiting for anything, as far as they are known.

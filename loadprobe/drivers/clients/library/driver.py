@@ -12,11 +12,14 @@ the prefill and the reading back.
 """
 
 import asyncio
+import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from loadprobe.clock import mono_now_ns
+from loadprobe.config.keys import Target
 from loadprobe.core.judging.outcome import ErrorClass, Outcome
 from loadprobe.core.topology.topology import Topology
 from loadprobe.drivers.base import Arrival, Asked, DriverStats, OnTopology, Sink
@@ -29,6 +32,7 @@ from loadprobe.drivers.clients.library.base import (
     end_of,
 )
 from loadprobe.drivers.clients.library.ending import CLOSE_S, end_in_time
+from loadprobe.drivers.renewal import Renewal
 from loadprobe.drivers.settings import DriverSettings
 from loadprobe.drivers.wire.driver import WireDriver
 from loadprobe.errors import PreflightError
@@ -195,9 +199,9 @@ class LibraryDriver:
         }
         self._on_topology(topology, cut_over)
 
-    def _replace_clients(self) -> None:
-        """Make client objects for another cluster; old ones end with their last use."""
-        left, self._clients = self._clients, self._make_clients()
+    def _replace_clients(self, fresh: list[_Shared] | None = None) -> None:
+        """Go over to new client objects; old ones end with their last use."""
+        left, self._clients = self._clients, fresh or self._make_clients()
         for shared in left:
             shared.is_left = True
             if not shared.users:
@@ -226,6 +230,40 @@ class LibraryDriver:
         self._guide.use_password(password)
         for shared in self._clients:
             shared.client.use_login()
+
+    def use_login(self, username: str | None, password: str | None) -> None:
+        """Log in as somebody from now on; open connections stay."""
+        self._library.login.use(username, password)
+        self._guide.use_login(username, password)
+        for shared in self._clients:
+            shared.client.use_login()
+
+    async def renew_login(self, spread_s: float) -> Renewal:
+        """Log in anew on open connections, spread over a time; none is closed."""
+        own, beside = await asyncio.gather(
+            self._library.renew_login(spread_s), self._guide.renew_login(spread_s)
+        )
+        return own + beside
+
+    async def use_certificates(self, target: Target, context: ssl.SSLContext) -> None:
+        """Use other certificates for new connections; open ones stay.
+
+        A library that has read its files for good, or knows others, gets new client
+        objects. They connect first, so that no operation waits for that.
+        """
+        await self._guide.use_certificates(target, context)
+        before = self._target
+        self._target = before.with_certificates_of(target)
+        if not self._settings.tls or (
+            self._target == before and self._library.read_certificates()
+        ):
+            return
+        fresh = self._make_clients()
+        for shared in fresh:
+            # What cannot connect now tries again with its first operation.
+            with suppress(Exception):
+                await shared.client.connect()
+        self._replace_clients(fresh)
 
     def suspect(self, slot: int) -> None:  # noqa: ARG002
         """Take note that an arrival got no answer: look at the topology soon."""

@@ -4,15 +4,19 @@ They are given to the library by its own ``connection_class``, and do what their
 class does.
 """
 
+import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from loadprobe.clock import mono_now_ns
 from loadprobe.core.judging.outcome import ErrorClass
-from loadprobe.drivers.clients.library.base import CURRENT, Operation, Tally
+from loadprobe.drivers.clients.library.base import CURRENT, Login, Operation, Tally
 from loadprobe.drivers.clients.redis_py.errors import ErrorTable
 from loadprobe.drivers.clients.redis_py.forks import Fork
+from loadprobe.drivers.renewal import Renewal, spread_over
 from loadprobe.drivers.resolver import Resolver
 
 if TYPE_CHECKING:
@@ -21,6 +25,11 @@ else:
     Connection = object
 
 _OPERATIONS = (b"*2\r\n$3\r\nGET\r\n", b"*3\r\n$3\r\nSET\r\n")
+_USED_S = 2.0
+"""A pool hands its connections out in turn: by then all have been used, or are idle.
+Those are not counted, and log in with their next operation."""
+
+_LOOK_S = 0.05
 _REFRESH = b"*2\r\n$7\r\nCLUSTER\r\n$5\r\nSLOTS\r\n"
 
 
@@ -33,6 +42,10 @@ class _Counted(Connection):
     existing: "WeakSet[_Counted]"
     resolver: Resolver | None = None
     _carries: Operation | None = None
+    is_login_due = False
+    _logins_asked = 0
+    renewals: Counter[str]
+    login: Login
     _address: str | None = None
 
     def __init__(self, **arguments: Any) -> None:
@@ -53,6 +66,7 @@ class _Counted(Connection):
 
     async def _connect(self) -> None:
         """Connect; names are resolved anew each time, as the library does."""
+        self.is_login_due, self._logins_asked = False, 0
         if self.resolver is not None:
             (self._address, *_) = await self.resolver.resolve(self.host)
         await super()._connect()  # type: ignore[no-untyped-call]
@@ -80,10 +94,27 @@ class _Counted(Connection):
             self.tally.count_try(operation)
         elif first.startswith(_REFRESH):
             self.tally.count_refresh()
+        logins = 0
+        if self.is_login_due and operation is not None:
+            # AUTH goes out with the operation, and its reply is read before the other.
+            login = self._encode_login()
+            command = [*login, *([command] if command is first else command)]
+            self.is_login_due, logins = False, bool(login)
         await super().send_packed_command(command, check_health)
+        self._logins_asked += logins
         self._carries = operation  # now, for a health check may have gone before it
 
+    def _encode_login(self) -> list[bytes]:
+        credentials = self.login.get_credentials()
+        if not credentials:
+            return []
+        packed: list[bytes] = self.pack_command("AUTH", *credentials)
+        return packed
+
     async def read_response(self, *args: Any, **more: Any) -> Any:
+        while self._logins_asked:
+            self._logins_asked -= 1
+            await self._read_login_reply()
         try:
             response = await super().read_response(*args, **more)
         except self.table.replies as exc:
@@ -95,6 +126,18 @@ class _Counted(Connection):
             raise
         self._answered()
         return response
+
+    async def _read_login_reply(self) -> None:
+        """Read the reply to AUTH; a refusal, too, leaves the connection as it was."""
+        try:
+            await super().read_response(disconnect_on_error=False)
+        except self.table.replies as exc:
+            self.renewals[str(exc) or type(exc).__name__] += 1
+        except BaseException:
+            await self.disconnect(nowait=True)
+            raise
+        else:
+            self.renewals[""] += 1
 
     def drop(self) -> None:
         """Let go of the socket at once; by TLS closing would wait for the server."""
@@ -137,13 +180,15 @@ class Connections:
         fork: the library.
         table: what its exceptions mean.
         tally: is told what happens.
+        login: how to log in.
         tls: connect by TLS.
     """
 
     def __init__(
-        self, fork: Fork, table: ErrorTable, tally: Tally, *, tls: bool
+        self, fork: Fork, table: ErrorTable, tally: Tally, login: Login, *, tls: bool
     ) -> None:
         self.existing: WeakSet[Any] = WeakSet()
+        self.renewals: Counter[str] = Counter()
         base = fork.secure if tls else fork.plain
         has_one = hasattr(base, "connect_check_health")
         self._cluster = fork.cluster
@@ -155,6 +200,8 @@ class Connections:
                 "table": table,
                 "base_error": fork.base_error,
                 "existing": self.existing,
+                "renewals": self.renewals,
+                "login": login,
             },
         )
 
@@ -166,6 +213,36 @@ class Connections:
         """Let go of all sockets at once."""
         for connection in tuple(self.existing):
             connection.drop()
+
+    async def renew_login(self, spread_s: float) -> Renewal:
+        """Have connections log in anew, each with its next operation.
+
+        redis-py's own way (a ``StreamingCredentialProvider``) leaves out connections of
+        a cluster that are in use, and takes all others out of the pool meanwhile; in
+        valkey-py there is none.
+        """
+        due: list[Any] = []
+
+        def begin(connection: Any) -> None:
+            if connection.is_connected:
+                connection.is_login_due = True
+                due.append(connection)
+
+        self.renewals.clear()
+        await spread_over(tuple(self.existing), spread_s, begin)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_USED_S):
+                while any(c.is_login_due and c.is_connected for c in due):
+                    await asyncio.sleep(_LOOK_S)
+        told = Counter(self.renewals)
+        renewed = told.pop("", 0)
+        return Renewal(renewed, told.total(), next(iter(told), ""))
+
+    def read_certificates(self) -> None:
+        """Let each connection read its files anew when it connects next."""
+        for connection in self.existing:
+            if (own := getattr(connection, "ssl_context", None)) is not None:
+                own.context = None
 
     def count(self, client: Any) -> None:
         """Let a client that has no connections yet open counted ones."""

@@ -10,6 +10,7 @@ from loadprobe.drivers.clients.redis_py.connections import Connections
 from loadprobe.drivers.clients.redis_py.errors import ErrorTable
 from loadprobe.drivers.clients.redis_py.forks import load_fork
 from loadprobe.drivers.clients.redis_py.settings import make_arguments
+from loadprobe.drivers.renewal import Renewal
 
 
 class RedisLike:
@@ -33,7 +34,7 @@ class RedisLike:
         self._tls = tls
         self._fork = load_fork(name)
         self._table = ErrorTable(self._fork)
-        self._connections = Connections(self._fork, self._table, tally, tls=tls)
+        self._connections = Connections(self._fork, self._table, tally, login, tls=tls)
 
     def make(self, target: Target, *, users: int) -> "_Handle":
         """Return a client object that is not connected yet."""
@@ -59,6 +60,15 @@ class RedisLike:
         for connection in self._connections.existing:
             if connection.is_connected:
                 yield connection.host, connection.port
+
+    async def renew_login(self, spread_s: float) -> Renewal:
+        """Log in anew on open connections, with the operations that use them."""
+        return await self._connections.renew_login(spread_s)
+
+    def read_certificates(self) -> bool:
+        """Read certificates anew for connections to come."""
+        self._connections.read_certificates()
+        return True
 
     def drop(self) -> None:
         """Drop all connections."""
