@@ -1,17 +1,19 @@
 """A lane in virtual time, with a server that is a dict."""
 
 import asyncio
+import ssl
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import hiredis
 
 from loadprobe.config.keys import Lane as LaneConfig
-from loadprobe.config.keys import Probe
+from loadprobe.config.keys import Probe, Target
 from loadprobe.core.judging.columns import Block, Failure
 from loadprobe.core.judging.outcome import ErrorClass
 from loadprobe.core.topology.topology import Node, Shard, Topology
 from loadprobe.drivers.base import Arrival, DriverStats
+from loadprobe.drivers.renewal import Renewal
 from loadprobe.probe.lag import Lag
 from loadprobe.probe.lane import LaneRunner
 from loadprobe.probe.messages import Share
@@ -77,6 +79,16 @@ class Store:
 
     def use_password(self, password: str) -> None:
         """Log in anew (everybody may)."""
+
+    def use_login(self, username: str | None, password: str | None) -> None:
+        """Log in as somebody else (everybody may)."""
+
+    async def renew_login(self, spread_s: float) -> Renewal:
+        """Log in anew on open connections (there are none)."""
+        return Renewal()
+
+    async def use_certificates(self, target: Target, context: ssl.SSLContext) -> None:
+        """Use other certificates (nothing is encrypted)."""
 
     def suspect(self, slot: int) -> None:
         """Note a slot that got no answer."""

@@ -1,6 +1,5 @@
 """Credentials of a run: what is read again, what changes nothing, what is told."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +74,7 @@ async def test_a_password_file_that_is_replaced(secret: Path) -> None:
 
 
 async def test_a_link_that_points_elsewhere(tmp_path: Path) -> None:
-    """A secret of Kubernetes is a link in a folder that is a link: both are followed."""
+    """A secret of Kubernetes is a link into a folder that is a link: it is followed."""
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "password").write_text(f"of-{name}\n")
@@ -83,7 +82,7 @@ async def test_a_link_that_points_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "password").symlink_to("..data/password")
     stage = Stage(Target(host="h", password_file=str(tmp_path / "password")))
     (tmp_path / "..fresh").symlink_to("two")
-    os.replace(tmp_path / "..fresh", tmp_path / "..data")
+    (tmp_path / "..fresh").replace(tmp_path / "..data")
     await stage.watch.look()
     assert stage.told == [(None, "of-two", 0.0)]
 
@@ -157,7 +156,7 @@ async def test_a_login_that_is_refused(secret: Path) -> None:
     write(secret, "too-early\n")
     await stage.watch.look()
     refused = LoginRenewed(0, "tcp", 0, 3, "WRONGPASS invalid username-password pair")
-    tries = []
+    tries: list[int] = []
     for second in range(40):
         stage.now_ns = second * S
         await stage.watch.look()
