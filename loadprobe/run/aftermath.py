@@ -16,6 +16,7 @@ from loadprobe.core.verdict.measured import Changes
 from loadprobe.errors import UsageError
 from loadprobe.outputs.folder.documents import RunInfo, moment
 from loadprobe.outputs.folder.locking import find_writer
+from loadprobe.outputs.folder.missing import find_missing
 from loadprobe.outputs.folder.reader import (
     Beside,
     RunData,
@@ -48,13 +49,15 @@ def load_any_run(path: Path) -> RunData:
     if has_verdict(path):
         return load_run(path)
     torn: set[str] = set()
-    replay = read_sealed(path, torn)
+    left_out: set[str] = set()
+    replay = read_sealed(path, torn, left_out)
     if replay is None:
         raise UsageError(f"{str(path)!r}: {_nothing_judged(writer)}")
-    beside = load_beside(path, torn, is_whole=False)
+    beside = load_beside(path, torn, is_whole=False, left_out=left_out)
     # While it is being written, a last line that is not whole yet is not torn.
     torn = torn if writer is None else set()
-    return _judge(path, info, replay, beside, torn, is_running=writer is not None)
+    run = _judge(path, info, replay, beside, torn, is_running=writer is not None)
+    return replace(run, missing=(*find_missing(path), *sorted(left_out)))
 
 
 def _nothing_judged(writer: int | None) -> str:

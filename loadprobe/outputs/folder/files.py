@@ -83,17 +83,21 @@ def raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def _numbered_lines(path: Path, since_byte: int) -> Iterator[tuple[int, bytes]]:
-    path = find_form(path.parent, path.name) or path
-    if is_packed(path):
-        yield from _unpacked_lines(path, since_byte)
+    found = find_form(path.parent, path.name) or path
+    if is_packed(found):
+        yield from _unpacked_lines(found, since_byte)
         return
     try:
-        with path.open("rb") as file:
+        with found.open("rb") as file:
             _check_version(path, file.readline())
             if since_byte:
                 file.seek(since_byte)
             yield from enumerate(file, start=2)
     except OSError as exc:
+        packed = find_form(path.parent, path.name)
+        if isinstance(exc, FileNotFoundError) and packed not in (None, found):
+            yield from _numbered_lines(path, since_byte)  # compressed this moment
+            return
         raise _unreadable(path, exc) from exc
 
 

@@ -32,6 +32,7 @@ from loadprobe.outputs.folder.files import (
     read_film_file,
     read_lines,
 )
+from loadprobe.outputs.folder.missing import find_missing
 from loadprobe.outputs.folder.segments import (
     SEGMENT,
     Segment,
@@ -78,6 +79,7 @@ class RunData:
         events: what happened beside the load, in the order written.
         film: cells round the incidents, and blind spans.
         torn: names of files whose last line or frame is not whole, and is left out.
+        missing: what is not there any more, or was damaged, as sentences.
     """
 
     path: Path
@@ -87,6 +89,7 @@ class RunData:
     events: tuple[PastEvent, ...]
     film: tuple[Frame, ...]
     torn: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,8 @@ def load_run(path: Path) -> RunData:
             "before it was judged"
         )
     torn: set[str] = set()
-    beside = load_beside(path, torn)
+    left_out: set[str] = set()
+    beside = load_beside(path, torn, left_out=left_out)
     return RunData(
         path=path,
         info=info,
@@ -120,6 +124,7 @@ def load_run(path: Path) -> RunData:
         events=beside.events,
         film=beside.film,
         torn=tuple(sorted(torn)),
+        missing=(*find_missing(path), *sorted(left_out)),
     )
 
 
@@ -142,7 +147,13 @@ def load_info(path: Path) -> RunInfo:
     return read_document(path / RUN, RunInfo)
 
 
-def load_beside(path: Path, torn: set[str], *, is_whole: bool = True) -> Beside:
+def load_beside(
+    path: Path,
+    torn: set[str],
+    *,
+    is_whole: bool = True,
+    left_out: set[str] | None = None,
+) -> Beside:
     """Read events and film.
 
     Args:
@@ -150,22 +161,50 @@ def load_beside(path: Path, torn: set[str], *, is_whole: bool = True) -> Beside:
         torn: the names of torn files are added to it.
         is_whole: every file of the last segment is there; else one may lack that had
             nothing to hold yet.
+        left_out: what is said of damaged files of earlier segments, which are left
+            out, is added to it.
 
     Raises:
-        UsageError: a file is missing, foreign, of another format, or damaged.
+        UsageError: a file of the last segment is missing, foreign, of another format,
+            or damaged.
     """
     events: list[PastEvent] = []
     film: list[Frame] = []
-    *cut, last = load_segments(path)
-    for segment in (*cut, last):
-        own, shift_ns = segment.path, segment.shift_ns
-        has_all = is_whole and segment is last
-        if has_all or is_begun(own / EVENTS, torn):
-            events += _read_events(own / EVENTS, torn, shift_ns)
-        if has_all or is_begun(own / CELLS, torn):
-            frames = read_film_file(own / CELLS, torn)
-            film += frames if not shift_ns else shifted_film(frames, shift_ns)
+    *before, last = load_segments(path)
+    damaged: set[str] = set()
+    for segment in before:
+        try:
+            events += _events_of(segment, torn)
+        except UsageError as exc:
+            damaged.add(str(exc))
+        try:
+            film += _film_of(segment, torn)
+        except UsageError as exc:
+            damaged.add(str(exc))
+    if left_out is not None:
+        left_out |= damaged
+    events += _events_of(last, torn, is_whole=is_whole)
+    film += _film_of(last, torn, is_whole=is_whole)
     return Beside(tuple(events), tuple(film))
+
+
+def _events_of(
+    segment: Segment, torn: set[str], *, is_whole: bool = False
+) -> list[PastEvent]:
+    path = segment.path / EVENTS
+    if not is_whole and not is_begun(path, torn):
+        return []
+    return list(_read_events(path, torn, segment.shift_ns))
+
+
+def _film_of(
+    segment: Segment, torn: set[str], *, is_whole: bool = False
+) -> list[Frame]:
+    path, shift_ns = segment.path / CELLS, segment.shift_ns
+    if not is_whole and not is_begun(path, torn):
+        return []
+    frames = read_film_file(path, torn)
+    return shifted_film(frames, shift_ns) if shift_ns else frames
 
 
 def load_segments(path: Path) -> list[Segment]:

@@ -19,31 +19,37 @@ from loadprobe.outputs.folder.seconds_reader import add_earlier, add_seconds
 from loadprobe.outputs.folder.segments import Segment, shown_name
 
 
-def read_sealed(folder: Path, torn: set[str]) -> SealedReplay | None:
+def read_sealed(
+    folder: Path, torn: set[str], left_out: set[str] | None = None
+) -> SealedReplay | None:
     """Return what was judged in a run, as far as it was written; None if nothing was.
 
     Args:
         folder: the run folder.
         torn: the names of torn files are added to it.
+        left_out: what is said of damaged files of earlier segments is added to it.
 
     Raises:
         UsageError: a file is damaged.
     """
     segments = load_segments(folder)
     while segments:
-        replay = read_segment(segments, torn)
+        replay = read_segment(segments, torn, left_out)
         if replay is not None:
             return replay
         segments.pop()  # nothing was written of it
     return None
 
 
-def read_segment(segments: Sequence[Segment], torn: set[str]) -> SealedReplay | None:
+def read_segment(
+    segments: Sequence[Segment], torn: set[str], left_out: set[str] | None = None
+) -> SealedReplay | None:
     """Return what was judged up to the end of a segment, None if nothing was written.
 
     Args:
         segments: it, after those before it.
         torn: as in ``read_sealed``.
+        left_out: likewise.
 
     Raises:
         UsageError: a file is damaged.
@@ -52,7 +58,7 @@ def read_segment(segments: Sequence[Segment], torn: set[str]) -> SealedReplay | 
     path = last.path / SEALED
     replay = _replay(path, torn) if is_begun(path, torn) else None
     if replay is not None:
-        add_earlier(replay, before, torn)
+        add_earlier(replay, before, torn, set() if left_out is None else left_out)
         add_seconds(replay, last.path, torn)
     return replay
 

@@ -21,6 +21,7 @@ from loadprobe.outputs.folder.documents import (
     SeriesRow,
 )
 from loadprobe.outputs.folder.files import is_begun, raw_lines, read_lines
+from loadprobe.outputs.folder.forms import find_form, step_of
 from loadprobe.outputs.folder.sealed_lines import decode_seconds
 from loadprobe.outputs.folder.sealed_replay import SealedReplay, op_of
 from loadprobe.outputs.folder.segments import Segment, shown_name
@@ -76,7 +77,10 @@ def add_seconds(replay: SealedReplay, path: Path, torn: set[str]) -> None:
 
 
 def add_earlier(
-    replay: SealedReplay, segments: Sequence[Segment], torn: set[str]
+    replay: SealedReplay,
+    segments: Sequence[Segment],
+    torn: set[str],
+    left_out: set[str],
 ) -> None:
     """Add what is told of seconds in the segments before the last one.
 
@@ -84,26 +88,49 @@ def add_earlier(
         replay: what the lines of the last segment say.
         segments: those before it, by time.
         torn: the names of torn files are added to it.
-
-    Raises:
-        UsageError: a file is damaged.
+        left_out: what is said of damaged files, which are left out, is added to it.
     """
     earlier: list[SecondP99] = []
     for segment in _needed(segments, replay):
-        shift_s = segment.shift_ns // NS_PER_S
-        earlier += _add_work(replay.activity, segment, torn)
-        file = segment.path / SERIES
+        for add in (_add_work, _add_series, _add_histograms):
+            try:
+                earlier += add(replay.activity, segment, torn)
+            except UsageError as exc:
+                left_out.add(str(exc))
+    replay.p99.put_before(earlier)
+
+
+def _add_series(
+    activity: Activity, segment: Segment, torn: set[str]
+) -> Sequence[SecondP99]:
+    """Add counts, if they are of single seconds; there are no percentiles."""
+    file, shift_s = segment.path / SERIES, segment.shift_ns // NS_PER_S
+    if _has_seconds(file, torn):
+        rows = read_lines(file, SeriesRow, torn=torn)
         try:
-            if is_begun(file, torn):
-                rows = read_lines(file, SeriesRow, torn=torn)
-                replay.activity.add_seconds(_counts(row, shift_s) for row in rows)
-            file = segment.path / HISTOGRAMS
-            if is_begun(file, torn):
-                longest = read_lines(file, _LongestRow, torn=torn)
-                _add_longest(replay.activity, longest, shift_s)
+            activity.add_seconds(_counts(row, shift_s) for row in rows)
         except (LookupError, ValueError, OverflowError) as exc:
             raise UsageError(f"{file} does not belong to this run: {exc!r}") from exc
-    replay.p99.put_before(earlier)
+    return ()
+
+
+def _add_histograms(
+    activity: Activity, segment: Segment, torn: set[str]
+) -> Sequence[SecondP99]:
+    """Add the longest latencies, likewise."""
+    file, shift_s = segment.path / HISTOGRAMS, segment.shift_ns // NS_PER_S
+    if _has_seconds(file, torn):
+        try:
+            longest = read_lines(file, _LongestRow, torn=torn)
+            _add_longest(activity, longest, shift_s)
+        except (LookupError, ValueError, OverflowError) as exc:
+            raise UsageError(f"{file} does not belong to this run: {exc!r}") from exc
+    return ()
+
+
+def _has_seconds(file: Path, torn: set[str]) -> bool:
+    found = find_form(file.parent, file.name)
+    return found is not None and step_of(found) == 1 and is_begun(file, torn)
 
 
 def _needed(segments: Sequence[Segment], replay: SealedReplay) -> list[Segment]:
