@@ -19,6 +19,7 @@ from loadprobe.local.cluster.admin import (
     AdminConnection,
     Reply,
     ServerGone,
+    ServerRefused,
 )
 from loadprobe.local.cluster.ports import free_ports
 from loadprobe.local.cluster.processes import (
@@ -274,6 +275,10 @@ class LocalNode:
             await self.command("PING", timeout_s=1.0)
         except ServerGone:
             return False
+        except ServerRefused as exc:
+            if "LOADING" in str(exc):  # what it kept of the time before
+                return False
+            raise
         return True
 
     def _start_error(self, what: str) -> RunError:

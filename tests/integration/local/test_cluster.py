@@ -358,3 +358,15 @@ async def test_a_cluster_that_is_started_again() -> None:
             assert cluster.ca_file is not None
             assert cluster.ca_file.exists()
             assert await cluster.nodes[0].command("PING") == "PONG"
+
+
+async def test_a_server_that_loads_is_waited_for() -> None:
+    """A start ends when the server serves what it kept, not when it says LOADING."""
+    async with LocalCluster(shards=1, replicas_per_shard=0, tls=False) as cluster:
+        (node,) = cluster.nodes
+        await node.configure({"appendonly": "yes"})
+        await node.pipeline([("SET", f"key-{n}", n) for n in range(3_000)])
+        # Microseconds for each key; it answers after the first and every 1,024 keys.
+        node.settings["key-load-delay"] = "200"
+        await node.restart()
+        assert await node.command("DBSIZE") == 3_000
