@@ -35,7 +35,13 @@ AFTERMATH_NS = 2 * NS_PER_S
 """So long after a blind time something may still fail for what was lost in it."""
 
 
-def is_unseen(failure: Failure, blind: Iterable[Interval], *, deadline_ns: int) -> bool:
+def is_unseen(
+    failure: Failure,
+    blind: Iterable[Interval],
+    *,
+    deadline_ns: int,
+    is_attempt: bool = False,
+) -> bool:
     """Tell whether a failure may be the doing of its own process alone.
 
     1. It was due while the process was blind.
@@ -43,13 +49,18 @@ def is_unseen(failure: Failure, blind: Iterable[Interval], *, deadline_ns: int) 
        have waited to be read.
     3. What it failed with is older than the end of a blind time before it: a connection
        that was lost meanwhile, and no attempt to make a new one yet.
+    4. It was an attempt to connect that took too long, and the process was blind
+       meanwhile: the answer may have waited, and the time was not there to be used.
 
     Args:
         failure: the failed arrival.
         blind: when its process did not get to run, the last AFTERMATH_NS included.
         deadline_ns: deadline of its lane.
+        is_attempt: the arrival is a new connection.
     """
     due = failure.due_ns
+    if is_attempt and failure.error is ErrorClass.UNREACHABLE:
+        return overlaps(blind, due, failure.evidence_end_ns)
     if is_timed(failure):
         return overlaps(blind, due, due + deadline_ns)
     return any(

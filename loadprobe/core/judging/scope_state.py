@@ -165,7 +165,12 @@ class ScopeState:
         failures: list[Failure] = []
         for failure, process in due_now:
             spans = blind.get(process, ())
-            if spans and is_unseen(failure, spans, deadline_ns=self._deadline_ns):
+            if spans and is_unseen(
+                failure,
+                spans,
+                deadline_ns=self._deadline_ns,
+                is_attempt=self.scope.op.is_apart,
+            ):
                 self.totals.unseen += 1
             else:
                 failures.append(failure)

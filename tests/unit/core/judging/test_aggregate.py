@@ -122,6 +122,29 @@ def test_lateness_of_a_stalled_process_is_unseen() -> None:
     assert results.outages[0].first_due_ns == 101 * MS
 
 
+def test_a_connection_that_took_too_long_while_blind_is_unseen() -> None:
+    """An attempt that was given up proves nothing if its process was stopped meanwhile.
+
+    One that was given up without that does, and so does one that was refused.
+    """
+    connects = SCOPE._replace(op=OpKind.CONNECT)
+    block = Block()
+    unreachable, refused = ErrorClass.UNREACHABLE, ErrorClass.CONNECT_REFUSED
+    for due_ms, end_ms, error in (
+        (100, 1_150, unreachable),
+        (1_200, 2_200, unreachable),
+        (2_900, 2_901, refused),
+    ):
+        due, end = due_ms * MS, end_ms * MS
+        block.add_failure(Failure(due, due, -1, Outcome.UNSENT, error, due, end))
+    aggregate = begun(ONE)
+    stalls = [(110 * MS, 1_140 * MS), (3_000 * MS, 3_100 * MS)]
+    aggregate.add(0, {connects: block}, watermark_ns=4 * S, stalls=stalls)
+    results = aggregate.finish(4 * S)
+    totals = results.scope_totals[connects]
+    assert (totals.unseen, totals.failed) == (1, 2)
+
+
 def test_death_and_restart() -> None:
     """Between the last word of a dead process and its return its lane is blind."""
     aggregate = begun(ONE)
