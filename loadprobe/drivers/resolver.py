@@ -2,15 +2,16 @@
 
 With a name server, answers are kept for as long as they say (TTL), and no longer. The
 system tells no TTL; it keeps answers itself, or asks whoever does, so it is asked again
-after a second. A name that cannot be resolved is asked for again after a second, too: a
-scout that tries every millisecond must not flood the resolver.
+after a second. A name that cannot be resolved is asked for ten times a second: a scout
+that tries every millisecond must not flood the resolver. What it finds in between is as
+old as the answer.
 """
 
 import asyncio
 import secrets
 import socket
 
-from loadprobe.clock import NS_PER_S, mono_now_ns
+from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
 from loadprobe.core.dns_message import (
     ADDRESS,
     ADDRESS_6,
@@ -24,6 +25,7 @@ from loadprobe.core.dns_message import (
 from loadprobe.drivers.tls import is_ip
 
 _KEPT_NS = NS_PER_S
+_FAILED_NS = 100 * NS_PER_MS
 _TRY_S = 0.5
 _TRIES = 3
 
@@ -44,6 +46,7 @@ class Resolver:
             host, _, port = name_server.rpartition(":")
             self._server = host.strip("[]"), int(port)
         self._known: dict[str, tuple[int, Addresses | OSError]] = {}
+        self._failed: dict[str, int] = {}
 
     async def resolve(self, host: str, *, afresh: bool = False) -> Addresses:
         """Return the addresses of a name, at least one, in the order of the answer.
@@ -63,14 +66,25 @@ class Resolver:
                 # Raised again it would keep every frame it ever went through.
                 raise type(known[1])(*known[1].args)
             return known[1]
+        asked_ns = mono_now_ns()
         try:
             addresses, kept_ns = await self._ask(host)
         except socket.gaierror as exc:
             again = type(exc)(*exc.args)
-            self._known[host] = (mono_now_ns() + _KEPT_NS, again)
+            self._known[host] = (mono_now_ns() + _FAILED_NS, again)
+            self._failed[host] = asked_ns
             raise
         self._known[host] = (mono_now_ns() + kept_ns, addresses)
         return addresses
+
+    def failed_since(self, host: str, at_ns: int) -> int:
+        """Return when a name was asked for, given that it failed at a later time.
+
+        Args:
+            host: the name.
+            at_ns: when it was needed; an answer that was known then is older.
+        """
+        return min(at_ns, self._failed.get(host, at_ns))
 
     def forget(self) -> None:
         """Ask anew for every name."""

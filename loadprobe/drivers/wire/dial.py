@@ -43,7 +43,8 @@ class DialFailure:
     Args:
         error: its class.
         detail: what the system or the server said, for messages.
-        start_ns: when the attempt began, monotonic.
+        start_ns: when the attempt began, monotonic; if it failed by what was known of
+            the name, when the name was asked for.
         end_ns: when it was known to have failed.
     """
 
@@ -174,6 +175,9 @@ class Dialer:
             detail = str(exc) or type(exc).__name__
             if isinstance(exc, TimeoutError):
                 detail = f"{awaited} within {self.timeout_ms} ms"
+            if error is ErrorClass.DNS:
+                address, _ = self._mapped(host, port)
+                start_ns = self.resolver.failed_since(address, start_ns)
             return DialFailure(error, detail, start_ns, mono_now_ns())
         if problem is not None:
             connection.abort()

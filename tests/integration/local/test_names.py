@@ -6,12 +6,18 @@ from dataclasses import replace
 
 import pytest
 
+from loadprobe.clock import NS_PER_MS
+from loadprobe.config.keys import Target
+from loadprobe.core.judging.outcome import ErrorClass
 from loadprobe.drivers.resolver import Resolver
+from loadprobe.drivers.wire.dial import Dialer, DialFailure
+from loadprobe.drivers.wire.greeting import Greeting
 from loadprobe.local.api.control_plane import ControlPlane
 from loadprobe.local.api.failover import fail_over
 from loadprobe.local.api.name_server import NameServer
 from loadprobe.local.api.plane import Knobs
 from loadprobe.local.cluster.cluster import LocalCluster
+from tests.support.bad_input import NOBODY_LISTENS
 from tests.support.running import until_true
 
 
@@ -47,6 +53,39 @@ async def test_names_that_are_not_there_fail_as_the_system_fails_them() -> None:
         address = names.address
     with pytest.raises(socket.gaierror, match=address):
         await Resolver(address).resolve("nobody.test")
+
+
+async def test_what_is_known_of_a_missing_name_is_as_old_as_its_answer() -> None:
+    """An attempt that fails by what is known proves nothing of the time since then.
+
+    The name is soon asked for again: who waits for it is not kept waiting.
+    """
+    pointing: dict[str, tuple[str, ...]] = {}
+    asked: list[str] = []
+
+    def look_up(name: str) -> tuple[str, ...] | None:
+        asked.append(name)
+        return pointing.get(name)
+
+    async with NameServer(look_up, ttl_s=0) as names:
+        target = Target(host="gone.test", name_server=names.address)
+        dialer = Dialer(target, None, None, timeout_ms=1_000)
+
+        async def fails() -> DialFailure:
+            failure = await dialer.dial("gone.test", NOBODY_LISTENS, Greeting)
+            assert isinstance(failure, DialFailure)
+            return failure
+
+        first, second = await fails(), await fails()
+        assert (first.error, second.error) == (ErrorClass.DNS, ErrorClass.DNS)
+        assert first.start_ns <= second.start_ns <= first.end_ns < second.end_ns
+        count = len(asked)
+        pointing["gone.test"] = ("127.0.0.1",)
+        while (failure := await fails()).error is ErrorClass.DNS:
+            await asyncio.sleep(0.01)
+        assert failure.error is ErrorClass.CONNECT_REFUSED
+        assert failure.end_ns - second.end_ns < 800 * NS_PER_MS
+        assert len(asked) > count
 
 
 async def test_endpoints_follow_the_roles_with_their_delay() -> None:
