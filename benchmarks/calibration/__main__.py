@@ -4,8 +4,6 @@ Each case has a process of its own.
 """
 
 import argparse
-import os
-import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +23,7 @@ from benchmarks.calibration.settings import (
     Setting,
 )
 from benchmarks.child import ask_child
+from benchmarks.host import host_facts
 from benchmarks.measurement import BenchmarkError
 from benchmarks.wire import is_compiled_there
 
@@ -42,7 +41,7 @@ def main() -> int:
     if options.render:
         calibration = read(FIGURES)
     else:
-        host = _host_facts()
+        host = host_facts()
         cases = _run_all(options)
         calibration = Calibration(options.seed, options.quick, host, tuple(cases))
     print(case_table(calibration.cases))
@@ -134,15 +133,6 @@ def _run(setting: Setting, lengths: Lengths, seed: int) -> CaseFigures:
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-
-
-def _host_facts() -> dict[str, str]:
-    return {
-        "cores": str(len(os.sched_getaffinity(0))),
-        "load before": f"{os.getloadavg()[0]:.2f}",
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-    }
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""What is done to a real cluster, and to the meter, against what is reported."""
