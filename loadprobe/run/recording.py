@@ -35,6 +35,7 @@ from loadprobe.outputs.folder.segments import Why
 from loadprobe.outputs.live.terminal import LiveView
 from loadprobe.outputs.report.report import render_text
 from loadprobe.run.causes import judge, rules_of
+from loadprobe.run.incident_keeping import IncidentKeeping, write_folders
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.published import Published
 from loadprobe.run.sealing import Sealing, Told
@@ -82,6 +83,7 @@ class Recording:
     Attributes:
         view: the live view; it shows itself as a context manager.
         begun_ns: when the load began, monotonic.
+        incidents: those that are over and have no folder yet.
         upkeep: keeps the folder small.
     """
 
@@ -127,13 +129,24 @@ class Recording:
             health=published.health,
             told=told,
         )
+        self.incidents = IncidentKeeping(
+            folder.path.name,
+            aggregate,
+            clock,
+            outages=published.counter.so_far,
+            quiet_ns=self._rules.quiet_ns,
+        )
+        self._keeps_incidents = plan.segment_ns is not None
         self.upkeep = Upkeep(
             folder,
             retention_of(plan.config.output),
             published.metrics,
+            incidents=self.incidents if self._keeps_incidents else None,
             withheld=secret_variables(plan.config),
         )
         sinks.add(folder, self.view, self._sealing)
+        if self._keeps_incidents:
+            sinks.add(self.incidents)
         self._describe()
         folder.keep_on_disk()
         published.view.state = "running"
@@ -215,6 +228,8 @@ class Recording:
         self._sinks.take_event(RunEnded(end_ns, summary.state))
         self._describe_end(end_ns, ending)
         self._folder.write_document(OUTAGES, verdict.outages)
+        if self._keeps_incidents:
+            write_folders(self._folder.path, self.incidents.conclude(verdict))
         self._folder.write_document(SUMMARY, summary)  # last: with it all is there
         path = self._folder.close()
         self._console.print(render_text(load_run(path)))

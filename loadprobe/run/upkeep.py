@@ -19,6 +19,7 @@ from loadprobe.outputs.folder.folder import RunFolder
 from loadprobe.outputs.folder.retention import Retention
 from loadprobe.outputs.folder.upkeep import Order, Report, used_ratio
 from loadprobe.outputs.metrics.run_metrics import RunMetrics
+from loadprobe.run.incident_keeping import IncidentKeeping
 
 LOOK_EVERY_S = 10.0
 KEEP_EVERY_NS = 3600 * NS_PER_S
@@ -28,6 +29,9 @@ MAKE_ROOM_EVERY_NS = 60 * NS_PER_S
 VERIFY_EVERY_NS = 24 * KEEP_EVERY_NS
 LONGEST_S = 1800.0
 """A process that takes longer hangs; the next one goes on where it was."""
+
+MOST_AT_ONCE = 20
+"""Folders of incidents that one process makes."""
 
 _MODULE = "loadprobe.outputs.folder.upkeep"
 
@@ -52,6 +56,7 @@ class Upkeep:
     Args:
         folder: the run folder.
         metrics: where it is shown.
+        incidents: of which folders are made.
         withheld: environment variables that the process does not inherit.
         now_ns: monotonic clock.
 
@@ -65,6 +70,7 @@ class Upkeep:
         retention: Retention,
         metrics: RunMetrics,
         *,
+        incidents: IncidentKeeping | None = None,
         withheld: Collection[str] = (),
         now_ns: Callable[[], int] = mono_now_ns,
     ) -> None:
@@ -72,6 +78,7 @@ class Upkeep:
         self._folder = folder
         self._path = folder.path
         self._metrics = metrics
+        self._incidents = incidents
         self._withheld = withheld
         self._now_ns = now_ns
         self._segment = folder.segment
@@ -120,6 +127,8 @@ class Upkeep:
         since_ns = self._now_ns() - self._kept_ns
         if self._folder.segment != self._segment or since_ns >= KEEP_EVERY_NS:
             return True
+        if self._incidents and self._incidents.waiting and not self._problem:
+            return True
         is_full = used_ratio(self._path) > self.retention.max_disk_ratio
         return is_full and since_ns >= MAKE_ROOM_EVERY_NS
 
@@ -130,13 +139,19 @@ class Upkeep:
         is_verified = self._verified_ns is not None and (
             now_ns - self._verified_ns < VERIFY_EVERY_NS
         )
+        incidents = (
+            [] if self._incidents is None else self._incidents.take(MOST_AT_ONCE)
+        )
         order = Order(
             str(self._path.absolute()),
             self.retention,
             first_growing=self._folder.first_growing,
             verify=not is_verified,
+            incidents=incidents,
         )
         problem = await self._carry_out(order)
+        if problem and self._incidents is not None:
+            self._incidents.put_back(incidents)
         if problem != self._problem and problem:
             logger.warning("upkeep_failed", extra={"lp_reason": problem})
         self._problem = problem

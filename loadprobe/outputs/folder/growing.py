@@ -28,12 +28,13 @@ def growing_files(path: Path, losses: Counter[str]) -> Mapping[str, AppendFile]:
     """
     names = (EVENTS, HISTOGRAMS, SERIES, CELLS, SEALED)
     return {
-        name: AppendFile(path / name, header=_header(name), losses=losses)
+        name: AppendFile(path / name, header=header_of(name), losses=losses)
         for name in names
     }
 
 
-def _header(name: str) -> bytes:
+def header_of(name: str) -> bytes:
+    """Return what a file that grows begins with."""
     if name == CELLS:
         return FILM_MAGIC
     kind = name.partition(".")[0]

@@ -53,7 +53,7 @@ def held_segments(folder: Path, *, first_growing: int | None = None) -> list[Hel
 
 def incident_paths(folder: Path) -> list[Path]:
     """Return the folders of the incidents of a run, by time."""
-    found = (folder / INCIDENTS).glob("*")
+    found = (folder / INCIDENTS).glob("[!.]*")
     return sorted(path for path in found if (path / INCIDENT).is_file())
 
 

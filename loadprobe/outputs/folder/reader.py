@@ -33,6 +33,7 @@ from loadprobe.outputs.folder.files import (
     read_lines,
 )
 from loadprobe.outputs.folder.missing import find_missing
+from loadprobe.outputs.folder.removing import INCIDENT
 from loadprobe.outputs.folder.segments import (
     SEGMENT,
     Segment,
@@ -139,6 +140,11 @@ def load_info(path: Path) -> RunInfo:
     Raises:
         UsageError: it is no run folder, or the file is damaged.
     """
+    if (path / INCIDENT).is_file():
+        raise UsageError(
+            f"{str(path)!r} is the folder of an incident, which its {INCIDENT} tells "
+            f"of; name that of its run, {str(path.absolute().parent.parent)!r}"
+        )
     if not (path / RUN).is_file():
         raise UsageError(
             f"{str(path)!r} is not a run folder: it has no {RUN}; name a folder that "
@@ -178,13 +184,13 @@ def load_beside(
         except UsageError as exc:
             damaged.add(str(exc))
         try:
-            film += _film_of(segment, torn)
+            film += film_of(segment, torn)
         except UsageError as exc:
             damaged.add(str(exc))
     if left_out is not None:
         left_out |= damaged
     events += _events_of(last, torn, is_whole=is_whole)
-    film += _film_of(last, torn, is_whole=is_whole)
+    film += film_of(last, torn, is_whole=is_whole)
     return Beside(tuple(events), tuple(film))
 
 
@@ -197,9 +203,12 @@ def _events_of(
     return list(_read_events(path, torn, segment.shift_ns))
 
 
-def _film_of(
-    segment: Segment, torn: set[str], *, is_whole: bool = False
-) -> list[Frame]:
+def film_of(segment: Segment, torn: set[str], *, is_whole: bool = False) -> list[Frame]:
+    """Return the film of a segment, in the clock of the last one.
+
+    Raises:
+        UsageError: it is missing, although it should be whole, or damaged.
+    """
     path, shift_ns = segment.path / CELLS, segment.shift_ns
     if not is_whole and not is_begun(path, torn):
         return []

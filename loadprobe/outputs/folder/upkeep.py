@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from loadprobe.clock import NS_PER_S, mono_now_ns, wall_now_ns
+from loadprobe.errors import UsageError
 from loadprobe.outputs.folder.compaction import Compaction
 from loadprobe.outputs.folder.holding import (
     INCIDENTS,
@@ -25,6 +26,7 @@ from loadprobe.outputs.folder.holding import (
     incident_paths,
     segment_paths,
 )
+from loadprobe.outputs.folder.incident_folder import IncidentFolders, IncidentRecord
 from loadprobe.outputs.folder.private import FILE_MODE
 from loadprobe.outputs.folder.removing import (
     Removal,
@@ -60,6 +62,7 @@ class Order(msgspec.Struct, frozen=True):
         first_growing: number of the first segment that may grow; None leaves the last
             one alone.
         verify: also look at files that are as they should be.
+        incidents: that are over, and have no folder yet.
         now_unix_ns: the time, None for that of the clock.
     """
 
@@ -67,6 +70,7 @@ class Order(msgspec.Struct, frozen=True):
     retention: Retention = Retention()
     first_growing: int | None = None
     verify: bool = False
+    incidents: list[IncidentRecord] = []
     now_unix_ns: int | None = None
 
 
@@ -146,10 +150,24 @@ class Upkeep:
 
     def carry_out(self) -> Report:
         """Do it, as far as it can be done, and return what was found."""
+        self._write_incidents()
         for step in by_age(self._segments(), self._order.retention, self._now_unix_ns):
             self._take(step)
         self._make_room()
         return self._report()
+
+    def _write_incidents(self) -> None:
+        """Take incidents out of the segments, before anything becomes coarser."""
+        if not self._order.incidents:
+            return
+        try:
+            folders = IncidentFolders(self._folder, tick=self._tick)
+            for record in self._order.incidents:
+                folders.write(record)
+        except OSError as exc:
+            self._problem = f"an incident was not written: {exc.strerror or exc}"
+        except UsageError as exc:
+            self._problem = str(exc)
 
     def _make_room(self) -> None:
         """Remove what is too much, the oldest first."""

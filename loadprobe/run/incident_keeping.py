@@ -1,0 +1,160 @@
+"""Notices incidents that are over, so that a folder is made of each.
+
+It groups outages as the verdict does it (``core.verdict.incidents``), and judges those
+alone that came after the last incident: little is done while nothing happens.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from loadprobe.clock import NS_PER_S, ClockPair
+from loadprobe.core.judging.aggregate import Aggregate
+from loadprobe.core.judging.results import Sealed
+from loadprobe.core.verdict.blame import Blamed, Watched
+from loadprobe.core.verdict.incidents import Incident
+from loadprobe.core.verdict.judged import JudgedRun, judge_run
+from loadprobe.core.verdict.outage_document import OutageRow
+from loadprobe.core.verdict.parts import incident_summary, outage_row
+from loadprobe.core.verdict.verdict import Verdict
+from loadprobe.errors import UsageError
+from loadprobe.outputs.folder.documents import Moment
+from loadprobe.outputs.folder.incident_folder import (
+    AROUND_NS,
+    IncidentFolders,
+    IncidentRecord,
+)
+
+MOST_WAITING = 1000
+"""Incidents that have no folder yet; with more the oldest gets none before the end."""
+
+_SETTLED_NS = 5 * NS_PER_S
+
+logger = logging.getLogger(__name__)
+
+
+class IncidentKeeping:
+    """Gathers incidents that are over (see the module).
+
+    Args:
+        run: name of the run folder.
+        aggregate: the judged arrivals.
+        clock: to show monotonic times as UNIX times.
+        outages: returns the latest outages, open ones included, with their causes.
+        quiet_ns: outages closer together than this are one incident.
+    """
+
+    def __init__(
+        self,
+        run: str,
+        aggregate: Aggregate,
+        clock: ClockPair,
+        *,
+        outages: Callable[[], Sequence[Blamed]],
+        quiet_ns: int,
+    ) -> None:
+        self._run = run
+        self._aggregate = aggregate
+        self._clock = clock
+        self._moment = Moment(clock.wall_ns, clock.mono_ns)
+        self._outages = outages
+        self._quiet_ns = quiet_ns
+        self._look_ns: int | None = None
+        self._until_ns = {False: 0, True: 0}
+        self._waiting: deque[IncidentRecord] = deque(maxlen=MOST_WAITING)
+
+    def take_sealed(self, sealed: Sealed) -> None:
+        """Take outages that ended, and notice incidents that are over."""
+        if sealed.closed:
+            self._look_ns = sealed.until_ns + self._quiet_ns + AROUND_NS
+        if self._look_ns is not None and sealed.until_ns >= self._look_ns:
+            self._look_ns = None
+            self._look(sealed.until_ns)
+
+    def add(self, record: IncidentRecord) -> None:
+        """Have a folder made of something else that was an incident, and is over."""
+        self._waiting.append(record)
+
+    @property
+    def waiting(self) -> int:
+        """Return how many incidents have no folder yet."""
+        return len(self._waiting)
+
+    def take(self, most: int) -> list[IncidentRecord]:
+        """Return the incidents of which folders are to be made next."""
+        count = min(most, len(self._waiting))
+        return [self._waiting.popleft() for _ in range(count)]
+
+    def put_back(self, records: Iterable[IncidentRecord]) -> None:
+        """Return incidents of which no folder could be made."""
+        room = MOST_WAITING - len(self._waiting)
+        self._waiting.extendleft(list(records)[:room][::-1])
+
+    def conclude(self, verdict: Verdict) -> list[IncidentRecord]:
+        """Return all incidents of a run that was judged, as its documents have them."""
+        rows: dict[int, list[OutageRow]] = {}
+        for row in verdict.outages.outages:
+            rows.setdefault(row.incident, []).append(row)
+        return [
+            *self._waiting,
+            *(
+                IncidentRecord(
+                    run=self._run,
+                    clock=self._moment,
+                    start_unix_ns=incident.start_unix_ns,
+                    end_unix_ns=incident.end_unix_ns,
+                    incident=incident,
+                    outages=rows.get(incident.number, []),
+                )
+                for incident in verdict.summary.incidents
+                if not incident.is_probe_only
+            ),
+        ]
+
+    def _look(self, until_ns: int) -> None:
+        since_ns = min(self._until_ns.values())
+        found = [
+            part
+            for part in self._outages()
+            if part.outage.hull_end_ns > since_ns and not part.outage.scope.op.is_apart
+        ]
+        if not found:
+            return
+        watched = Watched.so_far(self._aggregate, until_ns).of_load()
+        run = judge_run(watched, found, clock=self._clock, quiet_ns=self._quiet_ns)
+        for incident in run.incidents:
+            is_new = incident.start_ns > self._until_ns[incident.is_planned]
+            is_over = incident.end_ns + self._quiet_ns + _SETTLED_NS < until_ns
+            if not incident.is_probe_only and is_new and is_over:
+                self._until_ns[incident.is_planned] = incident.end_ns
+                self._waiting.append(self._record(run, incident))
+
+    def _record(self, run: JudgedRun, incident: Incident) -> IncidentRecord:
+        keys = {outage.key for outage in incident.outages}
+        return IncidentRecord(
+            run=self._run,
+            clock=self._moment,
+            start_unix_ns=self._clock.to_wall(incident.start_ns),
+            end_unix_ns=self._clock.to_wall(incident.end_ns),
+            incident=incident_summary(run, incident, {}),
+            outages=[
+                outage_row(part, clock=self._clock, incident=incident.number)
+                for part in run.blamed
+                if part.outage.key in keys
+            ],
+        )
+
+
+def write_folders(folder: Path, records: Iterable[IncidentRecord]) -> None:
+    """Make the folders of incidents that have none, and say anew what all of them were.
+
+    At the end of a run, when nothing is measured any more. What cannot be written is
+    in the segments.
+    """
+    try:
+        folders = IncidentFolders(folder)
+        for record in records:
+            folders.write(record)
+    except (OSError, UsageError) as exc:
+        logger.warning("incident_not_written", extra={"lp_reason": str(exc)})
