@@ -1,7 +1,7 @@
 # Every target sets up what it needs by itself; what is there already costs nothing.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup server prometheus openssl demo test verify check bench calibrate failovers integration soak chaos
+.PHONY: help setup server prometheus openssl demo test verify check bench calibrate failovers integration soak chaos kills
 .PHONY: clean
 .PHONY: stack pictures compiled matrix
 .NOTPARALLEL:  # two apt-get at a time refuse each other
@@ -50,6 +50,7 @@ help:
 	@echo "make matrix       every scenario, both shapes, TCP and TLS: one table (12 minutes)"
 	@echo "make failovers    20 planned failovers under load: nothing may be lost"
 	@echo "make chaos        what goes wrong around a probe against what is told (2 minutes)"
+	@echo "make kills        200 runs killed at random moments (20 to 50 minutes)"
 	@echo "make stack        a cluster, a run, Prometheus and Grafana, until Ctrl-C"
 	@echo "make pictures     draw the dashboards of real runs into docs/img"
 	@echo "make soak         the demo for SOAK_S=$(SOAK_S) seconds"
@@ -167,6 +168,10 @@ matrix: setup
 # The machine should be quiet. Writes a table of docs/reliability.md.
 chaos: setup
 	$(BIN)/python -m benchmarks.chaos
+
+# Writes a table of docs/reliability.md.
+kills: setup
+	$(BIN)/python -m benchmarks.killing
 
 failovers: setup
 	$(BIN)/python -m benchmarks.failovers
