@@ -9,7 +9,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SOAK_S ?= 600
+SOAK_S ?= 1800
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # apt_install PACKAGE WHAT-TO-DO-OTHERWISE. Root needs no sudo; anyone else gets it only
@@ -53,7 +53,7 @@ help:
 	@echo "make kills        200 runs killed at random moments (20 to 50 minutes)"
 	@echo "make stack        a cluster, a run, Prometheus and Grafana, until Ctrl-C"
 	@echo "make pictures     draw the dashboards of real runs into docs/img"
-	@echo "make soak         the demo for SOAK_S=$(SOAK_S) seconds"
+	@echo "make soak         make kills, then a run of SOAK_S=$(SOAK_S) s while the cluster changes"
 	@echo "make setup        only set up: $(VENV) and a server program"
 	@echo "make clean        remove everything that was made, also $(VENV)"
 
@@ -188,8 +188,9 @@ pictures: setup prometheus
 	  apt_install npm "no npm on PATH; it gets uPlot, which draws the graphs"; fi
 	@$(BIN)/python -m tools.pictures
 
-soak: setup
-	$(BIN)/loadprobe demo --seconds $(SOAK_S)
+# Writes a table of docs/reliability.md and its picture.
+soak: kills
+	$(BIN)/python -m benchmarks.soak --seconds $(SOAK_S)
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -23,6 +23,7 @@ _AXES = {
     "sidecar": ("minutes", "", "linear"),
     "growth": ("workers or shards", "", "symlog"),
     "hour": ("minutes of arrivals", "", "linear"),
+    "soak": ("minutes", "", "linear"),
 }
 
 
@@ -37,17 +38,18 @@ def draw_all(curves: Sequence[Curve], folder: Path) -> list[str]:
     Returns:
         The figures, in the order in which they first occur.
     """
-    mpl.use("Agg")
-    mpl.rcParams["svg.hashsalt"] = "loadprobe"
     folder.mkdir(parents=True, exist_ok=True)
     figures = list(dict.fromkeys(curve.figure for curve in curves))
     for figure in figures:
         own = [curve for curve in curves if curve.figure == figure]
-        _draw(figure, own, folder / file_name(figure))
+        draw(figure, own, folder / file_name(figure))
     return figures
 
 
-def _draw(figure: str, curves: Sequence[Curve], path: Path) -> None:
+def draw(figure: str, curves: Sequence[Curve], path: Path) -> None:
+    """Write one picture; the same curves give the same bytes."""
+    mpl.use("Agg")
+    mpl.rcParams["svg.hashsalt"] = "loadprobe"
     titles = dict.fromkeys(curve.panel for curve in curves)
     panels = [[curve for curve in curves if curve.panel == title] for title in titles]
     width, height = _PANEL_INCHES

@@ -36,7 +36,7 @@ def read_usage(root: int) -> Usage:
         BenchmarkError: there is no such process.
     """
     cpu_seconds, rss_bytes, pss_bytes, count = 0.0, 0, 0, 0
-    for pid in _tree(root):
+    for pid in tree_of(root):
         try:
             own = Path(f"/proc/{pid}")
             fields = (own / "stat").read_text().rpartition(")")[2].split()
@@ -55,7 +55,7 @@ def read_usage(root: int) -> Usage:
 def cpu_seconds_of_children(root: int) -> float:
     """Return the CPU time of the descendants of a process, without its own."""
     ticks = 0
-    for pid in _tree(root):
+    for pid in tree_of(root):
         if pid == root:
             continue
         try:
@@ -72,7 +72,8 @@ def read_rss_bytes(pid: int) -> int:
     return pages * _PAGE_BYTES
 
 
-def _tree(pid: int) -> Iterator[int]:
+def tree_of(pid: int) -> Iterator[int]:
+    """Yield a process and all its descendants."""
     yield pid
     try:
         tasks = list(Path(f"/proc/{pid}/task").iterdir())
@@ -80,7 +81,7 @@ def _tree(pid: int) -> Iterator[int]:
     except (FileNotFoundError, ProcessLookupError):
         return
     for child in (int(word) for words in children for word in words):
-        yield from _tree(child)
+        yield from tree_of(child)
 
 
 def _pss_bytes(own: Path) -> int:

@@ -37,7 +37,7 @@ async def killed(stage: Stage) -> Done:
 
 async def stopped(stage: Stage) -> Done:
     """Stop a server, and let it go on."""
-    certain, possible = await _stop([stage.node], 1.0)
+    certain, possible = await stop_servers([stage.node], 1.0)
     return Done(
         "server stopped",
         "SIGSTOP for 1 s; what exceeds the deadline of 250 ms is the outage",
@@ -47,7 +47,7 @@ async def stopped(stage: Stage) -> Done:
 
 async def all_stopped(stage: Stage) -> Done:
     """Stop all servers at once."""
-    certain, possible = await _stop(stage.cluster.nodes, 1.0)
+    certain, possible = await stop_servers(stage.cluster.nodes, 1.0)
     return Done(
         "all servers stopped",
         "SIGSTOP of all three for 1 s",
@@ -55,7 +55,16 @@ async def all_stopped(stage: Stage) -> Done:
     )
 
 
-async def _stop(nodes: list[LocalNode], for_s: float) -> tuple[Interval, Interval]:
+async def stop_servers(
+    nodes: list[LocalNode], for_s: float, *, deadline_ns: int = DEADLINE_NS
+) -> tuple[Interval, Interval]:
+    """Stop servers for a while; return when they certainly, and may have been, dark.
+
+    Args:
+        nodes: the servers.
+        for_s: how long they are stopped.
+        deadline_ns: what is answered by then is no outage.
+    """
     begun_ns = mono_now_ns()
     for node in nodes:
         node.pause()
@@ -66,7 +75,7 @@ async def _stop(nodes: list[LocalNode], for_s: float) -> tuple[Interval, Interva
     over_ns = mono_now_ns()
     for node in nodes:
         node.resume()
-    return (silent_ns, over_ns - DEADLINE_NS), (begun_ns, mono_now_ns())
+    return (silent_ns, over_ns - deadline_ns), (begun_ns, mono_now_ns())
 
 
 def _state(node: LocalNode) -> str:

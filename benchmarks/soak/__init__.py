@@ -1,0 +1,1 @@
+"""A long run while its cluster keeps changing: nothing is missed, nothing grows."""
