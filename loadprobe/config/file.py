@@ -312,6 +312,18 @@ def _check_lane(lane: Lane, at: str) -> None:
             f"{at}.schedule",
             'a closed loop has no schedule; remove it, or set loop = "open"',
         )
+    if lane.incident_rate_per_s is not None:
+        if lane.loop == "closed":
+            raise ConfigError(
+                f"{at}.incident_rate_per_s",
+                'a closed loop has no rate; remove it, or set loop = "open"',
+            )
+        if lane.incident_rate_per_s < lane.rate_per_s:
+            raise ConfigError(
+                f"{at}.incident_rate_per_s",
+                f"{lane.incident_rate_per_s:g} is below rate_per_s "
+                f"({lane.rate_per_s:g}); expected the higher one of the two",
+            )
     if lane.processes > lane.workers:
         raise ConfigError(
             f"{at}.processes",

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from loadprobe.config.load import Load
 from loadprobe.config.remote_write import RemoteWrite
 from loadprobe.config.secret_refs import read_secret
 from loadprobe.config.webhooks import LARGEST_WEBHOOKS, Webhook
@@ -201,6 +202,7 @@ class Lane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             after the reply (maximum throughput; under-samples outages).
         schedule: "constant", "ramp" or "poisson" arrivals (open loop only).
         rate_per_s: arrivals per second of the whole lane (open loop).
+        incident_rate_per_s: rate while something goes on (open loop; see [load]).
         ramp_from_per_s: rate at the start of a ramp.
         ramp_s: length of the ramp in seconds; the rate is constant after it.
         read_ratio: share of reads among the arrivals.
@@ -228,6 +230,7 @@ class Lane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     loop: Literal["open", "closed"] = "open"
     schedule: Literal["constant", "ramp", "poisson"] = "constant"
     rate_per_s: Annotated[float, Meta(gt=0.0, le=1_000_000.0)] = 1000.0
+    incident_rate_per_s: Annotated[float, Meta(gt=0.0, le=1_000_000.0)] | None = None
     ramp_from_per_s: Annotated[float, Meta(ge=0.0, le=1_000_000.0)] | None = None
     ramp_s: Annotated[float, Meta(gt=0.0, le=86_400.0)] | None = None
     read_ratio: Ratio = 0.8
@@ -369,6 +372,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     output: Output = Output()
     slo: Slo = Slo()
     probe: Probe = Probe()
+    load: Load = Load()
 
 
 def with_endpoint(
@@ -427,5 +431,6 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "output": Output,
     "slo": Slo,
     "probe": Probe,
+    "load": Load,
 }
 """Name of a section of the file -> its keys; "" is the top of the file."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.status import Status
 
-from loadprobe.clock import NS_PER_S, mono_now_ns, read_clock_pair
+from loadprobe.clock import NS_PER_S, mono_now_ns, process_cpu_ns, read_clock_pair
 from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.events import ProviderEvents
 from loadprobe.control.scenario.runner import run_scenario
@@ -37,12 +37,14 @@ from loadprobe.run.endings import (
 from loadprobe.run.hearing import Listeners, Prefilled
 from loadprobe.run.load import Measurement
 from loadprobe.run.load_control import Steering
+from loadprobe.run.pacing import Pacing
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.published import Published
 from loadprobe.run.recording import AtEnd, Recording
 from loadprobe.run.sealing import Told
 from loadprobe.run.service import Service
 from loadprobe.run.sinks import Sinks
+from loadprobe.run.straining import Straining
 from loadprobe.signals import EXIT_INTERRUPTED, Stopping
 
 REFRESH_S = 0.25
@@ -117,6 +119,7 @@ class Run:
             planned=self._steering.planned,
         )
         self._published.problems_of.append(lambda: self._credentials.problem)
+        self._pacing = self._make_pacing()
         self._is_ready = False
         has_steps = plan.scenario is not None and bool(plan.scenario.steps)
         self._is_over = not has_steps
@@ -125,6 +128,24 @@ class Run:
         self._status: Status | None = None
         self._companion_problems: list[str] = []
         self._recording: Recording | None = None
+
+    def _make_pacing(self) -> Pacing:
+        """Return what decides on the rates, told of all that goes on."""
+        config, health = self._config, self._published.health
+        pacing = Pacing(
+            config.lanes,
+            config.load,
+            self._measurement,
+            straining=Straining(
+                config.load, cpu_ns=lambda: health.cpu_ns() + process_cpu_ns()
+            ),
+            metrics=self._published.metrics,
+            emit=self._emit,
+            now_ns=mono_now_ns,
+        )
+        self._sinks.add(pacing)
+        self._published.problems_of.append(lambda: pacing.problem)
+        return pacing
 
     # --- order of events -----------------------------------------------------------
 
@@ -292,6 +313,7 @@ class Run:
             if is_long and self._is_over:
                 return
             self._look(recording)
+            self._pacing.look()
             try:
                 async with asyncio.timeout(REFRESH_S):
                     await self._stopping.event.wait()

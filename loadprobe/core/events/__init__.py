@@ -36,6 +36,7 @@ from loadprobe.core.events.phases import (
 from loadprobe.core.events.provider import ProviderTold
 from loadprobe.core.events.run import (
     LaneWoken,
+    LoadRestrained,
     MarkMade,
     ProbeDied,
     ProbeStalled,
@@ -79,6 +80,7 @@ __all__ = [
     "KnownEvent",
     "LaneWoken",
     "LanesBegun",
+    "LoadRestrained",
     "LoginsRenewed",
     "MarkMade",
     "MutationFailed",

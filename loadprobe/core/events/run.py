@@ -61,6 +61,18 @@ class RateChanged(Fact, frozen=True, tag="run/rate"):
     reason: str
 
 
+class LoadRestrained(Fact, frozen=True, tag="run/restraint"):
+    """All rates go down to spare the cluster or the machine, or up again.
+
+    Args:
+        share: of its rate that the load has from now on, 1 is all of it.
+        strains: what suffered, or was used up: cpu, steal, latency.
+    """
+
+    share: float
+    strains: tuple[str, ...]
+
+
 class LaneWoken(Fact, frozen=True, tag="run/lane_woken"):
     """A lane that the cluster did not serve until now began.
 

@@ -23,6 +23,7 @@ from loadprobe.core.events.phases import PhaseEntered
 from loadprobe.core.events.provider import ProviderTold
 from loadprobe.core.events.run import (
     LaneWoken,
+    LoadRestrained,
     MarkMade,
     ProbeDied,
     ProbeStalled,
@@ -68,6 +69,7 @@ KnownEvent = (
     | RunProblem
     | RunStalled
     | RateChanged
+    | LoadRestrained
     | LaneWoken
     | CredentialsChanged
     | LoginsRenewed

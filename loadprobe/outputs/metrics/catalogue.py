@@ -247,6 +247,18 @@ CATALOGUE: tuple[Metric, ...] = (
         "Time to open a usable connection (TCP, TLS and login).",
         RESPONSE_BOUNDS_NS,
     ),
+    _gauge(
+        "lane_rate_per_second",
+        "1",
+        ("lane",),
+        "Arrivals per second for which the schedule of an open loop asks now.",
+    ),
+    _gauge(
+        "load_share",
+        "1",
+        (),
+        "Share of its rates that the load has; below 1 it spares others.",
+    ),
     _histogram(
         "loop_lag_seconds",
         ("process",),

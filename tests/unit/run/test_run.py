@@ -31,6 +31,7 @@ from loadprobe.core.steps import ScenarioRecord, ScenarioState
 from loadprobe.core.topology.shard_names import ShardNames
 from loadprobe.outputs.remote_write import sender as remote_write
 from loadprobe.outputs.remote_write.sender import RemoteWriter
+from loadprobe.probe.rates import LaneRates
 from loadprobe.run import launch
 from loadprobe.run import run as supervisor
 from loadprobe.run.launch import RunOptions
@@ -47,6 +48,7 @@ class Unprobed:
         self.aggregate = Aggregate([LaneInfo("tcp", False, (0,), 250_000_000)])
         self.lost_writes = None
         self.written = None
+        self.rates = LaneRates(())
         self.names = ShardNames()
         self.end_ns: int | None = None
         self.watermark_ns: dict[int, int] = {}

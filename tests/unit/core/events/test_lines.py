@@ -22,6 +22,7 @@ from loadprobe.core.events import (
     KnownEvent,
     LanesBegun,
     LaneWoken,
+    LoadRestrained,
     MarkMade,
     MutationFailed,
     MutationSettled,
@@ -75,6 +76,12 @@ LINES: list[tuple[Event, str, str, str]] = [
         "run",
         "rate",
         '{"lane":"tls","from_per_s":100.0,"to_per_s":500.0,"ramp_s":2.0,"reason":"quiet"}',
+    ),
+    (
+        LoadRestrained(AT, 0.5, ("cpu", "steal")),
+        "run",
+        "restraint",
+        '{"share":0.5,"strains":["cpu","steal"]}',
     ),
     (LaneWoken(AT, "tls"), "run", "lane_woken", '{"lane":"tls"}'),
     (
