@@ -35,6 +35,7 @@ from loadprobe.outputs.folder.segments import Why
 from loadprobe.outputs.live.terminal import LiveView
 from loadprobe.outputs.report.report import render_text
 from loadprobe.run.causes import judge, rules_of
+from loadprobe.run.held import held_items
 from loadprobe.run.incident_keeping import IncidentKeeping, write_folders
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.published import Published
@@ -142,6 +143,7 @@ class Recording:
             retention_of(plan.config.output),
             published.metrics,
             incidents=self.incidents if self._keeps_incidents else None,
+            held=lambda: held_items(published, self.incidents, told.planned),
             withheld=secret_variables(plan.config),
         )
         sinks.add(folder, self.view, self._sealing)

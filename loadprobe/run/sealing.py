@@ -129,7 +129,11 @@ class Sealing:
         is_urgent = bool(sealed.opened or sealed.closed) or not self._is_begun
         if is_urgent or now_ns - self._line_ns >= LINE_EVERY_NS:
             self._write(now_ns, latencies=self._latencies(now_ns))
-        if self._segments.is_due:
+        if not self._folder.retry():
+            return  # another segment would have to wait as well
+        if self._folder.has_lost_sealed:
+            self.begin_segment("loss")
+        elif self._segments.is_due:
             self.begin_segment("time")
 
     def begin_segment(self, why: Why) -> bool:

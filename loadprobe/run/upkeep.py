@@ -8,7 +8,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 
 import msgspec
@@ -57,6 +57,7 @@ class Upkeep:
         folder: the run folder.
         metrics: where it is shown.
         incidents: of which folders are made.
+        held: returns how many of what the supervisor holds.
         withheld: environment variables that the process does not inherit.
         now_ns: monotonic clock.
 
@@ -71,6 +72,7 @@ class Upkeep:
         metrics: RunMetrics,
         *,
         incidents: IncidentKeeping | None = None,
+        held: Callable[[], Mapping[str, int]] = dict,
         withheld: Collection[str] = (),
         now_ns: Callable[[], int] = mono_now_ns,
     ) -> None:
@@ -79,6 +81,7 @@ class Upkeep:
         self._path = folder.path
         self._metrics = metrics
         self._incidents = incidents
+        self._held = held
         self._withheld = withheld
         self._now_ns = now_ns
         self._segment = folder.segment
@@ -118,6 +121,8 @@ class Upkeep:
             ("incidents",): self._report.incidents_bytes,
         }
         metrics.replace("folder_bytes", sizes)
+        for what, count in self._held().items():
+            metrics.set("held_items", what, value=count)
         for name, waiting in folder.waiting_bytes.items():
             metrics.set("folder_waiting_bytes", name, value=waiting)
             metrics.set("folder_lost_chunks_total", name, value=folder.losses[name])

@@ -8,6 +8,7 @@ known is kept as "other", never dropped.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -190,6 +191,10 @@ class NewEvents:
         self._seen = {r for r in self._seen if r.date_unix_ns >= wall_ns}
 
 
+_KEPT_FAILOVERS = 100
+"""Of one shard: events of older ones do not come any more."""
+
+
 @dataclass(slots=True)
 class _Failover:
     id: str
@@ -209,6 +214,7 @@ class FailoverGrouping:
 
     def __init__(self) -> None:
         self._failovers: dict[str, list[_Failover]] = {}
+        self._begun: Counter[str] = Counter()
 
     def assign(self, meaning: Meaning) -> str | None:
         """Return the failover an event belongs to; None if it belongs to none."""
@@ -233,9 +239,11 @@ class FailoverGrouping:
 
     def _begin(self, node_group: str, date_unix_ns: int) -> _Failover:
         known = self._failovers[node_group]
-        failover = _Failover(f"{node_group}#{len(known) + 1}", date_unix_ns)
+        self._begun[node_group] += 1
+        failover = _Failover(f"{node_group}#{self._begun[node_group]}", date_unix_ns)
         known.append(failover)
         known.sort(key=lambda each: each.first_unix_ns)
+        del known[:-_KEPT_FAILOVERS]
         return failover
 
 

@@ -87,6 +87,10 @@ class SecondLog:
         """Yield what there are counts of."""
         return iter(self._columns)
 
+    def __len__(self) -> int:
+        """Return how many seconds are kept, of all things together."""
+        return sum(len(columns[0]) for columns in self._columns.values())
+
     def _empty(self) -> "list[array[int]]":
         return [array(self._typecode) for _ in range(self._width)]
 
@@ -134,6 +138,12 @@ class Activity:
         """Take the redirects that a lane followed until a time, by kind."""
         for kind, count in counts.items():
             self._redirects.add((lane, kind), at_ns // NS_PER_S, (count,))
+
+    @property
+    def kept(self) -> int:
+        """Return how many seconds are kept, of all lanes and scopes together."""
+        logs = self._arrivals, self._worst, self._work, self._redirects
+        return sum(map(len, logs))
 
     def redirects(self, lane: str, first: int, until: int) -> dict[str, int]:
         """Return the redirects that a lane followed in some seconds, by kind."""

@@ -10,7 +10,26 @@ from pathlib import Path
 
 from loadprobe.outputs.folder.private import FILE_MODE, open_private
 
-PENDING_LIMIT_BYTES = 64 * 1024 * 1024
+PENDING_LIMIT_BYTES = 32 * 1024 * 1024
+
+
+class Room:
+    """Memory for what waits to be written; several files may share it.
+
+    Args:
+        limit_bytes: how much there is.
+
+    Attributes:
+        used_bytes: how much is taken.
+    """
+
+    def __init__(self, limit_bytes: int = PENDING_LIMIT_BYTES) -> None:
+        self.limit_bytes = limit_bytes
+        self.used_bytes = 0
+
+    def has(self, size_bytes: int) -> bool:
+        """Tell whether there is room for so much more."""
+        return self.used_bytes + size_bytes <= self.limit_bytes
 
 
 class AppendFile:
@@ -19,8 +38,8 @@ class AppendFile:
     Args:
         path: the file; made at the first append.
         header: chunk the file begins with.
-        limit_bytes: how much is kept in memory while writing fails; chunks beyond it
-            are dropped and counted, newest first, so that what is there has no holes.
+        room: how much is kept in memory while writing fails; chunks beyond it are
+            dropped and counted, newest first.
         losses: dropped chunks are counted there, too, by the name of the file.
 
     Attributes:
@@ -34,7 +53,7 @@ class AppendFile:
         path: Path,
         *,
         header: bytes,
-        limit_bytes: int = PENDING_LIMIT_BYTES,
+        room: Room | None = None,
         losses: Counter[str] | None = None,
     ) -> None:
         self.path = path
@@ -44,7 +63,8 @@ class AppendFile:
         self._pending: deque[bytes] = deque([header])
         self._pending_bytes = len(header)
         self._written_of_first = 0
-        self._limit_bytes = limit_bytes
+        self._room = room or Room()
+        self._room.used_bytes += len(header)
         self._losses = Counter[str]() if losses is None else losses
         self._written_bytes = 0
         self._synced_bytes = 0
@@ -62,14 +82,15 @@ class AppendFile:
 
     def append(self, chunk: bytes) -> None:
         """Write a chunk, after those that are still waiting."""
-        if self._pending_bytes + len(chunk) > self._limit_bytes:
+        if not self._room.has(len(chunk)):
             self.flush()
-        if self._pending_bytes + len(chunk) > self._limit_bytes:
+        if not self._room.has(len(chunk)):
             self.dropped += 1
             self._losses[self.path.name] += 1
             return
         self._pending.append(chunk)
         self._pending_bytes += len(chunk)
+        self._room.used_bytes += len(chunk)
         self.size_bytes += len(chunk)
         self.flush()
 
@@ -97,6 +118,7 @@ class AppendFile:
             self._written_of_first += os.write(self._fd, rest)
         self._pending.popleft()
         self._pending_bytes -= len(first)
+        self._room.used_bytes -= len(first)
         self._written_bytes += len(first)
         self._written_of_first = 0
 

@@ -7,7 +7,7 @@ then the one goes that it was made from. Whatever was begun is done again.
 
 import errno
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -81,16 +81,36 @@ class Compaction:
         Raises:
             OSError: there is no room, or nothing can be written.
         """
-        self._clean()
         if verify:
             self._verify()
         steps = {SERIES: step_s, HISTOGRAMS: latencies_s or step_s}
+        if self._is_done(steps):
+            return
+        self._clean()
         for name in PACKED:
             if name == SEALED and step_s > 1:
                 self._guard(name, self._drop)
             else:
                 self._guard(name, partial(self._make, step_s=steps.get(name, 1)))
         self._guard(CELLS, self._keep_as_it_is)
+
+    def _is_done(self, steps: Mapping[str, int]) -> bool:
+        """Tell whether all that was done before: most segments are as they should."""
+        known = self._files.manifest().files
+        there = {path.name for path in self._folder.iterdir()}
+        if any(name in PACKED or name.startswith(".") for name in there):
+            return False
+        for name in PACKED:
+            found = there & {form_name(name, step_s=step_s) for step_s in STEPS_S}
+            if not found:
+                continue
+            kept = known.get(name)
+            is_noted = kept is not None and kept.kept_as in found and len(found) == 1
+            is_to_go = name == SEALED and steps[SERIES] > 1
+            least_s = steps.get(name, 1)
+            if not is_noted or is_to_go or step_of(Path(*found)) < least_s:
+                return False
+        return CELLS in known or CELLS not in there
 
     def _verify(self) -> None:
         """Set aside what is not what was written any more."""

@@ -30,7 +30,7 @@ from loadprobe.outputs.folder.documents import (
     histogram_rows,
     series_row,
 )
-from loadprobe.outputs.folder.growing import growing_files
+from loadprobe.outputs.folder.growing import Rooms, growing_files
 from loadprobe.outputs.folder.locking import FolderLock
 from loadprobe.outputs.folder.private import FOLDER_MODE, replace_whole
 from loadprobe.outputs.folder.sealed_lines import SealedLine, encode_line
@@ -89,7 +89,8 @@ class RunFolder:
         self.segment = FIRST
         self._clock = clock
         self.losses: Counter[str] = Counter()
-        self._growing = growing_files(path, self.losses)
+        self._rooms = Rooms()
+        self._growing = growing_files(path, self.losses, self._rooms)
         self._behind: list[AppendFile] = []
         self._syncing = Syncing(path, list(self._growing.values()))
         self._lock = FolderLock(path)
@@ -195,7 +196,10 @@ class RunFolder:
                 return False
             full = [file for file in self._files if file.flush()]
             self._behind = [file for file in self._files if file not in full]
-            self.segment, self._growing = number, growing_files(path, self.losses)
+            self.segment, self._growing = (
+                number,
+                growing_files(path, self.losses, self._rooms),
+            )
             self._syncing.turn_to(path, list(self._growing.values()), leave=full)
         name = str((path / SEGMENT).relative_to(self.path))
         self.write_document(name, info)
@@ -214,8 +218,26 @@ class RunFolder:
             self._growing[CELLS].append(encode_frames(sealed.film))
 
     def add_sealed(self, line: SealedLine) -> None:
-        """Append to ``sealed.ndjson``."""
-        self._growing[SEALED].append(encode_line(line))
+        """Append to ``sealed.ndjson``; after a line that is lost no other follows.
+
+        A line says what has changed since the one before it. The next segment begins
+        with all of it.
+        """
+        if self.has_lost_sealed:
+            self.losses[SEALED] += 1
+        else:
+            self._growing[SEALED].append(encode_line(line))
+
+    @property
+    def has_lost_sealed(self) -> bool:
+        """Tell whether ``sealed.ndjson`` of this segment lacks a line."""
+        return self._growing[SEALED].dropped > 0
+
+    def retry(self) -> bool:
+        """Try to write what waits; tell whether nothing does any more."""
+        waiting = [file for file in self._files if file.waiting_bytes]
+        left = [file for file in waiting if not file.flush()]
+        return not left
 
     def write_document(self, name: str, document: object) -> None:
         """Write ``run.json``, ``summary.json`` or ``outages.json`` (see documents).
@@ -239,6 +261,7 @@ class RunFolder:
                     f"{shown_name(file.path)} lacks its last {file.dropped} chunks: "
                     "they did not fit in memory while writing failed"
                 )
+        self._closing_notes += self._lost_before()
         if not is_complete:
             self._save_elsewhere()
         if self._syncing.stop():
@@ -246,6 +269,18 @@ class RunFolder:
                 file.close()
         self._lock.release()
         return self.path
+
+    def _lost_before(self) -> list[str]:
+        """Return what is lost of segments whose files are closed, as sentences."""
+        lost = self.losses.copy()
+        for file in self._files:
+            lost[file.path.name] -= file.dropped
+        return [
+            f"{name} lacks {count} chunks of earlier segments: they did not fit in "
+            "memory while writing failed"
+            for name, count in sorted(lost.items())
+            if count > 0
+        ]
 
     def _add_lines(self, name: str, rows: Iterable[object]) -> None:
         lines = b"".join(encode_json(row) + b"\n" for row in rows)
@@ -267,6 +302,8 @@ class RunFolder:
                 self._document_error = exc
             else:
                 self._unwritten.discard(name)
+                if "/" in name:  # of a segment: there may be thousands
+                    del self._documents[name]
 
     def _save_elsewhere(self) -> None:
         failed = self.path

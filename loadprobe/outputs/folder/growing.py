@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from loadprobe.core.judging.cells import FILM_MAGIC
-from loadprobe.outputs.folder.appending import AppendFile
+from loadprobe.outputs.folder.appending import AppendFile, Room
 from loadprobe.outputs.folder.documents import (
     CELLS,
     EVENTS,
@@ -17,7 +17,21 @@ from loadprobe.outputs.folder.documents import (
 )
 
 
-def growing_files(path: Path, losses: Counter[str]) -> Mapping[str, AppendFile]:
+class Rooms:
+    """Memory for all files of a run: what a verdict needs does not share it."""
+
+    def __init__(self) -> None:
+        self.verdict = Room()
+        self.others = Room()
+
+    def of(self, name: str) -> Room:
+        """Return that of a file."""
+        return self.verdict if name in (SEALED, EVENTS) else self.others
+
+
+def growing_files(
+    path: Path, losses: Counter[str], rooms: Rooms
+) -> Mapping[str, AppendFile]:
     """Return the files of a segment by name, in the order in which they are synced.
 
     Lines of SEALED refer to HISTOGRAMS and SERIES, so it comes last.
@@ -25,10 +39,13 @@ def growing_files(path: Path, losses: Counter[str]) -> Mapping[str, AppendFile]:
     Args:
         path: the folder of the segment.
         losses: dropped lines and frames are counted there, by file.
+        rooms: where what cannot be written waits.
     """
     names = (EVENTS, HISTOGRAMS, SERIES, CELLS, SEALED)
     return {
-        name: AppendFile(path / name, header=header_of(name), losses=losses)
+        name: AppendFile(
+            path / name, header=header_of(name), room=rooms.of(name), losses=losses
+        )
         for name in names
     }
 

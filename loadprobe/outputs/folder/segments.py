@@ -19,9 +19,10 @@ SEGMENTS = "segments"
 SEGMENT = "segment.json"
 FIRST = 1
 
-Why = Literal["start", "time", "restart", "reload"]
+Why = Literal["start", "time", "restart", "reload", "loss"]
 """Why a segment began: the run did, the one before was long enough, the run goes on
-after its process was gone, or something changed that cannot be changed in between."""
+after its process was gone, something changed that cannot be changed in between, or
+lines of the one before are lost, as the disk was full for too long."""
 
 
 class SegmentInfo(msgspec.Struct, frozen=True, kw_only=True):

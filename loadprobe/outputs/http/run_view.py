@@ -229,6 +229,11 @@ class RunView:
         self._emit(MarkMade(self._now_ns(), text, by))
         return self._events[-1]
 
+    @property
+    def kept_events(self) -> int:
+        """Return how many events can be asked for."""
+        return len(self._events)
+
     def dark_by_plan(self) -> set[Place]:
         """Return where outages are going on that are by plan now, and no others."""
         planned = self._planned_now()

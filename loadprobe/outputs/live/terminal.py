@@ -33,6 +33,9 @@ PLAIN_WIDTH = 100
 """Columns of what is not written to a terminal, which has no width of its own."""
 
 PLAIN_EVERY_NS = 5 * NS_PER_S
+_REMEMBERED = 1000
+"""Problems that are not told again."""
+
 TICKER_LINES = 8
 OUTAGE_LINES = 5
 
@@ -142,7 +145,7 @@ class LiveView:
         self._clock = clock
         self._ticker: deque[str] = deque(maxlen=TICKER_LINES)
         self._outages: deque[str] = deque(maxlen=OUTAGE_LINES)
-        self._told_problems: set[str] = set()
+        self._told_problems: deque[str] = deque(maxlen=_REMEMBERED)
         self._told_verdict = ""
         self._next_plain_ns: int | None = None
         self._live: Live | None = None
@@ -182,7 +185,7 @@ class LiveView:
                 self._print(now_ns, verdict)
             for problem in state.problems:
                 if problem not in self._told_problems:
-                    self._told_problems.add(problem)
+                    self._told_problems.append(problem)
                     self._print(now_ns, f"problem: {problem}")
 
     def take_event(self, event: Event) -> None:

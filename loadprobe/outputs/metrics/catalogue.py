@@ -351,6 +351,12 @@ CATALOGUE: tuple[Metric, ...] = (
         "1 for the present role of a node.",
     ),
     _gauge(
+        "held_items",
+        "1",
+        ("what",),
+        "What the supervisor holds of things that come again and again.",
+    ),
+    _gauge(
         "folder_bytes",
         "1",
         ("part",),

@@ -111,6 +111,12 @@ class RunMetrics:
         """Set all series of a gauge; those that are not given disappear."""
         self._values[metric] = dict(series)
 
+    @property
+    def series_count(self) -> int:
+        """Return how many series are counted here."""
+        histograms = sum(len(series) for series in self._histograms.values())
+        return histograms + sum(len(series) for series in self._values.values())
+
     def observe(self, metric: str, *labels: str, values_ns: Iterable[int]) -> None:
         """Add lengths of time to a histogram."""
         series = self._histograms.setdefault(metric, {})
