@@ -3,8 +3,24 @@
 About 70 ns for a GET; hiredis.pack_command takes 450 ns.
 """
 
+import re
+
 from hiredis import Reader
 
+MOST_MAP_BYTES = 32 * 1024 * 1024
+"""Of one reply to a command of ours about the cluster: 16,384 ranges of six nodes each,
+with their names, take 20 MB."""
+
+SLACK_BYTES = 64 * 1024
+"""What may be unparsed of a reply beyond the longest value: its head, or an error."""
+
+OVERLONG = b"(longer than any right reply)"
+"""Stands for a reply whose end was not waited for."""
+
+LINE_END = b"\n"
+_AGGREGATES = (b"\n*", b"\n%", b"\n~", b"\n>", b"\n|")
+_HUGE = re.compile(rb"\n[*%~>|]\d{6}")
+_EDGE = 8  # as long as what is looked for
 _MOST_DIGITS = 19  # of a length; a server that sends more is one for the parser
 OK = b"OK"
 OK_REPLY = b"+OK\r\n"
@@ -49,6 +65,28 @@ def end_of_reply(data: bytes, at: int) -> int:
         end = line_end + int(length) + 4
         return end if end <= len(data) else -1
     return line_end + 2 if kind in {b"+", b"-", b":"} else -1
+
+
+def announces_too_much(data: bytes, before: bytes) -> bool:
+    """Tell whether a reply announces 100,000 elements or more.
+
+    A parser makes room for them as soon as it reads the number. No reply that is right
+    has so many, and the values that are written have no such line.
+
+    Args:
+        data: what was read.
+        before: what is told by ``edge_of``; LINE_END at the beginning of a reply.
+    """
+    if _HUGE.search(before + data[:_EDGE]) is not None:
+        return True
+    # Searching for two bytes takes a twentieth of what searching for a pattern takes.
+    is_possible = any(mark in data for mark in _AGGREGATES)
+    return is_possible and _HUGE.search(data) is not None
+
+
+def edge_of(data: bytes, before: bytes) -> bytes:
+    """Return what ``announces_too_much`` has to know of data when more comes."""
+    return data[-_EDGE:] if len(data) >= _EDGE else (before + data)[-_EDGE:]
 
 
 def encode_bulk(word: bytes) -> bytes:

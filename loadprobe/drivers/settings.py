@@ -10,6 +10,10 @@ ReadFrom = Literal["primary", "replica", "any"]
 Sending = Literal["open", "closed", "shared"]
 
 
+MOST_VALUE_BYTES = 1_048_576
+"""The longest ``value_bytes`` of a lane."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriverSettings:
     """How the arrivals of a lane are to be sent.
@@ -29,6 +33,7 @@ class DriverSettings:
         gently: open the first connections at the pace of later ones.
         read_from: which nodes take reads (wire driver).
         clients: client objects that the workers share (client libraries).
+        value_bytes: the longest value that a key can have (wire driver).
     """
 
     target: Target
@@ -41,6 +46,7 @@ class DriverSettings:
     gently: bool = False
     read_from: ReadFrom = "primary"
     clients: int = 1
+    value_bytes: int = MOST_VALUE_BYTES
 
     @property
     def endpoint(self) -> tuple[str, int]:

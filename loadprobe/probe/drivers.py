@@ -9,7 +9,7 @@ from loadprobe.drivers.base import Driver, OnTopology, Sink
 from loadprobe.drivers.clients.library.base import Login, Tally
 from loadprobe.drivers.clients.library.choice import make_library
 from loadprobe.drivers.clients.library.driver import LibraryDriver
-from loadprobe.drivers.settings import DriverSettings, Sending
+from loadprobe.drivers.settings import MOST_VALUE_BYTES, DriverSettings, Sending
 from loadprobe.drivers.wire.dial import Dialer
 from loadprobe.drivers.wire.driver import WireDriver
 from loadprobe.drivers.wire.sockets import SocketPoller
@@ -87,4 +87,6 @@ def _settings(plan: Plan, share: Share) -> DriverSettings:
         gently=plan.gently,
         read_from=config.read_from,
         clients=1 if config.client is None else config.client.clients,
+        # Lanes that share their keys read the values of others, too.
+        value_bytes=config.value_bytes if config.keyspace is None else MOST_VALUE_BYTES,
     )

@@ -44,6 +44,7 @@ class NodeBench:
 
     def __init__(self, width: int = 3) -> None:
         self.matched: list[Arrival] = []
+        self.most_bytes = 65_536
         self.ends: list[tuple[Arrival, str]] = []
         self.wires: dict[Connection, Wire] = {}
         self.node = WireNode(self, "h", 1, replies=self, width=width, closed_loop=False)

@@ -30,9 +30,12 @@ class Replies(Protocol):
 
     Attributes:
         matched: arrivals whose reply is literally the expected one are added here.
+        most_bytes: how much of a reply to an arrival is kept until its end comes; what
+            is longer is wrong.
     """
 
     matched: list[Arrival]
+    most_bytes: int
 
     def wake(self) -> None:
         """Take note that there is something in ``matched`` again."""
@@ -91,14 +94,17 @@ class Connection:
     """
 
     __slots__ = (
+        "_edge",
         "_feed",
         "_free",
         "_gets",
         "_has_answered",
         "_has_data",
         "_is_parsing",
+        "_kept_bytes",
         "_made_ns",
         "_matched",
+        "_most_bytes",
         "_owner",
         "_pulse",
         "_replied",
@@ -127,6 +133,9 @@ class Connection:
         self._gets = reader.gets
         self._has_data = reader.has_data
         self._is_parsing = False
+        self._kept_bytes = 0
+        self._edge = resp.LINE_END
+        self._most_bytes = replies.most_bytes
         self._transport: Transport | None = None
         self.index = -1
         self._made_ns: int = mono_now_ns()
@@ -216,6 +225,12 @@ class Connection:
         The parser keeps what is incomplete, so from here on it gets all there is until
         a reply ends where the data does.
         """
+        before = self._edge if self._is_parsing else resp.LINE_END
+        if resp.announces_too_much(data, before):
+            self._refuse(now)
+            return False
+        size = len(data)
+        kept_bytes = self._kept_bytes + size if self._is_parsing else size
         self._feed(data)
         owner = self._owner
         gets = self._gets
@@ -234,7 +249,9 @@ class Connection:
                 return False
             if reply is False:
                 self._is_parsing = True
-                return True
+                self._kept_bytes, self._edge = kept_bytes, resp.edge_of(data, before)
+                return self._has_room(now)
+            kept_bytes = size  # at most: it is not told where the reply ended
             if not pending:
                 # An error nobody asked for ("max number of clients reached"): the
                 # server closes the connection after it, and so do we.
@@ -250,11 +267,34 @@ class Connection:
                 else:
                     self._replied(entry, reply, now)
             else:
-                self._has_answered = True
-                if self._free is not None and not pending and self.live:
-                    self._rejoin()
-                if not entry.done():
-                    entry.set_result(reply)
+                self._answer(entry, reply)
+
+    def _answer(self, asked: "asyncio.Future[object]", reply: object) -> None:
+        """Give a reply to whoever asked for it."""
+        self._has_answered = True
+        if self._free is not None and not self.pending and self.live:
+            self._rejoin()
+        if not asked.done():
+            asked.set_result(reply)
+
+    def _has_room(self, now: int) -> bool:
+        """Tell whether the rest of a reply is waited for; else the connection ends."""
+        is_ours = bool(self.pending) and not isinstance(self.pending[0], Arrival)
+        most_bytes = resp.MOST_MAP_BYTES if is_ours else self._most_bytes
+        if self._kept_bytes <= most_bytes:
+            return True
+        self._refuse(now)
+        return False
+
+    def _refuse(self, now: int) -> None:
+        """End the connection amidst a reply that cannot be right."""
+        entry = self.pending.popleft() if self.pending else None
+        self.abort()
+        if isinstance(entry, Arrival):
+            self.alive_ns = entry.sent
+            self._replied(entry, resp.OVERLONG, now)
+        elif entry is not None:
+            self.pending.appendleft(entry)  # it ends with the connection
 
     def _rejoin(self) -> None:
         assert self._free is not None

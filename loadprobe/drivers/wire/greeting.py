@@ -9,6 +9,9 @@ from typing import cast
 
 from hiredis import ProtocolError, Reader, ReplyError
 
+from loadprobe.drivers import resp
+from loadprobe.drivers.settings import MOST_VALUE_BYTES
+
 
 class Greeting(asyncio.Protocol):
     """A connection for a few requests."""
@@ -17,6 +20,8 @@ class Greeting(asyncio.Protocol):
         self._reader = Reader(replyError=ReplyError)
         self._transport: asyncio.Transport | None = None
         self._waiting: deque[asyncio.Future[object]] = deque()
+        self._kept_bytes = 0
+        self._edge = resp.LINE_END
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport (asyncio callback)."""
@@ -25,16 +30,29 @@ class Greeting(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Give the replies to those who wait for them (asyncio callback)."""
+        if resp.announces_too_much(data, self._edge):
+            self.abort()
+            return
         self._reader.feed(data)
+        self._kept_bytes += len(data)
         try:
             while (reply := self._reader.gets()) is not False:
+                self._kept_bytes = len(data)
                 if not self._waiting:  # said unasked ("max number of clients reached")
                     self.abort()
                     return
                 future = self._waiting.popleft()
                 if not future.done():
                     future.set_result(reply)
-        except ProtocolError:  # whoever answers there speaks something else
+        except (ProtocolError, TypeError):  # they speak something else
+            self.abort()
+            return
+        is_amidst = self._reader.has_data()
+        if not is_amidst:
+            self._kept_bytes, self._edge = 0, resp.LINE_END
+            return
+        self._edge = resp.edge_of(data, self._edge)
+        if self._kept_bytes > MOST_VALUE_BYTES + resp.SLACK_BYTES:
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:

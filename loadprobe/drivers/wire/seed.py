@@ -21,6 +21,7 @@ class Bystander:
 
     pulse = Pulse()
     matched: list[Arrival] = []  # noqa: RUF012 - it stays empty
+    most_bytes = resp.SLACK_BYTES
 
     def wake(self) -> None:
         """Never called: nothing is submitted."""

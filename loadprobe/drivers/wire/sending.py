@@ -51,7 +51,7 @@ class Sending:
     def __init__(
         self, settings: DriverSettings, sink: Sink, *, keeping: Keeping
     ) -> None:
-        turn = LoopTurn(sink)
+        turn = LoopTurn(sink, value_bytes=settings.value_bytes)
         self._sink = sink
         self._keeping = keeping
         self._is_cluster = settings.target.cluster

@@ -9,6 +9,7 @@ way most find them awake.
 import asyncio
 from collections.abc import Callable, Sequence
 
+from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival, Sink
 from loadprobe.drivers.wire.connection import Connection
 from loadprobe.drivers.wire.node import WireNode
@@ -22,18 +23,21 @@ class LoopTurn:
 
     Args:
         sink: receives it.
+        value_bytes: the longest value that can be read.
 
     Attributes:
         matched: arrivals whose expected reply has come; always the same list.
+        most_bytes: how much of a reply is kept until its end comes.
         replied: takes all other replies, at once.
         unread_since: tells since when what is read now may have waited to be read.
         looked_since: tells before when what is noticed now had not come yet.
     """
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, *, value_bytes: int) -> None:
         self._expected = sink.expected
         self._call_soon = asyncio.get_running_loop().call_soon
         self.matched: list[Arrival] = []
+        self.most_bytes = value_bytes + resp.SLACK_BYTES
         self.replied = sink.replied
         self.unread_since = sink.unread_since
         self.looked_since = sink.looked_since

@@ -32,6 +32,7 @@ class Ends:
     def __init__(self) -> None:
         self.pulse = Pulse()
         self.matched: list[Arrival] = []
+        self.most_bytes = 65_536
         self.ends: list[tuple[int, object]] = []
 
     def wake(self) -> None:

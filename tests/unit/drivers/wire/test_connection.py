@@ -3,7 +3,7 @@
 import asyncio
 import gc
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import hiredis
 import pytest
@@ -51,6 +51,7 @@ class Hub:
 
     def __init__(self) -> None:
         self.matched: list[Arrival] = []
+        self.most_bytes = 1_000_000
         self.replies: list[tuple[Arrival, object]] = []
         self.errors: list[tuple[Arrival, str]] = []
         self.failures: list[tuple[Arrival, Outcome, ErrorClass]] = []
@@ -343,3 +344,66 @@ def test_a_refused_topology_is_explained(text: str, advice: str) -> None:
     assert "h:6379" in message
     assert text in message
     assert advice in message
+
+
+@pytest.mark.parametrize("head", [b"$2000000000\r\n", b"*3\r\n$2000000\r\n", b"+"])
+async def test_a_reply_without_end_is_wrong(line: Line, head: bytes) -> None:
+    """So much of it is kept and no more; the others fail with the connection."""
+    arrivals = [arrival_of(1), arrival_of(2)]
+    line.hub.most_bytes = line.connection._most_bytes = 70_000
+    line.send(*arrivals)
+    line.connection.data_received(head)
+    for _ in range(4):
+        assert not line.wire.is_aborted
+        line.connection.data_received(b"x" * 16_384)
+    line.connection.data_received(b"x" * 16_384)
+    assert line.wire.is_aborted
+    assert line.hub.replies == [(arrivals[0], resp.OVERLONG)]
+    assert list(line.connection.pending) == [arrivals[1]]
+
+
+async def test_replies_that_are_always_cut(line: Line) -> None:
+    """However many there are, each begins anew: only what is unparsed counts."""
+    line.connection._most_bytes = 5_000
+    reply = resp.encode_bulk(b"x" * 3_000)
+    arrivals = [arrival_of(n) for n in range(1, 40)]
+    line.send(*arrivals)
+    stream = reply * len(arrivals)
+    for start in range(0, len(stream), 1_999):
+        line.connection.data_received(stream[start : start + 1_999])
+    assert len(line.hub.replies) == len(arrivals)
+    assert not line.wire.is_aborted
+
+
+async def test_a_map_may_be_longer_than_a_value(line: Line) -> None:
+    """What we asked for ourselves has a bound of its own."""
+    asked = line.connection.request(resp.CLUSTER_SLOTS)
+    line.connection._most_bytes = 5_000
+    line.connection.data_received(b"$100000\r\n")
+    line.connection.data_received(b"x" * 100_000)
+    assert not line.wire.is_aborted
+    line.connection.data_received(b"\r\n")
+    assert len(cast("bytes", await asked)) == 100_000
+    late = line.connection.request(resp.CLUSTER_SLOTS)
+    line.connection.data_received(b"$100000000\r\n")
+    for _ in range(resp.MOST_MAP_BYTES // 1_000_000 + 1):
+        line.connection.data_received(b"x" * 1_000_000)
+    assert line.wire.is_aborted
+    assert not late.done()
+
+
+@pytest.mark.parametrize("cut", [None, 3, 9, 12])
+@pytest.mark.parametrize(
+    "stream", [b"*2147483648\r\n", b"*2\r\n*100000\r\n", b"*1\r\n%999999999\r\n"]
+)
+async def test_room_for_what_is_announced_is_not_made(
+    line: Line, stream: bytes, cut: int | None
+) -> None:
+    """The number alone, of which a parser makes a list, ends the connection."""
+    arrival = arrival_of(1)
+    line.send(arrival)
+    for part in (stream[:cut], stream[cut:] if cut else b""):
+        if part and not line.wire.is_aborted:
+            line.connection.data_received(part)
+    assert line.wire.is_aborted
+    assert line.hub.replies == [(arrival, resp.OVERLONG)]
