@@ -26,6 +26,8 @@ from datetime import UTC, datetime
 from logging.handlers import QueueHandler, QueueListener
 from typing import Literal, TextIO
 
+from loadprobe.harmless import CONTROLS
+
 FIELD_PREFIX = "lp_"
 """Attributes of a record with this prefix (``extra``) become fields, without it."""
 
@@ -35,9 +37,6 @@ OURS = "loadprobe"
 Level = Literal["debug", "info", "warning", "error"]
 
 _PATIENCE_S = 2.0
-_CONTROLS = {
-    code: repr(chr(code))[1:-1] for code in [*range(32), *range(127, 160), 0x2028]
-}
 
 
 class JsonFormatter(logging.Formatter):
@@ -78,7 +77,7 @@ class LineFormatter(logging.Formatter):
         lines = [" ".join(words)]
         if record.exc_info:
             lines += self.formatException(record.exc_info).split("\n")
-        text = "\n  ".join(line.translate(_CONTROLS) for line in lines)
+        text = "\n  ".join(line.translate(CONTROLS) for line in lines)
         return text.encode(errors="backslashreplace").decode()
 
 

@@ -16,6 +16,7 @@ from loadprobe import __version__, compiled
 from loadprobe.cli.compare import compare
 from loadprobe.cli.dashboards import dashboards
 from loadprobe.cli.local import local_app
+from loadprobe.cli.saying import say, warn
 from loadprobe.cli.scenarios import (
     LogLevel,
     choose_scenario,
@@ -30,6 +31,7 @@ from loadprobe.cli.webhooks import webhooks_app
 from loadprobe.config.file import load_config
 from loadprobe.config.keys import Config
 from loadprobe.errors import LoadprobeError, PreflightError, UsageError
+from loadprobe.harmless import harmless_json
 from loadprobe.logs import Level
 
 if TYPE_CHECKING:
@@ -189,7 +191,7 @@ def _run(
     """
     from loadprobe.control.provider.shared import SharedApi
     from loadprobe.control.scenario.rehearsal import rehearse
-    from loadprobe.outputs.live.terminal import make_console
+    from loadprobe.outputs.live.console import make_console
     from loadprobe.run.launch import launch
     from loadprobe.run.waiting import wait_until_there
 
@@ -207,7 +209,7 @@ def _run(
             if scenario is not None:
                 lines = runner.run(rehearse(config, scenario, shared))
                 if is_dry:
-                    print("\n".join(lines))
+                    say("\n".join(lines))
                     return 0
                 if not is_agreed:
                     confirm_changes(config, scenario, lines)
@@ -250,7 +252,7 @@ def check(
 
 async def _check(config: Config, path: str, scenario: "Scenario | None") -> None:
     from loadprobe.control.provider.shared import SharedApi
-    from loadprobe.outputs.live.terminal import make_console
+    from loadprobe.outputs.live.console import make_console
     from loadprobe.run.launch import RunOptions, plan_run
     from loadprobe.run.preflight import preflight
 
@@ -268,7 +270,7 @@ async def _check(config: Config, path: str, scenario: "Scenario | None") -> None
             config, shared, dormant=dormant, must_exist=must_exist
         ):
             mark = "[green]pass[/green]" if line.passed else "[red]FAIL[/red]"
-            console.print(f"{mark}  {line.name:<14} ", end="")
+            console.print(f"{mark}  {line.name:<14} ", end="", markup=True)
             console.print(line.detail, markup=False, highlight=False, soft_wrap=True)
             if not line.passed:
                 failed.append(f"{line.name}: {line.detail}")
@@ -288,13 +290,13 @@ def report(
     ] = False,
 ) -> None:
     """Show a run again, also one that was interrupted or still runs."""
-    from loadprobe.outputs.live.terminal import make_console
+    from loadprobe.outputs.live.console import make_console
     from loadprobe.outputs.report.report import render_json, render_text
     from loadprobe.run.aftermath import load_any_run
 
     data = load_any_run(run_folder)
     if as_json:
-        sys.stdout.buffer.write(render_json(data))
+        sys.stdout.buffer.write(harmless_json(render_json(data)))
         sys.stdout.buffer.write(b"\n")
     else:
         make_console().print(render_text(data))
@@ -317,7 +319,7 @@ def main() -> None:
         # One line, whatever a file or server put in; a report of a defect has more.
         is_usage = isinstance(exc, UsageError)
         text = " ".join(str(exc).split()) if is_usage else str(exc)
-        print(f"loadprobe: {text}", file=sys.stderr)
+        warn(f"loadprobe: {text}")
         code = exc.exit_code
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
@@ -330,4 +332,4 @@ def _explain(exc: Any) -> None:
     command = context.command_path if context is not None else "loadprobe"
     text = " ".join(exc.format_message().split()).removesuffix(".")
     if text:
-        print(f"loadprobe: {text}; see {command} --help", file=sys.stderr)
+        warn(f"loadprobe: {text}; see {command} --help")

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from loadprobe.cli.saying import say, warn
 from loadprobe.errors import UsageError
+from loadprobe.harmless import harmless_json
 
 if TYPE_CHECKING:
     from loadprobe.core.comparing.comparison import Group
@@ -89,7 +91,7 @@ def compare(
         _write_junit(junit, document, checked)
     held = [sentence for sentences in checked.values() for sentence in sentences]
     for sentence in held:
-        print(f"loadprobe: {printable(sentence)}", file=sys.stderr)
+        warn(f"loadprobe: {printable(sentence)}")
     if held:
         raise typer.Exit(EXIT_NOT_MET)
 
@@ -105,7 +107,7 @@ def _show(
     from loadprobe.outputs.comparing.text import render_comparison
     from loadprobe.outputs.comparing.words import shown_figures
     from loadprobe.outputs.folder.documents import encode_document
-    from loadprobe.outputs.live.terminal import make_console
+    from loadprobe.outputs.live.console import make_console
 
     shown = shown_figures(document, chosen=chosen, is_full=is_full)
     known = {name for f in document.figures for name in (f.figure, f.kind)}
@@ -115,9 +117,9 @@ def _show(
             + ", ".join(f.figure for f in document.figures)
         )
     if as_json:
-        sys.stdout.buffer.write(encode_document(document) + b"\n")
+        sys.stdout.buffer.write(harmless_json(encode_document(document)) + b"\n")
     elif as_markdown:
-        sys.stdout.write(render_markdown(document, shown))
+        say(render_markdown(document, shown), end="")
     else:
         make_console().print(render_comparison(document, shown))
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from loadprobe.cli.saying import say
 from loadprobe.errors import UsageError
 
 
@@ -32,4 +33,4 @@ def dashboards(
             "--output"
         ) from exc
     for path in written:
-        print(path)
+        say(str(path))

@@ -12,7 +12,7 @@ from loadprobe.control.scenario.file import load_scenario
 from loadprobe.local.background import down, up
 from loadprobe.local.cluster.servers import find_server
 from loadprobe.local.serve import LocalOptions
-from loadprobe.outputs.live.terminal import make_console
+from loadprobe.outputs.live.console import make_console
 from loadprobe.run.launch import RunOptions, run_load
 
 _WORKERS = 200

@@ -3,12 +3,12 @@
 Imports what it needs inside of its functions, so that --help stays fast.
 """
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 import typer
 
+from loadprobe.cli.saying import say, warn
 from loadprobe.cli.scenarios import LogLevel, run_async
 from loadprobe.errors import UsageError
 
@@ -109,7 +109,7 @@ def local_up(
         checked = msgspec.convert(options, LocalOptions)
     except msgspec.ValidationError as exc:
         raise UsageError(f"loadprobe local up: {exc}") from exc
-    state = run_async(up(checked, progress=lambda text: print(text, file=sys.stderr)))
+    state = run_async(up(checked, progress=warn))
     _print_local(state)
 
 
@@ -121,7 +121,7 @@ def local_down(
     from loadprobe.local.background import down
 
     ended = run_async(down(name))
-    print(f"{name}: {'not running' if ended is None else 'ended'}")
+    say(f"{name}: {'not running' if ended is None else 'ended'}")
 
 
 @local_app.command("status")
@@ -139,11 +139,11 @@ def local_status(
         )
     groups = run_async(list_groups(state))
     _print_local(state)
-    print("\n# groups" if groups else "\n# no groups")
+    say("\n# groups" if groups else "\n# no groups")
     for group in groups:
         where = f" at {group.host}:{group.port}" if group.port is not None else ""
         trust = f", CA {group.ca_file}" if group.ca_file is not None else ""
-        print(
+        say(
             f"# {group.group_id}: {group.status}, {group.engine}, "
             f"{group.shards} shards, {group.nodes} nodes, TLS {group.tls_mode}"
             f"{where}{trust}"
@@ -173,4 +173,4 @@ def _print_local(state: "LocalState") -> None:
     if state.replication_group_id:
         lines.append(f'replication_group = "{state.replication_group_id}"')
     lines.append(f'endpoint_url = "{state.endpoint_url}"')
-    print("\n".join(lines))
+    say("\n".join(lines))

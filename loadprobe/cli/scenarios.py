@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 import uvloop
 
+from loadprobe.cli.saying import say, warn
 from loadprobe.config.keys import Config
 from loadprobe.errors import ControlError, UsageError
 from loadprobe.logs import Level, logging_to_stderr
@@ -117,12 +118,12 @@ def confirm_changes(config: Config, scenario: "Scenario", lines: list[str]) -> N
             f"scenario {scenario.name} changes the existing group {group}, and there "
             "is no terminal to ask at; look at --dry-run, then give --yes"
         )
-    print("\n".join(lines), file=sys.stderr)
+    warn("\n".join(lines))
     _ask_for_name(group, question=f"This changes {group}.")
 
 
 def _ask_for_name(group: str, *, question: str) -> None:
-    print(f"{question} Type its name to go on: ", end="", file=sys.stderr, flush=True)
+    warn(f"{question} Type its name to go on: ", end="")
     if sys.stdin.readline().strip() != group:
         raise UsageError(f"that is not {group!r}; nothing was changed")
 
@@ -134,13 +135,12 @@ def mention_left_behind() -> None:
     try:
         found = left_behind()
     except ControlError as exc:  # no reason not to run
-        print(f"loadprobe: {exc}", file=sys.stderr)
+        warn(f"loadprobe: {exc}")
         return
     for marker in found:
-        print(
+        warn(
             f"loadprobe: an earlier run created {marker.where} and left it behind; "
-            "delete it: loadprobe cleanup",
-            file=sys.stderr,
+            "delete it: loadprobe cleanup"
         )
 
 
@@ -154,11 +154,11 @@ def scenarios(
     from loadprobe.control.scenario.file import describe_file, find_scenario, shipped
 
     if name is not None:
-        print(read_file(find_scenario(name)), end="")
+        say(read_file(find_scenario(name)), end="")
         return
     width = max(map(len, shipped()), default=0)
     for each, path in shipped().items():
-        print(f"{each:<{width}}  {describe_file(path)}")
+        say(f"{each:<{width}}  {describe_file(path)}")
 
 
 def cleanup(
@@ -178,13 +178,12 @@ def cleanup(
         found += elsewhere
     else:
         for marker in elsewhere:
-            print(
+            warn(
                 f"loadprobe: {marker.where} is left alone: {marker.owner} created it "
-                "and may still run; --force deletes it all the same",
-                file=sys.stderr,
+                "and may still run; --force deletes it all the same"
             )
     if not found and not elsewhere:
-        print("no run left a group behind")
+        say("no run left a group behind")
     problem: ControlError | None = None
     for marker in found:
         if not yes:
@@ -197,13 +196,9 @@ def cleanup(
                 marker.group, question=f"This deletes {marker.where} with its data."
             )
         try:
-            run_async(clean_up(marker, tell=_tell))
+            run_async(clean_up(marker, tell=say))
         except ControlError as exc:  # the others are not to wait for this one
-            print(f"loadprobe: {marker.where} is still there: {exc}", file=sys.stderr)
+            warn(f"loadprobe: {marker.where} is still there: {exc}")
             problem = exc
     if problem is not None:
         raise typer.Exit(problem.exit_code)
-
-
-def _tell(text: str) -> None:
-    print(text, flush=True)

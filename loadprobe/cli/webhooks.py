@@ -56,7 +56,7 @@ async def _try(config: "Config", chosen: list["Webhook"]) -> int:
     from loadprobe.clock import wall_now_ns
     from loadprobe.core.verdict.notice_queue import Fate
     from loadprobe.core.verdict.notices import trial_notices
-    from loadprobe.outputs.live.terminal import make_console
+    from loadprobe.outputs.live.console import make_console
     from loadprobe.outputs.webhooks.receiver import send_notice
 
     console = make_console()
@@ -76,6 +76,6 @@ async def _try(config: "Config", chosen: list["Webhook"]) -> int:
         is_taken = reply.fate is Fate.TAKEN
         failed += not is_taken
         mark = "[green]sent[/green]" if is_taken else "[red]FAIL[/red]"
-        console.print(f"{mark}  {webhook.name:<14} ", end="")
+        console.print(f"{mark}  {webhook.name:<14} ", end="", markup=True)
         console.print(reply.text, markup=False, highlight=False, soft_wrap=True)
     return failed

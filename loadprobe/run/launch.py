@@ -33,7 +33,7 @@ from loadprobe.errors import (
     RunError,
     UsageError,
 )
-from loadprobe.outputs.live.terminal import make_console
+from loadprobe.outputs.live.console import make_console
 from loadprobe.run.endings import tell_stopped_early
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.preflight import preflight

@@ -4,12 +4,11 @@ It shows what it is given and reads no clock: the supervisor fills a ``LiveState
 calls ``refresh`` about four times a second and ``note`` at every transition.
 """
 
-import sys
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self, TextIO, cast
+from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -26,11 +25,7 @@ from loadprobe.core.verdict.incidents import DarkTime
 from loadprobe.core.verdict.plan_edges import is_planned_now, planned_parts
 from loadprobe.core.verdict.texts import clock_text, dark_text, duration_text
 from loadprobe.outputs.live.progress import ScenarioProgress
-from loadprobe.outputs.live.sturdy import SturdyOutput
 from loadprobe.outputs.wording import event_text
-
-PLAIN_WIDTH = 100
-"""Columns of what is not written to a terminal, which has no width of its own."""
 
 PLAIN_EVERY_NS = 5 * NS_PER_S
 _REMEMBERED = 1000
@@ -38,15 +33,6 @@ _REMEMBERED = 1000
 
 TICKER_LINES = 8
 OUTAGE_LINES = 5
-
-
-def make_console() -> Console:
-    """Return a console on standard output, wide enough for tables if it is a file."""
-    output = cast("TextIO", SturdyOutput(sys.stdout))
-    console = Console(file=output)
-    if console.is_terminal:
-        return console
-    return Console(file=output, width=PLAIN_WIDTH)
 
 
 @dataclass(slots=True)
