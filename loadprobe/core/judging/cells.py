@@ -19,7 +19,12 @@ from loadprobe.core.judging.columns import Failure, Scope
 from loadprobe.core.judging.outcome import OpKind, Outcome
 
 FILM_MAGIC = b"LPFILM01"
+MOST_FILM_BYTES = 64 * 1024 * 1024
+"""Of a film that is read: some 20 million cells, so six hours in which one scope has
+arrivals in every millisecond. In memory they take eight times as much."""
+
 _LENGTH = struct.Struct(">I")
+_LARGEST_FRAME_BYTES = 16 * 1024 * 1024
 
 
 class CellState(StrEnum):
@@ -156,8 +161,17 @@ def encode_frames(frames: Iterable[Frame]) -> bytes:
     return b"".join(parts)
 
 
-def read_film(content: bytes) -> tuple[list[Frame], bool]:
-    """Return all whole frames of a film file, and whether a torn last one follows.
+def read_film(
+    content: bytes, *, most_bytes: int = MOST_FILM_BYTES
+) -> tuple[list[Frame], bool]:
+    """Return all whole frames of a film file, and whether it goes on behind them.
+
+    What goes on is a torn frame, or more than is read: a few bytes that are compressed
+    can become so many that the memory does not hold them.
+
+    Args:
+        content: of the file.
+        most_bytes: how much of it is unpacked.
 
     Raises:
         ValueError: it is not a film, or a whole frame is damaged.
@@ -174,8 +188,23 @@ def read_film(content: bytes) -> tuple[list[Frame], bool]:
         if len(body) < size:
             break
         try:
-            frames.append(_DECODER.decode(zlib.decompress(body)))
-        except (zlib.error, msgspec.DecodeError) as exc:
+            frame = _unpacked(body)
+            most_bytes -= len(frame)
+            if most_bytes < 0:
+                break
+            frames.append(_DECODER.decode(frame))
+        except (zlib.error, ValueError, RecursionError) as exc:
             raise ValueError(f"damaged film frame at byte {at}: {exc}") from exc
         at += _LENGTH.size + size
     return frames, at < len(content)
+
+
+def _unpacked(body: bytes) -> bytes:
+    unpacking = zlib.decompressobj()
+    frame = unpacking.decompress(body, _LARGEST_FRAME_BYTES)
+    if not unpacking.eof:
+        raise ValueError(
+            "it ends too early, or unpacks to more than "
+            f"{_LARGEST_FRAME_BYTES >> 20} MiB"
+        )
+    return frame

@@ -14,10 +14,13 @@ from loadprobe.core.judging.cells import FILM_MAGIC, Frame, read_film
 from loadprobe.errors import UsageError
 from loadprobe.outputs.folder.documents import CELLS, SCHEMA_VERSION
 from loadprobe.outputs.folder.forms import find_form, step_of
-from loadprobe.outputs.folder.packed import is_packed, kept_lines
+from loadprobe.outputs.folder.large_numbers import check_numbers
+from loadprobe.outputs.folder.packed import LONGEST_LINE_BYTES, is_packed, kept_lines
+from loadprobe.outputs.folder.regular import open_regular, read_regular
 from loadprobe.outputs.folder.segments import shown_name
 
 _MOST_OF_A_HEADER = 200
+_UNDECODABLE = (ValueError, RecursionError)  # also what is no UTF-8, or too deep
 
 _T = TypeVar("_T")
 
@@ -32,7 +35,7 @@ def is_begun(path: Path, torn: set[str]) -> bool:
     if is_packed(path):
         return True  # it was whole when it was compressed
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(_MOST_OF_A_HEADER)
     except OSError:
         return False
@@ -68,7 +71,7 @@ def read_lines(
             return
         try:
             yield decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        except _UNDECODABLE as exc:
             where = f"line {number}" if since_byte == 0 else f"after byte {since_byte}"
             raise UsageError(f"{path}, {where} is damaged: {exc}") from exc
 
@@ -88,11 +91,18 @@ def _numbered_lines(path: Path, since_byte: int) -> Iterator[tuple[int, bytes]]:
         yield from _unpacked_lines(found, since_byte)
         return
     try:
-        with found.open("rb") as file:
-            _check_version(path, file.readline())
+        with open_regular(found) as file:
+            _check_version(path, file.readline(LONGEST_LINE_BYTES))
             if since_byte:
                 file.seek(since_byte)
-            yield from enumerate(file, start=2)
+            for number, line in enumerate(
+                iter(lambda: file.readline(LONGEST_LINE_BYTES), b""), start=2
+            ):
+                if len(line) == LONGEST_LINE_BYTES:
+                    raise UsageError(
+                        f"{path}, line {number} is damaged: it is longer than any"
+                    )
+                yield number, line
     except OSError as exc:
         packed = find_form(path.parent, path.name)
         if isinstance(exc, FileNotFoundError) and packed not in (None, found):
@@ -127,15 +137,16 @@ def read_document(path: Path, document_type: type[_T]) -> _T:
     content = _read(path)
     _check_version(path, content)
     try:
+        check_numbers(content)
         return msgspec.json.decode(content, type=document_type)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except _UNDECODABLE as exc:
         raise UsageError(f"{path} is damaged: {exc}") from exc
 
 
 def _check_version(path: Path, content: bytes) -> None:
     try:
         found = msgspec.json.decode(content, type=_Version).schema_version
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except _UNDECODABLE as exc:
         raise UsageError(
             f"{path} was not written by loadprobe, or is damaged: {exc}"
         ) from exc
@@ -157,14 +168,14 @@ def read_film_file(path: Path, torn: set[str]) -> list[Frame]:
         frames, is_torn = read_film(content)
     except ValueError as exc:
         raise UsageError(f"{path} is damaged: {exc}") from exc
-    if is_torn:
+    if is_torn:  # or longer than what is read of one
         torn.add(shown_name(path))
     return frames
 
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except OSError as exc:
         raise _unreadable(path, exc) from exc
 

@@ -22,6 +22,7 @@ from loadprobe.outputs.folder.documents import (
 )
 from loadprobe.outputs.folder.packed import SUFFIX, digest_of
 from loadprobe.outputs.folder.private import replace_whole, sync_folder
+from loadprobe.outputs.folder.regular import open_regular
 
 MANIFEST = "manifest.json"
 GROWING = (EVENTS, HISTOGRAMS, SERIES, CELLS, SEALED)
@@ -91,7 +92,7 @@ class SegmentFiles:
     def manifest(self) -> Manifest:
         """Return what is known of the files; nothing if that cannot be read."""
         try:
-            with (self.folder / MANIFEST).open("rb") as file:
+            with open_regular(self.folder / MANIFEST) as file:
                 content = file.read(_LARGEST_MANIFEST_BYTES)
             return msgspec.json.decode(content, type=Manifest)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from loadprobe.outputs.folder.private import FILE_MODE
+from loadprobe.outputs.folder.regular import open_regular
 
 LOCK = "run.lock"
 
@@ -46,7 +47,7 @@ def find_writer(folder: Path) -> int | None:
     It is 0 if there is one whose number cannot be read.
     """
     try:
-        with (folder / LOCK).open("rb") as file:
+        with open_regular(folder / LOCK) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -12,6 +12,7 @@ from pathlib import Path
 import zstandard
 
 from loadprobe.outputs.folder.private import open_private
+from loadprobe.outputs.folder.regular import open_regular
 
 SUFFIX = ".zst"
 LONGEST_LINE_BYTES = 64 * 1024 * 1024
@@ -64,7 +65,7 @@ def kept_chunks(path: Path) -> Iterator[bytes]:
         OSError: it cannot be read.
         ValueError: it is compressed, and damaged.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         if not is_packed(path):
             while chunk := file.read(_CHUNK_BYTES):
                 yield chunk
@@ -113,7 +114,7 @@ def digest_of(path: Path, *, tick: Callable[[], None] = lambda: None) -> str:
         OSError: it cannot be read.
     """
     found = sha256()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while chunk := file.read(_CHUNK_BYTES):
             found.update(chunk)
             tick()

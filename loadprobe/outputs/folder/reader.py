@@ -32,6 +32,7 @@ from loadprobe.outputs.folder.files import (
     read_film_file,
     read_lines,
 )
+from loadprobe.outputs.folder.large_numbers import check_values
 from loadprobe.outputs.folder.missing import find_missing
 from loadprobe.outputs.folder.removing import INCIDENT
 from loadprobe.outputs.folder.segments import (
@@ -41,6 +42,9 @@ from loadprobe.outputs.folder.segments import (
     find_segments,
     paths_of,
 )
+
+_MOST_EVENTS = 1_000_000
+"""In a month of trouble, a hundredth of that are written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,11 +245,14 @@ def read_info(path: Path) -> SegmentInfo | None:
 def _read_events(path: Path, torn: set[str], shift_ns: int) -> Iterator[PastEvent]:
     lines = read_lines(path, EventLine, torn=torn)
     for number, line in enumerate(lines, start=2):
+        if number > _MOST_EVENTS:
+            raise UsageError(f"{path} has more than {_MOST_EVENTS} events")
         own = line
         if shift_ns:
             mono_ns = line.mono_ns + shift_ns
             own = msgspec.structs.replace(line, mono_ns=mono_ns)
         try:
+            check_values(msgspec.structs.asdict(line))
             yield PastEvent.of(own)
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise UsageError(f"{path}, line {number} is damaged: {exc}") from exc

@@ -31,6 +31,7 @@ from loadprobe.core.verdict.summary import (
     SummaryState,
 )
 from loadprobe.core.verdict.texts import clock_text, duration_text
+from loadprobe.errors import UsageError
 from loadprobe.outputs.folder.documents import SCHEMA_VERSION, encode_document
 from loadprobe.outputs.folder.film import LEGEND, draw_axis, draw_strips, fit_window
 from loadprobe.outputs.folder.reader import RunData
@@ -68,7 +69,18 @@ _INDENT = (0, 0, 0, 2)
 
 
 def render_json(run: RunData) -> bytes:
-    """Return the whole report (all but the film) as one JSON document."""
+    """Return the whole report (all but the film) as one JSON document.
+
+    Raises:
+        UsageError: the folder holds what JSON cannot.
+    """
+    try:
+        return _encoded(run)
+    except TypeError as exc:  # too deep
+        raise UsageError(f"{run.path} cannot be shown as JSON: {exc}") from exc
+
+
+def _encoded(run: RunData) -> bytes:
     return encode_document(
         {
             "schema_version": SCHEMA_VERSION,

@@ -108,11 +108,10 @@ def _moments(step: StepSummary) -> Iterable[tuple[float, str, str]]:
     """Yield (offset in ms, offset in words, what) of everything that has a time."""
     for phase in step.phases:
         if phase.phase not in OF_LOAD and phase.phase != Phase.API_CALL:
-            word = WORDS.get(phase.phase, phase.phase)
-            yield _moment(phase, f"{word}{_bars(phase)}")
+            yield _moment(phase, f"{_word(phase)}{_bars(phase)}")
     for lane in step.lanes:
         for phase in lane.phases:
-            yield _moment(phase, f"{lane.lane}: {WORDS[phase.phase]}{_bars(phase)}")
+            yield _moment(phase, f"{lane.lane}: {_word(phase)}{_bars(phase)}")
     for told in step.provider:
         late = span_text((told.seen_unix_ns - told.date_unix_ns) / NS_PER_MS)
         message = printable(about_node(told.message, told.node))
@@ -122,6 +121,10 @@ def _moments(step: StepSummary) -> Iterable[tuple[float, str, str]]:
 
 def _moment(phase: PhaseTime, text: str) -> tuple[float, str, str]:
     return phase.offset_ms, span_text(phase.offset_ms), text
+
+
+def _word(phase: PhaseTime) -> str:
+    return WORDS.get(phase.phase, phase.phase)  # one of another version has its name
 
 
 def _bars(phase: PhaseTime) -> str:
