@@ -4,7 +4,6 @@ It knows nothing of what it serves: that is given to it. No request changes what
 measured, and no client, slow or rude, can hold up the run or another client.
 """
 
-import asyncio
 import errno
 import ipaddress
 import logging
@@ -17,10 +16,11 @@ from aiohttp.http_exceptions import HttpProcessingError
 from loadprobe.config.keys import Http
 from loadprobe.errors import PreflightError, UsageError
 from loadprobe.outputs.http.api import RunApi, add_api
+from loadprobe.outputs.http.door import Door
 from loadprobe.outputs.http.guard import (
     ACCESS,
     LARGEST_BODY_BYTES,
-    Door,
+    ONLY_NEAR,
     add_headers,
     guard,
 )
@@ -33,7 +33,6 @@ NotReady = Callable[[], str | None]
 """The reason why the run is not ready, or None if it is."""
 
 LARGEST_PORT = 65535
-_HANDSHAKE_S = 10.0
 _LONG_BYTES = 65_536
 """What is longer is compressed by a thread."""
 
@@ -52,10 +51,12 @@ def make_app(
     not_ready: NotReady,
     api: RunApi | None,
     access: Access,
+    only_near: bool,
 ) -> web.Application:
     """Return the application; it accepts no request bodies of note."""
     app = web.Application(client_max_size=LARGEST_BODY_BYTES, middlewares=[guard])
     app[ACCESS] = access
+    app[ONLY_NEAR] = only_near
     app.on_response_prepare.append(add_headers)
     if api is not None:
         add_api(app, api)
@@ -109,7 +110,7 @@ class HttpServer:
     host: str
     port: int
     access: Access
-    _server: asyncio.Server
+    _door: Door
     _runner: web.AppRunner
 
     @property
@@ -120,7 +121,7 @@ class HttpServer:
 
     async def stop(self) -> None:
         """Close the socket and every connection; waits at most a second for replies."""
-        self._server.close()
+        self._door.close()
         await self._runner.cleanup()
         self.access.close()
 
@@ -160,6 +161,7 @@ async def start_http(
             not_ready=not_ready,
             api=api,
             access=access,
+            only_near=not http.insecure_listen and _is_loopback(host),
         ),
         handle_signals=False,
         shutdown_timeout=1.0,
@@ -167,16 +169,9 @@ async def start_http(
     logger.addFilter(_is_our_fault)
     await runner.setup()
     assert runner.server is not None
-    loop = asyncio.get_running_loop()
+    door = Door(runner.server, access.tls, logger)
     try:
-        server = await loop.create_server(
-            Door(runner.server, logger),
-            host,
-            port,
-            backlog=128,
-            ssl=access.tls,
-            ssl_handshake_timeout=None if access.tls is None else _HANDSHAKE_S,
-        )
+        bound = await door.open(host, port)
     except OSError as exc:
         await runner.cleanup()
         # asyncio words the error anew when several addresses were tried.
@@ -188,8 +183,7 @@ async def start_http(
             f'{text}; set [http] listen = "host:port" to another port,'
             ' or listen = "" to serve nothing'
         ) from exc
-    bound = server.sockets[0].getsockname()
-    return HttpServer(str(bound[0]), int(bound[1]), access, server, runner)
+    return HttpServer(*bound, access, door, runner)
 
 
 def _is_our_fault(record: logging.LogRecord) -> bool:
@@ -203,16 +197,19 @@ def _check_address(host: str, port: int, *, is_guarded: bool) -> None:
         raise UsageError(
             f"[http] listen: {port} is not a port; the largest is {LARGEST_PORT}"
         )
-    if host == "localhost" or (host and is_guarded):
-        return
-    try:
-        is_loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
+    if not _is_loopback(host) and not (host and is_guarded):
         raise UsageError(
             f"[http] listen: {host} is not a loopback address, and there is neither "
             "TLS nor a login; set [http] web_config_file to a file with one of them, "
             "use 127.0.0.1 or [::1], or set insecure_listen = true to let everybody "
             "read who reaches the port"
         )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -88,8 +88,12 @@ class Access:
         """Tell whether there is any way to be known."""
         return self.needs_login or self._token_file is not None
 
-    async def user_of(self, authorization: str | None) -> User | None:
+    async def user_of(self, authorization: str | None, *, address: str) -> User | None:
         """Return who sends an Authorization header, None if it is nobody known.
+
+        Args:
+            authorization: the header.
+            address: from where.
 
         Raises:
             TooManyLoginsError: too many logins are being checked.
@@ -108,7 +112,9 @@ class Access:
         except (binascii.Error, ValueError):
             return None
         users = self.config.basic_auth_users
-        if not colon or not await self._passwords.is_right(users, user, password):
+        if not colon or not await self._passwords.is_right(
+            users, user, password, address=address
+        ):
             return None
         return User(user)
 

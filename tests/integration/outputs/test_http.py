@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from loadprobe.errors import PreflightError, UsageError
 from loadprobe.outputs.http.server import HttpServer, start_http
 
-POST = b"POST /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+POST = b"POST /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
 @dataclass(slots=True)
@@ -136,7 +136,7 @@ async def test_rude_clients() -> None:
         for _, writer in slow[:4]:
             writer.write(b"GET /metr")
         for _, writer in slow[4:]:
-            writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+            writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
         for _, writer in slow[6:]:
             writer.transport.abort()
         assert (await get(server, "/healthz"))[0] == 200
@@ -151,8 +151,8 @@ REQUESTS = st.one_of(
     st.binary(min_size=1, max_size=300).map(lambda raw: raw + b"\r\n\r\n"),
     st.builds(
         lambda method, path, header: (
-            f"{method} {path} HTTP/1.1\r\nHost: x\r\n{header}\r\nConnection: close"
-            "\r\n\r\n"
+            f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{header}\r\n"
+            "Connection: close\r\n\r\n"
         ).encode("utf-8", "surrogatepass"),
         st.sampled_from(["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "BREW", "get"]),
         st.text(max_size=40).map(lambda text: "/" + text),

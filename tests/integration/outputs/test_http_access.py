@@ -368,7 +368,7 @@ async def test_checking_a_password_holds_up_nobody(
             asyncio.create_task(ask(server, "/metrics", login=("eve", str(n))))
             for n in range(40)
         ]
-        refused = 40 - passwords.LARGEST_QUEUE - 1
+        refused = 40 - passwords.LARGEST_SHARE
         done: set[asyncio.Task[Reply]] = set()
         while len(done) < refused:
             async with asyncio.timeout(20):
@@ -406,6 +406,52 @@ async def test_an_unknown_name_takes_as_long(
         await ask(server, "/metrics", login=("alice", "y"))
         await ask(server, "/metrics", login=("nobody", "y"))
     assert [hashed[:7] for hashed in hashes] == [b"$2b$05$"] * 2
+
+
+async def test_a_cheap_hash_takes_as_long(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rounds of bcrypt are the same for every name, so none shows by its time."""
+    rounds: list[int] = []
+    monkeypatch.setattr(
+        bcrypt, "checkpw", lambda _, hashed: rounds.append(2 ** int(hashed[4:6]))
+    )
+    path = files.users(cheap=hash_of("x", 4), dear=hash_of("x", 7))
+    async with serving(Stage.make(), web_config_file=path) as server:
+        sums = []
+        for name in ("cheap", "dear", "nobody"):
+            rounds.clear()
+            assert (await ask(server, "/metrics", login=(name, "y"))).status == 401
+            sums.append(sum(rounds))
+    assert sums == [2**7] * 3
+
+
+async def test_who_guesses_keeps_nobody_else_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One address has a part of the checks that may wait."""
+    slow = Slow(monkeypatch)
+    checking = passwords.Passwords()
+    users = {"alice": HASH}
+
+    async def log_in(address: str, password: str) -> bool:
+        return await checking.is_right(
+            users, "alice", password.encode(), address=address
+        )
+
+    guesses = [
+        asyncio.create_task(log_in("10.0.0.1", str(n)))
+        for n in range(passwords.LARGEST_SHARE)
+    ]
+    await asyncio.sleep(0)
+    with pytest.raises(passwords.TooManyLoginsError):
+        await log_in("10.0.0.1", PASSWORD)
+    mine = asyncio.create_task(log_in("10.0.0.2", PASSWORD))
+    await asyncio.sleep(0)
+    slow.go_on.set()
+    assert await mine
+    assert not any(await asyncio.gather(*guesses))
+    checking.close()
 
 
 async def test_long_passwords(files: Files) -> None:

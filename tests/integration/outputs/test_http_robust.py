@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loadprobe.core.events import MarkMade, RunProblem, RunStarted
-from loadprobe.outputs.http import guard as http_guard
+from loadprobe.outputs.http import door as http_door
 from tests.support.http_stage import (
     MS,
     S,
@@ -46,7 +46,7 @@ def token_file(tmp_path: Path) -> str:
 
 def get(target: str, *headers: str) -> bytes:
     """Return a request of one target, as it stands."""
-    lines = [f"GET {target} HTTP/1.1", "Host: x", "Connection: close", *headers]
+    lines = [f"GET {target} HTTP/1.1", "Host: localhost", "Connection: close", *headers]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
@@ -59,7 +59,7 @@ MALFORMED = {
     "no HTTP": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     "a line alone": b"GET\r\n\r\n",
     "no version": b"GET /metrics\r\n\r\n",
-    "a strange method": b"BREW /metrics HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a strange method": b"BREW /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "a strange version": b"GET /metrics HTTP/9.9\r\n\r\n",
     "a header without a name": get("/metrics", ": x"),
     "a space in a name": get("/metrics", "A b: c"),
@@ -147,7 +147,7 @@ async def test_more_clients_than_there_is_room_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Connections beyond the limit are closed at once; there is room again later."""
-    monkeypatch.setattr(http_guard, "MOST_CONNECTIONS", 20)
+    monkeypatch.setattr(http_door, "MOST_CONNECTIONS", 20)
     async with serving(Stage.make()) as server:
         idle = [
             await asyncio.open_connection(server.host, server.port) for _ in range(20)
@@ -162,7 +162,7 @@ async def test_more_clients_than_there_is_room_for(
 
 async def test_replies_that_nobody_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that asks and does not read is cut, and its reply is not kept."""
-    monkeypatch.setattr(http_guard, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(http_door, "PATIENCE_S", 0.05)
     stage = ended_and_open()
     for number in range(10_000):
         stage.emit(RunProblem(number, "x" * 3000))
@@ -184,7 +184,7 @@ async def test_a_body_that_never_ends(token_file: str) -> None:
     """A body is not read beyond what a mark can have, and not waited for by others."""
     stage = ended_and_open()
     head = (
-        "POST /api/v1/marks HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        "POST /api/v1/marks HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         "Content-Type: application/json\r\n"
         f"Authorization: Bearer {TOKEN}\r\n"
     ).encode()
@@ -284,7 +284,7 @@ def any_request(draw: st.DrawFn) -> bytes:
             query = ""
     target += f"?{query}" if query else ""
     body = draw(BODY) if method == "POST" else b""
-    lines = [f"{method} {target} HTTP/1.1", "Host: x", "Connection: close"]
+    lines = [f"{method} {target} HTTP/1.1", "Host: localhost", "Connection: close"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     lines.append(f"Content-Length: {len(body)}")
     head = "\r\n".join(lines).encode("utf-8", "surrogatepass")
