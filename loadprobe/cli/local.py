@@ -173,4 +173,7 @@ def _print_local(state: "LocalState") -> None:
     if state.replication_group_id:
         lines.append(f'replication_group = "{state.replication_group_id}"')
     lines.append(f'endpoint_url = "{state.endpoint_url}"')
+    lines.append(
+        f"# for other clients of this API: AWS_ACCESS_KEY_ID={state.access_key}"
+    )
     say("\n".join(lines))

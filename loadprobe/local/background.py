@@ -109,10 +109,11 @@ async def list_groups(state: LocalState) -> list[LocalGroupState]:
     """
     timeout = aiohttp.ClientTimeout(total=_ASK_TIMEOUT_S)
     url = state.endpoint_url + GROUPS_PATH
+    headers = {"Authorization": f"Bearer {state.access_key}"}
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(url) as response,
+            session.get(url, headers=headers) as response,
         ):
             return msgspec.json.decode(
                 await response.read(), type=list[LocalGroupState]

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import shutil
 import signal
 from collections.abc import Callable
@@ -129,6 +130,7 @@ async def _run(options: LocalOptions, announce: Callable[[LocalState], None]) ->
         endpoint_ttl_s=options.endpoint_ttl_s,
     )
     password = _password(options.password_file)
+    access_key = secrets.token_hex(16)
     with claimed(options.name):
         async with AsyncExitStack() as stack:
             cluster: LocalCluster | None = None
@@ -142,12 +144,15 @@ async def _run(options: LocalOptions, announce: Callable[[LocalState], None]) ->
                 certificates = await asyncio.to_thread(write_certificates, folder)
             plane = await stack.enter_async_context(
                 ControlPlane(
-                    port=options.api_port, knobs=knobs, certificates=certificates
+                    port=options.api_port,
+                    knobs=knobs,
+                    certificates=certificates,
+                    access_key=access_key,
                 )
             )
             if cluster is not None:
                 plane.add_group(options.name, cluster)
-            state = _state(options, cluster, plane)
+            state = replace(_state(options, cluster, plane), access_key=access_key)
             if certificates is not None:
                 state = replace(state, ca_file=str(certificates.ca))
             write_state(state)

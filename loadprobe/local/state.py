@@ -54,6 +54,7 @@ class LocalState(msgspec.Struct, frozen=True):
         nodes: all nodes.
         cluster_mode: whether the group has cluster mode enabled.
         name_server: who knows the endpoints of groups without cluster mode.
+        access_key: who sends it may use the API.
         schema_version: of this document.
     """
 
@@ -70,6 +71,7 @@ class LocalState(msgspec.Struct, frozen=True):
     nodes: list[NodeState]
     cluster_mode: bool = True
     name_server: str = ""
+    access_key: str = ""
     schema_version: int = SCHEMA_VERSION
 
     @property

@@ -16,6 +16,7 @@ from aiobotocore.session import AioSession, get_session
 
 from loadprobe.config import keys as config
 from loadprobe.config.addresses import is_loopback
+from loadprobe.config.local_key import local_key
 from loadprobe.control.provider.faults import CallErrors, explain
 
 _METADATA_TIMEOUT_S = 5
@@ -34,8 +35,9 @@ _CREDENTIAL_VARIABLES = (
 async def open_clients(control: config.Control) -> AsyncIterator[tuple[Any, Any]]:
     """Open the client for reads and the one for mutations.
 
-    On a loopback endpoint without credentials in the environment, placeholder keys are
-    used and no metadata service is asked.
+    A local control plane that we started gets its access key. On any other loopback
+    endpoint without credentials in the environment, placeholder keys are used. No
+    metadata service is asked for either.
 
     Raises:
         ControlError: the region, the profile or the endpoint cannot be used.
@@ -45,7 +47,10 @@ async def open_clients(control: config.Control) -> AsyncIterator[tuple[Any, Any]
         "region_name": control.region,
         "endpoint_url": control.endpoint_url,
     }
-    if is_local and not any(map(os.environ.get, _CREDENTIAL_VARIABLES)):
+    key = local_key(control.endpoint_url or "") if is_local else None
+    if key is not None:
+        arguments |= {"aws_access_key_id": key, "aws_secret_access_key": key}
+    elif is_local and not any(map(os.environ.get, _CREDENTIAL_VARIABLES)):
         arguments |= {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
     async with AsyncExitStack() as stack:
         try:

@@ -140,8 +140,11 @@ def _tree(fields: Mapping[str, str]) -> _Tree:
     """Turn ``{"A.member.1": "x"}`` into ``{"A": {"member": {"1": {"": "x"}}}}``."""
     root: _Tree = {}
     for path, value in fields.items():
+        words = path.split(".")
+        if "" in words:
+            raise _bad_query(f"there is nothing between two points of {path!r}")
         branch = root
-        for word in path.split("."):
+        for word in words:
             branch = branch.setdefault(word, {})
         branch[""] = value
     return root

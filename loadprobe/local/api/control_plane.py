@@ -1,7 +1,7 @@
 """The HTTP server that speaks the ElastiCache Query API on loopback.
 
-Signatures are not checked: any credentials do, but no web page may ask. The service
-model is loaded once, before the first request.
+Signatures are not checked: who has the access key may ask (see ``access_key``), and no
+web page. The service model is loaded once, before the first request.
 """
 
 import asyncio
@@ -15,7 +15,8 @@ import msgspec
 from aiohttp import web
 
 from loadprobe.errors import PreflightError, UsageError
-from loadprobe.local.api.browsers import no_browsers
+from loadprobe.local.api.access_key import has_key
+from loadprobe.local.api.browsers import Handler, no_browsers
 from loadprobe.local.api.codec import ApiCodec, load_codec
 from loadprobe.local.api.endpoints import LocalEndpoints
 from loadprobe.local.api.faults import ApiFault
@@ -31,6 +32,11 @@ from loadprobe.local.cluster.cluster import LocalCluster
 
 logger = logging.getLogger(__name__)
 
+_NO_KEY = ApiFault(
+    "InvalidClientTokenId",
+    "The access key is not that of this local control plane; `loadprobe local status` "
+    "shows it to whoever started it.",
+)
 FAULTS_PATH = "/loadprobe/faults"
 GROUPS_PATH = "/loadprobe/groups"
 _HOST = "127.0.0.1"
@@ -45,6 +51,7 @@ class ControlPlane:
         port: where to listen on 127.0.0.1; 0 picks a free port.
         knobs: timing and quota.
         certificates: those of all groups; None has every first group make its own.
+        access_key: who does not send it is refused; None: any credentials do.
 
     Raises:
         PreflightError: on entering: the port is taken.
@@ -56,12 +63,14 @@ class ControlPlane:
         port: int = 0,
         knobs: Knobs | None = None,
         certificates: CertificateSet | None = None,
+        access_key: str | None = None,
     ) -> None:
         knobs = knobs or Knobs()
         self._plane = Plane(knobs)
         self._names = NameServer(self._plane.addresses, ttl_s=knobs.endpoint_ttl_s)
         self._plane.own_certificates = certificates
         self._wanted_port = port
+        self._access_key = access_key
         self._codec: ApiCodec | None = None
         self._runner: web.AppRunner | None = None
         self._bound_port: int | None = None
@@ -121,7 +130,7 @@ class ControlPlane:
 
     async def __aenter__(self) -> Self:
         self._codec = await asyncio.to_thread(load_codec)
-        application = web.Application(middlewares=[no_browsers])
+        application = web.Application(middlewares=[no_browsers, self._admit])
         application.router.add_post("/", self._answer)
         application.router.add_get(GROUPS_PATH, self._show_groups)
         application.router.add_post(FAULTS_PATH, self._plan_fault)
@@ -155,12 +164,23 @@ class ControlPlane:
             await self._names.__aexit__(exc_type, exc, traceback)
             await self._runner.cleanup()
 
+    @web.middleware
+    async def _admit(
+        self, request: web.Request, handler: Handler
+    ) -> web.StreamResponse:
+        """Answer only who has the access key, if there is one."""
+        if self._access_key is None or has_key(request, self._access_key):
+            return await handler(request)
+        assert self._codec is not None
+        status, body = self._codec.render_fault(_NO_KEY, str(uuid.uuid4()))
+        return web.Response(status=status, text=body, content_type="text/xml")
+
     async def _answer(self, request: web.Request) -> web.Response:
         assert self._codec is not None
         request_id = str(uuid.uuid4())
         injected: Injection | None = None
         try:
-            action, params = self._codec.parse(await request.text())
+            action, params = self._codec.parse(await _form_of(request))
             injected = self.faults.take(action)
             if injected is not None and injected.kind == "lose_request":
                 return _hang_up(request)
@@ -215,7 +235,7 @@ class ControlPlane:
         """Plan an injection given as JSON: what ``faults`` is for other processes."""
         try:
             injection = msgspec.json.decode(await request.read(), type=Injection)
-        except msgspec.DecodeError as exc:
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             return web.Response(status=400, text=f"{exc}\n")
         self.faults.add(injection)
         return web.Response(text="planned\n")
@@ -223,6 +243,21 @@ class ControlPlane:
     async def _clear_faults(self, _request: web.Request) -> web.Response:
         self.faults.clear()
         return web.Response(text="cleared\n")
+
+
+async def _form_of(request: web.Request) -> str:
+    """Return the form in a request.
+
+    Raises:
+        ApiFault: it is no text, or of an encoding that nobody knows.
+    """
+    body = await request.read()
+    try:
+        return body.decode(request.charset or "utf-8")
+    except (LookupError, ValueError) as exc:
+        raise ApiFault(
+            "InvalidQueryParameter", f"The request is no readable text: {exc}"
+        ) from exc
 
 
 def _hang_up(request: web.Request) -> web.Response:

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from loadprobe.config.local_key import state_folders
 from loadprobe.errors import PreflightError
 from loadprobe.local.cluster.processes import is_process, start_ticks
 
@@ -20,15 +21,12 @@ def runtime_folder() -> Path:
 
     It is ``$XDG_RUNTIME_DIR/loadprobe``, else ``loadprobe-<uid>`` in the temp folder.
     """
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and Path(runtime).is_dir():
-        return _private(Path(runtime) / "loadprobe")
-    return temp_folder()
+    return _private(state_folders()[0])
 
 
 def temp_folder() -> Path:
     """Return (and make) ``loadprobe-<uid>`` in the temp folder."""
-    return _private(Path(tempfile.gettempdir()) / f"loadprobe-{os.getuid()}")
+    return _private(state_folders()[-1])
 
 
 def make_cluster_folder() -> Path:

@@ -13,7 +13,12 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from loadprobe.config.keys import Control
+from loadprobe.control.provider import clients
+from loadprobe.control.provider.api import open_api
+from loadprobe.control.provider.faults import ApiRefused
 from loadprobe.errors import PreflightError, RunError, UsageError
+from loadprobe.local.api.control_plane import FAULTS_PATH, GROUPS_PATH
 from loadprobe.local.background import down, list_groups, status, up
 from loadprobe.local.cluster.folders import temp_folder
 from loadprobe.local.cluster.processes import send_signal, start_ticks
@@ -50,6 +55,43 @@ async def all_gone(processes: list[tuple[int, int]]) -> None:
             await asyncio.sleep(0.01)
 
 
+def key(state: LocalState) -> dict[str, str]:
+    """Return the header that opens the API."""
+    return {"Authorization": f"Bearer {state.access_key}"}
+
+
+async def test_only_who_has_the_key_may_use_the_api() -> None:
+    """An SDK with it, loadprobe itself; nobody with another, or with none."""
+    state = await up(LocalOptions(name="small", shards=0))
+    assert stat.S_IMODE(state_path("small").stat().st_mode) == 0o600
+    assert len(state.access_key) == 32
+    control = Control("made", endpoint_url=state.endpoint_url)
+    async with open_api(control, must_exist=False) as api:
+        assert not (await api.describe_state(missing_ok=True)).is_there
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clients, "local_key", lambda _: None)
+        with pytest.raises(ApiRefused, match="not that of this local control plane"):
+            async with open_api(control, must_exist=False):
+                pass
+    request = {"Action": "DescribeReplicationGroups"}
+    headers: list[dict[str, str]] = [
+        {},
+        {"Authorization": ""},
+        {"Authorization": "Bearer "},
+        {"Authorization": f"Bearer {state.access_key[:-1]}"},
+        {"Authorization": f"AWS4-HMAC-SHA256 Credential=no/{state.access_key}/x"},
+    ]
+    async with aiohttp.ClientSession() as session:
+        for each in headers:
+            for path in ("", FAULTS_PATH, GROUPS_PATH):
+                url = state.endpoint_url + path
+                for method in ("GET", "POST", "DELETE"):
+                    async with session.request(
+                        method, url, data=request, headers=each
+                    ) as response:
+                        assert response.status == 403
+
+
 async def test_up_status_down(tmp_path: Path) -> None:
     """Up returns a reachable cluster, status finds it, down leaves nothing behind."""
     password_file = tmp_path / "password"
@@ -69,7 +111,7 @@ async def test_up_status_down(tmp_path: Path) -> None:
     request = {"Action": "DescribeReplicationGroups", "ReplicationGroupId": "small"}
     async with (
         aiohttp.ClientSession() as session,
-        session.post(state.endpoint_url, data=request) as response,
+        session.post(state.endpoint_url, data=request, headers=key(state)) as response,
     ):
         assert response.status == 200
     with pytest.raises(UsageError, match="it runs already"):
@@ -97,7 +139,7 @@ async def test_an_api_without_a_group_makes_groups_that_end_with_it() -> None:
     }
     async with (
         aiohttp.ClientSession() as session,
-        session.post(state.endpoint_url, data=request) as response,
+        session.post(state.endpoint_url, data=request, headers=key(state)) as response,
     ):
         assert response.status == 200
     async with asyncio.timeout(DEADLINE_S):

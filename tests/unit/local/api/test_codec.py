@@ -159,3 +159,10 @@ def test_faults_have_the_status_of_the_model(
     assert shown_status == status
     error = ET.fromstring(body)[0]
     assert [child.text for child in error] == [side, code, "a < b?"]
+
+
+@pytest.mark.parametrize("name", ["A.", ".A", "A..b", "ReplicationGroupId.", "."])
+def test_a_name_with_nothing_between_its_points(codec: ApiCodec, name: str) -> None:
+    """It is the caller's fault, and is told so."""
+    with pytest.raises(ApiFault, match="InvalidQueryParameter"):
+        codec.parse(f"Action=DescribeReplicationGroups&{name}=x")
