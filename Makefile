@@ -3,6 +3,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup server prometheus openssl demo test verify check bench calibrate failovers integration soak chaos kills
 .PHONY: clean
+.PHONY: fuzz
 .PHONY: stack pictures compiled matrix
 .NOTPARALLEL:  # two apt-get at a time refuse each other
 
@@ -10,6 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SOAK_S ?= 1800
+FUZZ ?= 50
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # apt_install PACKAGE WHAT-TO-DO-OTHERWISE. Root needs no sudo; anyone else gets it only
@@ -43,6 +45,7 @@ help:
 	@echo "make test         all tests that share the machine (10 minutes)"
 	@echo "make verify       all others: they measure in real time (30 minutes)"
 	@echo "make check        lint, format, types, import contracts, spelling"
+	@echo "make fuzz         hostile input, FUZZ=$(FUZZ) times as much as in make test"
 	@echo "make integration  only the tests against real servers"
 	@echo "make compiled     a copy in $(COMPILED) whose measuring loop is compiled"
 	@echo "make bench        speed against its targets and other tools (35 minutes)"
@@ -143,6 +146,10 @@ test: setup prometheus openssl compiled
 # What measures in real time has the machine for itself, one after the other.
 verify: setup prometheus openssl compiled
 	$(BIN)/python -m pytest -q -rs -m alone
+
+fuzz: setup
+	LOADPROBE_FUZZ_FACTOR=$(FUZZ) $(BIN)/python -m pytest -q -n 2 --timeout 7200 \
+	  -o faulthandler_timeout=0 tests/fuzz
 
 integration: setup prometheus
 	$(BIN)/python -m pytest -q tests/integration

@@ -4,14 +4,18 @@ Pure: built from the dictionaries botocore parses. Only members that are used ar
 statuses stay open strings, because the provider knows more than its model documents.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
+from loadprobe.control.provider.faults import ApiUnanswered
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 Reply = Mapping[str, Any]
 SlotRanges = tuple[tuple[int, int], ...]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -196,6 +200,28 @@ class ProviderRecord:
     message: str
 
 
+def _whole(read: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Have a reader tell an answer that is not as the service describes it.
+
+    Raises:
+        ApiUnanswered: (the reader) a member lacks, or is not what it should be.
+    """
+
+    @wraps(read)
+    def checked(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        try:
+            return read(*args, **kwargs)
+        except (LookupError, TypeError, ValueError, AttributeError) as exc:
+            raise ApiUnanswered(
+                "the provider's answer is not as its service describes it "
+                f"({read.__name__}: {type(exc).__name__} {exc}); look whether "
+                "control.endpoint_url is the ElastiCache API"
+            ) from exc
+
+    return checked
+
+
+@_whole
 def read_group(reply: Reply, call: Call) -> Group:
     """Build a Group from one member of ReplicationGroups."""
     shards = [
@@ -236,6 +262,7 @@ def read_group(reply: Reply, call: Call) -> Group:
     )
 
 
+@_whole
 def read_cache_cluster(reply: Reply) -> CacheCluster:
     """Build a CacheCluster from one member of CacheClusters."""
     return CacheCluster(
@@ -248,6 +275,7 @@ def read_cache_cluster(reply: Reply) -> CacheCluster:
     )
 
 
+@_whole
 def read_update_action(reply: Reply) -> UpdateAction:
     """Build an UpdateAction from one member of UpdateActions."""
     nodes = [
@@ -270,6 +298,7 @@ def read_update_action(reply: Reply) -> UpdateAction:
     )
 
 
+@_whole
 def read_records(replies: Iterable[Reply]) -> tuple[ProviderRecord, ...]:
     """Build records from members of Events, in the order of their dates."""
     records = [
@@ -304,9 +333,11 @@ def read_offset_ns(date_header: str | None, around: tuple[int, int]) -> int | No
         return None
     try:
         date = parsedate_to_datetime(date_header)
-    except ValueError:
+        date = date if date.tzinfo else date.replace(tzinfo=UTC)
+        told_ns = to_unix_ns(date)
+    except (ValueError, OverflowError):
         return None
-    return to_unix_ns(date) + _DATE_HALF_STEP_NS - (around[0] + around[1]) // 2
+    return told_ns + _DATE_HALF_STEP_NS - (around[0] + around[1]) // 2
 
 
 def to_unix_ns(date: datetime) -> int:

@@ -109,8 +109,11 @@ def parse_slots(reply: Sequence[object], *, asked_host: str) -> SlotsView:
     for row in reply:
         if not isinstance(row, list) or len(row) < 3:
             raise ValueError(f"CLUSTER SLOTS row {row!r} has no primary")
-        nodes = [_parse_node(entry, asked_host) for entry in row[2:]]
-        rows.append((int(row[0]), int(row[1]), nodes[0], tuple(nodes[1:])))
+        try:
+            nodes = [_parse_node(entry, asked_host) for entry in row[2:]]
+            rows.append((int(row[0]), int(row[1]), nodes[0], tuple(nodes[1:])))
+        except TypeError as exc:
+            raise ValueError(f"CLUSTER SLOTS row {row!r}: {exc}") from exc
     return SlotsView(tuple(rows))
 
 
