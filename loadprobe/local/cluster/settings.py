@@ -20,7 +20,6 @@ _COMMON: Settings = {
     "repl-diskless-sync-delay": "0",
     # CLUSTER SLOTS leaves out replicas with offset 0; a ping makes it move.
     "repl-ping-replica-period": "1",
-    "enable-debug-command": "yes",
 }
 # As ElastiCache documents its defaults; stock servers cover fully by default.
 _CLUSTER: Settings = {

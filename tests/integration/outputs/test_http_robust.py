@@ -99,7 +99,8 @@ async def test_malformed_requests(name: str, caplog: pytest.LogCaptureFixture) -
         ("/metrics%0d%0aX-Evil:%20yes", 404),
         ("/api/v1/status?%00=%ff", 400),
         ("/api/v1/outages?shard=%0d%0aX-Evil:%20yes", 200),
-        ("http://elsewhere.example/metrics", 200),
+        ("http://localhost/metrics", 200),
+        ("http://elsewhere.example/metrics", 421),
         ("*", 404),
     ],
 )
