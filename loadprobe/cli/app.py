@@ -5,7 +5,6 @@ or preflight, 3 thresholds or expectations not met, 130 interrupted hard (a
 second Ctrl-C, a second or more after the first).
 """
 
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
@@ -13,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 import typer
 
 from loadprobe import __version__, compiled
+from loadprobe.cli.bench import bench
 from loadprobe.cli.compare import compare
 from loadprobe.cli.dashboards import dashboards
+from loadprobe.cli.durations import parse_duration
 from loadprobe.cli.local import local_app
 from loadprobe.cli.saying import say, warn
 from loadprobe.cli.scenarios import (
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from loadprobe.run.launch import RunOptions
 
 EXIT_INTERRUPTED = 130
-_LONGEST_S = 366 * 86_400.0
 
 # Bad options and arguments. Typer has a copy of click of its own, or (before 0.26) uses
 # the package: the name to import depends on that, this base does not.
@@ -58,33 +58,6 @@ app.add_typer(webhooks_app, name="webhooks")
 T = TypeVar("T")
 
 ConfigPath = Annotated[str, typer.Argument(metavar="CONFIG", help="TOML file.")]
-
-
-_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h|d)")
-_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def parse_duration(text: str, *, option: str) -> float:
-    """Return seconds from ``90s``, ``10m``, ``1h30m``.
-
-    Args:
-        text: what was given.
-        option: the option it was given to, for messages.
-
-    Raises:
-        UsageError: there is no unit, or something else in the text; it is 0, or more
-            than a year.
-    """
-    parts = list(_DURATION.finditer(text))
-    if not parts or "".join(part[0] for part in parts) != text:
-        raise UsageError(
-            f"{option} {text!r} is not a duration; write a number with its unit, "
-            "for example 90s, 10m or 1h30m"
-        )
-    seconds = sum(float(part["number"]) * _UNIT_S[part["unit"]] for part in parts)
-    if not 0 < seconds <= _LONGEST_S:
-        raise UsageError(f"{option} {text}: expected more than 0, and at most 366d")
-    return seconds
 
 
 @app.command()
@@ -222,6 +195,7 @@ def _run(
 app.command()(scenarios)
 app.command()(cleanup)
 app.command()(dashboards)
+app.command()(bench)
 app.command()(compare)
 
 

@@ -28,7 +28,8 @@ def compare(
         typer.Argument(
             metavar="[LABEL=]RUN...",
             help="Run folders, or folders of them. All of one label, or of one folder, "
-            "are repeats of the same thing; the first is the baseline.",
+            "are repeats of the same thing; the first is the baseline. Or the folder "
+            "of a bench.",
         ),
     ],
     *,
@@ -38,6 +39,10 @@ def compare(
             metavar="KEY",
             help="What differs on purpose, for example lanes.tls.driver or versions.",
         ),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="AXIS", help="Group the runs of a bench by this axis."),
     ] = None,
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Compare what should not be compared.")
@@ -74,7 +79,8 @@ def compare(
         conditions = [parse_condition(text) for text in fail_if or ()]
     except ValueError as exc:
         raise UsageError(f"--fail-if {exc}") from exc
-    document = compare_groups(load_groups(runs), axes=frozenset(differs or ()))
+    groups, axes = _groups(runs, by)
+    document = compare_groups(groups, axes=frozenset([*axes, *(differs or ())]))
     if document.obstacles and not anyway:
         first, *others = document.obstacles
         more = f" (and {len(others)} more)" if others else ""
@@ -122,6 +128,18 @@ def _show(
         say(render_markdown(document, shown), end="")
     else:
         make_console().print(render_comparison(document, shown))
+
+
+def _groups(named: Sequence[str], by: str | None) -> tuple[list["Group"], list[str]]:
+    """Return groups of runs, and what differs between them on purpose."""
+    from loadprobe.bench.manifest import is_bench
+    from loadprobe.cli.bench import groups_of_bench
+
+    if len(named) == 1 and is_bench(Path(named[0])):
+        return groups_of_bench(Path(named[0]), by)
+    if by is not None:
+        raise UsageError(f"--by {by} is about the folder of one bench; name that alone")
+    return load_groups(named), []
 
 
 def load_groups(named: Sequence[str]) -> list["Group"]:

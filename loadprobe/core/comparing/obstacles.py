@@ -37,7 +37,8 @@ def find_obstacles(
 
     Args:
         runs: all of all groups.
-        axes: names of facts that differ on purpose; ``lanes`` stands for all below it.
+        axes: names of facts that differ on purpose. ``lanes`` stands for all below it,
+            ``lanes.driver`` for the driver of every lane.
     """
     return [*_of_single_runs(runs), *_of_facts(runs, axes)]
 
@@ -55,7 +56,7 @@ def _of_single_runs(runs: Sequence[Circumstances]) -> Iterator[str]:
 def _of_facts(runs: Sequence[Circumstances], axes: Collection[str]) -> Iterator[str]:
     names = dict.fromkeys(name for run in runs for name in run.facts)
     for name in names:
-        if any(name == axis or name.startswith(f"{axis}.") for axis in axes):
+        if any(_is_about(axis, name) for axis in axes):
             continue
         values: dict[object, str] = {}
         for run in runs:
@@ -64,3 +65,9 @@ def _of_facts(runs: Sequence[Circumstances], axes: Collection[str]) -> Iterator[
             (one, first), (other, second), *more = values.items()
             others = f" (and {len(more)} more)" if more else ""
             yield f"{name} is {one} in {first}, but {other} in {second}{others}"
+
+
+def _is_about(axis: str, name: str) -> bool:
+    section, *path = name.split(".")
+    names = name, ".".join([section, *path[1:]])
+    return any(each == axis or each.startswith(f"{axis}.") for each in names)

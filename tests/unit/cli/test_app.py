@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from loadprobe.cli import app as cli
-from loadprobe.cli.app import parse_duration
+from loadprobe.cli.durations import parse_duration
 from loadprobe.config.file import parse_config
 from loadprobe.errors import ProbeCrashed, UsageError
 from loadprobe.run import checks

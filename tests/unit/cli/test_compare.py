@@ -159,7 +159,7 @@ def test_the_examples_run_as_they_stand(
     for name in "abcd":
         write_run(tmp_path / "runs" / name, 100)
     monkeypatch.chdir(tmp_path)
-    commands = block("docs/comparing.md", holding="loadprobe compare").commands
+    commands = block("docs/comparing.md", holding="compare.xml").commands
     assert len(commands) == 3
     for program, command, *words in commands:
         assert (program, command) == ("loadprobe", "compare")
