@@ -14,7 +14,6 @@ from typing import TypeVar
 
 import uvloop
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 
 from benchmarks.document import Found
 from benchmarks.measurement import Target
@@ -30,7 +29,7 @@ from loadprobe.core.verdict.attribution import Cause
 from loadprobe.outputs.metrics.collector import CatalogueCollector
 from loadprobe.outputs.metrics.exposition import Format
 from loadprobe.outputs.metrics.ms_page import render_ms_page
-from loadprobe.outputs.metrics.page import make_registry, make_renderer
+from loadprobe.outputs.metrics.page import make_encoder, make_registry, make_renderer
 from loadprobe.outputs.metrics.run_metrics import RunMetrics
 
 _SHARDS, _MANY_SHARDS, _LANES, _SERVED_S = 6, 20, ("tcp", "tls"), 3
@@ -61,7 +60,7 @@ def run(
     rows: list[Row] = []
     for form in Format:
         name = f"/metrics as {form.name.lower()}"
-        encode, _ = choose_encoder(form.value)
+        encode, _ = make_encoder(form)
         body, times = _timed(partial(encode, registry), repeats)
         lines = body.count(b"\n") - body.count(b"\n#")
         rows += [

@@ -18,6 +18,7 @@ from prometheus_client.core import (
     HistogramMetricFamily,
 )
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 from loadprobe.core.judging.histogram import Histogram
 from loadprobe.outputs.metrics.catalogue import BY_NAME, CATALOGUE
@@ -104,14 +105,22 @@ def _values(metric: Metric, series: Mapping[Labels, float], *, cluster: str) -> 
 def _histograms(
     metric: Metric, series: Mapping[Labels, Histogram], *, cluster: str
 ) -> Family:
+    """Return histograms as ``add_metric`` of the library would, but faster."""
     names = (CLUSTER_LABEL, *metric.labels)
-    family = HistogramMetricFamily(metric.full_name, metric.help, labels=names)
-    bounds = (*metric.bound_texts, "+Inf")
+    name = metric.full_name
+    family = HistogramMetricFamily(name, metric.help, labels=names)
+    bucket_name, bounds = f"{name}_bucket", (*metric.bound_texts, "+Inf")
     for labels, histogram in series.items():
+        own = dict(zip(names, (cluster, *labels), strict=True))
         counts = (*histogram.cumulative(metric.bounds), histogram.count)
-        buckets = list(zip(bounds, counts, strict=True))
-        sum_value = histogram.sum_ns / metric.scale
-        family.add_metric((cluster, *labels), buckets, sum_value)
+        family.samples += [
+            Sample(bucket_name, {**own, "le": bound}, count)
+            for bound, count in zip(bounds, counts, strict=True)
+        ]
+        family.samples += [
+            Sample(f"{name}_count", own, histogram.count),
+            Sample(f"{name}_sum", own, histogram.sum_ns / metric.scale),
+        ]
     return family
 
 
