@@ -57,6 +57,7 @@ class Hook:
         tls: for HTTPS.
 
     Attributes:
+        deadly: id of a notice that it dies of, each time; None is none.
         requests: all that came.
         taken: those that were answered with 2xx.
     """
@@ -69,6 +70,7 @@ class Hook:
         self._runner: web.AppRunner | None = None
         self._closed = asyncio.Event()
         self.port = port
+        self.deadly: str | None = None
         self.requests: list[Request] = []
         self.taken: list[Request] = []
 
@@ -104,6 +106,8 @@ class Hook:
         request = Request(str(raw.rel_url), dict(raw.headers), await raw.read())
         self.requests.append(request)
         answer = self._script.pop(0) if self._script else Answer()
+        if self.deadly is not None and request.document["id"] == self.deadly:
+            answer = Answer(500)
         with suppress(TimeoutError):
             async with asyncio.timeout(answer.after_s):
                 await self._closed.wait()

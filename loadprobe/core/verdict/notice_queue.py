@@ -1,11 +1,13 @@
 """Notices on their way to a receiver: what waits, is tried again, or is given up.
 
-Pure; ``outputs.webhooks.sender`` does the sending. They are sent in their order, one at
-a time. What waits is bounded: the oldest makes room that is not just being sent. Every
-notice that was taken in is sent or counted with a reason.
+Pure; ``outputs.webhooks.sender`` does the sending. They are sent one at a time, those
+of an incident in their order. One that is not taken waits, ever longer, and lets those
+of other incidents pass; only if they fail as well, all wait. What waits is bounded: the
+oldest makes room that is not just being sent. Every notice that was taken in is sent or
+counted with a reason.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
@@ -49,6 +51,19 @@ def fate_of(status: int) -> Fate:
 
 
 @dataclass(slots=True)
+class _Trouble:
+    """An incident whose next notice was not taken.
+
+    Args:
+        failures: how often in a row.
+        resting_ns: it is not tried again before, monotonic.
+    """
+
+    failures: int = 0
+    resting_ns: int = 0
+
+
+@dataclass(slots=True)
 class NoticeQueue:
     """What waits for one receiver (see the module).
 
@@ -65,9 +80,11 @@ class NoticeQueue:
     sent: int = 0
     failed: int = 0
     dropped: Counter[Drop] = field(default_factory=Counter)
-    _waiting: deque[Notice] = field(default_factory=deque)
-    _is_under_way: bool = False
-    _failures: int = 0
+    _waiting: list[Notice] = field(default_factory=list)
+    _under_way: Notice | None = None
+    _troubles: dict[str, _Trouble] = field(default_factory=dict)
+    _away: _Trouble = field(default_factory=_Trouble)
+    _refused: str | None = None
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -77,53 +94,126 @@ class NoticeQueue:
         """Return what waits or is being sent, the oldest first."""
         return list(self._waiting)
 
+    @property
+    def is_held_up(self) -> bool:
+        """Tell whether anything waits that was not taken when it was sent."""
+        return any(notice.incident in self._troubles for notice in self._waiting)
+
     def offer(self, notices: Iterable[Notice]) -> None:
         """Take notices in."""
         for notice in notices:
             self._waiting.append(notice)
             if len(self._waiting) > self.limit:
-                del self._waiting[int(self._is_under_way)]
+                del self._waiting[int(self._waiting[0] is self._under_way)]
                 self.dropped[Drop.QUEUE_FULL] += 1
 
-    def next(self, now_unix_ns: int) -> Notice | None:
-        """Return what is to be sent now, and then settled; None if nothing waits."""
-        while self._waiting:
-            notice = self._waiting[0]
-            if now_unix_ns - notice.at_unix_ns <= KEEP_S * NS_PER_S:
-                self._is_under_way = True
-                return notice
-            self._waiting.popleft()
-            self.dropped[Drop.GAVE_UP] += 1
-        return None
+    def next(self, now_ns: int, *, unix_ns: int) -> Notice | None:
+        """Return what is to be sent now, and then settled.
+
+        Args:
+            now_ns: monotonic.
+            unix_ns: the same moment as UNIX time.
+
+        Returns:
+            The oldest notice of the incident that waits for longest, or None: nothing
+            may be sent for ``pause_s``.
+        """
+        self._drop_old(unix_ns)
+        if now_ns < self._away.resting_ns:
+            return None
+        ready = [
+            notice for notice in self._heads() if self._resting_ns(notice) <= now_ns
+        ]
+        self._under_way = min(ready, key=self._resting_ns, default=None)
+        return self._under_way
+
+    def hurry(self) -> None:
+        """Let nothing rest: each incident may be tried at once."""
+        self._away.resting_ns = 0
+        for trouble in self._troubles.values():
+            trouble.resting_ns = 0
+
+    def pause_s(self, now_ns: int) -> float | None:
+        """Return when to ask for the next one, None if nothing waits."""
+        at_ns = min(map(self._resting_ns, self._heads()), default=None)
+        if at_ns is None:
+            return None
+        return max(0, max(at_ns, self._away.resting_ns) - now_ns) / NS_PER_S
 
     def take_answer(
-        self, fate: Fate, *, jitter: float, asked_s: float | None = None
-    ) -> float:
+        self, fate: Fate, now_ns: int, *, jitter: float, asked_s: float | None = None
+    ) -> None:
         """Take what became of the notice that ``next`` returned last.
 
         Args:
             fate: of it.
+            now_ns: monotonic.
             jitter: a random number from 0 to 1.
             asked_s: the pause that the receiver asks for.
-
-        Returns:
-            Seconds to wait before the next request.
         """
-        self._is_under_way = False
+        notice, self._under_way = self._under_way, None
+        assert notice is not None, "something was sent"
         if fate is Fate.LATER:
             self.failed += 1
-            self._failures += 1
-            return self._pause_s(jitter, asked_s or 0.0)
-        self._failures = 0
-        self._waiting.popleft()
+            self._put_off(
+                notice, now_ns, jitter, min(asked_s or 0.0, LONGEST_ASKED_PAUSE_S)
+            )
+            return
+        self._away, self._refused = _Trouble(), None
+        self._troubles.pop(notice.incident, None)
+        del self._waiting[self._place_of(notice)]
         if fate is Fate.TAKEN:
             self.sent += 1
         else:
             self.failed += 1
             self.dropped[Drop.REJECTED] += 1
-        return 0.0
 
-    def _pause_s(self, jitter: float, asked_s: float) -> float:
-        doublings = min(self._failures - 1, 16)
-        pause_s = min(FIRST_PAUSE_S * 2.0**doublings, LONGEST_PAUSE_S)
-        return max(pause_s * (0.5 + jitter / 2), min(asked_s, LONGEST_ASKED_PAUSE_S))
+    def _put_off(
+        self, notice: Notice, now_ns: int, jitter: float, asked_s: float
+    ) -> None:
+        """Let an incident wait, and all others if they fail as well.
+
+        That one incident fails again and again tells nothing of the receiver.
+        """
+        trouble = self._troubles.setdefault(notice.incident, _Trouble())
+        away = self._away
+        if notice.incident != self._refused:
+            away.failures += 1
+        self._refused = notice.incident
+        trouble.failures += 1
+        pause_s = max(_pause_s(trouble.failures, jitter), asked_s)
+        trouble.resting_ns = now_ns + round(pause_s * NS_PER_S)
+        if away.failures > 1 or asked_s:
+            pause_s = max(_pause_s(away.failures, jitter), asked_s)
+            away.resting_ns = now_ns + round(pause_s * NS_PER_S)
+
+    def _heads(self) -> list[Notice]:
+        """Return the oldest notice of each incident, the oldest first."""
+        heads: dict[str, Notice] = {}
+        for notice in self._waiting:
+            heads.setdefault(notice.incident, notice)
+        return list(heads.values())
+
+    def _resting_ns(self, notice: Notice) -> int:
+        trouble = self._troubles.get(notice.incident)
+        return trouble.resting_ns if trouble is not None else 0
+
+    def _place_of(self, notice: Notice) -> int:
+        return next(at for at, other in enumerate(self._waiting) if other is notice)
+
+    def _drop_old(self, unix_ns: int) -> None:
+        oldest_ns = unix_ns - KEEP_S * NS_PER_S
+        kept = [notice for notice in self._waiting if notice.at_unix_ns >= oldest_ns]
+        if len(kept) == len(self._waiting):
+            return
+        self.dropped[Drop.GAVE_UP] += len(self._waiting) - len(kept)
+        self._waiting = kept
+        incidents = {notice.incident for notice in kept}
+        for incident in self._troubles.keys() - incidents:
+            del self._troubles[incident]
+
+
+def _pause_s(failures: int, jitter: float) -> float:
+    doublings = min(failures - 1, 16)
+    pause_s = min(FIRST_PAUSE_S * 2.0**doublings, LONGEST_PAUSE_S)
+    return pause_s * (0.5 + jitter / 2)

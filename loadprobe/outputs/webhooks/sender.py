@@ -9,10 +9,11 @@ import asyncio
 import logging
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from loadprobe.clock import wall_now_ns
+from loadprobe.clock import mono_now_ns, wall_now_ns
 from loadprobe.config.webhooks import Webhook
 from loadprobe.core.verdict.notice_queue import Drop, Fate, NoticeQueue
 from loadprobe.core.verdict.notices import Notice
@@ -99,6 +100,7 @@ class Sender:
 
     async def flush(self) -> None:
         """Send what is left, for a limited time, and keep the rest; ``run`` is over."""
+        self._queue.hurry()
         try:
             async with asyncio.timeout(FLUSH_S):
                 await self._deliver()
@@ -137,23 +139,39 @@ class Sender:
     async def _send(self) -> None:
         while True:
             await self._woken.wait()
-            self._woken.clear()
             await self._deliver()
 
     async def _deliver(self) -> None:
         """Send all that waits."""
-        while (notice := self._queue.next(wall_now_ns())) is not None:
-            reply = await send_notice(self._webhook, notice)
-            pause_s = self._queue.take_answer(
-                reply.fate,
-                jitter=int.from_bytes(os.urandom(2)) / 0xFFFF,
-                asked_s=reply.asked_s,
-            )
-            self._note(None if reply.fate is Fate.TAKEN else reply.text)
+        queue = self._queue
+        while True:
+            self._woken.clear()
+            notice = queue.next(mono_now_ns(), unix_ns=wall_now_ns())
+            if notice is not None:
+                await self._try(notice)
+                continue
             self._changed.set()
             self._show()
-            if pause_s:
-                await asyncio.sleep(pause_s)
+            pause_s = queue.pause_s(mono_now_ns())
+            if pause_s is None:
+                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._woken.wait()
+
+    async def _try(self, notice: Notice) -> None:
+        """Send a notice once."""
+        reply = await send_notice(self._webhook, notice)
+        self._queue.take_answer(
+            reply.fate,
+            mono_now_ns(),
+            jitter=int.from_bytes(os.urandom(2)) / 0xFFFF,
+            asked_s=reply.asked_s,
+        )
+        if reply.fate is not Fate.TAKEN:
+            self._note(reply.text)
+        elif not self._queue.is_held_up:
+            self._note(None)
         self._changed.set()
         self._show()
 

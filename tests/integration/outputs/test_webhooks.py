@@ -243,6 +243,28 @@ async def test_what_is_rejected_is_dropped(tmp_path: Path) -> None:
     assert running.counts["notices_dropped_total", "rejected"] == 1
 
 
+async def test_a_receiver_that_dies_of_a_notice_gets_the_others(tmp_path: Path) -> None:
+    """A 5xx that goes on for one notice holds up its own incident and no other."""
+    poison = notices(2)
+    others = [
+        msgspec.structs.replace(n, incident="night-2", id=f"night-2/{n.number}")
+        for n in notices(2)
+    ]
+    async with (
+        Hook() as receiver,
+        sending(hook_of(receiver), tmp_path) as running,
+    ):
+        receiver.deadly = "night-1/1"
+        running.sender.offer([*poison, *others], [])
+        await until(lambda: running.counts["notices_sent_total",] == 2, what="others")
+        assert running.sender.problems, "one is still not taken"
+        assert receiver.ids == ["night-2/1", "night-2/2"]
+        receiver.deadly = None
+        await running.until_empty()
+        assert receiver.ids[-2:] == ["night-1/1", "night-1/2"]
+        assert not running.sender.problems
+
+
 async def test_an_answer_without_an_end_is_not_read(tmp_path: Path) -> None:
     """Its beginning is enough: what it says is known by then, and it is hung up on."""
     async with Hook(Answer(is_endless=True), Answer(500, is_endless=True)) as receiver:
