@@ -13,6 +13,7 @@ import typer
 
 from loadprobe import __version__, compiled
 from loadprobe.cli.bench import bench
+from loadprobe.cli.clean import clean
 from loadprobe.cli.compare import compare
 from loadprobe.cli.dashboards import dashboards
 from loadprobe.cli.durations import parse_duration
@@ -193,6 +194,7 @@ def _run(
 
 
 app.command()(scenarios)
+app.command()(clean)
 app.command()(cleanup)
 app.command()(dashboards)
 app.command()(bench)

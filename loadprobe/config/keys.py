@@ -206,6 +206,8 @@ class Lane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ramp_from_per_s: rate at the start of a ramp.
         ramp_s: length of the ramp in seconds; the rate is constant after it.
         read_ratio: share of reads among the arrivals.
+        read_only: writes nothing, ever: all arrivals are reads, nothing is prefilled,
+            and a key that is not there is served.
         miss_ratio: share of the reads that ask for a key known to be absent.
         deadline_ms: an arrival is served if its reply is parsed by due + deadline.
         value_bytes: size of the written values.
@@ -234,6 +236,7 @@ class Lane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ramp_from_per_s: Annotated[float, Meta(ge=0.0, le=1_000_000.0)] | None = None
     ramp_s: Annotated[float, Meta(gt=0.0, le=86_400.0)] | None = None
     read_ratio: Ratio = 0.8
+    read_only: bool = False
     miss_ratio: Ratio = 0.0
     deadline_ms: Annotated[int, Meta(ge=1, le=60_000)] = 250
     value_bytes: Annotated[int, Meta(ge=24, le=1_048_576)] = 64
@@ -250,6 +253,13 @@ class Lane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def is_witness(self) -> bool:
         """Whether it shows what the cluster does, rather than what a client makes."""
         return self.driver == "wire"
+
+    @property
+    def as_run(self) -> "Lane":
+        """Return the lane with what follows from its keys."""
+        if not self.read_only:
+            return self
+        return msgspec.structs.replace(self, read_ratio=1.0, prefill=False)
 
     @property
     def key_prefix(self) -> str:

@@ -22,6 +22,7 @@ def share_out(
         dormant: names of lanes that begin later. Those of one transport begin
             together, so they have processes of their own.
     """
+    lanes = [lane.as_run for lane in lanes]
     parts = _key_parts(lanes)
     later = [lane for lane in lanes if lane.name in dormant]
     groups = (

@@ -156,7 +156,7 @@ async def _access(
     where: str,
 ) -> Check:
     """Try the commands of the load on keys that do not exist; nothing is written."""
-    for lane in lanes:
+    for lane in [lane.as_run for lane in lanes]:
         key = f"lp:{lane.key_prefix}:preflight".encode()
         read = "GET" if lane.multi_key == 1 else "MGET"
         commands = [(read, resp.encode(read.encode(), key))]

@@ -274,7 +274,7 @@ class Stage:
         self.tls_after_s: float | None = None
         monkeypatch.setattr(step_runner, "mutate", self._mutate)
         monkeypatch.setattr(
-            transports, "TlsScout", lambda _target: Scout(self.tls_after_s)
+            transports, "TlsScout", lambda _target, **_: Scout(self.tls_after_s)
         )
         monkeypatch.setattr(transports, "EndpointWatch", self._watch)
         for module in (observing, scenario_module, step_runner, transports):

@@ -59,7 +59,8 @@ class Transports:
                 yield watch
         elif self._brings_tls(step, before) and plain.host:
             target = self._target.at(tls=False, host=plain.host, port=plain.port)
-            async with self._waking(TlsScout(target), name):
+            is_local = self._around.control.endpoint_url is not None
+            async with self._waking(TlsScout(target, asks_port=is_local), name):
                 yield None
         else:
             yield None

@@ -6,7 +6,7 @@ reason; any other exception is a bug of ours and passes.
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -226,6 +226,40 @@ class NodeClient:
             and info.get("master_link_status") == "up"
             and info.get("master_sync_in_progress") == "0"
         )
+
+    async def slots(self) -> list[Any]:
+        """Return the reply of CLUSTER SLOTS, undecoded.
+
+        Raises:
+            NodeSilent: as above.
+        """
+        return list(await self._ask(b"CLUSTER", b"SLOTS"))
+
+    async def scan(
+        self, cursor: bytes, pattern: bytes, *, count: int
+    ) -> tuple[bytes, list[bytes]]:
+        """Return the next cursor, and keys that match a pattern.
+
+        Args:
+            cursor: ``b"0"`` at the begin, and the last one that is returned.
+            pattern: of names.
+            count: how many keys are looked at.
+
+        Raises:
+            NodeSilent: as above.
+        """
+        following, keys = await self._ask(
+            *(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"%d" % count)
+        )
+        return following, keys
+
+    async def unlink(self, keys: Sequence[bytes]) -> None:
+        """Delete keys of one slot; their memory is freed beside other commands.
+
+        Raises:
+            NodeSilent: as above.
+        """
+        await self._ask(b"UNLINK", *keys)
 
     async def close(self) -> None:
         """Close the connection."""

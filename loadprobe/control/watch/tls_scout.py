@@ -3,8 +3,8 @@
 The provider describes the TLS endpoint when the change has settled, which is seconds
 after clients can use it. It is at the host of the plaintext one, with the same port, as
 on AWS, or with the one that a server tells by ``CONFIG GET tls-port`` (a server that
-refuses the question has none of its own to tell). Served is what takes a handshake and
-a login.
+refuses the question has none of its own to tell). Those of AWS are not asked: CONFIG is
+restricted there. Served is what takes a handshake and a login.
 """
 
 import asyncio
@@ -29,14 +29,16 @@ class TlsScout:
 
     Args:
         target: where plaintext is served, and how to log in.
+        asks_port: the servers are not those of AWS, and may tell another port.
 
     Raises:
         ConfigError, PreflightError: the login cannot be used.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, *, asks_port: bool = True) -> None:
         password = target.read_password()
         self._target = target
+        self._asks_port = asks_port
         self._plain = Dialer(target, None, password, _TIMEOUT_MS)
         self._tls = Dialer(target, make_context(target), password, _TIMEOUT_MS)
         self._asking: Connection | None = None
@@ -70,6 +72,8 @@ class TlsScout:
 
         A server that tells its ports has TLS at none other.
         """
+        if not self._asks_port:
+            return self._target.port_of(tls=True)
         try:
             async with asyncio.timeout(_TIMEOUT_MS / 1000):
                 if self._asking is None:

@@ -27,6 +27,11 @@ _LONGEST_TABLE = 4096
 _MASK = SLOTS - 1
 
 
+def prefix_of(keyspace: str) -> bytes:
+    """Return what the names of all keys of a keyspace begin with."""
+    return f"lp:{keyspace}:".encode()
+
+
 class Keyspace:
     """A process's keys of a lane, spread evenly over the slots.
 
@@ -57,7 +62,7 @@ class Keyspace:
                 f"a keyspace of {keys} keys for lane {lane!r} cannot be made: it needs "
                 "a key, and a name without braces (they mark the hash tag)"
             )
-        self._prefix = f"lp:{lane}:".encode()
+        self._prefix = prefix_of(lane)
         self._keys = keys
         self._slice_index = slice_index
         self._slice_count = slice_count

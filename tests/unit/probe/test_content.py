@@ -17,6 +17,7 @@ from loadprobe.core.topology.slots import READS
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival
 from loadprobe.probe.content import Content, is_right, make_content
+from loadprobe.probe.plan import share_out
 from tests.support.key_slots import key_slot
 
 COUNT = 3
@@ -186,3 +187,24 @@ def test_clients_that_may_read_from_replicas(read_from: Any, expected: bool) -> 
     client = Client(read_from=read_from)
     lane = Lane(name="app", driver="redis-py", client=client)
     assert lane.reads_replicas is expected
+
+
+@pytest.mark.parametrize("count", [1, COUNT])
+def test_a_lane_that_only_reads_takes_what_is_there(count: int) -> None:
+    """Nil and any intact value are right, whoever wrote it; damage is wrong as ever."""
+    asked = Asked(read_only=True, multi_key=count)
+    other = Asked(multi_key=count)
+    is_set = count > 1
+    found = {n: other.values(n) if is_set else other.values(n)[0] for n in (7, 3)}
+    nothing = [None] * count if is_set else None
+    for reply in (nothing, found[7], nothing, found[3], found[7]):
+        assert asked.is_right(asked.read(), reply)
+    assert not asked.is_right(asked.read(), b"damaged")
+    assert (asked.recorder.wrong, asked.recorder.stale) == (1, 0)
+
+
+def test_a_lane_that_only_reads_writes_nothing() -> None:
+    """Whatever its other keys say, its processes neither prefill nor write."""
+    lane = Lane(name="tcp", read_only=True, read_ratio=0.2)
+    ((share,),) = share_out([lane])
+    assert (share.lane.read_ratio, share.lane.prefill) == (1.0, False)
