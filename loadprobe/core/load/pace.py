@@ -141,8 +141,8 @@ class Pace(msgspec.Struct, frozen=True, dict=True):
         return self.from_count + math.ceil(grown)
 
     def rate_per_s(self, at_ns: int) -> float:
-        """Return the rate at a time from its begin on."""
-        passed = at_ns - self.from_ns
+        """Return the rate at a time; before its begin that of its begin."""
+        passed = max(0, at_ns - self.from_ns)
         if passed >= self._ramp_ns:
             return self.to_per_s
         share = float(passed / self._ramp_ns)

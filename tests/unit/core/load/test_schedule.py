@@ -93,6 +93,13 @@ def test_a_changed_rate_goes_on_where_it_was() -> None:
     assert schedule.first_index(1_050_000_000) == 11
 
 
+@pytest.mark.parametrize("ramp_s", [0.0, 2.0])
+def test_before_the_begin_the_rate_is_that_of_the_begin(ramp_s: float) -> None:
+    """A run that looks at its rates before the first arrival is due finds them."""
+    pace = Pace(0, 0, 100, 100, ramp_s)
+    assert [pace.rate_per_s(at_ns) for at_ns in (-NS_PER_S // 5, 0)] == [100, 100]
+
+
 def test_a_change_may_be_cut_short() -> None:
     """A ramp from 0 to 100/s of 10 s that turns back after 5 s is at 50/s then."""
     first = Pace(0, 0, 0, 100, 10)
