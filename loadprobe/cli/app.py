@@ -122,6 +122,14 @@ def run(
         str | None,
         typer.Option(help="Wait so long for a cluster that is not there yet."),
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the newest run of this configuration that was "
+            "interrupted or has ended.",
+        ),
+    ] = False,
     log_level: LogLevel = "warning",
 ) -> None:
     """Put load on a cluster and measure its downtime until SIGTERM or --for."""
@@ -140,7 +148,7 @@ def run(
         )
     code = _run(
         loaded,
-        RunOptions(duration_s=duration_s, scenario=chosen),
+        RunOptions(duration_s=duration_s, scenario=chosen, resume=resume),
         wait_s=wait_s,
         is_dry=dry_run,
         is_agreed=yes or failover is not None,

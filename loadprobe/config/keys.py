@@ -323,6 +323,8 @@ class Output(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Args:
         dir: the folder of the run folders.
+        resume: go on with the newest run of the same name and configuration that no
+            process writes any more.
         segment_hours: a run without an end begins a new segment of its folder so often.
         seconds_hours: counts of single seconds are kept so long, then of minutes.
         latency_seconds_hours: the same of latencies, which take most of the room.
@@ -333,6 +335,7 @@ class Output(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     dir: Text = "runs"
+    resume: bool = False
     segment_hours: Annotated[float, Meta(ge=0.01, le=168.0)] = 1.0
     seconds_hours: Annotated[float, Meta(ge=0.0, le=87_600.0)] = 6.0
     latency_seconds_hours: Annotated[float, Meta(ge=0.0, le=87_600.0)] = 2.0

@@ -5,13 +5,14 @@ know.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from loadprobe.clock import NS_PER_MS, ClockPair, mono_now_ns
 from loadprobe.config.keys import Config
 from loadprobe.control.scenario.keys import Expect
 from loadprobe.core.judging.aggregate import Aggregate
+from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.outages import KEPT_OUTAGES, Outage
 from loadprobe.core.judging.results import Results, Sealed
 from loadprobe.core.verdict.beside import Planned
@@ -48,10 +49,27 @@ class OutageCounter:
         self._quiet_ns = quiet_ns
         self._planned = planned
         self._waiting: list[Outage] = []
+        self._reopened: dict[Scope, Outage] = {}
         self._counted: deque[Outage] = deque(maxlen=KEPT_OUTAGES)
         self._blamed: deque[Blamed] = deque(maxlen=KEPT_OUTAGES)
         self._counted_ns = 0
         self._plans: list[Planned] = []
+
+    def go_on(self, reopened: Mapping[Scope, Outage]) -> None:
+        """Go on with the outages that the aggregate has from before.
+
+        Args:
+            reopened: those that were counted because the load ended, and go on.
+        """
+        self._reopened = dict(reopened)
+        until_ns = self._aggregate.sealed_until_ns
+        for outage in self._aggregate.outages:
+            if outage.hull_end_ns + self._quiet_ns < until_ns:
+                self._counted.append(outage)
+                self._counted_ns = max(self._counted_ns, outage.hull_end_ns)
+            else:
+                self._waiting.append(outage)
+        self._blamed += self._blame(self._counted, until_ns)
 
     def take_sealed(self, sealed: Sealed) -> None:
         """Take outages that ended, and count those whose causes are known by now."""
@@ -107,7 +125,12 @@ class OutageCounter:
         self._blamed += found
         for part in found:
             cause = part.attribution.cause.value
-            self._metrics.count_outage(part.outage, cause=cause)
+            before = self._reopened.get(part.outage.scope)
+            if before is not None and before.first_due_ns == part.outage.first_due_ns:
+                del self._reopened[part.outage.scope]
+            else:
+                before = None
+            self._metrics.count_outage(part.outage, cause=cause, counted=before)
 
     def _blame(self, outages: Iterable[Outage], until_ns: int) -> list[Blamed]:
         """Return outages with their causes, from all that is known by now."""

@@ -27,6 +27,8 @@ from loadprobe.outputs.folder.sealed_lines import Figures
 from loadprobe.probe.messages import LaneHealth, Snapshot
 
 _KEPT_EVENTS = 1000
+_EARLIER = -1
+"""Stands for all processes that are gone."""
 
 
 @dataclass(slots=True)
@@ -158,15 +160,19 @@ class Health:
     def restored(cls, figures: Figures, *, p99: P99Log, activity: Activity) -> "Health":
         """Return what was summed up of a run that is over; its events are missing."""
         health = cls()
-        health.processes[0] = ProcessHealth(
+        health.go_on(figures, p99=p99, activity=activity)
+        return health
+
+    def go_on(self, figures: Figures, *, p99: P99Log, activity: Activity) -> None:
+        """Go on with what was summed up before."""
+        self.processes[_EARLIER] = ProcessHealth(
             figures.max_lag_ns, figures.max_gc_ns, cpu_ns=figures.cpu_ns
         )
-        health.skipped = figures.skipped
-        health.stale_reads = figures.stale_reads
-        health.replica_stale_reads = figures.replica_stale_reads
-        health.absent_reads = Counter(figures.absent_reads)
-        health.p99, health.activity = p99, activity
-        return health
+        self.skipped = figures.skipped
+        self.stale_reads = figures.stale_reads
+        self.replica_stale_reads = figures.replica_stale_reads
+        self.absent_reads = Counter(figures.absent_reads)
+        self.p99, self.activity = p99, activity
 
     def max_lag_ns(self) -> int:
         """Return the worst loop lag of all probe processes."""

@@ -6,6 +6,7 @@ is changed: whoever refuses does so before a single arrival.
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -35,6 +36,7 @@ from loadprobe.errors import (
 )
 from loadprobe.outputs.live.console import make_console
 from loadprobe.run.endings import tell_stopped_early
+from loadprobe.run.going_on import Past, find_past
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.preflight import preflight
 from loadprobe.run.run import Run
@@ -52,10 +54,12 @@ class RunOptions:
         duration_s: least length of the load; None is until a signal, or until the
             scenario is over.
         scenario: what to change meanwhile, or None to change nothing.
+        resume: go on with a run of before, if there is one.
     """
 
     duration_s: float | None = None
     scenario: Scenario | None = None
+    resume: bool = False
 
 
 async def run_load(
@@ -111,13 +115,16 @@ async def launch(
     stopping = Stopping()
     with stopping.caught(deaf_after=is_last):
         async with shared:
-            found = await stopping.unless_set(prepare(config, options, shared))
+            found = await stopping.unless_set(
+                prepare(config, options, shared, find=lambda plan: _find(plan, options))
+            )
             if found is None:
                 code = tell_stopped_early(console, options.scenario)
                 return EXIT_INTERRUPTED if stopping.is_urged else code
-            plan, api = found
+            plan, api, past = found
             try:
-                code = await Run(plan, api, console, stopping, service).run()
+                run = Run(plan, api, console, stopping, service, past=past)
+                code = await run.run()
             except BaseException:
                 await _end_created(plan, api, console, stopping)
                 raise
@@ -125,6 +132,27 @@ async def launch(
             if stopping.is_urged:
                 return EXIT_INTERRUPTED
             return code if is_ended else RunError.exit_code
+
+
+def _find(plan: RunPlan, options: RunOptions) -> Past | None:
+    """Return the run of before that is to go on, if one is wanted and there is one.
+
+    Raises:
+        UsageError: it is asked for, and the cluster is to be changed.
+    """
+    if plan.scenario is None:
+        is_wanted = options.resume or plan.config.output.resume
+        return find_past(plan.config) if is_wanted else None
+    if options.resume:
+        raise UsageError(
+            f"scenario {plan.scenario.name} cannot go on where a run was interrupted; "
+            "leave --resume out"
+        )
+    return None
+
+
+def _none(_: RunPlan) -> Past | None:
+    return None
 
 
 async def _end_created(
@@ -171,30 +199,39 @@ async def _end_created(
 
 
 async def prepare(
-    config: Config, options: RunOptions, shared: SharedApi
-) -> tuple[RunPlan, ElastiCacheApi | None]:
+    config: Config,
+    options: RunOptions,
+    shared: SharedApi,
+    *,
+    find: Callable[[RunPlan], Past | None] = _none,
+) -> tuple[RunPlan, ElastiCacheApi | None, Past | None]:
     """Find out what can be found out before the run.
 
     Args:
         config: what to measure and how, with the lanes of the scenario.
         options: what the command line adds.
         shared: the API of the group, which stays open.
+        find: returns the run that goes on. It does so also in an outage, to measure
+            the rest of it: what may come is not waited for.
 
     Returns:
-        What to run, and the open API if there is a group.
+        What to run, the open API if there is a group, and the run that goes on.
 
     Raises:
         NotThereYet: the cluster cannot be reached, or is not ready.
         UsageError: anything else that a run could not begin with.
     """
     plan, api = await plan_run(config, options, shared)
+    past = find(plan)
     async for check in preflight(
         plan.config, shared, dormant=plan.dormant, must_exist=not plan.creates
     ):
+        if past is not None and check.may_come:
+            continue
         if not check.passed and check.is_needed:
             kind = NotThereYet if check.may_come else PreflightError
             raise kind(f"{check.name}: {check.detail}")
-    return plan, api
+    return plan, api, past
 
 
 async def plan_run(

@@ -31,6 +31,7 @@ from loadprobe.probe.messages import (
 )
 from loadprobe.probe.rates import LaneRates
 from loadprobe.probe.routes import Routes
+from loadprobe.run.going_on import Past
 from loadprobe.run.hearing import Hearing, Listeners
 from loadprobe.run.roster import Roster
 
@@ -137,6 +138,11 @@ class Measurement:
         asleep = self.dormant
         found = {lane: self._routes.detour(lane, asleep=asleep) for lane in lanes}
         return {lane: detour for lane, detour in found.items() if detour is not None}
+
+    def go_on(self, past: Past) -> None:
+        """Go on with what was judged before; nothing has begun yet."""
+        self.aggregate.go_on(past.before)
+        self.names.go_on(past.replay.nodes)
 
     # --- life --------------------------------------------------------------------
 

@@ -8,7 +8,9 @@ from dataclasses import replace
 from loadprobe.clock import NS_PER_MS, ClockPair
 from loadprobe.config.keys import Http
 from loadprobe.config.remote_write import RemoteWrite
+from loadprobe.core.judging.activity import Activity
 from loadprobe.core.judging.aggregate import Aggregate
+from loadprobe.core.judging.latency import P99Log
 from loadprobe.core.judging.ms_log import MsLog, MsWindow
 from loadprobe.core.judging.ms_samples import MsSamples, PlanCutter
 from loadprobe.core.topology.topology import Topology
@@ -22,6 +24,7 @@ from loadprobe.outputs.metrics.page import make_registry, make_renderer
 from loadprobe.outputs.metrics.run_metrics import RunMetrics
 from loadprobe.outputs.remote_write.sender import RemoteWriter
 from loadprobe.run.causes import OutageCounter
+from loadprobe.run.going_on import Past
 from loadprobe.run.health import Health
 from loadprobe.run.health_metrics import HealthMetrics
 from loadprobe.run.live_figures import LiveFigures
@@ -120,6 +123,20 @@ class Published:
             self.telling,
         )
         self._show_run(None, "")
+
+    def go_on(self, past: Past) -> None:
+        """Go on with what was counted and told before; the aggregate has its part."""
+        replay = past.replay
+        if past.is_other_boot:  # their seconds are of another clock
+            self.health.go_on(replay.figures, p99=P99Log(), activity=Activity())
+        else:
+            self.health.go_on(replay.figures, p99=replay.p99, activity=replay.activity)
+        self.metrics.go_on(replay.counters, past.resumption.dark_ns)
+        self.counter.go_on(past.resumption.reopened)
+        self.telling.go_on()
+        for event in past.events:
+            self.health.take_event(event.event)
+            self.view.take_event(event.event)
 
     def _make_samples(
         self,

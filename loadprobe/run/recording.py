@@ -11,7 +11,12 @@ from rich.console import Console
 
 from loadprobe.clock import NS_PER_MS, ClockPair
 from loadprobe.config.keys import secret_variables, to_plain
-from loadprobe.core.events import RunEnded, RunStarted
+from loadprobe.core.events import (
+    RunContinued,
+    RunEnded,
+    RunProblem,
+    RunStarted,
+)
 from loadprobe.core.judging.results import Results
 from loadprobe.core.steps import ScenarioRecord
 from loadprobe.core.topology.topology import Topology
@@ -35,6 +40,7 @@ from loadprobe.outputs.folder.segments import Why
 from loadprobe.outputs.live.terminal import LiveView
 from loadprobe.outputs.report.report import render_text
 from loadprobe.run.causes import judge, rules_of
+from loadprobe.run.going_on import Past, add_activity_before
 from loadprobe.run.held import held_items
 from loadprobe.run.incident_keeping import IncidentKeeping, write_folders
 from loadprobe.run.plan import RunPlan
@@ -80,10 +86,11 @@ class Recording:
         clock: to show monotonic times as wall times.
         begun_ns: when the load began.
         told: who knows what is not judged, but belongs to the verdict.
+        past: the run that goes on; None begins one.
 
     Attributes:
         view: the live view; it shows itself as a context manager.
-        begun_ns: when the load began, monotonic.
+        begun_ns: when the run began, monotonic.
         incidents: those that are over and have no folder yet.
         upkeep: keeps the folder small.
     """
@@ -99,15 +106,18 @@ class Recording:
         clock: ClockPair,
         begun_ns: int,
         told: Told,
+        past: Past | None = None,
     ) -> None:
         self._plan = plan
+        self._past = past
+        self._has_taken_over = False
         self._folder = folder
         self._published = published
         self._sinks = sinks
         self._console = console
         self._clock = clock
         self._topology_start: Topology | None = None
-        self.begun_ns = begun_ns
+        self.begun_ns = begun_ns if past is None else past.begun_ns
         self.view = LiveView(
             console, clock=clock, steps=plan.step_names, planned=told.planned
         )
@@ -121,7 +131,7 @@ class Recording:
             digest(to_plain(plan.config)),
             length_ns=plan.segment_ns,
         )
-        segments.begin("start")
+        segments.begin("start" if past is None else "restart")
         self._sealing = Sealing(
             folder,
             aggregate,
@@ -129,6 +139,7 @@ class Recording:
             segments=segments,
             health=published.health,
             told=told,
+            is_first=past is None,
         )
         self.incidents = IncidentKeeping(
             folder.path.name,
@@ -138,6 +149,7 @@ class Recording:
             quiet_ns=self._rules.quiet_ns,
         )
         self._keeps_incidents = plan.segment_ns is not None
+        published.metrics.before_scrape = self._sealing.flush
         self.upkeep = Upkeep(
             folder,
             retention_of(plan.config.output),
@@ -149,10 +161,33 @@ class Recording:
         sinks.add(folder, self.view, self._sealing)
         if self._keeps_incidents:
             sinks.add(self.incidents)
-        self._describe()
         folder.keep_on_disk()
         published.view.state = "running"
-        sinks.take_event(RunStarted(begun_ns, plan.config.name))
+        if past is None:
+            self._describe()
+            sinks.take_event(RunStarted(begun_ns, plan.config.name))
+            return
+        sinks.take_event(
+            RunContinued(
+                begun_ns,
+                segment=folder.segment,
+                blind_ms=round((begun_ns - past.before.until_ns) / NS_PER_MS, 3),
+                was_killed=past.was_killed,
+                is_other_boot=past.is_other_boot,
+                wall_step_ms=past.wall_step_ms,
+            )
+        )
+        for text in past.problems:
+            sinks.take_event(RunProblem(begun_ns, text))
+
+    def _take_over(self) -> None:
+        """Have documents say that the run goes on, once its new segment says it all."""
+        if self._past is not None and not self._has_taken_over:
+            if not self._sealing.is_begun:
+                return
+            self._has_taken_over = True
+            self._describe()
+            self._folder.take_back_verdict()
 
     def begin_segment(self, why: Why) -> bool:
         """End the segment of the folder here; tell whether a new one was begun."""
@@ -170,9 +205,11 @@ class Recording:
         self, topology: Topology | None, now_ns: int, *, engine: str = ""
     ) -> None:
         """Show how it goes."""
+        self._take_over()
         if topology is not None and self._topology_start is None:
             self._topology_start = topology
-            self._describe()
+            if self._past is None:
+                self._describe()
         self._published.show_topology(topology, engine)
         state = self._published.refresh(
             self._plan.where,
@@ -189,10 +226,11 @@ class Recording:
             start=moment(self._clock, self.begun_ns),
             scenario=self._plan.scenario_name or None,
         )
+        topology_start = plain_topology(self._topology_start)
+        if self._past is not None:
+            topology_start = self._past.info.topology_start or topology_start
         info = msgspec.structs.replace(
-            info,
-            target=self._plan.where,
-            topology_start=plain_topology(self._topology_start),
+            info, target=self._plan.where, topology_start=topology_start
         )
         self._folder.write_document(RUN, info)
         return info
@@ -209,8 +247,12 @@ class Recording:
         """
         end_ns = results.end_ns
         self._sinks.take_sealed(results.last)
-        self._sealing.end(end_ns)
+        self._take_over()
+        if self._past is not None:
+            add_activity_before(self._past, self._published.health, end_ns)
         self._published.counter.conclude(end_ns)
+        self._sealing.end(end_ns)
+        self._published.metrics.before_scrape = lambda: None  # nothing follows the end
         verdict = judge(
             results,
             rules=self._rules,

@@ -20,7 +20,7 @@ from loadprobe.control.provider.events import ProviderEvents
 from loadprobe.control.scenario.runner import run_scenario
 from loadprobe.control.scenario.surroundings import Surroundings
 from loadprobe.control.watch.topology import TopologyWatch
-from loadprobe.core.events import LaneWoken, RunProblem
+from loadprobe.core.events import ClockStepped, LaneWoken, RunProblem
 from loadprobe.core.steps import ScenarioRecord
 from loadprobe.core.verdict.texts import clock_text
 from loadprobe.errors import LoadprobeError, RunError
@@ -34,6 +34,7 @@ from loadprobe.run.endings import (
     on_loop_error,
     tell_stopped_early,
 )
+from loadprobe.run.going_on import Past
 from loadprobe.run.hearing import Listeners, Prefilled
 from loadprobe.run.load import Measurement
 from loadprobe.run.load_control import Steering
@@ -45,6 +46,7 @@ from loadprobe.run.sealing import Told
 from loadprobe.run.service import Service
 from loadprobe.run.sinks import Sinks
 from loadprobe.run.straining import Straining
+from loadprobe.run.wall_watch import WallWatch
 from loadprobe.signals import EXIT_INTERRUPTED, Stopping
 
 REFRESH_S = 0.25
@@ -59,6 +61,7 @@ class Run:
         console: where the live view and the report go.
         stopping: whether we were told to end.
         service: tells the service manager how it goes.
+        past: the run that goes on; None begins one.
     """
 
     def __init__(
@@ -68,6 +71,8 @@ class Run:
         console: Console,
         stopping: Stopping,
         service: Service,
+        *,
+        past: Past | None = None,
     ) -> None:
         config = plan.config
         self._plan = plan
@@ -75,7 +80,8 @@ class Run:
         self._api = api
         self._console = console
         self._stopping = stopping
-        self._clock = read_clock_pair()
+        self._clock = read_clock_pair() if past is None else past.clock
+        self._wall_watch = WallWatch(self._clock)
         self._service = service
         self._sinks = Sinks()
         self._emit = self._sinks.take_event
@@ -120,10 +126,15 @@ class Run:
         )
         self._published.problems_of.append(lambda: self._credentials.problem)
         self._pacing = self._make_pacing()
+        self._past = past
+        if past is not None:
+            self._measurement.go_on(past)
+            self._published.go_on(past)
         self._is_ready = False
         has_steps = plan.scenario is not None and bool(plan.scenario.steps)
         self._is_over = not has_steps
         self._is_concluded = False
+        self._begun_ns = 0
         self._record: ScenarioRecord | None = None
         self._status: Status | None = None
         self._companion_problems: list[str] = []
@@ -231,8 +242,18 @@ class Run:
 
     def _begin(self) -> Recording:
         """Make the run folder, and begin the load."""
-        output = Path(self._config.output.dir)
-        folder = RunFolder.create(output, self._config.name, clock=self._clock)
+        past = self._past
+        if past is None:
+            output = Path(self._config.output.dir)
+            folder = RunFolder.create(output, self._config.name, clock=self._clock)
+        else:
+            folder = RunFolder.reopen(
+                past.path,
+                clock=self._clock,
+                lock=past.lock,
+                after=past.segments[-1].number,
+            )
+        self._begun_ns = self._measurement.begin()
         return Recording(
             self._plan,
             folder,
@@ -240,11 +261,14 @@ class Run:
             self._sinks,
             console=self._console,
             clock=self._clock,
-            begun_ns=self._measurement.begin(),
+            begun_ns=self._begun_ns,
+            past=past,
             told=Told(
                 planned=lambda: self._steering.all_planned,
                 record=lambda: self._record,
                 written=lambda: self._measurement.written,
+                nodes=lambda: self._measurement.names.nodes,
+                counters=lambda: self._published.metrics.counters,
             ),
         )
 
@@ -295,16 +319,23 @@ class Run:
             events = ProviderEvents(
                 self._api,
                 self._emit,
-                since_unix_ns=self._clock.wall_ns,
+                since_unix_ns=self._since_unix_ns,
                 poll_s=self._config.control.poll_s,
             )
             watching.append(events.run())
         return watching
 
+    @property
+    def _since_unix_ns(self) -> int:
+        """Return since when the provider's events are not known yet."""
+        if self._past is None:
+            return self._clock.wall_ns
+        return self._clock.to_wall(self._past.before.until_ns)
+
     async def _measure(self, recording: Recording) -> None:
         """Judge and show what comes in until the run is to end."""
         duration_s = self._plan.duration_s
-        begun_ns = recording.begun_ns
+        begun_ns = self._begun_ns
         end_ns = begun_ns + int(duration_s * NS_PER_S) if duration_s else None
         while not self._stopping.is_set:
             now_ns = mono_now_ns()
@@ -346,6 +377,9 @@ class Run:
     def _look(self, recording: Recording) -> None:
         """Judge what has come in, write it down and show it."""
         now_ns = mono_now_ns()
+        by_ms = self._wall_watch.look(read_clock_pair)
+        if by_ms is not None:
+            self._emit(ClockStepped(now_ns, by_ms))
         self._sinks.take_sealed(self._measurement.seal())
         recording.refresh(self._watch.current, now_ns, engine=self._watch.engine)
         view = self._published.view

@@ -5,7 +5,7 @@ process is gone. Nothing is counted here, and nothing is done per arrival.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -20,6 +20,7 @@ from loadprobe.outputs.folder.folder import RunFolder
 from loadprobe.outputs.folder.sealed_changes import SealedChanges
 from loadprobe.outputs.folder.sealed_lines import (
     Beginning,
+    Counted,
     Figures,
     Latencies,
     P99Row,
@@ -53,11 +54,15 @@ class Told:
         planned: returns all darkness that was planned, without an end if it goes on.
         record: returns how the scenario went so far, None if there is none.
         written: returns what was read back so far, None if nothing was.
+        nodes: returns the name of the shard of every node that was seen.
+        counters: returns the counters of ``/metrics`` that are in nothing else.
     """
 
     planned: Callable[[], Sequence[Planned]]
     record: Callable[[], ScenarioRecord | None]
     written: Callable[[], Written | None]
+    nodes: Callable[[], Mapping[str, str]] = dict
+    counters: Callable[[], Iterable[tuple[tuple[str, ...], float]]] = tuple
 
 
 class Sealing:
@@ -72,7 +77,11 @@ class Sealing:
         segments: begins the segments.
         health: how the probes are doing.
         told: who knows the rest.
+        is_first: the run has no segment yet.
         now_ns: monotonic clock.
+
+    Attributes:
+        is_begun: the segment has its first line.
     """
 
     def __init__(
@@ -84,13 +93,15 @@ class Sealing:
         segments: Segmenting,
         health: Health,
         told: Told,
+        is_first: bool = True,
         now_ns: Callable[[], int] = mono_now_ns,
     ) -> None:
         self._folder = folder
         self._aggregate = aggregate
-        self._changes = SealedChanges(aggregate)
+        self._changes = SealedChanges(aggregate, is_first=is_first)
+        self._is_first = is_first
         self._beginning = beginning
-        self._is_begun = False
+        self.is_begun = False
         self._segments = segments
         self._has_scenario = beginning.has_scenario
         self._health = health
@@ -106,6 +117,8 @@ class Sealing:
         self._work: Counter[tuple[str, int, int]] = Counter()
         self._redirects: Counter[tuple[str, int, str]] = Counter()
         self._p99: list[SecondP99] = []
+        self._nodes: dict[str, str] = {}
+        self._counted: dict[tuple[str, ...], tuple[int, float]] = {}
 
     def take_health(self, snapshot: Snapshot) -> None:
         """Take what lanes did to their target."""
@@ -126,15 +139,23 @@ class Sealing:
         if begin_ns is None or self._aggregate.sealed_until_ns <= begin_ns:
             return  # nothing is judged yet
         now_ns = self._now_ns()
-        is_urgent = bool(sealed.opened or sealed.closed) or not self._is_begun
+        is_urgent = bool(sealed.opened or sealed.closed) or not self.is_begun
         if is_urgent or now_ns - self._line_ns >= LINE_EVERY_NS:
-            self._write(now_ns, latencies=self._latencies(now_ns))
+            # The first line of a further segment has all there is.
+            is_whole = not self.is_begun and not self._is_first
+            latencies = self._latencies(now_ns, is_last=is_whole)
+            self._write(now_ns, latencies=latencies)
         if not self._folder.retry():
             return  # another segment would have to wait as well
         if self._folder.has_lost_sealed:
             self.begin_segment("loss")
         elif self._segments.is_due:
             self.begin_segment("time")
+
+    def flush(self) -> None:
+        """Write what was judged and counted until now: it is about to be shown."""
+        if self.is_begun:
+            self._write(self._now_ns(), latencies=None)
 
     def begin_segment(self, why: Why) -> bool:
         """End the segment here, and go on in a new one; tell whether it was done.
@@ -143,14 +164,15 @@ class Sealing:
         cannot be made, the old one goes on.
         """
         now_ns = self._now_ns()
-        if self._is_begun:
+        if self.is_begun:
             self._write(now_ns, latencies=None)
         if not self._segments.begin(why):
             return False
         self._changes = SealedChanges(self._aggregate, is_first=False)
-        self._is_begun = False
+        self.is_begun = False
         self._figures, self._figures_ns = Figures(), now_ns - FIGURES_EVERY_NS
         self._planned, self._record, self._written = [], None, None
+        self._nodes, self._counted = {}, {}
         self._write(now_ns, latencies=self._latencies(now_ns, is_last=True))
         return True
 
@@ -169,7 +191,7 @@ class Sealing:
     ) -> None:
         line = msgspec.structs.replace(
             self._changes.make_line(),
-            beginning=None if self._is_begun else self._beginning,
+            beginning=None if self.is_begun else self._beginning,
             planned=self._new_planned(),
             figures=self._new_figures(now_ns, is_last=end_ns is not None),
             work=self._take_work(),
@@ -178,11 +200,13 @@ class Sealing:
             latencies=latencies,
             scenario=self._new_record(),
             written=self._new_written(),
+            nodes=self._new_nodes(),
+            counted=self._new_counted(),
             end_ns=end_ns,
         )
         self._redirects.clear()
         self._p99.clear()
-        self._is_begun = True
+        self.is_begun = True
         self._line_ns = now_ns
         self._folder.add_sealed(line)
 
@@ -239,3 +263,24 @@ class Sealing:
             return None
         self._written = written
         return written
+
+    def _new_nodes(self) -> dict[str, str]:
+        nodes = self._told.nodes()
+        if len(nodes) == len(self._nodes):
+            return {}
+        new = {node: name for node, name in nodes.items() if node not in self._nodes}
+        self._nodes |= new
+        return new
+
+    def _new_counted(self) -> Counted | None:
+        names: list[tuple[str, ...]] = []
+        values: list[tuple[int, float]] = []
+        for name, value in self._told.counters():
+            number, before = self._counted.get(name, (len(self._counted), None))
+            if value == before:
+                continue
+            if before is None:
+                names.append(name)
+            self._counted[name] = number, value
+            values.append((number, value))
+        return Counted(names, values) if values else None

@@ -27,6 +27,8 @@ _MAY_COME = frozenset(
         ErrorClass.CLUSTERDOWN,
         ErrorClass.LOADING,
         ErrorClass.MASTERDOWN,
+        ErrorClass.OOM,
+        ErrorClass.MISCONF,
         ErrorClass.TIMEOUT,
         ErrorClass.RESET,
         ErrorClass.CONNECT_REFUSED,

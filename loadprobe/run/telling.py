@@ -81,6 +81,11 @@ class Telling:
         """Return what is wrong with receivers, as sentences."""
         return [text for teller in self._tellers for text in teller.sender.problems]
 
+    def go_on(self) -> None:
+        """Go on with incidents of this run that are open, before anything is judged."""
+        for teller in self._tellers:
+            teller.recall(self._aggregate, self._planned())
+
     def take_sealed(self, sealed: Sealed) -> None:
         """Take what became certain, and have told what is to be."""
         if not self._tellers:
@@ -136,6 +141,17 @@ class _Teller:
             )
             for is_planned in kinds
         ]
+
+    def recall(self, aggregate: Aggregate, planned: Sequence[Planned]) -> None:
+        """Take what was judged of this run before its process was gone."""
+        begin_ns = aggregate.begin_ns
+        for tracker in self._trackers:
+            found = tracker.open_incident
+            if found is None or begin_ns is None:
+                continue
+            if found.start_ns >= begin_ns:
+                until_ns = aggregate.sealed_until_ns
+                tracker.recall(aggregate.outages, planned, until_ns)
 
     def take(
         self,

@@ -16,6 +16,7 @@ from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.outputs.folder.folder import RunFolder
 from loadprobe.outputs.folder.sealed_lines import Written
+from loadprobe.run.going_on import find_past
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.published import Published
 from loadprobe.run.recording import AtEnd, Recording
@@ -46,6 +47,8 @@ class Recorded:
         dark: when shard 0002 refuses, in ns from the begin.
         blind: when the probe does not run, likewise.
         turns: when a segment begins, likewise, at the end of a seal.
+        resume: go on with the run that is there already.
+        after_ns: from the end of what is known of it until it goes on.
     """
 
     def __init__(
@@ -55,8 +58,13 @@ class Recorded:
         dark: tuple[int, int] = (1500 * MS, 2100 * MS),
         blind: Sequence[tuple[int, int]] = (),
         turns: Collection[int] = (),
+        resume: bool = False,
+        after_ns: int = 500 * MS,
     ) -> None:
-        plan = RunPlan(parse_config(CONFIG, where="run.toml"))
+        config = parse_config(
+            CONFIG + f'[output]\ndir = "{directory}"\n', where="run.toml"
+        )
+        plan = RunPlan(config)
         self.aggregate = Aggregate([LaneInfo("tcp", False, (0,), 250 * MS)])
         self.written: Written | None = None
         self.planned: list[Planned] = []
@@ -68,8 +76,20 @@ class Recorded:
             self.sinks,
             planned=lambda _until_ns: self.planned,
         )
-        self.folder = RunFolder.create(directory, "run", clock=CLOCK)
-        self.aggregate.start_process(0, BEGIN_NS)
+        self.published = published
+        self.past = find_past(config) if resume else None
+        begun_ns = BEGIN_NS
+        if self.past is None:
+            self.folder = RunFolder.create(directory, "run", clock=CLOCK)
+        else:
+            past = self.past
+            begun_ns = past.before.until_ns + after_ns
+            self.aggregate.go_on(past.before)
+            published.go_on(past)
+            self.folder = RunFolder.reopen(
+                past.path, clock=CLOCK, lock=past.lock, after=past.segments[-1].number
+            )
+        self.aggregate.start_process(0, begun_ns)
         self.recording = Recording(
             plan,
             self.folder,
@@ -77,17 +97,19 @@ class Recorded:
             self.sinks,
             console=Console(file=io.StringIO()),
             clock=CLOCK,
-            begun_ns=BEGIN_NS,
+            begun_ns=begun_ns,
             told=Told(
                 planned=lambda: self.planned,
                 record=lambda: None,
                 written=lambda: self.written,
+                counters=lambda: published.metrics.counters,
             ),
+            past=self.past,
         )
         self._dark = dark
         self._blind = blind
         self._turns = turns
-        self._now_ns = BEGIN_NS
+        self._now_ns = begun_ns
 
     def measure(self, until_ns: int, *, every_ns: int = 250 * MS) -> None:
         """Judge arrivals up to a time from the begin, and seal every so often."""

@@ -35,12 +35,14 @@ from loadprobe.core.events.phases import (
 )
 from loadprobe.core.events.provider import ProviderTold
 from loadprobe.core.events.run import (
+    ClockStepped,
     LaneWoken,
     LoadRestrained,
     MarkMade,
     ProbeDied,
     ProbeStalled,
     RateChanged,
+    RunContinued,
     RunEnded,
     RunProblem,
     RunStalled,
@@ -65,6 +67,7 @@ __all__ = [
     "CallAccepted",
     "CallBegun",
     "CallEvident",
+    "ClockStepped",
     "CompletionTold",
     "CredentialsChanged",
     "Emit",
@@ -97,6 +100,7 @@ __all__ = [
     "RateChanged",
     "ReplicasRecovered",
     "RoleChanged",
+    "RunContinued",
     "RunEnded",
     "RunProblem",
     "RunStalled",

@@ -13,6 +13,36 @@ class RunStarted(Fact, frozen=True, tag="run/started"):
     name: str
 
 
+class RunContinued(Fact, frozen=True, tag="run/continued"):
+    """The load began again: the run goes on after its process was gone.
+
+    Args:
+        segment: number of the segment of the run folder that begins here.
+        blind_ms: nobody looked for so long before.
+        was_killed: the process before did not end in order.
+        is_other_boot: the machine was started anew: times before are mapped by the wall
+            clock.
+        wall_step_ms: by how much the wall clock was set forward meanwhile; null if that
+            cannot be told, as the machine was started anew.
+    """
+
+    segment: int
+    blind_ms: float
+    was_killed: bool
+    is_other_boot: bool
+    wall_step_ms: float | None
+
+
+class ClockStepped(Fact, frozen=True, tag="run/clock_stepped"):
+    """The wall clock was set, or the machine slept; no length of time changes by that.
+
+    Args:
+        by_ms: by how much it is ahead of what it would have been.
+    """
+
+    by_ms: float
+
+
 class RunEnded(Fact, frozen=True, tag="run/ended"):
     """The load ended and was judged.
 

@@ -22,12 +22,14 @@ from loadprobe.core.events.credentials import CredentialsChanged, LoginsRenewed
 from loadprobe.core.events.phases import PhaseEntered
 from loadprobe.core.events.provider import ProviderTold
 from loadprobe.core.events.run import (
+    ClockStepped,
     LaneWoken,
     LoadRestrained,
     MarkMade,
     ProbeDied,
     ProbeStalled,
     RateChanged,
+    RunContinued,
     RunEnded,
     RunProblem,
     RunStalled,
@@ -65,6 +67,8 @@ class UnknownEvent(msgspec.Struct, frozen=True):
 
 KnownEvent = (
     RunStarted
+    | RunContinued
+    | ClockStepped
     | RunEnded
     | RunProblem
     | RunStalled

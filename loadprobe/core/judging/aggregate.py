@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S
 from loadprobe.core.intervals import Interval, intersection
+from loadprobe.core.judging.before import Before
 from loadprobe.core.judging.cells import BlindSpan
 from loadprobe.core.judging.columns import Block, Scope
 from loadprobe.core.judging.counts import ScopeTotals
@@ -69,6 +70,27 @@ class Aggregate:
         self._ring = Ring(margin_ns=film_margin_ns)
 
     # what the supervisor reports
+
+    def go_on(self, before: Before) -> None:
+        """Go on with what was judged before, when nothing has begun yet.
+
+        Until a process begins, it was blind. Lanes that are not here any more stay as
+        they were.
+        """
+        self.sealed_until_ns = before.until_ns
+        self.lane_totals |= {
+            lane: before.lane_totals[lane]
+            for lane in self.lane_totals
+            if lane in before.lane_totals
+        }
+        self.outages += before.outages
+        self.dropped_outages = before.dropped_outages
+        for scope, totals in before.scope_totals.items():
+            if scope.lane in self.lane_totals:
+                self._open_scope(scope).go_on(totals, before)
+                self.scope_totals[scope] = totals
+        for process in self._processes.values():
+            process.watermark_ns = before.until_ns
 
     def start_process(self, process: int, at_ns: int) -> None:
         """Take note that a process began (again); nothing of it is due before."""
@@ -205,6 +227,11 @@ class Aggregate:
         """Return when the first process began, or None before that."""
         begins = [t.begin_ns for t in self.lane_totals.values()]
         return min((b for b in begins if b is not None), default=None)
+
+    def last_served_ns(self, scope: Scope) -> int | None:
+        """Return when the last arrival of a scope was due that was served in time."""
+        row = self._scopes[scope].last_served
+        return None if row is None else row[0]
 
     # judging
 

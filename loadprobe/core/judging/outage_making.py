@@ -5,10 +5,11 @@ to an outage decides ``core.judging.outage_tracker``.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median_low
 
+from loadprobe.clock import NEVER_NS
 from loadprobe.core.intervals import Interval, difference, intersection, length
 from loadprobe.core.judging.columns import Failure, Scope
 from loadprobe.core.judging.evidence import Evidence, is_timed
@@ -29,7 +30,9 @@ class OutageMaking:
     HISTORY_NS before the last of them), ``after`` those since the last failure,
     ``proof`` the first of these that was certainly served after the outage. ``blind``
     are the blind times since the first of ``before``. ``whole`` has the evidence of
-    all failures, ``stretches`` that between two blind times.
+    all failures, ``stretches`` that between two blind times. Of an outage that was
+    going on before the process began, ``earlier`` is what was known then; the rest but
+    for the counts is of later arrivals.
     """
 
     scope: Scope
@@ -50,6 +53,7 @@ class OutageMaking:
     gap_ns: int = 0
     round_trip_ns: int = 0
     is_last_late: bool = False
+    earlier: Outage | None = None
 
     @classmethod
     def begun(
@@ -63,7 +67,7 @@ class OutageMaking:
         blind: Iterable[Interval],
     ) -> "OutageMaking":
         """Return an outage whose first failed arrival was due at a time."""
-        since_ns = before[0][0] if before else -1
+        since_ns = before[0][0] if before else -NEVER_NS
         known = [span for span in blind if span[1] > since_ns]
         whole = Evidence(deadline_ns)
         stretch = Evidence(deadline_ns, known[-1][1]) if known else whole
@@ -85,6 +89,37 @@ class OutageMaking:
             run.round_trip_ns = 2 * median_low(done - sent for _, sent, done in recent)
             run.last_due_ns = recent[-1][0]
         return run
+
+    @classmethod
+    def resumed(
+        cls, earlier: Outage, deadline_ns: int, *, round_trip_ns: int
+    ) -> "OutageMaking":
+        """Return an outage that was going on before nobody looked.
+
+        Args:
+            earlier: as it was known then.
+            deadline_ns: deadline of the lane.
+            round_trip_ns: twice what most arrivals take: no others are known.
+        """
+        whole = Evidence(deadline_ns)
+        return cls(
+            earlier.scope,
+            deadline_ns,
+            before=[],
+            begin_ns=None,
+            first_due_ns=earlier.first_due_ns,
+            last_due_ns=earlier.last_due_ns,
+            blind=list(earlier.unseen),
+            whole=whole,
+            stretches=[whole],
+            announced=True,
+            failed=earlier.failed,
+            classes=Counter(earlier.classes),
+            outcomes=Counter(earlier.outcomes),
+            gap_ns=earlier.probe_gap_ns,
+            round_trip_ns=round_trip_ns,
+            earlier=earlier,
+        )
 
     def add(self, failure: Failure) -> None:
         """Take the next failed arrival of the outage."""
@@ -149,6 +184,8 @@ class OutageMaking:
 
     def _certain(self) -> tuple[int, int, tuple[Interval, ...]]:
         """Return the core and the gaps in it; start > end if no instant is known."""
+        if self.earlier is not None:
+            return self._certain_since(self.earlier)
         core = self.whole.core(self.round_trip_ns)
         assert core is not None, "every failure proves something of the whole"
         start, end = core
@@ -157,6 +194,17 @@ class OutageMaking:
                 middle = (start + end) // 2
                 start = end = max(self.first_due_ns, min(middle, self.last_due_ns))
             return start, end, ()
+        return self._with_proven(start, end, [])
+
+    def _certain_since(self, earlier: Outage) -> tuple[int, int, tuple[Interval, ...]]:
+        """Return the same of an outage of which a part was proven before."""
+        start, end = earlier.core_start_ns, earlier.core_end_ns
+        return self._with_proven(start, end, earlier.cores)
+
+    def _with_proven(
+        self, start: int, end: int, known: Sequence[Interval]
+    ) -> tuple[int, int, tuple[Interval, ...]]:
+        """Return a core with what each stretch proves, and the gaps in it."""
         proven = [
             span
             for stretch in self.stretches
@@ -164,9 +212,11 @@ class OutageMaking:
         ]
         start = min([start, *(span[0] for span in proven)])
         end = max([end, *(span[1] for span in proven)])
-        return start, end, tuple(difference([(start, end)], proven))
+        return start, end, tuple(difference([(start, end)], [*known, *proven]))
 
     def _hull_start(self) -> int:
+        if self.earlier is not None:
+            return self.earlier.hull_start_ns
         if not self.before:
             if self.begin_ns is None:
                 return self.first_due_ns
@@ -217,6 +267,10 @@ class OutageMaking:
         # Estimates lie between the due times of the nearest arrivals of either kind:
         # the cores are on the safe side and would pull them inwards.
         near_start = self.before[-1][0] if self.before else hull_start
+        start_ns = (near_start + self.first_due_ns) // 2
+        open_start = not self.before
+        if self.earlier is not None:
+            start_ns, open_start = self.earlier.start_ns, self.earlier.open_start
         gap_ns = self.gap_ns
         if self.after:
             first_due = self.after[0][0]
@@ -231,7 +285,7 @@ class OutageMaking:
         return Outage(
             scope=self.scope,
             hull_start_ns=hull_start,
-            start_ns=(near_start + self.first_due_ns) // 2,
+            start_ns=start_ns,
             core_start_ns=core_start,
             core_end_ns=core_end,
             end_ns=(self.last_due_ns + near_end) // 2,
@@ -242,7 +296,7 @@ class OutageMaking:
             classes=dict(self.classes),
             outcomes=dict(self.outcomes),
             probe_gap_ns=gap_ns,
-            open_start=not self.before,
+            open_start=open_start,
             open_end=not self.after,
             gaps=gaps,
             unseen=tuple(unseen),

@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Sequence
 
+from loadprobe.clock import NEVER_NS
 from loadprobe.core.intervals import Interval
 from loadprobe.core.judging.columns import Failure, Scope
 from loadprobe.core.judging.outage_making import MOST_STRETCHES, OutageMaking
@@ -29,7 +30,7 @@ class OutageTracker:
         self.scope = scope
         self._deadline_ns = deadline_ns
         self._begin_ns = begin_ns
-        self._floor_ns = -1
+        self._floor_ns = -NEVER_NS
         self._recent: deque[Row] = deque()
         self._blind: deque[Interval] = deque(maxlen=MOST_STRETCHES)
         self._run: OutageMaking | None = None
@@ -60,6 +61,23 @@ class OutageTracker:
         if run is None:
             return None
         return run.to_outage(limit_ns=None if run.after else until_ns)
+
+    def go_on(
+        self, going_on: Outage | None, latest: Outage | None, *, round_trip_ns: int
+    ) -> None:
+        """Go on with what was known before nobody looked.
+
+        Args:
+            going_on: the outage that had not ended.
+            latest: the last one that had.
+            round_trip_ns: see ``OutageMaking``.
+        """
+        if latest is not None:
+            self._floor_ns = latest.last_due_ns
+        if going_on is not None:
+            self._run = OutageMaking.resumed(
+                going_on, self._deadline_ns, round_trip_ns=round_trip_ns
+            )
 
     def seed(self, served: Iterable[Row]) -> None:
         """Replace the served arrivals remembered from before the next ones.

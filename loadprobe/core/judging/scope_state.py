@@ -12,6 +12,7 @@ from operator import floordiv
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S
 from loadprobe.core.intervals import Interval, overlaps
+from loadprobe.core.judging.before import Before
 from loadprobe.core.judging.columns import (
     Block,
     Failure,
@@ -49,6 +50,11 @@ class ScopeState:
         scope: the scope.
         deadline_ns: deadline of its lane.
         begin_ns: start of the observation of its lane, if known.
+
+    Attributes:
+        totals: what was counted.
+        tracker: finds the outages.
+        last_served: the last arrival that was certainly served in time.
     """
 
     def __init__(self, scope: Scope, *, deadline_ns: int, begin_ns: int | None) -> None:
@@ -58,11 +64,22 @@ class ScopeState:
         self._deadline_ns = deadline_ns
         self._served: list[Pending] = []
         self._failed: list[tuple[Failure, int]] = []
-        self._last_served: Row | None = None
+        self.last_served: Row | None = None
         self._seconds: dict[int, SecondCounts] = {}
         self._observed = ObservedTime()
         self._cutter = SampleCutter(scope)
         self._samples: list[MsSamples] = []
+
+    def go_on(self, totals: ScopeTotals, before: Before) -> None:
+        """Go on with what was known before."""
+        scope = self.scope
+        self.totals = totals
+        self.last_served = before.last_served(scope)
+        self.tracker.go_on(
+            before.going_on.get(scope),
+            totals.last_outage,
+            round_trip_ns=2 * before.usual_ns(scope.lane, scope.op),
+        )
 
     def add(self, process: int, block: Block) -> None:
         """Take decided arrivals of one process; the block must not change any more."""
@@ -194,7 +211,7 @@ class ScopeState:
             for start, end in cuts:
                 self.tracker.cut(start, end)
         if slab.due:
-            self._last_served = self._last_certain(slab) or self._last_served
+            self.last_served = self._last_certain(slab) or self.last_served
         self._count(slab, cuts)
         self.totals.observed_ns += self._observed.add(slab, cuts)
 
@@ -203,8 +220,8 @@ class ScopeState:
     ) -> None:
         tracker = self.tracker
         if tracker.is_idle:
-            if not recent and self._last_served is not None:
-                recent = [self._last_served]
+            if not recent and self.last_served is not None:
+                recent = [self.last_served]
             tracker.seed(recent)
         served = sorted(zip(slab.due, slab.sent, slab.done, strict=True))
         failures = slab.failures

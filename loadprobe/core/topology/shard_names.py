@@ -10,7 +10,7 @@ that was once seen in a shard tells that shard from then on; in one topology no 
 shards have one name; the name of a shard that is gone is not given to a stranger.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from loadprobe.core.topology.topology import Range, Shard, Topology
@@ -38,6 +38,16 @@ class ShardNames:
         self._given = 0
         self._name_of_node: dict[str, str] = {}
         self._observers: dict[Hashable, _Observer] = {}
+
+    @property
+    def nodes(self) -> Mapping[str, str]:
+        """Return the name of the shard of every node that was seen; it only grows."""
+        return self._name_of_node
+
+    def go_on(self, nodes: Mapping[str, str]) -> None:
+        """Go on with the names that were given before, by node."""
+        self._name_of_node = dict(nodes)
+        self._given = max(map(int, nodes.values()), default=0)
 
     def see(self, observer: Hashable, topology: Topology) -> Topology:
         """Take an observer's topology; return it with canonical names.

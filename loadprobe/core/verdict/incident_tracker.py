@@ -144,6 +144,29 @@ class IncidentTracker:
             is_planned=self._rules.is_planned,
         )
 
+    def recall(
+        self, outages: Iterable[Outage], planned: Sequence[Planned], until_ns: int
+    ) -> None:
+        """Take the outages of the incident that is resumed, where they are all known.
+
+        What was summed up of them is then not needed, and nothing is counted twice.
+
+        Args:
+            outages: of this run that ended before it was interrupted.
+            planned: darkness that was planned so far.
+            until_ns: everything due before had been judged.
+        """
+        known = self._resumed
+        self._resume(until_ns)
+        incident = self._incident
+        if known is None or incident is None:
+            return
+        incident.before, incident.outages_before = DarkTime(), 0
+        for outage in outages:
+            for part in self._parts(outage, planned):
+                if part.end_ns > known.start_ns:
+                    incident.keep(part)
+
     def take(
         self,
         *,

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,8 +23,10 @@ from loadprobe.outputs.folder.documents import (
     CELLS,
     EVENTS,
     HISTOGRAMS,
+    OUTAGES,
     SEALED,
     SERIES,
+    SUMMARY,
     encode_document,
     encode_json,
     event_line,
@@ -77,6 +80,7 @@ class RunFolder:
     Args:
         path: the folder, already made (see ``create``).
         clock: to give events their wall time.
+        lock: on the folder; None takes it.
 
     Attributes:
         path: the folder; after ``close`` that which holds everything.
@@ -84,7 +88,9 @@ class RunFolder:
         losses: lines and frames that are lost, by file.
     """
 
-    def __init__(self, path: Path, *, clock: ClockPair) -> None:
+    def __init__(
+        self, path: Path, *, clock: ClockPair, lock: FolderLock | None = None
+    ) -> None:
         self.path = path
         self.segment = FIRST
         self._clock = clock
@@ -93,7 +99,7 @@ class RunFolder:
         self._growing = growing_files(path, self.losses, self._rooms)
         self._behind: list[AppendFile] = []
         self._syncing = Syncing(path, list(self._growing.values()))
-        self._lock = FolderLock(path)
+        self._lock = lock or FolderLock(path)
         self._documents: dict[str, bytes] = {}
         self._unwritten: set[str] = set()
         self._document_error: OSError | None = None
@@ -122,6 +128,28 @@ class RunFolder:
                 ) from exc
             else:
                 return cls(path, clock=clock)
+
+    @classmethod
+    def reopen(
+        cls, path: Path, *, clock: ClockPair, lock: FolderLock, after: int
+    ) -> "RunFolder":
+        """Return the folder of a run that goes on; begin a segment before all else.
+
+        Args:
+            path: the folder.
+            clock: to give events their wall time.
+            lock: on the folder.
+            after: number of the last segment there is.
+        """
+        folder = cls(path, clock=clock, lock=lock)
+        folder.segment, folder._growing = after, {}
+        return folder
+
+    def take_back_verdict(self) -> None:
+        """Remove the documents of an end that was none."""
+        for name in SUMMARY, OUTAGES:
+            with suppress(OSError):
+                (self.path / name).unlink()
 
     @property
     def problems(self) -> list[str]:

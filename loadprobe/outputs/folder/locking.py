@@ -20,25 +20,32 @@ class FolderLock:
 
     Args:
         folder: the run folder.
+
+    Attributes:
+        is_held: no other process has it.
     """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / LOCK
         self._fd: int | None = None
+        self.is_held = False
         # A file system without locks, or a full one: then nobody can tell, no more.
         with suppress(OSError):
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
             self._fd = os.open(self._path, flags, FILE_MODE)
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # One that went in between is another file under that name.
+            self.is_held = os.fstat(self._fd).st_ino == self._path.stat().st_ino
             os.write(self._fd, b"%d\n" % os.getpid())
 
     def release(self) -> None:
         """Give the folder free."""
         if self._fd is not None:
-            with suppress(OSError):
-                self._path.unlink()
+            if self.is_held:
+                with suppress(OSError):
+                    self._path.unlink()
             os.close(self._fd)
-            self._fd = None
+            self._fd, self.is_held = None, False
 
 
 def find_writer(folder: Path) -> int | None:

@@ -71,6 +71,11 @@ class PastEvent:
         said = PlainEvent(line.source, line.kind, line.fields)
         return cls(line, *read(line.mono_ns, said))
 
+    def shifted(self, shift_ns: int) -> Self:
+        """Return the same in another monotonic clock."""
+        mono_ns = self.line.mono_ns + shift_ns
+        return self.of(msgspec.structs.replace(self.line, mono_ns=mono_ns))
+
 
 @dataclass(frozen=True, slots=True)
 class RunData:
@@ -120,7 +125,8 @@ def load_run(path: Path) -> RunData:
         )
     torn: set[str] = set()
     left_out: set[str] = set()
-    beside = load_beside(path, torn, left_out=left_out)
+    is_whole = len(paths_of(path)) == 1
+    beside = load_beside(path, torn, is_whole=is_whole, left_out=left_out)
     return RunData(
         path=path,
         info=info,
@@ -178,24 +184,38 @@ def load_beside(
         UsageError: a file of the last segment is missing, foreign, of another format,
             or damaged.
     """
-    events: list[PastEvent] = []
     film: list[Frame] = []
     *before, last = load_segments(path)
     damaged: set[str] = set()
     for segment in before:
         try:
-            events += _events_of(segment, torn)
-        except UsageError as exc:
-            damaged.add(str(exc))
-        try:
             film += film_of(segment, torn)
         except UsageError as exc:
             damaged.add(str(exc))
+    events = load_events(path, torn, damaged, is_whole=is_whole)
+    film += film_of(last, torn, is_whole=is_whole)
     if left_out is not None:
         left_out |= damaged
+    return Beside(events, tuple(film))
+
+
+def load_events(
+    path: Path, torn: set[str], left_out: set[str], *, is_whole: bool = True
+) -> tuple[PastEvent, ...]:
+    """Read the events of a run; see ``load_beside``.
+
+    Raises:
+        UsageError: as for ``load_beside``.
+    """
+    events: list[PastEvent] = []
+    *before, last = load_segments(path)
+    for segment in before:
+        try:
+            events += _events_of(segment, torn)
+        except UsageError as exc:
+            left_out.add(str(exc))
     events += _events_of(last, torn, is_whole=is_whole)
-    film += film_of(last, torn, is_whole=is_whole)
-    return Beside(tuple(events), tuple(film))
+    return tuple(events)
 
 
 def _events_of(
@@ -247,12 +267,9 @@ def _read_events(path: Path, torn: set[str], shift_ns: int) -> Iterator[PastEven
     for number, line in enumerate(lines, start=2):
         if number > _MOST_EVENTS:
             raise UsageError(f"{path} has more than {_MOST_EVENTS} events")
-        own = line
-        if shift_ns:
-            mono_ns = line.mono_ns + shift_ns
-            own = msgspec.structs.replace(line, mono_ns=mono_ns)
         try:
             check_values(msgspec.structs.asdict(line))
-            yield PastEvent.of(own)
+            past = PastEvent.of(line)
+            yield past.shifted(shift_ns) if shift_ns else past
         except (ValueError, RecursionError) as exc:
             raise UsageError(f"{path}, line {number} is damaged: {exc}") from exc

@@ -38,6 +38,7 @@ class _Scope:
     counts: list[int] = field(default_factory=lambda: [0] * len(Outcome))
     classes: Counter[ErrorClass] = field(default_factory=Counter)
     observed_ms: int = 0
+    observed_ns: int = 0
     dark_ms: int = 0
     grey_ms: int = 0
     unseen: int = 0
@@ -50,6 +51,7 @@ class _Scope:
             list(totals.counts),
             totals.classes.copy(),
             totals.observed_ms,
+            totals.observed_ns,
             totals.dark_ms,
             totals.grey_ms,
             totals.unseen,
@@ -60,9 +62,10 @@ class _Scope:
         """Return what was served since."""
         served = now.counts[Outcome.SERVED] - self.counts[Outcome.SERVED]
         observed_ms = now.observed_ms - self.observed_ms
+        observed_ns = now.observed_ns - self.observed_ns
         if not served and not observed_ms:
             return None
-        return Served(self.number, served, observed_ms)
+        return Served(self.number, served, observed_ms, observed_ns)
 
     def failed(self, now: "_Scope") -> Failed | None:
         """Return what else was counted since."""
@@ -213,6 +216,7 @@ class SealedChanges:
                     totals.outages,
                     totals.outage_ns,
                     totals.outage_unseen_ns,
+                    aggregate.last_served_ns(scope),
                 )
                 for scope, totals in aggregate.scope_totals.items()
             ],

@@ -46,12 +46,16 @@ class Beginning(msgspec.Struct, frozen=True):
 
 
 class ScopeBefore(msgspec.Struct, frozen=True, array_like=True):
-    """What lines do not say of a scope before a segment; as ``ScopeTotals`` has it."""
+    """What lines do not say of a scope before a segment; as ``ScopeTotals`` has it.
+
+    ``served_ns`` is when it was served last.
+    """
 
     scope: int
     outages: int
     outage_ns: int
     outage_unseen_ns: int
+    served_ns: int | None = None
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -69,11 +73,12 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 
 class Served(msgspec.Struct, frozen=True, array_like=True):
-    """Served arrivals of a scope (``scope`` is its number), and observed cells."""
+    """Served arrivals of a scope (``scope`` is its number), and what was observed."""
 
     scope: int
     arrivals: int
     observed_ms: int
+    observed_ns: int = 0
 
 
 class Failed(msgspec.Struct, frozen=True, array_like=True):
@@ -114,6 +119,18 @@ class Growth(msgspec.Struct, frozen=True, omit_defaults=True):
     outcomes: dict[Outcome, int] = {}
     gaps: Spans | None = None
     unseen: Spans | None = None
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """Counters of ``/metrics`` that no other key has.
+
+    Args:
+        names: new ones, numbered from 0 in their segment: metric and label values.
+        values: of those that changed: number, and value as of now.
+    """
+
+    names: list[tuple[str, ...]] = []
+    values: list[tuple[int, float]] = []
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -217,6 +234,8 @@ class SealedLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         latencies: to be added.
         scenario: how it went so far.
         written: what was read back so far.
+        counted: counters that changed.
+        nodes: names of shards by the nodes that were seen in them; new ones.
         end_ns: the end of the load; only in the last line of a run that was judged to
             its end.
     """
@@ -241,6 +260,8 @@ class SealedLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     latencies: Latencies | None = None
     scenario: ScenarioRecord | None = None
     written: Written | None = None
+    counted: Counted | None = None
+    nodes: dict[str, str] = {}
     end_ns: int | None = None
 
 

@@ -55,12 +55,25 @@ def read_segment(
         UsageError: a file is damaged.
     """
     *before, last = segments
-    path = last.path / SEALED
-    replay = _replay(path, torn) if is_begun(path, torn) else None
+    replay = read_lines_of(last, torn)
     if replay is not None:
         add_earlier(replay, before, torn, set() if left_out is None else left_out)
         add_seconds(replay, last.path, torn)
     return replay
+
+
+def read_lines_of(segment: Segment, torn: set[str]) -> SealedReplay | None:
+    """Return what the lines of a segment say, None if nothing was written.
+
+    Args:
+        segment: where it is.
+        torn: as in ``read_sealed``.
+
+    Raises:
+        UsageError: the file is damaged.
+    """
+    path = segment.path / SEALED
+    return _replay(path, torn) if is_begun(path, torn) else None
 
 
 def _replay(path: Path, torn: set[str]) -> SealedReplay | None:

@@ -62,13 +62,21 @@ class SealedReplay:
         written: what was read back, None if nothing was.
         p99: the percentiles of the last hours.
         activity: what lanes did.
+        lane_totals: what was counted of lanes.
+        scope_totals: what was counted of scopes.
+        closed: outages that ended, as far as they are kept.
+        dropped: outages that ended and are not kept.
         unfinished: outages that are not closed, as if they ended now.
+        served_ns: when scopes were served last, or a time shortly before that.
+        nodes: names of shards by the nodes that were seen in them.
+        counters: those of ``/metrics`` that are in nothing else.
         tails: what of the files of seconds is needed beside the lines.
     """
 
     def __init__(self, beginning: Beginning) -> None:
         self.beginning = beginning
         self.until_ns = 0
+        self._before_ns: int | None = None
         self.begun_ns: int | None = None
         self.end_ns: int | None = None
         self.planned: Sequence[Planned] = ()
@@ -78,11 +86,15 @@ class SealedReplay:
         self.p99 = P99Log()
         self.activity = Activity()
         self.unfinished: dict[Scope, Outage] = {}
-        self._lanes = {lane.name: LaneTotals() for lane in beginning.lanes}
-        self._scopes: dict[Scope, ScopeTotals] = {}
+        self.served_ns: dict[Scope, int] = {}
+        self.nodes: dict[str, str] = {}
+        self.counters: dict[tuple[str, ...], float] = {}
+        self._counted: list[tuple[str, ...]] = []
+        self.lane_totals = {lane.name: LaneTotals() for lane in beginning.lanes}
+        self.scope_totals: dict[Scope, ScopeTotals] = {}
         self._numbered: list[Scope] = []
-        self._closed: list[Outage] = []
-        self._dropped = 0
+        self.closed: list[Outage] = []
+        self.dropped = 0
         self._totals: list[ScopeTotals] = []
         self._marks: list[tuple[int, int, int]] = []
         self._merged: dict[str, tuple[int, int]] = {}
@@ -93,13 +105,15 @@ class SealedReplay:
         Raises:
             LookupError: it speaks of a lane or scope that no line has introduced.
         """
-        self.until_ns = line.until_ns
         if self.begun_ns is None:
             self.begun_ns = line.until_ns
+        else:
+            self._before_ns = self.until_ns
+        self.until_ns = line.until_ns
         for lane, begin_ns in line.begun_ns.items():
-            self._lanes[lane].begin_ns = begin_ns
+            self.lane_totals[lane].begin_ns = begin_ns
         for lane, start_ns, end_ns in line.blind:
-            self._lanes[lane].add_blind(BlindSpan(lane, start_ns, end_ns))
+            self.lane_totals[lane].add_blind(BlindSpan(lane, start_ns, end_ns))
         self._count(line)
         self._take_outages(line)
         if line.checkpoint is not None:
@@ -122,6 +136,11 @@ class SealedReplay:
         self.figures = line.figures or self.figures
         self.scenario = line.scenario or self.scenario
         self.written = line.written or self.written
+        self.nodes |= line.nodes
+        if line.counted is not None:
+            self._counted += line.counted.names
+            for number, value in line.counted.values:
+                self.counters[self._counted[number]] = value
         self.end_ns = line.end_ns
 
     @property
@@ -130,7 +149,7 @@ class SealedReplay:
         since_ns = self.until_ns - KEPT_S * NS_PER_S
         old = [mark for mark in self._marks if mark[0] <= since_ns]
         series, histograms = old[-1][1:] if old else (0, 0)
-        begun = [lane for lane, t in self._lanes.items() if t.begin_ns is not None]
+        begun = [lane for lane, t in self.lane_totals.items() if t.begin_ns is not None]
         merged = [self._merged.get(lane, (0, 0))[1] for lane in begun]
         return Tails(series, histograms, min(merged, default=0))
 
@@ -141,7 +160,7 @@ class SealedReplay:
             LookupError: there is no such lane.
         """
         for row in rows:
-            totals = self._lanes[row.lane]
+            totals = self.lane_totals[row.lane]
             if (row.second + 1) * NS_PER_S <= self._merged.get(row.lane, (0, 0))[0]:
                 continue
             _merge_into(totals.response, row.op, row.response)
@@ -153,9 +172,9 @@ class SealedReplay:
 
     def results(self) -> Results:
         """Return what is known; outages that are not closed end now. Call it once."""
-        scopes = dict(self._scopes)
-        outages = list(self._closed)
-        dropped = self._dropped
+        scopes = dict(self.scope_totals)
+        outages = list(self.closed)
+        dropped = self.dropped
         rest = sorted(self.unfinished.values(), key=lambda o: (o.first_due_ns, o.scope))
         for outage in rest:
             scopes[outage.scope].add_outage(outage)
@@ -164,12 +183,12 @@ class SealedReplay:
             else:
                 dropped += 1
         end_ns = self.until_ns if self.end_ns is None else self.end_ns
-        begins = (totals.begin_ns for totals in self._lanes.values())
+        begins = (totals.begin_ns for totals in self.lane_totals.values())
         return Results(
             start_ns=min(b for b in (*begins, end_ns) if b is not None),
             end_ns=end_ns,
             lanes=self.beginning.lanes,
-            lane_totals=self._lanes,
+            lane_totals=self.lane_totals,
             scope_totals=dict(sorted(scopes.items())),
             outages=sorted(outages, key=lambda o: (o.first_due_ns, o.scope)),
             dropped_outages=dropped,
@@ -179,12 +198,15 @@ class SealedReplay:
     def _count(self, line: SealedLine) -> None:
         for scope in line.scopes:
             self._numbered.append(scope)
-            self._scopes[scope] = ScopeTotals()
-            self._totals.append(self._scopes[scope])
+            self.scope_totals[scope] = ScopeTotals()
+            self._totals.append(self.scope_totals[scope])
         for served in line.served:
             totals = self._totals[served.scope]
             totals.counts[Outcome.SERVED] += served.arrivals
             totals.observed_ms += served.observed_ms
+            totals.observed_ns += served.observed_ns
+            if served.arrivals:
+                self._note_served(self._numbered[served.scope])
         for failed in line.failed:
             totals = self._totals[failed.scope]
             for outcome, count in failed.outcomes.items():
@@ -195,18 +217,26 @@ class SealedReplay:
             totals.unseen += failed.unseen
             totals.lost_ns += failed.lost_ns
 
+    def _note_served(self, scope: Scope) -> None:
+        """Note that a scope was served after the line before."""
+        since_ns = self._before_ns
+        if since_ns is None:
+            since_ns = self.lane_totals[scope.lane].begin_ns
+        if since_ns is not None:
+            self.served_ns[scope] = since_ns
+
     def _take_outages(self, line: SealedLine) -> None:
         for outage in line.closed:
             self.unfinished.pop(outage.scope, None)
-            self._scopes[outage.scope].add_outage(outage)
-        self._closed += line.closed
+            self.scope_totals[outage.scope].add_outage(outage)
+        self.closed += line.closed
         for number in line.dropped:
             scope = self._numbered[number]
             self.unfinished.pop(scope, None)
-            self._scopes[scope].outages += 1
-        self._dropped += len(line.dropped)
+            self.scope_totals[scope].outages += 1
+        self.dropped += len(line.dropped)
         for outage in line.open:
-            self._scopes[outage.scope]  # raises
+            self.scope_totals[outage.scope]  # raises
             self.unfinished[outage.scope] = outage
         for growth in line.grown:
             scope = self._numbered[growth.scope]
@@ -214,16 +244,18 @@ class SealedReplay:
 
     def _take_checkpoint(self, before: Checkpoint) -> None:
         for lane, blind_ns in before.blind_ns.items():
-            self._lanes[lane].blind_ns = blind_ns
+            self.lane_totals[lane].blind_ns = blind_ns
         for row in before.scopes:
             totals = self._totals[row.scope]
             totals.outages = row.outages
             totals.outage_ns = row.outage_ns
             totals.outage_unseen_ns = row.outage_unseen_ns
-        self._dropped = before.dropped
+            if row.served_ns is not None:
+                self.served_ns[self._numbered[row.scope]] = row.served_ns
+        self.dropped = before.dropped
 
     def _merge(self, part: LatencyPart) -> None:
-        totals = self._lanes[part.lane]
+        totals = self.lane_totals[part.lane]
         _merge_all(totals.response, part.response)
         _merge_all(totals.service, part.service)
         totals.lateness.merge(Histogram.from_sparse(part.lateness))

@@ -56,7 +56,7 @@ def add_seconds(replay: SealedReplay, path: Path, torn: set[str]) -> None:
     """
     tails, activity = replay.tails, replay.activity
 
-    def is_judged(row: SeriesRow | _LongestRow | SecondHistograms) -> bool:
+    def is_judged(row: SeriesRow | _LongestRow) -> bool:
         return replay.is_judged(row.second)
 
     file = path / SERIES
@@ -70,8 +70,29 @@ def add_seconds(replay: SealedReplay, path: Path, torn: set[str]) -> None:
                 file, _LongestRow, torn=torn, since_byte=tails.histograms
             )
             _add_longest(activity, filter(is_judged, longest))
-            unmerged = _histograms(file, tails.unmerged, torn)
-            replay.merge_seconds(filter(is_judged, unmerged))
+    except (LookupError, ValueError, OverflowError) as exc:
+        raise UsageError(f"{file} does not belong to this run: {exc!r}") from exc
+    add_latencies(replay, path, torn)
+
+
+def add_latencies(replay: SealedReplay, path: Path, torn: set[str]) -> None:
+    """Add the latencies that are in no line yet.
+
+    Args:
+        replay: what the lines of a segment say.
+        path: the folder of the segment.
+        torn: the names of torn files are added to it.
+
+    Raises:
+        UsageError: a file is damaged.
+    """
+    file = path / HISTOGRAMS
+    if not is_begun(file, torn):
+        return
+    try:
+        for row in _histograms(file, replay.tails.unmerged, torn):
+            if replay.is_judged(row.second):
+                replay.merge_seconds([row])
     except (LookupError, ValueError, OverflowError) as exc:
         raise UsageError(f"{file} does not belong to this run: {exc!r}") from exc
 
@@ -90,14 +111,45 @@ def add_earlier(
         torn: the names of torn files are added to it.
         left_out: what is said of damaged files, which are left out, is added to it.
     """
+    rows = add_recent(
+        replay.activity,
+        segments,
+        begun_ns=replay.begun_ns or 0,
+        until_ns=replay.until_ns,
+        torn=torn,
+        left_out=left_out,
+    )
+    replay.p99.put_before(rows)
+
+
+def add_recent(
+    activity: Activity,
+    segments: Sequence[Segment],
+    *,
+    begun_ns: int,
+    until_ns: int,
+    torn: set[str],
+    left_out: set[str],
+) -> list[SecondP99]:
+    """Add what is told of the seconds of the last hours; return their percentiles.
+
+    Args:
+        activity: to add to.
+        segments: of which some may have such seconds, by time.
+        begun_ns: when the segment after them began.
+        until_ns: end of the last hours.
+        torn: the names of torn files are added to it.
+        left_out: what is said of damaged files, which are left out, is added to it.
+    """
     earlier: list[SecondP99] = []
-    for segment in _needed(segments, replay):
+    since_ns = until_ns - KEPT_S * NS_PER_S
+    for segment in _needed(segments, begun_ns, since_ns):
         for add in (_add_work, _add_series, _add_histograms):
             try:
-                earlier += add(replay.activity, segment, torn)
+                earlier += add(activity, segment, torn)
             except UsageError as exc:
                 left_out.add(str(exc))
-    replay.p99.put_before(earlier)
+    return earlier
 
 
 def _add_series(
@@ -133,16 +185,14 @@ def _has_seconds(file: Path, torn: set[str]) -> bool:
     return found is not None and step_of(found) == 1 and is_begun(file, torn)
 
 
-def _needed(segments: Sequence[Segment], replay: SealedReplay) -> list[Segment]:
-    """Return the segments that have seconds of the last hours, by time."""
-    since_ns = replay.until_ns - KEPT_S * NS_PER_S
+def _needed(segments: Sequence[Segment], begun_ns: int, since_ns: int) -> list[Segment]:
+    """Return the segments that have seconds since a time, of those before one."""
     needed: list[Segment] = []
-    end_ns = replay.begun_ns or 0
     for segment in reversed(segments):
-        if end_ns <= since_ns:
+        if begun_ns <= since_ns:
             break
         needed.append(segment)
-        end_ns = segment.begun_ns
+        begun_ns = segment.begun_ns
     return needed[::-1]
 
 

@@ -72,6 +72,10 @@ class RunMetrics:
         clock: to give outages and phases their UNIX time.
         window: what the page of single milliseconds shows.
         planned: returns the darkness that was planned so far.
+
+    Attributes:
+        before_scrape: called before values are read: what is shown to others must not
+            be lost with the process, or a counter would go back.
     """
 
     def __init__(
@@ -92,6 +96,8 @@ class RunMetrics:
         self._dark_ms: dict[Scope, int] = {}
         self._planned_ms: dict[Scope, int] = {}
         self._unseen_ms: dict[Scope, int] = {}
+        self._lateness_before: dict[str, Histogram] = {}
+        self.before_scrape: Callable[[], None] = lambda: None
         self._values: dict[str, dict[Labels, float]] = {}
         self._histograms: dict[str, dict[Labels, Histogram]] = {}
         self.set("build_info", __version__, value=1)
@@ -124,6 +130,39 @@ class RunMetrics:
             series[labels] = Histogram()
         series[labels].record_many(values_ns)
 
+    @property
+    def counters(self) -> Iterator[tuple[tuple[str, ...], float]]:
+        """Yield the counters that are kept here alone: (metric, *labels), value."""
+        for metric, series in self._values.items():
+            if metric.endswith("_total"):
+                for labels, value in series.items():
+                    yield (metric, *labels), value
+
+    def go_on(
+        self,
+        counters: Mapping[tuple[str, ...], float],
+        dark_ns: Mapping[Scope, tuple[int, int]],
+    ) -> None:
+        """Go on counting where the process before ended.
+
+        What the judgement counts goes on with it. Lateness shown is that of this
+        process, as all lengths of time that are kept here.
+
+        Args:
+            counters: see ``counters``.
+            dark_ns: by scope, how long outages were, and how long nobody saw them.
+        """
+        for (metric, *labels), value in counters.items():
+            self._values.setdefault(metric, {})[tuple(labels)] = value
+        for scope, (outage_ns, unseen_ns) in dark_ns.items():
+            self._dark_ms[scope] = outage_ns // NS_PER_MS
+            self._unseen_ms[scope] = unseen_ns // NS_PER_MS
+        self._lateness_before = {
+            lane: totals.lateness.copy()
+            for lane, totals in self._aggregate.lane_totals.items()
+        }
+        self.take_ended(self._aggregate.outages)
+
     def take_ended(self, ended: Iterable[Outage]) -> None:
         """Take outages that ended as soon as they did: what of them was by plan."""
         planned = self._planned()
@@ -131,11 +170,21 @@ class RunMetrics:
             parts = planned_parts(outage, planned)
             self._planned_ns[outage.scope] += sum(part.seen_ns for part in parts)
 
-    def count_outage(self, outage: Outage, *, cause: str) -> None:
-        """Count an outage that ended, with what it was attributed to."""
+    def count_outage(
+        self, outage: Outage, *, cause: str, counted: Outage | None = None
+    ) -> None:
+        """Count an outage that ended, with what it was attributed to.
+
+        Args:
+            outage: as it is known now.
+            cause: its cause.
+            counted: as it was counted before, when only the load ended.
+        """
         labels = (*_labels(outage.scope), cause)
-        self.add("outages_total", *labels)
-        self.add("outage_seconds_total", *labels, by=outage.seen_ns / NS_PER_S)
+        before_ns = 0 if counted is None else counted.seen_ns
+        more_ns = max(0, outage.seen_ns - before_ns)
+        self.add("outages_total", *labels, by=int(counted is None))
+        self.add("outage_seconds_total", *labels, by=more_ns / NS_PER_S)
         self.observe(
             "outage_duration_seconds",
             *(outage.scope.lane, outage.scope.op.label),
@@ -189,6 +238,7 @@ class RunMetrics:
 
     def snapshot(self) -> Snapshot:
         """Return all series of this moment."""
+        self.before_scrape()
         values = {metric: series.copy() for metric, series in self._values.items()}
         for metric, labels, value in self._judged_values():
             values.setdefault(metric, {})[labels] = value
@@ -228,7 +278,10 @@ class RunMetrics:
                 yield Distribution("response_seconds", (lane, op.label), histogram)
             for op, histogram in totals.service.items():
                 yield Distribution("service_seconds", (lane, op.label), histogram)
-            yield Distribution("schedule_lateness_seconds", (lane,), totals.lateness)
+            lateness = totals.lateness
+            if (before := self._lateness_before.get(lane)) is not None:
+                lateness = lateness.since(before)
+            yield Distribution("schedule_lateness_seconds", (lane,), lateness)
         for (shard, op), histogram in self._aggregate.shard_response.items():
             labels = shard, op.label
             yield Distribution("shard_response_seconds", labels, histogram)

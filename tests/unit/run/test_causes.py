@@ -35,7 +35,9 @@ class Counting(RunMetrics):
         self.causes: list[str] = []
         self.lengths_ms: list[float] = []
 
-    def count_outage(self, outage: Outage, *, cause: str) -> None:
+    def count_outage(
+        self, outage: Outage, *, cause: str, counted: Outage | None = None
+    ) -> None:
         """Note the cause."""
         self.causes.append(cause)
         self.lengths_ms.append(outage.duration_ns / MS)

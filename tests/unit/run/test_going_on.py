@@ -1,0 +1,209 @@
+"""A process goes on with the run of another one that is gone."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from loadprobe.clock import ClockPair
+from loadprobe.core.events import RunContinued, RunProblem
+from loadprobe.core.intervals import Interval
+from loadprobe.outputs.folder import documents
+from loadprobe.outputs.folder.locking import LOCK
+from loadprobe.outputs.folder.reader import load_segments
+from loadprobe.outputs.folder.segments import SEGMENT, SegmentInfo, segment_path
+from loadprobe.run import going_on, sealing
+from loadprobe.run.aftermath import load_any_run
+from loadprobe.run.wall_watch import WallWatch
+from tests.support.recorded import BEGIN_NS, MS, Recorded, S
+
+DARK = (1500 * MS, 2600 * MS)
+
+
+@pytest.fixture(autouse=True)
+def _write_every_seal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Virtual time is over in no time, in which nothing would be due to be written."""
+    monkeypatch.setattr(sealing, "LINE_EVERY_NS", 0)
+    monkeypatch.setattr(sealing, "LATENCIES_EVERY", (10, 0, 0))
+
+
+def killed(directory: Path, until_ms: int = 2000, **more: object) -> Recorded:
+    """Return a run whose process is gone after a time."""
+    run = Recorded(directory, dark=DARK, **more)  # type: ignore[arg-type]
+    run.measure(until_ms * MS)
+    run.folder.close()
+    (run.folder.path / LOCK).write_text("1\n")
+    return run
+
+
+def again(directory: Path, until_ms: int = 4000, dark: Interval = DARK) -> Recorded:
+    """Return a process that has gone on with it, half a second later."""
+    run = Recorded(directory, dark=dark, resume=True)
+    run.measure(until_ms * MS)
+    return run
+
+
+def counted(run: Recorded) -> dict[tuple[str, object], float]:
+    """Return the counters that the run shows."""
+    return {
+        (metric, labels): value
+        for metric, series in run.published.metrics.snapshot().values.items()
+        if metric.endswith("_total")
+        for labels, value in series.items()
+    }
+
+
+@pytest.mark.parametrize("is_ended", [False, True])
+def test_it_is_one_run_with_one_outage(tmp_path: Path, is_ended: bool) -> None:
+    """The report is of both processes, and the time between them is blind."""
+    first = Recorded(tmp_path, dark=DARK)
+    first.measure(2000 * MS)
+    before = counted(first)
+    if is_ended:
+        first.conclude()
+    first.folder.close()
+    second = again(tmp_path, 2750)
+    shown = [counted(second)]
+    before_it_is_said = load_any_run(second.folder.path).summary.state
+    assert before_it_is_said == ("outage" if is_ended else "running")
+    second.recording.refresh(None, BEGIN_NS + 2750 * MS)
+    running = load_any_run(second.folder.path)
+    assert running.summary.state == "running"
+    second.measure(4000 * MS)
+    shown.append(counted(second))
+    second.conclude()
+    path = second.folder.path
+    assert path == first.folder.path
+    for after in shown:
+        assert {k: v for k, v in before.items() if after.get(k, 0) < v} == {}
+        before = after
+    run = load_any_run(path)
+    assert run.info.start.mono_ns == BEGIN_NS
+    (lane,) = run.summary.lanes
+    assert lane.blind_ms == 500
+    assert lane.arrivals == 2 * 350
+    (outage,) = run.outages
+    assert outage.unseen_ms == 500
+    assert outage.failed == 50 + 10
+    assert outage.lower_ms <= 600
+    assert 1090 <= outage.duration_ms <= 1110
+    continued = [p.event for p in run.events if isinstance(p.event, RunContinued)]
+    assert [(e.segment, e.blind_ms, e.was_killed) for e in continued] == [
+        (2, 500, not is_ended)
+    ]
+    assert sum(v for k, v in before.items() if k[0] == "outages_total") == 1
+    (path / documents.SUMMARY).unlink()
+    assert load_any_run(path).outages == run.outages
+
+
+def test_an_outage_that_begins_at_once_reaches_back(tmp_path: Path) -> None:
+    """It may have begun when nobody looked."""
+    killed(tmp_path, 1000)
+    second = again(tmp_path, 3000, dark=(1500 * MS, 1700 * MS))
+    second.conclude()
+    (outage,) = load_any_run(second.folder.path).outages
+    assert not outage.open_start
+    assert outage.unseen_ms == 500
+    assert outage.upper_ms >= 700
+    assert outage.lower_ms <= 200
+
+
+def test_it_can_be_gone_again_and_again(tmp_path: Path) -> None:
+    """Each process adds its part, wherever the one before was."""
+    killed(tmp_path, 700)
+    for number in range(1, 4):
+        run = again(tmp_path, 700 + 1000 * number)
+        run.folder.close()
+    path = run.folder.path
+    assert [s.number for s in load_segments(path)] == [1, 2, 3, 4]
+    summary = load_any_run(path).summary
+    (lane,) = summary.lanes
+    assert lane.blind_ms == 1500
+    assert sum(o.failed for o in load_any_run(path).outages) <= lane.arrivals
+
+
+def test_only_a_run_that_nobody_writes_goes_on(tmp_path: Path) -> None:
+    """With a process, of another configuration, or of nothing there is none."""
+    assert Recorded(tmp_path / "empty", resume=True).past is None
+    first = Recorded(tmp_path)
+    first.measure(1000 * MS)
+    assert Recorded(tmp_path, resume=True).past is None
+    first.folder.close()
+    path = first.folder.path / SEGMENT
+    said = msgspec.json.decode(path.read_bytes(), type=SegmentInfo)
+    other = msgspec.structs.replace(said, config_digest="sha256:0")
+    path.write_bytes(msgspec.json.encode(other))
+    for folder in tmp_path.glob("*-2"):  # that of the second one
+        (folder / documents.RUN).unlink()
+    assert Recorded(tmp_path, resume=True).past is None
+
+
+@pytest.mark.parametrize("is_flipped", [False, True])
+def test_a_damaged_segment_is_not_the_end(tmp_path: Path, is_flipped: bool) -> None:
+    """Torn or damaged, it is kept aside; the run goes on from what can be read."""
+    run = killed(tmp_path, 3000, turns=(1000 * MS,))
+    file = segment_path(run.folder.path, 2) / documents.SEALED
+    content = bytearray(file.read_bytes())
+    content[-10 if not is_flipped else len(content) // 2] ^= 1
+    file.write_bytes(content)
+    second = again(tmp_path, 4000)
+    second.conclude()
+    path = second.folder.path
+    report = load_any_run(path)
+    assert [s.number for s in load_segments(path)] == [1, 2, 3]
+    texts = [p.event.text for p in report.events if isinstance(p.event, RunProblem)]
+    assert [text[:20] for text in texts] == (
+        ["segment 2 is damaged"] if is_flipped else []
+    )
+    assert file.with_name(f"{file.name}.damaged").exists() == is_flipped
+    assert second.past is not None
+    until_ns = BEGIN_NS + (1000 if is_flipped else 2750) * MS
+    assert second.past.before.until_ns == until_ns
+
+
+def test_nothing_that_can_be_read_begins_another_run(tmp_path: Path) -> None:
+    """A run of which nothing is left is left alone."""
+    run = killed(tmp_path, 2000)
+    file = run.folder.path / documents.SEALED
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    second = Recorded(tmp_path, resume=True)
+    assert second.past is None
+    assert second.folder.path != run.folder.path
+
+
+def test_another_boot_is_mapped_by_the_wall_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Times of before are told in the clock of now, and it is said."""
+    run = killed(tmp_path, 2000)
+    path = run.folder.path / SEGMENT
+    said = msgspec.json.decode(path.read_bytes(), type=SegmentInfo)
+    other = msgspec.structs.replace(said, boot_id="another")
+    path.write_bytes(msgspec.json.encode(other))
+    clock = ClockPair(said.clock.mono_ns - 100 * S, said.clock.wall_ns + 5 * S)
+    monkeypatch.setattr(going_on, "read_clock_pair", lambda: clock)
+    second = Recorded(tmp_path, dark=DARK, resume=True)
+    past = second.past
+    assert past is not None
+    assert (past.is_other_boot, past.shift_ns) == (True, -105 * S)
+    assert past.before.until_ns == BEGIN_NS + 2000 * MS - 105 * S
+    assert past.wall_step_ms is None
+    (outage,) = past.before.going_on.values()
+    assert outage.first_due_ns == BEGIN_NS + 1500 * MS - 105 * S
+    assert [p.line.mono_ns for p in past.events] == [BEGIN_NS - 105 * S]
+
+
+def test_a_step_of_the_wall_clock_is_noticed() -> None:
+    """What is more than any clock is slewed by is told, once."""
+    watch = WallWatch(ClockPair(0, 100 * S))
+    readings = [
+        ClockPair(S // 2, 101 * S),
+        ClockPair(S, 101 * S + 20 * MS),
+        ClockPair(2 * S, 162 * S + 20 * MS),
+        ClockPair(3 * S, 163 * S + 20 * MS),
+        ClockPair(4 * S, 103 * S + 20 * MS),
+    ]
+    told = [watch.look(lambda now=now: now) for now in readings]  # type: ignore[misc]
+    assert told == [None, None, 60_000, None, -61_000]
