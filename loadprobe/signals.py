@@ -21,6 +21,7 @@ from loadprobe.logs import write_out
 EXIT_INTERRUPTED = 130
 NUMBERS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
+_STANDARD = 0, 1, 2
 _IMPATIENCE_NS = NS_PER_S
 _GRACE_S = 2.0
 _WRITING_S = 10.0
@@ -33,16 +34,25 @@ _T = TypeVar("_T")
 class Stopping:
     """Whether the run was told to end, and whether it was urged to.
 
+    Args:
+        is_reloaded: SIGHUP asks for the configuration to be read again. It still ends
+            a run whose terminal has gone: nobody would be left to end it.
+
     Attributes:
         event: set when it was told.
         urged: set when it was urged.
+        hangup: set by SIGHUP if that is no reason to end: the configuration is to be
+            read again. It is whoever waits for it who clears it.
         before_exit: called before the process is gone if it has to be ended from
             outside of the event loop.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_reloaded: bool = False) -> None:
         self.event = asyncio.Event()
         self.urged = asyncio.Event()
+        self.hangup = asyncio.Event()
+        self._is_reloaded = is_reloaded
+        self._terminals = [fd for fd in _STANDARD if os.isatty(fd)]
         self.before_exit: Callable[[], None] | None = None
         self._loop = asyncio.get_running_loop()
         self._told_ns: int | None = None
@@ -105,8 +115,11 @@ class Stopping:
         """
         return await _unless(self.urged, work, unwind_s=_UNWIND_S)
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         """Take a signal, in between any two instructions of ours."""
+        if number == signal.SIGHUP and self._is_reloaded and self._has_terminals:
+            self._loop.call_soon_threadsafe(self.hangup.set)
+            return
         now_ns = mono_now_ns()
         if self._told_ns is None:
             self._told_ns = now_ns
@@ -115,6 +128,11 @@ class Stopping:
             self._is_leaving = True
             self._loop.call_soon_threadsafe(self.urged.set)
             threading.Thread(target=self._end_hard, daemon=True).start()
+
+    @property
+    def _has_terminals(self) -> bool:
+        """Tell whether all terminals are there that were there at first."""
+        return all(os.isatty(fd) for fd in self._terminals)
 
     def _end_hard(self) -> None:
         """End the process from a thread, whatever the event loop hangs in."""

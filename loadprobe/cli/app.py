@@ -148,7 +148,12 @@ def run(
         )
     code = _run(
         loaded,
-        RunOptions(duration_s=duration_s, scenario=chosen, resume=resume),
+        RunOptions(
+            duration_s=duration_s,
+            scenario=chosen,
+            resume=resume,
+            reread=lambda: load_config(config),
+        ),
         wait_s=wait_s,
         is_dry=dry_run,
         is_agreed=yes or failover is not None,

@@ -49,6 +49,10 @@ class LaneRates:
         """Return the lanes that have begun."""
         return list(self._start_ns)
 
+    def configure(self, lane: Lane) -> None:
+        """Let a lane that has not begun yet begin with another pace."""
+        self._paces[lane.name] = (configured_pace(lane),)
+
     def paces(self, lanes: Iterable[str]) -> dict[str, tuple[Pace, ...]]:
         """Return what the processes of lanes have to know, now."""
         return {lane: self._paces[lane] for lane in lanes if lane in self._paces}

@@ -130,6 +130,11 @@ class CredentialWatch:
         self._lock = asyncio.Lock()
         self.problem: str | None = None
 
+    @property
+    def held(self) -> Held:
+        """Return what is in force."""
+        return self._held
+
     async def run(self) -> None:
         """Look again and again, until cancelled."""
         while True:
@@ -161,6 +166,22 @@ class CredentialWatch:
             return  # changed while it was read: the next look sees to it
         self._stamps, self._is_half, self.problem = stamps, False, None
         self._take(held, by=by)
+
+    async def change(self, target: Target, held: Held) -> None:
+        """Use the references of another configuration from now on.
+
+        Args:
+            target: with them; where it leads is not looked at.
+            held: what they hold.
+        """
+        async with self._lock:
+            is_other = target.username != self._target.username
+            self._target = target
+            self._stamps = await asyncio.to_thread(_look, target)
+            self._is_half, self.problem = False, None
+            if is_other:
+                self._held = Held(None, self._held.digests)
+            self._take(held, by="reload")
 
     def _take(self, held: Held, *, by: str) -> None:
         """Use what is held now instead of what was before."""

@@ -39,6 +39,7 @@ from loadprobe.run.endings import tell_stopped_early
 from loadprobe.run.going_on import Past, find_past
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.preflight import preflight
+from loadprobe.run.reloading import Reread
 from loadprobe.run.run import Run
 from loadprobe.run.service import Service
 from loadprobe.signals import EXIT_INTERRUPTED, Stopping
@@ -55,11 +56,14 @@ class RunOptions:
             scenario is over.
         scenario: what to change meanwhile, or None to change nothing.
         resume: go on with a run of before, if there is one.
+        reread: reads the configuration again as it was read, without the lanes of the
+            scenario; None: there is nothing to read.
     """
 
     duration_s: float | None = None
     scenario: Scenario | None = None
     resume: bool = False
+    reread: Reread | None = None
 
 
 async def run_load(
@@ -112,7 +116,7 @@ async def launch(
     """
     console = console or make_console()
     service = Service.of(os.environ)
-    stopping = Stopping()
+    stopping = Stopping(is_reloaded=options.reread is not None)
     with stopping.caught(deaf_after=is_last):
         async with shared:
             found = await stopping.unless_set(
@@ -123,7 +127,15 @@ async def launch(
                 return EXIT_INTERRUPTED if stopping.is_urged else code
             plan, api, past = found
             try:
-                run = Run(plan, api, console, stopping, service, past=past)
+                run = Run(
+                    plan,
+                    api,
+                    console,
+                    stopping,
+                    service,
+                    past=past,
+                    rereading=_rereading(config, options),
+                )
                 code = await run.run()
             except BaseException:
                 await _end_created(plan, api, console, stopping)
@@ -153,6 +165,14 @@ def _find(plan: RunPlan, options: RunOptions) -> Past | None:
 
 def _none(_: RunPlan) -> Past | None:
     return None
+
+
+def _rereading(config: Config, options: RunOptions) -> "tuple[Config, Reread | None]":
+    """Return the configuration as it was read, and what reads it again so."""
+    reread, scenario = options.reread, options.scenario
+    if reread is None or scenario is None:
+        return config, reread
+    return config, lambda: with_lanes(reread(), scenario)
 
 
 async def _end_created(

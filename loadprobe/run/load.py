@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns, wall_now_ns
-from loadprobe.config.keys import Config, Target, secret_variables
+from loadprobe.config.keys import Config, Lane, Target, secret_variables
 from loadprobe.core.events import ProbeDied, RateChanged
 from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.lanes import LaneInfo
@@ -403,6 +403,13 @@ class Measurement:
         self._listeners.emit(
             RateChanged(at_ns, lane, from_per_s, to_per_s, ramp_s, reason)
         )
+
+    def use_rate(self, lane: Lane, *, reason: str) -> None:
+        """Let a lane have the rate that is configured now, also one to begin later."""
+        if lane.name in self.rates.begun:
+            self.change_rate(lane.name, lane.rate_per_s, reason=reason)
+        else:
+            self.rates.configure(lane)
 
     def use_login(
         self,

@@ -15,6 +15,7 @@ from loadprobe.core.judging.ms_log import MsLog, MsWindow
 from loadprobe.core.judging.ms_samples import MsSamples, PlanCutter
 from loadprobe.core.topology.topology import Topology
 from loadprobe.core.verdict.beside import Planned, planned_places
+from loadprobe.outputs.http.reload import Reload
 from loadprobe.outputs.http.run_view import RunView
 from loadprobe.outputs.http.server import start_http
 from loadprobe.outputs.live.terminal import LiveState
@@ -163,7 +164,12 @@ class Published:
         return Samples(log, self.window, writer, planned=planned_samples)
 
     async def serve(
-        self, http: Http, stack: AsyncExitStack, *, not_ready: Callable[[], str | None]
+        self,
+        http: Http,
+        stack: AsyncExitStack,
+        *,
+        not_ready: Callable[[], str | None],
+        reload: Reload | None = None,
     ) -> None:
         """Serve metrics and answers by HTTP until the stack is closed, if it is wanted.
 
@@ -171,6 +177,7 @@ class Published:
             http: where, and for whom.
             stack: ends it.
             not_ready: returns why the run is not ready, None if it is.
+            reload: reads the configuration again.
 
         Raises:
             PreflightError: the address cannot be used.
@@ -186,6 +193,7 @@ class Published:
             ),
             not_ready=not_ready,
             api=self.view,
+            reload=reload,
             http=http,
         )
         self.view.problem = lambda: server.access.problem

@@ -4,13 +4,13 @@ It exists from the moment the load begins. Nothing is decided here.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 from rich.console import Console
 
 from loadprobe.clock import NS_PER_MS, ClockPair
-from loadprobe.config.keys import secret_variables, to_plain
+from loadprobe.config.keys import Config, secret_variables, to_plain
 from loadprobe.core.events import (
     RunContinued,
     RunEnded,
@@ -126,7 +126,7 @@ class Recording:
             plan.config, scenario.expect if scenario is not None else None
         )
         aggregate = published.aggregate
-        segments = Segmenting(
+        segments = self._segments = Segmenting(
             folder,
             digest(to_plain(plan.config)),
             length_ns=plan.segment_ns,
@@ -192,6 +192,23 @@ class Recording:
     def begin_segment(self, why: Why) -> bool:
         """End the segment of the folder here; tell whether a new one was begun."""
         return self._sealing.begin_segment(why)
+
+    def use_config(self, config: Config) -> None:
+        """Judge the run by other thresholds, and keep its folder for other times.
+
+        Args:
+            config: what is run, now; where it leads is as before.
+        """
+        self._plan = replace(self._plan, config=config)
+        scenario = self._plan.scenario
+        self._rules = rules_of(
+            config, scenario.expect if scenario is not None else None
+        )
+        self.upkeep.retention = retention_of(config.output)
+        self._segments.length_ns = self._plan.segment_ns
+        self._segments.config_digest = digest(to_plain(config))
+        self._sealing.use_rules(self._rules)
+        self._describe()
 
     def found_endpoint(self, host: str, port: int) -> None:
         """Note where the load goes, if there was nowhere to go until now."""

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.status import Status
 
 from loadprobe.clock import NS_PER_S, mono_now_ns, process_cpu_ns, read_clock_pair
+from loadprobe.config.keys import Config
 from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.events import ProviderEvents
 from loadprobe.control.scenario.runner import run_scenario
@@ -42,10 +43,12 @@ from loadprobe.run.pacing import Pacing
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.published import Published
 from loadprobe.run.recording import AtEnd, Recording
+from loadprobe.run.reloading import BY_SIGNAL, Reloading, Reread
 from loadprobe.run.sealing import Told
 from loadprobe.run.service import Service
 from loadprobe.run.sinks import Sinks
 from loadprobe.run.straining import Straining
+from loadprobe.run.swapping import Swap
 from loadprobe.run.wall_watch import WallWatch
 from loadprobe.signals import EXIT_INTERRUPTED, Stopping
 
@@ -62,6 +65,8 @@ class Run:
         stopping: whether we were told to end.
         service: tells the service manager how it goes.
         past: the run that goes on; None begins one.
+        rereading: the configuration as it was read, and what reads it again; None:
+            there is nothing to read again.
     """
 
     def __init__(
@@ -73,6 +78,7 @@ class Run:
         service: Service,
         *,
         past: Past | None = None,
+        rereading: tuple[Config, Reread | None] | None = None,
     ) -> None:
         config = plan.config
         self._plan = plan
@@ -130,6 +136,21 @@ class Run:
         if past is not None:
             self._measurement.go_on(past)
             self._published.go_on(past)
+        as_read, reread = rereading or (config, None)
+        self._reloading = Reloading(
+            as_read,
+            reread,
+            Swap(
+                config,
+                self._measurement,
+                self._credentials,
+                self._published,
+                self._begun,
+            ),
+            emit=self._emit,
+            metrics=self._published.metrics,
+            held=lambda: self._credentials.held,
+        )
         self._is_ready = False
         has_steps = plan.scenario is not None and bool(plan.scenario.steps)
         self._is_over = not has_steps
@@ -175,6 +196,7 @@ class Run:
             self._config.http,
             stack,
             not_ready=lambda: None if self._is_ready else "probes are not ready",
+            reload=self._reload,
         )
         problem = await self._stopping.unless_urged(self._load())
         recording = self._recording
@@ -311,6 +333,7 @@ class Run:
         watching = [
             self._watch.run(),
             self._credentials.run(),
+            self._reload_by_signal(),
             published.samples.send(),
             published.telling.send(),
         ]
@@ -401,6 +424,31 @@ class Run:
         """Note that lanes which the cluster did not serve have begun."""
         for lane in lanes:
             self._emit(LaneWoken(mono_now_ns(), lane))
+
+    # --- another configuration -------------------------------------------------------
+
+    def _begun(self) -> Recording:
+        assert self._recording is not None, "the load has begun"
+        return self._recording
+
+    async def _reload_by_signal(self) -> None:
+        """Read the configuration again whenever a signal asks for it."""
+        hangup = self._stopping.hangup
+        while True:
+            await hangup.wait()
+            hangup.clear()
+            await self._reload(BY_SIGNAL)
+
+    async def _reload(self, by: str) -> tuple[bool, str]:
+        """Read the configuration again; tell whether it is in force, and about it."""
+        if not self._is_ready:
+            return False, "the load has not begun, or has ended; ask again when it runs"
+        self._service.reloading(mono_now_ns())
+        try:
+            done = await self._reloading.reload(by=by)
+        finally:
+            self._service.ready()
+        return done.is_done, done.text
 
     # --- the end ---------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from loadprobe.outputs.folder.sealed_lines import (
     Latencies,
     P99Row,
     RedirectRow,
+    Rules,
     WorkRow,
     Written,
 )
@@ -156,6 +157,17 @@ class Sealing:
         """Write what was judged and counted until now: it is about to be shown."""
         if self.is_begun:
             self._write(self._now_ns(), latencies=None)
+
+    def use_rules(self, rules: Rules) -> None:
+        """Have the run judged by other rules.
+
+        A segment begins with them, as the last one is read by itself.
+        """
+        if rules == self._beginning.rules:
+            return
+        self._beginning = msgspec.structs.replace(self._beginning, rules=rules)
+        if self.is_begun:
+            self.begin_segment("reload")
 
     def begin_segment(self, why: Why) -> bool:
         """End the segment here, and go on in a new one; tell whether it was done.

@@ -55,6 +55,14 @@ class Service:
         """Say that load flows."""
         self._send("READY=1")
 
+    def reloading(self, now_ns: int) -> None:
+        """Say that the configuration is read again; ``ready`` says that it was.
+
+        Args:
+            now_ns: monotonic time: a manager tells by it which of its orders is meant.
+        """
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={now_ns // 1_000}")
+
     def stopping(self) -> None:
         """Say that the run ends, in order."""
         self._send("STOPPING=1")

@@ -58,23 +58,49 @@ class Telling:
         blame: Blaming,
         planned: Callable[[], Sequence[Planned]],
     ) -> None:
+        self._config = config
         self._aggregate = aggregate
+        self._clock = clock
+        self._metrics = metrics
+        self._target = target
+        self._blame = blame
         self._planned = planned
-        self._tellers = [
-            _Teller(
-                config,
-                webhook,
-                clock,
-                Sender(
-                    webhook,
-                    queue_file(config.output.dir, config.name, webhook.name),
-                    metrics,
-                ),
-                target=target,
-                blame=blame,
-            )
-            for webhook in config.webhooks
-        ]
+        self._sending: dict[_Teller, asyncio.Task[None]] = {}
+        self._changed = asyncio.Event()
+        self._tellers = [self._make(webhook) for webhook in config.webhooks]
+
+    def _make(self, webhook: Webhook) -> "_Teller":
+        config = self._config
+        file = queue_file(config.output.dir, config.name, webhook.name)
+        return _Teller(
+            config,
+            webhook,
+            self._clock,
+            Sender(webhook, file, self._metrics),
+            target=self._target,
+            blame=self._blame,
+        )
+
+    async def use(self, webhooks: Sequence[Webhook]) -> None:
+        """Tell other receivers from now on.
+
+        One that is as it was is not disturbed. One that is different goes on with what
+        waits for it, and with the incident it was told of. What waits for one that is
+        not there any more stays on disk.
+
+        Args:
+            webhooks: all of them.
+        """
+        same = {t.webhook: t for t in self._tellers if t.webhook in webhooks}
+        for teller in [t for t in self._tellers if t.webhook not in webhooks]:
+            self._tellers.remove(teller)
+            sending = self._sending.pop(teller, None)
+            if sending is not None:
+                sending.cancel()
+                await asyncio.wait({sending})
+            teller.sender.close()
+        self._tellers = [same.get(each) or self._make(each) for each in webhooks]
+        self._changed.set()
 
     @property
     def problems(self) -> list[str]:
@@ -98,8 +124,13 @@ class Telling:
     async def send(self) -> None:
         """Send notices, until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for teller in self._tellers:
-                group.create_task(teller.sender.run())
+            while True:
+                for teller in self._tellers:
+                    if teller not in self._sending:
+                        task = group.create_task(teller.sender.run())
+                        self._sending[teller] = task
+                self._changed.clear()
+                await self._changed.wait()
 
     def leave(self) -> None:
         """Tell what goes on when the run ends, and keep what waits; all is judged."""
@@ -127,6 +158,7 @@ class _Teller:
         blame: Blaming,
     ) -> None:
         self.sender = sender
+        self.webhook = webhook
         self._config = config
         self._clock = clock
         self._target = target

@@ -18,7 +18,12 @@ from loadprobe.core.events.controller import (
     StepProblem,
     TokenMade,
 )
-from loadprobe.core.events.credentials import CredentialsChanged, LoginsRenewed
+from loadprobe.core.events.credentials import (
+    ConfigReloaded,
+    CredentialsChanged,
+    LoginsRenewed,
+    ReloadRefused,
+)
 from loadprobe.core.events.phases import (
     CallAccepted,
     CallBegun,
@@ -69,6 +74,7 @@ __all__ = [
     "CallEvident",
     "ClockStepped",
     "CompletionTold",
+    "ConfigReloaded",
     "CredentialsChanged",
     "Emit",
     "EndpointFollowed",
@@ -98,6 +104,7 @@ __all__ = [
     "ProbeStalled",
     "ProviderTold",
     "RateChanged",
+    "ReloadRefused",
     "ReplicasRecovered",
     "RoleChanged",
     "RunContinued",

@@ -15,6 +15,30 @@ class CredentialsChanged(Fact, frozen=True, tag="run/credentials_changed"):
     by: str
 
 
+class ConfigReloaded(Fact, frozen=True, tag="run/config_reloaded"):
+    """The configuration was read again, and what had changed is in force.
+
+    Args:
+        changed: keys whose values are others; no values.
+        by: ``signal``, or who asked by HTTP.
+    """
+
+    changed: tuple[str, ...]
+    by: str
+
+
+class ReloadRefused(Fact, frozen=True, tag="run/reload_refused"):
+    """The configuration was read again, and nothing of it is in force.
+
+    Args:
+        reason: why.
+        by: ``signal``, or who asked by HTTP.
+    """
+
+    reason: str
+    by: str
+
+
 class LoginsRenewed(Fact, frozen=True, tag="run/logins_renewed"):
     """Open connections of a lane have logged in anew; none was closed for it.
 

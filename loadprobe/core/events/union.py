@@ -18,7 +18,12 @@ from loadprobe.core.events.controller import (
     StepProblem,
     TokenMade,
 )
-from loadprobe.core.events.credentials import CredentialsChanged, LoginsRenewed
+from loadprobe.core.events.credentials import (
+    ConfigReloaded,
+    CredentialsChanged,
+    LoginsRenewed,
+    ReloadRefused,
+)
 from loadprobe.core.events.phases import PhaseEntered
 from loadprobe.core.events.provider import ProviderTold
 from loadprobe.core.events.run import (
@@ -75,6 +80,8 @@ KnownEvent = (
     | RateChanged
     | LoadRestrained
     | LaneWoken
+    | ConfigReloaded
+    | ReloadRefused
     | CredentialsChanged
     | LoginsRenewed
     | ProbeStalled

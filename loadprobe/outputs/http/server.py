@@ -24,6 +24,7 @@ from loadprobe.outputs.http.guard import (
     add_headers,
     guard,
 )
+from loadprobe.outputs.http.reload import Reload, add_reload
 from loadprobe.outputs.http.web_access import Access
 
 Render = Callable[[str], Awaitable[tuple[bytes, str]]]
@@ -50,6 +51,7 @@ def make_app(
     render_ms: Render | None,
     not_ready: NotReady,
     api: RunApi | None,
+    reload: Reload | None,
     access: Access,
     only_near: bool,
 ) -> web.Application:
@@ -60,6 +62,8 @@ def make_app(
     app.on_response_prepare.append(add_headers)
     if api is not None:
         add_api(app, api)
+    if reload is not None:
+        add_reload(app, reload)
     app[_RENDER] = render
     app[_NOT_READY] = not_ready
     app.router.add_get("/metrics", _metrics)
@@ -133,6 +137,7 @@ async def start_http(
     not_ready: NotReady,
     render_ms: Render | None = None,
     api: RunApi | None = None,
+    reload: Reload | None = None,
     http: Http = _PLAIN,
 ) -> HttpServer:
     """Serve until ``stop`` is called.
@@ -143,6 +148,7 @@ async def start_http(
         render_ms: of single milliseconds; None: there is no such page.
         not_ready: see ``NotReady``.
         api: what the API tells; None leaves it out.
+        reload: reads the configuration again; None leaves it out.
         http: who may come in (its ``listen`` is not looked at).
 
     Raises:
@@ -160,6 +166,7 @@ async def start_http(
             render_ms=render_ms,
             not_ready=not_ready,
             api=api,
+            reload=reload,
             access=access,
             only_near=not http.insecure_listen and _is_loopback(host),
         ),

@@ -39,6 +39,18 @@ def _histogram(
 
 
 CATALOGUE: tuple[Metric, ...] = (
+    _gauge(
+        "config_last_reload_successful",
+        "1",
+        (),
+        "Whether the configuration that was read last is in force: 1, or 0.",
+    ),
+    _gauge(
+        "config_last_reload_success_timestamp_seconds",
+        "s",
+        (),
+        "When the configuration was last taken over, UNIX time.",
+    ),
     _counter(
         "operations_total",
         "1",

@@ -20,7 +20,7 @@ async def reach(webhook: Webhook) -> str:
         UsageError: a secret or a certificate file on this machine cannot be used.
         RunError: nobody answers there, or not as it should.
     """
-    url, context = await asyncio.to_thread(_prepare, webhook)
+    url, context = await asyncio.to_thread(prepare_receiver, webhook)
     parts = urlsplit(url)
     place = place_of(url)
     assert parts.hostname is not None, "it was checked"
@@ -40,8 +40,12 @@ async def reach(webhook: Webhook) -> str:
     return f"{place} can be reached; nothing was sent (loadprobe webhooks test)"
 
 
-def _prepare(webhook: Webhook) -> tuple[str, ssl.SSLContext | None]:
-    """Read everything that is on this machine."""
+def prepare_receiver(webhook: Webhook) -> tuple[str, ssl.SSLContext | None]:
+    """Read everything that is on this machine; return the address and how to encrypt.
+
+    Raises:
+        UsageError: something of it cannot be used.
+    """
     webhook.read_token()
     webhook.read_routing_key()
     url = endpoint_of(webhook) if webhook.kind == "sns" else webhook.read_url()

@@ -119,6 +119,11 @@ class Sender:
             )
         self._show()
 
+    def close(self) -> None:
+        """Keep what waits on disk, for whoever goes on with it; ``run`` is over."""
+        self.keep()
+        self._file.close()
+
     def keep(self) -> None:
         """Write what waits to the disk, now."""
         self._file.save(*self._stored())

@@ -1,0 +1,101 @@
+"""What two configurations differ in, and what of it can change while a run lasts. Pure.
+
+Keys are named by their path, lanes and webhooks in it by their names:
+``lanes.tcp.rate_per_s``.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from loadprobe.config.keys import Config, to_plain
+
+_NAMED = ("lanes", "webhooks")
+_NOTHING: Mapping[str, object] = {}
+
+_IN_MID_RUN = re.compile(
+    r"lanes\.[^.]+\.rate_per_s"
+    r"|slo\.[^.]+"
+    r"|webhooks(\..+)?"
+    r"|output\.(segment_hours|seconds_hours|latency_seconds_hours|minutes_days"
+    r"|retain_days|retain_gb|max_disk_ratio)"
+    r"|target\.(username|password_file|password_env|ca_file|cert_file|key_file)"
+)
+"""Keys that are swapped without a gap."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Paths of keys whose values are others, in the order of the file.
+
+    Args:
+        swapped: take effect while the run lasts.
+        stuck: need the run to be started again.
+    """
+
+    swapped: tuple[str, ...]
+    stuck: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        """Tell whether anything is different."""
+        return bool(self.swapped or self.stuck)
+
+    def under(self, section: str) -> bool:
+        """Tell whether a key of a section is swapped."""
+        return any(key.partition(".")[0] == section for key in self.swapped)
+
+
+def changes(old: Config, new: Config) -> Changes:
+    """Return what is different in a new configuration."""
+    before, after = _flat(to_plain(old)), _flat(to_plain(new))
+    keys = _outermost(
+        [
+            key
+            for key in dict.fromkeys((*before, *after))
+            if before.get(key, _NOTHING) != after.get(key, _NOTHING)
+        ],
+        before,
+        after,
+    )
+    ramps = {lane.name for lane in (*old.lanes, *new.lanes) if lane.schedule == "ramp"}
+    closed = {lane.name for lane in (*old.lanes, *new.lanes) if lane.loop == "closed"}
+
+    def can_change(key: str) -> bool:
+        if _IN_MID_RUN.fullmatch(key) is None:
+            return False
+        section, _, rest = key.partition(".")
+        return section != "lanes" or rest.partition(".")[0] not in ramps | closed
+
+    return Changes(
+        tuple(key for key in keys if can_change(key)),
+        tuple(key for key in keys if not can_change(key)),
+    )
+
+
+def _flat(plain: Mapping[str, object]) -> dict[str, object]:
+    """Return path -> value; a lane or webhook itself has its name as a key, too."""
+    found: dict[str, object] = {}
+    for section, value in plain.items():
+        if section in _NAMED and isinstance(value, list | tuple):
+            for item in value:
+                path = f"{section}.{item['name']}"
+                found[path] = True
+                found |= {f"{path}.{key}": item[key] for key in item}
+        elif isinstance(value, Mapping):
+            found[section] = True
+            found |= {f"{section}.{key}": each for key, each in value.items()}
+        else:
+            found[section] = value
+    return found
+
+
+def _outermost(
+    keys: list[str], before: Mapping[str, object], after: Mapping[str, object]
+) -> list[str]:
+    """Leave out the keys of what came or went as a whole."""
+    whole = {key for key in keys if (key in before) != (key in after)}
+    return [
+        key
+        for key in keys
+        if not any(key.startswith(f"{parent}.") for parent in whole if parent != key)
+    ]

@@ -1,0 +1,177 @@
+"""The configuration of a run, read again while it lasts: all of it, or nothing.
+
+It is read and checked as at the start, with what it refers to. What differs is swapped
+without a gap, if it can be; one key that cannot be has all of it refused.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from loadprobe.clock import NS_PER_S, mono_now_ns, wall_now_ns
+from loadprobe.config.changes import Changes, changes
+from loadprobe.config.keys import Config
+from loadprobe.core.events import ConfigReloaded, Emit, ReloadRefused
+from loadprobe.core.judging.outcome import ErrorClass
+from loadprobe.drivers.tls import make_context
+from loadprobe.drivers.wire.connection import Connection
+from loadprobe.drivers.wire.dial import Dialer, DialFailure
+from loadprobe.drivers.wire.seed import Bystander
+from loadprobe.errors import LoadprobeError, UsageError
+from loadprobe.outputs.webhooks.reach import prepare_receiver
+from loadprobe.run.credentials import Held, read_credentials
+
+BY_SIGNAL = "signal"
+
+logger = logging.getLogger(__name__)
+
+Reread = Callable[[], Config]
+"""Reads the configuration as the command did; raises UsageError."""
+
+
+Swapping = Callable[[Config, Changes, Held], Awaitable[None]]
+"""Has a configuration in force, given what differs in it and what it refers to."""
+
+
+class Gauges(Protocol):
+    """Where it is shown whether the last reload was successful."""
+
+    def set(self, metric: str, *labels: str, value: float) -> None:
+        """Set one series."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """What became of reading the configuration again.
+
+    Args:
+        is_done: it is in force.
+        text: for people: what changed, or why it was refused.
+    """
+
+    is_done: bool
+    text: str
+
+
+class Reloading:
+    """Reads the configuration of a run again (see the module).
+
+    Args:
+        config: as it was read last.
+        reread: reads it again; None if there is nothing to read.
+        swap: has the run go by it.
+        emit: where events go.
+        metrics: where it is shown.
+        held: returns the credentials in force.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        reread: Reread | None,
+        swap: Swapping,
+        *,
+        emit: Emit,
+        metrics: Gauges,
+        held: Callable[[], Held],
+    ) -> None:
+        self._held = held
+        self._config = config
+        self._reread = reread
+        self._swap = swap
+        self._emit = emit
+        self._metrics = metrics
+        self._lock = asyncio.Lock()
+        self._show(is_done=True)
+
+    async def reload(self, *, by: str) -> Reloaded:
+        """Read the configuration again; never raises for what is wrong with it."""
+        async with self._lock:
+            try:
+                what = await self._reload()
+            except LoadprobeError as exc:
+                text = str(exc)
+                self._emit(ReloadRefused(mono_now_ns(), text, by))
+                extra = {"lp_reason": text, "lp_by": by}
+                logger.error("reload_refused", extra=extra)  # noqa: TRY400
+                self._show(is_done=False)
+                return Reloaded(False, text)
+            self._emit(ConfigReloaded(mono_now_ns(), what.swapped, by))
+            keys = ", ".join(what.swapped)
+            logger.info("config_reloaded", extra={"lp_changed": keys, "lp_by": by})
+            self._show(is_done=True)
+            return Reloaded(True, f"changed: {keys}" if keys else "nothing has changed")
+
+    async def _reload(self) -> Changes:
+        """Return what has changed, and is in force.
+
+        Raises:
+            LoadprobeError: something is wrong, and nothing has changed.
+        """
+        if self._reread is None:
+            raise UsageError("this run has no configuration file to read again")
+        config = await asyncio.to_thread(self._reread)
+        what = changes(self._config, config)
+        if what.stuck:
+            raise UsageError(
+                f"{', '.join(what.stuck)}: cannot change while a run lasts; nothing "
+                "was changed, start the run again for that"
+            )
+        held = await check_again(config)
+        before = self._held().password, self._config.target.username
+        if before != (held.password, config.target.username):
+            await _try_login(config, held)
+        await self._swap(config, what, held)
+        self._config = config
+        return what
+
+    def _show(self, *, is_done: bool) -> None:
+        self._metrics.set("config_last_reload_successful", value=float(is_done))
+        if is_done:
+            name = "config_last_reload_success_timestamp_seconds"
+            self._metrics.set(name, value=wall_now_ns() / NS_PER_S)
+
+
+async def check_again(config: Config) -> Held:
+    """Check what a configuration refers to, as at the start.
+
+    Args:
+        config: its keys are right.
+
+    Returns:
+        What the references of its target hold.
+
+    Raises:
+        UsageError: a file or variable cannot be used.
+    """
+    uses_tls = any(lane.tls for lane in config.lanes)
+    held = await asyncio.to_thread(read_credentials, config.target, tls=uses_tls)
+    for webhook in config.webhooks:
+        await asyncio.to_thread(prepare_receiver, webhook)
+    return held
+
+
+async def _try_login(config: Config, held: Held) -> None:
+    """Log in at the endpoint; one that cannot be reached now is no reason to refuse.
+
+    Raises:
+        UsageError: the login is refused.
+    """
+    target = config.target
+    if not target.host or held.password is None:
+        return
+    uses_tls = all(lane.tls for lane in config.lanes)
+    context = await asyncio.to_thread(make_context, target) if uses_tls else None
+    dialer = Dialer(target, context, held.password, config.probe.connect_timeout_ms)
+    owner = Bystander()
+    port = target.port_of(tls=uses_tls)
+    made = await dialer.dial(target.host, port, lambda: Connection(owner, owner, None))
+    if not isinstance(made, DialFailure):
+        made.abort()
+    elif made.error is ErrorClass.AUTH:
+        raise UsageError(
+            f"target.password: {target.host}:{port} refuses it ({made.detail}); make "
+            "it valid there first"
+        )

@@ -1,0 +1,61 @@
+"""What of a run is swapped for another configuration, and how."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from loadprobe.config.changes import Changes
+from loadprobe.config.keys import Config
+from loadprobe.run.credentials import FILES, CredentialWatch, Held
+from loadprobe.run.load import Measurement
+from loadprobe.run.published import Published
+from loadprobe.run.recording import Recording
+
+_OF_TARGET = ("username", "password_file", "password_env", *FILES)
+
+
+class Swap:
+    """Swaps the configuration of a run whose load has begun.
+
+    Args:
+        config: what is run now; its endpoint may be one that the API told.
+        measurement: the probes.
+        credentials: passwords and certificates.
+        published: the webhooks.
+        recording: returns the recording.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        measurement: Measurement,
+        credentials: CredentialWatch,
+        published: Published,
+        recording: Callable[[], Recording],
+    ) -> None:
+        self._config = config
+        self._measurement = measurement
+        self._credentials = credentials
+        self._published = published
+        self._recording = recording
+
+    async def __call__(self, config: Config, what: Changes, held: Held) -> None:
+        """Run by another configuration from now on.
+
+        Args:
+            config: all of it.
+            what: differs in it.
+            held: what the references of its target hold.
+        """
+        before = self._config
+        kept = {name: getattr(config.target, name) for name in _OF_TARGET}
+        target = msgspec.structs.replace(before.target, **kept)
+        self._config = config = msgspec.structs.replace(config, target=target)
+        rates = {lane.name: lane.rate_per_s for lane in before.lanes}
+        for lane in config.lanes:
+            if lane.rate_per_s != rates[lane.name]:
+                self._measurement.use_rate(lane, reason="reload")
+        await self._credentials.change(target, held)
+        if what.under("webhooks"):
+            await self._published.telling.use(config.webhooks)
+        self._recording().use_config(config)

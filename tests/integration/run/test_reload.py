@@ -1,0 +1,148 @@
+"""A run of the command whose configuration is read again while it measures."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+import pytest_asyncio
+
+from tests.support.bad_input import (
+    SECRET,
+    Servers,
+    config_of,
+    environment,
+    finish,
+    run_folder,
+    serving,
+)
+from tests.support.commands import get, start_run
+from tests.support.running import until, until_true
+from tests.support.service_manager import Manager
+
+pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
+    """Start the server once."""
+    async with serving(tmp_path_factory.mktemp("run-reload")) as started:
+        yield started
+
+
+@pytest.fixture
+def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager]:
+    """Be the service manager of the next command."""
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    listening = Manager(tmp_path / "notify")
+    yield listening
+    listening.close()
+
+
+def journal(path: Path, kind: str) -> list[dict[str, Any]]:
+    """Return the fields of all events of a kind."""
+    lines = (run_folder(path) / "events.ndjson").read_bytes().splitlines()
+    events = [orjson.loads(line) for line in lines[1:]]
+    return [event["fields"] for event in events if event["kind"] == kind]
+
+
+async def metric(url: str, name: str) -> float:
+    """Return a metric without labels."""
+    page = await get(f"{url}/metrics")
+    assert page is not None
+    (line,) = [
+        row for row in page.splitlines() if row.startswith(f"loadprobe_{name}{{")
+    ]
+    return float(line.split()[1])
+
+
+async def test_a_reload_by_signal_and_by_http(
+    servers: Servers, tmp_path: Path, manager: Manager
+) -> None:
+    """What can be swapped is, without a gap; a bad one changes nothing and is said."""
+    process, path, url = await start_run(servers, tmp_path)
+    good = path.read_text()
+    begun = await metric(url, "config_last_reload_success_timestamp_seconds")
+    assert await metric(url, "config_last_reload_successful") == 1
+    manager.heard()
+
+    path.write_text(
+        good.replace("rate_per_s = 100", "rate_per_s = 300")
+        + "\n[slo]\navailability = 0.5\n"
+    )
+    process.send_signal(signal.SIGHUP)
+    await until(lambda: bool(journal(path, "config_reloaded")), what="the reload")
+    assert journal(path, "config_reloaded") == [
+        {"changed": ["lanes.tcp.rate_per_s", "slo.availability"], "by": "signal"}
+    ]
+    (rate,) = journal(path, "rate")
+    assert (rate["from_per_s"], rate["to_per_s"]) == (100, 300)
+    heard: list[str] = []
+
+    def is_ready_again() -> bool:
+        heard.extend(manager.heard())
+        return "READY=1" in heard
+
+    await until(is_ready_again, what="readiness again")
+    begins = [line for line in heard if line.startswith("RELOADING=1\nMONOTONIC_USEC=")]
+    assert len(begins) == 1
+    assert heard.index("READY=1") > heard.index(begins[0])
+
+    path.write_text(good.replace('name = "tcp"', 'name = "udp"'))
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{url}/-/reload") as reply,
+    ):
+        assert reply.status == 400
+        said = await reply.text()
+    assert "lanes.tcp, lanes.udp: cannot change while a run lasts" in said
+    assert journal(path, "reload_refused") == [{"reason": said.strip(), "by": "http"}]
+    assert await metric(url, "config_last_reload_successful") == 0
+    assert await metric(url, "config_last_reload_success_timestamp_seconds") > begun
+
+    process.send_signal(signal.SIGTERM)
+    ended = await finish(process)
+    assert ended.code == 0, ended
+    summary = orjson.loads((run_folder(path) / "summary.json").read_bytes())
+    assert [check["limit"] for check in summary["slo"]] == [0.5]
+    info = orjson.loads((run_folder(path) / "run.json").read_bytes())
+    assert info["config"]["lanes"][0]["rate_per_s"] == 300
+    assert SECRET not in ended.out + ended.err + said
+
+
+async def test_a_terminal_that_is_gone(servers: Servers, tmp_path: Path) -> None:
+    """SIGHUP of a terminal that was closed ends the run in order: nobody else would."""
+    path = config_of(servers, tmp_path)
+    main, terminal = pty.openpty()
+    process = subprocess.Popen(  # noqa: ASYNC220 - it begins at once
+        [sys.executable, "-m", "loadprobe", "run", str(path)],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env=environment(),
+    )
+    os.close(terminal)
+    os.set_blocking(main, False)
+
+    async def is_running() -> bool:
+        with suppress(OSError):
+            os.read(main, 65_536)
+        return bool(list((tmp_path / "runs").glob("*/series.ndjson")))
+
+    await until_true(is_running)
+    process.send_signal(signal.SIGHUP)  # the terminal is there: nothing ends
+    await until(lambda: bool(journal(path, "config_reloaded")), what="the reload")
+    os.close(main)
+    process.send_signal(signal.SIGHUP)
+    await until(lambda: process.poll() is not None, what="the end of the run")
+    summary = orjson.loads((run_folder(path) / "summary.json").read_bytes())
+    assert not summary["ended_hard"]

@@ -1,0 +1,100 @@
+"""What two configurations differ in, and what of it a run takes over."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from loadprobe.config.changes import changes
+from loadprobe.config.file import parse_config
+from loadprobe.config.keys import Config
+
+BASE = """
+[target]
+host = "h"
+username = "app"
+password_file = "one"
+
+[[lanes]]
+name = "tcp"
+rate_per_s = 100
+
+[[lanes]]
+name = "fast"
+loop = "closed"
+
+[[lanes]]
+name = "growing"
+schedule = "ramp"
+ramp_s = 10
+ramp_from_per_s = 1
+
+[[webhooks]]
+name = "hook"
+kind = "json"
+url = "https://h/p"
+
+[slo]
+availability = 0.999
+"""
+
+
+def config(*replaced: tuple[str, str], more: str = "") -> Config:
+    """Return the configuration with some texts replaced."""
+    text = BASE
+    for old, new in replaced:
+        assert old in text
+        text = text.replace(old, new)
+    return parse_config(text + more, where="test")
+
+
+SWAPPED: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+    ({"replaced": ("rate_per_s = 100", "rate_per_s = 7")}, ("lanes.tcp.rate_per_s",)),
+    ({"replaced": ('"one"', '"two"')}, ("target.password_file",)),
+    ({"replaced": ("0.999", "0.9")}, ("slo.availability",)),
+    ({"replaced": ("https://h/p", "https://h/q")}, ("webhooks.hook.url",)),
+    (
+        {"replaced": ('name = "hook"', 'name = "other"')},
+        ("webhooks.hook", "webhooks.other"),
+    ),
+    ({"more": "[output]\nretain_gb = 3.0"}, ("output.retain_gb",)),
+]
+STUCK: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+    ({"replaced": ('host = "h"', 'host = "i"')}, ("target.host",)),
+    ({"replaced": ('name = "tcp"', 'name = "udp"')}, ("lanes.tcp", "lanes.udp")),
+    ({"replaced": ("rate_per_s = 100", "workers = 7")}, ("lanes.tcp.workers",)),
+    ({"replaced": ("ramp_s = 10", "ramp_s = 9")}, ("lanes.growing.ramp_s",)),
+    (
+        {"replaced": ("ramp_s = 10", "ramp_s = 10\nrate_per_s = 5")},
+        ("lanes.growing.rate_per_s",),
+    ),
+    ({"more": '[control]\nreplication_group = "g"'}, ("control",)),
+    ({"more": '[http]\nlisten = ""'}, ("http.listen",)),
+]
+
+
+def changed(change: dict[str, Any]) -> Config:
+    """Return the configuration with one change."""
+    replaced = [change["replaced"]] if "replaced" in change else []
+    return config(*replaced, more=change.get("more", ""))
+
+
+@pytest.mark.parametrize(("change", "keys"), SWAPPED)
+def test_what_is_swapped(change: dict[str, Any], keys: tuple[str, ...]) -> None:
+    """Rates, thresholds, webhooks, retention and credentials need no new start."""
+    found = changes(config(), changed(change))
+    assert (found.swapped, found.stuck) == (keys, ())
+
+
+@pytest.mark.parametrize(("change", "keys"), STUCK)
+def test_what_needs_a_new_start(change: dict[str, Any], keys: tuple[str, ...]) -> None:
+    """Anything else does; a lane or section that comes or goes is named as a whole."""
+    assert set(keys) <= set(changes(config(), changed(change)).stuck)
+
+
+def test_no_change() -> None:
+    """The same again is no change, and so is another order of lanes."""
+    assert not changes(config(), config())
+    swapped = config(('name = "tcp"\nrate_per_s = 100', 'name = "x"'))
+    lanes = (*reversed(swapped.lanes),)
+    assert not changes(swapped, msgspec.structs.replace(swapped, lanes=lanes))
