@@ -14,7 +14,8 @@ _NAMED = ("lanes", "webhooks")
 _NOTHING: Mapping[str, object] = {}
 
 _IN_MID_RUN = re.compile(
-    r"lanes\.[^.]+\.rate_per_s"
+    r"lanes\.[^.]+\.(incident_)?rate_per_s"
+    r"|load\.[^.]+"
     r"|slo\.[^.]+"
     r"|webhooks(\..+)?"
     r"|output\.(segment_hours|seconds_hours|latency_seconds_hours|minutes_days"

@@ -9,7 +9,7 @@ processes of their own, which do not exist until they are woken in mid-run.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns, wall_now_ns
 from loadprobe.config.keys import Config, Lane, Target, secret_variables
@@ -404,12 +404,11 @@ class Measurement:
             RateChanged(at_ns, lane, from_per_s, to_per_s, ramp_s, reason)
         )
 
-    def use_rate(self, lane: Lane, *, reason: str) -> None:
-        """Let a lane have the rate that is configured now, also one to begin later."""
-        if lane.name in self.rates.begun:
-            self.change_rate(lane.name, lane.rate_per_s, reason=reason)
-        else:
-            self.rates.configure(lane)
+    def configure_rates(self, lanes: Iterable[Lane]) -> None:
+        """Let lanes that have not begun yet begin at other rates."""
+        for lane in lanes:
+            if lane.loop == "open" and lane.name not in self.rates.begun:
+                self.rates.configure(lane)
 
     def use_login(
         self,

@@ -8,6 +8,7 @@ from loadprobe.config.changes import Changes
 from loadprobe.config.keys import Config
 from loadprobe.run.credentials import FILES, CredentialWatch, Held
 from loadprobe.run.load import Measurement
+from loadprobe.run.pacing import Pacing
 from loadprobe.run.published import Published
 from loadprobe.run.recording import Recording
 
@@ -20,6 +21,7 @@ class Swap:
     Args:
         config: what is run now; its endpoint may be one that the API told.
         measurement: the probes.
+        pacing: decides on the rates.
         credentials: passwords and certificates.
         published: the webhooks.
         recording: returns the recording.
@@ -28,13 +30,16 @@ class Swap:
     def __init__(
         self,
         config: Config,
+        *,
         measurement: Measurement,
+        pacing: Pacing,
         credentials: CredentialWatch,
         published: Published,
         recording: Callable[[], Recording],
     ) -> None:
         self._config = config
         self._measurement = measurement
+        self._pacing = pacing
         self._credentials = credentials
         self._published = published
         self._recording = recording
@@ -51,10 +56,8 @@ class Swap:
         kept = {name: getattr(config.target, name) for name in _OF_TARGET}
         target = msgspec.structs.replace(before.target, **kept)
         self._config = config = msgspec.structs.replace(config, target=target)
-        rates = {lane.name: lane.rate_per_s for lane in before.lanes}
-        for lane in config.lanes:
-            if lane.rate_per_s != rates[lane.name]:
-                self._measurement.use_rate(lane, reason="reload")
+        self._measurement.configure_rates(config.lanes)
+        self._pacing.use(config.lanes, config.load)
         await self._credentials.change(target, held)
         if what.under("webhooks"):
             await self._published.telling.use(config.webhooks)
