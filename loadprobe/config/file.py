@@ -16,6 +16,7 @@ import msgspec
 
 from loadprobe.config.addresses import check_url
 from loadprobe.config.client import check_client, for_single
+from loadprobe.config.iam import check_iam, with_iam_user
 from loadprobe.config.keys import (
     LARGEST_LANES,
     LARGEST_PORT,
@@ -76,7 +77,7 @@ def parse_config(
     _override(raw, environ or {})
     config = convert(raw, Config, keys=_KEYS, where=where)
     _check(config, where)
-    return config
+    return with_iam_user(config)
 
 
 def load_config(path: str) -> Config:
@@ -219,6 +220,7 @@ def _check(config: Config, where: str) -> None:
     if config.remote_write is not None:
         check_remote_write(config.remote_write, f"{where}: remote_write")
     check_webhooks(config.webhooks, where)
+    check_iam(config, f"{where}: target")
     names = [lane.name for lane in config.lanes]
     for index, lane in enumerate(config.lanes):
         at = f"{where}: lanes[{index}]"

@@ -62,6 +62,11 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         username: ACL user (default: the user ``default``).
         password_file: file whose first line is the password.
         password_env: name of the environment variable that holds the password.
+        iam_user: IAM user to log in as, with tokens instead of a password
+            (ElastiCache); ``username`` is the same then.
+        iam_cache: replication group or serverless cache that tokens are for.
+        iam_region: where that is.
+        iam_serverless: it is a serverless cache.
         address_map: "host:port" as announced by nodes -> "host:port" to connect to.
         reader_host: endpoint of the replicas, without cluster mode; what it points to
             is known to belong to the group. It has the ports of ``host``.
@@ -79,6 +84,10 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     username: Text | None = None
     password_file: Text | None = None
     password_env: Text | None = None
+    iam_user: Text | None = None
+    iam_cache: Text | None = None
+    iam_region: Text | None = None
+    iam_serverless: bool = False
     address_map: AddressMap = {}
     reader_host: Text | None = None
     name_server: NameServer | None = None

@@ -102,6 +102,7 @@ class CredentialWatch:
 
     Attributes:
         problem: why what files hold is not in force, or None.
+        on_refused: called instead of logging in again with what files hold.
 
     Raises:
         UsageError: a reference cannot be read or used.
@@ -129,6 +130,7 @@ class CredentialWatch:
         self._told: dict[tuple[str, int], str | None] = {}
         self._lock = asyncio.Lock()
         self.problem: str | None = None
+        self.on_refused: Callable[[], None] | None = None
 
     @property
     def held(self) -> Held:
@@ -149,7 +151,10 @@ class CredentialWatch:
                 await self._read(stamps, by)
         if self._again_ns is not None and self._now_ns() >= self._again_ns:
             self._again_ns = None
-            self._log_in(self._held.password)
+            if self.on_refused is not None:
+                self.on_refused()
+            else:
+                self._log_in(self._held.password)
 
     async def _read(self, stamps: _Stamps, by: str) -> None:
         try:

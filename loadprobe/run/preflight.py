@@ -4,6 +4,7 @@ Each check says what was looked at and, if it failed, what to do. ``run`` makes 
 checks and starts nothing unless all pass.
 """
 
+import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
@@ -14,6 +15,7 @@ from loadprobe.config.remote_write import RemoteWrite
 from loadprobe.config.webhooks import Webhook
 from loadprobe.control.created.markers import remedy
 from loadprobe.control.provider.faults import is_absent, may_come
+from loadprobe.control.provider.iam_token import TokenMaker
 from loadprobe.control.provider.shared import SharedApi
 from loadprobe.control.scenario.described import described_endpoint
 from loadprobe.core.judging.delivery import Answer
@@ -68,7 +70,7 @@ async def _target(
     config: Config, shared: SharedApi, *, dormant: Collection[str], must_exist: bool
 ) -> AsyncIterator[Check]:
     """Yield what is about the target; see ``preflight``."""
-    password, check = _password(config)
+    password, check = await _password(config)
     yield check
     if not check.passed:
         return
@@ -196,9 +198,14 @@ async def _webhook(webhook: Webhook) -> Check:
     return Check(name, passed=True, detail=found)
 
 
-def _password(config: Config) -> tuple[str | None, Check]:
+async def _password(config: Config) -> tuple[str | None, Check]:
+    target = config.target
     try:
-        password = config.target.read_password()
+        if target.iam_user is not None:
+            token = await asyncio.to_thread(TokenMaker(target).make)
+            found = f"a token for {target.iam_user} at {target.iam_cache} is made"
+            return token, Check("password", passed=True, detail=found)
+        password = target.read_password()
     except UsageError as exc:
         return None, Check("password", passed=False, detail=str(exc))
     found = "read" if password is not None else "none is configured"

@@ -37,6 +37,7 @@ from loadprobe.run.endings import (
 )
 from loadprobe.run.going_on import Past
 from loadprobe.run.hearing import Listeners, Prefilled
+from loadprobe.run.iam import make_iam_logins
 from loadprobe.run.load import Measurement
 from loadprobe.run.load_control import Steering
 from loadprobe.run.pacing import Pacing
@@ -123,6 +124,9 @@ class Run:
             self._emit,
             tls=any(lane.tls for lane in config.lanes),
         )
+        self._iam = make_iam_logins(config.target, self._steering, self._emit)
+        if self._iam is not None:
+            self._credentials.on_refused = self._iam.renew_soon
         self._published = Published(
             plan,
             self._measurement.aggregate,
@@ -136,6 +140,8 @@ class Run:
         if past is not None:
             self._measurement.go_on(past)
             self._published.go_on(past)
+        if (iam := self._iam) is not None:
+            self._published.problems_of.append(lambda: iam.problem)
         as_read, reread = rereading or (config, None)
         self._reloading = Reloading(
             as_read,
@@ -226,6 +232,8 @@ class Run:
         problem: LoadprobeError | None = None
         try:
             async with asyncio.TaskGroup() as group:
+                if self._iam is not None:
+                    await self._iam.begin()
                 probing = self._measurement.spawn(group)
                 if not await self._wait_until_ready():
                     for task in probing:  # ends its process, also a starting one
@@ -338,6 +346,8 @@ class Run:
             published.samples.send(),
             published.telling.send(),
         ]
+        if self._iam is not None:
+            watching.append(self._iam.run())
         if self._api is not None:
             assert self._config.control is not None, "the API is open"
             events = ProviderEvents(

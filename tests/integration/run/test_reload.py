@@ -1,5 +1,6 @@
 """A run of the command whose configuration is read again while it measures."""
 
+import asyncio
 import os
 import pty
 import signal
@@ -25,7 +26,7 @@ from tests.support.bad_input import (
     serving,
 )
 from tests.support.commands import get, start_run
-from tests.support.running import until, until_true
+from tests.support.running import until
 from tests.support.service_manager import Manager
 
 pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]
@@ -133,14 +134,20 @@ async def test_a_terminal_that_is_gone(servers: Servers, tmp_path: Path) -> None
     os.close(terminal)
     os.set_blocking(main, False)
 
-    async def is_running() -> bool:
+    def read() -> None:
         with suppress(OSError):
             os.read(main, 65_536)
-        return bool(list((tmp_path / "runs").glob("*/series.ndjson")))
 
-    await until_true(is_running)
+    loop = asyncio.get_running_loop()
+    loop.add_reader(main, read)  # or the terminal is full, and writing to it waits
+    await until(
+        lambda: bool(list((tmp_path / "runs").glob("*/series.ndjson"))),
+        what="the run",
+        within_s=60,
+    )
     process.send_signal(signal.SIGHUP)  # the terminal is there: nothing ends
     await until(lambda: bool(journal(path, "config_reloaded")), what="the reload")
+    loop.remove_reader(main)
     os.close(main)
     process.send_signal(signal.SIGHUP)
     await until(lambda: process.poll() is not None, what="the end of the run")
