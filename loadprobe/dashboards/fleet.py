@@ -34,6 +34,8 @@ _OPEN = (
     f"&var-{CLUSTER_LABEL}=${{__data.fields.Cluster}}"
 )
 _OBSERVED = "observed_time_seconds_total"
+_BURN = "error_budget_burn_rate"
+_MONTH = '="month"'
 
 
 def fleet() -> Board:
@@ -51,6 +53,8 @@ def fleet() -> Board:
     _now(board)
     board.row("Error budget of the time shown")
     _budget(board)
+    board.row("Error budget of the probes themselves, over all their runs")
+    _own_budget(board)
     board.row("Over time")
     _over_time(board)
     return board
@@ -171,6 +175,62 @@ def _budget(board: Board) -> None:
         ),
         width=24,
         height=6,
+    )
+
+
+def _own_budget(board: Board) -> None:
+    keys = (CLUSTER_LABEL, "lane", "shard")
+    left, used, planned, unseen = (
+        f"error_budget_{name}"
+        for name in ("left_ratio", "used_seconds", "planned_seconds", "unseen_seconds")
+    )
+    board.add(
+        rows(
+            "Shards",
+            keys,
+            (
+                *(
+                    Column(
+                        f"Left, {text}",
+                        by("min", _ALL(left, period=f'="{period}"'), *keys),
+                        unit="percentunit",
+                        steps=((None, "red"), (0.0, "orange"), (0.25, "green")),
+                    )
+                    for period, text in (("month", "month"), ("28d", "28 days"))
+                ),
+                Column(
+                    "Dark this month",
+                    by("max", _ALL(used, period=_MONTH, bound='="estimate"'), *keys),
+                    unit="s",
+                    steps=WARN_ABOVE_ZERO,
+                ),
+                *(
+                    Column(
+                        f"Burn rate, {window}",
+                        by("max", _ALL(_BURN, window_=f'="{window}"'), *keys),
+                        steps=((None, "green"), (1.0, "orange"), (6.0, "red")),
+                    )
+                    for window in ("1h", "6h", "3d")
+                ),
+                Column(
+                    "By plan this month",
+                    by("max", _ALL(planned, period=_MONTH), *keys),
+                    unit="s",
+                    steps=PLANNED_ABOVE_ZERO,
+                ),
+                Column(
+                    "Unseen this month",
+                    by("max", _ALL(unseen, period=_MONTH), *keys),
+                    unit="s",
+                ),
+            ),
+            about="What each probe keeps beside its run folders, if [slo] availability "
+            "is set: exact over restarts, and not by what Prometheus happened to "
+            "scrape. Darkness by plan and unseen time use no budget.",
+            sort="Left, month",
+        ),
+        width=24,
+        height=8,
     )
 
 

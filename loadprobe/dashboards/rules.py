@@ -24,6 +24,7 @@ WINDOWS = ("5m", "30m", "1h", "6h")
 _ALL = Source()
 _SCOPE = (CLUSTER_LABEL, "lane", "shard", "op")
 _LANE = (CLUSTER_LABEL, "lane")
+_PLACE = (*_LANE, "shard")
 _SCOPE_TEXT = (
     "{{ $labels.cluster }}, lane {{ $labels.lane }}, shard {{ $labels.shard }}"
 )
@@ -109,6 +110,27 @@ def _alerts() -> Iterator[Alert]:
         f"{_SCOPE_TEXT} burns its error budget",
         "At this rate ({{ $value | humanizePercentage }} of the last six hours dark) "
         "the budget of 30 days is gone in five.",
+    )
+    burn = _ALL("error_budget_burn_rate", window_='="3d"')
+    still = _ALL("error_budget_burn_rate", window_='="6h"')
+    yield Alert(
+        "LoadprobeBudgetBurnsForDays",
+        "warning",
+        f"{by('max', burn, *_PLACE)} > 1\nand {by('max', still, *_PLACE)} > 1",
+        "1h",
+        f"{_SCOPE_TEXT} burns its error budget",
+        "In three days and in six hours it was dark {{ $value | humanize }} times as "
+        "long as [slo] availability allows. The probe's own reckoning, over all runs.",
+    )
+    left = _ALL("error_budget_left_seconds")
+    yield Alert(
+        "LoadprobeBudgetSpent",
+        "warning",
+        f"-{by('min', left, *_PLACE, 'period')} > 0",
+        "0s",
+        f"{_SCOPE_TEXT} has no error budget left ({{{{ $labels.period }}}})",
+        "It was dark for {{ $value | humanizeDuration }} more than [slo] availability "
+        "allows. The probe's own reckoning, over all runs.",
     )
     blind = by("max", f"rate({_ALL('blind_time_seconds_total', '5m')})", *_LANE)
     yield Alert(

@@ -24,6 +24,7 @@ from loadprobe.outputs.metrics.ms_page import make_ms_renderer
 from loadprobe.outputs.metrics.page import make_registry, make_renderer
 from loadprobe.outputs.metrics.run_metrics import RunMetrics
 from loadprobe.outputs.remote_write.sender import RemoteWriter
+from loadprobe.run.budgeting import Budgeting
 from loadprobe.run.causes import OutageCounter
 from loadprobe.run.going_on import Past
 from loadprobe.run.health import Health
@@ -53,6 +54,7 @@ class Published:
         samples: the single milliseconds.
         counter: outages and their causes.
         telling: who is told of incidents.
+        budgeting: the error budget.
         view: what the API answers.
         problems_of: others who tell what the operator should know now.
     """
@@ -95,6 +97,13 @@ class Published:
             blame=self.counter.causes_of,
             planned=lambda: planned(None),
         )
+        self.budgeting = Budgeting(
+            config,
+            aggregate,
+            clock,
+            self.metrics,
+            planned=lambda: planned(None),
+        )
         self.view = RunView(
             LiveState(
                 run=config.name,
@@ -111,6 +120,7 @@ class Published:
             planned=lambda: planned(None),
         )
         self.view.stale_reads = lambda: self.health.stale_reads
+        self.view.budget = lambda: self.budgeting.figures
         self._health_metrics = HealthMetrics(self.metrics)
         self._figures = LiveFigures(aggregate, self.health, self._health_metrics)
         sinks.add(
@@ -122,6 +132,7 @@ class Published:
             self.view,
             self.counter,
             self.telling,
+            self.budgeting,
         )
         self._show_run(None, "")
 
@@ -233,6 +244,7 @@ class Published:
                 *told,
                 *self.samples.problems,
                 *self.telling.problems,
+                *self.budgeting.problems,
             ],
             verdict=verdict.state if verdict.arrivals else "",
             headline=verdict.headline if verdict.arrivals else "",

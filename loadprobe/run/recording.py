@@ -279,7 +279,9 @@ class Recording:
             changes=Changes(ending.record, ending.planned),
             problems=len(ending.problems) + len(self._folder.problems),
         )
+        budget = self._published.budgeting.conclude()
         summary, until_ns = verdict.summary, ending.complete_until_ns
+        summary = msgspec.structs.replace(summary, error_budget=budget)
         if until_ns is not None:
             summary = msgspec.structs.replace(
                 summary,

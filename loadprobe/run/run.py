@@ -199,6 +199,7 @@ class Run:
         gc.collect()
         gc.freeze()
         stack.callback(gc.unfreeze)
+        stack.callback(self._published.budgeting.close)
         await self._published.serve(
             self._config.http,
             stack,
@@ -417,8 +418,9 @@ class Run:
         self._sinks.take_sealed(self._measurement.seal())
         recording.refresh(self._watch.current, now_ns, engine=self._watch.engine)
         view = self._published.view
+        budget = self._published.budgeting.words
         self._service.refresh(
-            view.live.headline or view.state,
+            "; ".join(filter(None, (view.live.headline or view.state, budget))),
             self._measurement.watermark_ns,
             now_ns,
         )

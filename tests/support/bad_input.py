@@ -162,7 +162,7 @@ def config_of(
 
 def run_folder(path: Path) -> Path:
     """Return the one run folder of a configuration."""
-    (folder,) = (path.parent / "runs").iterdir()
+    (folder,) = (path.parent / "runs").glob("[!.]*")
     return folder
 
 

@@ -41,6 +41,7 @@ async def start_run(
     lanes: dict[str, object] | None = None,
     output: dict[str, object] | None = None,
     probe: dict[str, object] | None = None,
+    slo: dict[str, object] | None = None,
 ) -> tuple[asyncio.subprocess.Process, Path, str]:
     """Start a run and wait until it measures; return it, its file and its URL."""
     address = f"127.0.0.1:{free_ports(1)[0]}"
@@ -53,6 +54,7 @@ async def start_run(
         lanes=lanes or {},
         output=output,
         probe=probe or {},
+        slo=slo or {},
     )
     process = await start("run", str(path), *words)
     async with asyncio.timeout(DEADLINE_S):

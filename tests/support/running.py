@@ -369,7 +369,7 @@ class Command:
     @property
     def folder(self) -> Path:
         """Return the one run folder."""
-        (folder,) = [path for path in self.output_dir.iterdir() if path.is_dir()]
+        (folder,) = [path for path in self.output_dir.glob("[!.]*") if path.is_dir()]
         return folder
 
     def document(self, name: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from loadprobe.core.budget.figures import ErrorBudget
 from loadprobe.core.verdict.client_document import ClientComparison
 from loadprobe.core.verdict.quantities import (
     NO_DOWNTIME,
@@ -178,6 +179,8 @@ class Summary(msgspec.Struct, frozen=True):
         complete_until_unix_ns: then, and in a run that was interrupted or still runs,
             everything due before was judged, and of what is due later nothing is known;
             null in a run that ended in order.
+        error_budget: of this target, over all runs, as it stood at the end; null
+            without a target, and in a run that did not end in order.
     """
 
     schema_version: int
@@ -206,3 +209,4 @@ class Summary(msgspec.Struct, frozen=True):
     headline: str = ""
     witnesses: list[str] = []
     client_downtime_ms: DowntimeMs | None = None
+    error_budget: ErrorBudget | None = None

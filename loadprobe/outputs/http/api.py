@@ -6,6 +6,7 @@ import msgspec
 from aiohttp import web
 
 from loadprobe.outputs.http.api_documents import (
+    BudgetNow,
     Events,
     EventsQuery,
     MarkText,
@@ -53,6 +54,10 @@ class RunApi(Protocol):
         """Return the shards."""
         ...
 
+    def budgets(self) -> BudgetNow:
+        """Return the error budgets."""
+        ...
+
     def mark(self, text: str, by: str) -> NumberedEvent | str:
         """Put a note into the journal; return it, or why it cannot be done now."""
         ...
@@ -70,6 +75,7 @@ def add_api(app: web.Application, run: RunApi) -> None:
     app.router.add_get("/api/v1/outages", _outages)
     app.router.add_get("/api/v1/events", _events)
     app.router.add_get("/api/v1/topology", _topology)
+    app.router.add_get("/api/v1/budget", _budget)
     app.router.add_get("/api/v1/openapi.json", _openapi)
     app.router.add_post(MARKS, _mark)
 
@@ -96,6 +102,11 @@ async def _events(request: web.Request) -> web.Response:
 async def _topology(request: web.Request) -> web.Response:
     _query(request, NoQuery)
     return json_reply(request.app[_RUN].shards())
+
+
+async def _budget(request: web.Request) -> web.Response:
+    _query(request, NoQuery)
+    return json_reply(request.app[_RUN].budgets())
 
 
 async def _openapi(request: web.Request) -> web.Response:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from loadprobe.core.budget.figures import ErrorBudget
 from loadprobe.core.judging.shard_states import ShardState
 from loadprobe.core.topology.topology import Topology
 from loadprobe.core.verdict.outage_document import OutageFields, OutageRow
@@ -187,6 +188,12 @@ class Events(msgspec.Struct, frozen=True):
     first_number: int
     last_number: int
     events: list[NumberedEvent]
+
+
+class BudgetNow(msgspec.Struct, frozen=True):
+    """The error budgets of this target, over all runs; null without a target."""
+
+    error_budget: ErrorBudget | None
 
 
 class ShardNodes(msgspec.Struct, frozen=True):

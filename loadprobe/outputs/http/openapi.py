@@ -14,6 +14,7 @@ import msgspec
 from loadprobe import __version__
 from loadprobe.outputs.folder.documents import encode_document
 from loadprobe.outputs.http.api_documents import (
+    BudgetNow,
     ErrorReply,
     Events,
     EventsQuery,
@@ -29,6 +30,7 @@ _REPLIES: dict[str, tuple[str, type[msgspec.Struct], type[msgspec.Struct] | None
     "/api/v1/status": ("How the run is doing", Status, None),
     "/api/v1/outages": ("The latest outages", Outages, OutagesQuery),
     "/api/v1/events": ("The journal", Events, EventsQuery),
+    "/api/v1/budget": ("The error budgets, over all runs", BudgetNow, None),
     "/api/v1/topology": ("The shards as last seen", TopologyNow, None),
 }
 """Path -> what it answers to GET, its type, and its parameters."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from loadprobe import __version__
 from loadprobe.clock import NS_PER_S, ClockPair, mono_now_ns
+from loadprobe.core.budget.figures import ErrorBudget
 from loadprobe.core.events import Emit, Event, MarkMade, ScenarioEnded
 from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.columns import Scope
@@ -27,6 +28,7 @@ from loadprobe.core.verdict.parts import outage_row
 from loadprobe.core.verdict.plan_edges import is_planned_now
 from loadprobe.outputs.folder.documents import event_line
 from loadprobe.outputs.http.api_documents import (
+    BudgetNow,
     Events,
     EventsQuery,
     LaneNow,
@@ -87,6 +89,7 @@ class RunView:
         topology: as last seen.
         problem: returns what is wrong with the server's own files, or None.
         stale_reads: returns how many reads of primaries found an older value.
+        budget: returns the error budgets, None without a target.
     """
 
     def __init__(
@@ -121,6 +124,7 @@ class RunView:
         self.topology: Topology | None = None
         self.problem: Callable[[], str | None] = lambda: None
         self.stale_reads: Callable[[], int] = lambda: 0
+        self.budget: Callable[[], ErrorBudget | None] = lambda: None
 
     # --- what the supervisor reports -------------------------------------------------
 
@@ -218,6 +222,10 @@ class RunView:
     def shards(self) -> TopologyNow:
         """Return the shards as last seen."""
         return topology_now(self.topology)
+
+    def budgets(self) -> BudgetNow:
+        """Return the error budgets."""
+        return BudgetNow(self.budget())
 
     def mark(self, text: str, by: str) -> NumberedEvent | str:
         """Put a note into the journal; return it, or why it cannot be done now."""

@@ -406,6 +406,56 @@ CATALOGUE: tuple[Metric, ...] = (
         ("part",),
         "Segments, and folders of incidents, that were removed as too old or too much.",
     ),
+    _gauge(
+        "error_budget_target_ratio",
+        "1",
+        (),
+        "The availability that is promised: [slo] availability.",
+    ),
+    _gauge(
+        "error_budget_allowed_seconds",
+        "s",
+        ("period",),
+        "How long a shard may be dark on a lane: in this calendar month (UTC), and in "
+        "the last 28 days.",
+    ),
+    _gauge(
+        "error_budget_used_seconds",
+        "s",
+        ("lane", "shard", "period", "bound"),
+        "How long it was in the period so far, not by plan: estimate and bounds.",
+    ),
+    _gauge(
+        "error_budget_left_seconds",
+        "s",
+        ("lane", "shard", "period"),
+        "What is left by the estimate; below 0 if more was used.",
+    ),
+    _gauge(
+        "error_budget_left_ratio",
+        "1",
+        ("lane", "shard", "period"),
+        "The same as a part of what is allowed.",
+    ),
+    _gauge(
+        "error_budget_burn_rate",
+        "1",
+        ("lane", "shard", "window"),
+        "The part of the time observed in the window that was dark, over the part that "
+        "may be.",
+    ),
+    _gauge(
+        "error_budget_planned_seconds",
+        "s",
+        ("lane", "shard", "period"),
+        "Darkness by plan in the period so far; it uses no budget.",
+    ),
+    _gauge(
+        "error_budget_unseen_seconds",
+        "s",
+        ("lane", "shard", "period"),
+        "How much of the period so far was not observed; it uses no budget.",
+    ),
     _gauge("build_info", "1", ("version",), "1; the version of loadprobe."),
     _gauge(
         "run_info",

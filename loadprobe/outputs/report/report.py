@@ -35,6 +35,7 @@ from loadprobe.errors import UsageError
 from loadprobe.outputs.folder.documents import SCHEMA_VERSION, encode_document
 from loadprobe.outputs.folder.film import LEGEND, draw_axis, draw_strips, fit_window
 from loadprobe.outputs.folder.reader import RunData
+from loadprobe.outputs.report.budget import budget_table, budget_title
 from loadprobe.outputs.report.clients import COLUMNS as CLIENT_COLUMNS
 from loadprobe.outputs.report.clients import LEGEND as CLIENT_LEGEND
 from loadprobe.outputs.report.clients import clients_rows, clients_title
@@ -107,6 +108,9 @@ def render_text(run: RunData) -> RenderableType:
     parts += _clients(summary)
     if summary.slo:
         parts += _titled("Thresholds", *map(_slo_line, summary.slo))
+    budget = summary.error_budget
+    if budget is not None:
+        parts += _titled(budget_title(budget), budget_table(budget))
     timelines = make_timelines(
         run.events, run.outages, summary.incidents, summary.end_unix_ns
     )

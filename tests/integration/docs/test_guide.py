@@ -84,7 +84,7 @@ async def test_a_group_is_all_that_is_needed(
             path.write_text(f"{names}{path.read_text()}")
         run = await ended("run", str(path), "--for", "500ms")
         assert (run.code, run.err) == (0, ""), run
-        (folder,) = (tmp_path / "runs").iterdir()
+        (folder,) = (tmp_path / "runs").glob("[!.]*")
         info = msgspec.json.decode((folder / "run.json").read_bytes())
         host = "127.0.0.1" if cluster_mode else "my-cluster.loadprobe.test"
         assert info["target"] == f"{host}:{cluster.port}"

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from loadprobe.config.keys import Control, Http
+from loadprobe.config.keys import Control, Http, Slo
 from loadprobe.local.api.control_plane import ControlPlane
 from loadprobe.local.api.plane import Knobs
 from loadprobe.local.cluster.cluster import LocalCluster
@@ -86,6 +86,7 @@ async def test_every_query_has_an_answer(tmp_path: Path) -> None:
             small_lane("tls", tls=True),
             control=Control(replication_group="rg", endpoint_url=plane.endpoint_url),
             http=http,
+            slo=Slo(availability=0.5),
         )
         scenario = str(tmp_path / "failover.toml")
         options = ("--scenario", scenario, "--yes", "--for", "60s")

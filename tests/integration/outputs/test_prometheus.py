@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from loadprobe.clock import NS_PER_MS
-from loadprobe.config.keys import Http, Lane, Target
+from loadprobe.config.keys import Http, Lane, Slo, Target
 from loadprobe.config.remote_write import RemoteWrite
 from loadprobe.core.judging.cells import BlindSpan, FilmChunk
 from loadprobe.core.judging.outcome import Outcome
@@ -116,6 +116,7 @@ async def test_prometheus_knows_what_was_measured(tmp_path: Path) -> None:
             remote_write=RemoteWrite(
                 url=f"{database.url}/api/v1/write", extra_labels={"job": "sent"}
             ),
+            slo=Slo(availability=0.5),
         )
         async with run_command(config, tmp_path) as command:
             dark = "loadprobe_dark_time_seconds_total"

@@ -122,7 +122,7 @@ async def carry_out(config: Config, scenario: Scenario, **more: Any) -> Ran:
     text = io.StringIO()
     options = RunOptions(scenario=scenario, **more)
     code = await run_load(config, options, console=Console(file=text, width=120))
-    (folder,) = Path(config.output.dir).iterdir()
+    (folder,) = Path(config.output.dir).glob("[!.]*")
     events = (folder / "events.ndjson").read_bytes().splitlines()
     return Ran(
         code,

@@ -197,7 +197,7 @@ async def rehearse(
             command.send_signal(signal.SIGTERM)
             text = (await reading).decode()
             assert await command.wait() == 0, text
-    (run,) = [path for path in runs.iterdir() if path.is_dir()]
+    (run,) = [path for path in runs.glob("[!.]*") if path.is_dir()]
     outages = json.loads((run / "outages.json").read_bytes())["outages"]
     return cases, outages, json.loads((run / "summary.json").read_bytes())
 

@@ -1,5 +1,10 @@
 """The examples of docs/measuring.md are what the code computes."""
 
+from loadprobe.clock import NS_PER_S
+from loadprobe.core.budget.account import Bands
+from loadprobe.core.budget.accounts import Accounts, Dark, Entry, Seen
+from loadprobe.core.budget.calendar import DAY_NS, HOUR_NS, MINUTE_NS, allowed_ns
+from loadprobe.core.budget.figures import reckon
 from loadprobe.core.judging.latency import P99Log, SecondP99
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.steps import StepRecord, StepState
@@ -15,6 +20,7 @@ from tests.support.outages import outage
 from tests.support.paths import ROOT
 from tests.support.tracking import late, refused, served, track
 
+BARS_NS = (NS_PER_S, 0, -NS_PER_S)
 TEXT = (ROOT / "docs" / "measuring.md").read_text()
 
 
@@ -145,3 +151,31 @@ def test_example_6() -> None:
     assert added is not None
     shown = f"{added.estimate:.0f} ms [{added.lower:.0f}, {added.upper:.0f}]"
     assert f"It added {shown}." in TEXT
+
+
+def test_what_a_target_allows() -> None:
+    """The table of the error budget."""
+    for days in (28, 29, 30, 31):
+        minutes, rest_ns = divmod(allowed_ns(days * DAY_NS, 0.9999), MINUTE_NS)
+        assert f"{minutes} min {rest_ns / NS_PER_S:g} s of {days}" in TEXT
+
+
+def test_example_7() -> None:
+    """An error budget after ten hours."""
+    begin_ns = 1_793_491_200 * NS_PER_S  # 2026-11-01
+    edges = [(2 * HOUR_NS + by, 2 * HOUR_NS + 60 * NS_PER_S - by) for by in BARS_NS]
+    spans = [[(begin_ns + start, begin_ns + end)] for start, end in edges]
+    planned = [(begin_ns + HOUR_NS, begin_ns + HOUR_NS + 9 * NS_PER_S)]
+    now_ns = begin_ns + 10 * HOUR_NS
+    accounts = Accounts()
+    seen = [Seen("tcp", ["0001"], [(begin_ns + HOUR_NS, now_ns)])]
+    dark = Dark("tcp", "0001", Bands(spans[0], spans[1], spans[2], planned))
+    accounts.take(Entry(now_ns, seen=seen, ended=[dark]))
+    month = reckon(accounts, target=0.9999, now_ns=now_ns).places[0].of("month")
+    used, left = month.used_s, month.left_ratio
+    told = (
+        f"Of the {month.allowed_s:g} s that 99.99 % allow, {used.estimate:g} s\n"
+        f"[{used.lower:g}, {used.upper:g}] are used and {month.left_s:.1f} s left "
+        f"({left:.1%}); planned {month.planned_s:g} s, unseen {month.unseen_s:,.0f} s."
+    )
+    assert told.replace("%)", " %)") in TEXT

@@ -1,0 +1,211 @@
+"""What a run enters into its error budget, and shows of it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from loadprobe.clock import NS_PER_S, ClockPair
+from loadprobe.config.keys import Config, Lane, Output, Slo, Target
+from loadprobe.core.judging.aggregate import Aggregate
+from loadprobe.core.judging.columns import Block, Scope
+from loadprobe.core.judging.lanes import LaneInfo
+from loadprobe.core.judging.outcome import OpKind
+from loadprobe.core.verdict.beside import Planned
+from loadprobe.outputs.metrics.run_metrics import RunMetrics
+from loadprobe.run.budgeting import Budgeting
+from tests.support.aggregating import MS, D, refuse, served
+
+S = NS_PER_S
+WALL_NS = 1_772_323_200 * S
+"""A month begins."""
+
+LANE = LaneInfo("tcp", False, (0,), D)
+
+
+class Rig:
+    """A run of one lane and two shards, 100 arrivals a second, at a wall time."""
+
+    def __init__(
+        self, folder: Path, *, at_s: int = 0, slo: float | None = 0.9999
+    ) -> None:
+        self.aggregate = Aggregate([LANE])
+        self.planned: list[Planned] = []
+        self.metrics = RunMetrics(
+            "c", aggregate=self.aggregate, clock=ClockPair(0, WALL_NS)
+        )
+        self.config = Config(
+            target=Target(host="db"),
+            lanes=(Lane(name="tcp"),),
+            output=Output(dir=str(folder)),
+            slo=Slo(availability=slo),
+        )
+        self.budgeting = Budgeting(
+            self.config,
+            self.aggregate,
+            ClockPair(0, WALL_NS + at_s * S),
+            self.metrics,
+            planned=lambda: self.planned,
+        )
+        self.aggregate.start_process(0, 0)
+        self.now_ms = 0
+
+    def run(
+        self,
+        seconds: float,
+        *,
+        dark: Sequence[tuple[str, OpKind]] = (),
+        stalls: Sequence[tuple[int, int]] = (),
+    ) -> None:
+        """Let time pass, sealed every 250 ms."""
+        end_ms = self.now_ms + round(seconds * 1000)
+        while self.now_ms < end_ms:
+            then_ms = self.now_ms + 250
+            blocks: dict[Scope, Block] = {}
+            for shard in ("0001", "0002"):
+                for op in (OpKind.READ, OpKind.WRITE):
+                    dues = range(self.now_ms, then_ms, 10)
+                    if (shard, op) in dark:
+                        refuse(block := Block(), *dues)
+                    else:
+                        block = served(*dues)
+                    blocks[Scope("tcp", shard, op)] = block
+            self.now_ms = then_ms
+            self.aggregate.add(
+                0,
+                blocks,
+                watermark_ns=then_ms * MS,
+                stalls=[
+                    (start * MS, end * MS)
+                    for start, end in stalls
+                    if then_ms - 250 <= start < then_ms
+                ],
+            )
+            self.budgeting.take_sealed(self.aggregate.seal())
+
+    def figures(self, shard: str = "0001") -> tuple[float, float, float]:
+        """Return how long a shard was dark this month, by plan and seen, in s."""
+        budget = self.budgeting.figures
+        assert budget is not None
+        (place,) = (row for row in budget.places if row.shard == shard)
+        month = place.of("month")
+        used = month.used_s
+        assert used.lower <= used.estimate <= used.upper
+        return used.estimate, month.planned_s, month.observed_s
+
+    def end(self) -> None:
+        """End in order."""
+        self.budgeting.conclude()
+        self.budgeting.close()
+
+
+READ, WRITE = ("0001", OpKind.READ), ("0001", OpKind.WRITE)
+
+
+def test_darkness_is_a_union_of_reads_and_writes(tmp_path: Path) -> None:
+    """Of each shard on its own; a shard that was served has all of its budget."""
+    rig = Rig(tmp_path)
+    rig.run(5)
+    rig.run(2, dark=[READ, WRITE])
+    rig.run(1, dark=[WRITE])
+    rig.run(5)
+    rig.end()
+    dark_s, planned_s, seen_s = rig.figures()
+    assert abs(dark_s - 3) < 0.02
+    assert planned_s == 0
+    assert seen_s == 13
+    assert rig.figures("0002") == (0, 0, 13)
+
+
+def test_a_restart_goes_on_and_counts_nothing_twice(tmp_path: Path) -> None:
+    """Killed while it is dark: what was known stays, and the gap is unseen."""
+    rig = Rig(tmp_path)
+    rig.run(5)
+    rig.run(2, dark=[READ])
+    rig.budgeting.close()  # and no more: as a kill leaves it
+    again = Rig(tmp_path, at_s=10)
+    dark_s, _, seen_s = again.figures()
+    assert 1 < dark_s <= 2  # all but what was sealed in the last second
+    assert 5 < seen_s <= 7
+    again.run(1, dark=[READ])
+    again.run(4)
+    again.end()
+    dark_s, _, seen_s = again.figures()
+    assert 2 < dark_s <= 3.02
+    assert 10 < seen_s <= 12
+    third = Rig(tmp_path, at_s=12)  # its clock was set back by 3 s
+    third.run(5)
+    third.end()
+    assert third.figures()[0] == dark_s
+    assert third.figures()[2] == seen_s + 2
+
+
+def test_what_goes_on_is_counted_as_far_as_it_is_known(tmp_path: Path) -> None:
+    """An open outage is in the figures while it lasts, and in the gauges."""
+    rig = Rig(tmp_path)
+    rig.run(5)
+    rig.run(10, dark=[READ])
+    dark_s, _, _ = rig.figures()
+    assert 8.5 < dark_s <= 10
+    values = rig.metrics.snapshot().values
+    used = values["error_budget_used_seconds"]["tcp", "0001", "month", "estimate"]
+    assert used == dark_s
+    left = values["error_budget_left_seconds"]["tcp", "0001", "month"]
+    assert left == values["error_budget_allowed_seconds"]["month",] - used
+    assert values["error_budget_burn_rate"]["tcp", "0001", "1h"] > 1000
+    assert values["error_budget_target_ratio"] == {(): 0.9999}
+    assert "error budget" in rig.budgeting.words
+    rig.budgeting.close()
+
+
+def test_darkness_by_plan_uses_nothing(tmp_path: Path) -> None:
+    """It is told apart; what goes on beyond the plan is used."""
+    rig = Rig(tmp_path)
+    rig.planned = [Planned("tcp", 5 * S, 8 * S)]
+    rig.run(5)
+    rig.run(6, dark=[READ, WRITE])
+    rig.run(5)
+    rig.end()
+    dark_s, planned_s, _ = rig.figures()
+    assert abs(planned_s - 3) < 0.02
+    assert abs(dark_s - 3) < 0.02
+
+
+def test_blind_time_is_unseen_and_uses_nothing(tmp_path: Path) -> None:
+    """Only the upper bound of an outage reaches across it."""
+    rig = Rig(tmp_path)
+    rig.run(5)
+    rig.run(3, dark=[READ], stalls=[(6000, 7000)])
+    rig.run(5)
+    rig.end()
+    dark_s, _, seen_s = rig.figures()
+    assert abs(dark_s - 2) < 0.05
+    assert abs(seen_s - 12) < 0.05
+    budget = rig.budgeting.figures
+    assert budget is not None
+    assert abs(budget.places[0].of("month").used_s.upper - 3) < 0.05
+    assert abs(budget.places[0].of("month").unseen_s - 1) < 0.05
+
+
+def test_new_connections_use_nothing(tmp_path: Path) -> None:
+    """They count in no figure of the load."""
+    rig = Rig(tmp_path)
+    rig.run(2)
+    connects = Scope("tcp", "0001", OpKind.CONNECT)
+    rig.aggregate.add(
+        0, {connects: refuse(Block(), 2000, 2100)}, watermark_ns=2250 * MS
+    )
+    rig.budgeting.take_sealed(rig.aggregate.seal())
+    rig.now_ms = 2250
+    rig.run(2)
+    rig.end()
+    assert rig.figures()[0] == 0
+
+
+def test_without_a_target_nothing_is_kept(tmp_path: Path) -> None:
+    """No file, no figures, no words."""
+    rig = Rig(tmp_path, slo=None)
+    rig.run(2)
+    rig.end()
+    assert list(tmp_path.iterdir()) == []
+    assert rig.budgeting.figures is None
+    assert rig.budgeting.words == ""
+    assert rig.budgeting.problems == []
