@@ -30,6 +30,7 @@ from loadprobe.run.going_on import Past
 from loadprobe.run.health import Health
 from loadprobe.run.health_metrics import HealthMetrics
 from loadprobe.run.live_figures import LiveFigures
+from loadprobe.run.maintaining import Maintaining
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.samples import Samples
 from loadprobe.run.sinks import Sinks
@@ -55,6 +56,7 @@ class Published:
         counter: outages and their causes.
         telling: who is told of incidents.
         budgeting: the error budget.
+        maintaining: what others change.
         view: what the API answers.
         problems_of: others who tell what the operator should know now.
     """
@@ -104,6 +106,14 @@ class Published:
             self.metrics,
             planned=lambda: planned(None),
         )
+        self.maintaining = Maintaining(
+            config,
+            aggregate,
+            clock,
+            self.metrics,
+            emit=sinks.take_event,
+            planned=lambda: planned(None),
+        )
         self.view = RunView(
             LiveState(
                 run=config.name,
@@ -120,6 +130,7 @@ class Published:
             planned=lambda: planned(None),
         )
         self.view.stale_reads = lambda: self.health.stale_reads
+        self.view.maintenance = self.maintaining.status
         self.view.budget = lambda: self.budgeting.figures
         self._health_metrics = HealthMetrics(self.metrics)
         self._figures = LiveFigures(aggregate, self.health, self._health_metrics)
@@ -133,6 +144,7 @@ class Published:
             self.counter,
             self.telling,
             self.budgeting,
+            self.maintaining,
         )
         self._show_run(None, "")
 

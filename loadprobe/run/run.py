@@ -18,6 +18,7 @@ from loadprobe.clock import NS_PER_S, mono_now_ns, process_cpu_ns, read_clock_pa
 from loadprobe.config.keys import Config
 from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.events import ProviderEvents
+from loadprobe.control.provider.maintenance import MaintenanceWatch
 from loadprobe.control.scenario.runner import run_scenario
 from loadprobe.control.scenario.surroundings import Surroundings
 from loadprobe.control.watch.topology import TopologyWatch
@@ -358,6 +359,13 @@ class Run:
                 poll_s=self._config.control.poll_s,
             )
             watching.append(events.run())
+            maintenance = MaintenanceWatch(
+                self._api,
+                self._emit,
+                poll_s=self._config.control.poll_s,
+                is_busy=lambda: published.maintaining.is_active,
+            )
+            watching.append(maintenance.run())
         return watching
 
     @property

@@ -169,6 +169,15 @@ class ElastiCacheApi:
             tags=tags,
         )
 
+    async def describe_updates(self) -> tuple[UpdateAction, ...]:
+        """Return the service updates of the group, and how far they are."""
+        return await self._updates()
+
+    async def describe_window(self) -> str:
+        """Return the maintenance window, as its nodes have it; "" if none is told."""
+        nodes = await self._clusters(await self.describe_group())
+        return next((n.maintenance_window for n in nodes if n.maintenance_window), "")
+
     async def events_since(self, wall_ns: int) -> tuple[ProviderRecord, ...]:
         """Return the account's events from a UNIX time on, oldest first.
 

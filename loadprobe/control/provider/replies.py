@@ -128,6 +128,7 @@ class CacheCluster:
     engine: str
     engine_version: str
     pending: Mapping[str, object] = field(default_factory=dict)
+    maintenance_window: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +155,14 @@ class UpdateAction:
         status: "not-applied", "in-progress", "complete" or another.
         severity: "critical", "important", "medium" or "low".
         nodes: its nodes.
+        apply_by_unix_ns: until when it should be applied; None if that is not told.
     """
 
     name: str
     status: str
     severity: str
     nodes: tuple[NodeUpdate, ...] = ()
+    apply_by_unix_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +275,7 @@ def read_cache_cluster(reply: Reply) -> CacheCluster:
         engine=reply.get("Engine", ""),
         engine_version=reply.get("EngineVersion", ""),
         pending=_without_empty(reply.get("PendingModifiedValues", {})),
+        maintenance_window=reply.get("PreferredMaintenanceWindow", ""),
     )
 
 
@@ -287,6 +291,7 @@ def read_update_action(reply: Reply) -> UpdateAction:
         name=reply.get("ServiceUpdateName", ""),
         status=reply.get("UpdateActionStatus", ""),
         severity=reply.get("ServiceUpdateSeverity", ""),
+        apply_by_unix_ns=_moment(reply.get("ServiceUpdateRecommendedApplyByDate")),
         nodes=tuple(
             NodeUpdate(
                 status=node.get("NodeUpdateStatus", ""),

@@ -24,6 +24,13 @@ from loadprobe.core.events.credentials import (
     LoginsRenewed,
     ReloadRefused,
 )
+from loadprobe.core.events.maintenance import (
+    GroupStatusSeen,
+    MaintenanceBegun,
+    MaintenanceOver,
+    UpdateSeen,
+    WindowSeen,
+)
 from loadprobe.core.events.phases import (
     CallAccepted,
     CallBegun,
@@ -85,12 +92,15 @@ __all__ = [
     "Event",
     "ExecEnded",
     "ExecLine",
+    "GroupStatusSeen",
     "HoldBegun",
     "KnownEvent",
     "LaneWoken",
     "LanesBegun",
     "LoadRestrained",
     "LoginsRenewed",
+    "MaintenanceBegun",
+    "MaintenanceOver",
     "MarkMade",
     "MutationFailed",
     "MutationSettled",
@@ -124,4 +134,6 @@ __all__ = [
     "TokenMade",
     "TopologyChange",
     "UnknownEvent",
+    "UpdateSeen",
+    "WindowSeen",
 ]

@@ -24,6 +24,13 @@ from loadprobe.core.events.credentials import (
     LoginsRenewed,
     ReloadRefused,
 )
+from loadprobe.core.events.maintenance import (
+    GroupStatusSeen,
+    MaintenanceBegun,
+    MaintenanceOver,
+    UpdateSeen,
+    WindowSeen,
+)
 from loadprobe.core.events.phases import PhaseEntered
 from loadprobe.core.events.provider import ProviderTold
 from loadprobe.core.events.run import (
@@ -110,6 +117,11 @@ KnownEvent = (
     | TokenMade
     | LanesBegun
     | StepProblem
+    | WindowSeen
+    | UpdateSeen
+    | GroupStatusSeen
+    | MaintenanceBegun
+    | MaintenanceOver
 )
 
 Event = KnownEvent | UnknownEvent

@@ -16,7 +16,15 @@ import msgspec
 from loadprobe.core.events import KnownEvent, PhaseDetails, PhaseEntered
 from loadprobe.core.events.fact import Fact
 
-_SOURCES = ("run", "probe", "operator", "provider", "topology", "controller")
+_SOURCES = (
+    "run",
+    "probe",
+    "operator",
+    "provider",
+    "topology",
+    "controller",
+    "maintenance",
+)
 _WORDS: dict[Any, str] = {
     str: "text",
     int: "integer",

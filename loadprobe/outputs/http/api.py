@@ -9,6 +9,7 @@ from loadprobe.outputs.http.api_documents import (
     BudgetNow,
     Events,
     EventsQuery,
+    MaintenanceNow,
     MarkText,
     NoQuery,
     NumberedEvent,
@@ -54,6 +55,10 @@ class RunApi(Protocol):
         """Return the shards."""
         ...
 
+    def maintenances(self) -> MaintenanceNow:
+        """Return what others change, and are going to."""
+        ...
+
     def budgets(self) -> BudgetNow:
         """Return the error budgets."""
         ...
@@ -76,6 +81,7 @@ def add_api(app: web.Application, run: RunApi) -> None:
     app.router.add_get("/api/v1/events", _events)
     app.router.add_get("/api/v1/topology", _topology)
     app.router.add_get("/api/v1/budget", _budget)
+    app.router.add_get("/api/v1/maintenance", _maintenance)
     app.router.add_get("/api/v1/openapi.json", _openapi)
     app.router.add_post(MARKS, _mark)
 
@@ -107,6 +113,11 @@ async def _topology(request: web.Request) -> web.Response:
 async def _budget(request: web.Request) -> web.Response:
     _query(request, NoQuery)
     return json_reply(request.app[_RUN].budgets())
+
+
+async def _maintenance(request: web.Request) -> web.Response:
+    _query(request, NoQuery)
+    return json_reply(request.app[_RUN].maintenances())
 
 
 async def _openapi(request: web.Request) -> web.Response:

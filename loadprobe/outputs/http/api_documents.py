@@ -196,6 +196,38 @@ class BudgetNow(msgspec.Struct, frozen=True):
     error_budget: ErrorBudget | None
 
 
+class UpdateRow(msgspec.Struct, frozen=True):
+    """A service update of the group, and the status of its update action."""
+
+    name: str
+    severity: str
+    status: str
+    apply_by_unix_ns: int | None
+
+
+class MaintenanceRow(msgspec.Struct, frozen=True):
+    """A maintenance; ``end_unix_ns`` and ``outages`` are null while it goes on."""
+
+    number: int
+    reason: str
+    start_unix_ns: int
+    end_unix_ns: int | None
+    outages: int | None
+    verdict: str
+
+
+class MaintenanceNow(msgspec.Struct, frozen=True):
+    """What others change of the group, and are going to; the latest 100 of it.
+
+    ``window`` is the weekly one, as the provider writes it; null if it is not known.
+    """
+
+    window: str | None = None
+    next_window_unix_ns: int | None = None
+    updates: list[UpdateRow] = []
+    maintenances: list[MaintenanceRow] = []
+
+
 class ShardNodes(msgspec.Struct, frozen=True):
     """A shard: ranges of slots (both ends included) and its nodes, as host:port."""
 

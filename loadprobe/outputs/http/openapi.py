@@ -18,6 +18,7 @@ from loadprobe.outputs.http.api_documents import (
     ErrorReply,
     Events,
     EventsQuery,
+    MaintenanceNow,
     MarkText,
     NumberedEvent,
     Outages,
@@ -31,6 +32,7 @@ _REPLIES: dict[str, tuple[str, type[msgspec.Struct], type[msgspec.Struct] | None
     "/api/v1/outages": ("The latest outages", Outages, OutagesQuery),
     "/api/v1/events": ("The journal", Events, EventsQuery),
     "/api/v1/budget": ("The error budgets, over all runs", BudgetNow, None),
+    "/api/v1/maintenance": ("What others change", MaintenanceNow, None),
     "/api/v1/topology": ("The shards as last seen", TopologyNow, None),
 }
 """Path -> what it answers to GET, its type, and its parameters."""

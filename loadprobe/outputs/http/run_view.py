@@ -32,6 +32,7 @@ from loadprobe.outputs.http.api_documents import (
     Events,
     EventsQuery,
     LaneNow,
+    MaintenanceNow,
     NumberedEvent,
     ObserverNow,
     Outages,
@@ -90,6 +91,7 @@ class RunView:
         problem: returns what is wrong with the server's own files, or None.
         stale_reads: returns how many reads of primaries found an older value.
         budget: returns the error budgets, None without a target.
+        maintenance: returns what others change.
     """
 
     def __init__(
@@ -124,6 +126,7 @@ class RunView:
         self.topology: Topology | None = None
         self.problem: Callable[[], str | None] = lambda: None
         self.stale_reads: Callable[[], int] = lambda: 0
+        self.maintenance: Callable[[], MaintenanceNow] = MaintenanceNow
         self.budget: Callable[[], ErrorBudget | None] = lambda: None
 
     # --- what the supervisor reports -------------------------------------------------
@@ -222,6 +225,10 @@ class RunView:
     def shards(self) -> TopologyNow:
         """Return the shards as last seen."""
         return topology_now(self.topology)
+
+    def maintenances(self) -> MaintenanceNow:
+        """Return what others change, and are going to."""
+        return self.maintenance()
 
     def budgets(self) -> BudgetNow:
         """Return the error budgets."""

@@ -456,6 +456,25 @@ CATALOGUE: tuple[Metric, ...] = (
         ("lane", "shard", "period"),
         "How much of the period so far was not observed; it uses no budget.",
     ),
+    _gauge(
+        "maintenance_window_start_timestamp_seconds",
+        "unix s",
+        (),
+        "When the weekly maintenance window of the group begins next.",
+    ),
+    _gauge(
+        "maintenance_update_actions",
+        "1",
+        ("status",),
+        "Service updates of the group, by the status of their update actions.",
+    ),
+    _gauge(
+        "maintenance_active",
+        "1",
+        (),
+        "1 while something is being done to the group, not by a scenario of the run.",
+    ),
+    _counter("maintenances_total", "1", (), "Maintenances that are over."),
     _gauge("build_info", "1", ("version",), "1; the version of loadprobe."),
     _gauge(
         "run_info",

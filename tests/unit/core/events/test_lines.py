@@ -18,10 +18,13 @@ from loadprobe.core.events import (
     Event,
     ExecEnded,
     ExecLine,
+    GroupStatusSeen,
     HoldBegun,
     KnownEvent,
     LanesBegun,
     LaneWoken,
+    MaintenanceBegun,
+    MaintenanceOver,
     LoadRestrained,
     MarkMade,
     MutationFailed,
@@ -53,6 +56,8 @@ from loadprobe.core.events import (
     StepProblem,
     TokenMade,
     UnknownEvent,
+    UpdateSeen,
+    WindowSeen,
 )
 from loadprobe.core.events.lines import PlainEvent, plain, read
 from loadprobe.core.steps import ScenarioState, StepState
@@ -284,6 +289,43 @@ LINES: list[tuple[Event, str, str, str]] = [
             (ReplicasRecovered(), '"replicas_recovered"'),
             (MutationFailed("why"), '"failed","reason":"why"'),
         )
+    ),
+    (
+        WindowSeen(AT, "sun:23:00-mon:01:30", None),
+        "maintenance",
+        "window",
+        '{"window":"sun:23:00-mon:01:30","next_start_unix_ns":null}',
+    ),
+    (
+        UpdateSeen(AT, "fix-1", "important", "complete", "in-progress", 5),
+        "maintenance",
+        "update",
+        (
+            '{"name":"fix-1","severity":"important","status":"complete",'
+            '"previous":"in-progress","apply_by_unix_ns":5}'
+        ),
+    ),
+    (
+        GroupStatusSeen(AT, "modifying", "available"),
+        "maintenance",
+        "group_status",
+        '{"status":"modifying","previous":"available"}',
+    ),
+    (
+        MaintenanceBegun(AT, 1, "why", 5),
+        "maintenance",
+        "begun",
+        '{"number":1,"reason":"why","start_unix_ns":5}',
+    ),
+    (
+        MaintenanceOver(AT, 1, "why", 5, 9, 3, 0, 0.0, 0.0, 0.0, "nobody noticed"),
+        "maintenance",
+        "over",
+        (
+            '{"number":1,"reason":"why","start_unix_ns":5,"end_unix_ns":9,"signs":3,'
+            '"outages":0,"dark_ms":0.0,"lower_ms":0.0,"upper_ms":0.0,'
+            '"verdict":"nobody noticed"}'
+        ),
     ),
     (UnknownEvent(AT, "moon", "rises", {"at": 1}), "moon", "rises", '{"at":1}'),
 ]

@@ -1,0 +1,256 @@
+"""When maintenance begins and is over, and what it cost: decided from what is seen.
+
+Pure; monotonic ns. What is done by a scenario of this run is none. It begins with a
+sign: an update under way, a status of the group, an event of the provider that says
+that something was done, a primary or an endpoint that is another one. It is over when
+nothing is under way any more, nothing is dark, and no sign came for the quiet time.
+"""
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+
+from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
+from loadprobe.core.events import (
+    EndpointMoved,
+    Event,
+    GroupStatusSeen,
+    MaintenanceBegun,
+    MaintenanceOver,
+    ProviderTold,
+    RoleChanged,
+    ScenarioBegun,
+    ScenarioEnded,
+    ShardAdded,
+    ShardRemoved,
+    SlotsMoved,
+    UpdateSeen,
+)
+from loadprobe.core.judging.outages import Outage
+from loadprobe.core.verdict.incidents import DarkTime, dark_time
+from loadprobe.core.verdict.places import where_text
+from loadprobe.core.verdict.texts import dark_text
+
+KEPT_OUTAGES = 2_000
+GRACE_NS = 10 * NS_PER_S
+"""An outage that ended so long before the first sign may belong to it."""
+
+LONGEST_NS = 3600 * NS_PER_S
+"""What was begun, and of which no end is told, is taken for over after this time."""
+
+UNDER_WAY = frozenset({"waiting-to-start", "in-progress", "stopping"})
+_AT_REST = frozenset({"", "available", "snapshotting", "absent"})
+_BEGINS = {
+    "test_failover_called": "failover",
+    "recovery_started": "recovery",
+    "node_shutdown": "shutdown",
+    "migration_started": "migration",
+}
+_ENDS = {
+    "failover_completed": "failover",
+    "recovery_finished": "recovery",
+    "node_restarted": "shutdown",
+    "migration_completed": "migration",
+}
+_DONE = frozenset(
+    {
+        "failover_completed",
+        "node_restarted",
+        "patched",
+        "modified",
+        "tls_changed",
+        "auth_changed",
+        "replicas_changed",
+        "resharded",
+        "update_ended",
+    }
+)
+
+
+@dataclass(slots=True)
+class Maintenance:
+    """One that is going on or over.
+
+    Args:
+        number: 1, 2, ... in this run.
+        reason: what showed it first.
+        start_ns: when it began, by its earliest sign.
+        latest_ns: when the latest sign was seen.
+        signs: how many there were.
+    """
+
+    number: int
+    reason: str
+    start_ns: int
+    latest_ns: int
+    signs: int = 1
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What is known of what is under way: key -> since when."""
+
+    pending: dict[tuple[str, str], int] = field(default_factory=dict)
+    updates: set[str] = field(default_factory=set)
+    status: str = ""
+
+    def is_settled(self, now_ns: int) -> bool:
+        self.pending = {
+            key: at for key, at in self.pending.items() if now_ns - at < LONGEST_NS
+        }
+        return not self.pending and not self.updates and self.status in _AT_REST
+
+
+class MaintenanceTracker:
+    """Finds maintenance (see the module).
+
+    Args:
+        clock: to show monotonic times as UNIX times, and the provider's as monotonic.
+        quiet_ns: how long no sign may come before it is over.
+        lanes: names of all lanes.
+        emit: is told of its begin and its end.
+
+    Attributes:
+        current: what is going on, None if nothing is.
+        past: the latest ones that are over.
+    """
+
+    def __init__(
+        self,
+        clock: ClockPair,
+        *,
+        quiet_ns: int,
+        lanes: Collection[str],
+        emit: Callable[[Event], None],
+    ) -> None:
+        self._clock = clock
+        self._quiet_ns = quiet_ns
+        self._lanes = tuple(lanes)
+        self._emit = emit
+        self._seen = _Seen()
+        self._outages: deque[Outage] = deque(maxlen=KEPT_OUTAGES)
+        self._own_until_ns: int | None = None
+        self._is_own = False
+        self._over_ns = 0
+        self._count = 0
+        self.current: Maintenance | None = None
+        self.past: deque[MaintenanceOver] = deque(maxlen=100)
+
+    # --- signs -----------------------------------------------------------------------
+
+    def take_event(self, event: Event) -> None:
+        """Take what was seen."""
+        match event:
+            case ScenarioBegun():
+                self._is_own = True
+            case ScenarioEnded():
+                self._is_own, self._own_until_ns = False, event.mono_ns
+            case ProviderTold():
+                self._take_told(event)
+            case UpdateSeen():
+                self._take_update(event)
+            case GroupStatusSeen():
+                self._seen.status = event.status
+                is_busy = event.status not in _AT_REST
+                if is_busy or self.current is not None:
+                    self._sign(event.mono_ns, f"the group is {event.status}")
+            case RoleChanged():
+                self._sign(event.mono_ns, f"shard {event.shard} has another primary")
+            case EndpointMoved():
+                self._sign(event.mono_ns, f"{event.host} points elsewhere")
+            case ShardAdded() | ShardRemoved() | SlotsMoved():
+                if self.current is not None:
+                    self._sign(event.mono_ns, "")
+
+    def _take_told(self, event: ProviderTold) -> None:
+        meaning = event.meaning
+        whose = event.node_group or event.source_identifier
+        if meaning in _ENDS:
+            self._seen.pending.pop((_ENDS[meaning], whose), None)
+        if meaning in _BEGINS:
+            self._seen.pending[_BEGINS[meaning], whose] = event.mono_ns
+        if meaning in _BEGINS or meaning in _DONE or self.current is not None:
+            start_ns = min(event.mono_ns, self._clock.to_mono(event.date_unix_ns))
+            self._sign(event.mono_ns, event.message, start_ns=start_ns)
+
+    def _take_update(self, event: UpdateSeen) -> None:
+        is_under_way = event.status in UNDER_WAY
+        (self._seen.updates.add if is_under_way else self._seen.updates.discard)(
+            event.name
+        )
+        if is_under_way or event.previous in UNDER_WAY:
+            self._sign(event.mono_ns, f"service update {event.name} is {event.status}")
+
+    def _sign(self, at_ns: int, reason: str, *, start_ns: int | None = None) -> None:
+        start_ns = at_ns if start_ns is None else start_ns
+        if self.current is not None:
+            self.current.signs += 1
+            self.current.latest_ns = max(self.current.latest_ns, at_ns)
+            if not self._is_of_own(start_ns) and start_ns > self._over_ns:
+                self.current.start_ns = min(self.current.start_ns, start_ns)
+            return
+        if self._is_of_own(start_ns) or start_ns <= self._over_ns:
+            return  # a scenario's, or of what is over and was told late
+        self._count += 1
+        self.current = Maintenance(self._count, reason, start_ns, at_ns)
+        start_unix_ns = self._clock.to_wall(start_ns)
+        self._emit(MaintenanceBegun(at_ns, self._count, reason, start_unix_ns))
+
+    def _is_of_own(self, at_ns: int) -> bool:
+        """Tell whether a scenario of this run is at work, or was just before."""
+        until_ns = self._own_until_ns
+        return self._is_own or (
+            until_ns is not None and at_ns - until_ns < self._quiet_ns
+        )
+
+    # --- outages ---------------------------------------------------------------------
+
+    def take_outages(
+        self, closed: Iterable[Outage], *, is_dark: bool, until_ns: int
+    ) -> list[Outage] | None:
+        """Take outages that ended; return those of what is over now, else None.
+
+        Args:
+            closed: those of the load, without those by plan.
+            is_dark: whether any that is not by plan goes on.
+            until_ns: everything due before was judged.
+        """
+        self._outages += closed
+        current = self.current
+        if current is None or is_dark or not self._seen.is_settled(until_ns):
+            return None
+        since_ns = current.start_ns - GRACE_NS
+        own = [o for o in self._outages if o.hull_end_ns >= since_ns]
+        latest_ns = max([current.latest_ns, *(o.hull_end_ns for o in own)])
+        if until_ns - latest_ns < self._quiet_ns:
+            return None
+        self._over_ns, self.current = latest_ns, None
+        over = self._over(current, own, latest_ns, until_ns)
+        self.past.append(over)
+        self._emit(over)
+        return own
+
+    def _over(
+        self, it: Maintenance, own: list[Outage], end_ns: int, at_ns: int
+    ) -> MaintenanceOver:
+        dark = dark_time(own)
+        return MaintenanceOver(
+            at_ns,
+            number=it.number,
+            reason=it.reason,
+            start_unix_ns=self._clock.to_wall(it.start_ns),
+            end_unix_ns=self._clock.to_wall(end_ns),
+            signs=it.signs,
+            outages=len(own),
+            dark_ms=dark.estimate_ns / NS_PER_MS,
+            lower_ms=dark.lower_ns / NS_PER_MS,
+            upper_ms=dark.upper_ns / NS_PER_MS,
+            verdict=f"maintenance {it.number} ({it.reason}): {self._cost(own, dark)}",
+        )
+
+    def _cost(self, own: list[Outage], dark: DarkTime) -> str:
+        if not own:
+            return "nobody noticed"
+        places = list(dict.fromkeys((o.scope.lane, o.scope.shard) for o in own))
+        where = where_text(places, lanes=self._lanes, shards=())
+        return f"dark for {dark_text(dark)}: {where}"

@@ -1,0 +1,175 @@
+"""Maintenance begins and is over without anybody, and is told what it cost."""
+
+import pytest
+
+from loadprobe.clock import NS_PER_S, ClockPair
+from loadprobe.core.events import (
+    EndpointMoved,
+    Event,
+    GroupStatusSeen,
+    MaintenanceBegun,
+    MaintenanceOver,
+    RoleChanged,
+    ScenarioBegun,
+    ScenarioEnded,
+    UpdateSeen,
+)
+from loadprobe.core.steps import ScenarioState
+from loadprobe.core.verdict.maintenance import MaintenanceTracker
+from tests.support.events import provider_told
+from tests.support.outages import outage
+
+S = NS_PER_S
+WALL_NS = 1_000_000 * S
+
+
+class Play:
+    """A tracker with a quiet time of 5 s, and what it told."""
+
+    def __init__(self) -> None:
+        self.told: list[Event] = []
+        self.tracker = MaintenanceTracker(
+            ClockPair(0, WALL_NS),
+            quiet_ns=5 * S,
+            lanes=["tcp", "tls"],
+            emit=self.told.append,
+        )
+
+    def see(self, *events: Event) -> None:
+        """Let something be seen."""
+        for event in events:
+            self.tracker.take_event(event)
+
+    def until(self, second: int, *, is_dark: bool = False) -> None:
+        """Let nothing happen until a second."""
+        self.tracker.take_outages([], is_dark=is_dark, until_ns=second * S)
+
+    @property
+    def over(self) -> MaintenanceOver:
+        """Return the only one that is over."""
+        (over,) = (e for e in self.told if isinstance(e, MaintenanceOver))
+        return over
+
+
+def update(at: int, status: str, previous: str) -> UpdateSeen:
+    """Return that an update has got further."""
+    return UpdateSeen(at * S, "fix-1", "important", status, previous, None)
+
+
+def told(at: int, meaning: str, message: str, *, date: int | None = None) -> Event:
+    """Return an event of the provider about shard 0001."""
+    return provider_told(
+        at * S,
+        message,
+        date_unix_ns=WALL_NS + (at if date is None else date) * S,
+        seen_unix_ns=WALL_NS + at * S,
+        meaning=meaning,
+        shard="0001",
+    )
+
+
+def test_an_update_that_nobody_noticed() -> None:
+    """It is open while it is in progress, however long nothing else is seen."""
+    play = Play()
+    play.see(update(1, "not-applied", ""))
+    play.until(9)
+    assert play.told == []
+    play.see(update(10, "in-progress", "not-applied"))
+    play.until(1000)
+    assert play.tracker.current is not None
+    play.see(update(1001, "complete", "in-progress"))
+    play.until(1005)
+    assert play.tracker.current is not None
+    play.until(1006)
+    assert play.tracker.current is None
+    assert (play.over.outages, play.over.signs) == (0, 2)
+    assert play.over.start_unix_ns == WALL_NS + 10 * S
+    assert play.over.verdict == (
+        "maintenance 1 (service update fix-1 is in-progress): nobody noticed"
+    )
+
+
+def test_a_failover_of_somebody_else_with_its_outage() -> None:
+    """It begins at the provider's own time, and has the outage that came before."""
+    play = Play()
+    play.tracker.take_outages(
+        [outage(9_000, 10_200, shard="0001")], is_dark=False, until_ns=11 * S
+    )
+    play.see(
+        told(13, "test_failover_called", "Test Failover API called", date=8),
+        RoleChanged(13 * S, "0001", "b for a"),
+        told(14, "failover_completed", "Failover completed", date=10),
+        told(15, "recovery_started", "Recovering cache nodes 0001"),
+    )
+    play.until(500)
+    assert play.tracker.current is not None, "the old primary is not back"
+    play.see(told(501, "recovery_finished", "Finished recovery"))
+    play.until(507)
+    over = play.over
+    assert over.start_unix_ns == WALL_NS + 8 * S
+    assert (over.outages, over.dark_ms) == (1, 1200)
+    assert over.lower_ms < 1200 < over.upper_ms
+    assert over.verdict.endswith("dark for 1200 ms [1198, 1202]: shard 0001, lane tcp")
+    assert [type(e) for e in play.told] == [MaintenanceBegun, MaintenanceOver]
+
+
+def test_what_a_scenario_does_is_none() -> None:
+    """Nor what is told of it right after; later it is somebody else's."""
+    play = Play()
+    play.see(
+        ScenarioBegun(0, "failover"),
+        RoleChanged(S, "0001", ""),
+        told(2, "failover_completed", "completed"),
+        ScenarioEnded(10 * S, "failover", ScenarioState.COMPLETED, ""),
+        RoleChanged(12 * S, "0001", ""),
+        told(20, "recovery_finished", "Finished recovery"),
+    )
+    assert play.told == []
+    play.see(RoleChanged(21 * S, "0001", ""))
+    assert play.tracker.current is not None
+
+
+def test_nothing_is_over_while_it_is_dark_or_modifying() -> None:
+    """The group's status and outages hold it open; then it is over once."""
+    play = Play()
+    play.see(GroupStatusSeen(0, "available", ""))
+    assert play.tracker.current is None
+    play.see(GroupStatusSeen(S, "modifying", "available"))
+    play.until(100)
+    play.see(GroupStatusSeen(101 * S, "available", "modifying"))
+    play.until(110, is_dark=True)
+    assert play.tracker.current is not None
+    play.until(111)
+    assert play.tracker.current is None
+    play.until(120)
+    assert play.over.number == 1
+    # An event that is told late does not open it again.
+    play.see(told(130, "modified", "Replication group rg modified", date=100))
+    assert play.tracker.current is None
+
+
+@pytest.mark.parametrize(
+    ("event", "is_one"),
+    [
+        (EndpointMoved(S, "db", "a", "b", 1.0), True),
+        (told(1, "update_available", "Service update is available"), False),
+        (told(1, "other", "Snapshot succeeded"), False),
+        (told(1, "patched", "Cache cluster patched"), True),
+        (GroupStatusSeen(S, "snapshotting", "available"), False),
+    ],
+)
+def test_what_is_a_sign(event: Event, is_one: bool) -> None:
+    """What only announces, or is about a snapshot, begins nothing."""
+    play = Play()
+    play.see(event)
+    assert (play.tracker.current is not None) == is_one
+
+
+def test_what_never_ends_is_given_up() -> None:
+    """A recovery of which no end is told does not stay open for ever."""
+    play = Play()
+    play.see(told(1, "recovery_started", "Recovering cache nodes 0001"))
+    play.until(3000)
+    assert play.tracker.current is not None
+    play.until(3602)
+    assert play.tracker.current is None
