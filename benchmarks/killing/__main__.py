@@ -10,7 +10,7 @@ import asyncio
 import random
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -21,13 +21,14 @@ from benchmarks.killing.figures import Kill, Kills, table, with_kills
 from loadprobe.clock import NS_PER_MS
 from loadprobe.errors import LoadprobeError
 from tests.support.bad_input import Servers, serving
-from tests.support.killing import KINDS, What, kill_one, look_at
+from tests.support.killing import KINDS, NotBegun, What, kill_one, look_at
 from tests.support.paths import ROOT
 
 PAGE = ROOT / "docs" / "reliability.md"
 FIGURES = ROOT / "docs" / "kills.json"
 _COUNT = 200
 _BETWEEN_S = (1.8, 3.2)
+Keep = Callable[[Kill], None]
 
 
 def main() -> int:
@@ -41,17 +42,27 @@ def main() -> int:
     options = parser.parse_args()
     kept = read() if options.add and FIGURES.exists() else Kills(host_facts())
     found: list[Kill] = []
+
+    def keep(kill: Kill) -> None:
+        """Write after each: what was found is not lost with the rest."""
+        found.append(kill)
+        text = ", ".join(kill.problems) or "right"
+        _say(f"{len(found)}: {kill.what}, {kill.lost_ms:.0f} ms lost, {text}")
+        if not options.dry:
+            _write(msgspec.structs.replace(kept, kills=(*kept.kills, *found)))
+
     numbers = iter(range(len(kept.kills), len(kept.kills) + options.count))
-    uvloop.run(_kill_all(numbers, found, abreast=options.abreast))
+    uvloop.run(_kill_all(numbers, keep, abreast=options.abreast))
     print(table(found))
     for kill in found:
         for problem in kill.problems:
             print(f"PROBLEM {kill.what}, seed {kill.seed}: {problem}")
-    if not options.dry:
-        every = msgspec.structs.replace(kept, kills=(*kept.kills, *found))
-        FIGURES.write_bytes(msgspec.json.format(msgspec.json.encode(every)) + b"\n")
-        PAGE.write_text(with_kills(PAGE.read_text(), every))
     return 1 if any(kill.problems for kill in found) else 0
+
+
+def _write(every: Kills) -> None:
+    FIGURES.write_bytes(msgspec.json.format(msgspec.json.encode(every)) + b"\n")
+    PAGE.write_text(with_kills(PAGE.read_text(), every))
 
 
 def read() -> Kills:
@@ -59,27 +70,27 @@ def read() -> Kills:
     return msgspec.json.decode(FIGURES.read_bytes(), type=Kills)
 
 
-async def _kill_all(numbers: Iterator[int], found: list[Kill], *, abreast: int) -> None:
+async def _kill_all(numbers: Iterator[int], keep: Keep, *, abreast: int) -> None:
     """Kill a run for each number, some at a time, each of these on its own server."""
     with tempfile.TemporaryDirectory(prefix="loadprobe-kills-") as name:
         async with asyncio.TaskGroup() as group:
             for worker in range(abreast):
                 folder = Path(name) / f"{worker}"
-                group.create_task(_kill_in_turn(numbers, found, folder))
+                group.create_task(_kill_in_turn(numbers, keep, folder))
 
 
-async def _kill_in_turn(
-    numbers: Iterator[int], found: list[Kill], folder: Path
-) -> None:
+async def _kill_in_turn(numbers: Iterator[int], keep: Keep, folder: Path) -> None:
     await asyncio.to_thread(folder.mkdir)
     async with serving(folder) as servers:
         for number in numbers:
             own = folder / f"{number}"
             await asyncio.to_thread(own.mkdir)
-            kill = await _kill(servers, own, KINDS[number % len(KINDS)])
-            found.append(kill)
-            text = ", ".join(kill.problems) or "right"
-            _say(f"{len(found)}: {kill.what}, {kill.lost_ms:.0f} ms lost, {text}")
+            try:
+                kill = await _kill(servers, own, KINDS[number % len(KINDS)])
+            except NotBegun as exc:
+                _say(f"not begun: {exc}")
+            else:
+                keep(kill)
 
 
 def _say(line: str) -> None:

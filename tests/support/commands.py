@@ -1,6 +1,9 @@
 """Runs as processes of their own, and all that belongs to them."""
 
 import asyncio
+import os
+import signal
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -23,6 +26,13 @@ def family(pid: int) -> list[int]:
     except FileNotFoundError:
         return []
     return [pid, *(member for child in children for member in family(int(child)))]
+
+
+def kill_group(process: asyncio.subprocess.Process) -> None:
+    """Kill a command, if it has not ended; its probes end with it."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 async def get(url: str) -> str | None:
@@ -57,10 +67,14 @@ async def start_run(
         slo=slo or {},
     )
     process = await start("run", str(path), *words)
-    async with asyncio.timeout(DEADLINE_S):
-        while await get(f"http://{address}/readyz") is None:
-            assert process.returncode is None, await finish(process)
-            await asyncio.sleep(0.05)
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while await get(f"http://{address}/readyz") is None:
+                assert process.returncode is None, await finish(process)
+                await asyncio.sleep(0.05)
+    except BaseException:
+        kill_group(process)
+        raise
     return process, path, f"http://{address}"
 
 

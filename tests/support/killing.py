@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import signal
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -18,7 +19,7 @@ from loadprobe.outputs.folder.reader import RunData, load_info
 from loadprobe.outputs.folder.sealed_reader import read_sealed
 from loadprobe.run.aftermath import load_any_run
 from tests.support.bad_input import DEADLINE_S, Servers, run_folder
-from tests.support.commands import assert_gone, family, get, start_run
+from tests.support.commands import assert_gone, family, get, kill_group, start_run
 
 What = Literal["supervisor", "probe", "both", "group", "all"]
 KINDS: tuple[What, ...] = ("supervisor", "probe", "both", "group", "all")
@@ -30,6 +31,10 @@ LANE: dict[str, object] = {
     "processes": 2,
     "deadline_ms": DEADLINE_NS // NS_PER_MS,
 }
+
+
+class NotBegun(Exception):
+    """A run did not begin: a machine that is too busy may not let it."""
 
 
 @dataclass
@@ -54,6 +59,8 @@ class Killed:
     Args:
         what: of it was killed.
         seed: of the moments.
+        path: its configuration.
+        url: where it served.
         folder: what it left behind.
         seen: what was done and told before.
         killed_ns: when, monotonic.
@@ -62,6 +69,8 @@ class Killed:
 
     what: What
     seed: int
+    path: Path
+    url: str
     folder: Path
     seen: Seen
     killed_ns: int
@@ -107,36 +116,46 @@ async def kill_one(
         what: to kill.
         seed: of the moments.
         between_s: when, in seconds from when the load flows.
+
+    Raises:
+        NotBegun: there was nothing to kill.
     """
     rng = random.Random(seed)
-    run, path, url = await start_run(servers, tmp_path, lanes=LANE)
-    folder = run_folder(path)
-    clock = load_info(folder).start
-    seen = Seen()
-    members = family(run.pid)
-    (node,) = servers.closed.nodes
-    begun_ns = mono_now_ns()
-    async with asyncio.TaskGroup() as group:
-        beside = [
-            group.create_task(_stop_again_and_again(node, rng, seen)),
-            group.create_task(
-                _ask_again_and_again(url, clock.wall_ns - clock.mono_ns, seen)
-            ),
-        ]
-        await asyncio.sleep(rng.uniform(*between_s))
-        if what == "probe":
-            os.kill(members[-1], signal.SIGKILL)
-            await asyncio.sleep(rng.uniform(0.5, 1.5))
-            members = family(run.pid)
-        killed_ns = mono_now_ns()
-        _kill(what, members)
-        for task in beside:
-            task.cancel()
+    try:
+        run, path, url = await start_run(servers, tmp_path, lanes=LANE)
+    except (AssertionError, TimeoutError) as exc:
+        raise NotBegun(str(exc)) from exc
+    try:
+        folder = run_folder(path)
+        clock = load_info(folder).start
+        seen = Seen()
+        members = family(run.pid)
+        (node,) = servers.closed.nodes
+        begun_ns = mono_now_ns()
+        async with asyncio.TaskGroup() as group:
+            beside = [
+                group.create_task(_stop_again_and_again(node, rng, seen)),
+                group.create_task(
+                    _ask_again_and_again(url, clock.wall_ns - clock.mono_ns, seen)
+                ),
+            ]
+            await asyncio.sleep(rng.uniform(*between_s))
+            if what == "probe":
+                os.kill(members[-1], signal.SIGKILL)
+                await asyncio.sleep(rng.uniform(0.5, 1.5))
+                members = family(run.pid)
+            killed_ns = mono_now_ns()
+            _kill(what, members)
+            for task in beside:
+                task.cancel()
+    except BaseException:
+        kill_group(run)
+        raise
     await asyncio.wait_for(run.communicate(), DEADLINE_S)
     assert run.returncode == -signal.SIGKILL
     await assert_gone(members)
     after_s = (killed_ns - begun_ns) / NS_PER_S
-    return Killed(what, seed, folder, seen, killed_ns, after_s)
+    return Killed(what, seed, path, url, folder, seen, killed_ns, after_s)
 
 
 async def _stop_again_and_again(
@@ -212,7 +231,7 @@ def look_at(killed: Killed) -> Found:
         problems.append("the run was too short to tell")
     if until_ns < max(known, default=0):
         problems.append("what was sealed a second ago is lost")
-    outages = [o for o in replay.results().outages if not o.scope.op.is_apart]
+    outages = _load(replay.results().outages)
     if len(report.outages) != len(outages):
         problems.append("the report has not all outages")
     certain = _certain(seen, until_ns)
@@ -223,6 +242,10 @@ def look_at(killed: Killed) -> Found:
     problems += [f"{truth} is not told: {hulls}" for truth in untold]
     lost_ns = killed.killed_ns - until_ns
     return Found(report, lost_ns, len(certain), problems, len(untold), len(false))
+
+
+def _load(outages: Iterable[Outage]) -> list[Outage]:
+    return [outage for outage in outages if not outage.scope.op.is_apart]
 
 
 def _certain(seen: Seen, until_ns: int) -> list[Interval]:
