@@ -302,3 +302,37 @@ def add_observer(board: Board) -> None:
         width=8,
         height=6,
     )
+
+
+def add_notices(board: Board) -> None:
+    """Add what became of notices of incidents."""
+    board.row("Was anybody told: notices of incidents by webhook")
+    board.add(
+        lines(
+            "Notices that wait",
+            ranged(by("max", _RUN("webhook_queue_notices"), "webhook"), "{{webhook}}"),
+            about="A receiver that takes them has none for longer than a moment.",
+            unit="short",
+        ),
+        width=12,
+        height=6,
+    )
+    dropped = _RUN.step("webhook_notices_dropped_total")
+    board.add(
+        lines(
+            "Requests that failed, notices dropped",
+            ranged(
+                by("sum", _RUN.step("webhook_requests_failed_total"), "webhook"),
+                "{{webhook}} failed",
+            ),
+            ranged(
+                by("sum", dropped, "webhook", "reason") + " > 0",
+                "{{webhook}} dropped: {{reason}}",
+            ),
+            about="By step. What failed is tried again, what was dropped is not.",
+            unit="short",
+            stacked=True,
+        ),
+        width=12,
+        height=6,
+    )

@@ -6,6 +6,7 @@ from loadprobe.dashboards.board import Board
 from loadprobe.dashboards.explanation import (
     add_changes,
     add_load,
+    add_notices,
     add_observer,
     add_response,
     add_topology,
@@ -80,6 +81,7 @@ def maintenance() -> Board:
     add_changes(board)
     add_topology(board)
     add_observer(board)
+    add_notices(board)
     return board
 
 

@@ -25,6 +25,7 @@ _ALL = Source()
 _SCOPE = (CLUSTER_LABEL, "lane", "shard", "op")
 _LANE = (CLUSTER_LABEL, "lane")
 _PLACE = (*_LANE, "shard")
+_WEBHOOK = (CLUSTER_LABEL, "webhook")
 _SCOPE_TEXT = (
     "{{ $labels.cluster }}, lane {{ $labels.lane }}, shard {{ $labels.shard }}"
 )
@@ -172,6 +173,22 @@ def _alerts() -> Iterator[Alert]:
         "1m",
         "Lane {{ $labels.lane }} of {{ $labels.cluster }} is silent",
         "The probe answers but judges no arrivals any more: nothing is measured there.",
+    )
+    yield _untold()
+
+
+def _untold() -> Alert:
+    """Return the alert of notices that do not arrive: by another way than theirs."""
+    waiting = by("max", _ALL("webhook_queue_notices"), *_WEBHOOK)
+    dropped = f"increase({_ALL('webhook_notices_dropped_total', '1h')})"
+    return Alert(
+        "LoadprobeNoticesNotSent",
+        "warning",
+        f"{waiting} > 0\nor {by('sum', dropped, *_WEBHOOK)} > 0",
+        "10m",
+        "Webhook {{ $labels.webhook }} of {{ $labels.cluster }} does not take notices",
+        "Notices of incidents wait for 10 minutes, or were dropped within the hour: "
+        "nobody is told. The live view and the log say what the receiver answers.",
     )
 
 

@@ -47,6 +47,10 @@ EMPTY_IN_GOOD_TIMES = {
     "loadprobe: maintenance window / Film / B",  # the probe was never blind
     "loadprobe: maintenance window / Attempts to connect, redirects, role changes / B",
     "loadprobe: fleet / Open outages / A",
+    # nobody is told of incidents here
+    "loadprobe: maintenance window / Notices that wait / A",
+    "loadprobe: maintenance window / Requests that failed, notices dropped / A",
+    "loadprobe: maintenance window / Requests that failed, notices dropped / B",
 }
 FILM = {
     # a millisecond is shown only if a step is one
