@@ -326,7 +326,7 @@ def _compare(folder: Path) -> None:
     from loadprobe.outputs.comparing.text import render_comparison
     from loadprobe.outputs.comparing.words import shown_figures
     from loadprobe.outputs.folder.documents import encode_document
-    from loadprobe.outputs.live.terminal import make_console
+    from loadprobe.outputs.live.console import make_console
 
     groups, axes = groups_of_bench(folder, None)
     document = compare_groups(groups, axes=axes)

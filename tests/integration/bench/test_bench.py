@@ -161,7 +161,7 @@ async def test_groups_are_created_and_deleted(tmp_path: Path) -> None:
 
         code, out = await ended(await started(tmp_path, *words, "--yes-create"))
         assert code == 0, out
-        assert plane.groups == {}
+        assert plane._plane.groups == {}
     assert len(read_ended(tmp_path / "out")) == 2
 
 
