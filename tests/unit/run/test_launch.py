@@ -90,6 +90,7 @@ class Launched:
         console: Console,
         stopping: Stopping,
         _service: object,
+        **_more: object,
     ) -> "Launched":
         assert api is (self if plan.config.control is not None else None)
         self.plans.append(plan)
