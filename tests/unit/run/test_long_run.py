@@ -55,16 +55,15 @@ def test_ten_hours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_week(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a week of virtual time neither memory nor the folder grows after two days."""
     run = LongRun(tmp_path, Retention(retain_days=2), monkeypatch)
-    run.run_until(2 * DAY)
-    tracemalloc.start()
-    run.run_until(round(2.5 * DAY))
+    run.run_until(round(5.5 * DAY))
     bytes_before = run.last.segments_bytes
+    tracemalloc.start()  # makes everything five times as slow
+    run.run_until(6 * DAY)  # until then what is forgotten was not traced
     memory_before = tracemalloc.get_traced_memory()[0]
     run.run_until(7 * DAY)
-    memory_after = tracemalloc.get_traced_memory()[0]
+    per_day = tracemalloc.get_traced_memory()[0] - memory_before
     tracemalloc.stop()
-    per_day = (memory_after - memory_before) / 4.5
-    # 3.4 outages a day, which are kept up to 10,000: about 2 kB each, several times.
-    assert per_day < 60_000, f"memory grows by {per_day:.0f} bytes a day"
+    # Outages, events and seconds with arrivals are so rare that their bounds are far.
+    assert per_day < 200_000, f"memory grows by {per_day} bytes a day"
     assert run.last.segments_bytes < 1.1 * bytes_before
     check_what_is_left(run, kept_h=48)
