@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
+from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair, mono_now_ns
 from loadprobe.config.keys import Config
 from loadprobe.core.budget.account import Bands
 from loadprobe.core.budget.accounts import Accounts, Dark, Entry, Place, Seen
@@ -52,6 +52,7 @@ class Budgeting:
         clock: to show monotonic times as UNIX times.
         metrics: where figures are shown.
         planned: returns the darkness that was planned so far.
+        now_ns: monotonic clock.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Budgeting:
         metrics: Metrics,
         *,
         planned: Callable[[], Sequence[Planned]],
+        now_ns: Callable[[], int] = mono_now_ns,
     ) -> None:
         self._target = config.slo.availability
         self._aggregate = aggregate
@@ -69,7 +71,7 @@ class Budgeting:
         self._metrics = metrics
         self._planned = planned
         self._seen_ns: int | None = None
-        self._entered_ns = 0
+        self._entered_ns = self._opened_ns = 0
         self._observed: dict[Scope, int] = {}
         self._blind: dict[str, list[Interval]] = defaultdict(list)
         self._open: set[Scope] = set()
@@ -81,9 +83,12 @@ class Budgeting:
                 Path(config.output.dir), config.name, target_of(config)
             )
             self._accounts = self._file.load()
-            self._accounts.resume(clock.wall_ns)
+            # The clock of a run that goes on was read long ago.
+            self._opened_ns = now_ns()
+            begun_unix_ns = clock.to_wall(self._opened_ns)
+            self._accounts.resume(begun_unix_ns)
             self._file.begin(self._accounts.snapshot())
-            self._reckon(clock.wall_ns)
+            self._reckon(begun_unix_ns)
 
     @property
     def problems(self) -> list[str]:
@@ -108,7 +113,7 @@ class Budgeting:
         for span in sealed.blind:
             self._blind[span.lane].append((span.start_ns, span.end_ns))
         if self._seen_ns is None:
-            self._seen_ns = max(begin_ns, self._clock.mono_ns)
+            self._seen_ns = max(begin_ns, self._opened_ns)
         unfinished = {
             scope: outage
             for scope, outage in self._aggregate.unfinished().items()

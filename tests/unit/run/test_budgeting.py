@@ -25,7 +25,12 @@ class Rig:
     """A run of one lane and two shards, 100 arrivals a second, at a wall time."""
 
     def __init__(
-        self, folder: Path, *, at_s: int = 0, slo: float | None = 0.9999
+        self,
+        folder: Path,
+        *,
+        at_s: int = 0,
+        slo: float | None = 0.9999,
+        since_s: int = 0,
     ) -> None:
         self.aggregate = Aggregate([LANE])
         self.planned: list[Planned] = []
@@ -44,9 +49,10 @@ class Rig:
             ClockPair(0, WALL_NS + at_s * S),
             self.metrics,
             planned=lambda: self.planned,
+            now_ns=lambda: since_s * S,
         )
-        self.aggregate.start_process(0, 0)
-        self.now_ms = 0
+        self.aggregate.start_process(0, since_s * S)
+        self.now_ms = since_s * 1000
 
     def run(
         self,
@@ -209,3 +215,18 @@ def test_without_a_target_nothing_is_kept(tmp_path: Path) -> None:
     assert rig.budgeting.figures is None
     assert rig.budgeting.words == ""
     assert rig.budgeting.problems == []
+
+
+def test_a_run_that_goes_on_forgets_nothing(tmp_path: Path) -> None:
+    """Its clock was read when it first began; what came since then has come."""
+    rig = Rig(tmp_path)
+    rig.run(100)
+    rig.run(20, dark=[READ])
+    rig.run(180)
+    rig.budgeting.close()
+    again = Rig(tmp_path, since_s=310)
+    again.run(5)
+    again.end()
+    dark_s, _, seen_s = again.figures()
+    assert abs(dark_s - 20) < 0.02
+    assert 303 < seen_s <= 305
