@@ -9,7 +9,10 @@ from loadprobe.core.events import (
     CallAccepted,
     CallBegun,
     CallEvident,
+    ClockStepped,
     CompletionTold,
+    ConfigReloaded,
+    CredentialsChanged,
     EndpointFollowed,
     EndpointLost,
     EndpointMoved,
@@ -24,6 +27,7 @@ from loadprobe.core.events import (
     LanesBegun,
     LaneWoken,
     LoadRestrained,
+    LoginsRenewed,
     MaintenanceBegun,
     MaintenanceOver,
     MarkMade,
@@ -39,8 +43,10 @@ from loadprobe.core.events import (
     ProbeStalled,
     ProviderTold,
     RateChanged,
+    ReloadRefused,
     ReplicasRecovered,
     RoleChanged,
+    RunContinued,
     RunEnded,
     RunProblem,
     RunStalled,
@@ -327,6 +333,40 @@ LINES: list[tuple[Event, str, str, str]] = [
             '"verdict":"nobody noticed"}'
         ),
     ),
+    (
+        CredentialsChanged(AT, ("password",), "file"),
+        "run",
+        "credentials_changed",
+        '{"what":["password"],"by":"file"}',
+    ),
+    (
+        LoginsRenewed(AT, "tcp", 0, 3, 1, "WRONGPASS"),
+        "run",
+        "logins_renewed",
+        '{"lane":"tcp","process":0,"renewed":3,"refused":1,"reason":"WRONGPASS"}',
+    ),
+    (
+        RunContinued(AT, 2, 1.5, True, False, None),
+        "run",
+        "continued",
+        (
+            '{"segment":2,"blind_ms":1.5,"was_killed":true,"is_other_boot":false,'
+            '"wall_step_ms":null}'
+        ),
+    ),
+    (
+        ConfigReloaded(AT, ("slo.availability",), "signal"),
+        "run",
+        "config_reloaded",
+        '{"changed":["slo.availability"],"by":"signal"}',
+    ),
+    (
+        ReloadRefused(AT, "why", "signal"),
+        "run",
+        "reload_refused",
+        '{"reason":"why","by":"signal"}',
+    ),
+    (ClockStepped(AT, -2.5), "run", "clock_stepped", '{"by_ms":-2.5}'),
     (UnknownEvent(AT, "moon", "rises", {"at": 1}), "moon", "rises", '{"at":1}'),
 ]
 
