@@ -45,7 +45,13 @@ SCOPE = ("lane", "shard", "op")
 ONLY_AT_TIMES = {
     "controller_phase",
     "controller_phase_start_timestamp_seconds",
+    "folder_damaged_files",
+    "folder_removed_total",
     "gc_pause_seconds",
+    "maintenance_active",
+    "maintenance_update_actions",
+    "maintenance_window_start_timestamp_seconds",
+    "maintenances_total",
     "mark_timestamp_seconds",
     "cell_blind",
     "cell_planned",
