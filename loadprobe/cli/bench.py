@@ -3,12 +3,12 @@
 Imports what it needs inside of its functions, so that --help stays fast.
 """
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from loadprobe.cli.saying import say, warn
 from loadprobe.cli.scenarios import LogLevel, run_async
 from loadprobe.errors import UsageError
 
@@ -134,7 +134,7 @@ def bench(
         write_manifest(folder, manifest)
     is_whole = run_async(_run(folder, manifest), log_level=log_level)
     if not is_whole:
-        print(f"stopped; go on with: loadprobe bench --resume {folder}")
+        say(f"stopped; go on with: loadprobe bench --resume {folder}")
         raise typer.Exit(1)
     _compare(folder)
 
@@ -240,15 +240,13 @@ def _explain(manifest: "Manifest", folder: Path) -> None:
 
     cells = manifest.cells()
     points = len(cells) // manifest.repeats
-    print(
-        f"{points} cells x {manifest.repeats} repeats = {len(cells)} runs in {folder}"
-    )
+    say(f"{points} cells x {manifest.repeats} repeats = {len(cells)} runs in {folder}")
     for axis in manifest.axes:
-        print(f"  {axis.name}: {', '.join(axis.values)}")
-    print(f"  order: random, seed {manifest.seed}")
+        say(f"  {axis.name}: {', '.join(axis.values)}")
+    say(f"  order: random, seed {manifest.seed}")
     if manifest.where == "created":
         nodes = sum(node_count(cell.values) for cell in cells)
-        print(
+        say(
             f"  creates {len(cells)} groups one after the other, {nodes} nodes of "
             f"{manifest.node_type} in all, and deletes each after its run. That costs "
             f"{nodes} node hours or more (a part of an hour is billed as a whole one)"
@@ -271,9 +269,7 @@ async def _run(folder: Path, manifest: "Manifest") -> bool:
 
     stopping = Stopping()
     with stopping.caught():
-        return await BenchRunner(
-            folder, manifest, stopping, tell=lambda text: print(text, flush=True)
-        ).run()
+        return await BenchRunner(folder, manifest, stopping, tell=say).run()
 
 
 def groups_of_bench(folder: Path, by: str | None) -> "tuple[list[Group], list[str]]":
@@ -334,6 +330,6 @@ def _compare(folder: Path) -> None:
     (folder / "compare.json").write_bytes(encode_document(document))
     (folder / "compare.md").write_text(render_markdown(document, shown))
     make_console().print(render_comparison(document, shown))
-    print(f"Bench: {folder} (compare it again: loadprobe compare {folder})")
+    say(f"Bench: {folder} (compare it again: loadprobe compare {folder})")
     if len(groups) < 2:
-        print("one point only: there is nothing to compare it with", file=sys.stderr)
+        warn("one point only: there is nothing to compare it with")

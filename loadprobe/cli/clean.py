@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from loadprobe.cli.saying import say, warn
 from loadprobe.cli.scenarios import run_async
 from loadprobe.config.file import load_config
 from loadprobe.config.keys import Config
@@ -46,12 +47,7 @@ async def _clean(config: Config, *, yes: bool, dry_run: bool, keys_per_s: int) -
                 f"all keys {names} at {where} would be deleted, and there is no "
                 "terminal to ask at; look at --dry-run, then give --yes"
             )
-        print(
-            f"This deletes all keys {names} at {where}. Type yes to go on: ",
-            end="",
-            file=sys.stderr,
-            flush=True,
-        )
+        warn(f"This deletes all keys {names} at {where}. Type yes to go on: ", end="")
         if sys.stdin.readline().strip() != "yes":
             raise UsageError("that is not 'yes'; nothing was deleted")
     told = 0
@@ -60,9 +56,9 @@ async def _clean(config: Config, *, yes: bool, dry_run: bool, keys_per_s: int) -
         nonlocal told
         if found - told >= _TOLD_EVERY:
             told = found
-            print(f"{found:,} keys so far", file=sys.stderr)
+            warn(f"{found:,} keys so far")
 
     found = await clean_keys(
         plan.config, deletes=not dry_run, keys_per_s=keys_per_s, on_progress=tell
     )
-    print(f"{found:,} keys {names} at {where} {'found' if dry_run else 'deleted'}")
+    say(f"{found:,} keys {names} at {where} {'found' if dry_run else 'deleted'}")

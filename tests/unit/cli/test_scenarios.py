@@ -125,7 +125,9 @@ def test_scenarios_are_listed_and_shown(shell: Shell) -> None:
 def test_a_run_without_a_scenario_changes_nothing(shell: Shell) -> None:
     """Nobody is asked, nothing is rehearsed."""
     assert shell.run("--for", "10s")[0] == 0
-    assert shell.ran == [RunOptions(duration_s=10.0)]
+    (options,) = shell.ran
+    assert (options.duration_s, options.scenario) == (10.0, None)
+    assert not options.resume
 
 
 def test_a_dry_run_tells_and_does_nothing(shell: Shell) -> None:
