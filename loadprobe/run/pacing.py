@@ -14,7 +14,10 @@ from loadprobe.core.events import (
     Emit,
     EndpointMoved,
     Event,
+    GroupStatusSeen,
     LoadRestrained,
+    MaintenanceBegun,
+    MaintenanceOver,
     MarkMade,
     NodeRemoved,
     ProviderTold,
@@ -24,6 +27,7 @@ from loadprobe.core.events import (
     SlotsMoved,
     StepBegun,
     StepEnded,
+    UpdateSeen,
 )
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.results import Sealed
@@ -120,8 +124,12 @@ class Pacing:
                 self._alert.touch(Reason.ROLE_CHANGE, self._now_ns())
             case MarkMade():
                 self._alert.touch(Reason.MARK, self._now_ns())
-            case ProviderTold():
+            case ProviderTold() | UpdateSeen() | GroupStatusSeen():
                 self._alert.touch(Reason.MAINTENANCE, self._now_ns())
+            case MaintenanceBegun():
+                self._alert.begin(Reason.MAINTENANCE, str(event.number), self._now_ns())
+            case MaintenanceOver():
+                self._alert.end(Reason.MAINTENANCE, str(event.number), self._now_ns())
             case StepBegun():
                 self._alert.begin(Reason.STEP, event.step, self._now_ns())
             case StepEnded():

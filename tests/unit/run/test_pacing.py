@@ -10,10 +10,13 @@ from loadprobe.config.load import Load
 from loadprobe.core.events import (
     Event,
     LoadRestrained,
+    MaintenanceBegun,
+    MaintenanceOver,
     MarkMade,
     RoleChanged,
     StepBegun,
     StepEnded,
+    UpdateSeen,
 )
 from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.latency import SecondP99
@@ -105,6 +108,28 @@ def test_an_outage_raises_the_load_until_quiet_after_it() -> None:
     stage.pacing.take_sealed(Sealed(0, closed=[outage(1, 2)]))
     assert stage.pass_time(9.5) == []
     assert stage.pass_time(1) == [("tcp", 100.0, "quiet")]
+
+
+def test_a_maintenance_raises_the_load_until_quiet_after_it() -> None:
+    """From its first sign until it is over, whether anything was dark or not."""
+    stage = Stage()
+    stage.pacing.take_event(MaintenanceBegun(stage.now_ns, 1, "update", 0))
+    assert stage.pass_time(60) == [("tcp", 3000.0, "maintenance")]
+    over = MaintenanceOver(
+        stage.now_ns, 1, "update", 0, 1, 3, 0, 0.0, 0.0, 0.0, "nobody noticed"
+    )
+    stage.pacing.take_event(over)
+    assert stage.pass_time(9.5) == []
+    assert stage.pass_time(1) == [("tcp", 100.0, "quiet")]
+
+
+def test_an_announced_update_raises_the_load_for_a_while() -> None:
+    """It has no length: the load is high for quiet_s."""
+    stage = Stage()
+    update = UpdateSeen(stage.now_ns, "u", "critical", "waiting", "", None)
+    stage.pacing.take_event(update)
+    assert stage.pass_time(5) == [("tcp", 3000.0, "maintenance")]
+    assert stage.pass_time(6) == [("tcp", 100.0, "quiet")]
 
 
 def test_an_outage_without_an_end_holds_it_for_so_long_only() -> None:
