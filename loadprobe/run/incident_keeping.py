@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from loadprobe.clock import NS_PER_S, ClockPair
+from loadprobe.core.events import Event, MaintenanceOver
 from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.results import Sealed
 from loadprobe.core.verdict.blame import Blamed, Watched
@@ -63,6 +64,24 @@ class IncidentKeeping:
         self._look_ns: int | None = None
         self._until_ns = {False: 0, True: 0}
         self._waiting: deque[IncidentRecord] = deque(maxlen=MOST_WAITING)
+
+    def take_event(self, event: Event) -> None:
+        """Take maintenances that are over: each is an incident, dark or not."""
+        if isinstance(event, MaintenanceOver):
+            about = {
+                name: getattr(event, name)
+                for name in ("number", "reason", "signs", "outages", "verdict")
+            }
+            self.add(
+                IncidentRecord(
+                    run=self._run,
+                    kind="maintenance",
+                    start_unix_ns=event.start_unix_ns,
+                    end_unix_ns=event.end_unix_ns,
+                    clock=self._moment,
+                    about=about,
+                )
+            )
 
     def take_sealed(self, sealed: Sealed) -> None:
         """Take outages that ended, and notice incidents that are over."""
