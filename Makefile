@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup server prometheus openssl demo test verify check bench calibrate failovers integration soak chaos kills
 .PHONY: clean
-.PHONY: fuzz
+.PHONY: fuzz lock sbom
 .PHONY: stack pictures compiled matrix
 .NOTPARALLEL:  # two apt-get at a time refuse each other
 
@@ -168,6 +168,28 @@ bench: setup compiled
 # The machine should be quiet. Writes docs/accuracy.md, its figures and its picture.
 calibrate: setup compiled
 	$(BIN)/python -m benchmarks.calibration
+
+# What a plain install needs, with the hashes of its files: for the image.
+TOOLS := build/tools
+lock: $(STAMP)
+	$(BIN)/python -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install -q pip-tools
+	$(TOOLS)/bin/pip-compile -q --generate-hashes --strip-extras --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+	  -c constraints.txt pyproject.toml -o deploy/requirements.lock
+
+# The bill of materials of a plain install, as CycloneDX: build/sbom/loadprobe.cdx.json.
+SBOM := build/sbom
+sbom: $(STAMP)
+	rm -rf $(SBOM)
+	$(BIN)/python -m venv --without-pip $(SBOM)/installed
+	$(BIN)/python -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install -q cyclonedx-bom
+	$(BIN)/python -m pip --python $(SBOM)/installed install -q --require-hashes \
+	  -r deploy/requirements.lock
+	$(TOOLS)/bin/cyclonedx-py environment $(SBOM)/installed --pyproject pyproject.toml \
+	  --output-reproducible --output-file $(SBOM)/loadprobe.cdx.json
+	@echo "$(SBOM)/loadprobe.cdx.json"
 
 matrix: setup
 	@$(BIN)/python -m tools.scenario_matrix

@@ -1,6 +1,7 @@
 """Deployment cannot be run here: what it names exists, and all of it can be read."""
 
 import configparser
+import importlib.metadata
 import re
 import shlex
 import shutil
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 from typer.testing import CliRunner
 
 from loadprobe.cli.app import app
@@ -111,6 +113,44 @@ def test_the_wheel_of_the_image(tmp_path: Path) -> None:
     (wheel,) = wheels.glob("loadprobe-*.whl")
     with zipfile.ZipFile(wheel) as content:
         assert "loadprobe/scenarios/failover.toml" in content.namelist()
+
+
+def test_the_image_installs_what_was_tested() -> None:
+    """The lock has every package of a plain install, as tested, with its hashes."""
+    text = (DEPLOY / "requirements.lock").read_text()
+    tested = dict(
+        line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines()
+    )
+    tested = {_plain(name): version for name, version in tested.items()}
+    locked: dict[str, str] = {}
+    for entry in re.split(r"\n(?=\S)", text.strip()):
+        name, version = re.split(r"==|\s", entry)[:2]
+        locked[_plain(name)] = version
+        assert "--hash=sha256:" in entry, entry
+    assert locked.items() <= tested.items()
+    assert _needed("loadprobe") - {"loadprobe"} == locked.keys()
+    assert "--require-hashes" in (DEPLOY / "Dockerfile").read_text()
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _needed(name: str) -> set[str]:
+    """Return a package with all that it needs, and what the extras it asks for need."""
+    found: set[tuple[str, str]] = set()
+    waiting = [(name, "")]
+    while waiting:
+        package, extra = waiting.pop()
+        if (package, extra) in found:
+            continue
+        found.add((package, extra))
+        for text in importlib.metadata.requires(package) or []:
+            needed = Requirement(text)
+            if needed.marker is None or needed.marker.evaluate({"extra": extra}):
+                of = _plain(needed.name)
+                waiting += [(of, each) for each in ("", *needed.extras)]
+    return {package for package, _ in found}
 
 
 def test_the_configuration_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
