@@ -106,7 +106,7 @@ async def test_the_api_of_a_run(tmp_path: Path) -> None:
     assert ended
     assert ended <= {(row["start_unix_ns"], row["op"]) for row in final}
     everything = text.encode() + b"".join(
-        path.read_bytes() for path in command.folder.iterdir()
+        path.read_bytes() for path in command.folder.rglob("*") if path.is_file()
     )
     assert b"hunter2" not in everything
     assert hashed.encode() not in everything
