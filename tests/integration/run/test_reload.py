@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,20 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager
     listening.close()
 
 
+@pytest.fixture
+def ending() -> Iterator[ExitStack]:
+    """Return what ends processes, also if the test fails."""
+    with ExitStack() as stack:
+        yield stack
+
+
+def end(process: asyncio.subprocess.Process | subprocess.Popen[bytes]) -> None:
+    """End a run that is still there."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            process.kill()
+
+
 def journal(path: Path, kind: str) -> list[dict[str, Any]]:
     """Return the fields of all events of a kind."""
     lines = (run_folder(path) / "events.ndjson").read_bytes().splitlines()
@@ -66,24 +80,27 @@ async def metric(url: str, name: str) -> float:
 
 
 async def test_a_reload_by_signal_and_by_http(
-    servers: Servers, tmp_path: Path, manager: Manager
+    servers: Servers, tmp_path: Path, manager: Manager, ending: ExitStack
 ) -> None:
     """What can be swapped is, without a gap; a bad one changes nothing and is said."""
     process, path, url = await start_run(servers, tmp_path)
+    ending.callback(end, process)
     good = path.read_text()
     begun = await metric(url, "config_last_reload_success_timestamp_seconds")
     assert await metric(url, "config_last_reload_successful") == 1
     manager.heard()
 
     path.write_text(
-        good.replace("rate_per_s = 100", "rate_per_s = 300")
-        + "\n[slo]\navailability = 0.5\n"
+        good.replace("rate_per_s = 100", "rate_per_s = 300").replace(
+            "[slo]", "[slo]\navailability = 0.5"
+        )
     )
     process.send_signal(signal.SIGHUP)
     await until(lambda: bool(journal(path, "config_reloaded")), what="the reload")
     assert journal(path, "config_reloaded") == [
         {"changed": ["lanes.tcp.rate_per_s", "slo.availability"], "by": "signal"}
     ]
+    await until(lambda: bool(journal(path, "rate")), what="the other rate")
     (rate,) = journal(path, "rate")
     assert (rate["from_per_s"], rate["to_per_s"]) == (100, 300)
     heard: list[str] = []
@@ -119,7 +136,9 @@ async def test_a_reload_by_signal_and_by_http(
     assert SECRET not in ended.out + ended.err + said
 
 
-async def test_a_terminal_that_is_gone(servers: Servers, tmp_path: Path) -> None:
+async def test_a_terminal_that_is_gone(
+    servers: Servers, tmp_path: Path, ending: ExitStack
+) -> None:
     """SIGHUP of a terminal that was closed ends the run in order: nobody else would."""
     path = config_of(servers, tmp_path)
     main, terminal = pty.openpty()
@@ -131,6 +150,7 @@ async def test_a_terminal_that_is_gone(servers: Servers, tmp_path: Path) -> None
         start_new_session=True,
         env=environment(),
     )
+    ending.callback(end, process)
     os.close(terminal)
     os.set_blocking(main, False)
 
