@@ -17,6 +17,7 @@ from loadprobe.control.provider.faults import (
     ApiUnanswered,
     ApiUnreachable,
     Patience,
+    is_absent,
 )
 from loadprobe.control.provider.windows import next_start_unix_ns
 from loadprobe.core.events import Emit, GroupStatusSeen, UpdateSeen, WindowSeen
@@ -75,11 +76,7 @@ class MaintenanceWatch:
             try:
                 await self.poll()
             except (ApiRefused, ApiUnanswered, ApiUnreachable) as fault:
-                self._patience.tolerate(fault)
-                if self._backoff == 1:
-                    extra = {"lp_error": str(fault)}
-                    logger.warning("maintenance_watch_failing", extra=extra)
-                self._backoff = min(2 * self._backoff, _MOST_BACKOFF)
+                self._note(fault)
             else:
                 self._patience.reset()
                 self._backoff = 1
@@ -87,6 +84,17 @@ class MaintenanceWatch:
             jitter = _JITTER * (int.from_bytes(os.urandom(1)) / 0x80 - 1)
             pause_s = self._poll_s * factor * self._backoff
             await asyncio.sleep(pause_s * (1 + jitter))
+
+    def _note(self, fault: ApiRefused | ApiUnanswered | ApiUnreachable) -> None:
+        """Take note that nothing was learnt."""
+        if is_absent(fault):
+            self._status = ""  # not created yet, or deleted: nothing is done to it
+            return
+        self._patience.tolerate(fault)
+        if self._backoff == 1:
+            extra = {"lp_error": str(fault)}
+            logger.warning("maintenance_watch_failing", extra=extra)
+        self._backoff = min(2 * self._backoff, _MOST_BACKOFF)
 
     async def poll(self) -> None:
         """Ask once, and emit what is new."""
