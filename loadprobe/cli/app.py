@@ -133,8 +133,6 @@ def run(
     log_level: LogLevel = "warning",
 ) -> None:
     """Put load on a cluster and measure its downtime until SIGTERM or --for."""
-    from loadprobe.run.launch import RunOptions
-
     loaded = load_config(config)
     duration_s = (
         parse_duration(duration, option="--for") if duration is not None else None
@@ -146,6 +144,8 @@ def run(
         loaded, chosen = choose_scenario(
             loaded, scenario, variables or [], failover=failover, baseline_s=baseline_s
         )
+    from loadprobe.run.launch import RunOptions  # slow: a wrong command is told before
+
     code = _run(
         loaded,
         RunOptions(
