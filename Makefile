@@ -143,7 +143,8 @@ test: setup prometheus openssl compiled
 	$(BIN)/python -m pytest -q -rs -n 4 --dist loadscope --no-loadscope-reorder \
 	  -m "not alone"
 
-# What measures in real time has the machine for itself, one after the other.
+# What measures in real time, or is much work, has the machine for itself, one after the
+# other.
 verify: setup prometheus openssl compiled
 	$(BIN)/python -m pytest -q -rs -m alone
 

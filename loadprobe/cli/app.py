@@ -38,7 +38,7 @@ from loadprobe.logs import Level
 
 if TYPE_CHECKING:
     from loadprobe.control.scenario.file import Scenario
-    from loadprobe.run.launch import RunOptions
+    from loadprobe.run.plan import RunOptions
 
 EXIT_INTERRUPTED = 130
 
@@ -144,7 +144,7 @@ def run(
         loaded, chosen = choose_scenario(
             loaded, scenario, variables or [], failover=failover, baseline_s=baseline_s
         )
-    from loadprobe.run.launch import RunOptions  # slow: a wrong command is told before
+    from loadprobe.run.plan import RunOptions  # slow: a wrong command is told before
 
     code = _run(
         loaded,
@@ -242,7 +242,6 @@ def check(
 async def _check(config: Config, path: str, scenario: "Scenario | None") -> None:
     from loadprobe.control.provider.shared import SharedApi
     from loadprobe.outputs.live.console import make_console
-    from loadprobe.run.launch import RunOptions, plan_run
     from loadprobe.run.preflight import preflight
 
     dormant: frozenset[str] = frozenset()
@@ -251,6 +250,9 @@ async def _check(config: Config, path: str, scenario: "Scenario | None") -> None
     end = "can be run, but not all is well"
     async with SharedApi() as shared:
         if scenario is not None:
+            from loadprobe.run.plan import RunOptions
+            from loadprobe.run.preparing import plan_run
+
             options = RunOptions(scenario=scenario)
             plan, _ = await plan_run(config, options, shared)
             config, dormant = plan.config, plan.dormant
