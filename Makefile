@@ -45,7 +45,7 @@ help:
 	@echo "make test         all tests that share the machine (10 minutes)"
 	@echo "make verify       all others: they measure in real time (30 minutes)"
 	@echo "make check        lint, format, types, import contracts, spelling"
-	@echo "make fuzz         hostile input, FUZZ=$(FUZZ) times as much as in make test"
+	@echo "make fuzz         properties and hostile input, FUZZ=$(FUZZ) times as much as in make test"
 	@echo "make integration  only the tests against real servers"
 	@echo "make compiled     a copy in $(COMPILED) whose measuring loop is compiled"
 	@echo "make bench        speed against its targets and other tools (35 minutes)"
@@ -143,13 +143,14 @@ test: setup prometheus openssl compiled
 	$(BIN)/python -m pytest -q -rs -n 4 --dist loadscope --no-loadscope-reorder \
 	  -m "not alone"
 
-# What measures in real time has the machine for itself, one after the other.
+# What measures in real time, or is much work, has the machine for itself, one after the
+# other.
 verify: setup prometheus openssl compiled
 	$(BIN)/python -m pytest -q -rs -m alone
 
 fuzz: setup
 	LOADPROBE_FUZZ_FACTOR=$(FUZZ) $(BIN)/python -m pytest -q -n 2 --timeout 7200 \
-	  -o faulthandler_timeout=0 tests/fuzz
+	  -o faulthandler_timeout=0 tests/fuzz tests/props
 
 integration: setup prometheus
 	$(BIN)/python -m pytest -q tests/integration

@@ -10,8 +10,10 @@ import pytest
 import uvloop
 from hypothesis import settings
 
+from tests.support.examples import FACTOR
+
 # A shared machine may stop for longer than any deadline; pytest-timeout ends a hang.
-settings.register_profile("loadprobe", deadline=None)
+settings.register_profile("loadprobe", deadline=None, max_examples=100 * FACTOR)
 settings.load_profile("loadprobe")
 
 

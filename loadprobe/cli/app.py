@@ -38,7 +38,7 @@ from loadprobe.logs import Level
 
 if TYPE_CHECKING:
     from loadprobe.control.scenario.file import Scenario
-    from loadprobe.run.launch import RunOptions
+    from loadprobe.run.plan import RunOptions
 
 EXIT_INTERRUPTED = 130
 
@@ -133,8 +133,6 @@ def run(
     log_level: LogLevel = "warning",
 ) -> None:
     """Put load on a cluster and measure its downtime until SIGTERM or --for."""
-    from loadprobe.run.launch import RunOptions
-
     loaded = load_config(config)
     duration_s = (
         parse_duration(duration, option="--for") if duration is not None else None
@@ -146,6 +144,8 @@ def run(
         loaded, chosen = choose_scenario(
             loaded, scenario, variables or [], failover=failover, baseline_s=baseline_s
         )
+    from loadprobe.run.plan import RunOptions  # slow: a wrong command is told before
+
     code = _run(
         loaded,
         RunOptions(
@@ -242,7 +242,6 @@ def check(
 async def _check(config: Config, path: str, scenario: "Scenario | None") -> None:
     from loadprobe.control.provider.shared import SharedApi
     from loadprobe.outputs.live.console import make_console
-    from loadprobe.run.launch import RunOptions, plan_run
     from loadprobe.run.preflight import preflight
 
     dormant: frozenset[str] = frozenset()
@@ -251,6 +250,9 @@ async def _check(config: Config, path: str, scenario: "Scenario | None") -> None
     end = "can be run, but not all is well"
     async with SharedApi() as shared:
         if scenario is not None:
+            from loadprobe.run.plan import RunOptions
+            from loadprobe.run.preparing import plan_run
+
             options = RunOptions(scenario=scenario)
             plan, _ = await plan_run(config, options, shared)
             config, dormant = plan.config, plan.dormant

@@ -35,7 +35,8 @@ async def _clean(config: Config, *, yes: bool, dry_run: bool, keys_per_s: int) -
     from loadprobe.control.provider.shared import SharedApi
     from loadprobe.run.cleaning import clean as clean_keys
     from loadprobe.run.cleaning import prefixes
-    from loadprobe.run.launch import RunOptions, plan_run
+    from loadprobe.run.plan import RunOptions
+    from loadprobe.run.preparing import plan_run
 
     async with SharedApi() as shared:
         plan, _ = await plan_run(config, RunOptions(), shared)

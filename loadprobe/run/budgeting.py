@@ -1,7 +1,8 @@
 """The error budget of a run: fed with what was judged, kept on disk, told as figures.
 
 Nothing is reckoned here: ``core.budget`` does, and ``outputs.folder.budget_file`` keeps
-it. Without a target (``[slo] availability``) there is no budget, and nothing is kept.
+it. Without a target (``[slo] availability``) there is no budget, and nothing is kept; a
+reload may give or take one.
 """
 
 from collections import defaultdict
@@ -65,11 +66,12 @@ class Budgeting:
         planned: Callable[[], Sequence[Planned]],
         now_ns: Callable[[], int] = mono_now_ns,
     ) -> None:
-        self._target = config.slo.availability
+        self._config = config
         self._aggregate = aggregate
         self._clock = clock
         self._metrics = metrics
         self._planned = planned
+        self._now_ns = now_ns
         self._seen_ns: int | None = None
         self._entered_ns = self._opened_ns = 0
         self._observed: dict[Scope, int] = {}
@@ -78,17 +80,50 @@ class Budgeting:
         self._figures: ErrorBudget | None = None
         self._file: BudgetFile | None = None
         self._accounts = Accounts()
-        if self._target is not None:
-            self._file = BudgetFile(
-                Path(config.output.dir), config.name, target_of(config)
-            )
-            self._accounts = self._file.load()
-            # The clock of a run that goes on was read long ago.
-            self._opened_ns = now_ns()
-            begun_unix_ns = clock.to_wall(self._opened_ns)
-            self._accounts.resume(begun_unix_ns)
-            self._file.begin(self._accounts.snapshot())
-            self._reckon(begun_unix_ns)
+        if config.slo.availability is not None:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Take the file, and go on with what it says."""
+        config = self._config
+        self._file = BudgetFile(Path(config.output.dir), config.name, target_of(config))
+        self._accounts = self._file.load()
+        # The clock of a run that goes on was read long ago.
+        self._opened_ns = self._now_ns()
+        self._seen_ns, self._open = None, set()
+        totals = self._aggregate.scope_totals
+        self._observed = {scope: each.observed_ns for scope, each in totals.items()}
+        begun_unix_ns = self._clock.to_wall(self._opened_ns)
+        self._accounts.resume(begun_unix_ns)
+        self._file.begin(self._accounts.snapshot())
+        self._reckon(begun_unix_ns)
+
+    def use(self, config: Config) -> None:
+        """Reckon by the target of another configuration from now on.
+
+        What was used stays used. A budget that there was not begins with what its file
+        says; one that there is not any more is shown no longer, and its file stays.
+        """
+        before, target = self._config.slo.availability, config.slo.availability
+        if before is not None and target is None:
+            self._leave()
+        self._config = config
+        if target is not None and before is None:
+            self._begin()
+        elif target != before and target is not None:
+            opened_unix_ns = self._clock.to_wall(self._opened_ns)
+            self._reckon(max(self._accounts.until_ns, opened_unix_ns))
+
+    def _leave(self) -> None:
+        """Have no budget from now on."""
+        if self._seen_ns is not None:
+            until_ns, dark = self._aggregate.sealed_until_ns, self._unfinished()
+            self._enter(until_ns, (), dark.values(), is_last=True)
+        self.close()
+        for metric in budget_series(self._figures) if self._figures else ():
+            self._metrics.replace(metric, {})
+        self._file = self._figures = None
+        self._accounts = Accounts()
 
     @property
     def problems(self) -> list[str]:
@@ -114,11 +149,7 @@ class Budgeting:
             self._blind[span.lane].append((span.start_ns, span.end_ns))
         if self._seen_ns is None:
             self._seen_ns = max(begin_ns, self._opened_ns)
-        unfinished = {
-            scope: outage
-            for scope, outage in self._aggregate.unfinished().items()
-            if not scope.op.is_apart
-        }
+        unfinished = self._unfinished()
         closed = [o for o in sealed.closed if not o.scope.op.is_apart]
         is_urgent = bool(closed) or unfinished.keys() != self._open
         is_dark = bool(unfinished)
@@ -142,6 +173,11 @@ class Budgeting:
         """Let others have the file."""
         if self._file is not None:
             self._file.close()
+
+    def _unfinished(self) -> dict[Scope, Outage]:
+        """Return the outages that go on, those of new connections left out."""
+        found = self._aggregate.unfinished().items()
+        return {scope: outage for scope, outage in found if not scope.op.is_apart}
 
     # --- what is entered -------------------------------------------------------------
 
@@ -214,8 +250,9 @@ class Budgeting:
     # --- what is told ----------------------------------------------------------------
 
     def _reckon(self, now_ns: int) -> None:
-        assert self._target is not None
-        self._figures = reckon(self._accounts, target=self._target, now_ns=now_ns)
+        target = self._config.slo.availability
+        assert target is not None, "there is a budget"
+        self._figures = reckon(self._accounts, target=target, now_ns=now_ns)
         for metric, series in budget_series(self._figures).items():
             self._metrics.replace(metric, series)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -44,6 +45,30 @@ def defect(what: str, error: Exception) -> RunError:
         f"{what} met an error it has no name for; this is a defect of loadprobe, "
         f"please report it: {type(error).__name__}: {error}"
     )
+
+
+async def send_last(
+    console: Console, **flushes: Callable[[], Coroutine[None, None, None]]
+) -> bool:
+    """Send what is left to send; tell whether nothing unexpected came up.
+
+    Args:
+        console: where that is told. The report is written by now, and stands.
+        flushes: what is sent -> what sends it.
+    """
+
+    async def send(what: str, flush: Callable[[], Coroutine[None, None, None]]) -> bool:
+        try:
+            await flush()
+        except Exception as exc:  # noqa: BLE001 - see above
+            text = str(defect(f"sending the last {what}", exc))
+            console.print(f"PROBLEM  {text}", markup=False, highlight=False)
+            return False
+        return True
+
+    async with asyncio.TaskGroup() as group:
+        sending = [group.create_task(send(*each)) for each in flushes.items()]
+    return all(task.result() for task in sending)
 
 
 def on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """What is going to be run, as a value."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from loadprobe.clock import NS_PER_HOUR
@@ -7,10 +8,32 @@ from loadprobe.config.keys import Config, with_endpoint
 from loadprobe.control.scenario.file import Scenario
 from loadprobe.control.scenario.turns import rounds, turn_of
 
+Reread = Callable[[], Config]
+"""Reads the configuration as the command did; raises UsageError."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line adds to a configuration.
+
+    Args:
+        duration_s: least length of the load; None is until a signal, or until the
+            scenario is over.
+        scenario: what to change meanwhile, or None to change nothing.
+        resume: go on with a run of before, if there is one.
+        reread: reads the configuration again as it was read, without the lanes of the
+            scenario; None: there is nothing to read.
+    """
+
+    duration_s: float | None = None
+    scenario: Scenario | None = None
+    resume: bool = False
+    reread: Reread | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """What is going to be run; see ``launch``.
+    """What is going to be run; see ``preparing``.
 
     Args:
         config: what to measure and how; the endpoint is known, unless the group is yet

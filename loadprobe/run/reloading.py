@@ -22,14 +22,11 @@ from loadprobe.drivers.wire.seed import Bystander
 from loadprobe.errors import LoadprobeError, UsageError
 from loadprobe.outputs.webhooks.reach import prepare_receiver
 from loadprobe.run.credentials import Held, read_credentials
+from loadprobe.run.plan import Reread
 
 BY_SIGNAL = "signal"
 
 logger = logging.getLogger(__name__)
-
-Reread = Callable[[], Config]
-"""Reads the configuration as the command did; raises UsageError."""
-
 
 Swapping = Callable[[Config, Changes, Held], Awaitable[None]]
 """Has a configuration in force, given what differs in it and what it refers to."""

@@ -23,7 +23,7 @@ class Swap:
         measurement: the probes.
         pacing: decides on the rates.
         credentials: passwords and certificates.
-        published: the webhooks.
+        published: the webhooks and the error budget.
         recording: returns the recording.
     """
 
@@ -61,4 +61,5 @@ class Swap:
         await self._credentials.change(target, held)
         if what.under("webhooks"):
             await self._published.telling.use(config.webhooks)
+        self._published.budgeting.use(self._config)
         self._recording().use_config(config)

@@ -15,7 +15,8 @@ from loadprobe.control.scenario.file import Scenario
 from loadprobe.core.verdict.texts import duration_text
 from loadprobe.errors import NotThereYet
 from loadprobe.run.endings import STOPPED_EARLY
-from loadprobe.run.launch import RunOptions, prepare
+from loadprobe.run.plan import RunOptions
+from loadprobe.run.preparing import prepare
 from loadprobe.signals import EXIT_INTERRUPTED, Stopping
 
 _PAUSE_S = 1.0

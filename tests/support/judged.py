@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-from hypothesis import HealthCheck, settings
-
 from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.columns import Block
 from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.core.judging.results import Results, Sealed
+from tests.support.examples import examples
 from tests.support.simulation import (
     DEADLINE_NS,
     MS,
@@ -20,11 +19,7 @@ from tests.support.simulation import (
 
 START_NS = 1_000 * MS
 OnSeal = Callable[[Aggregate, Sealed], None]
-relaxed = settings(
-    max_examples=100,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+relaxed = examples(40)
 
 
 def judge(

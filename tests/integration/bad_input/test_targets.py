@@ -22,7 +22,8 @@ from tests.support.bad_input import (
     start,
 )
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+# Two processes for each of them: together they keep a machine busy for a minute.
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.alone]
 
 
 @dataclass(frozen=True, slots=True)

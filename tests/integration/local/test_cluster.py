@@ -360,11 +360,27 @@ async def test_a_cluster_that_is_started_again() -> None:
             assert await cluster.nodes[0].command("PING") == "PONG"
 
 
+async def rewritten(node: LocalNode) -> None:
+    """Wait until the append-only file is the one that a start would read.
+
+    Turning it on begins a rewrite; what is written before its end is lost by a kill.
+    """
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            told = await node.info("persistence")
+            rewriting = told["aof_rewrite_in_progress"], told["aof_rewrite_scheduled"]
+            if rewriting == ("0", "0"):
+                return
+            await asyncio.sleep(0.01)
+
+
 async def test_a_server_that_loads_is_waited_for() -> None:
     """A start ends when the server serves what it kept, not when it says LOADING."""
     async with LocalCluster(shards=1, replicas_per_shard=0, tls=False) as cluster:
         (node,) = cluster.nodes
-        await node.configure({"appendonly": "yes"})
+        # "always": it never answers before the file has the write.
+        await node.configure({"appendonly": "yes", "appendfsync": "always"})
+        await rewritten(node)
         await node.pipeline([("SET", f"key-{n}", n) for n in range(3_000)])
         # Microseconds for each key; it answers after the first and every 1,024 keys.
         node.settings["key-load-delay"] = "200"

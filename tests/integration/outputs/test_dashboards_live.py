@@ -25,7 +25,7 @@ from tests.support.running import (
 )
 from tools.pictures.queries import Shown
 
-pytestmark = NEEDS_PROMETHEUS
+pytestmark = [NEEDS_PROMETHEUS, pytest.mark.alone]
 
 SCENARIO = """
 description = "Fail one shard over"

@@ -131,6 +131,7 @@ async def test_a_reload_by_signal_and_by_http(
     assert ended.code == 0, ended
     summary = orjson.loads((run_folder(path) / "summary.json").read_bytes())
     assert [check["limit"] for check in summary["slo"]] == [0.5]
+    assert summary["error_budget"]["target"] == 0.5
     info = orjson.loads((run_folder(path) / "run.json").read_bytes())
     assert info["config"]["lanes"][0]["rate_per_s"] == 300
     assert SECRET not in ended.out + ended.err + said

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S
@@ -14,10 +14,11 @@ from loadprobe.drivers.base import Arrival
 from loadprobe.probe.loops import OpenLoop
 from loadprobe.probe.messages import ChangeRate, Share
 from loadprobe.probe.rates import LEAD_NS, LaneRates
+from tests.support.examples import examples
 
 START_NS = 5 * NS_PER_S
 STALL_NS = 20 * NS_PER_MS
-relaxed = settings(deadline=None, max_examples=60)
+relaxed = examples(25)
 
 
 class Told(NamedTuple):

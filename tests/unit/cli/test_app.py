@@ -1,6 +1,7 @@
 """The command line: one line for a person, and the exit code for a program."""
 
 import resource
+import subprocess
 import sys
 from pathlib import Path
 
@@ -157,3 +158,28 @@ def test_open_files_are_counted_per_process(
     else:
         with pytest.raises(UsageError, match="needs 366; raise `ulimit -Hn` to that"):
             checks.open_files(config, shards=3, replicas=4)
+
+
+def test_a_wrong_command_waits_for_nothing(tmp_path: Path) -> None:
+    """What a run needs is loaded when options and files are right, and not before."""
+    program = (
+        "import sys; from loadprobe.cli.app import main\n"
+        "try: main()\n"
+        "finally: print(sorted({'aiohttp', 'botocore', 'redis'} & sys.modules.keys()))"
+    )
+    wrong = tmp_path / "run.toml"
+    right = tmp_path / "right.toml"
+    wrong.write_text("[target]\nport = 70000\n")
+    right.write_text('[target]\nhost = "h"\n[[lanes]]\nname = "tcp"\n')
+    for path, *words in (
+        (wrong,),
+        (right, "--for", "soon"),
+        (right, "--scenario", "none"),
+    ):
+        found = subprocess.run(
+            [sys.executable, "-c", program, "run", str(path), *words],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (found.returncode, found.stdout) == (2, "[]\n"), found.stderr

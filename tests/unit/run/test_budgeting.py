@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from loadprobe.clock import NS_PER_S, ClockPair
 from loadprobe.config.keys import Config, Lane, Output, Slo, Target
 from loadprobe.core.judging.aggregate import Aggregate
@@ -32,6 +34,7 @@ class Rig:
         slo: float | None = 0.9999,
         since_s: int = 0,
     ) -> None:
+        self.now_ns = since_s * S
         self.aggregate = Aggregate([LANE])
         self.planned: list[Planned] = []
         self.metrics = RunMetrics(
@@ -49,7 +52,7 @@ class Rig:
             ClockPair(0, WALL_NS + at_s * S),
             self.metrics,
             planned=lambda: self.planned,
-            now_ns=lambda: since_s * S,
+            now_ns=lambda: self.now_ns,
         )
         self.aggregate.start_process(0, since_s * S)
         self.now_ms = since_s * 1000
@@ -96,6 +99,17 @@ class Rig:
         used = month.used_s
         assert used.lower <= used.estimate <= used.upper
         return used.estimate, month.planned_s, month.observed_s
+
+    def reload(self, availability: float | None) -> None:
+        """Go on by another target."""
+        slo = Slo(availability=availability)
+        self.budgeting.use(msgspec.structs.replace(self.config, slo=slo))
+
+    def shown(self) -> dict[str, dict[tuple[str, ...], float]]:
+        """Return the series of the error budget."""
+        values = self.metrics.snapshot().values
+        found = {name: rows for name, rows in values.items() if "budget" in name}
+        return {name: dict(rows) for name, rows in found.items() if rows}
 
     def end(self) -> None:
         """End in order."""
@@ -215,6 +229,66 @@ def test_without_a_target_nothing_is_kept(tmp_path: Path) -> None:
     assert rig.budgeting.figures is None
     assert rig.budgeting.words == ""
     assert rig.budgeting.problems == []
+
+
+def test_another_target_is_reckoned_by_at_once(tmp_path: Path) -> None:
+    """What was used stays used; what is allowed, and left, are others."""
+    rig = Rig(tmp_path, slo=0.9999)
+    rig.run(3)
+    rig.run(2, dark=[READ])
+    rig.run(3)
+    before = rig.figures()[0]
+    rig.reload(0.5)
+    assert rig.figures()[0] == before
+    budget = rig.budgeting.figures
+    assert budget is not None
+    assert budget.target == 0.5
+    assert budget.places[0].of("28d").allowed_s == 14 * 24 * 3600
+    assert rig.shown()["error_budget_target_ratio"] == {(): 0.5}
+    rig.run(2, dark=[READ])
+    rig.run(1)
+    rig.end()
+    assert abs(rig.figures()[0] - 4) < 0.02
+
+
+def test_a_budget_begins_with_its_target(tmp_path: Path) -> None:
+    """Nothing of before is in it but what its file says, and what is dark then."""
+    Rig(tmp_path, slo=None).reload(None)
+    assert list(tmp_path.iterdir()) == []
+    rig = Rig(tmp_path, slo=None)
+    rig.run(5, dark=[READ])
+    rig.run(5)
+    rig.now_ns = 10 * S
+    rig.reload(0.99)
+    rig.run(3)
+    rig.run(2, dark=[READ])
+    rig.run(5)
+    rig.end()
+    dark_s, _, seen_s = rig.figures()
+    assert abs(dark_s - 2) < 0.02
+    assert seen_s == 10
+    again = Rig(tmp_path, at_s=100)
+    assert abs(again.figures()[0] - 2) < 0.02
+    again.end()
+
+
+def test_a_budget_ends_with_its_target(tmp_path: Path) -> None:
+    """Nothing of it is shown any more; its file stays, and may be taken again."""
+    rig = Rig(tmp_path)
+    rig.run(3)
+    rig.run(2.5, dark=[READ])
+    rig.reload(None)
+    assert rig.budgeting.figures is None
+    assert rig.budgeting.words == ""
+    assert rig.shown() == {}
+    rig.run(2)
+    rig.now_ns = round(7.5 * S)
+    rig.reload(0.99)
+    rig.run(2.5)
+    rig.end()
+    dark_s, _, seen_s = rig.figures()
+    assert abs(dark_s - 2.5) < 0.02
+    assert abs(seen_s - 8) < 0.1
 
 
 def test_a_run_that_goes_on_forgets_nothing(tmp_path: Path) -> None:

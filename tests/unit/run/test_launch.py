@@ -19,10 +19,11 @@ from loadprobe.control.provider.state import GroupState
 from loadprobe.control.scenario.file import load_scenario
 from loadprobe.control.scenario.lanes import begins_with_group
 from loadprobe.errors import RunError, UsageError
-from loadprobe.run import launch
+from loadprobe.run import launch, preparing
 from loadprobe.run.checks import Check
-from loadprobe.run.launch import RunOptions, for_created, run_load
+from loadprobe.run.launch import RunOptions, run_load
 from loadprobe.run.plan import RunPlan
+from loadprobe.run.preparing import for_created
 from loadprobe.signals import Stopping
 from tests.support.scenario_stage import group_of, stage_scenario, state_of, step
 
@@ -64,7 +65,7 @@ class Launched:
         monkeypatch.setenv("XDG_STATE_HOME", str(folder))
         monkeypatch.setattr(launch, "Run", self._run)
         monkeypatch.setattr(shared_api, "open_api", self._open)
-        monkeypatch.setattr(launch, "preflight", self._preflight)
+        monkeypatch.setattr(preparing, "preflight", self._preflight)
         monkeypatch.setattr(launch, "delete_created", self._delete)
 
     @property

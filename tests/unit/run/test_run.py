@@ -32,8 +32,7 @@ from loadprobe.core.topology.shard_names import ShardNames
 from loadprobe.outputs.remote_write import sender as remote_write
 from loadprobe.outputs.remote_write.sender import RemoteWriter
 from loadprobe.probe.rates import LaneRates
-from loadprobe.run import launch
-from loadprobe.run import run as supervisor
+from loadprobe.run import changing, crew, launch
 from loadprobe.run.launch import RunOptions
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.run import Run
@@ -113,7 +112,7 @@ class Supervised:
         duration_s: float | None = 0.3,
         remote_write: RemoteWrite | None = None,
     ) -> None:
-        monkeypatch.setattr(supervisor, "Measurement", Unprobed)
+        monkeypatch.setattr(crew, "Measurement", Unprobed)
         self._folder = folder
         self._text = io.StringIO()
         config = Config(
@@ -127,15 +126,15 @@ class Supervised:
         self.stopping = Stopping()
         plan = RunPlan(config, duration_s=duration_s)
         self.run = Run(plan, None, console, self.stopping, Service())
-        start = self.run._watching
+        start = self.run._crew.watching
 
         def watching() -> list[Coroutine[None, None, None]]:
             for coroutine in start():  # the watch would ask a real target
                 coroutine.close()
             return [make() for make in companions]
 
-        monkeypatch.setattr(self.run, "_watching", watching)
-        measurement: Any = self.run._measurement
+        monkeypatch.setattr(self.run._crew, "watching", watching)
+        measurement: Any = self.run._crew.measurement
         assert isinstance(measurement, Unprobed)
         self.measurement = measurement
 
@@ -173,7 +172,7 @@ def keep_sample(run: Supervised) -> None:
     """Have one sample to send with every seal."""
     batch = MsSamples(MsSeries(MsKind.BLIND, ("tcp",)))
     batch.add(1, 1)
-    log = run.run._published.samples._log
+    log = run.run._crew.published.samples._log
     run.measurement.on_seal = lambda: log.add([batch], until_ms=2)
 
 
@@ -200,7 +199,7 @@ async def test_a_receiver_that_is_away_is_no_matter(
     assert await run.run.run() == 0
     assert run.document("run.json")["problems"] == []
     assert run.document("run.json")["config"]["remote_write"]["url"] == remote.url
-    values = run.run._published.metrics.snapshot().values
+    values = run.run._crew.published.metrics.snapshot().values
     assert values["remote_write_samples_dropped_total"]["ended",] >= 1
 
 
@@ -228,10 +227,11 @@ async def test_a_watch_that_was_aborted_ends_the_run(
         more["on_record"](record)
 
     run: Any = supervised.run
-    run._api = SimpleNamespace(offset_ns=None)
-    run._config = msgspec.structs.replace(run._config, control=Control("rg"))
-    run._plan = replace(run._plan, scenario=Scenario("w", "watch"))
-    monkeypatch.setattr(supervisor, "run_scenario", abort)
+    works = run._crew
+    works.api = SimpleNamespace(offset_ns=None)
+    config = msgspec.structs.replace(works.plan.config, control=Control("rg"))
+    works.plan = replace(works.plan, config=config, scenario=Scenario("w", "watch"))
+    monkeypatch.setattr(changing, "run_scenario", abort)
     async with asyncio.timeout(20):
         assert await supervised.run.run() == 1
     assert supervised.document("run.json")["problems"] == []

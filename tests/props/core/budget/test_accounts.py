@@ -10,7 +10,7 @@ from functools import reduce
 from operator import or_
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadprobe.clock import NS_PER_S
@@ -18,6 +18,7 @@ from loadprobe.core.budget.account import Bands, Sums
 from loadprobe.core.budget.accounts import Accounts, Dark, Entry, Seen, Snapshot
 from loadprobe.core.budget.calendar import WINDOWS_NS, periods, window_start_ns
 from loadprobe.core.intervals import Interval, difference
+from tests.support.examples import examples
 
 MONTH_S = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp())
 BEGIN_S = MONTH_S - 7 * 3600
@@ -186,7 +187,7 @@ class Play:
 
 
 @given(courses())
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_sums_are_those_of_brute_force(course: Course) -> None:
     """In every window and period, whatever was cut, told twice or told in parts."""
     play = Play(course)

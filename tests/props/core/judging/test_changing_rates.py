@@ -5,7 +5,7 @@ from itertools import pairwise, takewhile
 from random import Random
 from typing import NamedTuple
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadprobe.core.intervals import difference, union
@@ -13,7 +13,8 @@ from loadprobe.core.judging.columns import Failure
 from loadprobe.core.judging.results import Results
 from loadprobe.core.load.pace import Pace
 from loadprobe.core.load.schedule import make_schedule
-from tests.support.judged import START_NS, essence, judge, relaxed
+from tests.support.examples import examples
+from tests.support.judged import START_NS, essence, judge
 from tests.support.simulation import (
     DEADLINE_NS,
     MS,
@@ -109,7 +110,7 @@ def check_gaps(run: Changing, results: Results) -> None:
         assert outage.probe_gap_ns == max(b - a for a, b in pairwise(around))
 
 
-@settings(relaxed, max_examples=25)
+@examples(25)
 @given(changing(), st.integers(20 * MS, 500 * MS))
 def test_what_is_said_is_right_whatever_the_rate(run: Changing, batch_ns: int) -> None:
     """Bounds, counts and gaps hold across changes, and sealing in steps tells the same.

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadprobe.core.judging.columns import Columns, split_served
+from tests.support.examples import examples
 
 times = st.integers(0, 50)
 
@@ -28,6 +29,7 @@ def test_every_arrival_is_on_its_side_of_the_cut(
     check(rows, at_ns)
 
 
+@examples(25)
 @given(
     random=st.randoms(use_true_random=False),
     count=st.integers(500, 4_000),

@@ -4,12 +4,13 @@ import math
 from collections import Counter
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadprobe.core.judging.outcome import OpKind
 from loadprobe.core.load.keyspace import ArrivalPlan, Keyspace
 from loadprobe.core.topology.slots import SLOTS
+from tests.support.examples import examples
 from tests.support.key_slots import key_slot
 
 RATIOS = st.sampled_from([0.0, 0.1, 0.5, 0.8, 0.95, 1.0]) | st.floats(0, 1)
@@ -25,7 +26,6 @@ def cut(points: list[int]) -> list[list[tuple[int, int]]]:
 SHARDS = st.lists(st.integers(1, SLOTS - 1), max_size=6).map(cut)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 5000), SHARDS)
 def test_every_shard_has_its_share(
     keys: int, shards: list[list[tuple[int, int]]]
@@ -40,7 +40,6 @@ def test_every_shard_has_its_share(
         assert max(share - 7, 1) <= len(own) <= share + 7
 
 
-@settings(deadline=None)
 @given(st.integers(200, 3000), st.integers(1, 12), SHARDS)
 def test_every_process_has_its_share(
     keys: int, count: int, shards: list[list[tuple[int, int]]]
@@ -54,7 +53,7 @@ def test_every_process_has_its_share(
             assert abs(len(own) - share) <= 9
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(st.integers(1, 400), COUNTS, SHARDS)
 def test_every_key_has_one_owner_and_one_shard(
     keys: int, count: int, shards: list[list[tuple[int, int]]]
@@ -92,7 +91,6 @@ def plans(
     ]
 
 
-@settings(deadline=None)
 @given(st.integers(1, 9), COUNTS, st.integers(0, 10**12), st.integers(1, 9))
 def test_shards_take_turns(shards: int, count: int, start: int, times: int) -> None:
     """Shards are probed evenly in any window, and no gap is longer than S + 1."""
@@ -109,7 +107,6 @@ def test_shards_take_turns(shards: int, count: int, start: int, times: int) -> N
             assert max(gaps) <= shards + 1
 
 
-@settings(deadline=None)
 @given(st.integers(1, 9), COUNTS, st.integers(0, 10**6), RATIOS, RATIOS)
 def test_every_process_probes_every_shard_and_keeps_the_ratios(
     shards: int, count: int, rounds: int, read_ratio: float, miss_ratio: float
@@ -132,7 +129,7 @@ def test_every_process_probes_every_shard_and_keeps_the_ratios(
                 assert abs(misses - reads * miss_ratio) <= 1
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(st.integers(1, 6), COUNTS, st.data())
 def test_a_table_says_the_same_as_the_rule(
     shards: int, count: int, data: st.DataObject

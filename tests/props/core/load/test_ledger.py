@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadprobe.core.load.ledger import History, ReadVerdict
 from loadprobe.core.load.values import NIL
+from tests.support.examples import examples
 
 KEY = 7
 
@@ -105,7 +106,7 @@ ACTIONS = st.sampled_from(
 STEPS = st.lists(st.tuples(ACTIONS, st.integers(0, 5)), min_size=15, max_size=80)
 
 
-@settings(deadline=None, max_examples=500)
+@examples(500)
 @given(STEPS)
 def test_a_correct_server_is_never_accused(steps: list[tuple[str, int]]) -> None:
     """Whatever is delayed, reordered or lost on the way, every read is judged OK."""
@@ -116,7 +117,7 @@ def test_a_correct_server_is_never_accused(steps: list[tuple[str, int]]) -> None
     assert set(world.verdicts) <= {ReadVerdict.OK}
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(STEPS, st.integers(65, 90))
 def test_forgetting_accuses_nobody(steps: list[tuple[str, int]], burst: int) -> None:
     """More writes without a reply than are kept do not lead to a false verdict."""
@@ -130,7 +131,7 @@ def test_forgetting_accuses_nobody(steps: list[tuple[str, int]], burst: int) -> 
     assert set(world.verdicts) <= {ReadVerdict.OK}
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(STEPS, st.data())
 def test_a_lost_acknowledged_write_is_noticed(
     steps: list[tuple[str, int]], data: st.DataObject

@@ -2,16 +2,17 @@
 
 from itertools import islice, takewhile
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadprobe.core.load.pace import UNIT, Pace
 from loadprobe.core.load.schedule import Kind, Schedule, make_schedule
+from tests.support.examples import examples
 
 NS_PER_S = 1_000_000_000
 RATES = st.floats(0.5, 20_000)
 SLICES = st.integers(1, 9)
-relaxed = settings(deadline=None, max_examples=50)
+relaxed = examples(50)
 _ROUNDING_NS = 10
 RAMPS = st.just(0.0) | st.floats(0.01, 3)
 
@@ -77,7 +78,7 @@ def test_no_drift(rate_per_s: float, index: int) -> None:
     assert abs(due - index * period_ns) <= 1 + 1e-9 * due
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(st.floats(200, 5000), st.integers(0, 9), st.integers(1, 5))
 def test_poisson_average_is_exact(rate_per_s: float, seed: int, blocks: int) -> None:
     """A whole number of blocks holds exactly the arrivals of the rate."""
@@ -87,7 +88,7 @@ def test_poisson_average_is_exact(rate_per_s: float, seed: int, blocks: int) -> 
     assert len(list(takewhile(lambda a: a[1] < end_ns, arrivals))) == 512 * blocks
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(st.just(0.0) | RATES, RATES, st.floats(0.05, 3), st.floats(0, 1))
 def test_ramp_counts_the_integral(
     start: float, end: float, ramp_s: float, part: float

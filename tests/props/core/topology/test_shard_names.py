@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadprobe.core.topology.shard_names import ShardNames
@@ -17,6 +17,7 @@ from loadprobe.core.topology.topology import (
     Topology,
     merge,
 )
+from tests.support.examples import examples
 
 OBSERVERS = 3
 
@@ -128,7 +129,7 @@ def look(world: World, before: Topology | None) -> Topology:
     return merge(before, SlotsView(tuple(rows)), NodesView(lines))
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(histories(), st.randoms(use_true_random=False))
 def test_all_observers_tell_of_a_shard_by_one_name(
     history: History, chance: Random

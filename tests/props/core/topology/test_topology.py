@@ -2,7 +2,7 @@
 
 from itertools import pairwise, permutations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadprobe.core.topology.topology import (
@@ -13,6 +13,7 @@ from loadprobe.core.topology.topology import (
     Topology,
     merge,
 )
+from tests.support.examples import examples
 
 SLOTS = 16384
 NODES = [Node(letter, "10.0.0.1", 7000 + at) for at, letter in enumerate("abcdef")]
@@ -58,7 +59,6 @@ def owners(topology: Topology) -> dict[tuple[int, int], str]:
     return found
 
 
-@settings(deadline=None)
 @given(histories())
 def test_the_newest_view_is_reached(views: list[View]) -> None:
     """Following a cluster step by step, the topology is what the last view says."""
@@ -69,7 +69,6 @@ def test_the_newest_view_is_reached(views: list[View]) -> None:
     assert owners(topology) == owners(merge(None, *views[-1]))
 
 
-@settings(deadline=None)
 @given(histories(), st.integers(0, 3))
 def test_merging_is_idempotent(views: list[View], at: int) -> None:
     """The same view a second time changes nothing."""
@@ -80,7 +79,6 @@ def test_merging_is_idempotent(views: list[View], at: int) -> None:
     assert merge(once, *views[at % len(views)]) == once
 
 
-@settings(deadline=None)
 @given(histories())
 def test_stale_views_never_win(views: list[View]) -> None:
     """After the newest view, older ones give no slot back to a former owner."""
@@ -91,7 +89,7 @@ def test_stale_views_never_win(views: list[View]) -> None:
     assert owners(topology) == before
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(histories())
 def test_names_are_unique(views: list[View]) -> None:
     """Whatever happens, no two shards have one name and none is named twice."""

@@ -3,7 +3,7 @@
 from collections import Counter
 from itertools import groupby
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadprobe.core.judging.outages import Outage
@@ -13,6 +13,7 @@ from loadprobe.core.verdict.occasions import (
     OccasionKind,
     TellingRules,
 )
+from tests.support.examples import examples
 from tests.support.outages import MS, outage
 from tests.support.telling import play
 
@@ -47,7 +48,7 @@ def courses(draw: st.DrawFn) -> list[Outage]:
 
 
 @given(courses())
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_people_are_told_of_the_incidents_of_the_verdict(rows: list[Outage]) -> None:
     """Those that were dark long enough, each opened once and closed once."""
     told = play(RULES, rows, until=45_000).told

@@ -3,7 +3,7 @@
 from typing import Any
 
 import hiredis
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loadprobe.core.judging.columns import Scope
@@ -13,6 +13,7 @@ from loadprobe.core.load.values import NIL
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival
 from loadprobe.drivers.wire.connection import Connection, Pulse
+from tests.support.examples import examples
 
 _RECORDER = ScopeRecorder(Scope("tcp", "0001", OpKind.READ))
 _REPLIES = st.one_of(
@@ -101,7 +102,7 @@ def _plain(reply: bytes) -> object:
     return str(parsed) if isinstance(parsed, hiredis.ReplyError) else parsed
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @example(
     [(NIL, b"-ERR no\r\n"), (NIL, b"*2\r\n$-1\r\n+a\r\n")],
     [len(b"-ERR no\r\n*2\r\n")],

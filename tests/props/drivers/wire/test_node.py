@@ -2,7 +2,7 @@
 
 import asyncio
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadprobe.drivers.base import Arrival
@@ -12,6 +12,7 @@ from loadprobe.drivers.wire.node_state import (
     NodeState,
 )
 from tests.support.arrivals import make_arrival
+from tests.support.examples import examples
 from tests.support.nodes import NodeBench
 
 WIDTH = 3
@@ -66,7 +67,7 @@ async def check(steps: list[tuple[str, int]]) -> None:
             assert [arrival for arrival, _ in bench.ends] == held
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(steps=st.lists(st.tuples(_STEPS, st.integers(0, 5)), max_size=40))
 def test_the_state_says_what_the_node_has(steps: list[tuple[str, int]]) -> None:
     """No order of events is impossible, and whoever waited is told once."""

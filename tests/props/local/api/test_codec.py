@@ -15,10 +15,11 @@ from botocore.model import (
 )
 from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadprobe.local.api.codec import ApiCodec
+from tests.support.examples import examples
 
 MODEL = ServiceModel(
     botocore.loaders.Loader().load_service_model("elasticache", "service-2"),
@@ -27,11 +28,7 @@ MODEL = ServiceModel(
 CODEC = ApiCodec(MODEL)
 SERIALIZER = create_serializer("query", include_validation=False)
 PARSER = create_parser("query")
-EXAMPLES = settings(
-    max_examples=25,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+EXAMPLES = examples(25)
 
 # What XML 1.0 can carry: tab, newline, carriage return and no other control character.
 TEXTS = st.text(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadprobe.core.intervals import Interval, difference, intersection, union
@@ -25,8 +25,8 @@ from loadprobe.outputs.folder.sealed_lines import (
 )
 from loadprobe.outputs.folder.sealed_replay import SealedReplay
 from tests.support.disturbed import Disturbed, disturb, disturbed
+from tests.support.examples import examples
 from tests.support.judged import START_NS
-from tests.support.judged import relaxed as many
 from tests.support.simulation import (
     DEADLINE_NS,
     MS,
@@ -40,7 +40,7 @@ from tests.support.simulation import (
 )
 
 BATCH_NS = 20 * MS
-relaxed = settings(many, max_examples=40)
+relaxed = examples(20)
 
 
 @dataclass

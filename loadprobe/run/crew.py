@@ -1,0 +1,192 @@
+"""All who work on a run: made together, and told of each other.
+
+The probes, those who watch cluster, credentials and rates, and what is shown. Nothing
+is started here: ``watching`` returns what is to go on beside the measuring.
+"""
+
+from collections.abc import Callable, Coroutine, Sequence
+
+from loadprobe.clock import ClockPair, mono_now_ns, process_cpu_ns, read_clock_pair
+from loadprobe.control.provider.api import ElastiCacheApi
+from loadprobe.control.provider.events import ProviderEvents
+from loadprobe.control.provider.maintenance import MaintenanceWatch
+from loadprobe.control.watch.topology import TopologyWatch
+from loadprobe.core.events import LaneWoken
+from loadprobe.probe.messages import CertificatesRefused, LoginRenewed
+from loadprobe.run.credentials import CredentialWatch
+from loadprobe.run.going_on import Past
+from loadprobe.run.hearing import Listeners, Prefilled
+from loadprobe.run.iam import make_iam_logins
+from loadprobe.run.load import Measurement
+from loadprobe.run.load_control import Steering
+from loadprobe.run.pacing import Pacing
+from loadprobe.run.plan import RunPlan
+from loadprobe.run.published import Published
+from loadprobe.run.recording import Recording
+from loadprobe.run.sinks import Sinks
+from loadprobe.run.straining import Straining
+from loadprobe.run.swapping import Swap
+
+
+class Crew:
+    """All who work on a run (see the module).
+
+    Args:
+        plan: what to run.
+        api: the open API of the replication group, if there is one.
+        past: the run that goes on; None begins one.
+        on_prefill: receives the progress of the prefill.
+
+    Attributes:
+        plan: what is run.
+        api: the API, if there is one.
+        clock: to show monotonic times as wall times.
+        sinks: who is told.
+        measurement: the probes.
+        watch: who serves what.
+        steering: the load as a scenario sees it.
+        credentials: passwords and certificates of files.
+        iam: tokens of an IAM user, if the target has one.
+        published: what is shown by HTTP.
+        pacing: decides on the rates.
+    """
+
+    def __init__(
+        self,
+        plan: RunPlan,
+        api: ElastiCacheApi | None,
+        past: Past | None,
+        *,
+        on_prefill: Callable[[Prefilled], None],
+    ) -> None:
+        config = plan.config
+        self.plan = plan
+        self.api = api
+        self._past = past
+        self.clock: ClockPair = read_clock_pair() if past is None else past.clock
+        self.sinks = Sinks()
+        emit = self.sinks.take_event
+        self.measurement = Measurement(
+            config,
+            dormant=plan.dormant,
+            listeners=Listeners(
+                emit=emit,
+                on_snapshot=self.sinks.take_health,
+                on_prefill=on_prefill,
+                on_lost=self._on_lost,
+                on_credentials=self._on_credentials,
+            ),
+        )
+        # The lane that will live longest: TLS ports outlive plaintext ones.
+        awake = [lane for lane in config.lanes if lane.name not in plan.dormant]
+        self.watch = TopologyWatch(
+            config.target,
+            emit,
+            tls=any(lane.tls for lane in awake),
+            names=self.measurement.names,
+        )
+        self.steering = Steering(
+            config, self.measurement, self.watch, on_woken=self._on_woken
+        )
+        self.credentials = CredentialWatch(
+            config.target,
+            self.steering,
+            emit,
+            tls=any(lane.tls for lane in config.lanes),
+        )
+        self.iam = make_iam_logins(config.target, self.steering, emit)
+        if self.iam is not None:
+            self.credentials.on_refused = self.iam.renew_soon
+        self.published = Published(
+            plan,
+            self.measurement.aggregate,
+            self.clock,
+            self.sinks,
+            planned=self.steering.planned,
+        )
+        self.pacing = self._make_pacing()
+        self.sinks.add(self.pacing)
+        if past is not None:
+            self.measurement.go_on(past)
+            self.published.go_on(past)
+        self.published.problems_of += [
+            lambda: self.credentials.problem,
+            lambda: self.pacing.problem,
+            lambda: self.iam.problem if self.iam is not None else None,
+        ]
+
+    def _make_pacing(self) -> Pacing:
+        """Return what decides on the rates."""
+        config, health = self.plan.config, self.published.health
+        return Pacing(
+            config.lanes,
+            config.load,
+            self.measurement,
+            straining=Straining(
+                config.load, cpu_ns=lambda: health.cpu_ns() + process_cpu_ns()
+            ),
+            metrics=self.published.metrics,
+            emit=self.sinks.take_event,
+            now_ns=mono_now_ns,
+        )
+
+    def swap(self, recording: Callable[[], Recording]) -> Swap:
+        """Return what has everybody go by another configuration.
+
+        Args:
+            recording: returns the recording of the run, which has begun.
+        """
+        return Swap(
+            self.plan.config,
+            measurement=self.measurement,
+            pacing=self.pacing,
+            credentials=self.credentials,
+            published=self.published,
+            recording=recording,
+        )
+
+    def watching(self) -> list[Coroutine[None, None, None]]:
+        """Return what is watched and sent beside the measuring."""
+        published, api, control = self.published, self.api, self.plan.config.control
+        found = [
+            self.watch.run(),
+            self.credentials.run(),
+            published.samples.send(),
+            published.telling.send(),
+        ]
+        if self.iam is not None:
+            found.append(self.iam.run())
+        if api is None:
+            return found
+        assert control is not None, "the API is open"
+        events = ProviderEvents(
+            api,
+            self.sinks.take_event,
+            since_unix_ns=self._since_unix_ns,
+            poll_s=control.poll_s,
+        )
+        maintenance = MaintenanceWatch(
+            api,
+            self.sinks.take_event,
+            poll_s=control.poll_s,
+            is_busy=lambda: published.maintaining.is_active,
+        )
+        return [*found, events.run(), maintenance.run()]
+
+    @property
+    def _since_unix_ns(self) -> int:
+        """Return since when the provider's events are not known yet."""
+        if self._past is None:
+            return self.clock.wall_ns
+        return self.clock.to_wall(self._past.before.until_ns)
+
+    def _on_lost(self, lane: str, shard: str, lost: int) -> None:
+        self.published.metrics.add("lost_writes_total", lane, shard, by=lost)
+
+    def _on_credentials(self, told: LoginRenewed | CertificatesRefused) -> None:
+        self.credentials.heard(told)
+
+    def _on_woken(self, lanes: Sequence[str]) -> None:
+        """Note that lanes which the cluster did not serve have begun."""
+        for lane in lanes:
+            self.sinks.take_event(LaneWoken(mono_now_ns(), lane))
