@@ -58,6 +58,9 @@ app.add_typer(webhooks_app, name="webhooks")
 
 T = TypeVar("T")
 
+Full = Annotated[
+    bool, typer.Option("--full", help="Show all of it, not only what fits a screen.")
+]
 ConfigPath = Annotated[str, typer.Argument(metavar="CONFIG", help="TOML file.")]
 
 
@@ -69,6 +72,7 @@ def demo(
         float, typer.Option(min=10, max=600, help="Length of the load in seconds.")
     ] = 25.0,
     output: Annotated[str, typer.Option(help="Folder for run folders.")] = "runs",
+    full: Full = False,
     log_level: LogLevel = "warning",
 ) -> None:
     """Fail a shard of a real local cluster over, under load, and tell what happened.
@@ -77,7 +81,9 @@ def demo(
     """
     from loadprobe.cli.demo import run_demo
 
-    running = run_demo(shards=shards, duration_s=seconds, output_dir=output)
+    running = run_demo(
+        shards=shards, duration_s=seconds, output_dir=output, is_full=full
+    )
     raise typer.Exit(run_async(running, log_level=log_level))
 
 
@@ -130,6 +136,7 @@ def run(
             "interrupted or has ended.",
         ),
     ] = False,
+    full: Full = False,
     log_level: LogLevel = "warning",
 ) -> None:
     """Put load on a cluster and measure its downtime until SIGTERM or --for."""
@@ -153,6 +160,7 @@ def run(
             scenario=chosen,
             resume=resume,
             reread=lambda: load_config(config),
+            is_full=full,
         ),
         wait_s=wait_s,
         is_dry=dry_run,
@@ -274,12 +282,14 @@ async def _check(config: Config, path: str, scenario: "Scenario | None") -> None
 def report(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     *,
+    full: Full = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Machine-readable, on standard output.")
     ] = False,
 ) -> None:
     """Show a run again, also one that was interrupted or still runs."""
     from loadprobe.outputs.live.console import make_console
+    from loadprobe.outputs.report.brief import render_brief
     from loadprobe.outputs.report.report import render_json, render_text
     from loadprobe.run.aftermath import load_any_run
 
@@ -288,7 +298,8 @@ def report(
         sys.stdout.buffer.write(harmless_json(render_json(data)))
         sys.stdout.buffer.write(b"\n")
     else:
-        make_console().print(render_text(data))
+        render = render_text if full else render_brief
+        make_console().print(render(data))
 
 
 @app.command()

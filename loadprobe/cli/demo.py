@@ -41,7 +41,9 @@ def demo_config(
     )
 
 
-async def run_demo(*, shards: int, duration_s: float, output_dir: str) -> int:
+async def run_demo(
+    *, shards: int, duration_s: float, output_dir: str, is_full: bool = False
+) -> int:
     """Run the demo; return the exit code of the run.
 
     Raises:
@@ -77,12 +79,14 @@ async def run_demo(*, shards: int, duration_s: float, output_dir: str) -> int:
         )
         shard = f"{min(2, shards):04d}"
         scenario = load_scenario("demo" if has_tls else "failover", {"shard": shard})
+        clients = " and ".join(f"{lane.workers} {lane.name}" for lane in config.lanes)
         tell(
-            f"load: {len(config.lanes)} lanes x {_WORKERS} workers, "
-            f"{_RATE_PER_S:.0f} arrivals/s each; scenario {scenario.name}: "
+            f"load: {clients} clients, {_RATE_PER_S:,.0f}/s each. "
             f"{scenario.description}"
         )
-        run = RunOptions(duration_s=duration_s or None, scenario=scenario)
+        run = RunOptions(
+            duration_s=duration_s or None, scenario=scenario, is_full=is_full
+        )
         return await run_load(config, run, console=console)
     finally:
         await down(options.name)

@@ -58,12 +58,14 @@ class RunOptions:
         resume: go on with a run of before, if there is one.
         reread: reads the configuration again as it was read, without the lanes of the
             scenario; None: there is nothing to read.
+        is_full: show all of it, not only what fits a screen.
     """
 
     duration_s: float | None = None
     scenario: Scenario | None = None
     resume: bool = False
     reread: Reread | None = None
+    is_full: bool = False
 
 
 async def run_load(
@@ -312,7 +314,9 @@ async def _plan(
             dormant = dormant_lanes(scenario, group, config.lanes)
         if is_described:
             await check_transports(config, api, dormant=dormant)
-    return RunPlan(config, options.duration_s, scenario, dormant)
+    return RunPlan(
+        config, options.duration_s, scenario, dormant, is_full=options.is_full
+    )
 
 
 def for_created(config: Config, scenario: Scenario) -> Config:

@@ -19,12 +19,14 @@ class RunPlan:
             scenario is over.
         scenario: what to change meanwhile, or None to change nothing.
         dormant: names of lanes that the cluster does not serve yet.
+        is_full: show all of it, not only what fits a screen.
     """
 
     config: Config
     duration_s: float | None = None
     scenario: Scenario | None = None
     dormant: frozenset[str] = frozenset()
+    is_full: bool = False
 
     @property
     def scenario_name(self) -> str:
