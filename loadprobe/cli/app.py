@@ -58,6 +58,26 @@ app.add_typer(webhooks_app, name="webhooks")
 
 T = TypeVar("T")
 
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version."
+        ),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
 Full = Annotated[
     bool, typer.Option("--full", help="Show all of it, not only what fits a screen.")
 ]

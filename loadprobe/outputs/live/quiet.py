@@ -8,8 +8,16 @@ from collections.abc import Iterable, Sequence
 
 from loadprobe.clock import NS_PER_MS
 from loadprobe.core.events import (
+    ConfigReloaded,
+    CredentialsChanged,
     Event,
+    LoadRestrained,
+    MaintenanceBegun,
+    MaintenanceOver,
+    MarkMade,
     ProviderTold,
+    ReloadRefused,
+    RunContinued,
     RunProblem,
     ScenarioEnded,
     StepBegun,
@@ -23,7 +31,19 @@ from loadprobe.core.judging.results import Sealed
 from loadprobe.core.steps import ScenarioState, StepState
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.plan_edges import is_planned_now
-from loadprobe.outputs.wording import printable
+from loadprobe.outputs.wording import event_text, printable
+
+_TOLD_AS_EVER = (
+    ConfigReloaded,
+    CredentialsChanged,
+    LoadRestrained,
+    MaintenanceBegun,
+    MaintenanceOver,
+    MarkMade,
+    ReloadRefused,
+    RunContinued,
+)
+"""What somebody did to the run, or to the target beside it."""
 
 Line = tuple[int, str]
 """When (monotonic ns), and what."""
@@ -61,6 +81,8 @@ class QuietLines:
                 text = f"scenario {event.name} {event.state}{why}"
             case StepProblem() | RunProblem():
                 text = f"PROBLEM  {event.text}"
+            case _ if isinstance(event, _TOLD_AS_EVER):
+                text = event_text(event)
             case ProviderTold() if not self._steps:
                 text = f"the provider says: {event.message}"
         return [(event.mono_ns, printable(text))] if text else []

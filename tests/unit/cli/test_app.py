@@ -96,6 +96,7 @@ def test_help_and_version(
     assert "check" in out
     code, out, err = ended(monkeypatch, capsys, "version")
     assert (code, err, out.count("\n")) == (0, "", 1)
+    assert ended(monkeypatch, capsys, "--version") == (0, out, "")
     code, out, err = ended(monkeypatch, capsys)
     assert (code, err) == (2, "")
     assert "check" in out

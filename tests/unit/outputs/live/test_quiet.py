@@ -7,6 +7,8 @@ from rich.console import Console
 
 from loadprobe.core.events import (
     EpochRaised,
+    MarkMade,
+    ReloadRefused,
     RunProblem,
     ScenarioBegun,
     ScenarioEnded,
@@ -74,6 +76,13 @@ def test_what_the_provider_says_matters_where_nothing_is_done() -> None:
     """In a run that only watches it is why something happens."""
     event = provider_told(S, "Recovering", date_unix_ns=0, seen_unix_ns=0)
     assert QuietLines().take_event(event) == [(S, "the provider says: Recovering")]
+
+
+def test_what_people_do_to_the_run_is_told() -> None:
+    """A mark, a restart and another configuration are changes as well."""
+    made = MarkMade(S, "node 2 is stopped", by="ann")
+    assert QuietLines(3).take_event(made) == [(S, "operator: node 2 is stopped by=ann")]
+    assert QuietLines(3).take_event(ReloadRefused(S, "no host", "SIGHUP")) != []
 
 
 def test_a_shard_is_down_once() -> None:
