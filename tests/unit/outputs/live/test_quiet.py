@@ -81,7 +81,7 @@ def test_what_the_provider_says_matters_where_nothing_is_done() -> None:
 def test_what_people_do_to_the_run_is_told() -> None:
     """A mark, a restart and another configuration are changes as well."""
     made = MarkMade(S, "node 2 is stopped", by="ann")
-    assert QuietLines(3).take_event(made) == [(S, "operator: node 2 is stopped by=ann")]
+    assert QuietLines(3).take_event(made) == [(S, "operator: node 2 is stopped")]
     assert QuietLines(3).take_event(ReloadRefused(S, "no host", "SIGHUP")) != []
 
 
