@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from loadprobe.cli import app as cli
+from loadprobe.cli import check
 from loadprobe.cli.durations import parse_duration
 from loadprobe.config.file import parse_config
 from loadprobe.errors import ProbeCrashed, UsageError
@@ -124,7 +125,7 @@ def test_a_defect_is_told_in_full(
     def crash(_path: str) -> None:
         raise ProbeCrashed("a defect:\nline 1\nline 2")
 
-    monkeypatch.setattr(cli, "load_config", crash)
+    monkeypatch.setattr(check, "load_config", crash)
     code, _, err = ended(monkeypatch, capsys, "check", "run.toml")
     assert (code, err) == (1, "loadprobe: a defect:\nline 1\nline 2\n")
 
@@ -137,7 +138,7 @@ def test_an_interrupt_is_exit_code_130(
     def interrupted(_path: str) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "load_config", interrupted)
+    monkeypatch.setattr(check, "load_config", interrupted)
     assert ended(monkeypatch, capsys, "check", "run.toml") == (130, "", "")
 
 
