@@ -23,12 +23,14 @@ class RunOptions:
         resume: go on with a run of before, if there is one.
         reread: reads the configuration again as it was read, without the lanes of the
             scenario; None: there is nothing to read.
+        is_full: show all of it, not only what fits a screen.
     """
 
     duration_s: float | None = None
     scenario: Scenario | None = None
     resume: bool = False
     reread: Reread | None = None
+    is_full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,14 @@ class RunPlan:
             scenario is over.
         scenario: what to change meanwhile, or None to change nothing.
         dormant: names of lanes that the cluster does not serve yet.
+        is_full: show all of it, not only what fits a screen.
     """
 
     config: Config
     duration_s: float | None = None
     scenario: Scenario | None = None
     dormant: frozenset[str] = frozenset()
+    is_full: bool = False
 
     @property
     def scenario_name(self) -> str:

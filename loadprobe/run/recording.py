@@ -34,10 +34,11 @@ from loadprobe.outputs.folder.documents import (
     plain_topology,
 )
 from loadprobe.outputs.folder.folder import RunFolder
-from loadprobe.outputs.folder.reader import load_run
+from loadprobe.outputs.folder.reader import RunData, load_run
 from loadprobe.outputs.folder.sealed_lines import Beginning
 from loadprobe.outputs.folder.segments import Why
 from loadprobe.outputs.live.terminal import LiveView
+from loadprobe.outputs.report.brief import SHOWN_PROBLEMS, render_brief
 from loadprobe.outputs.report.report import render_text
 from loadprobe.run.causes import judge, rules_of
 from loadprobe.run.going_on import Past, add_activity_before
@@ -119,7 +120,11 @@ class Recording:
         self._topology_start: Topology | None = None
         self.begun_ns = begun_ns if past is None else past.begun_ns
         self.view = LiveView(
-            console, clock=clock, steps=plan.step_names, planned=told.planned
+            console,
+            clock=clock,
+            steps=plan.step_names,
+            planned=told.planned,
+            is_full=plan.is_full,
         )
         scenario = plan.scenario
         self._rules = rules_of(
@@ -295,11 +300,18 @@ class Recording:
             write_folders(self._folder.path, self.incidents.conclude(verdict))
         self._folder.write_document(SUMMARY, summary)  # last: with it all is there
         path = self._folder.close()
-        self._console.print(render_text(load_run(path)))
         found = [*ending.problems, *self._folder.problems]
-        for text in found:
-            self._console.print(f"PROBLEM  {text}", markup=False, highlight=False)
+        self._report(load_run(path), found)
         return summary, found
+
+    def _report(self, run: RunData, problems: Sequence[str]) -> None:
+        """Show problems, and then the report: it ends with what matters most."""
+        is_full = self._plan.is_full
+        shown = () if is_full else run.info.problems[:SHOWN_PROBLEMS]
+        for text in problems:
+            if text not in shown:
+                self._console.print(f"PROBLEM  {text}", markup=False, highlight=False)
+        self._console.print(render_text(run) if is_full else render_brief(run))
 
     def _describe_end(self, end_ns: int, ending: AtEnd) -> None:
         """Write down what was run, and how it ended."""

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from loadprobe.errors import UsageError
 from loadprobe.outputs.folder import documents
+from loadprobe.outputs.report.brief import render_brief
 from loadprobe.outputs.report.report import render_json, render_text
 from loadprobe.run.aftermath import load_any_run
 from tests.fuzz import examples
@@ -60,7 +61,9 @@ def look(original: Path, name: str, content: bytes, *, has_verdict: bool) -> Non
             data = load_any_run(path)
             render_json(data)
             with Path("/dev/null").open("w") as nowhere:
-                Console(file=nowhere, width=100).print(render_text(data))
+                console = Console(file=nowhere, width=100)
+                console.print(render_text(data))
+                console.print(render_brief(data))
 
 
 @examples(40)

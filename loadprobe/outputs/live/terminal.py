@@ -25,6 +25,7 @@ from loadprobe.core.verdict.incidents import DarkTime
 from loadprobe.core.verdict.plan_edges import is_planned_now, planned_parts
 from loadprobe.core.verdict.texts import clock_text, dark_text, duration_text
 from loadprobe.outputs.live.progress import ScenarioProgress
+from loadprobe.outputs.live.quiet import QuietLines
 from loadprobe.outputs.wording import event_text
 
 PLAIN_EVERY_NS = 5 * NS_PER_S
@@ -115,6 +116,7 @@ class LiveView:
         clock: to show monotonic times as wall times (UTC).
         steps: names of the steps of the scenario, in their order.
         planned: returns the darkness that was planned so far.
+        is_full: plain lines tell all that happens, not only what changes.
     """
 
     def __init__(
@@ -124,7 +126,9 @@ class LiveView:
         clock: ClockPair,
         steps: Sequence[str] = (),
         planned: Callable[[], Sequence[Planned]] = tuple,
+        is_full: bool = False,
     ) -> None:
+        self._quiet = None if is_full else QuietLines(len(steps))
         self._planned = planned
         self._progress = ScenarioProgress(steps)
         self._console = console
@@ -159,6 +163,9 @@ class LiveView:
         if self._live is not None:
             self._live.update(self._render(state, now_ns), refresh=True)
             return
+        if self._quiet is not None:
+            self._tell_problems(state, now_ns)
+            return
         if self._next_plain_ns is None or now_ns >= self._next_plain_ns:
             self._next_plain_ns = now_ns + PLAIN_EVERY_NS
             for lane in state.lanes:
@@ -169,22 +176,35 @@ class LiveView:
             if state.headline and verdict != self._told_verdict:
                 self._told_verdict = verdict
                 self._print(now_ns, verdict)
-            for problem in state.problems:
-                if problem not in self._told_problems:
-                    self._told_problems.append(problem)
-                    self._print(now_ns, f"problem: {problem}")
+            self._tell_problems(state, now_ns)
+
+    def _tell_problems(self, state: LiveState, now_ns: int) -> None:
+        """Print every problem once."""
+        for problem in state.problems:
+            if problem not in self._told_problems:
+                self._told_problems.append(problem)
+                self._print(now_ns, f"problem: {problem}")
 
     def take_event(self, event: Event) -> None:
         """Show a phase, a provider event or a change of topology."""
         self._progress.take(event)
         line = event_text(event)
         self._ticker.append(f"{self._time(event.mono_ns)} {line}")
-        if self._live is None:
+        if self._live is not None:
+            return
+        if self._quiet is None:
             self._print(event.mono_ns, line)
+            return
+        for told in self._quiet.take_event(event):
+            self._print(*told)
 
     def take_sealed(self, sealed: Sealed) -> None:
         """Show which scopes went dark, and which are served again."""
         plans = self._planned()
+        if self._live is None and self._quiet is not None:
+            for told in self._quiet.take_sealed(sealed, plans):
+                self._print(*told)
+            return
         for outage in sealed.opened:
             self._note_opened(outage, plans)
         for outage in sealed.closed:
