@@ -23,6 +23,7 @@ from loadprobe.core.topology.topology import Topology
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.measured import Changes
 from loadprobe.core.verdict.summary import Summary
+from loadprobe.errors import UsageError
 from loadprobe.outputs.folder.documents import (
     OUTAGES,
     RUN,
@@ -34,10 +35,11 @@ from loadprobe.outputs.folder.documents import (
     plain_topology,
 )
 from loadprobe.outputs.folder.folder import RunFolder
-from loadprobe.outputs.folder.reader import load_run
+from loadprobe.outputs.folder.reader import RunData, load_run
 from loadprobe.outputs.folder.sealed_lines import Beginning
 from loadprobe.outputs.folder.segments import Why
 from loadprobe.outputs.live.terminal import LiveView
+from loadprobe.outputs.page.page import write_page
 from loadprobe.outputs.report.report import render_text
 from loadprobe.run.causes import judge, rules_of
 from loadprobe.run.going_on import Past, add_activity_before
@@ -295,11 +297,21 @@ class Recording:
             write_folders(self._folder.path, self.incidents.conclude(verdict))
         self._folder.write_document(SUMMARY, summary)  # last: with it all is there
         path = self._folder.close()
-        self._console.print(render_text(load_run(path)))
-        found = [*ending.problems, *self._folder.problems]
+        run = load_run(path)
+        self._console.print(render_text(run))
+        found = [*ending.problems, *self._folder.problems, *self._show_page(run)]
         for text in found:
             self._console.print(f"PROBLEM  {text}", markup=False, highlight=False)
         return summary, found
+
+    def _show_page(self, run: RunData) -> list[str]:
+        """Write the page of the run, and say where it is; return what went wrong."""
+        try:
+            page = write_page(run)
+        except (OSError, UsageError) as exc:
+            return [f"the page of the run cannot be written: {exc}"]
+        self._console.print(f"Page: {page}", markup=False, highlight=False)
+        return []
 
     def _describe_end(self, end_ns: int, ending: AtEnd) -> None:
         """Write down what was run, and how it ended."""
