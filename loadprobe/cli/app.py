@@ -310,6 +310,21 @@ def report(
     as_json: Annotated[
         bool, typer.Option("--json", help="Machine-readable, on standard output.")
     ] = False,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="For a ticket, on standard output.")
+    ] = False,
+    as_html: Annotated[
+        bool, typer.Option("--html", help="Write the page of the run, and say where.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="With --html: write it here, not to report.html in the run folder.",
+        ),
+    ] = None,
 ) -> None:
     """Show a run again, also one that was interrupted or still runs."""
     from loadprobe.outputs.live.console import make_console
@@ -318,7 +333,15 @@ def report(
     from loadprobe.run.aftermath import load_any_run
 
     data = load_any_run(run_folder)
-    if as_json:
+    if as_html or output is not None:
+        from loadprobe.cli.pages import save_page
+
+        save_page(data, output)
+    elif as_markdown:
+        from loadprobe.outputs.page.markdown import render_markdown
+
+        say(render_markdown(data))
+    elif as_json:
         sys.stdout.buffer.write(harmless_json(render_json(data)))
         sys.stdout.buffer.write(b"\n")
     else:

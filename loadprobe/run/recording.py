@@ -23,6 +23,7 @@ from loadprobe.core.topology.topology import Topology
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.measured import Changes
 from loadprobe.core.verdict.summary import Summary
+from loadprobe.errors import UsageError
 from loadprobe.outputs.folder.documents import (
     OUTAGES,
     RUN,
@@ -38,6 +39,7 @@ from loadprobe.outputs.folder.reader import RunData, load_run
 from loadprobe.outputs.folder.sealed_lines import Beginning
 from loadprobe.outputs.folder.segments import Why
 from loadprobe.outputs.live.terminal import LiveView
+from loadprobe.outputs.page.page import write_page
 from loadprobe.outputs.report.brief import SHOWN_PROBLEMS, render_brief
 from loadprobe.outputs.report.report import render_text
 from loadprobe.run.causes import judge, rules_of
@@ -300,8 +302,9 @@ class Recording:
             write_folders(self._folder.path, self.incidents.conclude(verdict))
         self._folder.write_document(SUMMARY, summary)  # last: with it all is there
         path = self._folder.close()
-        found = [*ending.problems, *self._folder.problems]
-        self._report(load_run(path), found)
+        run = load_run(path)
+        found = [*ending.problems, *self._folder.problems, *_make_page(run)]
+        self._report(run, found)
         return summary, found
 
     def _report(self, run: RunData, problems: Sequence[str]) -> None:
@@ -324,3 +327,12 @@ class Recording:
             problems=(*ending.problems, *self._folder.problems),
         )
         self._folder.write_document(RUN, info)
+
+
+def _make_page(run: RunData) -> list[str]:
+    """Write the page of a run; return what went wrong."""
+    try:
+        write_page(run)
+    except (OSError, UsageError) as exc:
+        return [f"the page of the run cannot be written: {exc}"]
+    return []

@@ -20,6 +20,7 @@ from loadprobe.core.verdict.quantities import NO_TIME, Bounds, Quantiles
 from loadprobe.core.verdict.scenario_document import ScenarioSummary, StepSummary
 from loadprobe.core.verdict.summary import LaneSummary, ScopeSummary, Summary
 from loadprobe.core.verdict.texts import clock_text, duration_text
+from loadprobe.outputs.folder.documents import PAGE
 from loadprobe.outputs.folder.reader import RunData
 from loadprobe.outputs.report.plain import (
     plain_headline,
@@ -76,10 +77,16 @@ def run_line(run: RunData) -> str:
 
 
 def last_lines(run: RunData) -> list[RenderableType]:
-    """Return what ends the report: where all the rest is, and the run folder last."""
+    """Return what ends the report: where all the rest is, and its page last."""
+    page = run.path / PAGE
+    shown = [f"Page: {page}"] if page.exists() else []
     return [
-        Text(f"All the rest: loadprobe report {run.path} --full", overflow="fold"),
-        Text(f"Run folder: {run.path}", overflow="fold"),
+        Text(line, overflow="fold")
+        for line in (
+            f"All the rest: loadprobe report {run.path} --full",
+            f"Run folder: {run.path}",
+            *shown,
+        )
     ]
 
 

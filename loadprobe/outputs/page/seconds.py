@@ -1,0 +1,203 @@
+"""What a page shows of seconds: counts of scopes, and latencies of lanes.
+
+Read from ``series.ndjson`` and ``histograms.ndjson`` of all segments, into steps that
+are single seconds round incidents and changes, and longer elsewhere. Counts are added
+and histograms merged, so nothing is averaged. What cannot be read is named, and the
+page goes without it.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from loadprobe.clock import NS_PER_S
+from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.histogram import Histogram
+from loadprobe.core.judging.outcome import OpKind, Outcome
+from loadprobe.errors import UsageError
+from loadprobe.outputs.folder.documents import (
+    HISTOGRAMS,
+    SERIES,
+    HistogramRow,
+    SeriesRow,
+)
+from loadprobe.outputs.folder.files import is_begun, read_lines
+from loadprobe.outputs.folder.forms import find_form, step_of
+from loadprobe.outputs.folder.reader import load_segments
+from loadprobe.outputs.folder.segments import Segment
+
+MOST_STEPS = 1_500
+"""Longer steps, so that there are no more of them; single seconds come on top."""
+
+MOST_SECONDS = 3_000
+"""Single seconds round incidents and changes, at most."""
+
+_AROUND_S = 20
+_OPS = {op.label: op for op in OpKind}
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The steps of the time of a run.
+
+    Args:
+        edges: monotonic seconds; step n is [edges[n], edges[n + 1]).
+    """
+
+    edges: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.edges) - 1
+
+    def step(self, second: int) -> int | None:
+        """Return the step of a second; None outside."""
+        at = bisect_right(self.edges, second) - 1
+        return at if 0 <= at < len(self) else None
+
+
+def make_grid(
+    start_s: int,
+    end_s: int,
+    moments: Iterable[tuple[int, int]],
+    *,
+    most: int = MOST_STEPS,
+) -> Grid:
+    """Return single seconds round what happened, and longer steps elsewhere.
+
+    Args:
+        start_s: monotonic second in which the run began.
+        end_s: the one after its last.
+        moments: [from, to) of what happened, the most important first.
+        most: longer steps, at most.
+    """
+    end_s = max(end_s, start_s + 1)
+    length = -(-(end_s - start_s) // most)
+    edges = {start_s, end_s, *range(start_s, end_s, length)}
+    left = MOST_SECONDS if length > 1 else 0
+    for since_s, until_s in moments:
+        first = max(start_s, since_s - _AROUND_S)
+        seconds = range(first, min(end_s, until_s + _AROUND_S) + 1)[:left]
+        edges.update(seconds)
+        left -= len(seconds)
+    return Grid(tuple(sorted(edges)))
+
+
+@dataclass(slots=True)
+class Course:
+    """Counts and latencies by step.
+
+    Args:
+        grid: the steps.
+        counts: of each lane and outcome, arrivals per step.
+        latencies: of each (lane, kind, step), all op kinds together.
+        served: of each scope, [from, to) in monotonic seconds with served arrivals.
+        failing: of each scope, (second, length in s, dark ms, grey ms).
+        problems: what could not be read, as sentences.
+    """
+
+    grid: Grid
+    counts: dict[str, dict[Outcome, list[int]]] = field(default_factory=dict)
+    latencies: dict[tuple[str, str, int], Histogram] = field(default_factory=dict)
+    served: dict[Scope, list[list[int]]] = field(default_factory=dict)
+    failing: dict[Scope, list[tuple[int, int, int, int]]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def add_counts(self, row: SeriesRow, shift_s: int, length_s: int) -> None:
+        """Count a line of the series.
+
+        Raises:
+            KeyError: its op kind is none.
+        """
+        second = row.second + shift_s
+        scope = Scope(row.lane, row.shard, _OPS[row.op])
+        if row.served:
+            self._extend(self.served.setdefault(scope, []), second, length_s)
+        if row.dark_ms or row.grey_ms:
+            seconds = (second, length_s, row.dark_ms, row.grey_ms)
+            self.failing.setdefault(scope, []).append(seconds)
+        step = self.grid.step(second)
+        if step is None or scope.op is OpKind.CONNECT:
+            return
+        if row.lane not in self.counts:
+            self.counts[row.lane] = {o: [0] * len(self.grid) for o in Outcome}
+        columns = self.counts[row.lane]
+        for outcome in Outcome:
+            columns[outcome][step] += getattr(row, outcome.label)
+
+    @staticmethod
+    def _extend(spans: list[list[int]], second: int, length_s: int) -> None:
+        if spans and spans[-1][0] <= second <= spans[-1][1]:
+            spans[-1][1] = max(spans[-1][1], second + length_s)
+        else:
+            spans.append([second, second + length_s])
+
+    def add_latencies(self, row: HistogramRow, shift_s: int) -> None:
+        """Merge a line of the histograms.
+
+        Raises:
+            ValueError: it is no histogram.
+        """
+        step = self.grid.step(row.second + shift_s)
+        if step is None or row.op == OpKind.CONNECT.label:
+            return
+        key = (row.lane, row.kind, step)
+        histogram = Histogram.from_sparse(row.histogram)
+        if key in self.latencies:
+            self.latencies[key].merge(histogram)
+        else:
+            self.latencies[key] = histogram
+
+    def merged(self, lane: str, kind: str, steps: Iterable[int]) -> Histogram:
+        """Return the latencies of some steps together."""
+        total = Histogram()
+        for step in steps:
+            if (found := self.latencies.get((lane, kind, step))) is not None:
+                total.merge(found)
+        return total
+
+
+def load_course(path: Path, grid: Grid) -> Course:
+    """Read what is told of seconds in a run folder; see the module."""
+    course = Course(grid)
+    try:
+        segments: Sequence[Segment] = load_segments(path)
+    except UsageError as exc:
+        course.problems.append(str(exc))
+        return course
+    for segment in segments:
+        for read in (_read_series, _read_histograms):
+            try:
+                read(course, segment)
+            except UsageError as exc:
+                course.problems.append(str(exc))
+    return course
+
+
+def _read_series(course: Course, segment: Segment) -> None:
+    file, shift_s = segment.path / SERIES, segment.shift_ns // NS_PER_S
+    if not is_begun(file, set()):
+        course.problems += _not_there(file)
+        return
+    length_s = step_of(find_form(segment.path, SERIES) or file)
+    try:
+        for row in read_lines(file, SeriesRow):
+            course.add_counts(row, shift_s, length_s)
+    except (LookupError, ValueError, OverflowError) as exc:
+        raise UsageError(f"{file} does not belong to this run: {exc!r}") from exc
+
+
+def _read_histograms(course: Course, segment: Segment) -> None:
+    file, shift_s = segment.path / HISTOGRAMS, segment.shift_ns // NS_PER_S
+    if not is_begun(file, set()):
+        course.problems += _not_there(file)
+        return
+    try:
+        for row in read_lines(file, HistogramRow):
+            course.add_latencies(row, shift_s)
+    except (LookupError, ValueError, OverflowError) as exc:
+        raise UsageError(f"{file} does not belong to this run: {exc!r}") from exc
+
+
+def _not_there(file: Path) -> list[str]:
+    return [f"{file.name} is not there: what it tells of seconds is missing"]
