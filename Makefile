@@ -1,7 +1,7 @@
 # Every target sets up what it needs by itself; what is there already costs nothing.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup server prometheus openssl demo test verify check bench calibrate failovers integration soak chaos kills
+.PHONY: help setup server prometheus openssl chromium demo test verify check bench calibrate failovers integration soak chaos kills
 .PHONY: clean
 .PHONY: fuzz lock sbom
 .PHONY: stack pictures compiled matrix
@@ -111,6 +111,14 @@ openssl:
 	( set -e; apt_install openssl "no openssl on PATH; install it, for example with \
 'apt-get install openssl'" ) || echo "setup: new keys by TLS are not tested" >&2
 
+# A browser, for the tests of the page.
+chromium:
+	@$(APT_INSTALL); \
+	if command -v chromium >/dev/null || command -v chromium-browser >/dev/null; \
+	then exit 0; fi; \
+	( set -e; apt_install chromium "no chromium on PATH; install it, for example with \
+'apt-get install chromium'" ) || echo "setup: the page is tested in no browser" >&2
+
 # A copy of loadprobe whose measuring loop is compiled, in a folder of its own: what runs
 # from here stays plain Python. Needs a C compiler and the headers of Python.
 COMPILED := build/compiled
@@ -145,7 +153,7 @@ test: setup prometheus openssl compiled
 
 # What measures in real time, or is much work, has the machine for itself, one after the
 # other.
-verify: setup prometheus openssl compiled
+verify: setup prometheus openssl chromium compiled
 	$(BIN)/python -m pytest -q -rs -m alone
 
 fuzz: setup

@@ -21,7 +21,7 @@ from tests.support.written_run import write_run
 
 pytestmark = [
     pytest.mark.alone,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH"),
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: apt-get install chromium"),
 ]
 
 TEN_HOURS_S = 36_000
