@@ -21,7 +21,9 @@ from tests.support.written_run import write_run
 
 pytestmark = [
     pytest.mark.alone,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: apt-get install chromium"),
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no chromium on PATH: apt-get install chromium"
+    ),
 ]
 
 TEN_HOURS_S = 36_000
