@@ -20,6 +20,7 @@ from loadprobe.cli.compare import compare
 from loadprobe.cli.dashboards import dashboards
 from loadprobe.cli.durations import parse_duration
 from loadprobe.cli.fail_if import FailIf, with_limits
+from loadprobe.cli.init import init
 from loadprobe.cli.local import local_app
 from loadprobe.cli.saying import say, warn
 from loadprobe.cli.scenarios import (
@@ -294,6 +295,7 @@ def _run(
 
 
 app.command()(check)
+app.command()(init)
 app.command()(scenarios)
 app.command()(clean)
 app.command()(cleanup)
