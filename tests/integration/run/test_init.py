@@ -50,10 +50,10 @@ async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bot
         yield Both(served.closed, folder, single)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A port without TLS lets a handshake wait; here nothing is far away."""
-    monkeypatch.setattr(asking, "TIMEOUT_MS", 500)
+    """Do not wait long: a port without TLS leaves a handshake unanswered."""
+    monkeypatch.setattr(asking, "TIMEOUT_MS", 1000)
 
 
 async def found(target: Target, *, must_tls: bool = False) -> Found:
@@ -61,6 +61,7 @@ async def found(target: Target, *, must_tls: bool = False) -> Found:
     return await init.ask_endpoint(target, must_tls=must_tls)
 
 
+@pytest.mark.usefixtures("_impatient")
 async def test_without_anything(servers: Both) -> None:
     """A plain server is known for one."""
     single = servers.single
@@ -69,6 +70,7 @@ async def test_without_anything(servers: Both) -> None:
     assert (told.is_cluster, told.wants_login) == (False, False)
 
 
+@pytest.mark.usefixtures("_impatient")
 async def test_a_login(servers: Both) -> None:
     """Without a password it is known that one is wanted; with it, the rest as well."""
     closed = Target(servers.closed.host, servers.closed.port)
@@ -80,9 +82,11 @@ async def test_a_login(servers: Both) -> None:
     assert (told.is_cluster, told.shards, told.wants_login) == (True, 1, False)
 
 
+@pytest.mark.usefixtures("_impatient")
 async def test_what_cannot_be_used(servers: Both, tmp_path: Path) -> None:
     """A wrong password, an unknown authority and a wrong name or port are told."""
-    closed, single = servers.closed, servers.single
+    closed = servers.closed
+    assert closed.tls_port is not None
     wrong = tmp_path / "wrong"
     wrong.write_text(f"not-{SECRET}\n")
     for target, problem in (
@@ -95,7 +99,7 @@ async def test_what_cannot_be_used(servers: Both, tmp_path: Path) -> None:
             await found(target)
         assert SECRET not in str(caught.value)
     with pytest.raises(UsageError, match="by TLS failed"):
-        await found(Target(single.host, single.port), must_tls=True)
+        await found(Target("127.0.0.1", NOBODY_LISTENS), must_tls=True)
 
 
 async def test_no_password_in_the_clear(
@@ -111,6 +115,7 @@ async def test_no_password_in_the_clear(
         return await plain_ask(target, with_tls=with_tls, password=password)
 
     plain_ask = asking.ask
+    assert servers.closed.tls_port is not None
     monkeypatch.setattr(asking, "ask", ask)
     told = await found(
         Target(
@@ -128,8 +133,8 @@ async def test_no_password_in_the_clear(
 async def test_the_command(servers: Both, tmp_path: Path) -> None:
     """It writes a file that can be read, and none over another one."""
     closed, path = servers.closed, tmp_path / "my.toml"
-    words = ("init", f"rediss://{closed.host}:{closed.tls_port}", "-o", str(path))
-    words += ("--cacert", str(closed.ca_file), "--password-env", "PASSWORD")
+    words = ["init", f"rediss://{closed.host}:{closed.tls_port}", "-o", str(path)]
+    words += ["--cacert", str(closed.ca_file), "--password-env", "PASSWORD"]
     done = await finish(await start(*words, env={"PASSWORD": SECRET}))
     assert (done.code, done.err) == (0, "")
     assert "TLS; cluster mode, 1 shard; login taken" in done.out
