@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import msgspec
 from rich.console import Console
@@ -59,6 +60,7 @@ class RunOptions:
         reread: reads the configuration again as it was read, without the lanes of the
             scenario; None: there is nothing to read.
         is_full: show all of it, not only what fits a screen.
+        junit: where to write what it was judged by, for CI servers.
     """
 
     duration_s: float | None = None
@@ -66,6 +68,7 @@ class RunOptions:
     resume: bool = False
     reread: Reread | None = None
     is_full: bool = False
+    junit: Path | None = None
 
 
 async def run_load(
@@ -315,7 +318,12 @@ async def _plan(
         if is_described:
             await check_transports(config, api, dormant=dormant)
     return RunPlan(
-        config, options.duration_s, scenario, dormant, is_full=options.is_full
+        config,
+        options.duration_s,
+        scenario,
+        dormant,
+        is_full=options.is_full,
+        junit=options.junit,
     )
 
 

@@ -1,6 +1,7 @@
 """What is going to be run, as a value."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from loadprobe.clock import NS_PER_HOUR
 from loadprobe.config.keys import Config, with_endpoint
@@ -20,6 +21,7 @@ class RunPlan:
         scenario: what to change meanwhile, or None to change nothing.
         dormant: names of lanes that the cluster does not serve yet.
         is_full: show all of it, not only what fits a screen.
+        junit: where to write what it was judged by, for CI servers.
     """
 
     config: Config
@@ -27,6 +29,7 @@ class RunPlan:
     scenario: Scenario | None = None
     dormant: frozenset[str] = frozenset()
     is_full: bool = False
+    junit: Path | None = None
 
     @property
     def scenario_name(self) -> str:
