@@ -20,6 +20,7 @@ from loadprobe.cli.compare import compare
 from loadprobe.cli.dashboards import dashboards
 from loadprobe.cli.durations import parse_duration
 from loadprobe.cli.fail_if import FailIf, with_limits
+from loadprobe.cli.init import init
 from loadprobe.cli.local import local_app
 from loadprobe.cli.saying import say, warn
 from loadprobe.cli.scenarios import (
@@ -84,6 +85,13 @@ def _options(
 Full = Annotated[
     bool, typer.Option("--full", help="Show all of it, not only what fits a screen.")
 ]
+Junit = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Write thresholds and expectations to this file, too, for CI servers.",
+    ),
+]
 ConfigOrUrl = Annotated[
     str, typer.Argument(metavar="CONFIG", help="TOML file, or redis://host:port.")
 ]
@@ -123,6 +131,7 @@ def run(
         ),
     ] = None,
     fail_if: FailIf = None,
+    junit: Junit = None,
     scenario: Annotated[
         str | None,
         typer.Option(
@@ -218,6 +227,7 @@ def run(
             resume=resume,
             reread=None if is_url(config) else read,
             is_full=full,
+            junit=junit,
         ),
         wait_s=wait_s,
         is_asked=is_url(config),
@@ -294,6 +304,7 @@ def _run(
 
 
 app.command()(check)
+app.command()(init)
 app.command()(scenarios)
 app.command()(clean)
 app.command()(cleanup)
@@ -307,6 +318,7 @@ def report(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     *,
     full: Full = False,
+    junit: Junit = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Machine-readable, on standard output.")
     ] = False,
@@ -331,8 +343,11 @@ def report(
     from loadprobe.outputs.report.brief import render_brief
     from loadprobe.outputs.report.report import render_json, render_text
     from loadprobe.run.aftermath import load_any_run
+    from loadprobe.run.junit import write_junit
 
     data = load_any_run(run_folder)
+    if junit is not None:
+        write_junit(junit, data)
     if as_html or output is not None:
         from loadprobe.cli.pages import save_page
 

@@ -81,10 +81,7 @@ async def run_demo(
         shard = f"{min(2, shards):04d}"
         scenario = load_scenario("demo" if has_tls else "failover", {"shard": shard})
         clients = " and ".join(f"{lane.workers} {lane.name}" for lane in config.lanes)
-        tell(
-            f"load: {clients} clients, {_RATE_PER_S:,.0f}/s each. "
-            f"{scenario.description}"
-        )
+        tell(f"{clients} clients, {_RATE_PER_S:,.0f}/s each. {scenario.description}")
         run = RunOptions(
             duration_s=duration_s or None, scenario=scenario, is_full=is_full
         )

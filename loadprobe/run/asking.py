@@ -70,7 +70,8 @@ async def ask(target: Target, *, with_tls: bool, password: str | None = None) ->
         said = str(exc) or f"no answer within {TIMEOUT_MS} ms"
         return Told(
             is_served=False,
-            failure=f"{target.host}:{port} took the connection, then: {said}",
+            failure=f"{target.host}:{port} took the connection, then: {said}; is it a "
+            "Valkey or Redis port?",
             error=ErrorClass.RESET,
         )
     finally:
@@ -85,7 +86,7 @@ async def _ask(connection: Connection, host: str) -> Told:
     elif pong != resp.PONG:
         return Told(
             is_served=False,
-            failure=f"{host} answers, but not as Valkey or Redis does",
+            failure=f"{host} answers, but not as Valkey or Redis does; check the port",
             error=ErrorClass.OTHER,
         )
     slots = await connection.request(resp.CLUSTER_SLOTS)

@@ -128,7 +128,12 @@ async def _plan(
         if is_described:
             await check_transports(config, api, dormant=dormant)
     return RunPlan(
-        config, options.duration_s, scenario, dormant, is_full=options.is_full
+        config,
+        options.duration_s,
+        scenario,
+        dormant,
+        is_full=options.is_full,
+        junit=options.junit,
     )
 
 

@@ -46,6 +46,7 @@ from loadprobe.run.causes import judge, rules_of
 from loadprobe.run.going_on import Past, add_activity_before
 from loadprobe.run.held import held_items
 from loadprobe.run.incident_keeping import IncidentKeeping, write_folders
+from loadprobe.run.junit import write_junit
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.published import Published
 from loadprobe.run.sealing import Sealing, Told
@@ -304,17 +305,28 @@ class Recording:
         path = self._folder.close()
         run = load_run(path)
         found = [*ending.problems, *self._folder.problems, *_make_page(run)]
-        self._report(run, found)
+        found += self._report(run, found)
         return summary, found
 
-    def _report(self, run: RunData, problems: Sequence[str]) -> None:
-        """Show problems, and then the report: it ends with what matters most."""
+    def _report(self, run: RunData, problems: Sequence[str]) -> list[str]:
+        """Show problems, and then the report: it ends with what matters most.
+
+        Returns:
+            What came up meanwhile.
+        """
+        new: list[str] = []
+        if self._plan.junit is not None:
+            try:
+                write_junit(self._plan.junit, run)
+            except UsageError as exc:
+                new.append(str(exc))
         is_full = self._plan.is_full
         shown = () if is_full else run.info.problems[:SHOWN_PROBLEMS]
-        for text in problems:
+        for text in (*problems, *new):
             if text not in shown:
                 self._console.print(f"PROBLEM  {text}", markup=False, highlight=False)
         self._console.print(render_text(run) if is_full else render_brief(run))
+        return new
 
     def _describe_end(self, end_ns: int, ending: AtEnd) -> None:
         """Write down what was run, and how it ended."""

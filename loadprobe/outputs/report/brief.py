@@ -25,11 +25,10 @@ from loadprobe.outputs.folder.reader import RunData
 from loadprobe.outputs.report.plain import (
     plain_headline,
     plain_verdict,
-    plain_words,
 )
 from loadprobe.outputs.report.rows import Rows
 from loadprobe.outputs.report.styles import STYLES
-from loadprobe.outputs.wording import date_text, printable
+from loadprobe.outputs.wording import date_text, plain_words, printable
 
 SHOWN_PLACES = 6
 SHOWN_STEPS = 6

@@ -5,7 +5,6 @@ down; docs/measuring.md has the words with which all of it is defined. What is s
 what ``summary.json`` says, the worst first; the whole report has the rest.
 """
 
-import re
 from collections.abc import Collection, Iterable, Sequence
 
 from loadprobe.core.verdict.attribution import Cause
@@ -19,7 +18,7 @@ from loadprobe.core.verdict.summary import (
     Summary,
 )
 from loadprobe.core.verdict.texts import clock_text
-from loadprobe.outputs.wording import printable
+from loadprobe.outputs.wording import plain_words, printable
 
 SHOWN_INCIDENTS = 3
 _SHOWN_NAMES = 3
@@ -45,24 +44,6 @@ _STATES: dict[str, str] = {
     "interrupted": "the run was cut short",
     "running": "the run goes on",
 }
-
-_WORDS = (
-    (r"\blane (\S+) is\b", r"\1 clients are"),
-    (r"\bno outage on lane (\S+)", r"no outage for \1 clients"),
-    (r"\bon lane (?=\S)", "for clients "),
-    (r"\blane (?=\S)", "clients "),
-    (r"\bwitness lane\b", "clients"),
-    (r"\bdark\b", "down"),
-    (r"\barrival(s?)\b", r"request\1"),
-)
-"""How texts are put that are made of our words."""
-
-
-def plain_words(text: str) -> str:
-    """Return a sentence of ours with words that need no glossary."""
-    for pattern, word in _WORDS:
-        text = re.sub(pattern, word, text)
-    return printable(text)
 
 
 def plain_bounds(value: Bounds) -> str:

@@ -82,7 +82,7 @@ async def test_with_all_of_it(servers: Both, tmp_path: Path) -> None:
         tmp_path,
         *("run", f"rediss://{cluster.host}:{cluster.tls_port}", *SMALL),
         *("--cacert", str(cluster.ca_file), "--password-env", "PASSWORD"),
-        *("--fail-if", "p99_ms > 0.000001"),
+        *("--fail-if", "p99_ms > 0.000001", "--junit", str(tmp_path / "junit.xml")),
         PASSWORD=SECRET,
     )
     assert (done.code, done.err) == (3, "")
@@ -90,6 +90,9 @@ async def test_with_all_of_it(servers: Both, tmp_path: Path) -> None:
     assert config["target"]["cluster"] is True
     assert config["lanes"][0]["tls"] is True
     assert "limit p99_ms MISSED" in done.out
+    junit = (tmp_path / "junit.xml").read_text()
+    assert 'tests="2" failures="1"' in junit
+    assert 'name="p99_ms"' in junit
     assert SECRET not in done.out
 
 

@@ -141,3 +141,37 @@ def test_the_view_is_quiet_unless_asked() -> None:
             "(No space left on device)"
         ),
     ]
+
+
+def test_a_terminal_is_plain_unless_asked() -> None:
+    """What happened is told in the same lines, and nothing in words of ours."""
+    console = Console(
+        file=io.StringIO(),
+        width=100,
+        height=40,
+        force_terminal=True,
+        color_system=None,
+        _environ={},
+    )
+    said = "1 incident: shard 0002, both lanes"
+    state = replace(make_state(), verdict="outage", headline=said)
+    with LiveView(console, clock=CLOCK, steps=("failover",)) as view:
+        view.take_event(StepBegun(20 * S, "failover", "failover"))
+        view.take_event(phase(21 * S, "accepted"))
+        view.take_sealed(Sealed(22 * S, opened=[outage(20_500, 22_000)]))
+        view.refresh(state, 22 * S)
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    for expected in (
+        "clients  offered/s",
+        "so far: outage - 1 incident: shard 0002, both kinds of clients",
+        "DOWN  tls 0002 down for 2.000 s",
+        "03:04:25.000 step 1 of 1: failover",
+        "03:04:25.500 shard 0001 is down",
+        "loadprobe itself: stalled for 0 ms, CPU 0.35 cores",
+        "PROBLEM  writing events.ndjson failed",
+    ):
+        assert expected in text
+    assert "accepted call_ms" not in text
+    for strange in ("lane", "dark", "DARK", "blind", "observer"):
+        assert strange not in text

@@ -13,7 +13,8 @@ from loadprobe.core.verdict.quantities import NO_DOWNTIME, NO_TIME, Bounds
 from loadprobe.core.verdict.summary import ConnectSummary, SloResult, Summary
 from loadprobe.outputs.folder.reader import RunData
 from loadprobe.outputs.report.brief import SHOWN_PLACES, SHOWN_PROBLEMS, SHOWN_STEPS
-from loadprobe.outputs.report.plain import SHOWN_INCIDENTS, plain_verdict, plain_words
+from loadprobe.outputs.report.plain import SHOWN_INCIDENTS, plain_verdict
+from loadprobe.outputs.wording import plain_words
 from tests.support.reports import (
     GOLDEN,
     QUANTILES,
