@@ -41,12 +41,10 @@ def stretches(course: Course, spans: Sequence[tuple[int, int]]) -> list[dict[str
             "stretch": name,
             "lane": lane,
             "seconds": sum(edges[step + 1] - edges[step] for step in steps),
-            "offered": sum(
-                sum(column[step] for step in steps) for column in columns.values()
-            ),
+            "offered": sum(_total(column, steps) for column in columns),
             "failed": sum(
-                sum(column[step] for step in steps)
-                for outcome, column in columns.items()
+                _total(columns[outcome], steps)
+                for outcome in Outcome
                 if outcome is not Outcome.SERVED
             ),
             **_quantiles(course.merged(lane, "response", steps)),
@@ -55,6 +53,10 @@ def stretches(course: Course, spans: Sequence[tuple[int, int]]) -> list[dict[str
         if steps
         for lane, columns in course.counts.items()
     ]
+
+
+def _total(column: Sequence[int], steps: Sequence[int]) -> int:
+    return sum(column[step] for step in steps)
 
 
 def _parts(

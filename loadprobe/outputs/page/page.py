@@ -57,12 +57,12 @@ def make_page(run: RunData) -> bytes:
     """Return the page of a run.
 
     Raises:
-        UsageError: the folder holds what JSON cannot.
+        UsageError: the folder holds what is never written, or what JSON cannot.
     """
-    document = page_document(run, load_course(run.path, grid_of(run)))
     try:
+        document = page_document(run, load_course(run.path, grid_of(run)))
         return render_page(document, title=f"{run.info.name} - loadprobe")
-    except (TypeError, ValueError) as exc:  # too deep, or half characters
+    except (TypeError, ValueError, OverflowError) as exc:
         raise UsageError(f"{run.path} cannot be shown as a page: {exc}") from exc
 
 
