@@ -15,7 +15,7 @@ from typing import Any
 
 from loadprobe.errors import UsageError
 from loadprobe.outputs.folder.documents import encode_json
-from loadprobe.outputs.folder.private import replace_whole
+from loadprobe.outputs.folder.private import new_name, replace_whole
 from loadprobe.outputs.folder.reader import RunData
 from loadprobe.outputs.page.document import grid_of, page_document
 from loadprobe.outputs.page.seconds import load_course
@@ -49,7 +49,10 @@ def write_page(run: RunData, path: Path | None = None) -> Path:
         OSError: the file cannot be written.
     """
     path = run.path / PAGE if path is None else path
-    replace_whole(path, make_page(run))
+    page = make_page(run)
+    # In a folder of somebody else that could be a link, which would be followed.
+    new_name(path).unlink(missing_ok=True)
+    replace_whole(path, page)
     return path
 
 
