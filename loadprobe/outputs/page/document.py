@@ -30,7 +30,7 @@ from loadprobe.core.verdict.outage_document import OutageRow
 from loadprobe.core.verdict.summary import Summary
 from loadprobe.core.verdict.texts import duration_text
 from loadprobe.outputs.folder.reader import PastEvent, RunData
-from loadprobe.outputs.page.course import latency_columns, stretches
+from loadprobe.outputs.page.course import heat, latency_columns, stretches
 from loadprobe.outputs.page.film import film_document
 from loadprobe.outputs.page.seconds import Course, Grid, make_grid
 from loadprobe.outputs.page.zero import Zero
@@ -75,6 +75,7 @@ def page_document(run: RunData, course: Course) -> dict[str, Any]:
                 for lane, columns in course.counts.items()
             ],
             "latencies": latency_columns(course),
+            "heat": heat(course),
         },
         "stretches": stretches(course, _spans(summary, zero.clock, by_plan=False)),
         "missing": _missing(run, course),

@@ -28,6 +28,7 @@ MODULES = (
     "picture",
     "film",
     "charts",
+    "heat",
     "waterfall",
     "verdict",
     "sections",
