@@ -104,6 +104,14 @@ for example with 'apt-get install prometheus'"; \
 	    >/dev/null 2>&1 || true ) \
 	|| echo "setup: what needs Prometheus is not tested" >&2
 
+# Only the tests of pages need it. Without it they are skipped.
+chromium:
+	@$(APT_INSTALL); \
+	if command -v chromium >/dev/null || command -v chromium-browser >/dev/null; \
+	then exit 0; fi; \
+	( set -e; apt_install chromium "no chromium on PATH; install it, for example with \
+'apt-get install chromium'" ) || echo "setup: pages are not tested in a browser" >&2
+
 # A server that asks for new keys, for the tests of TLS.
 openssl:
 	@$(APT_INSTALL); \

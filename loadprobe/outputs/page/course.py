@@ -4,12 +4,17 @@ Pure. Quantiles are those of merged histograms, never means of quantiles.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from loadprobe.clock import NS_PER_MS
 from loadprobe.core.judging.histogram import Histogram
 from loadprobe.core.judging.outcome import Outcome
 from loadprobe.outputs.page.seconds import Course
+
+MOST_COLUMNS = 240
+BOUNDS_NS = tuple(round(100_000 * 10 ** (n / 6)) for n in range(-2, 31))
+"""From 46 us to 10 s: six rows for each power of ten."""
 
 _QUANTILES = {"p50": 0.5, "p99": 0.99, "p99_9": 0.999}
 
@@ -21,6 +26,46 @@ def latency_columns(course: Course) -> list[dict[str, Any]]:
         {"lane": lane, "kind": kind, **_columns(course, lane, kind)}
         for lane, kind in keys
     ]
+
+
+def heat(course: Course) -> dict[str, Any]:
+    """Return how many response times lay where and when.
+
+    Returns:
+        ``bounds_ms``: upper bounds of rows, ascending; what is above the last one is in
+        a row of its own. ``lanes``: of each its ``lane`` and ``columns``: ``at`` (the
+        number of the first step), ``steps`` (how many), ``counts`` (per row).
+    """
+    steps = len(course.grid)
+    length = -(-steps // MOST_COLUMNS)
+    lanes = dict.fromkeys(lane for lane, _, _ in course.latencies)
+    return {
+        "bounds_ms": [bound / NS_PER_MS for bound in BOUNDS_NS],
+        "lanes": [
+            {
+                "lane": lane,
+                "columns": [
+                    {
+                        "at": at,
+                        "steps": min(length, steps - at),
+                        "counts": _rows(
+                            course.merged(
+                                lane, "response", range(at, min(at + length, steps))
+                            )
+                        ),
+                    }
+                    for at in range(0, steps, length)
+                ],
+            }
+            for lane in lanes
+        ],
+    }
+
+
+def _rows(histogram: Histogram) -> list[int]:
+    """Return how many values lie below each bound and above the one before it."""
+    totals = [0, *histogram.cumulative(BOUNDS_NS), histogram.count]
+    return [after - before for before, after in pairwise(totals)]
 
 
 def stretches(course: Course, spans: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
@@ -41,12 +86,10 @@ def stretches(course: Course, spans: Sequence[tuple[int, int]]) -> list[dict[str
             "stretch": name,
             "lane": lane,
             "seconds": sum(edges[step + 1] - edges[step] for step in steps),
-            "offered": sum(
-                sum(column[step] for step in steps) for column in columns.values()
-            ),
+            "offered": sum(_total(column, steps) for column in columns),
             "failed": sum(
-                sum(column[step] for step in steps)
-                for outcome, column in columns.items()
+                _total(columns[outcome], steps)
+                for outcome in Outcome
                 if outcome is not Outcome.SERVED
             ),
             **_quantiles(course.merged(lane, "response", steps)),
@@ -55,6 +98,10 @@ def stretches(course: Course, spans: Sequence[tuple[int, int]]) -> list[dict[str
         if steps
         for lane, columns in course.counts.items()
     ]
+
+
+def _total(column: Sequence[int], steps: Sequence[int]) -> int:
+    return sum(column[step] for step in steps)
 
 
 def _parts(

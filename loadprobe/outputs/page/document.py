@@ -5,10 +5,9 @@ Pure: made from a run that was read and the course of its seconds. ``summary`` a
 the millisecond in which the run began. docs/page.md describes the keys.
 """
 
-import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -25,26 +24,22 @@ from loadprobe.core.events import (
     RunStalled,
     StepBegun,
 )
-from loadprobe.core.judging.cells import FilmChunk, Frame
-from loadprobe.core.judging.columns import Scope
-from loadprobe.core.judging.outcome import OpKind, Outcome
+from loadprobe.core.judging.outcome import Outcome
 from loadprobe.core.phase_names import WORDS
-from loadprobe.core.verdict.attribution import Cause
 from loadprobe.core.verdict.outage_document import OutageRow
 from loadprobe.core.verdict.summary import Summary
 from loadprobe.core.verdict.texts import duration_text
 from loadprobe.outputs.folder.reader import PastEvent, RunData
-from loadprobe.outputs.page.course import latency_columns, stretches
-from loadprobe.outputs.page.packing import blind_spans, pack_film
+from loadprobe.outputs.page.course import heat, latency_columns, stretches
+from loadprobe.outputs.page.film import film_document
 from loadprobe.outputs.page.seconds import Course, Grid, make_grid
+from loadprobe.outputs.page.zero import Zero
 from loadprobe.outputs.wording import date_text, event_text
 
 PAGE_VERSION = 1
 MOST_OUTAGES = 2_000
 MOST_EVENTS = 4_000
 MOST_MOMENTS = 200
-
-_OPS = {op.label: op for op in OpKind}
 
 
 def page_document(run: RunData, course: Course) -> dict[str, Any]:
@@ -72,7 +67,7 @@ def page_document(run: RunData, course: Course) -> dict[str, Any]:
         "events_left_out": more_events,
         "calls": _calls(run.events),
         "phase_words": {str(phase): words for phase, words in WORDS.items()},
-        "film": _film(run, course, zero),
+        "film": film_document(run, course, zero),
         "course": {
             **_grid(course.grid, zero),
             "counts": [
@@ -80,6 +75,7 @@ def page_document(run: RunData, course: Course) -> dict[str, Any]:
                 for lane, columns in course.counts.items()
             ],
             "latencies": latency_columns(course),
+            "heat": heat(course),
         },
         "stretches": stretches(course, _spans(summary, zero.clock, by_plan=False)),
         "missing": _missing(run, course),
@@ -95,36 +91,6 @@ def grid_of(run: RunData) -> Grid:
         -(-end_ns // NS_PER_S),
         _spans(run.summary, zero.clock),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Zero:
-    """The moment from which a page counts.
-
-    Args:
-        clock: that of the run.
-        mono_ns: a whole monotonic millisecond.
-        wall_ns: the same on the wall.
-        length_ms: from there to the end of the run.
-    """
-
-    clock: ClockPair
-    mono_ns: int
-    wall_ns: int
-    length_ms: float
-
-    @classmethod
-    def of(cls, run: RunData) -> "Zero":
-        """Return that of a run."""
-        clock, summary = run.info.start.clock, run.summary
-        mono_ns = clock.to_mono(summary.start_unix_ns) // NS_PER_MS * NS_PER_MS
-        wall_ns = clock.to_wall(mono_ns)
-        length_ms = max(1.0, (summary.end_unix_ns - wall_ns) / NS_PER_MS)
-        return cls(clock, mono_ns, wall_ns, length_ms)
-
-    def ms(self, wall_ns: int) -> float:
-        """Return a wall time as the page counts."""
-        return (wall_ns - self.wall_ns) / NS_PER_MS
 
 
 def _run(run: RunData) -> dict[str, Any]:
@@ -249,84 +215,8 @@ def _grid(grid: Grid, zero: Zero) -> dict[str, list[float]]:
     edges = grid.edges
     return {
         "at": [(edge * NS_PER_S - zero.mono_ns) / NS_PER_MS for edge in edges[:-1]],
-        "seconds": [b - a for a, b in itertools.pairwise(edges)],
+        "seconds": [b - a for a, b in pairwise(edges)],
     }
-
-
-# film
-
-
-def _film(run: RunData, course: Course, zero: Zero) -> dict[str, Any]:
-    summary = run.summary
-    scopes = _scopes(summary, run.film)
-    rows = {scope: row for row, scope in enumerate(scopes)}
-    packed = pack_film(run.film, rows, zero_ms=zero.mono_ns // NS_PER_MS)
-    planned: dict[Scope, list[list[float]]] = {}
-    for outage in run.outages:
-        scope = Scope(outage.lane, outage.shard, _OPS.get(outage.op, OpKind.READ))
-        if outage.attribution == Cause.PLANNED:
-            span = [zero.ms(outage.start_unix_ns), zero.ms(outage.end_unix_ns)]
-            planned.setdefault(scope, []).append(span)
-    filmed = _filmed_seconds(run.film)
-    return {
-        "rows": [
-            {
-                "lane": scope.lane,
-                "shard": scope.shard,
-                "op": scope.op.label,
-                "served": _served(course, scope, zero),
-                "failing": _failing(course, scope, zero, filmed),
-                "planned": planned.get(scope, []),
-            }
-            for scope in scopes
-        ],
-        "blind": blind_spans(run.film, zero_ns=zero.mono_ns),
-        "outcomes": [outcome.label for outcome in Outcome],
-        "chunks": packed.chunks,
-        "packed": packed.packed,
-        "is_thinned": packed.is_thinned,
-    }
-
-
-def _scopes(summary: Summary, film: Iterable[Frame]) -> list[Scope]:
-    """Return the scopes of a run by lane, of each those of new connections last."""
-    told = [*summary.scopes, *(s for each in summary.connects for s in each.scopes)]
-    scopes = [Scope(s.lane, s.shard, _OPS[s.op]) for s in told if s.op in _OPS]
-    scopes += [frame.scope for frame in film if isinstance(frame, FilmChunk)]
-    lanes = list(dict.fromkeys(scope.lane for scope in scopes))
-    return sorted(dict.fromkeys(scopes), key=lambda scope: lanes.index(scope.lane))
-
-
-def _served(course: Course, scope: Scope, zero: Zero) -> list[list[float]]:
-    return [
-        [
-            (first * NS_PER_S - zero.mono_ns) / NS_PER_MS,
-            (last * NS_PER_S - zero.mono_ns) / NS_PER_MS,
-        ]
-        for first, last in course.served.get(scope, ())
-    ]
-
-
-def _failing(
-    course: Course, scope: Scope, zero: Zero, filmed: Mapping[Scope, set[int]]
-) -> list[list[float]]:
-    """Return seconds with failures but no cells: from, length, dark, grey, in ms."""
-    there = filmed.get(scope, set())
-    return [
-        [(second * NS_PER_S - zero.mono_ns) / NS_PER_MS, 1000 * length, dark, grey]
-        for second, length, dark, grey in course.failing.get(scope, ())
-        if second not in there
-    ]
-
-
-def _filmed_seconds(film: Iterable[Frame]) -> dict[Scope, set[int]]:
-    found: dict[Scope, set[int]] = {}
-    for frame in film:
-        if isinstance(frame, FilmChunk):
-            last_ms = frame.first_ms + sum(frame.steps)
-            seconds = range(frame.first_ms // 1000, last_ms // 1000 + 1)
-            found.setdefault(frame.scope, set()).update(seconds)
-    return found
 
 
 def _missing(run: RunData, course: Course) -> list[str]:

@@ -22,7 +22,7 @@ MOST_BYTES = 3_300_000
 """Of a packed film, so that the page stays below 5 MB."""
 
 _KEPT_MS = 1_000
-_TYPES = {1: "B", 2: "H", 4: "I", 8: "Q"}
+_WIDTHS = (1, 2, 4, 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,9 @@ def pack_film(
         rows: the row of each scope; cells of others are left out.
         zero_ms: monotonic millisecond from which the page counts.
         most_bytes: more than that are thinned.
+
+    Raises:
+        ValueError: a cell is none that is ever written.
     """
     chunks = [
         frame
@@ -115,15 +118,23 @@ def _pack(
 def _columns(chunk: FilmChunk) -> Iterator[Sequence[int]]:
     yield chunk.steps
     for outcome in Outcome:
-        yield getattr(chunk, outcome.label)
+        column = getattr(chunk, outcome.label)
+        if column and len(column) != len(chunk.steps):
+            raise ValueError(
+                f"a film has {len(chunk.steps)} cells, but {len(column)} counts of "
+                f"{outcome.label}"
+            )
+        yield column
 
 
 def _written(column: Sequence[int]) -> tuple[int, bytes]:
     """Return the bytes per number, and the numbers, little-endian; 0 for zeros."""
-    most = max(column, default=0)
+    least, most = min(column, default=0), max(column, default=0)
+    if least < 0 or most >= 1 << 64:
+        raise ValueError(f"a film has a cell with {least if least < 0 else most}")
     if not most:
         return 0, b""
-    width = next(width for width in _TYPES if most < 1 << 8 * width)
+    width = next(width for width in _WIDTHS if most < 1 << 8 * width)
     if width == 1:
         return 1, bytes(column)
     return width, b"".join(number.to_bytes(width, "little") for number in column)

@@ -15,7 +15,7 @@ from typing import Any
 
 from loadprobe.errors import UsageError
 from loadprobe.outputs.folder.documents import PAGE, encode_json
-from loadprobe.outputs.folder.private import replace_whole
+from loadprobe.outputs.folder.private import new_name, replace_whole
 from loadprobe.outputs.folder.reader import RunData
 from loadprobe.outputs.page.document import grid_of, page_document
 from loadprobe.outputs.page.seconds import load_course
@@ -27,6 +27,7 @@ MODULES = (
     "picture",
     "film",
     "charts",
+    "heat",
     "waterfall",
     "verdict",
     "sections",
@@ -48,7 +49,10 @@ def write_page(run: RunData, path: Path | None = None) -> Path:
         OSError: the file cannot be written.
     """
     path = run.path / PAGE if path is None else path
-    replace_whole(path, make_page(run))
+    page = make_page(run)
+    # In a folder of somebody else that could be a link, which would be followed.
+    new_name(path).unlink(missing_ok=True)
+    replace_whole(path, page)
     return path
 
 
@@ -56,12 +60,12 @@ def make_page(run: RunData) -> bytes:
     """Return the page of a run.
 
     Raises:
-        UsageError: the folder holds what JSON cannot.
+        UsageError: the folder holds what is never written, or what JSON cannot.
     """
-    document = page_document(run, load_course(run.path, grid_of(run)))
     try:
+        document = page_document(run, load_course(run.path, grid_of(run)))
         return render_page(document, title=f"{run.info.name} - loadprobe")
-    except (TypeError, ValueError) as exc:  # too deep, or half characters
+    except (TypeError, ValueError, OverflowError) as exc:
         raise UsageError(f"{run.path} cannot be shown as a page: {exc}") from exc
 
 

@@ -1,8 +1,10 @@
 """The page of a run in a real browser: opened from disk, looked at and steered."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from playwright.sync_api import Browser
 
@@ -217,6 +219,20 @@ def test_names_are_text_whatever_they_hold(browser: Browser, tmp_path: Path) -> 
     assert kinds == ["application/json", "", "module"]
     assert HOSTILE.replace("\u202e", "\\u202e") in text
     assert "<img src=x" in tip
+    assert (shown.requests, shown.complaints) == ([], [])
+
+
+def test_a_part_that_cannot_be_made_takes_no_other_with_it(
+    browser: Browser, tmp_path: Path
+) -> None:
+    """What is not as it should be is said in its place; the rest is shown."""
+    run = long_run(tmp_path / "run", length_s=10, incidents=1, dark_ms=50)
+    topology: dict[str, object] = {"0001": {"ranges": 7, "replicas": None}}
+    info = msgspec.structs.replace(run.info, topology_start=topology)
+    with showing(browser, written(replace(run, info=info))) as shown:
+        text = shown.page.inner_text("main")
+    assert text.count("This part cannot be shown") == 1
+    assert "What the probe could not see" in text
     assert (shown.requests, shown.complaints) == ([], [])
 
 

@@ -251,7 +251,8 @@ class Film {
     const { state, isPale } = row.worst(from, to);
     const { cells, arrivals } = row.tally(from, to);
     const lines = [`${row.lane}, shard ${row.shard}, ${row.op.replace("_", " ")}`, this.timeText(from, to)];
-    lines.push(isPale ? `nothing due; ${STATE_WORDS[state]} before and after` : STATE_WORDS[state]);
+    const most = to - from > 1 ? `at worst: ${STATE_WORDS[state]}` : STATE_WORDS[state];
+    lines.push(isPale ? `nothing due; ${STATE_WORDS[state]} before and after` : most);
     const counts = this.run.film.outcomes.map((name, o) => [name, arrivals[o]]).filter(([, n]) => n > 0);
     if (counts.length) lines.push(counts.map(([name, n]) => `${name} ${countText(n)}`).join(", "));
     const wordy = cells.map((n, s) => [STATE_WORDS[s], n]).filter(([, n]) => n > 0);

@@ -1,6 +1,6 @@
 // Shows the document that is in the page.
 
-import { el } from "./dom.js";
+import { el, section } from "./dom.js";
 import { filmSection } from "./film.js";
 import {
   causeSection,
@@ -15,22 +15,32 @@ import {
 import { verdictSection } from "./verdict.js";
 
 const VERSION = 1;
+const PARTS = [
+  ["Incidents", incidentsSection],
+  ["Scenario", stepsSection],
+  ["Over time", timeSection],
+  ["Whose fault", causeSection],
+  ["Thresholds, budget and connections", checksSection],
+  ["What the probe could not see", observerSection],
+  ["Events", eventsSection],
+  ["How it was run", setupSection],
+];
+
+// A part of the page; one that cannot be made of what is there takes no other with it.
+function part(title, make) {
+  try {
+    return make();
+  } catch (error) {
+    const id = `lost-${PARTS.findIndex(([name]) => name === title)}`;
+    return section(id, title, el("p", { class: "missing" }, `This part cannot be shown: ${error.message}. The run folder may be damaged.`));
+  }
+}
 
 export function showRun(run, page) {
   const { element, film } = filmSection(run);
   page.replaceChildren(verdictSection(run), element);
   const rest = () => {
-    const parts = [
-      incidentsSection(run, film),
-      stepsSection(run),
-      timeSection(run),
-      causeSection(run, film),
-      checksSection(run),
-      observerSection(run),
-      eventsSection(run, film),
-      setupSection(run),
-    ];
-    page.append(...parts.filter((part) => part !== null));
+    page.append(...PARTS.map(([title, make]) => part(title, () => make(run, film))).filter((made) => made !== null));
     document.documentElement.dataset.state = "shown";
   };
   // The verdict and the film come first: what is below them is not in view.

@@ -46,13 +46,13 @@ export class Picture {
     pen.fillRect(0, 0, width, height);
     pen.font = FONT;
     this.patterns = Object.fromEntries([...HATCHED].map((s) => [s, this.hatch(colours[NAMES[s]], s)]));
+    this.axis(TRACK_PX + rows.length * ROW_PX, zeroUnixMs);
     rows.forEach((row, n) => {
       const top = TRACK_PX + n * ROW_PX;
       if (n === selected) this.box(0, top, width, ROW_PX, colours.faint);
       this.strip(row, top + 2);
       for (const outage of outages[n]) this.bar(outage, top + 2 + STRIP_PX + 1);
     });
-    this.axis(TRACK_PX + rows.length * ROW_PX, zeroUnixMs);
     this.marks(markers, TRACK_PX + rows.length * ROW_PX);
   }
 

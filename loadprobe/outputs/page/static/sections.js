@@ -2,6 +2,7 @@
 
 import { countCharts, latencyCharts } from "./charts.js";
 import { el, list, note, section, table } from "./dom.js";
+import { heatMaps } from "./heat.js";
 import { waterfall } from "./waterfall.js";
 import { boundsText, clockText, countText, dateText, fixed, lengthText, percentText } from "./words.js";
 
@@ -72,7 +73,7 @@ export function timeSection(run) {
     .filter((each) => !each.is_probe_only)
     .map((each) => ({ from: ms(each.start_unix_ns), to: ms(each.end_unix_ns) }));
   const common = { times: run.course.at, zeroUnixMs: run.zero_unix_ns / 1e6, lengthMs: run.length_ms, bands };
-  const plots = [...latencyCharts(run, common), ...countCharts(run, common)];
+  const plots = [...latencyCharts(run, common), ...heatMaps(run, common), ...countCharts(run, common)];
   const columns = [["", "text"], ["lane", "text"], ["seconds", "number"], ["offered/s", "number"], ["failed", "number"], ["p50", "number"], ["p99", "number"], ["p99.9", "number"], ["max", "number"]];
   const rows = run.stretches.map((each) => [
     each.stretch,

@@ -46,7 +46,7 @@ export function verdictSection(run) {
 function missing(run) {
   const told = [...run.missing, ...run.run.problems.map((problem) => `Problem of the run: ${problem}`)];
   if (told.length === 0) return null;
-  return el("aside", { class: "missing", "aria-label": "What is missing" }, el("b", {}, "Not all is here:"), list(told));
+  return el("aside", { class: "missing", "aria-label": "What is missing" }, el("b", {}, "Mind this:"), list(told));
 }
 
 // Rows of shards that were dark; one row for all others.

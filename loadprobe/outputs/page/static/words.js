@@ -50,13 +50,19 @@ export function percentText(share) {
 
 // The time of day in UTC, with so many digits after the second.
 export function clockText(unixMs, digits = 3) {
-  const text = new Date(unixMs).toISOString();
+  const text = isoText(unixMs);
   const end = digits === 0 ? 19 : 20 + digits;
   return text.slice(11, end);
 }
 
 export function dateText(unixMs) {
-  return `${new Date(unixMs).toISOString().slice(0, 10)} ${clockText(unixMs)} UTC`;
+  return `${isoText(unixMs).slice(0, 10)} ${clockText(unixMs)} UTC`;
+}
+
+// As in ISO 8601; of a time that no calendar has, signs that say so.
+function isoText(unixMs) {
+  const at = new Date(unixMs);
+  return Number.isFinite(at.getTime()) ? at.toISOString() : "????-??-??T??:??:??.???Z";
 }
 
 function trimmed(value, digits) {

@@ -50,6 +50,21 @@ def test_latencies_are_of_merged_histograms(folder: Path) -> None:
     assert stretches["after"]["p99"] == pytest.approx(0.4, rel=0.01)
 
 
+def test_heat_has_every_response_in_its_row(folder: Path) -> None:
+    """Arrivals of a column lie between the bounds of their rows, none is lost."""
+    run = load_run(folder)
+    heat = page_document(run, load_course(folder, grid_of(run)))["course"]["heat"]
+    (lane,) = heat["lanes"]
+    bounds = heat["bounds_ms"]
+    row = next(n for n, bound in enumerate(bounds) if bound >= 0.4)
+    served = [2000, 2000, 1000, 2000, 2000]
+    assert [column["counts"][row] for column in lane["columns"]] == served
+    assert [sum(column["counts"]) for column in lane["columns"]] == served
+    assert [(column["at"], column["steps"]) for column in lane["columns"]] == [
+        (n, 1) for n in range(5)
+    ]
+
+
 def test_served_seconds_reach_beyond_the_film(folder: Path) -> None:
     """Where there are no cells, the seconds say that a scope was served."""
     run = load_run(folder)

@@ -4,6 +4,7 @@ import base64
 import itertools
 import zlib
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -112,6 +113,22 @@ def test_cells_of_unknown_scopes_are_left_out() -> None:
     other = FilmChunk("tls", "0009", 0, 0, [0], served=[1])
     film = pack_film([other, BlindSpan("tcp", 0, 5)], ROWS, zero_ms=0)
     assert film.chunks == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        chunk([0, -1], served=[1, 1]),
+        chunk([0, 1], served=[1]),
+        chunk([0, 1], served=[1, 1], refused=[-1, 1]),
+        chunk([0, 1 << 65], served=[1, 1]),
+        FilmChunk("tcp", "0001", 9, 0, [0], served=[1]),
+    ],
+)
+def test_cells_that_are_never_written_are_refused(wrong: FilmChunk) -> None:
+    """A damaged film is an error, not a page that shows something else."""
+    with pytest.raises(ValueError, match=r"."):
+        pack_film([wrong], ROWS, zero_ms=0)
 
 
 def test_blind_spans_are_by_lane_and_time() -> None:

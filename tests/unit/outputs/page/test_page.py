@@ -4,12 +4,13 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
-from loadprobe.outputs.page.page import MODULES, make_page, render_page
+from loadprobe.outputs.page.page import MODULES, make_page, render_page, write_page
 from tests.support.page_runs import HOSTILE, hostile_run
 from tests.support.reports import make_run
 
@@ -92,6 +93,19 @@ def test_a_document_is_data_whatever_it_holds(tmp_path: Path) -> None:
     assert json.loads(data[1])["run"]["target"] == HOSTILE
     assert "<title>&lt;script&gt;" in page
     assert page.count("<script") == 3
+
+
+@pytest.mark.parametrize("name", ["report.html", ".report.html.new"])
+def test_a_link_in_a_folder_leads_nowhere(tmp_path: Path, name: str) -> None:
+    """Somebody else's folder cannot have another file overwritten by its page."""
+    folder, other = tmp_path / "run", tmp_path / "other"
+    folder.mkdir()
+    other.write_text("mine")
+    (folder / name).symlink_to(other)
+    page = write_page(replace(make_run(), path=folder))
+    assert other.read_text() == "mine"
+    assert page.read_bytes().startswith(b"<!doctype html>")
+    assert not page.is_symlink()
 
 
 def test_a_page_shows_any_document() -> None:
