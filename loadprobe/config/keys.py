@@ -98,15 +98,6 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return msgspec.structs.replace(self, host=host, tls_port=port)
         return msgspec.structs.replace(self, host=host, port=port)
 
-    def named(self) -> "Target":
-        """Return the target with a user's name: the default user's if it has none.
-
-        For passwords that are given in mid-run: until all clients log in, servers stay
-        open beside a new password, and then refuse one without a name (redis-server
-        7.0.15, observed).
-        """
-        return msgspec.structs.replace(self, username=self.username or "default")
-
     def with_certificates_of(self, other: "Target") -> "Target":
         """Return the target with the certificate files of another one."""
         return msgspec.structs.replace(
