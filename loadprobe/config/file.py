@@ -1,21 +1,20 @@
 """Reading a configuration file: TOML, unknown keys refused, errors in our words.
 
-What one key takes is said in ``keys``; what several have to agree on is checked here.
-The rest of the program may rely on both. What a value names (a file, a host) is looked
-at when it is used, or by the preflight of a run.
+What one key takes is said in ``keys``; what several have to agree on is checked here
+and in ``lane_rules``. The rest of the program may rely on both. What a value names (a
+file, a host) is looked at when it is used, or by the preflight of a run.
 ``LOADPROBE_<SECTION>_<KEY>`` in the environment overrides a key of the file.
 """
 
 import ipaddress
 import os
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from loadprobe.config.addresses import check_url
-from loadprobe.config.client import check_client, for_single
+from loadprobe.config.client import for_single
 from loadprobe.config.iam import check_iam, with_iam_user
 from loadprobe.config.keys import (
     LARGEST_LANES,
@@ -25,6 +24,7 @@ from loadprobe.config.keys import (
     Lane,
     Target,
 )
+from loadprobe.config.lane_rules import check_keyspaces, check_lane
 from loadprobe.config.remote_write import check_remote_write
 from loadprobe.config.toml import Keys, convert, decode, read_file, suggest
 from loadprobe.config.webhooks import check_webhooks
@@ -55,8 +55,6 @@ _KEYS = Keys(
     items={"webhooks": "a [[webhooks]] section"},
     otherwise="a [[lanes]] section",
 )
-# Values name their key in four bytes, and there are spare keys for every slot.
-_MOST_KEYS = 1_000_000_000
 _LABELS = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 
 
@@ -141,9 +139,8 @@ def add_lanes(config: Config, lanes: Sequence[Lane], *, where: str) -> Config:
                 f"{at}.name", f"{lane.name!r} is used by another lane; rename one"
             )
         names.add(lane.name)
-        _check_lane(lane, at)
-        _check_client(lane, config.target, at)
-    _check_keyspaces(added.lanes, where)
+        check_lane(lane, config.target, at)
+    check_keyspaces(added.lanes, where)
     return added
 
 
@@ -251,43 +248,8 @@ def _check(config: Config, where: str) -> None:
             raise ConfigError(
                 f"{at}.name", f"{lane.name!r} is used by two lanes; rename one"
             )
-        _check_lane(lane, at)
-        _check_client(lane, config.target, at)
-    _check_keyspaces(config.lanes, where)
-
-
-def _check_keyspaces(lanes: Sequence[Lane], where: str) -> None:
-    """Check that lanes that share their keys agree on what is in them."""
-    first: dict[str, Lane] = {}
-    parts: Counter[str] = Counter()
-    for index, lane in enumerate(lanes):
-        space, at = lane.key_prefix, f"{where}: lanes[{index}].keyspace"
-        other = first.setdefault(space, lane)
-        parts[space] += lane.processes
-        if other is lane:
-            continue
-        for key in ("keys", "value_bytes", "multi_key"):
-            if getattr(lane, key) != getattr(other, key):
-                raise ConfigError(
-                    at,
-                    f"{lane.name} and {other.name} share the keys of {space!r} and "
-                    f"differ in {key}; set the same, or another keyspace",
-                )
-        strange = next((each for each in (other, lane) if not each.is_witness), None)
-        if strange is not None or lane.multi_key > 1:
-            what = f"{strange.name} has another driver" if strange else "sets of keys"
-            raise ConfigError(
-                at,
-                f"keys are shared by lanes of the wire driver, one key at a time, only "
-                f"({what}); a client library may send a write twice, and then nobody "
-                "can tell what a read of another lane should find",
-            )
-        if lane.keys < parts[space]:
-            raise ConfigError(
-                at,
-                f"{lane.keys} keys for {parts[space]} processes of the lanes that "
-                "share them; every process needs one",
-            )
+        check_lane(lane, config.target, at)
+    check_keyspaces(config.lanes, where)
 
 
 def _check_target(target: Target, at: str) -> None:
@@ -321,134 +283,3 @@ def _check_target(target: Target, at: str) -> None:
                 f"{at}.address_map",
                 f"{side!r} is not of the form host:port, port 1 to {LARGEST_PORT}",
             )
-
-
-def _check_lane(lane: Lane, at: str) -> None:
-    if lane.schedule == "ramp" and (
-        lane.ramp_s is None or lane.ramp_from_per_s is None
-    ):
-        raise ConfigError(at, "a ramp needs ramp_from_per_s and ramp_s")
-    if lane.schedule != "ramp" and (lane.ramp_s or lane.ramp_from_per_s is not None):
-        raise ConfigError(
-            at, 'ramp_from_per_s and ramp_s need schedule = "ramp" beside them'
-        )
-    if lane.loop == "closed" and lane.schedule != "constant":
-        raise ConfigError(
-            f"{at}.schedule",
-            'a closed loop has no schedule; remove it, or set loop = "open"',
-        )
-    if lane.incident_rate_per_s is not None:
-        if lane.loop == "closed":
-            raise ConfigError(
-                f"{at}.incident_rate_per_s",
-                'a closed loop has no rate; remove it, or set loop = "open"',
-            )
-        if lane.incident_rate_per_s < lane.rate_per_s:
-            raise ConfigError(
-                f"{at}.incident_rate_per_s",
-                f"{lane.incident_rate_per_s:g} is below rate_per_s "
-                f"({lane.rate_per_s:g}); expected the higher one of the two",
-            )
-    if lane.processes > lane.workers:
-        raise ConfigError(
-            f"{at}.processes",
-            f"{lane.processes} processes cannot share {lane.workers} workers; "
-            "lower processes, or raise workers",
-        )
-    if lane.connections is not None and not (
-        lane.processes <= lane.connections <= lane.workers
-    ):
-        raise ConfigError(
-            f"{at}.connections",
-            f"{lane.connections} for {lane.workers} workers in {lane.processes} "
-            "processes; expected at most one per worker, and one per process at least",
-        )
-    if lane.pipeline > 1 and lane.loop == "open":
-        raise ConfigError(
-            f"{at}.pipeline",
-            "an open loop never waits for replies, so it pipelines by itself; "
-            'remove it, or set loop = "closed"',
-        )
-    if lane.connect_rate_per_s and lane.connect_rate_per_s < 1:
-        raise ConfigError(
-            f"{at}.connect_rate_per_s",
-            f"{lane.connect_rate_per_s:g} is too rare to tell when an outage began; "
-            "expected 0 for none, or 1 to 100 per second and shard",
-        )
-    if lane.keys * lane.multi_key > _MOST_KEYS:
-        raise ConfigError(
-            f"{at}.multi_key",
-            f"{lane.keys} sets of {lane.multi_key} keys are more than {_MOST_KEYS} "
-            "keys; lower keys, or multi_key",
-        )
-    if lane.keys < lane.processes:
-        raise ConfigError(
-            f"{at}.keys",
-            f"{lane.keys} keys for {lane.processes} processes; every process needs one",
-        )
-
-
-def _check_wire_only(lane: Lane, at: str) -> None:
-    """Refuse what a client library cannot be asked for."""
-    if lane.connections is not None or lane.pipeline > 1:
-        raise ConfigError(
-            f"{at}.{'pipeline' if lane.connections is None else 'connections'}",
-            f"{lane.driver} decides on that by itself; "
-            "remove it, or use the wire driver",
-        )
-    if lane.connect_rate_per_s:
-        raise ConfigError(
-            f"{at}.connect_rate_per_s",
-            f"{lane.driver} keeps its connections to itself; "
-            "remove it, or use the wire driver",
-        )
-    if lane.read_from != "primary":
-        raise ConfigError(
-            f"{at}.read_from",
-            f"{lane.driver} has a read_from of its own, in [lanes.client]; "
-            "set that, or use the wire driver",
-        )
-    if lane.multi_key > 1:
-        raise ConfigError(
-            f"{at}.multi_key",
-            f"{lane.driver} is asked for one key at a time; "
-            "remove it, or use the wire driver",
-        )
-
-
-def _check_client(lane: Lane, target: Target, at: str) -> None:
-    client = lane.client
-    if lane.is_witness:
-        if client is not None:
-            raise ConfigError(
-                f"{at}.client",
-                "the wire driver has no settings; remove it, or set another driver",
-            )
-        return
-    _check_wire_only(lane, at)
-    if lane.tls and target.server_name is not None:
-        raise ConfigError(
-            f"{at}.driver",
-            f"{lane.driver} verifies every node under the address it connects to and "
-            "cannot be told target.server_name; remove that, or use the wire driver",
-        )
-    check_client(lane, target, at)
-    if client is None:
-        return
-    if client.clients > lane.workers // lane.processes:
-        raise ConfigError(
-            f"{at}.client.clients",
-            f"{client.clients} clients for {lane.workers // lane.processes} workers in "
-            "a process; every client needs one",
-        )
-    pauses = client.backoff_base_ms, client.backoff_cap_ms
-    if any(pauses) and client.backoff != "exponential-jitter":
-        raise ConfigError(
-            f"{at}.client",
-            'backoff_base_ms and backoff_cap_ms need backoff = "exponential-jitter"',
-        )
-    if client.backoff is not None and client.retries is None:
-        raise ConfigError(
-            f"{at}.client.backoff",
-            "a pause between tries needs retries beside it",
-        )

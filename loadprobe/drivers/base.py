@@ -183,9 +183,6 @@ class Driver(Protocol):
     def use_endpoint(self, host: str, port: int, *, cut_over: int | None) -> None:
         """Find the topology through another endpoint (a number: of another cluster)."""
 
-    def use_password(self, password: str) -> None:
-        """Log in with another password from now on; open connections stay."""
-
     def use_login(self, username: str | None, password: str | None) -> None:
         """Log in as somebody from now on; open connections stay."""
 

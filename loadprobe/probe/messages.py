@@ -150,16 +150,6 @@ class UseEndpoint(msgspec.Struct, frozen=True, tag="endpoint"):
     cut_over: int | None
 
 
-class UsePassword(msgspec.Struct, frozen=True, tag="password"):
-    """Log in with another password from now on; open connections stay."""
-
-    password: str
-
-    def __repr__(self) -> str:
-        """Show nothing of it."""
-        return "<UsePassword>"
-
-
 class UseLogin(msgspec.Struct, frozen=True, tag="login"):
     """Log in as somebody from now on.
 
@@ -189,7 +179,7 @@ class UseCertificates(msgspec.Struct, frozen=True, tag="certificates"):
     target: Target
 
 
-Change = UseEndpoint | UsePassword | UseLogin | UseCertificates
+Change = UseEndpoint | UseLogin | UseCertificates
 """What changes in mid-run; a process yet to come has it in its plan."""
 
 ToProbe = Plan | Start | ChangeRate | Stop | Change

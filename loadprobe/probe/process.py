@@ -41,7 +41,6 @@ from loadprobe.probe.messages import (
     UseCertificates,
     UseEndpoint,
     UseLogin,
-    UsePassword,
 )
 from loadprobe.probe.prefill import prefill, read_back
 
@@ -182,10 +181,6 @@ class ProbeProcess:
                             driver.use_endpoint(
                                 command.host, command.port, cut_over=command.cut_over
                             )
-                case UsePassword():
-                    self._password = command.password
-                    for driver in self._drivers:
-                        driver.use_password(command.password)
                 case ChangeRate():
                     for lane in self._lanes:
                         if lane.name == command.lane:

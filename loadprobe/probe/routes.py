@@ -35,15 +35,11 @@ class Routes:
     Args:
         lanes: the lanes.
         target: where all of them go at first.
-
-    Attributes:
-        names_user: whether logins name the user (see ``Target.named``).
     """
 
     def __init__(self, lanes: Iterable[Lane], target: Target) -> None:
         self._routes = {lane.name: Route(lane.tls, target) for lane in lanes}
         self._cut_overs = 0
-        self.names_user = False
 
     def __getitem__(self, lane: str) -> Route:
         """Return the route of a lane."""
@@ -51,14 +47,24 @@ class Routes:
 
     def target(self, lane: str) -> Target:
         """Return where a lane goes, and how it logs in now."""
-        target = self._routes[lane].target
-        return target.named() if self.names_user else target
+        return self._routes[lane].target
+
+    def lead(self, lane: str, target: Target) -> None:
+        """Let a lane go elsewhere; it logs in and encrypts as all do by now.
+
+        Args:
+            lane: its name.
+            target: where it goes.
+        """
+        route = self._routes[lane]
+        now = route.target
+        target = target.with_certificates_of(now)
+        route.target = msgspec.structs.replace(target, username=now.username)
 
     def log_in(self, username: str | None) -> None:
         """Let all lanes log in as somebody from now on."""
         for route in self._routes.values():
             route.target = msgspec.structs.replace(route.target, username=username)
-        self.names_user = False
 
     def use_certificates(self, target: Target) -> None:
         """Let all lanes use the certificate files of a target from now on."""

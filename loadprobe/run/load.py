@@ -27,7 +27,6 @@ from loadprobe.probe.messages import (
     Start,
     UseCertificates,
     UseLogin,
-    UsePassword,
 )
 from loadprobe.probe.rates import LaneRates
 from loadprobe.probe.routes import Routes
@@ -299,7 +298,7 @@ class Measurement:
             raise ValueError(f"{sorted(left)} share processes with {sorted(lanes)}")
         if target is not None:
             for lane in lanes:
-                self._routes[lane].target = target
+                self._routes.lead(lane, target)
         give_up_ns = mono_now_ns() + int(within_s * NS_PER_S)
         names = ", ".join(sorted(lanes))
         while processes:
@@ -377,13 +376,6 @@ class Measurement:
                 )
             await asyncio.sleep(_CUT_OVER_POLL_S)
 
-    def use_password(self, password: str) -> None:
-        """Let new connections log in with another password; open ones stay."""
-        self._password = password
-        self._routes.names_user = True
-        for probe in self.probes:  # also those that are being woken
-            probe.tell(UsePassword(password))
-
     def change_rate(
         self, lane: str, to_per_s: float, *, reason: str, ramp_s: float = 0.0
     ) -> None:
@@ -427,7 +419,7 @@ class Measurement:
         """
         self._password = password
         self._routes.log_in(username)
-        for probe in self.probes:
+        for probe in self.probes:  # also those that are being woken
             probe.tell(UseLogin(username, password, renew_s))
 
     def use_certificates(self, target: Target) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from loadprobe.clock import NEVER_NS, NS_PER_MS, mono_now_ns
 from loadprobe.config.keys import Config, Lane, Target
+from loadprobe.control.watch.node_views import named_user
 from loadprobe.control.watch.topology import TopologyWatch
 from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.outages import Outage
@@ -52,6 +53,7 @@ class Steering:
         self._on_woken = on_woken
         self._planned: dict[tuple[str, str | None], list[Planned]] = {}
         self._before = (0, 0)
+        self._username = config.target.username
 
     # --- LaneControl -----------------------------------------------------------------
 
@@ -88,8 +90,7 @@ class Steering:
 
     async def use_password(self, password: str) -> None:
         """Log in with another password from the next connection on."""
-        self._watch.use_password(password)
-        self._measurement.use_password(password)
+        self.use_login(named_user(self._username), password)
 
     def use_login(
         self,
@@ -106,6 +107,7 @@ class Steering:
             renew_s: open connections log in anew, spread over so many seconds; None
                 leaves them as they are.
         """
+        self._username = username
         self._watch.use_login(username, password)
         self._measurement.use_login(username, password, renew_s=renew_s)
 

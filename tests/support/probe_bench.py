@@ -77,9 +77,6 @@ class Store:
     def use_endpoint(self, host: str, port: int, *, cut_over: int | None) -> None:
         """Follow (there is nowhere else)."""
 
-    def use_password(self, password: str) -> None:
-        """Log in anew (everybody may)."""
-
     def use_login(self, username: str | None, password: str | None) -> None:
         """Log in as somebody else (everybody may)."""
 

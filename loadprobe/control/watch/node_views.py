@@ -64,6 +64,15 @@ class _NodeConnection(Connection):
         return arguments
 
 
+def named_user(username: str | None) -> str:
+    """Return who logs in with a password that is given in mid-run, by name.
+
+    Until all clients log in, servers stay open beside a new password, and then refuse
+    one without a name (redis-server 7.0.15, observed).
+    """
+    return username or _DEFAULT_USER
+
+
 class NodeLogin:
     """How to connect to the nodes of a target: TLS, user and password, read once.
 
@@ -102,16 +111,7 @@ class NodeLogin:
             "decode_responses": False,
         }
         if password is not None:
-            self.use_password(password)
-
-    def use_password(self, password: str) -> None:
-        """Let clients that are opened from now on log in with another password.
-
-        They name the user: until all clients log in, servers stay open beside the
-        password, and then refuse one without a name (redis-server 7.0.15, observed).
-        """
-        self._settings["password"] = password
-        self._settings["username"] = self._target.username or _DEFAULT_USER
+            self._settings["password"] = password
 
     def use_login(self, username: str | None, password: str | None) -> None:
         """Let clients that are opened from now on log in as somebody."""

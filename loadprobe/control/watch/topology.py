@@ -21,7 +21,12 @@ from loadprobe.config.keys import Target
 from loadprobe.control.provider.replies import Endpoint, Group
 from loadprobe.control.provider.secret import Secret
 from loadprobe.control.watch.names import NameMove, NameWatch, first_address
-from loadprobe.control.watch.node_views import NodeClient, NodeLogin, NodeSilent
+from loadprobe.control.watch.node_views import (
+    NodeClient,
+    NodeLogin,
+    NodeSilent,
+    named_user,
+)
 from loadprobe.control.watch.route import Address, Route
 from loadprobe.core.events import Emit, EpochRaised, NodeStateSeen, TopologyChange
 from loadprobe.core.events.lines import plain
@@ -140,10 +145,9 @@ class TopologyWatch:
             endpoint = group.endpoint
             self.use_endpoint(tls=tls, host=endpoint.host, port=endpoint.port)
 
-    def use_password(self, password: Secret | str) -> None:
+    def use_password(self, password: Secret) -> None:
         """Log in with another password from now on; open connections stay."""
-        self._password = password if isinstance(password, str) else password.reveal()
-        self._route.login.use_password(self._password)
+        self.use_login(named_user(self._target.username), password.reveal())
 
     def use_login(self, username: str | None, password: str | None) -> None:
         """Log in as somebody from now on; open connections stay."""

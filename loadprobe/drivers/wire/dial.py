@@ -85,11 +85,6 @@ class Dialer:
         self.target = self.target.at(tls=by_tls, host=host, port=port)
         self.resolver.forget()
 
-    def use_password(self, password: str) -> None:
-        """Log in with another password from now on, naming the user."""
-        self.password = password
-        self.target = self.target.named()
-
     def use_login(self, username: str | None, password: str | None) -> None:
         """Log in as somebody from now on; None names nobody, or does not log in."""
         self.password = password

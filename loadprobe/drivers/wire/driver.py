@@ -206,10 +206,6 @@ class WireDriver:
             self._switching.cancel()
         self._switching = self._group.create_task(self._switch(self._next_cut_over))
 
-    def use_password(self, password: str) -> None:
-        """Log in with another password from now on; open connections stay."""
-        self.dialer.use_password(password)
-
     def use_login(self, username: str | None, password: str | None) -> None:
         """Log in as somebody from now on; open connections stay."""
         self.dialer.use_login(username, password)

@@ -187,7 +187,7 @@ async def test_logging_in(make_lane: MakeLane) -> None:
                     await asyncio.sleep(0.01)
             errors = {error for _, error in drive.failures.values()}
             assert errors <= allowed
-            drive.driver.use_password("another")
+            drive.driver.use_login("default", "another")
             if make_lane().driver == "valkey-py":
                 assert isinstance(await drive.ask(0), tuple)
                 return

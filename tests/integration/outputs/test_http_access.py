@@ -1,86 +1,28 @@
 """Who may come in: TLS, logins and tokens over real sockets, and files that change."""
 
 import asyncio
-import os
 import ssl
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import bcrypt
 import pytest
 import trustme
 
 from loadprobe.config.keys import Http
 from loadprobe.errors import ConfigError, UsageError
-from loadprobe.outputs.http import passwords
 from loadprobe.outputs.http.server import HttpServer, start_http
 from tests.support.http_stage import (
-    Reply,
     Stage,
     ask,
     ended_and_open,
     no_page,
     serving,
 )
+from tests.support.web_files import HASH, PASSWORD, Files, hash_of
 
-PASSWORD = "correct horse battery staple"
 PATHS = ("/metrics", "/healthz", "/readyz", "/", "/api/v1/status", "/api/v1/nothing")
-
-
-def hash_of(password: str, cost: int = 4) -> str:
-    """Return a bcrypt hash that is checked quickly."""
-    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(cost)).decode()
-
-
-HASH = hash_of(PASSWORD)
-
-
-class Files:
-    """A web configuration in a folder, and what it refers to."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.path = folder / "web-config.yml"
-        self.authority = trustme.CA()
-        self._changes = 0
-
-    def write(self, text: str, name: str = "web-config.yml") -> str:
-        """Replace a file as configuration management does; return its path."""
-        self._changes += 1
-        new = self.folder / "new"
-        new.write_text(text)
-        stamp = 1_700_000_000 + self._changes  # whatever the file system resolves
-        os.utime(new, (stamp, stamp))
-        new.replace(self.folder / name)
-        return str(self.folder / name)
-
-    def users(self, **users: str) -> str:
-        """Write a configuration with these users."""
-        lines = "".join(f"  {name}: {hashed}\n" for name, hashed in users.items())
-        return self.write(f"basic_auth_users:\n{lines}")
-
-    def certificate(self) -> None:
-        """Write a new certificate for 127.0.0.1."""
-        made = self.authority.issue_cert("127.0.0.1")
-        chain = b"".join(blob.bytes() for blob in made.cert_chain_pems)
-        self.write(chain.decode(), "server.crt")
-        self.write(made.private_key_pem.bytes().decode(), "server.key")
-
-    def tls(self, more: str = "") -> str:
-        """Write a configuration with TLS."""
-        keys = "  cert_file: server.crt\n  key_file: server.key\n"
-        return self.write(f"tls_server_config:\n{keys}{more}")
-
-    def client(self, *, known: bool = False) -> ssl.SSLContext:
-        """Return what a client trusts, and its own certificate if it is known."""
-        context = ssl.create_default_context()
-        self.authority.configure_trust(context)
-        if known:
-            self.authority.issue_cert("client@example.org").configure_cert(context)
-        return context
 
 
 @pytest.fixture
@@ -330,134 +272,3 @@ async def start(address: tuple[str, int], http: Http) -> HttpServer:
         api=stage.view,
         http=http,
     )
-
-
-class Slow:
-    """bcrypt that takes as long as a test wants, and notes its threads."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.go_on = threading.Event()
-        self.checks = 0
-        self.at_once = 0
-        self.most_at_once = 0
-        self._check = bcrypt.checkpw
-        monkeypatch.setattr(bcrypt, "checkpw", self)
-
-    def __call__(self, password: bytes, hashed: bytes) -> bool:
-        """Check a password once the test lets it."""
-        assert threading.current_thread() is not threading.main_thread()
-        self.checks += 1
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
-        assert self.go_on.wait(20)
-        self.at_once -= 1
-        return self._check(password, hashed)
-
-
-async def test_checking_a_password_holds_up_nobody(
-    files: Files, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Who has logged in is served while others are checked one by one, or refused."""
-    path = files.users(alice=HASH)
-    stage = ended_and_open()
-    async with serving(stage, web_config_file=path) as server:
-        good = "alice", PASSWORD
-        assert (await ask(server, "/metrics", login=good)).status == 200
-        slow = Slow(monkeypatch)
-        tasks = [
-            asyncio.create_task(ask(server, "/metrics", login=("eve", str(n))))
-            for n in range(40)
-        ]
-        refused = 40 - passwords.LARGEST_SHARE
-        done: set[asyncio.Task[Reply]] = set()
-        while len(done) < refused:
-            async with asyncio.timeout(20):
-                done, _ = await asyncio.wait(
-                    [t for t in tasks if t not in done] or tasks,
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-            done = {task for task in tasks if task.done()}
-        assert {task.result().status for task in done} == {429}
-        assert (await ask(server, "/metrics", login=good)).status == 200
-        slow.go_on.set()
-        replies = await asyncio.gather(*tasks)
-        assert sorted(r.status for r in replies) == [401] * (40 - refused) + (
-            [429] * refused
-        )
-        assert (slow.checks, slow.most_at_once) == (40 - refused, 1)
-        assert (await ask(server, "/metrics", login=("eve", "0"))).status == 401
-        assert slow.checks == 40 - refused + 1, "a wrong login is not remembered"
-
-
-async def test_an_unknown_name_takes_as_long(
-    files: Files, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A name that nobody has is checked against a hash of the same cost."""
-    hashes: list[bytes] = []
-    check = bcrypt.checkpw
-
-    def note(password: bytes, hashed: bytes) -> bool:
-        hashes.append(hashed)
-        return check(password, hashed)
-
-    monkeypatch.setattr(bcrypt, "checkpw", note)
-    path = files.users(alice=hash_of("x", 5))
-    async with serving(Stage.make(), web_config_file=path) as server:
-        await ask(server, "/metrics", login=("alice", "y"))
-        await ask(server, "/metrics", login=("nobody", "y"))
-    assert [hashed[:7] for hashed in hashes] == [b"$2b$05$"] * 2
-
-
-async def test_a_cheap_hash_takes_as_long(
-    files: Files, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The rounds of bcrypt are the same for every name, so none shows by its time."""
-    rounds: list[int] = []
-    monkeypatch.setattr(
-        bcrypt, "checkpw", lambda _, hashed: rounds.append(2 ** int(hashed[4:6]))
-    )
-    path = files.users(cheap=hash_of("x", 4), dear=hash_of("x", 7))
-    async with serving(Stage.make(), web_config_file=path) as server:
-        sums = []
-        for name in ("cheap", "dear", "nobody"):
-            rounds.clear()
-            assert (await ask(server, "/metrics", login=(name, "y"))).status == 401
-            sums.append(sum(rounds))
-    assert sums == [2**7] * 3
-
-
-async def test_who_guesses_keeps_nobody_else_out(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """One address has a part of the checks that may wait."""
-    slow = Slow(monkeypatch)
-    checking = passwords.Passwords()
-    users = {"alice": HASH}
-
-    async def log_in(address: str, password: str) -> bool:
-        return await checking.is_right(
-            users, "alice", password.encode(), address=address
-        )
-
-    guesses = [
-        asyncio.create_task(log_in("10.0.0.1", str(n)))
-        for n in range(passwords.LARGEST_SHARE)
-    ]
-    await asyncio.sleep(0)
-    with pytest.raises(passwords.TooManyLoginsError):
-        await log_in("10.0.0.1", PASSWORD)
-    mine = asyncio.create_task(log_in("10.0.0.2", PASSWORD))
-    await asyncio.sleep(0)
-    slow.go_on.set()
-    assert await mine
-    assert not any(await asyncio.gather(*guesses))
-    checking.close()
-
-
-async def test_long_passwords(files: Files) -> None:
-    """Of a password bcrypt knows 72 bytes, as the programs that make hashes do."""
-    long = "x" * 100
-    path = files.users(alice=hash_of(long[:72]))
-    async with serving(Stage.make(), web_config_file=path) as server:
-        assert (await ask(server, "/metrics", login=("alice", long))).status == 200
-        assert (await ask(server, "/metrics", login=("alice", "x" * 71))).status == 401

@@ -3,120 +3,42 @@
 import asyncio
 import logging
 import ssl
-import stat
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
 
 import msgspec
 import orjson
 import pytest
 import trustme
-from aiohttp import web
 
-from loadprobe.clock import wall_now_ns
 from loadprobe.config.file import parse_config
 from loadprobe.config.webhooks import Webhook
-from loadprobe.core.verdict import notice_queue
-from loadprobe.core.verdict.incidents import DarkTime
 from loadprobe.core.verdict.notice_queue import Fate
 from loadprobe.core.verdict.notices import Notice
-from loadprobe.core.verdict.occasions import OpenIncident
 from loadprobe.errors import ConfigError, RunError
 from loadprobe.outputs.webhooks import sender as sender_module
-from loadprobe.outputs.webhooks.queue_file import QueueFile, Stored
 from loadprobe.outputs.webhooks.reach import reach
 from loadprobe.outputs.webhooks.receiver import send_notice
-from loadprobe.outputs.webhooks.sender import Sender
 from tests.scripted.hook import Answer, Hook
 from tests.support.docs_blocks import block
-from tests.support.notices import a_notice
-from tests.support.paths import ROOT
 from tests.support.prometheus_server import free_port
 from tests.support.running import until
+from tests.support.sending import (
+    hook_of,
+    notice,
+    notices,
+    sending,
+    shorten_waits,
+)
 
 SECRET = "hunter2hunter2hunter2hunter2"
-TOPIC = "arn:aws:sns:eu-west-1:123456789012:oncall"
-OPEN = OpenIncident(
-    "night-1", 5, 1, 0, DarkTime(1, 2, 3), 9, (("tcp", "0002"),), outages=1
-)
 
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make pauses short; how they grow is tested without a clock."""
-    monkeypatch.setattr(notice_queue, "FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr(notice_queue, "LONGEST_PAUSE_S", 0.05)
-    monkeypatch.setattr(sender_module, "FLUSH_S", 1.0)
-
-
-@pytest.fixture
-def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give AWS credentials that are nobody's."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-
-
-class Counts(dict[tuple[str, ...], float]):
-    """What is counted of one receiver; (metric, reason) -> value."""
-
-    def set(self, metric: str, *labels: str, value: float) -> None:
-        """Take a value."""
-        assert labels[0] == "hook"
-        self[metric.removeprefix("webhook_"), *labels[1:]] = value
-
-    @property
-    def plain(self) -> dict[tuple[str, ...], float]:
-        """Return what is not zero."""
-        return {key: value for key, value in self.items() if value}
-
-
-def notice(number: int = 1) -> Notice:
-    """Return a notice of now."""
-    return a_notice(number, at_unix_ns=wall_now_ns())
-
-
-def notices(count: int) -> list[Notice]:
-    """Return notices 1, 2, ... of now."""
-    return [notice(number) for number in range(1, count + 1)]
-
-
-def hook_of(receiver: Hook, **more: Any) -> Webhook:
-    """Return the configuration for a receiver."""
-    return Webhook(**({"name": "hook", "kind": "json", "url": receiver.url} | more))
-
-
-class Running:
-    """A sender, its file and what it counts."""
-
-    def __init__(self, webhook: Webhook, path: Path) -> None:
-        self.counts = Counts()
-        self.path = path
-        self.sender = Sender(webhook, QueueFile(path), self.counts)
-
-    async def until_empty(self) -> None:
-        """Wait until nothing waits to be sent."""
-        await until(lambda: not self.counts["queue_notices",], what="an empty queue")
-
-
-@asynccontextmanager
-async def sending(
-    webhook: Webhook, folder: Path, name: str = "queue/hook.json"
-) -> AsyncIterator[Running]:
-    """Send while the block runs, and be gone after it as if killed."""
-    running = Running(webhook, folder / name)
-    task = asyncio.create_task(running.sender.run())
-    try:
-        yield running
-        assert not task.done() or task.result() is None
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-        running.sender._file.close()
+    """Make pauses short."""
+    shorten_waits(monkeypatch)
 
 
 # --- forms ----------------------------------------------------------------------------
@@ -368,240 +290,6 @@ async def test_reaching_sends_nothing() -> None:
     async with Hook() as receiver:
         assert "can be reached" in await reach(hook_of(receiver))
         assert receiver.requests == []
-
-
-# --- a queue that outlives its process ------------------------------------------------
-
-
-async def test_what_waits_survives(tmp_path: Path) -> None:
-    """A process that is gone leaves what it could not send, and what was open."""
-    receiver = Hook(port=free_port())
-    async with sending(hook_of(receiver), tmp_path) as before:
-        before.sender.offer(notices(3), [OPEN])
-        await until(
-            lambda: (
-                before.path.exists()
-                and len(orjson.loads(before.path.read_bytes())["waiting"]) == 3
-            ),
-            what="three on disk",
-        )
-    assert stat.S_IMODE(before.path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(before.path.parent.stat().st_mode) == 0o700
-    async with receiver, sending(hook_of(receiver), tmp_path) as after:
-        assert after.sender.resumed == (OPEN,)
-        after.sender.offer([notice(4)], [])
-        await after.until_empty()
-        assert receiver.ids == [f"night-1/{n}" for n in range(1, 5)]
-    assert Running(hook_of(receiver), after.path).sender.resumed == ()
-
-
-KILLED = """
-import asyncio, os, signal, sys
-sys.path.insert(0, {root!r})
-from pathlib import Path
-from loadprobe.config.webhooks import Webhook
-from loadprobe.outputs.webhooks.queue_file import QueueFile
-from loadprobe.outputs.webhooks.sender import Sender
-from tests.integration.outputs.test_webhooks import Counts, notices
-
-async def main():
-    webhook = Webhook(name="hook", kind="json", url={url!r})
-    sender = Sender(webhook, QueueFile(Path({path!r})), Counts())
-    sender.offer(notices(5), [])
-    async with asyncio.TaskGroup() as group:
-        group.create_task(sender.run())
-        while sender.problem is None:
-            await asyncio.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-asyncio.run(main())
-"""
-
-
-async def test_a_killed_process_loses_nothing_that_was_taken_in(tmp_path: Path) -> None:
-    """After kill -9 the next process sends all of it: at least once, in order."""
-    script = [Answer(), Answer(), Answer(503)]
-    async with Hook(*script) as receiver:
-        path = tmp_path / "queue" / "hook.json"
-        text = KILLED.format(root=str(ROOT), url=receiver.url, path=str(path))
-        process = await asyncio.create_subprocess_exec(sys.executable, "-c", text)
-        async with asyncio.timeout(30):
-            assert await process.wait() == -9
-        assert receiver.ids == ["night-1/1", "night-1/2"]
-        async with sending(hook_of(receiver), tmp_path) as running:
-            await running.until_empty()
-        assert list(dict.fromkeys(receiver.ids)) == [
-            f"night-1/{n}" for n in range(1, 6)
-        ]
-
-
-def test_what_is_older_is_not_written(tmp_path: Path) -> None:
-    """A thread that comes late does not undo what was written since."""
-    path = tmp_path / "hook.json"
-    file = QueueFile(path)
-    file.load()
-    file.save(Stored(notices(2)), 2)
-    file.save(Stored(notices(1)), 1)
-    file.close()
-    file.save(Stored(notices(3)), 3)
-    assert len(QueueFile(path).load().waiting) == 2
-
-
-async def test_a_file_that_cannot_be_read_is_set_aside(tmp_path: Path) -> None:
-    """It is kept under another name, and is the end of nothing."""
-    path = tmp_path / "queue" / "hook.json"
-    path.parent.mkdir()
-    damaged = (b"", b"{", b"[1]", b'{"schema_version": 99}', b"\xff" * 100, b"[" * 9999)
-    for content in damaged:
-        path.write_bytes(content)
-        running = Running(Webhook(name="hook", kind="json", url="http://h/"), path)
-        assert running.counts["queue_notices",] == 0
-        running.sender._file.close()
-        assert not path.exists()
-    kept = {file.read_bytes() for file in path.parent.glob("hook.bad*")}
-    assert kept == set(damaged)
-
-
-async def test_a_queue_belongs_to_one_process(tmp_path: Path) -> None:
-    """A second run of the same name sends all the same, and says what it cannot do."""
-    async with Hook() as receiver, sending(hook_of(receiver), tmp_path) as first:
-        second = Running(hook_of(receiver), first.path)
-        (problem,) = second.sender.problems
-        assert "another run of the same name has it" in problem
-        second.sender.offer([notice()], [])
-        await second.sender.flush()
-        assert receiver.ids == ["night-1/1"]
-        assert not first.path.exists()
-
-
-async def test_a_disk_that_is_full_is_no_end(tmp_path: Path) -> None:
-    """Notices that cannot be kept are sent; that they are not kept is said."""
-    file = tmp_path / "queue"
-    file.write_text("no folder")
-    async with Hook() as receiver, sending(hook_of(receiver), file) as running:
-        (problem,) = running.sender.problems
-        assert "what waits is lost with the process" in problem
-        running.sender.offer([notice()], [])
-        await running.until_empty()
-        assert receiver.ids == ["night-1/1"]
-
-
-async def test_a_run_that_ends_waits_a_moment_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What is left then is on disk."""
-    monkeypatch.setattr(sender_module, "FLUSH_S", 0.2)
-    async with Hook(*[Answer(after_s=30.0)] * 9) as receiver:
-        running = Running(hook_of(receiver), tmp_path / "hook.json")
-        running.sender.offer(notices(2), [OPEN])
-        async with asyncio.timeout(5.0):
-            await running.sender.flush()
-        again = Running(hook_of(receiver), running.path)
-    assert again.counts["queue_notices",] == 2
-    assert again.sender.resumed == (OPEN,)
-
-
-# --- SNS ------------------------------------------------------------------------------
-
-
-class Topics:
-    """Speaks as much of SNS as ``Publish`` needs; answers as it is told, then well."""
-
-    def __init__(self, *script: tuple[int, str]) -> None:
-        self._script = list(script)
-        self.published: list[dict[str, str]] = []
-
-    @asynccontextmanager
-    async def serve(self) -> AsyncIterator[str]:
-        """Listen while the block runs; yield the endpoint."""
-        app = web.Application()
-        app.router.add_post("/", self._publish)
-        runner = web.AppRunner(app, shutdown_timeout=0.0)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        try:
-            yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-        finally:
-            await runner.cleanup()
-
-    async def _publish(self, request: web.Request) -> web.Response:
-        fields = parse_qs(await request.text())
-        if self._script:
-            status, code = self._script.pop(0)
-            text = (
-                "<ErrorResponse><Error><Type>Sender</Type>"
-                f"<Code>{code}</Code><Message>no</Message></Error></ErrorResponse>"
-            )
-            return web.Response(status=status, text=text, content_type="text/xml")
-        self.published.append({name: values[0] for name, values in fields.items()})
-        text = (
-            '<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/">'
-            "<PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>"
-        )
-        return web.Response(text=text, content_type="text/xml")
-
-
-def topic_of(endpoint: str, **more: Any) -> Webhook:
-    """Return the configuration for a topic."""
-    plain: dict[str, Any] = {
-        "name": "hook",
-        "kind": "sns",
-        "topic_arn": TOPIC,
-        "endpoint_url": endpoint,
-    }
-    return Webhook(**(plain | more))
-
-
-@pytest.mark.usefixtures("credentials")
-async def test_a_topic_gets_text_and_document(tmp_path: Path) -> None:
-    """People read text, programs the document; who is busy is asked again."""
-    topics = Topics((503, "ServiceUnavailable"), (400, "Throttling"))
-    async with (
-        topics.serve() as endpoint,
-        sending(topic_of(endpoint), tmp_path) as running,
-    ):
-        running.sender.offer([notice()], [])
-        await running.until_empty()
-    (published,) = topics.published
-    assert published["TopicArn"] == TOPIC
-    assert published["Subject"] == "Dark: shard 0002, both lanes of db.example.com"
-    forms = orjson.loads(published["Message"])
-    assert forms["default"].startswith(f"{published['Subject']}\n")
-    assert orjson.loads(forms["sqs"])["id"] == "night-1/1"
-    assert running.counts.plain == {
-        ("notices_sent_total",): 1,
-        ("requests_failed_total",): 2,
-    }
-
-
-@pytest.mark.usefixtures("credentials")
-async def test_a_topic_that_refuses(tmp_path: Path) -> None:
-    """What is wrong with a notice is dropped; what is about us is tried again."""
-    topics = Topics((400, "InvalidParameter"), (403, "AuthorizationError"))
-    async with topics.serve() as endpoint:
-        reply = await send_notice(topic_of(endpoint), notice())
-        assert reply.fate is Fate.REJECTED
-        assert "refused: InvalidParameter: no" in reply.text
-        reply = await send_notice(topic_of(endpoint), notice())
-        assert reply.fate is Fate.LATER
-        assert "can be reached" in await reach(topic_of(endpoint))
-    reply = await send_notice(topic_of(f"http://127.0.0.1:{free_port()}"), notice())
-    assert reply.fate is Fate.LATER
-    assert "EndpointConnectionError" in reply.text
-
-
-async def test_a_topic_without_credentials(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is said that there are none."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
-        monkeypatch.setenv(name, str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    reply = await send_notice(topic_of("http://127.0.0.1:1"), notice())
-    assert reply.fate is Fate.LATER
-    assert "NoCredentialsError" in reply.text
 
 
 # --- the page -------------------------------------------------------------------------

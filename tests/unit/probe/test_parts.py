@@ -31,7 +31,7 @@ from loadprobe.probe.messages import (
     TopologySeen,
     ToProbe,
     UseEndpoint,
-    UsePassword,
+    UseLogin,
     decode_from_probe,
     decode_to_probe,
     encode_frame,
@@ -84,7 +84,8 @@ _TO_PROBE: list[ToProbe] = [
     Plan(0, {}, None, Probe(), (), 7, False, {"tcp": single("h", 1)}, {"tcp": 2}),
     UseEndpoint(True, "h", 6380, None),
     UseEndpoint(False, "h", 6379, 3),
-    UsePassword("secret"),
+    UseLogin("user", "secret", 0.5),
+    UseLogin(None, None),
     Start(1, 2),
     Stop(3),
 ]
@@ -207,7 +208,7 @@ def test_client_libraries_have_processes_of_their_own() -> None:
 def test_what_has_a_password_does_not_show_it() -> None:
     """Neither a plan nor a new password is ever shown with it."""
     plan = Plan(0, {"tcp": Target("h")}, "s3cret", Probe(), (), 7, True)
-    assert "s3cret" not in f"{plan!r} {plan} {UsePassword('s3cret')!r}"
+    assert "s3cret" not in f"{plan!r} {plan} {UseLogin(None, 's3cret')!r}"
 
 
 def test_lag_of_a_loop_that_looks() -> None:

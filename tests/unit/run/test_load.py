@@ -21,7 +21,7 @@ from loadprobe.probe.messages import (
     Snapshot,
     TopologySeen,
     UseEndpoint,
-    UsePassword,
+    UseLogin,
 )
 from loadprobe.run import hearing
 from loadprobe.run import load as module
@@ -317,14 +317,32 @@ async def test_what_changes_while_a_lane_wakes(
     async with running(monkeypatch, Slow) as measurement:
         waking = [asyncio.create_task(measurement.wake(["tls"])) for _ in range(2)]
         await asyncio.sleep(0.01)
-        measurement.use_password("new")
+        measurement.use_login("default", "new")
         await measurement.use_endpoint(tls=True, host="h2", port=7)
         Slow.connected.set()
         await asyncio.gather(*waking)
         probe = measurement.probes[1]
         assert isinstance(probe, Talking)
-        assert probe.told == [UsePassword("new"), UseEndpoint(True, "h2", 7, None)]
+        assert probe.told == [
+            UseLogin("default", "new"),
+            UseEndpoint(True, "h2", 7, None),
+        ]
         assert len(measurement._tasks) == 2
+
+
+async def test_a_lane_that_is_woken_logs_in_as_all_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """User and certificates that were changed before it began are its own, too."""
+    there = Target(host="other", tls_port=6380)
+    async with running(monkeypatch) as measurement:
+        measurement.use_login("somebody", "new")
+        measurement.use_certificates(Target(host="h", ca_file="new.pem"))
+        await measurement.wake(["tls"], there)
+        plan = measurement._plan(1, is_first=True)
+    expected = msgspec.structs.replace(there, username="somebody", ca_file="new.pem")
+    assert plan.targets == {"tls": expected}
+    assert plan.password == "new"
 
 
 async def test_a_lane_that_cannot_be_woken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -387,14 +405,14 @@ async def test_a_restart_goes_where_the_lane_was_told_to_go(
         assert isinstance(probe, Talking)
         plan = measurement._plan(0, is_first=False)
         assert list(plan.known) == ["tcp"]
-        measurement.use_password("new")
+        measurement.use_login("default", "new")
         await measurement.use_endpoint(tls=False, host="h2", port=7)
         going = asyncio.create_task(
             measurement.use_endpoint(tls=False, host="h3", port=8, replace=True)
         )
         await asyncio.sleep(0)
         assert probe.told == [
-            UsePassword("new"),
+            UseLogin("default", "new"),
             UseEndpoint(False, "h2", 7, None),
             UseEndpoint(False, "h3", 8, 1),
         ]

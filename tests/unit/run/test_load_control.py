@@ -64,6 +64,38 @@ def steering(judged: Judged) -> Steering:
     return result
 
 
+class Told:
+    """Who logs in, and was told of it."""
+
+    def __init__(self) -> None:
+        self.aggregate: Any = None
+        self.told: list[tuple[str | None, str | None]] = []
+
+    def use_login(
+        self, username: str | None, password: str | None, **_: float | None
+    ) -> None:
+        """Note it."""
+        self.told.append((username, password))
+
+
+async def test_a_password_alone_is_that_of_whoever_logs_in() -> None:
+    """By name, as servers that stay open beside it want one; probes and watch alike."""
+    measurement, watch = Told(), Told()
+    config = Config(target=Target("127.0.0.1"), lanes=(Lane("tcp"),))
+    probes: Any = measurement
+    topology: Any = watch
+    steering = Steering(config, probes, topology, on_woken=lambda *_: None)
+    await steering.use_password("first")
+    steering.use_login("somebody", "second")
+    await steering.use_password("third")
+    assert measurement.told == [
+        ("default", "first"),
+        ("somebody", "second"),
+        ("somebody", "third"),
+    ]
+    assert watch.told == measurement.told
+
+
 @pytest.mark.parametrize(
     ("dark", "unplanned_ms"),
     [

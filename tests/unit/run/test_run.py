@@ -174,7 +174,8 @@ async def test_a_junit_file_that_cannot_be_written_is_a_problem(
     """The report is shown all the same, and ends as ever; the exit code tells CI."""
     run = Supervised(monkeypatch, tmp_path)
     nowhere = tmp_path / "nowhere" / "junit.xml"
-    run.run._plan = replace(run.run._plan, junit=nowhere)
+    crew = run.run._crew
+    crew.plan = replace(crew.plan, junit=nowhere)
     assert await run.run.run() == 1
     assert "PROBLEM  --junit: cannot write" in run.text
     assert run.text.splitlines()[-1].startswith("Run folder: ")

@@ -83,11 +83,6 @@ class Login:
     username: str | None
     password: str | None = field(repr=False)
 
-    def change(self, password: str) -> None:
-        """Use another password, and name the user (see ``Target.named``)."""
-        self.username = self.username or "default"
-        self.password = password
-
     def get_credentials(self) -> tuple[str] | tuple[str, str] | tuple[()]:
         """Return the arguments of AUTH; none at all leaves AUTH out."""
         if self.password is None:

@@ -224,13 +224,6 @@ class LibraryDriver:
         if cut_over is None and not self._target.cluster:
             self._replace_clients()
 
-    def use_password(self, password: str) -> None:
-        """Log in with another password from now on; open connections stay."""
-        self._library.login.change(password)
-        self._guide.use_password(password)
-        for shared in self._clients:
-            shared.client.use_login()
-
     def use_login(self, username: str | None, password: str | None) -> None:
         """Log in as somebody from now on; open connections stay."""
         self._library.login.use(username, password)
