@@ -7,9 +7,10 @@ page goes without it.
 """
 
 from bisect import bisect_right
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 
@@ -256,7 +257,7 @@ def _read_histograms(course: Course, segment: Segment) -> None:
 class _Sum:
     """Lines of one step added up; they are checked together, which is far quicker."""
 
-    counts: Counter[int] = field(default_factory=Counter)
+    counts: defaultdict[int, int] = field(default_factory=partial(defaultdict, int))
     sum_ns: int = 0
     overflow: int = 0
     least_ns: list[int] = field(default_factory=list)
