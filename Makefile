@@ -119,14 +119,6 @@ openssl:
 	( set -e; apt_install openssl "no openssl on PATH; install it, for example with \
 'apt-get install openssl'" ) || echo "setup: new keys by TLS are not tested" >&2
 
-# A browser, for the tests of the page.
-chromium:
-	@$(APT_INSTALL); \
-	if command -v chromium >/dev/null || command -v chromium-browser >/dev/null; \
-	then exit 0; fi; \
-	( set -e; apt_install chromium "no chromium on PATH; install it, for example with \
-'apt-get install chromium'" ) || echo "setup: the page is tested in no browser" >&2
-
 # A copy of loadprobe whose measuring loop is compiled, in a folder of its own: what runs
 # from here stays plain Python. Needs a C compiler and the headers of Python.
 COMPILED := build/compiled

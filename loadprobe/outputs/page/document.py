@@ -32,7 +32,7 @@ from loadprobe.core.verdict.texts import duration_text
 from loadprobe.outputs.folder.reader import PastEvent, RunData
 from loadprobe.outputs.page.course import heat, latency_columns, stretches
 from loadprobe.outputs.page.film import film_document
-from loadprobe.outputs.page.seconds import Course, Grid, make_grid
+from loadprobe.outputs.page.seconds import Coarse, Course, Grid, make_grid
 from loadprobe.outputs.page.zero import Zero
 from loadprobe.outputs.wording import date_text, event_text
 
@@ -82,14 +82,20 @@ def page_document(run: RunData, course: Course) -> dict[str, Any]:
     }
 
 
-def grid_of(run: RunData) -> Grid:
-    """Return the steps in which the seconds of a run are shown."""
+def grid_of(run: RunData, coarse: Iterable[Coarse] = ()) -> Grid:
+    """Return the steps in which the seconds of a run are shown.
+
+    Args:
+        run: as it was read.
+        coarse: the parts of it that are kept in longer steps.
+    """
     zero = Zero.of(run)
     end_ns = zero.clock.to_mono(run.summary.end_unix_ns)
     return make_grid(
         zero.mono_ns // NS_PER_S,
         -(-end_ns // NS_PER_S),
         _spans(run.summary, zero.clock),
+        coarse=coarse,
     )
 
 

@@ -18,7 +18,7 @@ from loadprobe.outputs.folder.documents import PAGE, encode_json
 from loadprobe.outputs.folder.private import new_name, replace_whole
 from loadprobe.outputs.folder.reader import RunData
 from loadprobe.outputs.page.document import grid_of, page_document
-from loadprobe.outputs.page.seconds import load_course
+from loadprobe.outputs.page.seconds import coarse_parts, load_course
 
 MODULES = (
     "words",
@@ -63,7 +63,8 @@ def make_page(run: RunData) -> bytes:
         UsageError: the folder holds what is never written, or what JSON cannot.
     """
     try:
-        document = page_document(run, load_course(run.path, grid_of(run)))
+        grid = grid_of(run, coarse_parts(run.path))
+        document = page_document(run, load_course(run.path, grid))
         return render_page(document, title=f"{run.info.name} - loadprobe")
     except (TypeError, ValueError, OverflowError) as exc:
         raise UsageError(f"{run.path} cannot be shown as a page: {exc}") from exc

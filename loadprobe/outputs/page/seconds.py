@@ -7,13 +7,14 @@ page goes without it.
 """
 
 from bisect import bisect_right
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 
-from loadprobe.clock import NS_PER_S
+from loadprobe.clock import NEVER_NS, NS_PER_S
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.histogram import Histogram, SparseHistogram
 from loadprobe.core.judging.outcome import OpKind, Outcome
@@ -27,7 +28,7 @@ from loadprobe.outputs.folder.documents import (
 from loadprobe.outputs.folder.files import is_begun, read_lines
 from loadprobe.outputs.folder.forms import find_form, step_of
 from loadprobe.outputs.folder.reader import load_segments
-from loadprobe.outputs.folder.segments import Segment
+from loadprobe.outputs.folder.segments import FIRST, Segment
 
 MOST_STEPS = 1_500
 """Longer steps, so that there are no more of them; single seconds come on top."""
@@ -53,10 +54,33 @@ class Grid:
     def __len__(self) -> int:
         return len(self.edges) - 1
 
-    def step(self, second: int) -> int | None:
-        """Return the step of a second; None outside."""
+    def step(self, second: int, length_s: int = 1) -> int | None:
+        """Return the step in which some seconds begin; None if they are outside."""
+        if second < self.edges[0] < second + length_s:
+            second = self.edges[0]
         at = bisect_right(self.edges, second) - 1
         return at if 0 <= at < len(self) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Coarse:
+    """A part of the time of a run that is kept in longer steps than seconds.
+
+    Args:
+        start_s: monotonic second in which it begins.
+        end_s: the one after its last.
+        step_s: length of its steps.
+        shift_s: its steps begin at this and multiples of ``step_s`` from there.
+    """
+
+    start_s: int
+    end_s: int
+    step_s: int
+    shift_s: int = 0
+
+    def snapped(self, second: int) -> int:
+        """Return the beginning of the step of a second, within this part."""
+        return max(self.start_s, second - (second - self.shift_s) % self.step_s)
 
 
 def make_grid(
@@ -64,6 +88,7 @@ def make_grid(
     end_s: int,
     moments: Iterable[tuple[int, int]],
     *,
+    coarse: Iterable[Coarse] = (),
     most: int = MOST_STEPS,
 ) -> Grid:
     """Return single seconds round what happened, and longer steps elsewhere.
@@ -72,6 +97,7 @@ def make_grid(
         start_s: monotonic second in which the run began.
         end_s: the one after its last.
         moments: [from, to) of what happened, the most important first.
+        coarse: parts in which no step is shorter than what is known.
         most: longer steps, at most.
     """
     end_s = max(end_s, start_s + 1)
@@ -83,7 +109,29 @@ def make_grid(
         seconds = range(first, min(end_s, until_s + _AROUND_S) + 1)[:left]
         edges.update(seconds)
         left -= len(seconds)
-    return Grid(tuple(sorted(edges)))
+    for part in coarse:
+        inside = {edge for edge in edges if part.start_s <= edge < part.end_s}
+        edges = (edges - inside) | {part.snapped(edge) for edge in inside}
+    edges = {edge for edge in edges if start_s < edge < end_s}
+    return Grid((start_s, *sorted(edges), end_s))
+
+
+def coarse_parts(path: Path) -> list[Coarse]:
+    """Return the parts of a run folder that are kept in longer steps than seconds."""
+    try:
+        segments = load_segments(path)
+    except UsageError:
+        return []  # which is told where they are read
+    ends = [segment.begun_ns for segment in segments[1:]]
+    parts: list[Coarse] = []
+    for segment, end_ns in zip(segments, [*ends, NEVER_NS], strict=True):
+        found = (find_form(segment.path, name) for name in (SERIES, HISTOGRAMS))
+        step_s = max((step_of(file) for file in found if file), default=1)
+        if step_s > 1:
+            start_s = 0 if segment.number == FIRST else segment.begun_ns // NS_PER_S
+            shift_s = segment.shift_ns // NS_PER_S
+            parts.append(Coarse(start_s, end_ns // NS_PER_S, step_s, shift_s))
+    return parts
 
 
 @dataclass(slots=True)
@@ -119,7 +167,7 @@ class Course:
         if row.dark_ms or row.grey_ms:
             seconds = (second, length_s, row.dark_ms, row.grey_ms)
             self.failing.setdefault(scope, []).append(seconds)
-        step = self.grid.step(second)
+        step = self.grid.step(second, length_s)
         if step is None or scope.op is OpKind.CONNECT:
             return
         columns = self.counts.get(row.lane)
@@ -188,9 +236,10 @@ def _read_histograms(course: Course, segment: Segment) -> None:
     if not is_begun(file, set()):
         course.problems += _not_there(file)
         return
+    length_s = step_of(find_form(segment.path, HISTOGRAMS) or file)
     sums: dict[tuple[str, str, int], _Sum] = {}
     for row in read_lines(file, HistogramRow):
-        step = course.grid.step(row.second + shift_s)
+        step = course.grid.step(row.second + shift_s, length_s)
         if step is not None and row.op != OpKind.CONNECT.label:
             key = (row.lane, row.kind, step)
             if (total := sums.get(key)) is None:
@@ -208,7 +257,7 @@ def _read_histograms(course: Course, segment: Segment) -> None:
 class _Sum:
     """Lines of one step added up; they are checked together, which is far quicker."""
 
-    counts: Counter[int] = field(default_factory=Counter)
+    counts: defaultdict[int, int] = field(default_factory=partial(defaultdict, int))
     sum_ns: int = 0
     overflow: int = 0
     least_ns: list[int] = field(default_factory=list)

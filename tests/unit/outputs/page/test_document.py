@@ -4,7 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+import orjson
 import pytest
+import zstandard
 
 from loadprobe.core.events import ProbeStalled
 from loadprobe.core.judging.outcome import Outcome
@@ -12,7 +14,14 @@ from loadprobe.outputs.folder.documents import SERIES, event_line
 from loadprobe.outputs.folder.reader import PastEvent, load_run
 from loadprobe.outputs.page import document as documents
 from loadprobe.outputs.page.document import grid_of, page_document
-from loadprobe.outputs.page.seconds import Course, load_course, make_grid
+from loadprobe.outputs.page.seconds import (
+    Coarse,
+    Course,
+    coarse_parts,
+    load_course,
+    make_grid,
+)
+from tests.support.page_runs import planted_run
 from tests.support.reports import MS, START, S, make_run
 from tests.support.written_run import write_run
 
@@ -162,6 +171,37 @@ def test_a_grid_has_seconds_where_something_happened() -> None:
     assert set(lengths[at - 15 : at + 15]) == {1}
     assert (grid.step(-1), grid.step(36_000)) == (None, None)
     assert len(make_grid(5, 5, [])) == 1
+
+
+def test_no_step_is_shorter_than_what_is_kept() -> None:
+    """Minutes are shown as minutes: in a step of a second they would be a peak."""
+    coarse = Coarse(0, 1_000, 60, shift_s=7)
+    grid = make_grid(130, 2_000, [(500, 505), (1_500, 1_505)], coarse=[coarse], most=90)
+    early = [edge for edge in grid.edges if 130 < edge < 1_000]
+    assert early
+    assert {(edge - 7) % 60 for edge in early} == {0}
+    at = grid.step(1_502)
+    assert at is not None
+    assert grid.edges[at + 1] - grid.edges[at] == 1
+    assert grid.step(127, 60) == 0  # its minute reaches into the run
+    assert grid.step(70, 60) is None
+
+
+def test_minutes_of_a_segment_are_found(tmp_path: Path) -> None:
+    """Whichever of the two files is coarser says how long its steps are."""
+    run = planted_run(tmp_path / "run", length_s=600, dark_at_ms=300_000)
+    series = run.path / SERIES
+    header, *rows = series.read_bytes().splitlines()
+    minutes = [row for row in rows if orjson.loads(row)["second"] % 60 == 0]
+    packed = zstandard.compress(b"\n".join([header, *minutes]) + b"\n")
+    (run.path / "series.60s.ndjson.zst").write_bytes(packed)
+    series.unlink()
+    parts = coarse_parts(run.path)
+    course = load_course(run.path, grid_of(run, parts))
+    told = page_document(run, course)["course"]
+    assert [part.step_s for part in parts] == [60]
+    assert min(told["seconds"][1:-1]) == 60
+    assert sum(told["counts"][0]["served"]) == len(minutes) * 100
 
 
 def test_a_course_counts_every_outcome() -> None:
