@@ -8,7 +8,7 @@ what ``summary.json`` says, the worst first; the whole report has the rest.
 from collections.abc import Collection, Iterable, Sequence
 
 from loadprobe.core.verdict.attribution import Cause
-from loadprobe.core.verdict.headline import END_WORDS, SILENT, ended_badly
+from loadprobe.core.verdict.headline import BLIND, END_WORDS, SILENT, ended_badly
 from loadprobe.core.verdict.outage_document import OutageRow
 from loadprobe.core.verdict.quantities import Bounds
 from loadprobe.core.verdict.summary import (
@@ -217,7 +217,10 @@ def _beside(summary: Summary) -> Iterable[str]:
                 f"{place.lane} clients at shard {place.shard}"
             )
     blind_ms = summary.observer.blind_ms
-    if blind_ms:
+    much = [part for part in summary.headline.split("; ") if part.startswith(BLIND)]
+    if much:
+        yield f"{plain_words(much[0])}, too much to measure well: is the machine busy?"
+    elif blind_ms:
         yield (
             f"loadprobe itself stalled for {blind_ms:,.0f} ms, which counts neither "
             "as up nor as down"

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from loadprobe.core.steps import Expectation, ScenarioState
-from loadprobe.core.verdict.headline import SILENT
+from loadprobe.core.verdict.headline import SILENT, Findings
 from loadprobe.core.verdict.quantities import NO_DOWNTIME, NO_TIME, Bounds
 from loadprobe.core.verdict.summary import ConnectSummary, SloResult, Summary
 from loadprobe.outputs.folder.reader import RunData
@@ -231,6 +231,16 @@ def test_own_stalls_are_told() -> None:
     )
     assert "none failed that loadprobe could see; 85 it could not" in as_brief(
         run, width=100
+    )
+
+
+def test_a_busy_machine_is_told() -> None:
+    """If it was stalled for too long to measure well, the part of the time is told."""
+    part = Findings(blind_ratio=0.125).headline
+    told = said(changed(make_run(dark=False), state="blind", headline=f"x; {part}"))
+    assert told[-1] == (
+        "loadprobe itself stalled for 12.5% of the time, too much to measure well: is "
+        "the machine busy?"
     )
 
 
