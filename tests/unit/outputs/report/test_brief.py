@@ -187,13 +187,29 @@ def test_new_connections_are_told_but_for_those_by_plan() -> None:
 
 
 def test_what_is_down_at_the_end_is_told() -> None:
-    """An outage that had no end is said to have none."""
+    """An outage that had no end is said to have none, but not a place that was left."""
     run = make_run()
-    rows = [msgspec.structs.replace(row, open_end=True) for row in run.outages]
-    told = said(replace(run, outages=tuple(rows)))
-    assert (
-        told[0] == "still down at the end: shard 0002 was down for tcp and tls clients"
+    end_ns = run.summary.end_unix_ns
+    down = "still down at the end: shard 0002 was down for tcp clients"
+    first, second = run.outages
+    last = msgspec.structs.replace(first, end_unix_ns=end_ns, open_end=True)
+    left = msgspec.structs.replace(second, open_end=True)  # no more arrivals after it
+    assert said(replace(run, outages=(last, left)))[0] == down
+    assert down not in said(replace(run, outages=(first, left)))
+    connects = msgspec.structs.replace(last, op="connect")
+    planned = msgspec.structs.replace(last, attribution="planned")
+    assert not any(
+        sentence.startswith("still down")
+        for sentence in said(replace(run, outages=(connects, planned)))
     )
+
+
+def test_outages_that_were_not_kept_are_counted() -> None:
+    """An outage of which only the number is known is one."""
+    run = make_run(dark=False)
+    observer = msgspec.structs.replace(run.summary.observer, dropped_outages=1234)
+    told = said(changed(run, state="outage", observer=observer))
+    assert told[0] == "1,234 outages were too many to keep"
 
 
 def test_how_the_scenario_ended_is_told() -> None:
