@@ -23,6 +23,9 @@ was seen is no measure of the rest. Less is told in a sentence."""
 _EXPECTED_WITHIN_NS = 2 * NS_PER_S
 """A lane that began so long ago should have had arrivals that were judged."""
 
+BLIND = "the probe was blind"
+"""What is said of a run whose probe was so for too long."""
+
 SILENT = "had no arrival to judge"
 """What is said of lanes that were to be seen."""
 
@@ -94,7 +97,7 @@ class Findings:
         if self.missed:
             found.append(("missed", f"missed: {', '.join(self.missed)}"))
         if self.blind_ratio > BLIND_RATIO:
-            share = f"the probe was blind for {self.blind_ratio:.1%} of the time"
+            share = f"{BLIND} for {self.blind_ratio:.1%} of the time"
             found.append(("blind", share))
         return found
 

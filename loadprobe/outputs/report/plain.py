@@ -7,8 +7,9 @@ what ``summary.json`` says, the worst first; the whole report has the rest.
 
 from collections.abc import Collection, Iterable, Sequence
 
+from loadprobe.core.judging.outcome import OpKind
 from loadprobe.core.verdict.attribution import Cause
-from loadprobe.core.verdict.headline import END_WORDS, SILENT, ended_badly
+from loadprobe.core.verdict.headline import BLIND, END_WORDS, SILENT, ended_badly
 from loadprobe.core.verdict.outage_document import OutageRow
 from loadprobe.core.verdict.quantities import Bounds
 from loadprobe.core.verdict.summary import (
@@ -18,6 +19,7 @@ from loadprobe.core.verdict.summary import (
     Summary,
 )
 from loadprobe.core.verdict.texts import clock_text
+from loadprobe.outputs.report.timeline import is_dark_at
 from loadprobe.outputs.wording import plain_words, printable
 
 SHOWN_INCIDENTS = 3
@@ -84,7 +86,8 @@ def _cut_short(summary: Summary, outages: Sequence[OutageRow]) -> Iterable[str]:
     going_on = {
         (row.lane, row.shard)
         for row in outages
-        if row.open_end and row.attribution != Cause.PLANNED
+        if row.attribution != Cause.PLANNED and row.op != OpKind.CONNECT.label
+        if is_dark_at(summary.end_unix_ns, row)
     }
     if going_on:
         yield f"still down at the end: {_where(going_on, summary)}"
@@ -109,6 +112,8 @@ def _incidents(summary: Summary) -> Iterable[str]:
     hidden = len(told) - SHOWN_INCIDENTS
     if hidden > 0:
         yield f"and {hidden:,} more times, shorter or as planned"
+    if summary.observer.dropped_outages:
+        yield f"{summary.observer.dropped_outages:,} outages were too many to keep"
 
 
 def _incident(incident: IncidentSummary, summary: Summary) -> str:
@@ -217,7 +222,10 @@ def _beside(summary: Summary) -> Iterable[str]:
                 f"{place.lane} clients at shard {place.shard}"
             )
     blind_ms = summary.observer.blind_ms
-    if blind_ms:
+    much = [part for part in summary.headline.split("; ") if part.startswith(BLIND)]
+    if much:
+        yield f"{plain_words(much[0])}, too much to measure well: is the machine busy?"
+    elif blind_ms:
         yield (
             f"loadprobe itself stalled for {blind_ms:,.0f} ms, which counts neither "
             "as up nor as down"

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from loadprobe.core.steps import Expectation, ScenarioState
-from loadprobe.core.verdict.headline import SILENT
+from loadprobe.core.verdict.headline import SILENT, Findings
 from loadprobe.core.verdict.quantities import NO_DOWNTIME, NO_TIME, Bounds
 from loadprobe.core.verdict.summary import ConnectSummary, SloResult, Summary
 from loadprobe.outputs.folder.reader import RunData
@@ -187,13 +187,29 @@ def test_new_connections_are_told_but_for_those_by_plan() -> None:
 
 
 def test_what_is_down_at_the_end_is_told() -> None:
-    """An outage that had no end is said to have none."""
+    """An outage that had no end is said to have none, but not a place that was left."""
     run = make_run()
-    rows = [msgspec.structs.replace(row, open_end=True) for row in run.outages]
-    told = said(replace(run, outages=tuple(rows)))
-    assert (
-        told[0] == "still down at the end: shard 0002 was down for tcp and tls clients"
+    end_ns = run.summary.end_unix_ns
+    down = "still down at the end: shard 0002 was down for tcp clients"
+    first, second = run.outages
+    last = msgspec.structs.replace(first, end_unix_ns=end_ns, open_end=True)
+    left = msgspec.structs.replace(second, open_end=True)  # no more arrivals after it
+    assert said(replace(run, outages=(last, left)))[0] == down
+    assert down not in said(replace(run, outages=(first, left)))
+    connects = msgspec.structs.replace(last, op="connect")
+    planned = msgspec.structs.replace(last, attribution="planned")
+    assert not any(
+        sentence.startswith("still down")
+        for sentence in said(replace(run, outages=(connects, planned)))
     )
+
+
+def test_outages_that_were_not_kept_are_counted() -> None:
+    """An outage of which only the number is known is one."""
+    run = make_run(dark=False)
+    observer = msgspec.structs.replace(run.summary.observer, dropped_outages=1234)
+    told = said(changed(run, state="outage", observer=observer))
+    assert told[0] == "1,234 outages were too many to keep"
 
 
 def test_how_the_scenario_ended_is_told() -> None:
@@ -231,6 +247,16 @@ def test_own_stalls_are_told() -> None:
     )
     assert "none failed that loadprobe could see; 85 it could not" in as_brief(
         run, width=100
+    )
+
+
+def test_a_busy_machine_is_told() -> None:
+    """If it was stalled for too long to measure well, the part of the time is told."""
+    part = Findings(blind_ratio=0.125).headline
+    told = said(changed(make_run(dark=False), state="blind", headline=f"x; {part}"))
+    assert told[-1] == (
+        "loadprobe itself stalled for 12.5% of the time, too much to measure well: is "
+        "the machine busy?"
     )
 
 
