@@ -17,7 +17,7 @@ from benchmarks.measurement import BenchmarkError
 from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.config import keys as config
 from loadprobe.local.cluster.ports import free_ports
-from tests.support.running import to_toml
+from tests.support.run_command import to_toml
 
 _READY_S, _END_S, _POLL_S = 30.0, 60.0, 0.1
 _SCRAPE_TIMEOUT_S = 5.0

@@ -29,7 +29,7 @@ from loadprobe.local.cluster.ports import free_ports
 from tests.scripted.hook import Hook
 from tests.scripted.stalls import StallLog
 from tests.support.commands import family
-from tests.support.running import to_toml
+from tests.support.run_command import to_toml
 
 PASSWORD = "what-everybody-knows"
 SHARDS = ("0001", "0002", "0003")

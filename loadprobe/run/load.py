@@ -8,7 +8,6 @@ processes of their own, which do not exist until they are woken in mid-run.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns, wall_now_ns
@@ -19,7 +18,7 @@ from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.core.judging.results import Sealed
 from loadprobe.errors import RunError
 from loadprobe.outputs.folder.sealed_lines import Written
-from loadprobe.probe.fleet import Death, FleetProbe, LateProbes, start_late
+from loadprobe.probe.fleet import Death, FleetProbe
 from loadprobe.probe.messages import (
     Detour,
     Plan,
@@ -31,18 +30,16 @@ from loadprobe.probe.messages import (
 from loadprobe.probe.rates import LaneRates
 from loadprobe.probe.routes import Routes
 from loadprobe.run.going_on import Past
+from loadprobe.run.gone import until_gone
 from loadprobe.run.hearing import Hearing, Listeners
 from loadprobe.run.roster import Roster
+from loadprobe.run.waking import Waking
 
 _HEAD_START_NS = 200 * NS_PER_MS
 _WOKEN_HEAD_START_NS = 50 * NS_PER_MS
-_LOOK_S = 0.25
 _READ_BACK_S = 15.0
-_HANGS_AFTER_LOOKS = 16
-"""A process that says nothing for so many looks, and is not reading back, hangs."""
 _GONE_S = 1.0
 _WAKE_S = 60.0
-_WAKE_PAUSE_S = 0.1
 _CUT_OVER_S = 60.0
 _CUT_OVER_POLL_S = 0.02
 
@@ -76,10 +73,7 @@ class Measurement:
         self._roster = Roster(config.lanes, dormant)
         self._routes = Routes(config.lanes, config.target)
         self.rates = LaneRates(config.lanes)
-        self._group: asyncio.TaskGroup | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._waking = asyncio.Lock()
-        self._ahead: dict[int, LateProbes | None] = {}
         self.aggregate = Aggregate(
             [
                 LaneInfo(
@@ -99,12 +93,18 @@ class Measurement:
         )
         self.names = self.hearing.names
         self.probes = [self._make_probe(p) for p in range(len(self._roster.shares))]
+        self._waking = Waking(
+            self.probes,
+            make=self._make_probe,
+            plan=lambda process: self._plan(process, is_first=True),
+            has_ended=lambda: self.end_ns is not None,
+        )
 
     def _make_probe(self, process: int) -> FleetProbe:
         return FleetProbe(
             process,
             lambda is_first: self._plan(
-                process, is_first=is_first, is_ahead=process in self._ahead
+                process, is_first=is_first, is_ahead=self._waking.is_ahead(process)
             ),
             on_message=self.hearing.take,
             on_death=self._take_death,
@@ -152,7 +152,7 @@ class Measurement:
         the same list. A task raises PreflightError or ProbeCrashed (see
         ``probe.fleet``).
         """
-        self._group = group
+        self._waking.begin(group, self._tasks)
         self._tasks += [group.create_task(probe.run()) for probe in self._awake]
         return self._tasks
 
@@ -220,33 +220,20 @@ class Measurement:
         detours = self._detours(closed)
         for probe in self.probes:
             probe.stop(end_ns, detours)
-        await self._wait_until_gone(end_ns, {*probing, *self._tasks}, meanwhile)
-        return end_ns
-
-    async def _wait_until_gone(
-        self,
-        end_ns: int,
-        waiting: "set[asyncio.Task[None]]",
-        meanwhile: Callable[[], object],
-    ) -> None:
-        """Wait until the processes are gone; end those that hang."""
         lanes_ns = max(lane.deadline_ms for lane in self._config.lanes) * NS_PER_MS
         deciding_ns = lanes_ns + self._config.probe.settle_ms * NS_PER_MS
-        give_up_ns = end_ns + deciding_ns + int(_READ_BACK_S * NS_PER_S)
-        silent: Counter[int] = Counter()
-        while waiting and mono_now_ns() < give_up_ns:
-            heard_ns = dict(self.hearing.heard_ns)
-            _, waiting = await asyncio.wait(waiting, timeout=_LOOK_S)
-            meanwhile()
-            for process, watermark_ns in self.hearing.watermark_ns.items():
-                is_silent = self.hearing.heard_ns[process] == heard_ns[process]
-                silent[process] = silent[process] + 1 if is_silent else 0
-                # It says nothing, too, while it reads back.
-                if silent[process] >= _HANGS_AFTER_LOOKS and watermark_ns < end_ns:
-                    self.probes[process].kill()
+        left = await until_gone(
+            {*probing, *self._tasks},
+            self.probes,
+            self.hearing,
+            end_ns=end_ns,
+            give_up_ns=end_ns + deciding_ns + int(_READ_BACK_S * NS_PER_S),
+            meanwhile=meanwhile,
+        )
         self.kill()
-        if waiting:
-            await asyncio.wait(waiting, timeout=_GONE_S)
+        if left:
+            await asyncio.wait(left, timeout=_GONE_S)
+        return end_ns
 
     def kill(self) -> None:
         """End the processes at once."""
@@ -261,13 +248,8 @@ class Measurement:
         Then they begin sooner once their transport is served. The keys are written by
         the other transport: without lanes that probe there is nothing to do ahead.
         """
-        assert self._group is not None
-        if not self._awake:
-            return
-        for process in sorted(self._roster.asleep - self._ahead.keys()):
-            self._ahead[process] = None
-            probe = self.probes[process] = self._make_probe(process)
-            self._ahead[process] = start_late([probe], self._group, self._tasks)
+        if self._awake:
+            self._waking.prepare(sorted(self._roster.asleep))
 
     async def wake(
         self,
@@ -286,52 +268,18 @@ class Measurement:
         Raises:
             RunError: they could not be connected or prefilled, and why.
         """
-        async with self._waking:  # or they would have two processes each
-            await self._wake(lanes, target, within_s)
-
-    async def _wake(
-        self, lanes: Collection[str], target: Target | None, within_s: float
-    ) -> None:
-        processes = [p for p in self._roster.of(lanes) if p in self._roster.asleep]
-        left = self._roster.lanes_of(processes) - set(lanes)
-        if left:
-            raise ValueError(f"{sorted(left)} share processes with {sorted(lanes)}")
-        if target is not None:
-            for lane in lanes:
-                self._routes.lead(lane, target)
-        give_up_ns = mono_now_ns() + int(within_s * NS_PER_S)
-        names = ", ".join(sorted(lanes))
-        while processes:
-            problem = await self._start_late(processes)
-            if self.end_ns is not None:
-                raise RunError(f"waking lanes {names}: the load ended before")
-            if problem is None:
-                break
-            if mono_now_ns() >= give_up_ns:
-                raise RunError(f"waking lanes {names} failed: {problem}")
-            await asyncio.sleep(_WAKE_PAUSE_S)
-        self._roster.asleep.difference_update(processes)
-        self._begin(processes, head_start_ns=_WOKEN_HEAD_START_NS)
-
-    async def _start_late(self, processes: Sequence[int]) -> str | None:
-        """Start processes and wait until they are ready; return what went wrong."""
-        assert self._group is not None
-        if self.end_ns is not None:
-            return None
-        started = [self._go_on(process, self._group) for process in processes]
-        problems = [await late.wait() for late in started]
-        return next((problem for problem in problems if problem is not None), None)
-
-    def _go_on(self, process: int, group: asyncio.TaskGroup) -> LateProbes:
-        """Have a process connect: the one that waits, or a new one."""
-        ahead = self._ahead.pop(process, None)
-        if ahead is not None and ahead.is_there:
-            ahead.probes[0].go_on(self._plan(process, is_first=True))
-            return ahead
-        if ahead is not None:
-            ahead.probes[0].kill()
-        probe = self.probes[process] = self._make_probe(process)
-        return start_late([probe], group, self._tasks)
+        async with self._waking.turn:
+            processes = [p for p in self._roster.of(lanes) if p in self._roster.asleep]
+            left = self._roster.lanes_of(processes) - set(lanes)
+            if left:
+                raise ValueError(f"{sorted(left)} share processes with {sorted(lanes)}")
+            if target is not None:
+                for lane in lanes:
+                    self._routes.lead(lane, target)
+            names = ", ".join(sorted(lanes))
+            await self._waking.connect(processes, names=names, within_s=within_s)
+            self._roster.asleep.difference_update(processes)
+            self._begin(processes, head_start_ns=_WOKEN_HEAD_START_NS)
 
     async def use_endpoint(
         self,

@@ -77,10 +77,11 @@ def virtual_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "loadprobe.control.provider.api.wall_now_ns", lambda: _EPOCH_NS + now_ns()
     )
-    monkeypatch.setattr(
-        "loadprobe.control.provider.api.read_clock_pair",
-        lambda: ClockPair(now_ns(), _EPOCH_NS + now_ns()),
-    )
+    for name in ("api", "calls"):
+        monkeypatch.setattr(
+            f"loadprobe.control.provider.{name}.read_clock_pair",
+            lambda: ClockPair(now_ns(), _EPOCH_NS + now_ns()),
+        )
 
 
 def run(coroutine: Coroutine[Any, Any, _T]) -> _T:

@@ -1,26 +1,22 @@
-"""The ElastiCache API in the few calls the controller needs, typed and timed.
+"""The ElastiCache API in the few calls the controller needs, typed.
 
-Rule: reads are retried, a mutation is sent once and only once (see ``clients``).
+How a call is made is in ``calls``; reads are repeated, mutations never.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Coroutine, Mapping
+from collections.abc import AsyncIterator, Collection, Coroutine
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime
 from typing import Any, TypeVar
 
-from loadprobe.clock import NS_PER_S, ClockPair, read_clock_pair, wall_now_ns
+from loadprobe.clock import NS_PER_S, read_clock_pair, wall_now_ns
 from loadprobe.config import keys as config
+from loadprobe.control.provider.calls import Calls
 from loadprobe.control.provider.clients import open_clients
 from loadprobe.control.provider.faults import (
     GROUP_NOT_FOUND,
-    THROTTLED_BY_CUSTOMER_RATE,
     UNKNOWN_ACTION,
-    ApiFault,
     ApiRefused,
     ApiUnanswered,
-    CallErrors,
-    explain,
 )
 from loadprobe.control.provider.replies import (
     CacheCluster,
@@ -32,11 +28,9 @@ from loadprobe.control.provider.replies import (
     from_unix_ns,
     read_cache_cluster,
     read_group,
-    read_offset_ns,
     read_records,
     read_update_action,
 )
-from loadprobe.control.provider.secret import Secret, reveal
 from loadprobe.control.provider.state import (
     ABSENT,
     AT_REST,
@@ -49,8 +43,7 @@ from loadprobe.control.provider.state import (
 __all__ = ["ApiCall", "ElastiCacheApi", "GroupState", "Need", "open_api"]
 
 _T = TypeVar("_T")
-_PAGE_RECORDS = 100
-_THROTTLE_ATTEMPTS = 5
+_DESCRIBE_GROUPS = "DescribeReplicationGroups"
 _DAY_NS = 24 * 3600 * NS_PER_S
 _NO_TAGS = (
     UNKNOWN_ACTION,
@@ -72,7 +65,6 @@ class ElastiCacheApi:
         group_id: the replication group.
         members: cache cluster id -> node group id of every node ever described; it
             only grows, so that events of removed nodes are still known as ours.
-        offset_ns: provider clock minus ours as of the last reply (see ``Call``).
         changing: held by whoever changes the group: one mutation at a time.
     """
 
@@ -87,12 +79,16 @@ class ElastiCacheApi:
     ) -> None:
         self.group_id = group_id
         self.members: dict[str, str] = {}
-        self.offset_ns: int | None = None
         self.changing = asyncio.Lock()
-        self._reads = reads
-        self._mutations = mutations
         self._where = where
-        self._throttle_backoff_s = throttle_backoff_s
+        self._calls = Calls(
+            reads, mutations, where=where, throttle_backoff_s=throttle_backoff_s
+        )
+
+    @property
+    def offset_ns(self) -> int | None:
+        """Provider clock minus ours as of the last reply (see ``Call``)."""
+        return self._calls.offset_ns
 
     @property
     def provider_now_ns(self) -> int:
@@ -106,16 +102,14 @@ class ElastiCacheApi:
         reached shows in seconds; whatever else is wrong, the patient one tells.
         """
         with suppress(ApiRefused, ApiUnanswered):
-            await self._call(
-                self._mutations,
-                _DESCRIBE_GROUPS,
-                ReplicationGroupId=self.group_id,
+            await self._calls.send_once(
+                _DESCRIBE_GROUPS, ReplicationGroupId=self.group_id
             )
         await self._group(missing_ok=not must_exist)
 
     async def describe_group(self) -> Group:
         """Return the replication group as it is now."""
-        reply, call = await self._read(
+        reply, call = await self._calls.read(
             _DESCRIBE_GROUPS, ReplicationGroupId=self.group_id
         )
         groups = reply.get("ReplicationGroups", [])
@@ -187,7 +181,7 @@ class ElastiCacheApi:
         Args:
             wall_ns: UNIX ns in the provider's time; it must not lie in its future.
         """
-        replies = await self._read_pages(
+        replies = await self._calls.read_pages(
             "DescribeEvents", "Events", StartTime=from_unix_ns(wall_ns)
         )
         return read_records(replies)
@@ -198,9 +192,7 @@ class ElastiCacheApi:
         Raises:
             ApiUnanswered: the reply was lost; it may have been applied.
         """
-        reply, made = await self._call(
-            self._mutations, call.operation, **call.arguments
-        )
+        reply, made = await self._calls.send_once(call.operation, **call.arguments)
         # A batch answers "yes" also for what it did not do.
         for left in reply.get("UnprocessedUpdateActions", ()):
             code = left.get("ErrorType", "")
@@ -224,14 +216,14 @@ class ElastiCacheApi:
 
     async def _clusters(self, group: Group) -> tuple[CacheCluster, ...]:
         members = group.members
-        replies = await self._read_pages(
+        replies = await self._calls.read_pages(
             "DescribeCacheClusters", "CacheClusters", ShowCacheNodeInfo=True
         )
         clusters = (read_cache_cluster(reply) for reply in replies)
         return tuple(cluster for cluster in clusters if cluster.id in members)
 
     async def _updates(self) -> tuple[UpdateAction, ...]:
-        replies = await self._read_pages(
+        replies = await self._calls.read_pages(
             "DescribeUpdateActions",
             "UpdateActions",
             ReplicationGroupIds=[self.group_id],
@@ -240,11 +232,11 @@ class ElastiCacheApi:
         return tuple(map(read_update_action, replies))
 
     async def _tags(self, group: Group) -> dict[str, str]:
-        reply, _ = await self._read("ListTagsForResource", ResourceName=group.arn)
+        reply, _ = await self._calls.read("ListTagsForResource", ResourceName=group.arn)
         return {tag["Key"]: tag.get("Value", "") for tag in reply.get("TagList", ())}
 
     async def _node_types(self) -> tuple[str, ...]:
-        reply, _ = await self._read(
+        reply, _ = await self._calls.read(
             "ListAllowedNodeTypeModifications", ReplicationGroupId=self.group_id
         )
         return (
@@ -253,7 +245,7 @@ class ElastiCacheApi:
         )
 
     async def _engine_versions(self) -> tuple[EngineVersion, ...]:
-        replies = await self._read_pages(
+        replies = await self._calls.read_pages(
             "DescribeCacheEngineVersions", "CacheEngineVersions"
         )
         return tuple(
@@ -263,62 +255,6 @@ class ElastiCacheApi:
                 reply.get("CacheEngineVersionDescription", ""),
             )
             for reply in replies
-        )
-
-    async def _read_pages(
-        self, operation: str, member: str, **arguments: object
-    ) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        page: dict[str, object] = {"MaxRecords": _PAGE_RECORDS}
-        while True:
-            reply, _ = await self._read(operation, **arguments, **page)
-            found.extend(reply.get(member, ()))
-            if not reply.get("Marker"):
-                return found
-            page["Marker"] = reply["Marker"]
-
-    async def _read(
-        self, operation: str, **arguments: object
-    ) -> tuple[dict[str, Any], Call]:
-        """Call a read; wait and repeat on the one throttle botocore does not repeat."""
-        backoff_s = self._throttle_backoff_s
-        for _ in range(_THROTTLE_ATTEMPTS - 1):
-            try:
-                return await self._call(self._reads, operation, **arguments)
-            except ApiRefused as fault:
-                if fault.code != THROTTLED_BY_CUSTOMER_RATE:
-                    raise
-            await asyncio.sleep(backoff_s)
-            backoff_s *= 2
-        return await self._call(self._reads, operation, **arguments)
-
-    async def _call(
-        self, client: Any, operation: str, **arguments: object
-    ) -> tuple[dict[str, Any], Call]:
-        method = getattr(client, _METHODS[operation])
-        sent = {name: reveal(value) for name, value in arguments.items()}
-        before = read_clock_pair()
-        try:
-            reply: dict[str, Any] = await method(**sent)
-        except CallErrors as exc:
-            raise self._fault(exc, operation, arguments) from _cause(exc, arguments)
-        call = _describe_call(operation, reply, before)
-        self.offset_ns = call.offset_ns
-        return reply, call
-
-    def _fault(
-        self, exc: BaseException, operation: str, arguments: Mapping[str, object]
-    ) -> ApiFault:
-        shown = {
-            name: value.isoformat() if isinstance(value, datetime) else value
-            for name, value in arguments.items()
-        }
-        return explain(
-            exc,
-            operation=operation,
-            arguments=shown,
-            where=self._where,
-            hidden=_secrets(arguments),
         )
 
 
@@ -335,39 +271,6 @@ async def _if_known(
         if fault.code not in unknown:
             raise
         return None
-
-
-def _secrets(arguments: Mapping[str, object]) -> list[str]:
-    return [v.reveal() for v in arguments.values() if isinstance(v, Secret)]
-
-
-def _cause(exc: BaseException, arguments: Mapping[str, object]) -> BaseException | None:
-    """Return the cause to show: none if its own text may hold a secret."""
-    return None if _secrets(arguments) else exc
-
-
-_DESCRIBE_GROUPS = "DescribeReplicationGroups"
-_METHODS = {
-    "BatchApplyUpdateAction": "batch_apply_update_action",
-    "CompleteMigration": "complete_migration",
-    "CreateReplicationGroup": "create_replication_group",
-    "DecreaseReplicaCount": "decrease_replica_count",
-    "DeleteReplicationGroup": "delete_replication_group",
-    "DescribeCacheClusters": "describe_cache_clusters",
-    "DescribeCacheEngineVersions": "describe_cache_engine_versions",
-    "DescribeEvents": "describe_events",
-    "DescribeReplicationGroups": "describe_replication_groups",
-    "DescribeUpdateActions": "describe_update_actions",
-    "IncreaseReplicaCount": "increase_replica_count",
-    "ListAllowedNodeTypeModifications": "list_allowed_node_type_modifications",
-    "ListTagsForResource": "list_tags_for_resource",
-    "ModifyReplicationGroup": "modify_replication_group",
-    "ModifyReplicationGroupShardConfiguration": (
-        "modify_replication_group_shard_configuration"
-    ),
-    "StartMigration": "start_migration",
-    "TestFailover": "test_failover",
-}
 
 
 @asynccontextmanager
@@ -400,17 +303,3 @@ async def open_api(
         )
         await api.warm_up(must_exist=must_exist)
         yield api
-
-
-def _describe_call(operation: str, reply: dict[str, Any], before: ClockPair) -> Call:
-    after = read_clock_pair()
-    metadata = reply.get("ResponseMetadata", {})
-    return Call(
-        operation=operation,
-        before=before,
-        after=after,
-        request_id=metadata.get("RequestId", ""),
-        offset_ns=read_offset_ns(
-            metadata.get("HTTPHeaders", {}).get("date"), (before.wall_ns, after.wall_ns)
-        ),
-    )

@@ -16,13 +16,8 @@ from loadprobe.local.api.plane import Knobs
 from loadprobe.local.cluster.cluster import LocalCluster
 from tests.support.dashboards import DASHBOARDS, answers, scraping
 from tests.support.prometheus_server import NEEDS_PROMETHEUS, free_port, prometheus
-from tests.support.running import (
-    config_of,
-    run_command,
-    small_lane,
-    target_of,
-    until,
-)
+from tests.support.run_command import run_command
+from tests.support.running import config_of, small_lane, target_of, until
 from tools.pictures.queries import Shown
 
 pytestmark = [NEEDS_PROMETHEUS, pytest.mark.alone]

@@ -22,7 +22,8 @@ from tests.support.prometheus_server import (
     free_port,
     prometheus,
 )
-from tests.support.running import Command, config_of, run_command, small_lane, target_of
+from tests.support.run_command import Command, run_command
+from tests.support.running import config_of, small_lane, target_of
 from tools.pictures.queries import Shown
 
 pytestmark = [pytest.mark.alone, NEEDS_PROMETHEUS]

@@ -22,7 +22,8 @@ from tests.support.prometheus_server import (
     free_port,
     prometheus,
 )
-from tests.support.running import config_of, run_command
+from tests.support.run_command import run_command
+from tests.support.running import config_of
 
 pytestmark = [pytest.mark.alone, NEEDS_PROMETHEUS]
 

@@ -8,13 +8,13 @@ import pytest
 from loadprobe.core.load.keyspace import Keyspace
 from loadprobe.errors import PreflightError
 from loadprobe.local.cluster.cluster import LocalCluster
+from tests.support.run_command import run_command
 from tests.support.running import (
     Trial,
     close_slots,
     config_of,
     measuring,
     open_slots,
-    run_command,
     small_lane,
     target_of,
     until,

@@ -16,13 +16,8 @@ from loadprobe.control.created import markers
 from loadprobe.errors import UsageError
 from loadprobe.local.api.control_plane import ControlPlane
 from loadprobe.local.api.plane import Knobs
-from tests.support.running import (
-    Command,
-    config_of,
-    run_command,
-    small_lane,
-    until,
-)
+from tests.support.run_command import Command, run_command
+from tests.support.running import config_of, small_lane, until
 
 pytestmark = pytest.mark.alone
 

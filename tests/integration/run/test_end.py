@@ -14,13 +14,8 @@ import pytest_asyncio
 from loadprobe.config.keys import Http
 from loadprobe.local.cluster.cluster import LocalCluster
 from loadprobe.local.cluster.ports import free_ports
-from tests.support.running import (
-    config_of,
-    run_command,
-    small_lane,
-    target_of,
-    until,
-)
+from tests.support.run_command import run_command
+from tests.support.running import config_of, small_lane, target_of, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

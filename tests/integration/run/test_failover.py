@@ -10,13 +10,8 @@ from loadprobe.config.keys import Control
 from loadprobe.local.api.control_plane import ControlPlane
 from loadprobe.local.api.plane import Knobs
 from loadprobe.local.cluster.cluster import LocalCluster
-from tests.support.running import (
-    Command,
-    config_of,
-    run_command,
-    small_lane,
-    target_of,
-)
+from tests.support.run_command import Command, run_command
+from tests.support.running import config_of, small_lane, target_of
 
 pytestmark = pytest.mark.alone
 

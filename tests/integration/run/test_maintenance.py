@@ -17,7 +17,8 @@ from loadprobe.local.api.plane import Knobs
 from loadprobe.local.cluster.cluster import LocalCluster
 from tests.support.commands import get
 from tests.support.prometheus_server import free_port
-from tests.support.running import config_of, run_command, small_lane, target_of, until
+from tests.support.run_command import run_command
+from tests.support.running import config_of, small_lane, target_of, until
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(120)]
 

@@ -11,7 +11,8 @@ from loadprobe.config.keys import Control, Target
 from loadprobe.local.api.control_plane import ControlPlane
 from loadprobe.local.api.plane import Knobs
 from loadprobe.local.cluster.cluster import LocalCluster
-from tests.support.running import config_of, run_command, small_lane
+from tests.support.run_command import run_command
+from tests.support.running import config_of, small_lane
 
 pytestmark = pytest.mark.alone
 

@@ -23,7 +23,7 @@ from loadprobe.probe.messages import (
     UseEndpoint,
     UseLogin,
 )
-from loadprobe.run import hearing
+from loadprobe.run import gone, hearing
 from loadprobe.run import load as module
 from loadprobe.run.health import Health
 from loadprobe.run.hearing import Listeners
@@ -65,7 +65,7 @@ class QuietProbe:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Replace the clock, and the probe processes."""
     clock = Clock()
-    for each in (hearing, module):
+    for each in (gone, hearing, module):
         monkeypatch.setattr(each, "mono_now_ns", clock)
     monkeypatch.setattr(module, "FleetProbe", QuietProbe)
     return clock
