@@ -1,7 +1,7 @@
 # Every target sets up what it needs by itself; what is there already costs nothing.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup server prometheus openssl demo test verify check bench calibrate failovers integration soak chaos kills
+.PHONY: help setup server prometheus openssl chromium demo test verify check bench calibrate failovers integration soak chaos kills
 .PHONY: clean
 .PHONY: fuzz lock sbom
 .PHONY: stack pictures compiled matrix
@@ -104,6 +104,14 @@ for example with 'apt-get install prometheus'"; \
 	    >/dev/null 2>&1 || true ) \
 	|| echo "setup: what needs Prometheus is not tested" >&2
 
+# Only the tests of pages need it. Without it they are skipped.
+chromium:
+	@$(APT_INSTALL); \
+	if command -v chromium >/dev/null || command -v chromium-browser >/dev/null; \
+	then exit 0; fi; \
+	( set -e; apt_install chromium "no chromium on PATH; install it, for example with \
+'apt-get install chromium'" ) || echo "setup: pages are not tested in a browser" >&2
+
 # A server that asks for new keys, for the tests of TLS.
 openssl:
 	@$(APT_INSTALL); \
@@ -145,7 +153,7 @@ test: setup prometheus openssl compiled
 
 # What measures in real time, or is much work, has the machine for itself, one after the
 # other.
-verify: setup prometheus openssl compiled
+verify: setup prometheus openssl chromium compiled
 	$(BIN)/python -m pytest -q -rs -m alone
 
 fuzz: setup

@@ -14,6 +14,9 @@ from loadprobe.config.toml import decode
 from loadprobe.control.scenario.file import parse_scenario
 from loadprobe.errors import UsageError
 
+MOST_PER_S = 1_000_000.0
+"""The highest rate of a lane."""
+
 _SWITCH = {"on": True, "off": False, "true": True, "false": False}
 
 
@@ -47,6 +50,15 @@ def make_config(
     made = tomli_w.dumps(raw)
     parse_config(made, where=f"{where} with {_shown(values)}")
     return made
+
+
+def with_rates(text: str, multiple: float) -> str:
+    """Return the configuration of a cell with a multiple of the rates of its lanes."""
+    rates = [lane.rate_per_s for lane in parse_config(text, where="").lanes]
+    raw: dict[str, Any] = decode(text, where="")
+    for lane, rate_per_s in zip(raw["lanes"], rates, strict=True):
+        lane["rate_per_s"] = min(multiple * rate_per_s, MOST_PER_S)
+    return tomli_w.dumps(raw)
 
 
 def make_scenario(

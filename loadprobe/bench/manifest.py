@@ -39,6 +39,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         where: where the cells are run.
         node_type: of the groups that are created; "" elsewhere.
         versions: of loadprobe and Python.
+        finds_capacity: a cell finds the highest rate that meets the thresholds.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -53,6 +54,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     where: Where
     node_type: str
     versions: dict[str, str]
+    finds_capacity: bool = False
 
     def cells(self) -> list[Cell]:
         """Return all cells in their order."""
@@ -68,6 +70,9 @@ class Ended(msgspec.Struct, frozen=True):
         run: its run folder, relative to that of the bench.
         code: exit code of the run.
         seconds: how long it took, with its cluster.
+        capacity_per_s: of all lanes: the highest rate that was carried, and the lowest
+            one that was not (null if the probe's own limit came first); null if that
+            was not asked for.
     """
 
     label: str
@@ -75,6 +80,7 @@ class Ended(msgspec.Struct, frozen=True):
     run: str
     code: int
     seconds: float
+    capacity_per_s: tuple[float, float | None] | None = None
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -4,45 +4,36 @@ A cell that has not ended leaves nothing that counts: its run folder is set asid
 the bench goes on with that very cell the next time.
 """
 
-import asyncio
-import signal
-import sys
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import NamedTuple
 
 from loadprobe.bench.axes import Cell
-from loadprobe.bench.cell_files import make_config, make_scenario
+from loadprobe.bench.capacity import Capacity, find_capacity
+from loadprobe.bench.cell_files import make_config, make_scenario, with_rates
+from loadprobe.bench.child import ChildRun, run_child, run_folders
 from loadprobe.bench.manifest import Ended, Manifest, add_ended, read_ended
 from loadprobe.bench.places import Place, place_of
 from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.config.file import parse_config
+from loadprobe.config.keys import Config
 from loadprobe.core.verdict.texts import duration_text
 from loadprobe.errors import RunError, UsageError
 from loadprobe.signals import Stopping
 
 ASIDE = "aside"
 FILES = "files"
-_RUN = "run.json"
 _JUDGED = {0, 1, 3}
 """Exit codes of runs that ended and were judged, whatever they found."""
 
 
-@dataclass(frozen=True, slots=True)
-class CellRun:
-    """How the run of a cell ended.
+class _Found(NamedTuple):
+    """What the work of a cell came to."""
 
-    Args:
-        code: its exit code.
-        folder: its run folder; None if there is none.
-        said: the last lines that it printed.
-    """
-
+    run: Path
     code: int
-    folder: Path | None
-    said: str
+    capacity_per_s: tuple[float, float | None] | None = None
 
 
 class BenchRunner:
@@ -97,45 +88,101 @@ class BenchRunner:
     async def _run_cell(self, cell: Cell) -> bool:
         """Run a cell and write down that it has ended; False if it was told to end."""
         begun_ns = mono_now_ns()
-        values = cell.values
-        has_tls = self._has_tls(cell)
-        async with place_of(self._manifest, values, has_tls=has_tls) as place:
-            words = self._write_files(cell, place)
-            ran = await self._run_child(cell, words)
-        if self._stopping.is_set:
-            self._set_aside(ran.folder)
+        has_tls = any(lane.tls for lane in self._config_of(cell).lanes)
+        async with place_of(self._manifest, cell.values, has_tls=has_tls) as place:
+            if self._manifest.finds_capacity:
+                found = await self._find_capacity(cell, place)
+            else:
+                found = await self._run_once(cell, place)
+        if found is None:
             return False
-        if ran.folder is None or ran.code not in _JUDGED:
-            self._set_aside(ran.folder)
-            kind = UsageError if ran.code == UsageError.exit_code else RunError
-            raise kind(f"{cell.name}: the run ended with {ran.code}: {ran.said}")
         seconds = (mono_now_ns() - begun_ns) / NS_PER_S
-        where = str(ran.folder.relative_to(self._folder))
-        self._ended.append(Ended(cell.label, cell.repeat, where, ran.code, seconds))
+        where = str(found.run.relative_to(self._folder))
+        ended = Ended(
+            cell.label, cell.repeat, where, found.code, seconds, found.capacity_per_s
+        )
+        self._ended.append(ended)
         add_ended(self._folder, self._ended)
         return True
 
-    def _has_tls(self, cell: Cell) -> bool:
+    async def _run_once(self, cell: Cell, place: Place) -> _Found | None:
+        """Return the run of a cell and its exit code; None if we were told to end."""
+        ran = await self._run_child(cell, place, self._folder / cell.label)
+        if ran is None:
+            return None
+        assert ran.folder is not None
+        return _Found(ran.folder, ran.code)
+
+    async def _find_capacity(self, cell: Cell, place: Place) -> _Found | None:
+        """Return the run at the capacity, and that; None if we were told to end."""
+        runs = capacity_folder(self._folder, cell.label, cell.repeat)
+
+        async def run_at(multiple: float) -> ChildRun | None:
+            return await self._run_child(cell, place, runs, multiple)
+
+        runs.mkdir(parents=True, exist_ok=True)
+        found: Capacity | None = None
+        try:
+            found = await find_capacity(
+                self._config_of(cell), runs, run_at, tell=self._tell
+            )
+        finally:
+            if found is None:
+                self._set_aside(runs)
+        if found is None:
+            return None
+        return _Found(found.run, 0, (found.kept_per_s, found.failed_per_s))
+
+    def _config_of(self, cell: Cell) -> Config:
+        """Return the configuration of a cell, wherever it is run."""
         given = self._manifest
         sections = {"target": {"host": "any"}} if given.where == "local" else {}
         text = make_config(
             given.config, cell.values, sections=sections, where=given.config_name
         )
-        return any(lane.tls for lane in parse_config(text, where="").lanes)
+        return parse_config(text, where="")
 
-    def _write_files(self, cell: Cell, place: Place) -> list[str]:
+    async def _run_child(
+        self, cell: Cell, place: Place, runs: Path, multiple: float = 1.0
+    ) -> ChildRun | None:
+        """Run a cell's command to its end; None if we were told to end.
+
+        Args:
+            cell: which cell.
+            place: where it is run.
+            runs: where its run folder is made.
+            multiple: of the rates of all lanes.
+
+        Raises:
+            UsageError: it cannot be run at all, which ends the bench.
+            RunError: it ended without having been judged.
+        """
+        words = self._write_files(cell, place, runs, multiple)
+        log = self._folder / FILES / cell.label / f"repeat-{cell.repeat}.log"
+        ran = await run_child(words, runs=runs, log=log, stopping=self._stopping)
+        if self._stopping.is_set:
+            self._set_aside(ran.folder)
+            return None
+        if ran.folder is None or ran.code not in _JUDGED:
+            self._set_aside(ran.folder)
+            kind = UsageError if ran.code == UsageError.exit_code else RunError
+            raise kind(f"{cell.name}: the run ended with {ran.code}: {ran.said}")
+        return ran
+
+    def _write_files(
+        self, cell: Cell, place: Place, runs: Path, multiple: float
+    ) -> list[str]:
         """Write the files of a cell; return the words of the command that runs it."""
         given = self._manifest
         files = self._folder / FILES / cell.label
         files.mkdir(parents=True, exist_ok=True)
         sections = {name: dict(keys) for name, keys in place.sections.items()}
-        sections["output"] = {"dir": str(self._folder / cell.label)}
+        sections["output"] = {"dir": str(runs)}
         config = files / "config.toml"
-        config.write_text(
-            make_config(
-                given.config, cell.values, sections=sections, where=given.config_name
-            )
+        text = make_config(
+            given.config, cell.values, sections=sections, where=given.config_name
         )
+        config.write_text(text if multiple == 1 else with_rates(text, multiple))
         words = ["run", str(config)]
         if given.scenario:
             scenario = files / f"{Path(given.scenario_name).stem}.toml"
@@ -152,63 +199,45 @@ class BenchRunner:
             words += ["--for", given.duration]
         return words
 
-    async def _run_child(self, cell: Cell, words: list[str]) -> CellRun:
-        """Run a cell's command to its end; a signal to us is passed on to it."""
-        runs = self._folder / cell.label
-        before = set(_run_folders(runs))
-        log = self._folder / FILES / cell.label / f"repeat-{cell.repeat}.log"
-        with log.open("wb") as output:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "loadprobe", *words),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=asyncio.subprocess.STDOUT,
-                start_new_session=True,  # signals of the terminal reach us alone
-            )
-            code = await self._wait_for(process)
-        made = sorted(set(_run_folders(runs)) - before)
-        said = log.read_text(errors="replace").strip().splitlines()[-1:]
-        return CellRun(code, made[-1] if made else None, "".join(said))
-
-    async def _wait_for(self, process: asyncio.subprocess.Process) -> int:
-        try:
-            code = await self._stopping.unless_set(process.wait())
-            if code is None:  # in order: what it created is deleted
-                _send(process, signal.SIGTERM)
-                code = await self._stopping.unless_urged(process.wait())
-            if code is None:
-                _send(process, signal.SIGTERM)
-                code = await process.wait()
-        except BaseException:
-            _send(process, signal.SIGTERM)
-            raise
-        return code
-
     def _set_aside(self, run: Path | None) -> None:
         """Keep the folder of a cell that has not ended where it is not counted."""
         if run is None or not run.exists():
             return
         aside = self._folder / ASIDE
         aside.mkdir(exist_ok=True)
-        run.rename(aside / f"{run.parent.name}-{run.name}")
+        at, number = aside / _aside_name(run), 1
+        while at.exists():
+            number += 1
+            at = aside / f"{_aside_name(run)}-{number}"
+        run.rename(at)
+
+
+def capacity_folder(folder: Path, label: str, repeat: int) -> Path:
+    """Return where the runs of a cell are that finds a capacity."""
+    return folder / label / f"capacity-{repeat}"
 
 
 def set_aside_unended(folder: Path, manifest: Manifest) -> None:
     """Set aside what a bench that was killed has left of its last cell."""
-    counted = {folder / ended.run for ended in read_ended(folder)}
-    for label in dict.fromkeys(cell.label for cell in manifest.cells()):
-        for run in _run_folders(folder / label):
-            if run not in counted:
-                (folder / ASIDE).mkdir(exist_ok=True)
-                run.rename(folder / ASIDE / f"{label}-{run.name}")
+    ended = read_ended(folder)
+    counted = {folder / each.run for each in ended}
+    ends = {(each.label, each.repeat) for each in ended}
+    left = [
+        run
+        for label in dict.fromkeys(cell.label for cell in manifest.cells())
+        for run in run_folders(folder / label)
+        if run not in counted
+    ]
+    left += [
+        runs
+        for cell in manifest.cells()
+        if (cell.label, cell.repeat) not in ends
+        and (runs := capacity_folder(folder, cell.label, cell.repeat)).exists()
+    ]
+    for path in left:
+        (folder / ASIDE).mkdir(exist_ok=True)
+        path.rename(folder / ASIDE / _aside_name(path))
 
 
-def _run_folders(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return [child for child in folder.iterdir() if (child / _RUN).is_file()]
-
-
-def _send(process: asyncio.subprocess.Process, signal_number: int) -> None:
-    with suppress(ProcessLookupError):
-        process.send_signal(signal_number)
+def _aside_name(path: Path) -> str:
+    return f"{path.parent.name}-{path.name}"

@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 import typer
 
 from loadprobe import __version__, compiled
+from loadprobe.cli import quick
 from loadprobe.cli.bench import bench
+from loadprobe.cli.check import check
 from loadprobe.cli.clean import clean
 from loadprobe.cli.compare import compare
 from loadprobe.cli.dashboards import dashboards
 from loadprobe.cli.durations import parse_duration
+from loadprobe.cli.fail_if import FailIf, with_limits
+from loadprobe.cli.init import init
 from loadprobe.cli.local import local_app
 from loadprobe.cli.saying import say, warn
 from loadprobe.cli.scenarios import (
@@ -32,12 +36,12 @@ from loadprobe.cli.scenarios import (
 from loadprobe.cli.webhooks import webhooks_app
 from loadprobe.config.file import load_config
 from loadprobe.config.keys import Config
-from loadprobe.errors import LoadprobeError, PreflightError, UsageError
+from loadprobe.config.url import is_url
+from loadprobe.errors import LoadprobeError, UsageError
 from loadprobe.harmless import harmless_json
 from loadprobe.logs import Level
 
 if TYPE_CHECKING:
-    from loadprobe.control.scenario.file import Scenario
     from loadprobe.run.plan import RunOptions
 
 EXIT_INTERRUPTED = 130
@@ -58,7 +62,39 @@ app.add_typer(webhooks_app, name="webhooks")
 
 T = TypeVar("T")
 
-ConfigPath = Annotated[str, typer.Argument(metavar="CONFIG", help="TOML file.")]
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version."
+        ),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+Full = Annotated[
+    bool, typer.Option("--full", help="Show all of it, not only what fits a screen.")
+]
+Junit = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Write thresholds and expectations to this file, too, for CI servers.",
+    ),
+]
+ConfigOrUrl = Annotated[
+    str, typer.Argument(metavar="CONFIG", help="TOML file, or redis://host:port.")
+]
 
 
 @app.command()
@@ -69,6 +105,7 @@ def demo(
         float, typer.Option(min=10, max=600, help="Length of the load in seconds.")
     ] = 25.0,
     output: Annotated[str, typer.Option(help="Folder for run folders.")] = "runs",
+    full: Full = False,
     log_level: LogLevel = "warning",
 ) -> None:
     """Fail a shard of a real local cluster over, under load, and tell what happened.
@@ -77,18 +114,24 @@ def demo(
     """
     from loadprobe.cli.demo import run_demo
 
-    running = run_demo(shards=shards, duration_s=seconds, output_dir=output)
+    running = run_demo(
+        shards=shards, duration_s=seconds, output_dir=output, is_full=full
+    )
     raise typer.Exit(run_async(running, log_level=log_level))
 
 
 @app.command()
 def run(
-    config: ConfigPath,
+    config: ConfigOrUrl,
     *,
     duration: Annotated[
         str | None,
-        typer.Option("--for", help="How long at least, for example 90s or 10m."),
+        typer.Option(
+            "--for", "--duration", help="How long at least, for example 90s or 10m."
+        ),
     ] = None,
+    fail_if: FailIf = None,
+    junit: Junit = None,
     scenario: Annotated[
         str | None,
         typer.Option(
@@ -130,10 +173,40 @@ def run(
             "interrupted or has ended.",
         ),
     ] = False,
+    full: Full = False,
     log_level: LogLevel = "warning",
+    rate: quick.Rate = None,
+    workers: quick.Workers = None,
+    tls: quick.Tls = False,
+    cacert: quick.CaFile = None,
+    user: quick.User = None,
+    password_env: quick.PasswordEnv = None,
+    password_file: quick.PasswordFile = None,
+    ratio: quick.Ratio = None,
+    data_size: quick.DataSize = None,
+    keys: quick.Keys = None,
 ) -> None:
-    """Put load on a cluster and measure its downtime until SIGTERM or --for."""
-    loaded = load_config(config)
+    """Put load on a cluster and measure its downtime until SIGTERM or --for.
+
+    CONFIG is a file, or a URL of the endpoint: redis://host:port.
+    """
+    said = quick.Quick(
+        rate=rate,
+        workers=workers,
+        tls=tls,
+        cacert=cacert,
+        user=user,
+        password_env=password_env,
+        password_file=password_file,
+        ratio=ratio,
+        data_size=data_size,
+        keys=keys,
+    )
+
+    def read() -> Config:
+        return with_limits(_read(config, said), fail_if or ())
+
+    loaded = read()
     duration_s = (
         parse_duration(duration, option="--for") if duration is not None else None
     )
@@ -152,9 +225,12 @@ def run(
             duration_s=duration_s,
             scenario=chosen,
             resume=resume,
-            reread=lambda: load_config(config),
+            reread=None if is_url(config) else read,
+            is_full=full,
+            junit=junit,
         ),
         wait_s=wait_s,
+        is_asked=is_url(config),
         is_dry=dry_run,
         is_agreed=yes or failover is not None,
         log_level=log_level,
@@ -162,11 +238,21 @@ def run(
     raise typer.Exit(code)
 
 
+def _read(config: str, said: quick.Quick) -> Config:
+    """Return the configuration of a file, or of a URL and what was said beside it."""
+    if is_url(config):
+        return said.config(config)
+    said.refuse(config)
+    quick.refuse_bare_endpoint(config)
+    return load_config(config)
+
+
 def _run(
     config: Config,
     options: "RunOptions",
     *,
     wait_s: float | None,
+    is_asked: bool,
     is_dry: bool,
     is_agreed: bool,
     log_level: Level,
@@ -175,6 +261,15 @@ def _run(
 
     All is on one event loop, which stands still while a person is asked: what waits at
     a prompt has to be ended by Ctrl-C.
+
+    Args:
+        config: what to measure and how.
+        options: what the command line adds.
+        wait_s: how long to wait for a cluster that is not there yet.
+        is_asked: the endpoint tells whether it is in cluster mode.
+        is_dry: tell what would be done, and do nothing.
+        is_agreed: do not ask before a group is changed.
+        log_level: what is logged.
     """
     from loadprobe.control.provider.shared import SharedApi
     from loadprobe.control.scenario.rehearsal import rehearse
@@ -185,6 +280,8 @@ def _run(
     scenario, shared = options.scenario, SharedApi()
     with one_loop(log_level) as runner:
         try:
+            if is_asked:
+                config = runner.run(quick.with_cluster_mode(config, wait_s=wait_s))
             if wait_s is not None:
                 console = make_console()
                 waiting = wait_until_there(
@@ -206,6 +303,8 @@ def _run(
             runner.run(shared.aclose())
 
 
+app.command()(check)
+app.command()(init)
 app.command()(scenarios)
 app.command()(clean)
 app.command()(cleanup)
@@ -215,82 +314,54 @@ app.command()(compare)
 
 
 @app.command()
-def check(
-    config: ConfigPath,
-    *,
-    scenario: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME_OR_FILE",
-            help="Check for a run with this scenario, which may create the group.",
-        ),
-    ] = None,
-    variables: Annotated[
-        list[str] | None,
-        typer.Option("--var", metavar="KEY=VALUE", help="A variable of the scenario."),
-    ] = None,
-    log_level: LogLevel = "warning",
-) -> None:
-    """Check everything that can be found out before a run; change nothing."""
-    loaded = load_config(config)
-    chosen = None
-    if scenario is not None or variables:
-        loaded, chosen = choose_scenario(loaded, scenario, variables or [])
-    run_async(_check(loaded, config, chosen), log_level=log_level)
-
-
-async def _check(config: Config, path: str, scenario: "Scenario | None") -> None:
-    from loadprobe.control.provider.shared import SharedApi
-    from loadprobe.outputs.live.console import make_console
-    from loadprobe.run.preflight import preflight
-
-    dormant: frozenset[str] = frozenset()
-    console = make_console()
-    failed: list[str] = []
-    end = "can be run, but not all is well"
-    async with SharedApi() as shared:
-        if scenario is not None:
-            from loadprobe.run.plan import RunOptions
-            from loadprobe.run.preparing import plan_run
-
-            options = RunOptions(scenario=scenario)
-            plan, _ = await plan_run(config, options, shared)
-            config, dormant = plan.config, plan.dormant
-        must_exist = scenario is None or scenario.creates is None
-        async for line in preflight(
-            config, shared, dormant=dormant, must_exist=must_exist
-        ):
-            mark = "[green]pass[/green]" if line.passed else "[red]FAIL[/red]"
-            console.print(f"{mark}  {line.name:<14} ", end="", markup=True)
-            console.print(line.detail, markup=False, highlight=False, soft_wrap=True)
-            if not line.passed:
-                failed.append(f"{line.name}: {line.detail}")
-                end = "cannot be run" if line.is_needed else end
-    if failed:
-        more = f" (and {len(failed) - 1} more, see above)" if failed[1:] else ""
-        raise PreflightError(f"{path} {end}: {failed[0]}{more}")
-    console.print("ready to run", markup=False)
-
-
-@app.command()
 def report(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     *,
+    full: Full = False,
+    junit: Junit = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Machine-readable, on standard output.")
     ] = False,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="For a ticket, on standard output.")
+    ] = False,
+    as_html: Annotated[
+        bool, typer.Option("--html", help="Write the page of the run, and say where.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="With --html: write it here, not to report.html in the run folder.",
+        ),
+    ] = None,
 ) -> None:
     """Show a run again, also one that was interrupted or still runs."""
     from loadprobe.outputs.live.console import make_console
+    from loadprobe.outputs.report.brief import render_brief
     from loadprobe.outputs.report.report import render_json, render_text
     from loadprobe.run.aftermath import load_any_run
+    from loadprobe.run.junit import write_junit
 
     data = load_any_run(run_folder)
-    if as_json:
+    if junit is not None:
+        write_junit(junit, data)
+    if as_html or output is not None:
+        from loadprobe.cli.pages import save_page
+
+        save_page(data, output)
+    elif as_markdown:
+        from loadprobe.outputs.page.markdown import render_markdown
+
+        say(render_markdown(data))
+    elif as_json:
         sys.stdout.buffer.write(harmless_json(render_json(data)))
         sys.stdout.buffer.write(b"\n")
     else:
-        make_console().print(render_text(data))
+        render = render_text if full else render_brief
+        make_console().print(render(data))
 
 
 @app.command()

@@ -14,8 +14,8 @@ from loadprobe.errors import UsageError
 
 if TYPE_CHECKING:
     from loadprobe.bench.axes import Axis
-    from loadprobe.bench.manifest import Manifest, Where
-    from loadprobe.core.comparing.comparison import Group
+    from loadprobe.bench.manifest import Ended, Manifest, Where
+    from loadprobe.core.comparing.comparison import Group, Run
 
 _MOST_SEED = 1_000_000
 
@@ -41,6 +41,14 @@ def bench(
         str | None,
         typer.Option("--for", help="Load of each cell, for example 30s."),
     ] = None,
+    capacity: Annotated[
+        bool,
+        typer.Option(
+            "--capacity",
+            help="Each cell finds the highest rate that meets [slo]; --for is the "
+            "length of a trial.",
+        ),
+    ] = False,
     repeat: Annotated[int, typer.Option(min=1, help="Runs of each cell.")] = 6,
     shards: Annotated[str | None, typer.Option(help="For example 2,3,4.")] = None,
     replicas: Annotated[str | None, typer.Option(help="Of each shard: 1,2.")] = None,
@@ -124,6 +132,7 @@ def bench(
             seed=seed,
             duration=duration or "",
             node_type=create,
+            finds_capacity=capacity,
         )
         folder = output or _new_folder(manifest)
     _explain(manifest, folder)
@@ -166,21 +175,26 @@ def _manifest(
     seed: int | None,
     duration: str,
     node_type: str | None,
+    finds_capacity: bool,
 ) -> "Manifest":
     """Return the bench, after everything was checked that can be."""
     import platform
     from secrets import randbelow
 
     from loadprobe import __version__
+    from loadprobe.bench.capacity import check_capacity
     from loadprobe.bench.cell_files import make_config, make_scenario
     from loadprobe.bench.manifest import Manifest
     from loadprobe.bench.places import check_axes
     from loadprobe.cli.durations import parse_duration
+    from loadprobe.config.file import parse_config
     from loadprobe.config.toml import decode, read_file
     from loadprobe.control.scenario.file import find_scenario
 
     if duration:
         parse_duration(duration, option="--for")
+        if finds_capacity and scenario is not None:
+            raise UsageError("--capacity is about a steady load: leave --scenario out")
     elif scenario is None:
         raise UsageError("without --scenario a cell needs a length; give --for")
     text = read_file(path)
@@ -198,11 +212,14 @@ def _manifest(
         where=where,
         node_type=node_type or "",
         versions={"loadprobe": __version__, "python": platform.python_version()},
+        finds_capacity=finds_capacity,
     )
     check_axes(manifest)
     sections = {"target": {"host": "local"}} if where == "local" else {}
     for cell in manifest.cells():
-        make_config(text, cell.values, sections=sections, where=path)
+        made = make_config(text, cell.values, sections=sections, where=path)
+        if finds_capacity:
+            check_capacity(parse_config(made, where=path))
         if file is not None:
             make_scenario(
                 manifest.scenario,
@@ -284,7 +301,7 @@ def groups_of_bench(folder: Path, by: str | None) -> "tuple[list[Group], list[st
     """
     from loadprobe.bench.axes import labels_in_order
     from loadprobe.bench.manifest import read_ended, read_manifest
-    from loadprobe.core.comparing.comparison import Group
+    from loadprobe.core.comparing.comparison import Group, Run
     from loadprobe.outputs.comparing.circumstances import compared_run
     from loadprobe.run.aftermath import load_any_run
 
@@ -300,15 +317,35 @@ def groups_of_bench(folder: Path, by: str | None) -> "tuple[list[Group], list[st
         label: label if by is None else f"{by}={values[label][by]}"
         for label in labels_in_order(manifest.axes)
     }
-    paths: dict[str, list[Path]] = {group: [] for group in labels.values()}
+    runs: dict[str, list[Run]] = {group: [] for group in labels.values()}
     for ended in read_ended(folder):
-        paths[labels[ended.label]].append(folder / ended.run)
-    groups = [
-        Group(label, [compared_run(load_any_run(path)) for path in of])
-        for label, of in paths.items()
-        if of
-    ]
-    return groups, [_fact(name) for name in names]
+        run = compared_run(load_any_run(folder / ended.run))
+        runs[labels[ended.label]].append(_with_capacity(run, ended))
+    groups = [Group(label, of) for label, of in runs.items() if of]
+    differs = [_fact(name) for name in names]
+    if manifest.finds_capacity:  # each run is the one at the rate that was found
+        differs.append("lanes.rate_per_s")
+    return groups, differs
+
+
+def _with_capacity(run: "Run", ended: "Ended") -> "Run":
+    """Return a run with the capacity that its cell found, if it has an upper bound."""
+    from dataclasses import replace
+
+    from loadprobe.core.comparing.figures import Figure
+    from loadprobe.core.verdict.quantities import Bounds
+
+    if ended.capacity_per_s is None:
+        return run
+    kept, failed = ended.capacity_per_s
+    if failed is None:
+        warn(
+            f"{ended.label}, repeat {ended.repeat}: the capacity is above {kept:,.0f} "
+            "per second, where the probe's own limit is"
+        )
+        return run
+    bars = Bounds(kept, kept, failed)
+    return replace(run, figures={**run.figures, Figure("capacity_per_s"): bars})
 
 
 def _fact(axis: str) -> str:

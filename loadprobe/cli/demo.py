@@ -13,7 +13,8 @@ from loadprobe.local.background import down, up
 from loadprobe.local.cluster.servers import find_server
 from loadprobe.local.serve import LocalOptions
 from loadprobe.outputs.live.console import make_console
-from loadprobe.run.launch import RunOptions, run_load
+from loadprobe.run.launch import run_load
+from loadprobe.run.plan import RunOptions
 
 _WORKERS = 200
 _RATE_PER_S = 1000.0
@@ -41,7 +42,9 @@ def demo_config(
     )
 
 
-async def run_demo(*, shards: int, duration_s: float, output_dir: str) -> int:
+async def run_demo(
+    *, shards: int, duration_s: float, output_dir: str, is_full: bool = False
+) -> int:
     """Run the demo; return the exit code of the run.
 
     Raises:
@@ -77,12 +80,11 @@ async def run_demo(*, shards: int, duration_s: float, output_dir: str) -> int:
         )
         shard = f"{min(2, shards):04d}"
         scenario = load_scenario("demo" if has_tls else "failover", {"shard": shard})
-        tell(
-            f"load: {len(config.lanes)} lanes x {_WORKERS} workers, "
-            f"{_RATE_PER_S:.0f} arrivals/s each; scenario {scenario.name}: "
-            f"{scenario.description}"
+        clients = " and ".join(f"{lane.workers} {lane.name}" for lane in config.lanes)
+        tell(f"{clients} clients, {_RATE_PER_S:,.0f}/s each. {scenario.description}")
+        run = RunOptions(
+            duration_s=duration_s or None, scenario=scenario, is_full=is_full
         )
-        run = RunOptions(duration_s=duration_s or None, scenario=scenario)
         return await run_load(config, run, console=console)
     finally:
         await down(options.name)

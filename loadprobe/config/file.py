@@ -71,8 +71,31 @@ def parse_config(
     Raises:
         ConfigError: anything is wrong; the message names file, key and remedy.
     """
-    raw = decode(text, where=where)
+    return make_config(decode(text, where=where), where=where, environ=environ)
+
+
+def make_config(
+    raw: dict[str, object],
+    *,
+    where: str,
+    environ: Mapping[str, str] | None = None,
+    over: Mapping[str, Mapping[str, object]] | None = None,
+) -> Config:
+    """Make and check a configuration of what a file would hold.
+
+    Args:
+        raw: as a file is parsed.
+        where: where that is from, for messages.
+        environ: environment whose LOADPROBE_ variables go over it.
+        over: keys of sections that go over that: what a command says itself.
+
+    Raises:
+        ConfigError: as for ``parse_config``.
+    """
     _override(raw, environ or {})
+    for section, keys in (over or {}).items():
+        before = raw.get(section)
+        raw[section] = {**(before if isinstance(before, dict) else {}), **keys}
     config = convert(raw, Config, keys=_KEYS, where=where)
     _check(config, where)
     return with_iam_user(config)

@@ -3,6 +3,7 @@
 Pure. Wall times are UTC; every length names its unit.
 """
 
+import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -41,6 +42,19 @@ _SHOWN_FIELDS: dict[type[Event], tuple[str, ...]] = {
 _UNSHOWN_FIELDS = frozenset(
     {"date_unix_ns", "seen_unix_ns", "failover_id", "request_id", "provider_offset_ms"}
 )
+_PLAIN_WORDS = (
+    (r"\b(both|all \d+|\d+ of \d+) lanes\b", r"\1 kinds of clients"),
+    (r"\blanes (?=\S)", "clients "),
+    (r"\blane (\S+) is\b", r"\1 clients are"),
+    (r"\bno outage on lane (\S+)", r"no outage for \1 clients"),
+    (r"\bon lane (?=\S)", "for clients "),
+    (r"\blane (?=\S)", "clients "),
+    (r"\bwitness lane\b", "clients"),
+    (r"\bdark\b", "down"),
+    (r"\bthe probe was blind\b", "loadprobe itself stalled"),
+    (r"\barrival(s?)\b", r"request\1"),
+)
+"""How texts are put that are made of our words."""
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
@@ -65,6 +79,13 @@ def span_text(span_ms: float) -> str:
 def printable(text: str) -> str:
     """Return a foreign text with line breaks and control characters as spaces."""
     return "".join(c if c.isprintable() else " " for c in text)
+
+
+def plain_words(text: str) -> str:
+    """Return a sentence of ours with words that need no glossary."""
+    for pattern, word in _PLAIN_WORDS:
+        text = re.sub(pattern, word, text)
+    return printable(text)
 
 
 def about_node(message: str, node: str | None) -> str:

@@ -54,6 +54,7 @@ class Beat:
         self._send = send
         self._call_soon = asyncio.get_running_loop().call_soon
         self._collections = Collections()
+        self._has_clients = any(not share.lane.is_witness for share in plan.shares)
         self._ticker = Ticker(self._tick)
         self._seq = 0
         self._stalls: list[tuple[int, int]] = []
@@ -145,3 +146,7 @@ class Beat:
                 rss_bytes=rss_bytes(),
             )
         )
+        if self._has_clients:
+            # What is due now was sent. If it takes long, the next wake-up is late, and
+            # that is told like any other.
+            self._collections.tidy(now_ns)

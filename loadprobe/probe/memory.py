@@ -4,9 +4,13 @@ import gc
 import resource
 from pathlib import Path
 
-from loadprobe.clock import mono_now_ns
+from loadprobe.clock import NS_PER_S, mono_now_ns
 
 _FIRST_GENERATION = 50_000
+_TIDY_EVERY_NS = 10 * NS_PER_S
+_WORTH_IT = 500
+_SHARE = 1_000
+"""A collection that takes long, because much is alive, is so many times rarer."""
 
 
 class Collections:
@@ -15,6 +19,7 @@ class Collections:
     def __init__(self) -> None:
         self._started_ns = 0
         self._lengths_ns: list[int] = []
+        self._tidy_ns = 0
 
     def start(self) -> None:
         """Take what is there out of all collections to come."""
@@ -26,6 +31,25 @@ class Collections:
     def stop(self) -> None:
         """Time no more of them."""
         gc.callbacks.remove(self._on_phase)
+
+    def tidy(self, now_ns: int) -> None:
+        """Collect all there is, if enough was made since, and some time ago.
+
+        For client libraries. What they let go of refers to itself (redis-py 8.1: a
+        connection and its handler of notices, an error and its traceback), so nothing
+        but a collection frees it. Few such objects hold much: a connection by TLS has
+        the authorities of the system, 1 MB in all. So their number alone, by which
+        Python decides, is reached after hours and hundreds of megabytes.
+        """
+        if now_ns < self._tidy_ns:
+            return
+        young, *older = gc.get_count()
+        if young < _WORTH_IT and not any(older):
+            return
+        begun_ns = mono_now_ns()
+        gc.collect()
+        took_ns = mono_now_ns() - begun_ns
+        self._tidy_ns = now_ns + max(_TIDY_EVERY_NS, _SHARE * took_ns)
 
     def take_ns(self) -> list[int]:
         """Return how long those since the last call took."""

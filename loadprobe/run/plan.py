@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from loadprobe.clock import NS_PER_HOUR
 from loadprobe.config.keys import Config, with_endpoint
@@ -23,12 +24,16 @@ class RunOptions:
         resume: go on with a run of before, if there is one.
         reread: reads the configuration again as it was read, without the lanes of the
             scenario; None: there is nothing to read.
+        is_full: show all of it, not only what fits a screen.
+        junit: where to write what it was judged by, for CI servers.
     """
 
     duration_s: float | None = None
     scenario: Scenario | None = None
     resume: bool = False
     reread: Reread | None = None
+    is_full: bool = False
+    junit: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +47,16 @@ class RunPlan:
             scenario is over.
         scenario: what to change meanwhile, or None to change nothing.
         dormant: names of lanes that the cluster does not serve yet.
+        is_full: show all of it, not only what fits a screen.
+        junit: where to write what it was judged by, for CI servers.
     """
 
     config: Config
     duration_s: float | None = None
     scenario: Scenario | None = None
     dormant: frozenset[str] = frozenset()
+    is_full: bool = False
+    junit: Path | None = None
 
     @property
     def scenario_name(self) -> str:

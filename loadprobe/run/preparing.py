@@ -127,7 +127,14 @@ async def _plan(
             dormant = dormant_lanes(scenario, group, config.lanes)
         if is_described:
             await check_transports(config, api, dormant=dormant)
-    return RunPlan(config, options.duration_s, scenario, dormant)
+    return RunPlan(
+        config,
+        options.duration_s,
+        scenario,
+        dormant,
+        is_full=options.is_full,
+        junit=options.junit,
+    )
 
 
 def for_created(config: Config, scenario: Scenario) -> Config:

@@ -23,6 +23,7 @@ from loadprobe.core.topology.topology import Topology
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.measured import Changes
 from loadprobe.core.verdict.summary import Summary
+from loadprobe.errors import UsageError
 from loadprobe.outputs.folder.documents import (
     OUTAGES,
     RUN,
@@ -34,15 +35,18 @@ from loadprobe.outputs.folder.documents import (
     plain_topology,
 )
 from loadprobe.outputs.folder.folder import RunFolder
-from loadprobe.outputs.folder.reader import load_run
+from loadprobe.outputs.folder.reader import RunData, load_run
 from loadprobe.outputs.folder.sealed_lines import Beginning
 from loadprobe.outputs.folder.segments import Why
 from loadprobe.outputs.live.terminal import LiveView
+from loadprobe.outputs.page.page import write_page
+from loadprobe.outputs.report.brief import SHOWN_PROBLEMS, render_brief
 from loadprobe.outputs.report.report import render_text
 from loadprobe.run.causes import judge, rules_of
 from loadprobe.run.going_on import Past, add_activity_before
 from loadprobe.run.held import held_items
 from loadprobe.run.incident_keeping import IncidentKeeping, write_folders
+from loadprobe.run.junit import write_junit
 from loadprobe.run.news import Told
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.published import Published
@@ -120,7 +124,11 @@ class Recording:
         self._topology_start: Topology | None = None
         self.begun_ns = begun_ns if past is None else past.begun_ns
         self.view = LiveView(
-            console, clock=clock, steps=plan.step_names, planned=told.planned
+            console,
+            clock=clock,
+            steps=plan.step_names,
+            planned=told.planned,
+            is_full=plan.is_full,
         )
         scenario = plan.scenario
         self._rules = rules_of(
@@ -296,11 +304,30 @@ class Recording:
             write_folders(self._folder.path, self.incidents.conclude(verdict))
         self._folder.write_document(SUMMARY, summary)  # last: with it all is there
         path = self._folder.close()
-        self._console.print(render_text(load_run(path)))
-        found = [*ending.problems, *self._folder.problems]
-        for text in found:
-            self._console.print(f"PROBLEM  {text}", markup=False, highlight=False)
+        run = load_run(path)
+        found = [*ending.problems, *self._folder.problems, *_make_page(run)]
+        found += self._report(run, found)
         return summary, found
+
+    def _report(self, run: RunData, problems: Sequence[str]) -> list[str]:
+        """Show problems, and then the report: it ends with what matters most.
+
+        Returns:
+            What came up meanwhile.
+        """
+        new: list[str] = []
+        if self._plan.junit is not None:
+            try:
+                write_junit(self._plan.junit, run)
+            except UsageError as exc:
+                new.append(str(exc))
+        is_full = self._plan.is_full
+        shown = () if is_full else run.info.problems[:SHOWN_PROBLEMS]
+        for text in (*problems, *new):
+            if text not in shown:
+                self._console.print(f"PROBLEM  {text}", markup=False, highlight=False)
+        self._console.print(render_text(run) if is_full else render_brief(run))
+        return new
 
     def _describe_end(self, end_ns: int, ending: AtEnd) -> None:
         """Write down what was run, and how it ended."""
@@ -313,3 +340,12 @@ class Recording:
             problems=(*ending.problems, *self._folder.problems),
         )
         self._folder.write_document(RUN, info)
+
+
+def _make_page(run: RunData) -> list[str]:
+    """Write the page of a run; return what went wrong."""
+    try:
+        write_page(run)
+    except (OSError, UsageError) as exc:
+        return [f"the page of the run cannot be written: {exc}"]
+    return []

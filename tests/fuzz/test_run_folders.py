@@ -1,4 +1,4 @@
-"""Whatever is done to a run folder, a report or a UsageError comes of it."""
+"""Whatever is done to a run folder, a report and a page or a UsageError come of it."""
 
 import random
 import shutil
@@ -16,6 +16,9 @@ from rich.console import Console
 
 from loadprobe.errors import UsageError
 from loadprobe.outputs.folder import documents
+from loadprobe.outputs.page.markdown import render_markdown
+from loadprobe.outputs.page.page import make_page
+from loadprobe.outputs.report.brief import render_brief
 from loadprobe.outputs.report.report import render_json, render_text
 from loadprobe.run.aftermath import load_any_run
 from tests.fuzz import examples
@@ -27,6 +30,8 @@ NAMES = [
     documents.OUTAGES,
     documents.EVENTS,
     documents.CELLS,
+    documents.SERIES,
+    documents.HISTOGRAMS,
     "sealed.ndjson",
 ]
 WRONG = st.one_of(
@@ -60,7 +65,11 @@ def look(original: Path, name: str, content: bytes, *, has_verdict: bool) -> Non
             data = load_any_run(path)
             render_json(data)
             with Path("/dev/null").open("w") as nowhere:
-                Console(file=nowhere, width=100).print(render_text(data))
+                console = Console(file=nowhere, width=100)
+                console.print(render_text(data))
+                console.print(render_brief(data))
+            render_markdown(data)
+            make_page(data)
 
 
 @examples(40)

@@ -135,9 +135,11 @@ class Engine:
             case b"GET":
                 return resp.bulk(self._read(session, words[1], fault))
             case b"SET":
-                if len(words) > 3:
+                _, key, value, *options = words
+                if options not in ([], [b"XX"]):
                     return _SYNTAX
-                _, key, value = words
+                if options and key not in self._store:
+                    return resp.bulk(None)
                 self._previous[key] = self._store.get(key)
                 self._store[key] = value
                 return resp.OK

@@ -14,6 +14,7 @@ FaultKind = Literal[
     "freeze",
     "blackhole",
     "slow",
+    "limited",
     "drop_reply",
     "wrong_value",
     "stale_value",
@@ -36,7 +37,8 @@ class Fault(msgspec.Struct, frozen=True):
             serves those that are open; ``freeze`` neither accepts nor answers, and
             answers the queue in order at the end; ``blackhole`` loses what arrives,
             and resets the connections that lost something at the end;
-            ``slow`` holds every reply for ``delay_ms``; ``drop_reply`` applies writes
+            ``slow`` holds every reply for ``delay_ms``; ``limited`` answers one command
+            after the other, ``limit_per_s`` at each port; ``drop_reply`` applies writes
             and never answers them, and resets those connections at the end;
             ``wrong_value`` flips a bit in values read; ``stale_value`` reads the
             value before the last SET; ``nil`` reads nothing.
@@ -46,6 +48,7 @@ class Fault(msgspec.Struct, frozen=True):
         reply: text of the error. READONLY, OOM, MISCONF and NOREPLICAS refuse writes
             only, as servers do; every other text refuses reads too.
         delay_ms: least delay of ``slow``.
+        limit_per_s: commands that ``limited`` answers per second.
         transport: hit only the TCP or only the TLS port; None hits both.
     """
 
@@ -55,6 +58,7 @@ class Fault(msgspec.Struct, frozen=True):
     duration_ns: int = 0
     reply: str = "CLUSTERDOWN The cluster is down"
     delay_ms: float = 0.0
+    limit_per_s: float = 0.0
     transport: Transport | None = None
 
     def refuses(self, command: bytes) -> bool:

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import hiredis
 
-from loadprobe.clock import NS_PER_MS, mono_now_ns
+from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
 from tests.scripted.commands import Counters, Engine, Session
 from tests.scripted.faults import WRITES, Fault
 from tests.scripted.topology import HOST, Member
@@ -23,6 +23,7 @@ from tests.scripted.topology import HOST, Member
 _BACKLOG = 4096
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _NOT_LISTENING = frozenset({"reset", "closed"})
+_HOLDING = frozenset({"slow", "limited"})
 _NOT_ACCEPTING = _NOT_LISTENING | {"freeze", "blackhole"}
 _numbers = count(1)
 
@@ -71,6 +72,7 @@ class Listener:
         self.counters = counters
         self.fault: Fault | None = None
         self.connections: set[Connection] = set()
+        self._busy_until_ns = 0
 
     @property
     def tls(self) -> bool:
@@ -81,6 +83,14 @@ class Listener:
         """Listen and accept."""
         self._socket.listen(_BACKLOG)
         self._accept_readily()
+
+    def answered_ns(self, commands: int, fault: Fault) -> int:
+        """Return when a slow or limited port has answered some more commands."""
+        if fault.kind == "slow":
+            return mono_now_ns() + int(fault.delay_ms * NS_PER_MS)
+        busy_ns = int(commands * NS_PER_S / fault.limit_per_s)
+        self._busy_until_ns = max(self._busy_until_ns, mono_now_ns()) + busy_ns
+        return self._busy_until_ns
 
     def begin(self, fault: Fault) -> None:
         """Let a fault take effect."""
@@ -221,7 +231,7 @@ class Connection(asyncio.Protocol):
             self.reset()
             return
         if replies:
-            self._send(b"".join(replies), fault)
+            self._send(b"".join(replies), fault, len(replies))
 
     def reset(self) -> None:
         """Close with RST."""
@@ -237,14 +247,15 @@ class Connection(asyncio.Protocol):
             self._listener.counters.faulted += 1
             self.has_lost_reply = True
 
-    def _send(self, data: bytes, fault: Fault | None) -> None:
+    def _send(self, data: bytes, fault: Fault | None, commands: int) -> None:
         assert self._transport is not None
-        is_slow = fault is not None and fault.kind == "slow"
-        if not (is_slow or self._slowed):
+        at_ns = mono_now_ns()
+        if fault is not None and fault.kind in _HOLDING:
+            at_ns = self._listener.answered_ns(commands, fault)
+        elif not self._slowed:
             self._transport.write(data)
             return
-        delay_ms = fault.delay_ms if fault is not None else 0.0
-        self._slowed.append((mono_now_ns() + int(delay_ms * NS_PER_MS), data))
+        self._slowed.append((at_ns, data))
         if len(self._slowed) == 1:
             self._send_slowed()
 

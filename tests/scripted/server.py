@@ -141,6 +141,7 @@ class ScriptedCluster:
         shards: Sequence[int] = (),
         reply: str = "CLUSTERDOWN The cluster is down",
         delay_ms: float = 0.0,
+        limit_per_s: float = 0.0,
         transport: Transport | None = None,
     ) -> ActiveFault:
         """Begin a fault now; see ``Fault`` for the arguments."""
@@ -149,6 +150,7 @@ class ScriptedCluster:
             tuple(shards),
             reply=reply,
             delay_ms=delay_ms,
+            limit_per_s=limit_per_s,
             transport=transport,
         )
         response = await self._ask(Begin(fault))

@@ -15,8 +15,10 @@ from loadprobe.core.judging.columns import Block, Failure, Scope
 from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.outputs.folder.folder import RunFolder
+from loadprobe.outputs.folder.holding import segment_paths
 from loadprobe.outputs.folder.retention import Retention
 from loadprobe.outputs.folder.upkeep import Order, Report, Upkeep
+from loadprobe.run.aftermath import load_any_run
 from loadprobe.run.news import Told
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.published import Published
@@ -153,3 +155,21 @@ class LongRun:
             end = due + 2 * S
             block.add_served(end, end + 1000, end + 400_000)
         return block
+
+
+def check_what_is_left(run: LongRun, *, kept_h: int) -> None:
+    """See that what is left is what is to be kept, and that the verdict has it all."""
+    path = run.folder.path
+    there = len(segment_paths(path))
+    assert kept_h <= there <= kept_h + 2
+    assert len(list(path.rglob("histograms.ndjson.zst"))) <= 2 + 1 + run.incidents
+    assert len(list(path.rglob("series.ndjson.zst"))) <= 6 + 1 + run.incidents
+    assert len(list(path.glob("incidents/2*"))) >= run.incidents - 1
+    report = load_any_run(path)
+    dark = report.summary.downtime_ms.any_shard
+    assert dark.lower <= 500 * run.incidents <= dark.upper
+    assert len(report.outages) == run.incidents
+    run.conclude()
+    report = load_any_run(path)
+    assert len(report.outages) == run.incidents
+    assert len(list(path.glob("incidents/2*"))) == run.incidents

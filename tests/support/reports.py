@@ -3,7 +3,7 @@
 import io
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from loadprobe.core.judging.cells import BlindSpan, FilmChunk
 from loadprobe.core.verdict.outage_document import OutageRow
@@ -12,6 +12,7 @@ from loadprobe.core.verdict.summary import (
     IncidentSummary,
     LaneSummary,
     ObserverSummary,
+    ScopeDark,
     ScopeSummary,
     SloResult,
     Summary,
@@ -23,6 +24,7 @@ from loadprobe.outputs.folder.documents import (
     event_line,
 )
 from loadprobe.outputs.folder.reader import PastEvent, RunData
+from loadprobe.outputs.report.brief import render_brief
 from loadprobe.outputs.report.report import render_text
 from tests.support.events import phase, provider_told
 from tests.support.paths import TESTS
@@ -97,7 +99,7 @@ def make_run(*, dark: bool = True) -> RunData:
         blind_ms=0.0,
         causes={"shard": 2},
         downtime_ms={},
-        scopes=[],
+        scopes=[ScopeDark(lane, "0002", "write", DARK) for lane in ("tcp", "tls")],
         where="shard 0002, both lanes",
         why="shard",
         steps=["failover"],
@@ -237,9 +239,18 @@ def make_film(begin_ns: int, end_ns: int) -> tuple[FilmChunk | BlindSpan, ...]:
 
 
 def as_text(run: RunData, *, width: int) -> str:
-    """Return the report as printed on a terminal without colours."""
+    """Return the whole report as printed on a terminal without colours."""
+    return _printed(render_text(run), width)
+
+
+def as_brief(run: RunData, *, width: int) -> str:
+    """Return the report of one screen as printed on a terminal without colours."""
+    return _printed(render_brief(run), width)
+
+
+def _printed(report: RenderableType, width: int) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None)
-    console.print(render_text(run))
+    console.print(report)
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"

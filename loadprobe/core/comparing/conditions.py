@@ -35,6 +35,7 @@ class Condition:
         comparison: ``>``, ``>=``, ``<`` or ``<=``.
         limit: in the unit of the figure, or how many times the baseline's.
         is_relative: the limit is a multiple of the baseline's.
+        has_statistic: the statistic was given, and is not what is meant without.
     """
 
     text: str
@@ -43,6 +44,7 @@ class Condition:
     comparison: str
     limit: float
     is_relative: bool
+    has_statistic: bool
 
     def check(self, document: ComparisonDocument) -> list[str]:
         """Return where the condition holds, as sentences; empty if nowhere.
@@ -96,4 +98,5 @@ def parse_condition(text: str) -> Condition:
         comparison=match["operator"],
         limit=float(match["limit"]),
         is_relative=bool(match["times"]),
+        has_statistic=match["statistic"] is not None,
     )

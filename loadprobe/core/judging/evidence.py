@@ -20,7 +20,7 @@ times, and what lies across a blind time proves nothing of the stretch after it.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from loadprobe.clock import NS_PER_S
+from loadprobe.clock import NEVER_NS, NS_PER_S
 from loadprobe.core.intervals import Interval, overlaps
 from loadprobe.core.judging.columns import Failure
 from loadprobe.core.judging.outcome import ErrorClass, Outcome
@@ -62,7 +62,7 @@ def is_unseen(
     if is_attempt and failure.error is ErrorClass.UNREACHABLE:
         return overlaps(blind, due, failure.evidence_end_ns)
     if is_timed(failure):
-        return overlaps(blind, due, due + deadline_ns)
+        return overlaps(blind, due, due + deadline_ns + 1)
     return any(
         start <= due < end
         or failure.evidence_start_ns < end <= due < end + AFTERMATH_NS
@@ -90,6 +90,7 @@ class Evidence:
     timed_due_ns: int | None = None
     silent_due_ns: int | None = None
     resumed_ns: int | None = None
+    renewed: tuple[int, int] = (-NEVER_NS, -NEVER_NS)
 
     def add(self, failure: Failure) -> None:
         """Take a failure, due after those taken before."""
@@ -98,8 +99,7 @@ class Evidence:
             self.timed_sent_ns = _least(self.timed_sent_ns, failure.sent_ns)
             self.timed_due_ns = due
             if failure.done_ns >= 0:
-                resumed_ns = failure.evidence_start_ns
-                self.resumed_ns = _least(self.resumed_ns, resumed_ns)
+                self._add_late(due, failure.evidence_start_ns)
             else:
                 self.silent_due_ns = due
         elif failure.evidence_start_ns >= self.since_ns:
@@ -112,6 +112,16 @@ class Evidence:
         if self.first_due_ns < 0:
             self.first_due_ns = due
         self.last_due_ns = due
+
+    def _add_late(self, due_ns: int, resumed_ns: int) -> None:
+        """Take a late arrival, and when the first reply came after its silence."""
+        self.resumed_ns = _least(self.resumed_ns, resumed_ns)
+        if due_ns >= self.resumed_ns:
+            self.renewed = max(
+                self.renewed,
+                (due_ns, resumed_ns),
+                key=lambda one: min(one[0], one[1] - self.deadline_ns),
+            )
 
     def proves_before(self, done_ns: int) -> bool:
         """Tell whether a reply read at a time certainly came before the outage."""
@@ -142,13 +152,17 @@ class Evidence:
     def _timed_end(self, round_trip_ns: int) -> int:
         """Return until when failures by time prove that nothing could be served."""
         assert self.timed_due_ns is not None
-        resumed_ns = self.resumed_ns
-        if resumed_ns is None or self.timed_due_ns >= resumed_ns:
+        if self.resumed_ns is None:
             return self.timed_due_ns
         # The target was silent, then answered what had queued up. An arrival whose
         # deadline fell into that backlog may have been due after the silence mattered.
-        resumed = resumed_ns - round_trip_ns
-        bound = min(self.timed_due_ns, resumed - self.deadline_ns)
+        # One that was due later waited in a silence of its own, or the target is slow.
+        # (Or the first silence is that of a process that was blind at its end: then
+        # nothing but this one tells when the target was back.)
+        unheard_ns = round_trip_ns + self.deadline_ns
+        bound = min(self.timed_due_ns, self.resumed_ns - unheard_ns)
+        renewed_due_ns, renewed_until_ns = self.renewed
+        bound = max(bound, min(renewed_due_ns, renewed_until_ns - unheard_ns))
         if self.silent_due_ns is None:
             return bound
         # An unanswered arrival itself waited far longer than any backlog.

@@ -154,7 +154,8 @@ class ScopeState:
             seen = Block()
             rows = zip(part.block.due, part.block.sent, part.block.done, strict=True)
             for due, sent, done in rows:
-                waits_ns = self._deadline_ns if done - due > self._deadline_ns else 1
+                is_late = done - due > self._deadline_ns
+                waits_ns = self._deadline_ns + 1 if is_late else 1
                 if overlaps(spans, due, due + waits_ns):
                     self.totals.unseen += 1
                 else:

@@ -23,6 +23,12 @@ was seen is no measure of the rest. Less is told in a sentence."""
 _EXPECTED_WITHIN_NS = 2 * NS_PER_S
 """A lane that began so long ago should have had arrivals that were judged."""
 
+BLIND = "the probe was blind"
+"""What is said of a run whose probe was so for too long."""
+
+SILENT = "had no arrival to judge"
+"""What is said of lanes that were to be seen."""
+
 END_WORDS = {
     ScenarioState.ABORTED: "was aborted",
     ScenarioState.FAILED: "failed",
@@ -91,7 +97,7 @@ class Findings:
         if self.missed:
             found.append(("missed", f"missed: {', '.join(self.missed)}"))
         if self.blind_ratio > BLIND_RATIO:
-            share = f"the probe was blind for {self.blind_ratio:.1%} of the time"
+            share = f"{BLIND} for {self.blind_ratio:.1%} of the time"
             found.append(("blind", share))
         return found
 
@@ -180,7 +186,7 @@ def find_void(
         if name not in active
         and (before_ns is None or (lanes[name].begin_ns or 0) < before_ns)
     ]
-    return f"lane {', '.join(silent)} had no arrival to judge" if silent else ""
+    return f"lane {', '.join(silent)} {SILENT}" if silent else ""
 
 
 def find_blind_ratio(lanes: Mapping[str, LaneTotals], end_ns: int) -> float:

@@ -34,6 +34,7 @@ HISTOGRAMS = "histograms.ndjson"
 SERIES = "series.ndjson"
 CELLS = "cells.film"
 SEALED = "sealed.ndjson"
+PAGE = "report.html"
 
 _LIBRARIES = ("uvloop", "hiredis", "msgspec", "aiohttp", "aioboto3", "redis")
 

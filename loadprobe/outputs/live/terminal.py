@@ -25,7 +25,8 @@ from loadprobe.core.verdict.incidents import DarkTime
 from loadprobe.core.verdict.plan_edges import is_planned_now, planned_parts
 from loadprobe.core.verdict.texts import clock_text, dark_text, duration_text
 from loadprobe.outputs.live.progress import ScenarioProgress
-from loadprobe.outputs.wording import event_text
+from loadprobe.outputs.live.quiet import QuietLines
+from loadprobe.outputs.wording import event_text, plain_words
 
 PLAIN_EVERY_NS = 5 * NS_PER_S
 _REMEMBERED = 1000
@@ -115,6 +116,7 @@ class LiveView:
         clock: to show monotonic times as wall times (UTC).
         steps: names of the steps of the scenario, in their order.
         planned: returns the darkness that was planned so far.
+        is_full: plain lines tell all that happens, not only what changes.
     """
 
     def __init__(
@@ -124,7 +126,9 @@ class LiveView:
         clock: ClockPair,
         steps: Sequence[str] = (),
         planned: Callable[[], Sequence[Planned]] = tuple,
+        is_full: bool = False,
     ) -> None:
+        self._quiet = None if is_full else QuietLines(len(steps))
         self._planned = planned
         self._progress = ScenarioProgress(steps)
         self._console = console
@@ -159,6 +163,9 @@ class LiveView:
         if self._live is not None:
             self._live.update(self._render(state, now_ns), refresh=True)
             return
+        if self._quiet is not None:
+            self._tell_problems(state, now_ns)
+            return
         if self._next_plain_ns is None or now_ns >= self._next_plain_ns:
             self._next_plain_ns = now_ns + PLAIN_EVERY_NS
             for lane in state.lanes:
@@ -169,26 +176,40 @@ class LiveView:
             if state.headline and verdict != self._told_verdict:
                 self._told_verdict = verdict
                 self._print(now_ns, verdict)
-            for problem in state.problems:
-                if problem not in self._told_problems:
-                    self._told_problems.append(problem)
-                    self._print(now_ns, f"problem: {problem}")
+            self._tell_problems(state, now_ns)
+
+    def _tell_problems(self, state: LiveState, now_ns: int) -> None:
+        """Print every problem once."""
+        for problem in state.problems:
+            if problem not in self._told_problems:
+                self._told_problems.append(problem)
+                self._print(now_ns, f"problem: {problem}")
 
     def take_event(self, event: Event) -> None:
         """Show a phase, a provider event or a change of topology."""
         self._progress.take(event)
-        line = event_text(event)
-        self._ticker.append(f"{self._time(event.mono_ns)} {line}")
-        if self._live is None:
-            self._print(event.mono_ns, line)
+        if self._quiet is not None:
+            self._tell(self._quiet.take_event(event))
+            return
+        self._tell([(event.mono_ns, event_text(event))])
 
     def take_sealed(self, sealed: Sealed) -> None:
         """Show which scopes went dark, and which are served again."""
         plans = self._planned()
+        if self._quiet is not None:
+            self._tell(self._quiet.take_sealed(sealed, plans))
+            return
         for outage in sealed.opened:
             self._note_opened(outage, plans)
         for outage in sealed.closed:
             self._note_closed(outage, plans)
+
+    def _tell(self, lines: Iterable[tuple[int, str]]) -> None:
+        """Show lines with their times (monotonic)."""
+        for mono_ns, line in lines:
+            self._ticker.append(f"{self._time(mono_ns)} {line}")
+            if self._live is None:
+                self._print(mono_ns, line)
 
     def _note_opened(self, outage: Outage, plans: Sequence[Planned]) -> None:
         """Show that a scope ("tls 0002 read") went dark."""
@@ -223,22 +244,28 @@ class LiveView:
         )
 
     def _render(self, state: LiveState, now_ns: int) -> RenderableType:
+        is_full = self._quiet is None
         parts: list[RenderableType] = [
             Text(_header(state, now_ns), style="bold"),
-            _lane_table(state.lanes),
+            _lane_table(state.lanes, title="lane" if is_full else "clients"),
         ]
         if state.verdict:
-            parts.insert(1, Text(_verdict(state)))
+            text = _verdict(state)
+            parts.insert(1, Text(text if is_full else plain_words(text)))
         if progress := self._progress.line(now_ns):
             parts.insert(1, Text(progress))
-        parts.extend(
-            Text(f"{'plan' if shard in lane.by_plan else 'DARK'}  {lane.name} {line}")
-            for lane in state.lanes
-            for shard, line in _dark_lines(lane, now_ns)
-        )
+        word = "DARK" if is_full else "DOWN"
+        for lane in state.lanes:
+            for shard, line in _dark_lines(lane, now_ns):
+                text = (
+                    f"{'plan' if shard in lane.by_plan else word}  {lane.name} {line}"
+                )
+                parts.append(Text(text if is_full else plain_words(text)))
         parts.extend(_section("last outages", self._outages))
-        parts.extend(_section("events", self._ticker))
-        parts.append(Text(_observer_line(state.observer), style="dim"))
+        parts.extend(_section("events" if is_full else "so far", self._ticker))
+        observer = state.observer
+        text = _observer_line(observer) if is_full else _own_line(observer)
+        parts.append(Text(text, style="dim"))
         parts.extend(Text(f"PROBLEM  {problem}") for problem in state.problems)
         return Group(*parts)
 
@@ -262,11 +289,11 @@ def _verdict(state: LiveState) -> str:
     return f"so far: {state.verdict}{told}"
 
 
-def _lane_table(lanes: Iterable[LaneState]) -> Table:
+def _lane_table(lanes: Iterable[LaneState], *, title: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("lane", no_wrap=True)
-    for title in ("offered/s", "served/s", "errors/s", "p50 ms", "p99 ms", "conns"):
-        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column(title, no_wrap=True)
+    for name in ("offered/s", "served/s", "errors/s", "p50 ms", "p99 ms", "conns"):
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("errors by class", overflow="fold")
     for lane in lanes:
         table.add_row(
@@ -316,6 +343,13 @@ def _observer_line(observer: ObserverState) -> str:
         f"observer  lag max {observer.max_lag_ms:.1f} ms  "
         f"lateness p99 {_ms(observer.lateness_p99_ms)} ms  "
         f"blind {observer.blind_ms:.0f} ms  CPU {observer.cpu_ratio:.2f} cores"
+    )
+
+
+def _own_line(observer: ObserverState) -> str:
+    return (
+        f"loadprobe itself: stalled for {observer.blind_ms:.0f} ms, "
+        f"CPU {observer.cpu_ratio:.2f} cores"
     )
 
 

@@ -19,7 +19,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from loadprobe.clock import NS_PER_MS, NS_PER_S
+from loadprobe.clock import NS_PER_MS
 from loadprobe.core.judging.cells import Frame
 from loadprobe.core.verdict.quantities import Quantiles
 from loadprobe.core.verdict.scenario_document import ScenarioSummary
@@ -28,13 +28,13 @@ from loadprobe.core.verdict.summary import (
     ObserverSummary,
     SloResult,
     Summary,
-    SummaryState,
 )
-from loadprobe.core.verdict.texts import clock_text, duration_text
+from loadprobe.core.verdict.texts import clock_text
 from loadprobe.errors import UsageError
 from loadprobe.outputs.folder.documents import SCHEMA_VERSION, encode_document
 from loadprobe.outputs.folder.film import LEGEND, draw_axis, draw_strips, fit_window
 from loadprobe.outputs.folder.reader import RunData
+from loadprobe.outputs.report.brief import run_line
 from loadprobe.outputs.report.budget import budget_table, budget_title
 from loadprobe.outputs.report.clients import COLUMNS as CLIENT_COLUMNS
 from loadprobe.outputs.report.clients import LEGEND as CLIENT_LEGEND
@@ -48,24 +48,14 @@ from loadprobe.outputs.report.steps import (
     scenario_title,
     steps_view,
 )
+from loadprobe.outputs.report.styles import STYLES
 from loadprobe.outputs.report.timeline import Timeline, make_timelines, shown_offset
-from loadprobe.outputs.wording import date_text, printable
+from loadprobe.outputs.wording import printable
 
 SHOWN_INCIDENTS = 5
 SHOWN_MOMENTS = 60
 FILM_COLUMNS = 80
 
-_STYLES: dict[SummaryState, str] = {
-    "damaged": "red",
-    "outage": "red",
-    "invalid": "magenta",
-    "failed": "red",
-    "missed": "red",
-    "blind": "yellow",
-    "clean": "green",
-    "interrupted": "magenta",
-    "running": "cyan",
-}
 _INDENT = (0, 0, 0, 2)
 
 
@@ -97,7 +87,10 @@ def _encoded(run: RunData) -> bytes:
 def render_text(run: RunData) -> RenderableType:
     """Return the report for a terminal of any width; 100 columns are enough for all."""
     summary = run.summary
-    parts: list[RenderableType] = [_header(run), _verdict(summary)]
+    parts: list[RenderableType] = [
+        Text(run_line(run), style="bold"),
+        _verdict(summary),
+    ]
     parts += incidents_view(summary)
     if summary.scenario is not None:
         parts += _scenario(summary.scenario, run)
@@ -136,19 +129,9 @@ def render_text(run: RunData) -> RenderableType:
     return Group(*parts)
 
 
-def _header(run: RunData) -> RenderableType:
-    summary = run.summary
-    line = (
-        f"{run.info.name}  {date_text(summary.start_unix_ns)}  "
-        f"{duration_text(int(summary.duration_s * NS_PER_S))}  {run.info.target}"
-    )
-    scenario = f"  scenario {run.info.scenario}" if run.info.scenario else ""
-    return Text(line + scenario, style="bold")
-
-
 def _verdict(summary: Summary) -> RenderableType:
     told = f" - {printable(summary.headline)}" if summary.headline else ""
-    style = f"bold {_STYLES[summary.state]}"
+    style = f"bold {STYLES[summary.state]}"
     lines = [Text(f"Verdict: {summary.state}{told}", style=style)]
     lines += [Text(printable(sentence)) for sentence in summary.verdict]
     table = Table.grid(padding=(0, 1))

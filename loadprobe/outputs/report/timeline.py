@@ -133,12 +133,12 @@ def _outage_moments(
         if is_planned:
             begun = f"{begun} by plan"
         yield TimelineEntry(row.start_unix_ns, f"load: {scope} {begun} ({first_class})")
-        if is_planned and _is_dark_at(end_unix_ns, row):
+        if is_planned and is_dark_at(end_unix_ns, row):
             dark_by_plan.setdefault(row.lane, []).append(row)
             continue
         ended = "served again"
         if row.open_end:
-            is_end = _is_dark_at(end_unix_ns, row)
+            is_end = is_dark_at(end_unix_ns, row)
             ended = "still dark at the end" if is_end else "no more arrivals"
         if row.unseen_ms:
             ended = f"{ended} ({row.unseen_ms:,.0f} ms of it unseen: an estimate)"
@@ -150,7 +150,7 @@ def _outage_moments(
         yield TimelineEntry(max(row.end_unix_ns for row in rows), text)
 
 
-def _is_dark_at(end_unix_ns: int, row: OutageRow) -> bool:
+def is_dark_at(end_unix_ns: int, row: OutageRow) -> bool:
     """Tell whether an outage went on when the load ended.
 
     The end of one that stayed open is estimated in the middle between its last failure

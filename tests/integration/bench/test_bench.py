@@ -1,9 +1,7 @@
 """``loadprobe bench`` as a person runs it: real clusters, signals, and going on."""
 
 import asyncio
-import os
 import signal
-import sys
 from pathlib import Path
 
 import msgspec
@@ -14,6 +12,7 @@ from loadprobe.clock import mono_now_ns
 from loadprobe.core.comparing.document import ComparisonDocument
 from loadprobe.local.api.control_plane import ControlPlane
 from loadprobe.local.api.plane import Knobs
+from tests.support.benching import DEADLINE_S, ended, started
 
 pytestmark = pytest.mark.alone
 
@@ -50,31 +49,6 @@ operation = "hold"
 seconds = 1
 hold_after_s = 0
 """
-DEADLINE_S = 100.0
-
-
-async def started(folder: Path, *words: str) -> asyncio.subprocess.Process:
-    """Start ``loadprobe bench`` in a folder."""
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "loadprobe", "bench", *words),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        cwd=folder,
-        env={
-            **os.environ,
-            "XDG_STATE_HOME": str(folder / "state"),
-            "AWS_ACCESS_KEY_ID": "none",
-            "AWS_SECRET_ACCESS_KEY": "none",
-        },
-    )
-
-
-async def ended(process: asyncio.subprocess.Process) -> tuple[int | None, str]:
-    """Wait for a bench; return its exit code and what it printed."""
-    async with asyncio.timeout(DEADLINE_S):
-        out, _ = await process.communicate()
-    return process.returncode, out.decode()
 
 
 async def test_a_bench_goes_on_at_the_very_cell(tmp_path: Path) -> None:

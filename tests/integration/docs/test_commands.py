@@ -116,8 +116,8 @@ async def test_readme_ten_lines(plane: ControlPlane, tmp_path: Path) -> None:
         for _, *words in commands:
             code, text = await carry_out(words, folder=tmp_path, env=env)
             assert code == 0, (words, text)
-    assert "required: tls, settled" in text
-    assert "served again" in text
+    assert re.search(r"required: tls +done in .* as planned tcp", text), text
+    assert "tcp clients are cut off, as planned" in text
 
 
 async def test_local_python(plane: ControlPlane, tmp_path: Path) -> None:

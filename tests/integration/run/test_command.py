@@ -61,7 +61,8 @@ async def test_a_secret_stays_secret(servers: Servers, tmp_path: Path) -> None:
     assert ended.code == 0, ended
     assert SECRET not in ended.out + ended.err
     files = [file for file in run_folder(path).rglob("*") if file.is_file()]
-    assert {"run.json", "summary.json"} <= {file.name for file in files}
+    named = {"run.json", "summary.json", "report.html"}
+    assert named <= {file.name for file in files}
     for file in files:
         assert SECRET.encode() not in file.read_bytes(), file
 
@@ -92,7 +93,8 @@ async def test_sigterm_ends_in_order(servers: Servers, tmp_path: Path) -> None:
     ended = await finish(process)
     assert (ended.code, ended.err) == (0, "")
     names = {file.name for file in run_folder(path).iterdir()}
-    assert {"run.json", "summary.json", "outages.json", "events.ndjson"} <= names
+    files = {"run.json", "summary.json", "outages.json", "events.ndjson", "report.html"}
+    assert files <= names
     assert document(path, "run.json")["end"] is not None
     assert_whole(run_folder(path))
     await assert_gone(members)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadprobe.bench.cell_files import make_config, make_scenario
+from loadprobe.bench.cell_files import make_config, make_scenario, with_rates
 from loadprobe.config.file import parse_config
 from loadprobe.control.scenario.file import find_scenario, parse_scenario
 from loadprobe.control.scenario.keys import CreateStep
@@ -89,3 +89,11 @@ def test_a_group_that_is_created() -> None:
     assert isinstance(first, CreateStep)
     assert (first.shards, first.replicas, first.keep) == (4, 2, False)
     assert len(scenario.steps) == 2
+
+
+def test_rates_keep_their_shares() -> None:
+    """A multiple is of every lane's rate, given or not, up to the highest there is."""
+    config = parse_config(with_rates(made(), 1.5), where="x")
+    assert [lane.rate_per_s for lane in config.lanes] == [150, 1500]
+    config = parse_config(with_rates(made(), 5000), where="x")
+    assert [lane.rate_per_s for lane in config.lanes] == [500_000, 1_000_000]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from loadprobe.cli import app as cli
+from loadprobe.cli import check
 from loadprobe.cli.durations import parse_duration
 from loadprobe.config.file import parse_config
 from loadprobe.errors import ProbeCrashed, UsageError
@@ -97,6 +98,7 @@ def test_help_and_version(
     assert "check" in out
     code, out, err = ended(monkeypatch, capsys, "version")
     assert (code, err, out.count("\n")) == (0, "", 1)
+    assert ended(monkeypatch, capsys, "--version") == (0, out, "")
     code, out, err = ended(monkeypatch, capsys)
     assert (code, err) == (2, "")
     assert "check" in out
@@ -124,7 +126,7 @@ def test_a_defect_is_told_in_full(
     def crash(_path: str) -> None:
         raise ProbeCrashed("a defect:\nline 1\nline 2")
 
-    monkeypatch.setattr(cli, "load_config", crash)
+    monkeypatch.setattr(check, "load_config", crash)
     code, _, err = ended(monkeypatch, capsys, "check", "run.toml")
     assert (code, err) == (1, "loadprobe: a defect:\nline 1\nline 2\n")
 
@@ -137,7 +139,7 @@ def test_an_interrupt_is_exit_code_130(
     def interrupted(_path: str) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "load_config", interrupted)
+    monkeypatch.setattr(check, "load_config", interrupted)
     assert ended(monkeypatch, capsys, "check", "run.toml") == (130, "", "")
 
 

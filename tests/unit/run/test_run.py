@@ -168,6 +168,19 @@ async def test_a_defect_beside_the_load_is_noted(
     assert run.document("summary.json")
 
 
+async def test_a_junit_file_that_cannot_be_written_is_a_problem(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The report is shown all the same, and ends as ever; the exit code tells CI."""
+    run = Supervised(monkeypatch, tmp_path)
+    nowhere = tmp_path / "nowhere" / "junit.xml"
+    crew = run.run._crew
+    crew.plan = replace(crew.plan, junit=nowhere)
+    assert await run.run.run() == 1
+    assert "PROBLEM  --junit: cannot write" in run.text
+    assert run.text.splitlines()[-1].startswith("Run folder: ")
+
+
 def keep_sample(run: Supervised) -> None:
     """Have one sample to send with every seal."""
     batch = MsSamples(MsSeries(MsKind.BLIND, ("tcp",)))

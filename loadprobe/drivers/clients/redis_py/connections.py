@@ -123,6 +123,9 @@ class _Counted(Connection):
                 is_moved = isinstance(exc, self.table.moved)
                 kind = ErrorClass.MOVED if is_moved else ErrorClass.ASK
                 self.tally.count_redirect(kind)
+            # Its traceback has a frame of the library that has it as a variable: the
+            # two would keep this connection until a collection.
+            exc.__traceback__ = None
             raise
         self._answered()
         return response

@@ -1,6 +1,7 @@
 """Properties of blind time: whatever the probe did not see, the truth is inside."""
 
 from collections.abc import Sequence
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -79,6 +80,26 @@ def test_the_last_arrivals_are_decided_within_the_simulation() -> None:
     nap = Nap(0, START_NS + 80 * MS, START_NS + 120 * MS)
     run = disturb([fault], [nap], processes=1, end_ns=START_NS + 300 * MS)
     assert max(map(decided_ns, run.ended)) < START_NS + 310 * MS
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_process_that_sleeps_through_the_end_of_a_freeze(seed: int) -> None:
+    """When its silence ended is unknown: that proves nothing of the other's silence."""
+    fault = Fault(Kind.FREEZE, START_NS + 77 * MS, START_NS + 212 * MS)
+    nap = Nap(0, fault.truth[1] - 6 * MS, fault.end_ns + 20 * MS)
+    run = disturb(
+        [fault],
+        [nap],
+        processes=2,
+        end_ns=fault.end_ns + 200 * MS,
+        period_ns=MS // 2,
+        rng=Random(seed),
+    )
+    hulls, cores = hulls_and_cores(run.judge().outages)
+    assert difference(cores, [fault.truth]) == []
+    assert difference([fault.truth], hulls) == []
+    # The one that was awake knows the end: its bars are not wider for the other.
+    assert length(hulls) - length(cores) < SLACK_NS
 
 
 SPANS = {

@@ -94,7 +94,7 @@ def shown(*, is_terminal: bool) -> str:
         color_system=None,
         _environ={},
     )
-    with LiveView(console, clock=CLOCK, steps=STEPS) as view:
+    with LiveView(console, clock=CLOCK, steps=STEPS, is_full=True) as view:
         view.take_event(ScenarioBegun(20 * S, "tls"))
         view.take_event(HoldBegun(20 * S, 5))
         view.refresh(make_state(), 21 * S)

@@ -26,7 +26,7 @@ def test_plain_lines() -> None:
     console = Console(file=io.StringIO(), width=80)
     state = make_state()
     state.problems.clear()
-    with LiveView(console, clock=CLOCK) as view:
+    with LiveView(console, clock=CLOCK, is_full=True) as view:
         for tenth in range(210, 265):
             now_ns = tenth * S // 10
             if tenth == 212:
@@ -77,7 +77,7 @@ def test_darkness_by_plan_is_said_to_be_so(
     console = Console(file=io.StringIO(), width=80)
     begun = replace(DARK, end_ns=20_010 * MS, open_end=True)
     plans = [Planned("tls", plan[0] * MS, plan[1] * MS)]
-    with LiveView(console, clock=CLOCK, planned=lambda: plans) as view:
+    with LiveView(console, clock=CLOCK, planned=lambda: plans, is_full=True) as view:
         view.take_sealed(Sealed(20 * S, opened=[begun]))
         view.take_sealed(Sealed(23 * S, closed=[DARK]))
     assert isinstance(console.file, io.StringIO)
@@ -92,7 +92,7 @@ def test_plain_problems() -> None:
     """Without a terminal every problem is told once."""
     console = Console(file=io.StringIO(), width=80)
     state = make_state()
-    with LiveView(console, clock=CLOCK) as view:
+    with LiveView(console, clock=CLOCK, is_full=True) as view:
         view.refresh(state, 20 * S)
         view.refresh(state, 30 * S)
     assert isinstance(console.file, io.StringIO)
@@ -117,7 +117,7 @@ def shown(*, width: int, by_plan: bool = False) -> str:
         color_system=None,
         _environ={},
     )
-    with LiveView(console, clock=CLOCK) as view:
+    with LiveView(console, clock=CLOCK, is_full=True) as view:
         view.take_event(
             UnknownEvent(22 * S, "provider", "x", {"message": "[b]Failover[/b]"})
         )
