@@ -5,22 +5,20 @@ due. Nothing is done here for each arrival.
 """
 
 import asyncio
-from array import array
 from collections.abc import Callable, Sequence
 
-from loadprobe.clock import NS_PER_MS, mono_now_ns, process_cpu_ns
+from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.drivers.wire.sockets import SocketPoller
 from loadprobe.probe.connects import Connects
 from loadprobe.probe.lag import LEAST_LAG_NS, Lag
 from loadprobe.probe.lane import LaneRunner
-from loadprobe.probe.memory import Collections, rss_bytes
 from loadprobe.probe.messages import Plan, Snapshot, Start
+from loadprobe.probe.reports import Reports
 from loadprobe.probe.ticker import Ticker
 
 _HEARTBEAT_NS = 5 * NS_PER_MS
 _LEAST_PAUSE_NS = 200_000
 _GIVE_UP_EVERY_NS = 20 * NS_PER_MS
-_SNAPSHOT_EVERY_NS = 250 * NS_PER_MS
 
 
 class Beat:
@@ -45,33 +43,25 @@ class Beat:
         poller: SocketPoller | None,
         send: Callable[[Snapshot], None],
     ) -> None:
-        self._process = plan.process
         self._stall_ns = plan.probe.stall_ms * NS_PER_MS
         self._lanes = lanes
         self._issuers: tuple[LaneRunner | Connects, ...] = (*lanes, *connects)
         self._lag = lag
         self._poller = poller
-        self._send = send
+        self._reports = Reports(plan, lanes, self._issuers, send)
         self._call_soon = asyncio.get_running_loop().call_soon
-        self._collections = Collections()
-        self._has_clients = any(not share.lane.is_witness for share in plan.shares)
         self._ticker = Ticker(self._tick)
-        self._seq = 0
-        self._stalls: list[tuple[int, int]] = []
-        self._lag_ns: array[int] = array("q")
         self._next_give_up_ns = 0
-        self._next_snapshot_ns = 0
         self._stop_ns: int | None = None
         self._drained = asyncio.Event()
 
     def start(self, start: Start) -> None:
         """Begin with the load."""
-        self._collections.start()
         for issuer in self._issuers:
             issuer.start(start.schedule_start_ns, start.first_due_ns)
         first_ns = max(start.first_due_ns, mono_now_ns())
         self._next_give_up_ns = first_ns
-        self._next_snapshot_ns = first_ns + _SNAPSHOT_EVERY_NS
+        self._reports.start(first_ns)
         self._ticker.start(first_ns)
 
     async def drain(self, stop_ns: int) -> None:
@@ -84,7 +74,7 @@ class Beat:
     def end(self) -> None:
         """Wake up no more."""
         self._ticker.stop()
-        self._collections.stop()
+        self._reports.end()
 
     def _tick(self, planned_ns: int, now_ns: int) -> int:
         lag_ns = now_ns - planned_ns
@@ -93,7 +83,7 @@ class Beat:
             self._poller.serve_ready()
         self._lag.woke(planned_ns, now_ns)
         self._call_soon(self._note_turn)
-        self._lag_ns.append(lag_ns)
+        self._reports.lag_ns.append(lag_ns)
         blind_from = planned_ns if lag_ns > self._stall_ns else None
         next_ns = now_ns + _HEARTBEAT_NS
         for issuer in self._issuers:
@@ -102,16 +92,15 @@ class Beat:
             if first_skipped is not None:
                 blind_from = min(blind_from or first_skipped, first_skipped)
         if blind_from is not None:
-            self._stalls.append((blind_from, now_ns))
+            self._reports.stalls.append((blind_from, now_ns))
         if now_ns >= self._next_give_up_ns:
             self._next_give_up_ns = now_ns + _GIVE_UP_EVERY_NS
             for lane in self._lanes:
                 lane.give_up(now_ns)
             if self._stop_ns is not None and now_ns >= self._stop_ns:
                 self._finish_if_drained(now_ns)
-        if now_ns >= self._next_snapshot_ns:
-            self._next_snapshot_ns = now_ns + _SNAPSHOT_EVERY_NS
-            self._snapshot(now_ns)
+        if now_ns >= self._reports.due_ns:
+            self._reports.send(now_ns)
         next_ns = max(next_ns, now_ns + _LEAST_PAUSE_NS)
         self._lag.plan(next_ns)
         return next_ns
@@ -123,30 +112,5 @@ class Beat:
     def _finish_if_drained(self, now_ns: int) -> None:
         is_drained = all(each.is_drained for each in self._issuers)
         if is_drained and not self._drained.is_set():
-            self._snapshot(now_ns)
+            self._reports.send(now_ns)
             self._drained.set()
-
-    def _snapshot(self, now_ns: int) -> None:
-        self._seq += 1
-        blocks = [block for each in self._issuers for block in each.take_blocks()]
-        stalls, self._stalls = self._stalls, []
-        lags, self._lag_ns = self._lag_ns, array("q")
-        self._send(
-            Snapshot(
-                process=self._process,
-                seq=self._seq,
-                taken_ns=now_ns,
-                watermark_ns=min(each.watermark_ns(now_ns) for each in self._issuers),
-                blocks=blocks,
-                lanes=[lane.take_health() for lane in self._lanes],
-                stalls=stalls,
-                lag_ns=lags.tobytes(),
-                gc_ns=self._collections.take_ns(),
-                cpu_ns=process_cpu_ns(),
-                rss_bytes=rss_bytes(),
-            )
-        )
-        if self._has_clients:
-            # What is due now was sent. If it takes long, the next wake-up is late, and
-            # that is told like any other.
-            self._collections.tidy(now_ns)

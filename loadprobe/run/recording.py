@@ -47,9 +47,10 @@ from loadprobe.run.going_on import Past, add_activity_before
 from loadprobe.run.held import held_items
 from loadprobe.run.incident_keeping import IncidentKeeping, write_folders
 from loadprobe.run.junit import write_junit
+from loadprobe.run.news import Told
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.published import Published
-from loadprobe.run.sealing import Sealing, Told
+from loadprobe.run.sealing import Sealing
 from loadprobe.run.segmenting import Segmenting
 from loadprobe.run.sinks import Sinks
 from loadprobe.run.upkeep import Upkeep, retention_of

@@ -33,10 +33,10 @@ from loadprobe.run.endings import (
 )
 from loadprobe.run.going_on import Past
 from loadprobe.run.hearing import Prefilled
+from loadprobe.run.news import Told
 from loadprobe.run.plan import Reread, RunPlan
 from loadprobe.run.recording import AtEnd, Recording
 from loadprobe.run.reloading import BY_SIGNAL, Reloading
-from loadprobe.run.sealing import Told
 from loadprobe.run.service import Service
 from loadprobe.run.wall_watch import WallWatch
 from loadprobe.signals import EXIT_INTERRUPTED, Stopping

@@ -4,34 +4,24 @@ Nothing depends on the run's end: what this writes, ``run.aftermath`` judges whe
 process is gone. Nothing is counted here, and nothing is done per arrival.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import msgspec
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
 from loadprobe.core.judging.aggregate import Aggregate
-from loadprobe.core.judging.latency import SecondP99
 from loadprobe.core.judging.results import Sealed
-from loadprobe.core.steps import ScenarioRecord
-from loadprobe.core.verdict.beside import Planned
 from loadprobe.outputs.folder.folder import RunFolder
 from loadprobe.outputs.folder.sealed_changes import SealedChanges
 from loadprobe.outputs.folder.sealed_lines import (
     Beginning,
-    Counted,
-    Figures,
     Latencies,
-    P99Row,
-    RedirectRow,
     Rules,
-    WorkRow,
-    Written,
 )
 from loadprobe.outputs.folder.segments import Why
 from loadprobe.probe.messages import Snapshot
-from loadprobe.run.health import Health, work_of
+from loadprobe.run.health import Health
+from loadprobe.run.news import News, Seconds, Told
 from loadprobe.run.segmenting import Segmenting
 
 LINE_EVERY_NS = 600 * NS_PER_MS
@@ -42,28 +32,6 @@ LATENCIES_EVERY = 10, NS_PER_S, 600 * NS_PER_S
 """Latencies are large: they are written when the run is longer by a part of so much,
 after the first time at the soonest and after the second at the latest. Meanwhile the
 seconds of ``histograms.ndjson`` have them."""
-
-FIGURES_EVERY_NS = 10 * NS_PER_S
-"""If nothing but the CPU time has changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """Who knows what is not judged, but belongs to the verdict.
-
-    Args:
-        planned: returns all darkness that was planned, without an end if it goes on.
-        record: returns how the scenario went so far, None if there is none.
-        written: returns what was read back so far, None if nothing was.
-        nodes: returns the name of the shard of every node that was seen.
-        counters: returns the counters of ``/metrics`` that are in nothing else.
-    """
-
-    planned: Callable[[], Sequence[Planned]]
-    record: Callable[[], ScenarioRecord | None]
-    written: Callable[[], Written | None]
-    nodes: Callable[[], Mapping[str, str]] = dict
-    counters: Callable[[], Iterable[tuple[tuple[str, ...], float]]] = tuple
 
 
 class Sealing:
@@ -104,38 +72,21 @@ class Sealing:
         self._beginning = beginning
         self.is_begun = False
         self._segments = segments
-        self._has_scenario = beginning.has_scenario
-        self._health = health
-        self._told = told
         self._now_ns = now_ns
         self._begun_ns = self._line_ns = self._latencies_ns = now_ns()
         self._lanes_due: list[str] = []
-        self._figures_ns = 0
-        self._figures = Figures()
-        self._planned: list[Planned] = []
-        self._record: ScenarioRecord | None = None
-        self._written: Written | None = None
-        self._work: Counter[tuple[str, int, int]] = Counter()
-        self._redirects: Counter[tuple[str, int, str]] = Counter()
-        self._p99: list[SecondP99] = []
-        self._nodes: dict[str, str] = {}
-        self._counted: dict[tuple[str, ...], tuple[int, float]] = {}
+        self._seconds = Seconds()
+        self._news = News(told, health)
 
     def take_health(self, snapshot: Snapshot) -> None:
         """Take what lanes did to their target."""
-        second = snapshot.taken_ns // NS_PER_S
-        for lane in snapshot.lanes:
-            for at, count in enumerate(work_of(lane)):
-                if count:
-                    self._work[lane.lane, second, at] += count
-            for kind, count in lane.redirects.items():
-                self._redirects[lane.lane, second, kind] += count
+        self._seconds.take_health(snapshot)
 
     def take_sealed(self, sealed: Sealed) -> None:
         """Take what became certain, and write it if it is time to."""
         self._changes.take(sealed)
-        if self._has_scenario:
-            self._p99 += sealed.p99
+        if self._beginning.has_scenario:
+            self._seconds.p99 += sealed.p99
         begin_ns = self._aggregate.begin_ns
         if begin_ns is None or self._aggregate.sealed_until_ns <= begin_ns:
             return  # nothing is judged yet
@@ -182,9 +133,7 @@ class Sealing:
             return False
         self._changes = SealedChanges(self._aggregate, is_first=False)
         self.is_begun = False
-        self._figures, self._figures_ns = Figures(), now_ns - FIGURES_EVERY_NS
-        self._planned, self._record, self._written = [], None, None
-        self._nodes, self._counted = {}, {}
+        self._news = self._news.anew(now_ns)
         self._write(now_ns, latencies=self._latencies(now_ns, is_last=True))
         return True
 
@@ -204,20 +153,11 @@ class Sealing:
         line = msgspec.structs.replace(
             self._changes.make_line(),
             beginning=None if self.is_begun else self._beginning,
-            planned=self._new_planned(),
-            figures=self._new_figures(now_ns, is_last=end_ns is not None),
-            work=self._take_work(),
-            redirects=[RedirectRow(*at, n) for at, n in self._redirects.items()],
-            p99=[P99Row(*row) for row in self._p99],
             latencies=latencies,
-            scenario=self._new_record(),
-            written=self._new_written(),
-            nodes=self._new_nodes(),
-            counted=self._new_counted(),
             end_ns=end_ns,
         )
-        self._redirects.clear()
-        self._p99.clear()
+        line = self._seconds.add_to(line)
+        line = self._news.add_to(line, now_ns, is_last=end_ns is not None)
         self.is_begun = True
         self._line_ns = now_ns
         self._folder.add_sealed(line)
@@ -238,61 +178,3 @@ class Sealing:
         return self._changes.make_latencies(
             lanes, series_bytes=series, histograms_bytes=histograms
         )
-
-    def _take_work(self) -> list[WorkRow]:
-        seconds = dict.fromkeys(key[:2] for key in self._work)
-        rows = [
-            WorkRow(*key, *(self._work[*key, at] for at in range(4))) for key in seconds
-        ]
-        self._work.clear()
-        return rows
-
-    def _new_planned(self) -> list[Planned] | None:
-        planned = list(self._told.planned())
-        if planned == self._planned:
-            return None
-        self._planned = planned
-        return planned
-
-    def _new_figures(self, now_ns: int, *, is_last: bool) -> Figures | None:
-        figures, before = self._health.figures, self._figures
-        is_same = msgspec.structs.replace(figures, cpu_ns=before.cpu_ns) == before
-        if is_same and not is_last and now_ns - self._figures_ns < FIGURES_EVERY_NS:
-            return None
-        self._figures, self._figures_ns = figures, now_ns
-        return figures
-
-    def _new_record(self) -> ScenarioRecord | None:
-        record = self._told.record()
-        if record == self._record:
-            return None
-        self._record = record
-        return record
-
-    def _new_written(self) -> Written | None:
-        written = self._told.written()
-        if written == self._written:
-            return None
-        self._written = written
-        return written
-
-    def _new_nodes(self) -> dict[str, str]:
-        nodes = self._told.nodes()
-        if len(nodes) == len(self._nodes):
-            return {}
-        new = {node: name for node, name in nodes.items() if node not in self._nodes}
-        self._nodes |= new
-        return new
-
-    def _new_counted(self) -> Counted | None:
-        names: list[tuple[str, ...]] = []
-        values: list[tuple[int, float]] = []
-        for name, value in self._told.counters():
-            number, before = self._counted.get(name, (len(self._counted), None))
-            if value == before:
-                continue
-            if before is None:
-                names.append(name)
-            self._counted[name] = number, value
-            values.append((number, value))
-        return Counted(names, values) if values else None

@@ -19,10 +19,11 @@ from loadprobe.outputs.folder.holding import segment_paths
 from loadprobe.outputs.folder.retention import Retention
 from loadprobe.outputs.folder.upkeep import Order, Report, Upkeep
 from loadprobe.run.aftermath import load_any_run
+from loadprobe.run.news import Told
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.published import Published
 from loadprobe.run.recording import AtEnd, Recording
-from loadprobe.run.sealing import Sealing, Told
+from loadprobe.run.sealing import Sealing
 from loadprobe.run.segmenting import Segmenting
 from loadprobe.run.sinks import Sinks
 

@@ -17,10 +17,10 @@ from loadprobe.core.verdict.beside import Planned
 from loadprobe.outputs.folder.folder import RunFolder
 from loadprobe.outputs.folder.sealed_lines import Written
 from loadprobe.run.going_on import find_past
+from loadprobe.run.news import Told
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.published import Published
 from loadprobe.run.recording import AtEnd, Recording
-from loadprobe.run.sealing import Told
 from loadprobe.run.sinks import Sinks
 
 MS = 1_000_000

@@ -272,7 +272,7 @@ async def test_a_late_wake_up_reads_first() -> None:
         poller=Poller(),  # type: ignore[arg-type]
         send=lambda snapshot: None,
     )
-    beat._next_snapshot_ns = 1_000 * MS
+    beat._reports.due_ns = 1_000 * MS
     lag.plan(5 * MS)
     assert beat._tick(5 * MS, 9 * MS) > 9 * MS
     assert since == [5 * MS]
