@@ -423,8 +423,14 @@ class Run:
         by_ms = self._wall_watch.look(read_clock_pair)
         if by_ms is not None:
             self._emit(ClockStepped(now_ns, by_ms))
-        self._sinks.take_sealed(self._measurement.seal())
-        recording.refresh(self._watch.current, now_ns, engine=self._watch.engine)
+        sealed = self._measurement.seal()
+        self._sinks.take_sealed(sealed)
+        recording.refresh(
+            self._watch.current,
+            now_ns,
+            engine=self._watch.engine,
+            has_news=bool(sealed.opened or sealed.closed),
+        )
         view = self._published.view
         budget = self._published.budgeting.words
         self._service.refresh(
