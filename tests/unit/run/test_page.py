@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from loadprobe.outputs.folder.documents import OUTAGES, SUMMARY
-from loadprobe.outputs.page.page import PAGE, write_page
+from loadprobe.outputs.folder.documents import OUTAGES, PAGE, SUMMARY
+from loadprobe.outputs.page.page import write_page
 from loadprobe.run.aftermath import load_any_run
 from tests.support.recorded import MS, Recorded
 
