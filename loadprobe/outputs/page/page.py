@@ -26,6 +26,7 @@ MODULES = (
     "dom",
     "cells",
     "picture",
+    "overview",
     "film",
     "charts",
     "heat",

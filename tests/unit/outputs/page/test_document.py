@@ -9,7 +9,8 @@ import pytest
 import zstandard
 
 from loadprobe.core.events import ProbeStalled
-from loadprobe.core.judging.outcome import Outcome
+from loadprobe.core.judging.cells import FilmChunk
+from loadprobe.core.judging.outcome import OpKind, Outcome
 from loadprobe.outputs.folder.documents import SERIES, event_line
 from loadprobe.outputs.folder.reader import PastEvent, load_run
 from loadprobe.outputs.page import document as documents
@@ -171,6 +172,26 @@ def test_a_grid_has_seconds_where_something_happened() -> None:
     assert set(lengths[at - 15 : at + 15]) == {1}
     assert (grid.step(-1), grid.step(36_000)) == (None, None)
     assert len(make_grid(5, 5, [])) == 1
+
+
+def test_darkness_by_plan_is_that_of_connections_too() -> None:
+    """What was planned for a shard on a lane was planned for connections to it."""
+    run = make_run()
+    planned = [
+        msgspec.structs.replace(row, attribution="planned") for row in run.outages
+    ]
+    chunks = [
+        FilmChunk(lane, shard, OpKind.CONNECT, START.mono_ns // MS, [0], unsent=[1])
+        for lane, shard in (("tcp", "0002"), ("tcp", "0001"))
+    ]
+    run = replace(run, outages=tuple(planned), film=tuple(chunks))
+    film = page_document(run, Course(grid_of(run)))["film"]
+    spans = {
+        (row["lane"], row["shard"], row["op"]): row["planned"] for row in film["rows"]
+    }
+    assert spans["tcp", "0002", "write"] == [[10_000.0, 12_104.0]]
+    assert spans["tcp", "0002", "connect"] == [[10_000.0, 12_104.0]]
+    assert spans["tcp", "0001", "connect"] == []
 
 
 def test_no_step_is_shorter_than_what_is_kept() -> None:
