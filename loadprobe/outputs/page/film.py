@@ -15,6 +15,7 @@ from loadprobe.core.judging.cells import FilmChunk, Frame
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.outcome import OpKind, Outcome
 from loadprobe.core.verdict.attribution import Cause
+from loadprobe.core.verdict.outage_document import OutageRow
 from loadprobe.core.verdict.summary import Summary
 from loadprobe.outputs.folder.reader import RunData
 from loadprobe.outputs.page.packing import blind_spans, pack_film
@@ -36,12 +37,6 @@ def film_document(run: RunData, course: Course, zero: Zero) -> dict[str, Any]:
     scopes = _scopes(summary, run.film)
     rows = {scope: row for row, scope in enumerate(scopes)}
     packed = pack_film(run.film, rows, zero_ms=zero.mono_ns // NS_PER_MS)
-    planned: dict[Scope, list[list[float]]] = {}
-    for outage in run.outages:
-        scope = Scope(outage.lane, outage.shard, _OPS.get(outage.op, OpKind.READ))
-        if outage.attribution == Cause.PLANNED:
-            span = [zero.ms(outage.start_unix_ns), zero.ms(outage.end_unix_ns)]
-            planned.setdefault(scope, []).append(span)
     filmed = _filmed(run.film)
     return {
         "rows": [
@@ -51,7 +46,7 @@ def film_document(run: RunData, course: Course, zero: Zero) -> dict[str, Any]:
                 "op": scope.op.label,
                 "served": _served(course, scope, zero),
                 "failing": _failing(course, scope, zero, filmed),
-                "planned": planned.get(scope, []),
+                "planned": _planned(run.outages, scope, zero),
             }
             for scope in scopes
         ],
@@ -61,6 +56,23 @@ def film_document(run: RunData, course: Course, zero: Zero) -> dict[str, Any]:
         "packed": packed.packed,
         "is_thinned": packed.is_thinned,
     }
+
+
+def _planned(
+    outages: Iterable[OutageRow], scope: Scope, zero: Zero
+) -> list[list[float]]:
+    """Return when a scope was dark by plan.
+
+    New connections have no outages of their own here: what was planned for other
+    operations of their lane and shard was planned for them.
+    """
+    return [
+        [zero.ms(outage.start_unix_ns), zero.ms(outage.end_unix_ns)]
+        for outage in outages
+        if outage.attribution == Cause.PLANNED
+        and (outage.lane, outage.shard) == (scope.lane, scope.shard)
+        and (scope.op is OpKind.CONNECT or outage.op == scope.op.label)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ MODULES = (
     "dom",
     "cells",
     "picture",
+    "overview",
     "film",
     "charts",
     "heat",

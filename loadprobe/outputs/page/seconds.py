@@ -238,14 +238,14 @@ def _read_histograms(course: Course, segment: Segment) -> None:
         return
     length_s = step_of(find_form(segment.path, HISTOGRAMS) or file)
     sums: dict[tuple[str, str, int], _Sum] = {}
-    for row in read_lines(file, HistogramRow):
-        step = course.grid.step(row.second + shift_s, length_s)
-        if step is not None and row.op != OpKind.CONNECT.label:
-            key = (row.lane, row.kind, step)
-            if (total := sums.get(key)) is None:
-                total = sums[key] = _Sum()
-            total.add(row.histogram)
     try:
+        for row in read_lines(file, HistogramRow):
+            step = course.grid.step(row.second + shift_s, length_s)
+            if step is not None and row.op != OpKind.CONNECT.label:
+                key = (row.lane, row.kind, step)
+                if (total := sums.get(key)) is None:
+                    total = sums[key] = _Sum()
+                total.add(row.histogram)
         found = {key: total.histogram() for key, total in sums.items()}
     except (ValueError, TypeError, OverflowError) as exc:
         raise UsageError(f"{file} does not belong to this run: {exc!r}") from exc

@@ -172,6 +172,25 @@ def test_the_pointer_tells_and_drags(browser: Browser, planted: Path) -> None:
     assert since < PLANTED_MS < until
 
 
+def test_the_line_above_is_the_whole_run(browser: Browser, planted: Path) -> None:
+    """It has the dark millisecond of ten hours, and a click there leads to it."""
+    with showing(browser, Path(f"{planted}#t=0..60000")) as shown:
+        flat = shown.ask(
+            """() => {
+              const line = document.querySelector('canvas.overview');
+              const {data} = line.getContext('2d').getImageData(0, 7, line.width, 1);
+              return [...data];
+            }"""
+        )
+        colours = [tuple(flat[n : n + 3]) for n in range(0, len(flat), 4)]
+        (place,) = (x for x, c in enumerate(colours) if c == shown.colour("dark"))
+        shown.page.locator("canvas.overview").click(position={"x": place, "y": 7})
+        shown.settle()
+        since, until = shown.view
+    assert until - since == pytest.approx(60_000)
+    assert since < PLANTED_MS < until
+
+
 @pytest.mark.parametrize("size", [(390, 800), (1280, 900)])
 def test_nothing_is_wider_than_the_screen(
     browser: Browser, tmp_path: Path, size: tuple[int, int]

@@ -146,6 +146,6 @@ def test_what_is_no_cell_counts_as_well(page: Page) -> None:
         windows,
         served=[[0, 2_000]],
         failing=[[2_000, 1_000, 7, 0], [3_000, 1_000, 0, 3]],
-        planned=[[4_999.5, 5_001.0]],
+        planned=[[4_999.9, 5_000.2], [4_999.5, 5_001.0], [0, 4_999.6]],
     )
     assert answer["worst"] == [1, 5, 4, 0, 2, 5, 0, 5]

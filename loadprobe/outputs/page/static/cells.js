@@ -53,10 +53,11 @@ function numbers(buffer, start, width, count) {
 
 export class Row {
   constructor({ lane, shard, op, served, failing, planned }, blind) {
-    Object.assign(this, { lane, shard, op, served, planned, blind });
+    Object.assign(this, { lane, shard, op });
+    [this.served, this.planned, this.blind] = [served, planned, blind].map(joined);
     const spans = failing.map(([start, length, dark]) => ({ span: [start, start + length], dark }));
-    this.darkSeconds = spans.filter(({ dark }) => dark > 0).map(({ span }) => span);
-    this.greySeconds = spans.filter(({ dark }) => dark === 0).map(({ span }) => span);
+    this.darkSeconds = joined(spans.filter(({ dark }) => dark > 0).map(({ span }) => span));
+    this.greySeconds = joined(spans.filter(({ dark }) => dark === 0).map(({ span }) => span));
     this.size = 0;
     this.hasFailed = failing.length > 0;
   }
@@ -85,8 +86,6 @@ export class Row {
   finish() {
     this.sort();
     const states = new Uint8Array(this.size);
-    let span = 0;
-    const planned = this.planned.toSorted((a, b) => a[0] - b[0]);
     for (let n = 0; n < this.size; n += 1) {
       const served = this.counts[0] !== null && this.counts[0][n] > 0;
       let failed = false;
@@ -94,8 +93,7 @@ export class Row {
         if (this.counts[o] !== null && this.counts[o][n] > 0) failed = true;
       }
       const ms = this.at[n];
-      while (span < planned.length && planned[span][1] <= ms) span += 1;
-      const isPlanned = span < planned.length && planned[span][0] < ms + 1;
+      const isPlanned = touches(this.planned, ms, ms + 1);
       if (failed) states[n] = served ? GREY : isPlanned ? PLANNED : DARK;
       else states[n] = served ? LIT : BLANK;
       if (failed) this.hasFailed = true;
@@ -196,7 +194,18 @@ export class Row {
   }
 }
 
-// Whether one of some spans, sorted by time, has a part in [from, to).
+// Spans in any order as spans by time that do not meet: what is searched by halves.
+function joined(spans) {
+  const found = [];
+  for (const [from, to] of spans.toSorted((a, b) => a[0] - b[0])) {
+    const last = found.at(-1);
+    if (last !== undefined && from <= last[1]) last[1] = Math.max(last[1], to);
+    else found.push([from, to]);
+  }
+  return found;
+}
+
+// Whether one of some spans, as joined above, has a part in [from, to).
 export function touches(spans, from, to) {
   let [low, high] = [0, spans.length];
   while (low < high) {

@@ -2,6 +2,7 @@
 
 import { DARK, GREY, PLANNED, BLIND, LIT, STATE_WORDS, inflate, makeRows } from "./cells.js";
 import { el, note, section } from "./dom.js";
+import { Overview } from "./overview.js";
 import { Picture, ROW_PX, TRACK_PX, readColours } from "./picture.js";
 import { clockText, countText, dateText, lengthText } from "./words.js";
 
@@ -59,12 +60,13 @@ class Film {
     this.link = el("a", { href: "#", class: "link" }, "link to this view");
     this.onlyFailed = el("input", { type: "checkbox", id: "film-only-failed" });
     this.picture = new Picture(this.canvas);
+    this.overview = new Overview((ms) => this.center(ms));
     const legend = LEGEND.map(([state, text]) => el("li", {}, el("i", { class: `key ${CLASSES[state]}` }), text));
     this.element = section(
       "film",
       "The film",
       this.toolbar(),
-      el("div", { class: "stage" }, this.labels, this.frame),
+      el("div", { class: "stage" }, el("div", {}), this.overview.canvas, this.labels, this.frame),
       this.reading,
       el("ul", { class: "legend", "aria-label": "Legend" }, legend),
       note(
@@ -179,6 +181,11 @@ class Film {
     this.show({ from: this.view.from + step, to: this.view.to + step });
   }
 
+  center(ms) {
+    const half = (this.view.to - this.view.from) / 2;
+    this.show({ from: ms - half, to: ms + half });
+  }
+
   showSpan(startUnixNs, endUnixNs) {
     const [start, end] = [this.ms(startUnixNs), this.ms(endUnixNs)];
     const around = Math.max((end - start) * 0.25, 20);
@@ -220,6 +227,8 @@ class Film {
   paint() {
     const width = Math.floor(this.frame.clientWidth);
     if (width < 1 || this.outages === undefined) return;
+    const colours = readColours(this.element);
+    this.overview.draw({ rows: this.rows, limits: this.limits, view: this.view, width, colours });
     this.picture.draw({
       view: this.view,
       rows: this.rows,
@@ -228,7 +237,7 @@ class Film {
       selected: this.selected,
       zeroUnixMs: this.zeroUnixMs,
       width,
-      colours: readColours(this.element),
+      colours,
     });
     this.canvas.dataset.from = this.view.from;
     this.canvas.dataset.to = this.view.to;

@@ -9,7 +9,7 @@ export const AXIS_PX = 24;
 
 // How much of its row a state fills: told without any colour, too.
 const HEIGHTS = { [LIT]: 0.42, [PLANNED]: 0.6, [BLIND]: 1, [GREY]: 0.78, [DARK]: 1 };
-const NAMES = { [LIT]: "lit", [PLANNED]: "planned", [BLIND]: "blind", [GREY]: "grey", [DARK]: "dark" };
+export const NAMES = { [LIT]: "lit", [PLANNED]: "planned", [BLIND]: "blind", [GREY]: "grey", [DARK]: "dark" };
 const HATCHED = new Set([PLANNED, BLIND]);
 const STRIP_PX = 13;
 const SIGNS = { phase: "▲", provider: "◆", mark: "⚑", topology: "●", other: "·", stall: "▮" };

@@ -1,5 +1,6 @@
 """The document of a page: what is in it, from where, and what is said to be missing."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 import zstandard
 
 from loadprobe.core.events import ProbeStalled
-from loadprobe.core.judging.outcome import Outcome
-from loadprobe.outputs.folder.documents import SERIES, event_line
+from loadprobe.core.judging.cells import FilmChunk
+from loadprobe.core.judging.outcome import OpKind, Outcome
+from loadprobe.outputs.folder.documents import HISTOGRAMS, SERIES, event_line
 from loadprobe.outputs.folder.reader import PastEvent, load_run
 from loadprobe.outputs.page import document as documents
 from loadprobe.outputs.page.document import grid_of, page_document
@@ -97,16 +99,31 @@ def test_what_cannot_be_read_is_named(
     folder: Path, tmp_path: Path, content: bytes
 ) -> None:
     """Without the seconds there is a document, which says what it lacks."""
-    copy = tmp_path / "run"
-    copy.mkdir()
-    for file in folder.iterdir():
-        (copy / file.name).write_bytes(file.read_bytes())
+    copy = Path(shutil.copytree(folder, tmp_path / "run"))
     (copy / SERIES).write_bytes(content)
     run = load_run(copy)
     told = page_document(run, load_course(copy, grid_of(run)))
     assert any(SERIES in text for text in told["missing"])
     assert told["course"]["counts"] == []
     assert told["course"]["latencies"]
+
+
+@pytest.mark.parametrize("bucket", [[1], [-1, 5], [10**6, 1], ["a", "b"]])
+def test_latencies_that_cannot_be_are_named(
+    folder: Path, tmp_path: Path, bucket: list[object]
+) -> None:
+    """A hostile bucket costs the latencies of its file, and nothing else."""
+    copy = Path(shutil.copytree(folder, tmp_path / "run"))
+    header, first, *rest = (copy / HISTOGRAMS).read_bytes().splitlines()
+    row = orjson.loads(first)
+    row["histogram"]["buckets"] = [bucket]
+    lines = [header, orjson.dumps(row), *rest]
+    (copy / HISTOGRAMS).write_bytes(b"\n".join(lines) + b"\n")
+    run = load_run(copy)
+    told = page_document(run, load_course(copy, grid_of(run)))
+    assert any(HISTOGRAMS in text for text in told["missing"])
+    assert told["course"]["latencies"] == []
+    assert sum(told["course"]["counts"][0]["served"]) == 9_000
 
 
 def test_events_have_the_time_of_who_tells_them() -> None:
@@ -171,6 +188,26 @@ def test_a_grid_has_seconds_where_something_happened() -> None:
     assert set(lengths[at - 15 : at + 15]) == {1}
     assert (grid.step(-1), grid.step(36_000)) == (None, None)
     assert len(make_grid(5, 5, [])) == 1
+
+
+def test_darkness_by_plan_is_that_of_connections_too() -> None:
+    """What was planned for a shard on a lane was planned for connections to it."""
+    run = make_run()
+    planned = [
+        msgspec.structs.replace(row, attribution="planned") for row in run.outages
+    ]
+    chunks = [
+        FilmChunk(lane, shard, OpKind.CONNECT, START.mono_ns // MS, [0], unsent=[1])
+        for lane, shard in (("tcp", "0002"), ("tcp", "0001"))
+    ]
+    run = replace(run, outages=tuple(planned), film=tuple(chunks))
+    film = page_document(run, Course(grid_of(run)))["film"]
+    spans = {
+        (row["lane"], row["shard"], row["op"]): row["planned"] for row in film["rows"]
+    }
+    assert spans["tcp", "0002", "write"] == [[10_000.0, 12_104.0]]
+    assert spans["tcp", "0002", "connect"] == [[10_000.0, 12_104.0]]
+    assert spans["tcp", "0001", "connect"] == []
 
 
 def test_no_step_is_shorter_than_what_is_kept() -> None:
