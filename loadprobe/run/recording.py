@@ -233,10 +233,24 @@ class Recording:
         self._describe()
 
     def refresh(
-        self, topology: Topology | None, now_ns: int, *, engine: str = ""
+        self,
+        topology: Topology | None,
+        now_ns: int,
+        *,
+        engine: str = "",
+        has_news: bool = False,
     ) -> None:
-        """Show how it goes."""
+        """Show how it goes: to a person at a terminal each time, else once a second.
+
+        Args:
+            topology: as last seen.
+            now_ns: monotonic time; call it several times a second.
+            engine: of the servers.
+            has_news: an outage began or ended, so it is shown at once.
+        """
         self._take_over()
+        if not (self.view.is_due(now_ns) or has_news):
+            return
         if topology is not None and self._topology_start is None:
             self._topology_start = topology
             if self._past is None:

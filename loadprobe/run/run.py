@@ -275,8 +275,14 @@ class Run:
         by_ms = self._wall_watch.look(read_clock_pair)
         if by_ms is not None:
             crew.sinks.take_event(ClockStepped(now_ns, by_ms))
-        crew.sinks.take_sealed(crew.measurement.seal())
-        recording.refresh(crew.watch.current, now_ns, engine=crew.watch.engine)
+        sealed = crew.measurement.seal()
+        crew.sinks.take_sealed(sealed)
+        recording.refresh(
+            crew.watch.current,
+            now_ns,
+            engine=crew.watch.engine,
+            has_news=bool(sealed.opened or sealed.closed),
+        )
         view = crew.published.view
         budget = crew.published.budgeting.words
         self._service.refresh(

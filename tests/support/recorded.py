@@ -130,9 +130,9 @@ class Recorded:
         """Have something beside the load fail."""
         self.sinks.take_event(RunProblem(self._now_ns, text))
 
-    def conclude(self, *, lost_writes: int | None = None) -> None:
-        """Judge the run, and write its verdict."""
-        self.recording.conclude(
+    def conclude(self, *, lost_writes: int | None = None) -> list[str]:
+        """Judge the run, and write its verdict; return the problems."""
+        _, problems = self.recording.conclude(
             self.aggregate.finish(self._now_ns),
             AtEnd(
                 record=None,
@@ -143,6 +143,7 @@ class Recorded:
                 problems=[],
             ),
         )
+        return problems
 
     def _block(self, scope: Scope, start_ns: int) -> Block:
         block = Block()

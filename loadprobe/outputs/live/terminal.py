@@ -1,7 +1,7 @@
 """The view of a run in a terminal: a live table, or plain lines where there is none.
 
 It shows what it is given and reads no clock: the supervisor fills a ``LiveState``,
-calls ``refresh`` about four times a second and ``note`` at every transition.
+calls ``refresh`` when ``is_due`` says so, and ``note`` at every transition.
 """
 
 from collections import deque
@@ -29,6 +29,7 @@ from loadprobe.outputs.live.quiet import QuietLines
 from loadprobe.outputs.wording import event_text, plain_words
 
 PLAIN_EVERY_NS = 5 * NS_PER_S
+SHOWN_EVERY_NS = NS_PER_S
 _REMEMBERED = 1000
 """Problems that are not told again."""
 
@@ -138,6 +139,7 @@ class LiveView:
         self._told_problems: deque[str] = deque(maxlen=_REMEMBERED)
         self._told_verdict = ""
         self._next_plain_ns: int | None = None
+        self._shown_ns = 0
         self._live: Live | None = None
         if console.is_terminal and not console.is_dumb_terminal:
             self._live = Live(console=console, auto_refresh=False, transient=True)
@@ -158,8 +160,16 @@ class LiveView:
         if self._live is not None:
             self._live.stop()
 
+    def is_due(self, now_ns: int) -> bool:
+        """Tell whether the state is to be worked out: without a terminal once a second.
+
+        A sixth of what a supervisor costs at a low rate is for what nobody looks at.
+        """
+        return self._live is not None or now_ns - self._shown_ns >= SHOWN_EVERY_NS
+
     def refresh(self, state: LiveState, now_ns: int) -> None:
         """Show the present state; plain lines come once in five seconds only."""
+        self._shown_ns = now_ns
         if self._live is not None:
             self._live.update(self._render(state, now_ns), refresh=True)
             return

@@ -37,6 +37,7 @@ MODULES = (
 
 _STYLES = ("vendor/uPlot.min.css", "page.css")
 _CHARTS = "vendor/uPlot.iife.min.js"
+_LICENCE = "vendor/uPlot.LICENSE"
 _IMPORT = re.compile(r"^import \{[^}]*\} from \"\./\w+\.js\";\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?function|const|class)", re.MULTILINE)
 
@@ -91,6 +92,7 @@ def render_page(document: dict[str, Any], *, title: str) -> bytes:
         title=_escaped(title),
         style=style,
         data=_harmless(encode_json(document)),
+        licence=_read(_LICENCE),
         charts=charts,
         code=code,
     )
@@ -112,6 +114,8 @@ _TEMPLATE = """<!doctype html>
 <main id="page"><noscript>This page needs scripts; the same as text: loadprobe report.
 </noscript></main>
 <script type="application/json" id="document">{data}</script>
+<!-- uPlot, which draws the charts:
+{licence}-->
 <script>{charts}</script>
 <script type="module">{code}</script>
 </body>

@@ -8,7 +8,7 @@ const FAILURES = ["late", "refused", "unknown", "unsent", "wrong"];
 const DASHED = [5, 4];
 
 // One chart: series {label, values, colour, dash, fill}; bands {from, to} in ms are shaded.
-export function chart({ title, unit, times, zeroUnixMs, lengthMs, series, bands, isLog, text }) {
+export function chart({ title, unit, times, zeroUnixMs, series, bands, isLog, text }) {
   const place = el("div", { class: "plot", role: "img", "aria-label": `${title}; its figures are in the tables of this page` });
   const figure = el("figure", { class: "chart" }, el("figcaption", {}, `${title}, ${unit}`), place);
   const seconds = times.map((ms) => (zeroUnixMs + ms) / 1000);

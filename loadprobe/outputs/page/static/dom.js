@@ -1,7 +1,5 @@
 // Elements. What comes from a run is only ever set as text.
 
-const SVG = "http://www.w3.org/2000/svg";
-
 // Characters that let a text be read in another order than it has.
 const DIRECTIONS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 
@@ -14,14 +12,7 @@ export function shown(value) {
 
 // An element: attributes, then children (elements, or anything else as text).
 export function el(tag, attributes = {}, ...children) {
-  return filled(document.createElement(tag), attributes, children);
-}
-
-export function svg(tag, attributes = {}, ...children) {
-  return filled(document.createElementNS(SVG, tag), attributes, children);
-}
-
-function filled(element, attributes, children) {
+  const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === false) continue;
     element.setAttribute(name, shown(value === true ? "" : value));

@@ -99,6 +99,19 @@ def test_plain_problems() -> None:
     assert console.file.getvalue().count("No space left on device") == 1
 
 
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_without_a_terminal_the_state_is_worked_out_once_a_second(
+    is_terminal: bool,
+) -> None:
+    """Who looks at a table sees it renew itself; a sidecar does no work for nobody."""
+    console = Console(file=io.StringIO(), force_terminal=is_terminal, _environ={})
+    with LiveView(console, clock=CLOCK) as view:
+        assert view.is_due(20 * S)
+        view.refresh(make_state(), 20 * S)
+        assert view.is_due(20_999 * MS) == is_terminal
+        assert view.is_due(21 * S)
+
+
 def shown(*, width: int, by_plan: bool = False) -> str:
     """Return what a terminal of the given width was sent.
 

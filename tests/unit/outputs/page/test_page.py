@@ -55,6 +55,12 @@ def source_of(content: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
+def test_a_page_has_the_licence_of_what_is_not_ours() -> None:
+    """Whoever is given a page has a copy of the chart library, and so its terms."""
+    page = make_page(make_run()).decode()
+    assert (STATIC / "vendor" / "uPlot.LICENSE").read_text() in page
+
+
 def test_modules_import_only_from_those_before() -> None:
     """They are joined in their order, and no name is declared by two."""
     known: dict[str, str] = {}
