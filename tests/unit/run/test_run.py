@@ -178,7 +178,7 @@ async def test_a_junit_file_that_cannot_be_written_is_a_problem(
     crew.plan = replace(crew.plan, junit=nowhere)
     assert await run.run.run() == 1
     assert "PROBLEM  --junit: cannot write" in run.text
-    assert run.text.splitlines()[-1].startswith("Run folder: ")
+    assert run.text.splitlines()[-1].startswith("Page: ")
 
 
 def keep_sample(run: Supervised) -> None:
