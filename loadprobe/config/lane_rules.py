@@ -23,7 +23,8 @@ def check_lane(lane: Lane, target: Target, at: str) -> None:
     Raises:
         ConfigError: its keys do not fit together, or not to the target.
     """
-    _check_keys(lane, at)
+    _check_schedule(lane, at)
+    _check_parts(lane, at)
     _check_client(lane, target, at)
 
 
@@ -69,7 +70,8 @@ def check_keyspaces(lanes: Sequence[Lane], where: str) -> None:
             )
 
 
-def _check_keys(lane: Lane, at: str) -> None:
+def _check_schedule(lane: Lane, at: str) -> None:
+    """Check when arrivals are due."""
     if lane.schedule == "ramp" and (
         lane.ramp_s is None or lane.ramp_from_per_s is None
     ):
@@ -95,6 +97,16 @@ def _check_keys(lane: Lane, at: str) -> None:
                 f"{lane.incident_rate_per_s:g} is below rate_per_s "
                 f"({lane.rate_per_s:g}); expected the higher one of the two",
             )
+    if lane.connect_rate_per_s and lane.connect_rate_per_s < 1:
+        raise ConfigError(
+            f"{at}.connect_rate_per_s",
+            f"{lane.connect_rate_per_s:g} is too rare to tell when an outage began; "
+            "expected 0 for none, or 1 to 100 per second and shard",
+        )
+
+
+def _check_parts(lane: Lane, at: str) -> None:
+    """Check what workers and processes share: connections and keys."""
     if lane.processes > lane.workers:
         raise ConfigError(
             f"{at}.processes",
@@ -114,12 +126,6 @@ def _check_keys(lane: Lane, at: str) -> None:
             f"{at}.pipeline",
             "an open loop never waits for replies, so it pipelines by itself; "
             'remove it, or set loop = "closed"',
-        )
-    if lane.connect_rate_per_s and lane.connect_rate_per_s < 1:
-        raise ConfigError(
-            f"{at}.connect_rate_per_s",
-            f"{lane.connect_rate_per_s:g} is too rare to tell when an outage began; "
-            "expected 0 for none, or 1 to 100 per second and shard",
         )
     if lane.keys * lane.multi_key > _MOST_KEYS:
         raise ConfigError(

@@ -66,17 +66,7 @@ class Crew:
         self.clock: ClockPair = read_clock_pair() if past is None else past.clock
         self.sinks = Sinks()
         emit = self.sinks.take_event
-        self.measurement = Measurement(
-            config,
-            dormant=plan.dormant,
-            listeners=Listeners(
-                emit=emit,
-                on_snapshot=self.sinks.take_health,
-                on_prefill=on_prefill,
-                on_lost=self._on_lost,
-                on_credentials=self._on_credentials,
-            ),
-        )
+        self.measurement = self._make_measurement(on_prefill)
         # The lane that will live longest: TLS ports outlive plaintext ones.
         awake = [lane for lane in config.lanes if lane.name not in plan.dormant]
         self.watch = TopologyWatch(
@@ -114,6 +104,20 @@ class Crew:
             lambda: self.pacing.problem,
             lambda: self.iam.problem if self.iam is not None else None,
         ]
+
+    def _make_measurement(self, on_prefill: Callable[[Prefilled], None]) -> Measurement:
+        """Return the probes, whom everybody listens to."""
+        return Measurement(
+            self.plan.config,
+            dormant=self.plan.dormant,
+            listeners=Listeners(
+                emit=self.sinks.take_event,
+                on_snapshot=self.sinks.take_health,
+                on_prefill=on_prefill,
+                on_lost=self._on_lost,
+                on_credentials=self._on_credentials,
+            ),
+        )
 
     def _make_pacing(self) -> Pacing:
         """Return what decides on the rates."""

@@ -172,14 +172,19 @@ class Recording:
             sinks.add(self.incidents)
         folder.keep_on_disk()
         published.view.state = "running"
+        self._tell_begun(begun_ns)
+
+    def _tell_begun(self, begun_ns: int) -> None:
+        """Say that the run begins, or goes on."""
+        past = self._past
         if past is None:
             self._describe()
-            sinks.take_event(RunStarted(begun_ns, plan.config.name))
+            self._sinks.take_event(RunStarted(begun_ns, self._plan.config.name))
             return
-        sinks.take_event(
+        self._sinks.take_event(
             RunContinued(
                 begun_ns,
-                segment=folder.segment,
+                segment=self._folder.segment,
                 blind_ms=round((begun_ns - past.before.until_ns) / NS_PER_MS, 3),
                 was_killed=past.was_killed,
                 is_other_boot=past.is_other_boot,
@@ -187,7 +192,7 @@ class Recording:
             )
         )
         for text in past.problems:
-            sinks.take_event(RunProblem(begun_ns, text))
+            self._sinks.take_event(RunProblem(begun_ns, text))
 
     def _take_over(self) -> None:
         """Have documents say that the run goes on, once its new segment says it all."""

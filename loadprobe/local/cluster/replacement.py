@@ -94,21 +94,29 @@ async def replace_shard(
         await completed(promote())
     on_step("promoted", candidate)
     try:
-        await _follow(cluster, shard, candidate)
-        await part_with(cluster, old)
-    except BaseException as exc:
-        with suppress(RunError):
-            await forget(cluster, old)
-        await cluster.retire(*old)
-        if isinstance(exc, RunError):
-            raise RunError(
-                f"{what}: {exc}; {candidate.name} was promoted, the old nodes are gone"
-            ) from exc
-        raise
+        await _part(cluster, shard, candidate, old)
+    except RunError as exc:
+        raise RunError(
+            f"{what}: {exc}; {candidate.name} was promoted, the old nodes are gone"
+        ) from exc
     for node in old:
         on_step("removed", node)
     if all(node.server == server for node in cluster.nodes):
         cluster.server = server
+
+
+async def _part(
+    cluster: LocalCluster, shard: LocalShard, heir: LocalNode, old: list[LocalNode]
+) -> None:
+    """Have a shard follow its new primary; the old nodes are gone, whatever happens."""
+    try:
+        await _follow(cluster, shard, heir)
+        await part_with(cluster, old)
+    except BaseException:
+        with suppress(RunError):
+            await forget(cluster, old)
+        await cluster.retire(*old)
+        raise
 
 
 async def _promote(
