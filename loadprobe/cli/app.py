@@ -361,7 +361,7 @@ def report(
         sys.stdout.buffer.write(b"\n")
     else:
         render = render_text if full else render_brief
-        make_console().print(render(data))
+        make_console().print(render(data), crop=False)
 
 
 @app.command()

@@ -345,7 +345,8 @@ class Recording:
         for text in (*problems, *new):
             if text not in shown:
                 self._console.print(f"PROBLEM  {text}", markup=False, highlight=False)
-        self._console.print(render_text(run) if is_full else render_brief(run))
+        report = render_text(run) if is_full else render_brief(run)
+        self._console.print(report, crop=False)
         return new
 
     def _describe_end(self, end_ns: int, ending: AtEnd) -> None:

@@ -250,7 +250,7 @@ def as_brief(run: RunData, *, width: int) -> str:
 
 def _printed(report: RenderableType, width: int) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None)
-    console.print(report)
+    console.print(report, crop=False)
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"

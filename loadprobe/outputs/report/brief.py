@@ -49,7 +49,10 @@ _COLUMNS = (
 
 
 def render_brief(run: RunData) -> RenderableType:
-    """Return the report for one screen; 100 columns are enough for all."""
+    """Return the report for one screen; 100 columns are enough for all but paths.
+
+    Print it with ``crop=False``: a path is never cut.
+    """
     summary = run.summary
     parts: list[RenderableType] = [Text(run_line(run), style="bold")]
     parts += _titled(
@@ -80,7 +83,7 @@ def last_lines(run: RunData) -> list[RenderableType]:
     page = run.path / PAGE
     shown = [f"Page: {page}"] if page.exists() else []
     return [
-        Text(line, overflow="fold")
+        Text(line, no_wrap=True, overflow="ignore")  # to be copied as it is
         for line in (
             f"All the rest: loadprobe report {run.path} --full",
             f"Run folder: {run.path}",

@@ -317,7 +317,7 @@ def _footer(run: RunData) -> RenderableType:
         *(Text(f"Torn: the last line of {name} is left out") for name in run.torn),
         *(Text(f"Missing: {what}") for what in run.missing),
         Text("What the words and error bars mean: docs/measuring.md"),
-        Text(f"Run folder: {run.path}", overflow="fold"),
+        Text(f"Run folder: {run.path}", no_wrap=True, overflow="ignore"),
     )
 
 

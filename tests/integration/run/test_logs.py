@@ -121,7 +121,7 @@ async def test_a_terminal(servers: Servers, tmp_path: Path) -> None:
     assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3} ", before.rpartition("\x1b[2K")[2])
     view = after.partition("\x1b[2K")[0]
     assert view.startswith("\x1b[1mrun  ")
-    assert "observer" in view.splitlines()[-1]
+    assert "loadprobe itself" in view.splitlines()[-1]
 
 
 def _read(descriptor: int) -> bytes:

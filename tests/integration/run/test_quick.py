@@ -72,7 +72,7 @@ async def test_without_cluster_mode(servers: Both, tmp_path: Path) -> None:
     assert config["slo"]["max_outage_ms"] == 60_000
     assert config["lanes"][0]["rate_per_s"] == 200
     assert "limit max_outage_ms met: 0" in done.out
-    assert done.out.splitlines()[-1].startswith("Run folder: ")
+    assert done.out.splitlines()[-1].startswith("Page: ")
 
 
 async def test_with_all_of_it(servers: Both, tmp_path: Path) -> None:
