@@ -30,7 +30,7 @@ export function chart({ title, unit, times, zeroUnixMs, series, bands, isLog, te
         },
         axes: [
           { ...axis, values: (_, splits) => splits.map((at) => clockText(at * 1000, 0)), space: 80 },
-          { ...axis, size: 62, values: (_, splits) => splits.map((value) => (value === null ? "" : text(value))) },
+          { ...axis, size: 70, values: (_, splits) => splits.map((value) => (value === null ? "" : text(value))) },
         ],
         series: [
           { label: "UTC", value: (_, at) => (at === null ? "-" : clockText(at * 1000, 0)) },

@@ -4,7 +4,7 @@ import { el } from "./dom.js";
 import { lengthText } from "./words.js";
 
 const ROW_HEIGHT = 5;
-const LEFT_PX = 62;
+const LEFT_PX = 70;
 const LEAST_SHARE = 1e-5;
 
 // One map for each lane; the columns are as wide as their time.
