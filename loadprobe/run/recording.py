@@ -40,7 +40,7 @@ from loadprobe.outputs.folder.sealed_lines import Beginning
 from loadprobe.outputs.folder.segments import Why
 from loadprobe.outputs.live.terminal import LiveView
 from loadprobe.outputs.page.page import write_page
-from loadprobe.outputs.report.brief import SHOWN_PROBLEMS, render_brief
+from loadprobe.outputs.report.brief import SHOWN_PROBLEMS, page_line, render_brief
 from loadprobe.outputs.report.report import render_text
 from loadprobe.run.causes import judge, rules_of
 from loadprobe.run.going_on import Past, add_activity_before
@@ -324,8 +324,9 @@ class Recording:
         self._folder.write_document(SUMMARY, summary)  # last: with it all is there
         path = self._folder.close()
         run = load_run(path)
-        found = [*ending.problems, *self._folder.problems, *_make_page(run)]
+        found = [*ending.problems, *self._folder.problems]
         found += self._report(run, found)
+        found += self._show_page(run)
         return summary, found
 
     def _report(self, run: RunData, problems: Sequence[str]) -> list[str]:
@@ -344,10 +345,27 @@ class Recording:
         shown = () if is_full else run.info.problems[:SHOWN_PROBLEMS]
         for text in (*problems, *new):
             if text not in shown:
-                self._console.print(f"PROBLEM  {text}", markup=False, highlight=False)
+                self._say(f"PROBLEM  {text}")
         report = render_text(run) if is_full else render_brief(run)
         self._console.print(report, crop=False)
         return new
+
+    def _show_page(self, run: RunData) -> list[str]:
+        """Write the page of the run, and say where it is; return what went wrong.
+
+        It may take seconds. So it comes after all else, though it is what is read last.
+        """
+        try:
+            text = page_line(write_page(run))
+        except (OSError, UsageError) as exc:
+            text = f"the page of the run cannot be written: {exc}"
+            self._say(f"PROBLEM  {text}")
+            return [text]
+        self._say(text)
+        return []
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _describe_end(self, end_ns: int, ending: AtEnd) -> None:
         """Write down what was run, and how it ended."""
@@ -360,12 +378,3 @@ class Recording:
             problems=(*ending.problems, *self._folder.problems),
         )
         self._folder.write_document(RUN, info)
-
-
-def _make_page(run: RunData) -> list[str]:
-    """Write the page of a run; return what went wrong."""
-    try:
-        write_page(run)
-    except (OSError, UsageError) as exc:
-        return [f"the page of the run cannot be written: {exc}"]
-    return []

@@ -1,6 +1,7 @@
 """Runs that can be reported."""
 
 import io
+import re
 from pathlib import Path
 
 from rich.console import Console, RenderableType
@@ -236,6 +237,10 @@ def make_film(begin_ns: int, end_ns: int) -> tuple[FilmChunk | BlindSpan, ...]:
     ]
     stall = BlindSpan("tls", begin_ns + 2300 * MS, begin_ns + 2400 * MS)
     return (*chunks, *lit, stall)
+
+
+PATHS = re.compile("Run folder: |Page: |All the rest: ")
+"""Lines of a report that are as long as the path in them, to be copied."""
 
 
 def as_text(run: RunData, *, width: int) -> str:

@@ -37,7 +37,7 @@ def connect_sentences(connects: Iterable[ConnectSummary]) -> list[str]:
             continue
         by_plan = sum(scope.planned_failed for scope in lane.scopes)
         attempts = lane.arrivals - by_plan
-        failed = attempts - lane.outcomes["served"]
+        failed = attempts - lane.outcomes.get("served", 0)
         shards = [s for s, time in lane.downtime_ms.shards.items() if time.upper]
         sentences.append(
             f"lane {lane.lane}: {failed:,} of {attempts:,} new connections failed,"

@@ -7,6 +7,7 @@ files are.
 
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -81,7 +82,7 @@ def run_line(run: RunData) -> str:
 def last_lines(run: RunData) -> list[RenderableType]:
     """Return what ends the report: where all the rest is, and its page last."""
     page = run.path / PAGE
-    shown = [f"Page: {page}"] if page.exists() else []
+    shown = [page_line(page)] if page.exists() else []
     return [
         Text(line, no_wrap=True, overflow="ignore")  # to be copied as it is
         for line in (
@@ -90,6 +91,11 @@ def last_lines(run: RunData) -> list[RenderableType]:
             *shown,
         )
     ]
+
+
+def page_line(page: Path) -> str:
+    """Return what says where the page of a run is."""
+    return f"Page: {page}"
 
 
 def _titled(title: str, *parts: RenderableType) -> list[RenderableType]:

@@ -28,7 +28,7 @@ def _row(lane: ConnectSummary, scope: ScopeSummary) -> list[str]:
     is_dark = bool(dark.upper)
     response = lane.response_ms
     attempts = scope.arrivals - scope.planned_failed
-    failed = attempts - scope.outcomes["served"]
+    failed = attempts - scope.outcomes.get("served", 0)
     return [
         lane.lane,
         scope.shard,

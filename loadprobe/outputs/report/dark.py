@@ -65,7 +65,7 @@ def _is_unseen(lane: LaneSummary) -> bool:
 def _shard_row(lane: LaneSummary, shard: str, own: Sequence[ScopeSummary]) -> list[str]:
     planned = sum(scope.planned_failed for scope in own)
     arrivals = sum(scope.arrivals for scope in own) - planned
-    failed = arrivals - sum(scope.outcomes["served"] for scope in own)
+    failed = arrivals - sum(scope.outcomes.get("served", 0) for scope in own)
     return [
         lane.name,
         shard,
