@@ -13,6 +13,8 @@ STAMP := $(VENV)/.installed
 SOAK_S ?= 1800
 FUZZ ?= 50
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# With it each of the hundreds of processes that tests start compiles all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 # apt_install PACKAGE WHAT-TO-DO-OTHERWISE. Root needs no sudo; anyone else gets it only
 # if it asks for no password. No service of a package is started (RUNLEVEL tells SysV,
