@@ -14,7 +14,8 @@ from loadprobe.probe.connects import Connects
 from loadprobe.probe.lag import LEAST_LAG_NS, Lag
 from loadprobe.probe.lane import LaneRunner
 from loadprobe.probe.memory import Collections, rss_bytes
-from loadprobe.probe.messages import Plan, Snapshot, Start
+from loadprobe.probe.messages import Acknowledged, Plan, Snapshot, Start
+from loadprobe.probe.remembering import Remembering
 from loadprobe.probe.ticker import Ticker
 
 _HEARTBEAT_NS = 5 * NS_PER_MS
@@ -32,7 +33,7 @@ class Beat:
         connects: make new connections.
         lag: is told of every wake-up.
         poller: reads what is there, if there is one.
-        send: takes a snapshot for the supervisor.
+        send: takes snapshots, and what was written, for the supervisor.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Beat:
         *,
         lag: Lag,
         poller: SocketPoller | None,
-        send: Callable[[Snapshot], None],
+        send: Callable[[Snapshot | Acknowledged], None],
     ) -> None:
         self._process = plan.process
         self._stall_ns = plan.probe.stall_ms * NS_PER_MS
@@ -55,6 +56,9 @@ class Beat:
         self._call_soon = asyncio.get_running_loop().call_soon
         self._collections = Collections()
         self._has_clients = any(not share.lane.is_witness for share in plan.shares)
+        self._remembering = [
+            Remembering(plan.process, lane.name, lane.keys) for lane in lanes
+        ]
         self._ticker = Ticker(self._tick)
         self._seq = 0
         self._stalls: list[tuple[int, int]] = []
@@ -146,6 +150,9 @@ class Beat:
                 rss_bytes=rss_bytes(),
             )
         )
+        for each in self._remembering:
+            if (told := each.take()) is not None:
+                self._send(told)
         if self._has_clients:
             # What is due now was sent. If it takes long, the next wake-up is late, and
             # that is told like any other.

@@ -167,6 +167,7 @@ class Recording:
             self._describe()
             sinks.take_event(RunStarted(begun_ns, plan.config.name))
             return
+        checked, lost = told.looked_up()
         sinks.take_event(
             RunContinued(
                 begun_ns,
@@ -175,6 +176,8 @@ class Recording:
                 was_killed=past.was_killed,
                 is_other_boot=past.is_other_boot,
                 wall_step_ms=past.wall_step_ms,
+                writes_checked=checked,
+                writes_lost=lost,
             )
         )
         for text in past.problems:

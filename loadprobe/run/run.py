@@ -39,6 +39,7 @@ from loadprobe.run.endings import (
 from loadprobe.run.going_on import Past
 from loadprobe.run.hearing import Listeners, Prefilled
 from loadprobe.run.iam import make_iam_logins
+from loadprobe.run.ledger_keeping import LedgerKeeping
 from loadprobe.run.load import Measurement
 from loadprobe.run.load_control import Steering
 from loadprobe.run.pacing import Pacing
@@ -93,6 +94,7 @@ class Run:
         self._service = service
         self._sinks = Sinks()
         self._emit = self._sinks.take_event
+        self._ledger = LedgerKeeping({} if past is None else past.remembered)
         self._measurement = Measurement(
             config,
             dormant=plan.dormant,
@@ -101,6 +103,8 @@ class Run:
                 on_snapshot=self._sinks.take_health,
                 on_prefill=self._on_prefill,
                 on_lost=self._on_lost,
+                on_acknowledged=self._ledger.take,
+                on_gone=self._ledger.forget,
                 on_credentials=self._on_credentials,
             ),
         )
@@ -201,6 +205,7 @@ class Run:
         gc.freeze()
         stack.callback(gc.unfreeze)
         stack.callback(self._published.budgeting.close)
+        stack.callback(self._ledger.close)
         await self._published.serve(
             self._config.http,
             stack,
@@ -286,6 +291,8 @@ class Run:
                 lock=past.lock,
                 after=past.segments[-1].number,
             )
+        if self._plan.segment_ns is not None:  # else nobody goes on with it
+            self._ledger.begin(folder.path)
         self._begun_ns = self._measurement.begin()
         return Recording(
             self._plan,
@@ -300,6 +307,7 @@ class Run:
                 planned=lambda: self._steering.all_planned,
                 record=lambda: self._record,
                 written=lambda: self._measurement.written,
+                looked_up=lambda: self._measurement.looked_up,
                 nodes=lambda: self._measurement.names.nodes,
                 counters=lambda: self._published.metrics.counters,
             ),
