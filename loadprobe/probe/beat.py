@@ -12,7 +12,7 @@ from loadprobe.drivers.wire.sockets import SocketPoller
 from loadprobe.probe.connects import Connects
 from loadprobe.probe.lag import LEAST_LAG_NS, Lag
 from loadprobe.probe.lane import LaneRunner
-from loadprobe.probe.messages import Plan, Snapshot, Start
+from loadprobe.probe.messages import Acknowledged, Plan, Snapshot, Start
 from loadprobe.probe.reports import Reports
 from loadprobe.probe.ticker import Ticker
 
@@ -30,7 +30,7 @@ class Beat:
         connects: make new connections.
         lag: is told of every wake-up.
         poller: reads what is there, if there is one.
-        send: takes a snapshot for the supervisor.
+        send: takes snapshots, and what was written, for the supervisor.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Beat:
         *,
         lag: Lag,
         poller: SocketPoller | None,
-        send: Callable[[Snapshot], None],
+        send: Callable[[Snapshot | Acknowledged], None],
     ) -> None:
         self._stall_ns = plan.probe.stall_ms * NS_PER_MS
         self._lanes = lanes

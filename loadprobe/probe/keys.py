@@ -41,6 +41,11 @@ class LaneKeys:
             if key.acked_version and not isinstance(key, ForeignKey)
         )
 
+    def settled_version(self, number: int) -> int:
+        """Return a version that is certainly there, or a newer one; 0 without any."""
+        key = self._records.get(number)
+        return 0 if key is None else key.settled_version
+
     def make_read(self, key: int) -> tuple[int, bytes]:
         """Return (slot, command) that read a key from its primary."""
         record = self.record(key)

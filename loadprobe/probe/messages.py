@@ -64,6 +64,8 @@ class Plan(msgspec.Struct, frozen=True, tag="plan"):
         gently: others are probing: connect and prefill without disturbing them.
         ahead: the lanes' own transport is not served yet. Their keys are written by
             these detours, as far as there are any; then another plan is waited for.
+        remembered: lane -> key -> version that an earlier process has written: see
+            ``probe.remembering``.
     """
 
     process: int
@@ -77,6 +79,7 @@ class Plan(msgspec.Struct, frozen=True, tag="plan"):
     cut_overs: dict[str, int] = {}
     gently: bool = False
     ahead: "dict[str, Detour] | None" = None
+    remembered: dict[str, dict[int, int]] = {}
 
     def __repr__(self) -> str:
         """Show nothing of the password."""
@@ -336,12 +339,46 @@ class ReadBack(msgspec.Struct, frozen=True, tag="read_back"):
         lost: those whose acknowledged value, or a newer one, was not there.
         unread: those that could not be read.
         lost_by_shard: the lost ones, by the shard of their key.
+        lost_keys: which they are, as a column of unsigned numbers of 8 bytes.
     """
 
     process: int
     lane: str
     checked: int
     lost: int
+    unread: int
+    lost_by_shard: dict[str, int] = {}
+    lost_keys: bytes = b""
+
+
+class Acknowledged(msgspec.Struct, frozen=True, tag="acknowledged"):
+    """Writes that a process which comes later may look for.
+
+    Args:
+        keys: which, as a column of unsigned numbers of 8 bytes.
+        versions: of each, likewise: it, or a newer one, is there from now on.
+    """
+
+    process: int
+    lane: str
+    keys: bytes
+    versions: bytes
+
+
+class LookedUp(msgspec.Struct, frozen=True, tag="looked_up"):
+    """What was found of the writes of an earlier process, before the load.
+
+    Args:
+        checked: keys that were read.
+        lost_keys: those that do not have what was remembered, as a column.
+        unread: those that could not be read.
+        lost_by_shard: the lost ones, by the shard of their key.
+    """
+
+    process: int
+    lane: str
+    checked: int
+    lost_keys: bytes
     unread: int
     lost_by_shard: dict[str, int] = {}
 
@@ -373,6 +410,8 @@ FromProbe = (
     | Ready
     | Snapshot
     | ReadBack
+    | Acknowledged
+    | LookedUp
     | Finished
     | Failed
 )

@@ -6,8 +6,7 @@ as it is, so an interrupted prefill goes on where it ended.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -23,15 +22,15 @@ _WINDOW = 256
 _GENTLE_WINDOW = 128
 _PATIENCE_S = 10.0
 _PAUSE_S = 0.05
-_READ_BACK_S = 8.0
+_READ_BACK_NS = 8 * NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
 class ReadBackResult:
-    """Counts of keys: read, lost (in all and by shard), and not readable."""
+    """How many keys were read, which are lost (and how many by shard), and unread."""
 
     checked: int
-    lost: int
+    lost: Sequence[int]
     unread: int
     lost_by_shard: dict[str, int] = field(default_factory=dict)
 
@@ -96,19 +95,32 @@ async def read_back(lane: LaneRunner, driver: Driver | None) -> ReadBackResult:
     """
     keys = lane.keys.acknowledged_keys()
     checked = 0
-    lost: Counter[str] = Counter()
+    lost: list[int] = []
     if driver is None:
-        return ReadBackResult(0, 0, len(keys))
-    with suppress(TimeoutError, PreflightError):
-        async with asyncio.timeout(_READ_BACK_S):
-            for window in _windows(keys, _WINDOW):
-                commands = [*map(lane.keys.make_read, window)]
+        return ReadBackResult(0, (), len(keys))
+    async for key, reply in read_keys(lane, driver, keys):
+        checked += 1
+        if lane.keys.is_lost(key, reply):
+            lost.append(key)
+    by_shard = Counter(map(lane.shard_of, lost))
+    return ReadBackResult(checked, lost, len(keys) - checked, dict(by_shard))
+
+
+async def read_keys(
+    lane: LaneRunner, driver: Driver, keys: Sequence[int]
+) -> AsyncIterator[tuple[int, object]]:
+    """Yield keys with the replies to reads of them, for eight seconds at most."""
+    end_ns = mono_now_ns() + _READ_BACK_NS
+    for window in _windows(keys, _WINDOW):
+        commands = [*map(lane.keys.make_read, window)]
+        left_s = (end_ns - mono_now_ns()) / NS_PER_S
+        try:
+            async with asyncio.timeout(left_s):
                 replies = await _ask_all(driver, commands, "reading back")
-                for key, reply in zip(window, replies, strict=True):
-                    checked += 1
-                    if lane.keys.is_lost(key, reply):
-                        lost[lane.shard_of(key)] += 1
-    return ReadBackResult(checked, lost.total(), len(keys) - checked, dict(lost))
+        except (TimeoutError, PreflightError):
+            return
+        for pair in zip(window, replies, strict=True):
+            yield pair
 
 
 async def _ask_all(

@@ -8,6 +8,7 @@ supervisor is gone) ends the process.
 import asyncio
 import os
 import select
+from array import array
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
@@ -43,6 +44,7 @@ from loadprobe.probe.messages import (
     UseLogin,
 )
 from loadprobe.probe.prefill import prefill, read_back
+from loadprobe.probe.remembering import look_up
 
 
 class ProbeProcess:
@@ -122,6 +124,7 @@ class ProbeProcess:
                 connects.join(group)
             for event in ready:
                 await event.wait()
+            await self._look_up()
             if self._plan.prefill:
                 for lane, driver, share in zip(
                     self._lanes, self._drivers, self._plan.shares, strict=True
@@ -135,6 +138,13 @@ class ProbeProcess:
             for task in running:
                 task.cancel()
         self._send(Finished(self._plan.process))
+
+    async def _look_up(self) -> None:
+        """Look for what an earlier process wrote, before it is written over."""
+        for lane, driver in zip(self._lanes, self._drivers, strict=True):
+            remembered = self._plan.remembered.get(lane.name)
+            if remembered:
+                self._send(await look_up(self._plan.process, lane, driver, remembered))
 
     async def _prepare(self, detours: Mapping[str, Detour]) -> tuple[str, ...]:
         """Write keys of lanes by detours; return the lanes for which it was done."""
@@ -264,8 +274,9 @@ class ProbeProcess:
                 self._plan.process,
                 lane.name,
                 result.checked,
-                result.lost,
+                len(result.lost),
                 result.unread,
                 result.lost_by_shard,
+                array("Q", result.lost).tobytes(),
             )
         )

@@ -7,7 +7,8 @@ from loadprobe.clock import NS_PER_MS, process_cpu_ns
 from loadprobe.probe.connects import Connects
 from loadprobe.probe.lane import LaneRunner
 from loadprobe.probe.memory import Collections, rss_bytes
-from loadprobe.probe.messages import Plan, Snapshot
+from loadprobe.probe.messages import Acknowledged, Plan, Snapshot
+from loadprobe.probe.remembering import Remembering
 
 _EVERY_NS = 250 * NS_PER_MS
 
@@ -32,7 +33,7 @@ class Reports:
         plan: Plan,
         lanes: Sequence[LaneRunner],
         issuers: Sequence[LaneRunner | Connects],
-        send: Callable[[Snapshot], None],
+        send: Callable[[Snapshot | Acknowledged], None],
     ) -> None:
         self._process = plan.process
         self._lanes = lanes
@@ -40,6 +41,9 @@ class Reports:
         self._send = send
         self._has_clients = any(not share.lane.is_witness for share in plan.shares)
         self._collections = Collections()
+        self._remembering = [
+            Remembering(plan.process, lane.name, lane.keys) for lane in lanes
+        ]
         self._seq = 0
         self.due_ns = 0
         self.stalls: list[tuple[int, int]] = []
@@ -76,6 +80,9 @@ class Reports:
                 rss_bytes=rss_bytes(),
             )
         )
+        for each in self._remembering:
+            if (told := each.take()) is not None:
+                self._send(told)
         if self._has_clients:
             # What is due now was sent. If it takes long, the next wake-up is late, and
             # that is told like any other.

@@ -17,6 +17,7 @@ from loadprobe.run.credentials import CredentialWatch
 from loadprobe.run.going_on import Past
 from loadprobe.run.hearing import Listeners, Prefilled
 from loadprobe.run.iam import make_iam_logins
+from loadprobe.run.ledger_keeping import LedgerKeeping
 from loadprobe.run.load import Measurement
 from loadprobe.run.load_control import Steering
 from loadprobe.run.pacing import Pacing
@@ -42,6 +43,7 @@ class Crew:
         api: the API, if there is one.
         clock: to show monotonic times as wall times.
         sinks: who is told.
+        ledger: keeps what was acknowledged, for who goes on with the run.
         measurement: the probes.
         watch: who serves what.
         steering: the load as a scenario sees it.
@@ -66,6 +68,7 @@ class Crew:
         self.clock: ClockPair = read_clock_pair() if past is None else past.clock
         self.sinks = Sinks()
         emit = self.sinks.take_event
+        self.ledger = LedgerKeeping({} if past is None else past.remembered)
         self.measurement = self._make_measurement(on_prefill)
         # The lane that will live longest: TLS ports outlive plaintext ones.
         awake = [lane for lane in config.lanes if lane.name not in plan.dormant]
@@ -115,6 +118,8 @@ class Crew:
                 on_snapshot=self.sinks.take_health,
                 on_prefill=on_prefill,
                 on_lost=self._on_lost,
+                on_acknowledged=self.ledger.take,
+                on_gone=self.ledger.forget,
                 on_credentials=self._on_credentials,
             ),
         )

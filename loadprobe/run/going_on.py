@@ -17,6 +17,7 @@ from loadprobe.core.judging.before import Before
 from loadprobe.errors import UsageError
 from loadprobe.outputs.folder.documents import SEALED, RunInfo, digest
 from loadprobe.outputs.folder.forms import SegmentFiles
+from loadprobe.outputs.folder.ledger_file import Ledger, read_ledger
 from loadprobe.outputs.folder.locking import FolderLock
 from loadprobe.outputs.folder.private import FOLDER_MODE
 from loadprobe.outputs.folder.reader import (
@@ -55,6 +56,7 @@ class Past:
         shift_ns: from the one to the other.
         is_other_boot: the machine was started anew in between.
         wall_step_ms: by how much the wall clock was set forward; None if nobody knows.
+        remembered: what had been written and acknowledged, as far as it is known.
         events: what happened beside the load, in the clock of now.
         problems: what could not be read, as sentences.
     """
@@ -69,6 +71,7 @@ class Past:
     shift_ns: int
     is_other_boot: bool
     wall_step_ms: float | None
+    remembered: Ledger = field(default_factory=dict)
     events: Sequence[PastEvent] = ()
     problems: Sequence[str] = field(default_factory=list)
 
@@ -198,6 +201,7 @@ def _read(path: Path, lock: FolderLock, info: RunInfo, clock: ClockPair) -> Past
         shift_ns=shift_ns,
         is_other_boot=is_other_boot,
         wall_step_ms=step_ms,
+        remembered=read_ledger(path),
         events=_events(path, shift_ns, problems),
         problems=problems,
     )

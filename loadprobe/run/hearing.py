@@ -14,9 +14,11 @@ from loadprobe.core.judging.results import Sealed
 from loadprobe.core.topology.shard_names import ShardNames
 from loadprobe.core.topology.topology import Topology
 from loadprobe.probe.messages import (
+    Acknowledged,
     CertificatesRefused,
     FromProbe,
     LoginRenewed,
+    LookedUp,
     PrefillProgress,
     ReadBack,
     Snapshot,
@@ -42,6 +44,10 @@ def _ignore(_: object) -> None:
     return None
 
 
+def _ignore_gone(_lane: str, _keys: bytes) -> None:
+    return None
+
+
 def _ignore_lost(_lane: str, _shard: str, _lost: int) -> None:
     return None
 
@@ -54,7 +60,9 @@ class Listeners:
         emit: receives stalls and deaths of probes.
         on_snapshot: receives every snapshot, for its health part.
         on_prefill: receives the progress of the prefill.
-        on_lost: receives (lane, shard, number) of lost writes, after the load.
+        on_lost: receives (lane, shard, number) of lost writes.
+        on_acknowledged: receives what a process that comes later may look for.
+        on_gone: receives (lane, column of keys) of lost writes.
         on_credentials: receives what became of credentials that were changed.
     """
 
@@ -62,6 +70,8 @@ class Listeners:
     on_snapshot: Callable[[Snapshot], None] = _ignore
     on_prefill: Callable[[Prefilled], None] = _ignore
     on_lost: Callable[[str, str, int], None] = _ignore_lost
+    on_acknowledged: Callable[[Acknowledged], None] = _ignore
+    on_gone: Callable[[str, bytes], None] = _ignore_gone
     on_credentials: Callable[[LoginRenewed | CertificatesRefused], None] = _ignore
 
 
@@ -80,6 +90,8 @@ class Hearing:
         heard_ns: process -> when it last said something, for those that have begun.
         watermark_ns: the same -> until when it has delivered everything.
         read_backs: what was found of the written keys, lane by lane.
+        looked_up: what was found of those of an earlier process, before the load.
+        lost_before: writes that were known to be lost when this process began.
     """
 
     def __init__(
@@ -94,6 +106,8 @@ class Hearing:
         self.heard_ns: dict[int, int] = {}
         self.watermark_ns: dict[int, int] = {}
         self.read_backs: list[ReadBack] = []
+        self.looked_up: list[LookedUp] = []
+        self.lost_before = 0
         self._aggregate = aggregate
         self._listeners = listeners
         self._on_topology = on_topology
@@ -150,10 +164,19 @@ class Hearing:
                 self._on_topology(message, topology)
             case ReadBack():
                 self.read_backs.append(message)
-                observer = message.process, message.lane
-                for local, lost in message.lost_by_shard.items():
-                    shard = self.names.canonical(observer, local)
-                    self._listeners.on_lost(message.lane, shard, lost)
+                self._take_lost(message)
+            case LookedUp():
+                self.looked_up.append(message)
+                self._take_lost(message)
+            case Acknowledged():
+                self._listeners.on_acknowledged(message)
+
+    def _take_lost(self, found: ReadBack | LookedUp) -> None:
+        observer = found.process, found.lane
+        for local, lost in found.lost_by_shard.items():
+            shard = self.names.canonical(observer, local)
+            self._listeners.on_lost(found.lane, shard, lost)
+        self._listeners.on_gone(found.lane, found.lost_keys)
 
     def _take_snapshot(self, snapshot: Snapshot) -> None:
         process = snapshot.process
@@ -184,4 +207,13 @@ class Hearing:
             return None
         if any(result.unread for result in self.read_backs):
             return None
-        return sum(result.lost for result in self.read_backs)
+        if any(found.unread for found in self.looked_up):
+            return None
+        return self.lost
+
+    @property
+    def lost(self) -> int:
+        """Return how many acknowledged writes are known to be gone."""
+        at_end = sum(result.lost for result in self.read_backs)
+        found = sum(sum(each.lost_by_shard.values()) for each in self.looked_up)
+        return self.lost_before + found + at_end

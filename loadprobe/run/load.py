@@ -17,6 +17,7 @@ from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.core.judging.results import Sealed
 from loadprobe.errors import RunError
+from loadprobe.outputs.folder.ledger_file import Ledger
 from loadprobe.outputs.folder.sealed_lines import Written
 from loadprobe.probe.fleet import Death, FleetProbe
 from loadprobe.probe.messages import (
@@ -73,6 +74,7 @@ class Measurement:
         self._roster = Roster(config.lanes, dormant)
         self._routes = Routes(config.lanes, config.target)
         self.rates = LaneRates(config.lanes)
+        self._remembered: Ledger = {}
         self._tasks: list[asyncio.Task[None]] = []
         self.aggregate = Aggregate(
             [
@@ -126,6 +128,11 @@ class Measurement:
             # over restarts and runs.
             version_base=wall_now_ns() // 1000,
             prefill=is_first,
+            remembered={
+                lane: rows
+                for lane in lanes
+                if is_first and (rows := self._remembered.get(lane))
+            },
             known={} if is_first else self._routes.known(lanes),
             cut_overs={lane: self._routes[lane].cut_over for lane in lanes},
             gently=is_first and bool(self.hearing.heard_ns),
@@ -142,6 +149,9 @@ class Measurement:
         """Go on with what was judged before; nothing has begun yet."""
         self.aggregate.go_on(past.before)
         self.names.go_on(past.replay.nodes)
+        self._remembered = past.remembered
+        if past.replay.written is not None:
+            self.hearing.lost_before = past.replay.written.lost
 
     # --- life --------------------------------------------------------------------
 
@@ -393,9 +403,16 @@ class Measurement:
         return self.hearing.lost_writes(self._roster.lanes)
 
     @property
+    def looked_up(self) -> tuple[int, int]:
+        """Return how many keys of an earlier process were read, and how many lost."""
+        found = self.hearing.looked_up
+        lost = sum(sum(each.lost_by_shard.values()) for each in found)
+        return sum(each.checked for each in found), lost
+
+    @property
     def written(self) -> Written | None:
         """Return what was read back so far of what was written; None if nothing."""
-        if not self.read_backs:
+        lost = self.hearing.lost
+        if not self.read_backs and not lost:
             return None
-        lost = sum(result.lost for result in self.read_backs)
         return Written(lost, self.lost_writes is not None)

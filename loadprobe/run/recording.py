@@ -172,15 +172,16 @@ class Recording:
             sinks.add(self.incidents)
         folder.keep_on_disk()
         published.view.state = "running"
-        self._tell_begun(begun_ns)
+        self._tell_begun(begun_ns, told)
 
-    def _tell_begun(self, begun_ns: int) -> None:
+    def _tell_begun(self, begun_ns: int, told: Told) -> None:
         """Say that the run begins, or goes on."""
         past = self._past
         if past is None:
             self._describe()
             self._sinks.take_event(RunStarted(begun_ns, self._plan.config.name))
             return
+        checked, lost = told.looked_up()
         self._sinks.take_event(
             RunContinued(
                 begun_ns,
@@ -189,6 +190,8 @@ class Recording:
                 was_killed=past.was_killed,
                 is_other_boot=past.is_other_boot,
                 wall_step_ms=past.wall_step_ms,
+                writes_checked=checked,
+                writes_lost=lost,
             )
         )
         for text in past.problems:

@@ -107,6 +107,7 @@ class Run:
         gc.freeze()
         stack.callback(gc.unfreeze)
         stack.callback(crew.published.budgeting.close)
+        stack.callback(crew.ledger.close)
         await crew.published.serve(
             crew.plan.config.http,
             stack,
@@ -207,6 +208,8 @@ class Run:
                 lock=past.lock,
                 after=past.segments[-1].number,
             )
+        if crew.plan.segment_ns is not None:  # else nobody goes on with it
+            crew.ledger.begin(folder.path)
         self._begun_ns = crew.measurement.begin()
         return Recording(
             crew.plan,
@@ -221,6 +224,7 @@ class Run:
                 planned=lambda: crew.steering.all_planned,
                 record=lambda: self._changing.record,
                 written=lambda: crew.measurement.written,
+                looked_up=lambda: crew.measurement.looked_up,
                 nodes=lambda: crew.measurement.names.nodes,
                 counters=lambda: crew.published.metrics.counters,
             ),

@@ -24,6 +24,8 @@ class RunContinued(Fact, frozen=True, tag="run/continued"):
             clock.
         wall_step_ms: by how much the wall clock was set forward meanwhile; null if that
             cannot be told, as the machine was started anew.
+        writes_checked: keys that were read, of those that the process before wrote.
+        writes_lost: those of them whose value, or a newer one, was not there.
     """
 
     segment: int
@@ -31,6 +33,8 @@ class RunContinued(Fact, frozen=True, tag="run/continued"):
     was_killed: bool
     is_other_boot: bool
     wall_step_ms: float | None
+    writes_checked: int = 0
+    writes_lost: int = 0
 
 
 class ClockStepped(Fact, frozen=True, tag="run/clock_stepped"):

@@ -36,6 +36,11 @@ class ForeignKey(KeyRecord):
         self._sent_at = 0
         self._overwritten: dict[int, int] = {}
 
+    @property
+    def settled_version(self) -> int:
+        """Return 0: whoever writes it knows."""
+        return 0
+
     def judge_read(
         self, version: int | None, *, acked_at_send: int, was_present: bool
     ) -> ReadVerdict:

@@ -49,6 +49,11 @@ class KeySetRecord(KeyRecord):
         self.acked_version = self.members[0].acked_version
         self.value = self._head + b"".join([member.value for member in self.members])
 
+    @property
+    def settled_version(self) -> int:
+        """Return the version that all keys have at least; 0 if none is settled."""
+        return min(member.settled_version for member in self.members)
+
     def begin_write(self, version: int) -> None:
         """Take note that a version of all keys is on its way."""
         for member in self.members:

@@ -64,6 +64,17 @@ class History:
         self.acked_version = 0
         self.value = NIL
 
+    @property
+    def settled_version(self) -> int:
+        """Return the acknowledged version if no older one can be found any more.
+
+        0 if there is none, or if a write may still be applied. Whoever reads the key
+        later, also without this history, finds that version or a newer one, unless it
+        was lost.
+        """
+        is_settled = not (self._on_its_way or self._rivals)
+        return self.acked_version if is_settled else 0
+
     def begin_write(self, version: int) -> None:
         """Take note that a version is on its way; versions only grow."""
         earlier = self._on_its_way

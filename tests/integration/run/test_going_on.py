@@ -11,14 +11,20 @@ import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
+from loadprobe.config.keys import Lane
 from loadprobe.core.events import RunContinued
 from loadprobe.core.intervals import Interval
+from loadprobe.core.load.values import Decoded, ValueCodec
 from loadprobe.local.cluster.node import LocalNode
+from loadprobe.outputs.folder.ledger_file import read_ledger
 from loadprobe.outputs.folder.reader import RunData, load_segments
 from loadprobe.run.aftermath import load_any_run
 from tests.support.bad_input import DEADLINE_S, Servers, run_folder, serving, start
-from tests.support.commands import assert_gone, family, get, start_run
+from tests.support.commands import assert_gone, family, get, kill_group, start_run
+from tests.support.running import until
 
+NAME = "kept"
+CODEC = ValueCodec(NAME, Lane(NAME).value_bytes)
 LANE: dict[str, object] = {"rate_per_s": 400, "read_ratio": 0.5, "deadline_ms": 100}
 
 pytestmark = [
@@ -96,6 +102,77 @@ async def test_an_outage_across_a_restart_is_one(
     (again,) = [p.event for p in report.events if isinstance(p.event, RunContinued)]
     assert again.was_killed == (how == "killed")
     assert not again.is_other_boot
+
+
+async def versions(node: LocalNode) -> dict[int, tuple[str, int]]:
+    """Return number -> name and version of all keys of the lane."""
+    names = sorted(await node.command("KEYS", f"lp:{NAME}:*"))
+    replies = await node.pipeline([("GET", name) for name in names])
+    found: dict[int, tuple[str, int]] = {}
+    for name, reply in zip(names, replies, strict=True):
+        value = CODEC.decode(reply.encode("utf-8", "surrogateescape"))
+        assert isinstance(value, Decoded)
+        found[value.key] = name, value.version
+    return found
+
+
+async def go_on(path: Path, url: str) -> tuple[RunContinued, float]:
+    """Go on with a run, and end it; return what it said, and counts of lost writes."""
+    run = await start("run", str(path), "--resume")
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while await get(f"{url}/readyz") is None:
+                await asyncio.sleep(0.05)
+        said = await counters(url)
+    except BaseException:
+        kill_group(run)
+        raise
+    run.send_signal(signal.SIGTERM)
+    out, err = await asyncio.wait_for(run.communicate(), DEADLINE_S)
+    assert run.returncode == 0, (out, err)
+    events = load_any_run(run_folder(path)).events
+    told = [p.event for p in events if isinstance(p.event, RunContinued)]
+    lost = (n for key, n in said.items() if key[0] == "loadprobe_lost_writes_total")
+    return told[-1], sum(lost)
+
+
+async def test_what_was_written_before_is_looked_for(
+    servers: Servers, tmp_path: Path
+) -> None:
+    """A key that is gone, or old again, is a lost write; it counts once."""
+    (node,) = servers.closed.nodes
+    run, path, url = await start_run(
+        servers, tmp_path, "--resume", lanes=LANE | {"name": NAME, "keys": 40}
+    )
+    early = await versions(node)
+    (gone, _), (old, _), *_ = early.values()
+    copy = f"old:{old[old.index('{') : old.index('}') + 1]}"
+    await node.command("COPY", old, copy, "REPLACE")
+
+    def is_kept() -> bool:
+        kept = read_ledger(run_folder(path)).get(NAME, {})
+        return all(
+            kept.get(number, 0) > version for number, (_, version) in early.items()
+        )
+
+    members = family(run.pid)
+    try:
+        await until(is_kept, what="the newest writes of all keys")
+    finally:
+        kill_group(run)
+    await asyncio.wait_for(run.communicate(), DEADLINE_S)
+    await assert_gone(members)
+    first, counted = await go_on(path, url)
+    assert (first.writes_checked, first.writes_lost, counted) == (40, 0, 0)
+
+    await node.command("DEL", gone)
+    await node.command("RENAME", copy, old)
+    second, counted = await go_on(path, url)
+    assert (second.writes_checked, second.writes_lost, counted) == (40, 2, 2)
+    assert load_any_run(run_folder(path)).summary.lost_writes == 2
+    third, counted = await go_on(path, url)
+    assert (third.writes_lost, counted) == (0, 2)
+    assert load_any_run(run_folder(path)).summary.lost_writes == 2
 
 
 def check(

@@ -15,10 +15,12 @@ from loadprobe.probe.lag import Lag
 from loadprobe.probe.messages import (
     HEADER_BYTES,
     MAX_FRAME_BYTES,
+    Acknowledged,
     Failed,
     Finished,
     FromProbe,
     LaneHealth,
+    LookedUp,
     Plan,
     PrefillProgress,
     ReadBack,
@@ -108,6 +110,8 @@ _FROM_PROBE: list[FromProbe] = [
         5,
     ),
     ReadBack(0, "tcp", 1, 0, 0),
+    Acknowledged(0, "tcp", b"k" * 8, b"v" * 8),
+    LookedUp(0, "tcp", 2, b"k" * 8, 0, {"0001": 1}),
     Finished(1),
     Failed(1, True, "nothing listens there"),
 ]

@@ -346,12 +346,12 @@ LINES: list[tuple[Event, str, str, str]] = [
         '{"lane":"tcp","process":0,"renewed":3,"refused":1,"reason":"WRONGPASS"}',
     ),
     (
-        RunContinued(AT, 2, 1.5, True, False, None),
+        RunContinued(AT, 2, 1.5, True, False, None, 40, 2),
         "run",
         "continued",
         (
             '{"segment":2,"blind_ms":1.5,"was_killed":true,"is_other_boot":false,'
-            '"wall_step_ms":null}'
+            '"wall_step_ms":null,"writes_checked":40,"writes_lost":2}'
         ),
     ),
     (
