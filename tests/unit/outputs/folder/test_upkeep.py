@@ -147,6 +147,7 @@ def test_a_damaged_segment_is_told(run: Path) -> None:
     assert steps(run) == [60] * 6 + [1] * 6
 
 
+@pytest.mark.timeout(300)  # of the lowest priority: on a busy machine it gets little
 def test_as_a_process(run: Path) -> None:
     """The process does what its order says, and tells what it found."""
     for number in range(4, HOURS):
