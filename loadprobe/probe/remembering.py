@@ -69,7 +69,8 @@ async def look_up(
         driver: must be connected.
         remembered: key -> a version that was acknowledged and settled.
     """
-    wanted = [key for key in remembered if lane.keys.space.owns(key)]
+    owned = lane.keys.space.owned()
+    wanted = [key for key in remembered if key in owned]
     checked, lost = 0, array("Q")
     by_shard: dict[str, int] = {}
     async for key, reply in read_keys(lane, driver, wanted):

@@ -68,11 +68,12 @@ class History:
     def settled_version(self) -> int:
         """Return the acknowledged version if no older one can be found any more.
 
-        0 if there is none, or if a write may still be applied. Whoever reads the key
-        later, also without this history, finds that version or a newer one, unless it
-        was lost.
+        0 if there is none, or if a write may still be applied, known or forgiven.
+        Whoever reads the key later, also without this history, finds that version or a
+        newer one, unless it was lost.
         """
-        is_settled = not (self._on_its_way or self._rivals)
+        is_open = self._on_its_way or self._rivals or self._oldest_judged
+        is_settled = not is_open and self.acked_version > self._acked_judged
         return self.acked_version if is_settled else 0
 
     def begin_write(self, version: int) -> None:

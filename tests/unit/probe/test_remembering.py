@@ -1,13 +1,20 @@
 """What a later process has to know to find lost writes."""
 
+import asyncio
 from array import array
 
+import hiredis
 import pytest
 
+from loadprobe.config.keys import Lane
+from loadprobe.core.load.values import ValueCodec
+from loadprobe.core.topology.slots import SLOTS
 from loadprobe.probe import remembering
 from loadprobe.probe.messages import Acknowledged
-from loadprobe.probe.remembering import Remembering
-from tests.support.probe_bench import MS, START, Bench
+from loadprobe.probe.remembering import Remembering, look_up
+from tests.support.probe_bench import MS, START, Bench, Store
+
+CODEC = ValueCodec("tcp", Lane("tcp").value_bytes)
 
 
 def rows(told: Acknowledged | None) -> dict[int, int]:
@@ -62,3 +69,29 @@ def test_many_keys_are_told_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = [rows(told.take()) for _ in range(4)]
     assert [len(turn) for turn in turns] == [4, 4, 2, 0]
     assert {key for turn in turns for key in turn} == set(range(0, 40, 4))
+
+
+class Answers(Store):
+    """A driver that reads from its store at once; it has no place for strange keys."""
+
+    def request(self, slot: int, command: bytes) -> "asyncio.Future[object]":
+        """Read a key."""
+        assert slot < SLOTS
+        reader = hiredis.Reader()
+        reader.feed(command)
+        found: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        found.set_result(self.values.get(reader.gets()[1]))
+        return found
+
+
+async def test_what_is_gone_or_older_is_lost() -> None:
+    """A version or a newer one is there, or it is lost; keys of others are not read."""
+    bench = Bench(keys=40)
+    keys, driver = bench.lane.keys, Answers()
+    for key, version in ((0, 7), (1, 9), (2, 4)):
+        driver.values[keys.space.key(key)] = CODEC.encode(key, version)
+    remembered = {0: 7, 1: 8, 2: 5, 3: 1, 40: 1, 1 << 63: 1}
+    found = await look_up(3, bench.lane, driver, remembered)
+    assert (found.process, found.lane, found.checked, found.unread) == (3, "tcp", 4, 0)
+    assert list(array("Q", found.lost_keys)) == [2, 3]
+    assert found.lost_by_shard == {bench.lane.shard_of(2): 1, bench.lane.shard_of(3): 1}

@@ -1,10 +1,12 @@
 """The history against a simulated server, in any order of events."""
 
 from dataclasses import dataclass, field
+from unittest import mock
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadprobe.core.load import ledger
 from loadprobe.core.load.ledger import History, ReadVerdict
 from loadprobe.core.load.values import NIL
 from tests.support.examples import examples
@@ -129,6 +131,23 @@ def test_forgetting_accuses_nobody(steps: list[tuple[str, int]], burst: int) -> 
         world.step(action, pick)
         world.read_now()
     assert set(world.verdicts) <= {ReadVerdict.OK}
+
+
+@examples(200)
+@given(STEPS, st.sampled_from([1, 2, 64]))
+def test_a_settled_version_stays(steps: list[tuple[str, int]], kept: int) -> None:
+    """Nothing older is on a correct server any more, whatever is under way."""
+    world = World()
+    settled = 0
+    with mock.patch.object(ledger, "_MOST_KEPT", kept):
+        for action, pick in steps:
+            world.step(action, pick)
+            settled = max(settled, world.history.settled_version)
+            assert (world.stored or 0) >= settled
+    while world.to_apply:
+        world.step("apply", 0)
+        assert world.stored is not None
+        assert world.stored >= settled
 
 
 @examples(300)
