@@ -110,6 +110,7 @@ class Crew:
         return Measurement(
             self.plan.config,
             dormant=self.plan.dormant,
+            withheld=self.plan.withheld,
             listeners=Listeners(
                 emit=self.sinks.take_event,
                 on_snapshot=self.sinks.take_health,
