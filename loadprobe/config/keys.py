@@ -269,10 +269,17 @@ def with_endpoint(
     return msgspec.structs.replace(config, target=target)
 
 
+_OF_THE_SDK = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
+
+
 def secret_variables(config: Config) -> frozenset[str]:
-    """Return the names of the environment variables that hold secrets."""
+    """Return the names of the environment variables that hold secrets.
+
+    Those of the SDK are among them: only the supervisor calls services of AWS.
+    """
     remote = config.remote_write
     names = [config.target.password_env, remote.password_env if remote else None]
+    names += _OF_THE_SDK
     for hook in config.webhooks:
         names += (hook.url_env, hook.token_env, hook.routing_key_env)
     return frozenset(name for name in names if name)

@@ -21,6 +21,8 @@ class Load(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         max_cpu_ratio: of the cores that loadprobe may use, for all its processes.
         max_steal_ratio: of the time of all cores, taken by other guests of the host.
         max_p99_ms: of response times, of the slowest lane and shard.
+        max_connections_ratio: of the connections that a server takes (maxclients).
+        max_operations_ratio: of the operations that a primary does, for anybody.
     """
 
     quiet_s: Annotated[float, Meta(ge=1.0, le=86_400.0)] = 60.0
@@ -29,3 +31,13 @@ class Load(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_cpu_ratio: Share | None = None
     max_steal_ratio: Share | None = None
     max_p99_ms: Annotated[float, Meta(gt=0.0, le=60_000.0)] | None = None
+    max_connections_ratio: Share | None = None
+    max_operations_ratio: Share | None = None
+
+    @property
+    def asks_servers(self) -> bool:
+        """Tell whether a ceiling is about what servers tell of themselves."""
+        return (
+            self.max_connections_ratio is not None
+            or self.max_operations_ratio is not None
+        )

@@ -1,10 +1,10 @@
 """One line of a preflight: what was looked at, and what was found."""
 
 import resource
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from loadprobe.config.keys import Config
+from loadprobe.config.keys import Config, Lane
 from loadprobe.errors import UsageError
 from loadprobe.probe.plan import share_out
 
@@ -28,6 +28,13 @@ class Check:
     detail: str
     is_needed: bool = True
     may_come: bool = False
+
+
+def connections_of(lanes: Sequence[Lane], dormant: Collection[str] = ()) -> int:
+    """Return how many connections all lanes together have to a primary."""
+    return sum(
+        share.connections for process in share_out(lanes, dormant) for share in process
+    )
 
 
 def open_files(

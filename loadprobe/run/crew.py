@@ -10,9 +10,12 @@ from loadprobe.clock import ClockPair, mono_now_ns, process_cpu_ns, read_clock_p
 from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.events import ProviderEvents
 from loadprobe.control.provider.maintenance import MaintenanceWatch
+from loadprobe.control.watch.server_load import ServerLoadWatch
 from loadprobe.control.watch.topology import TopologyWatch
 from loadprobe.core.events import LaneWoken
+from loadprobe.core.load.occupancy import Occupancy
 from loadprobe.probe.messages import CertificatesRefused, LoginRenewed
+from loadprobe.run.checks import connections_of
 from loadprobe.run.credentials import CredentialWatch
 from loadprobe.run.going_on import Past
 from loadprobe.run.hearing import Listeners, Prefilled
@@ -50,6 +53,7 @@ class Crew:
         credentials: passwords and certificates of files.
         iam: tokens of an IAM user, if the target has one.
         published: what is shown by HTTP.
+        occupancy: our share of the servers.
         pacing: decides on the rates.
     """
 
@@ -97,6 +101,11 @@ class Crew:
             self.sinks,
             planned=self.steering.planned,
         )
+        lanes = plan.config.lanes
+        self.occupancy = Occupancy(
+            connections_of(lanes),
+            elsewhere=[each.name for each in lanes if each.read_from != "primary"],
+        )
         self.pacing = self._make_pacing()
         self.sinks.add(self.pacing)
         if past is not None:
@@ -113,6 +122,7 @@ class Crew:
         return Measurement(
             self.plan.config,
             dormant=self.plan.dormant,
+            withheld=self.plan.withheld,
             listeners=Listeners(
                 emit=self.sinks.take_event,
                 on_snapshot=self.sinks.take_health,
@@ -132,7 +142,9 @@ class Crew:
             config.load,
             self.measurement,
             straining=Straining(
-                config.load, cpu_ns=lambda: health.cpu_ns() + process_cpu_ns()
+                config.load,
+                cpu_ns=lambda: health.cpu_ns() + process_cpu_ns(),
+                occupancy=self.occupancy,
             ),
             metrics=self.published.metrics,
             emit=self.sinks.take_event,
@@ -157,8 +169,14 @@ class Crew:
     def watching(self) -> list[Coroutine[None, None, None]]:
         """Return what is watched and sent beside the measuring."""
         published, api, control = self.published, self.api, self.plan.config.control
+        servers = ServerLoadWatch(
+            self.watch,
+            lambda shard, told: self.occupancy.take_server(shard, told, mono_now_ns()),
+            is_wanted=lambda: self.pacing.load.asks_servers,
+        )
         found = [
             self.watch.run(),
+            servers.run(),
             self.credentials.run(),
             published.samples.send(),
             published.telling.send(),

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns, wall_now_ns
-from loadprobe.config.keys import Config, Lane, Target, secret_variables
+from loadprobe.config.keys import Config, Lane, Target
 from loadprobe.core.events import ProbeDied, RateChanged
 from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.lanes import LaneInfo
@@ -52,6 +52,7 @@ class Measurement:
         config: what to measure and how.
         dormant: names of lanes that do not begin with the load (see ``wake``).
         listeners: who is told what the probes say; None is nobody.
+        withheld: environment variables that the processes do not inherit: secrets.
 
     Attributes:
         aggregate: judges what the probes send.
@@ -67,8 +68,10 @@ class Measurement:
         *,
         dormant: Collection[str] = (),
         listeners: Listeners | None = None,
+        withheld: Collection[str] = (),
     ) -> None:
         self._config = config
+        self._withheld = withheld
         self._listeners = listeners or Listeners()
         self._password = config.target.read_password()
         self._roster = Roster(config.lanes, dormant)
@@ -111,7 +114,7 @@ class Measurement:
             on_message=self.hearing.take,
             on_death=self._take_death,
             on_restart=self.aggregate.start_process,
-            withheld=secret_variables(self._config),
+            withheld=self._withheld,
         )
 
     def _plan(self, process: int, *, is_first: bool, is_ahead: bool = False) -> Plan:
@@ -141,8 +144,7 @@ class Measurement:
 
     def _detours(self, lanes: Collection[str]) -> dict[str, Detour]:
         """Return by what the keys of lanes can be reached over the other transport."""
-        asleep = self.dormant
-        found = {lane: self._routes.detour(lane, asleep=asleep) for lane in lanes}
+        found = {lane: self._routes.detour(lane, asleep=self.dormant) for lane in lanes}
         return {lane: detour for lane, detour in found.items() if detour is not None}
 
     def go_on(self, past: Past) -> None:

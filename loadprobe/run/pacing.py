@@ -100,6 +100,11 @@ class Pacing:
         )
 
     @property
+    def load(self) -> Load:
+        """Return what it goes by."""
+        return self._load
+
+    @property
     def problem(self) -> str | None:
         """Return what the operator should know of it now."""
         share = self._restraint.share

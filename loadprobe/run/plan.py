@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loadprobe.clock import NS_PER_HOUR
-from loadprobe.config.keys import Config, with_endpoint
+from loadprobe.config.keys import Config, secret_variables, with_endpoint
 from loadprobe.control.scenario.file import Scenario
+from loadprobe.control.scenario.keys import AuthRotateStep
 from loadprobe.control.scenario.turns import rounds, turn_of
 
 Reread = Callable[[], Config]
@@ -69,6 +70,16 @@ class RunPlan:
         if self.duration_s is not None or self.scenario is not None:
             return None
         return round(self.config.output.segment_hours * NS_PER_HOUR)
+
+    @property
+    def withheld(self) -> frozenset[str]:
+        """Names of the environment variables that no process of the run inherits.
+
+        They hold secrets; what a process has to know of those, it is told.
+        """
+        steps = self.scenario.steps if self.scenario is not None else ()
+        tokens = {step.token_env for step in steps if isinstance(step, AuthRotateStep)}
+        return secret_variables(self.config) | {name for name in tokens if name}
 
     @property
     def creates(self) -> bool:

@@ -10,7 +10,7 @@ import msgspec
 from rich.console import Console
 
 from loadprobe.clock import NS_PER_MS, ClockPair
-from loadprobe.config.keys import Config, secret_variables, to_plain
+from loadprobe.config.keys import Config, to_plain
 from loadprobe.core.events import (
     RunContinued,
     RunEnded,
@@ -165,7 +165,7 @@ class Recording:
             published.metrics,
             incidents=self.incidents if self._keeps_incidents else None,
             held=lambda: held_items(published, self.incidents, told.planned),
-            withheld=secret_variables(plan.config),
+            withheld=plan.withheld,
         )
         sinks.add(folder, self.view, self._sealing)
         if self._keeps_incidents:

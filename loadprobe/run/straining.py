@@ -6,6 +6,7 @@ from typing import NamedTuple
 from loadprobe.clock import NS_PER_MS, NS_PER_S
 from loadprobe.config.load import Load
 from loadprobe.core.judging.results import Sealed
+from loadprobe.core.load.occupancy import Occupancy
 from loadprobe.core.load.restraint import Strain
 from loadprobe.run.machine import read_steal, usable_cores
 
@@ -27,6 +28,7 @@ class Straining:
     Args:
         load: the ceilings; what has none is not looked at.
         cpu_ns: returns the CPU time of all our processes.
+        occupancy: our share of the servers.
         steal: returns (stolen, all) time of the machine, see ``read_steal``.
         cores: how many there are for us.
     """
@@ -36,11 +38,13 @@ class Straining:
         load: Load,
         *,
         cpu_ns: Callable[[], int],
+        occupancy: Occupancy,
         steal: Callable[[], tuple[int, int]] = read_steal,
         cores: int | None = None,
     ) -> None:
         self.load = load
         self._cpu_ns = cpu_ns
+        self._occupancy = occupancy
         self._steal = steal
         self._cores = cores or usable_cores()
         self._before: _Marks | None = None
@@ -48,7 +52,8 @@ class Straining:
         self._slow_ns = 0
 
     def take_sealed(self, sealed: Sealed) -> None:
-        """Take the percentiles of the last seconds."""
+        """Take the counts and percentiles of the last seconds."""
+        self._occupancy.take_seconds(sealed.seconds)
         ceiling_ms = self.load.max_p99_ms
         if ceiling_ms is None or not sealed.p99:
             return
@@ -66,7 +71,11 @@ class Straining:
             if before is not None:
                 self._found = self._compare(before, marks)
         is_slow = self._slow_ns and now_ns - self._slow_ns < _STALE_NS
-        return self._found | ({Strain.LATENCY} if is_slow else set())
+        load = self.load
+        occupied = self._occupancy.strains(
+            load.max_connections_ratio, load.max_operations_ratio, now_ns
+        )
+        return self._found | occupied | ({Strain.LATENCY} if is_slow else set())
 
     def _compare(self, before: _Marks, after: _Marks) -> frozenset[Strain]:
         found: set[Strain] = set()

@@ -9,6 +9,7 @@ import hiredis
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, wall_now_ns
 from loadprobe.config.keys import Config, Lane
+from loadprobe.control.watch.node_views import NodeSilent, parse_load, read_info
 from loadprobe.core.judging.outcome import ErrorClass
 from loadprobe.core.topology.roles import parse_replication
 from loadprobe.core.topology.topology import Topology, merge, parse_nodes, parse_slots
@@ -19,7 +20,7 @@ from loadprobe.drivers.wire.dial import Dialer, DialFailure
 from loadprobe.drivers.wire.explain import explain_dial_failure, explain_slots_error
 from loadprobe.drivers.wire.seed import Bystander
 from loadprobe.errors import UsageError
-from loadprobe.run.checks import Check, open_files
+from loadprobe.run.checks import Check, connections_of, open_files
 
 _REDIRECTS = frozenset({ErrorClass.MOVED, ErrorClass.ASK})
 _MAY_COME = frozenset(
@@ -148,6 +149,38 @@ async def _ask(
     else:
         yield await _single(config, dormant, connection, label, where)
     yield await _access(config, lanes, connection, label, where)
+    if config.load.asks_servers:
+        yield await _room(config, connection, label, where)
+
+
+async def _room(
+    config: Config, connection: Connection, label: str, where: str
+) -> Check:
+    """Compare the connections of all lanes with what a server takes."""
+    name = f"{label} ceilings"
+    info: dict[str, str] = {}
+    for section in (b"clients", b"stats"):
+        reply = await connection.request(resp.encode(b"INFO", section))
+        info |= read_info(reply) if isinstance(reply, bytes) else {}
+    try:
+        told = parse_load(info)
+    except NodeSilent:
+        detail = (
+            f"{where} does not tell what it has to do, so max_connections_ratio and "
+            "max_operations_ratio hold nothing back; give the user +info"
+        )
+        return Check(name, passed=False, detail=detail, is_needed=False)
+    ours, most = connections_of(config.lanes), told.max_clients
+    max_ratio = config.load.max_connections_ratio
+    detail = f"{ours} of {most or 'an unknown number of'} connections of a server"
+    is_fine = max_ratio is None or most is None or ours <= max_ratio * most
+    if not is_fine:
+        assert max_ratio is not None
+        detail = (
+            f"all lanes would have {detail}, more than max_connections_ratio = "
+            f"{max_ratio:g}; use fewer workers, or raise maxclients"
+        )
+    return Check(name, passed=is_fine, detail=detail, is_needed=False)
 
 
 async def _access(

@@ -17,6 +17,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from loadprobe.config.keys import Target
+from loadprobe.core.load.occupancy import ServerLoad
 from loadprobe.core.topology.roles import Address, RoleView, parse_replication
 from loadprobe.drivers.tls import make_context, server_name
 
@@ -227,6 +228,16 @@ class NodeClient:
             and info.get("master_sync_in_progress") == "0"
         )
 
+    async def server_load(self) -> ServerLoad:
+        """Return how many connections and operations this node has.
+
+        Raises:
+            NodeSilent: as above, or it does not tell.
+        """
+        clients = await self._ask(b"INFO", b"clients")
+        stats = await self._ask(b"INFO", b"stats")
+        return parse_load(read_info(clients) | read_info(stats))
+
     async def slots(self) -> list[Any]:
         """Return the reply of CLUSTER SLOTS, undecoded.
 
@@ -282,6 +293,24 @@ class NodeClient:
             if "handler is closed" not in str(exc):
                 raise
             raise NodeSilent(f"connection lost: {exc}") from exc
+
+
+def parse_load(info: Mapping[str, str]) -> ServerLoad:
+    """Return what INFO clients and INFO stats tell.
+
+    Servers older than 6.2 do not tell ``maxclients``.
+
+    Raises:
+        NodeSilent: the rest is not told, or is no number.
+    """
+    try:
+        return ServerLoad(
+            int(info["connected_clients"]),
+            int(info["maxclients"]) if "maxclients" in info else None,
+            int(info["instantaneous_ops_per_sec"]),
+        )
+    except (KeyError, ValueError) as exc:
+        raise NodeSilent(f"INFO clients and stats do not tell {exc}") from exc
 
 
 def read_info(text: bytes) -> dict[str, str]:

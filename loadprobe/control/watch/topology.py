@@ -221,13 +221,17 @@ class TopologyWatch:
         primary = next((s.primary for s in shards if s.name == shard), None)
         if primary is None:
             return 0
-        client = self._route.login.open_node(primary.host, primary.port)
+        client = self.open_node(primary.host, primary.port)
         try:
             return await client.linked_replicas()
         except NodeSilent:
             return 0
         finally:
             await client.close()
+
+    def open_node(self, host: str, port: int) -> NodeClient:
+        """Return a client of a node, not yet connected, that logs in as it is now."""
+        return self._route.login.open_node(host, port)
 
     @property
     def endpoint_move(self) -> NameMove | None:

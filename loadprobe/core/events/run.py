@@ -100,7 +100,8 @@ class LoadRestrained(Fact, frozen=True, tag="run/restraint"):
 
     Args:
         share: of its rate that the load has from now on, 1 is all of it.
-        strains: what suffered, or was used up: cpu, steal, latency.
+        strains: what suffered, or was used up: cpu, steal, latency,
+            connections, operations.
     """
 
     share: float

@@ -26,6 +26,10 @@ class Strain(StrEnum):
     """The machine is kept waiting by what else runs on its host."""
     LATENCY = "latency"
     """The cluster answers more slowly than it may."""
+    CONNECTIONS = "connections"
+    """We have more of a server's connections than we may, or it has hardly any left."""
+    OPERATIONS = "operations"
+    """We ask for more of a server's operations than we may."""
 
 
 class Restraint:

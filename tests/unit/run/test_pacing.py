@@ -19,9 +19,12 @@ from loadprobe.core.events import (
     UpdateSeen,
 )
 from loadprobe.core.judging.aggregate import Aggregate
+from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.counts import SecondCounts
 from loadprobe.core.judging.latency import SecondP99
-from loadprobe.core.judging.outcome import OpKind
+from loadprobe.core.judging.outcome import OpKind, Outcome
 from loadprobe.core.judging.results import Sealed
+from loadprobe.core.load.occupancy import Occupancy, ServerLoad
 from loadprobe.core.steps import StepState
 from loadprobe.outputs.metrics.run_metrics import RunMetrics
 from loadprobe.probe.rates import LaneRates
@@ -49,6 +52,7 @@ class Stage:
         self.busy = 0.1
         self.stolen = 0
         self.ticks = 0
+        self.occupancy = Occupancy(60, elsewhere=["tls"])
         self.rates = LaneRates(LANES)
         self.rates.begin([lane.name for lane in LANES], self.now_ns)
         self.changes: list[tuple[str, float, str]] = []
@@ -61,6 +65,7 @@ class Stage:
             straining=Straining(
                 load,
                 cpu_ns=lambda: self.cpu_ns,
+                occupancy=self.occupancy,
                 steal=lambda: (self.stolen, self.ticks),
                 cores=2,
             ),
@@ -205,6 +210,60 @@ def test_steal_and_latency_are_strains() -> None:
     event = stage.events[-1]
     assert isinstance(event, LoadRestrained)
     assert event.strains == ("latency",)
+
+
+def _after(clients: int, most: int | None, ops_per_s: int, sent: int) -> Stage:
+    """Return a stage whose one server told this for ten seconds."""
+    stage = Stage(Load(max_connections_ratio=0.25, max_operations_ratio=0.5))
+    for _ in range(10):
+        second = stage.now_ns // NS_PER_S
+        rows = []
+        for lane in ("tcp", "tls"):  # "tls" reads elsewhere
+            row = SecondCounts(Scope(lane, "0001", OpKind.READ), second)
+            row.counts[Outcome.SERVED], row.counts[Outcome.UNSENT] = sent, 10_000
+            rows.append(row)
+        stage.pacing.take_sealed(Sealed(0, seconds=rows))
+        told = ServerLoad(clients, most, ops_per_s)
+        stage.occupancy.take_server("0001", told, stage.now_ns)
+        stage.pass_time(1)
+    return stage
+
+
+@pytest.mark.parametrize(
+    ("clients", "most", "ops_per_s", "sent", "strains"),
+    [
+        (61, 300, 250, 100, None),
+        (61, 240, 250, 100, None),
+        (61, 239, 250, 100, ("connections",)),
+        (285, 300, 250, 100, ("connections",)),
+        (284, 300, 250, 100, None),
+        (61, None, 250, 100, None),
+        (61, 300, 200, 100, None),
+        (61, 300, 199, 100, ("operations",)),
+        (61, 300, 0, 100, ("operations",)),
+        (61, 300, 0, 0, None),
+        (300, 300, 0, 100, ("connections", "operations")),
+    ],
+)
+def test_servers_are_spared(
+    clients: int,
+    most: int | None,
+    ops_per_s: int,
+    sent: int,
+    strains: tuple[str, ...] | None,
+) -> None:
+    """Our share of connections and operations has ceilings; nearly full is too much."""
+    stage = _after(clients, most, ops_per_s, sent)
+    told = [e.strains for e in stage.events if isinstance(e, LoadRestrained)]
+    assert set(told) == ({strains} if strains else set())
+    assert stage.rates.target_per_s("tcp") == (50 if strains else 100)
+
+
+def test_a_server_that_tells_nothing_any_more_is_no_reason() -> None:
+    """What it told is too old after ten seconds; the load comes back."""
+    stage = _after(300, 300, 1000, 100)
+    stage.pass_time(120)
+    assert stage.rates.target_per_s("tcp") == 100
 
 
 def test_without_ceilings_nothing_is_spared() -> None:
