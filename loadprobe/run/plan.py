@@ -26,6 +26,7 @@ class RunOptions:
             scenario; None: there is nothing to read.
         is_full: show all of it, not only what fits a screen.
         junit: where to write what it was judged by, for CI servers.
+        is_opened: open the live page in a browser.
     """
 
     duration_s: float | None = None
@@ -34,6 +35,7 @@ class RunOptions:
     reread: Reread | None = None
     is_full: bool = False
     junit: Path | None = None
+    is_opened: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class RunPlan:
         dormant: names of lanes that the cluster does not serve yet.
         is_full: show all of it, not only what fits a screen.
         junit: where to write what it was judged by, for CI servers.
+        is_opened: open the live page in a browser.
     """
 
     config: Config
@@ -57,6 +60,7 @@ class RunPlan:
     dormant: frozenset[str] = frozenset()
     is_full: bool = False
     junit: Path | None = None
+    is_opened: bool = False
 
     @property
     def scenario_name(self) -> str:

@@ -258,6 +258,7 @@ class Recording:
             info, target=self._plan.where, topology_start=topology_start
         )
         self._folder.write_document(RUN, info)
+        self._published.showing.about = info, self._folder.path
         return info
 
     def conclude(self, results: Results, ending: AtEnd) -> tuple[Summary, list[str]]:
@@ -305,6 +306,7 @@ class Recording:
         path = self._folder.close()
         run = load_run(path)
         found = [*ending.problems, *self._folder.problems, *_make_page(run)]
+        self._published.showing.end(path)
         found += self._report(run, found)
         return summary, found
 

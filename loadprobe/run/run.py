@@ -33,6 +33,7 @@ from loadprobe.run.endings import (
 )
 from loadprobe.run.going_on import Past
 from loadprobe.run.hearing import Prefilled
+from loadprobe.run.opening import tell_address
 from loadprobe.run.plan import Reread, RunPlan
 from loadprobe.run.recording import AtEnd, Recording
 from loadprobe.run.reloading import BY_SIGNAL, Reloading
@@ -107,12 +108,14 @@ class Run:
         gc.freeze()
         stack.callback(gc.unfreeze)
         stack.callback(crew.published.budgeting.close)
-        await crew.published.serve(
+        server = await crew.published.serve(
             crew.plan.config.http,
             stack,
             not_ready=lambda: None if self._is_ready else "probes are not ready",
             reload=self._reload,
         )
+        url = None if server is None else server.url
+        tell_address(self._console, url, is_opened=crew.plan.is_opened)
         problem = await self._stopping.unless_urged(self._load())
         recording = self._recording
         if self._stopping.is_urged:

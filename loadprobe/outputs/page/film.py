@@ -42,7 +42,7 @@ def film_document(run: RunData, course: Course, zero: Zero) -> dict[str, Any]:
         if outage.attribution == Cause.PLANNED:
             span = [zero.ms(outage.start_unix_ns), zero.ms(outage.end_unix_ns)]
             planned.setdefault(scope, []).append(span)
-    filmed = _filmed(run.film)
+    filmed = filmed_spans(run.film)
     return {
         "rows": [
             {
@@ -119,7 +119,7 @@ def _failing(
     ]
 
 
-def _filmed(film: Iterable[Frame]) -> dict[Scope, Covered]:
+def filmed_spans(film: Iterable[Frame]) -> dict[Scope, Covered]:
     """Return of each scope from which to which millisecond there are cells."""
     spans: dict[Scope, list[tuple[int, int]]] = {}
     for frame in film:

@@ -113,6 +113,34 @@ export class Row {
     }
   }
 
+  // Add what a later part of the run has of the same row.
+  absorb(later) {
+    const { at, counts, size } = this;
+    const isPlanned = JSON.stringify(this.planned) !== JSON.stringify(later.planned);
+    for (const [from, to] of later.served) {
+      const last = this.served.at(-1);
+      if (last !== undefined && from <= last[1]) last[1] = Math.max(last[1], to);
+      else this.served.push([from, to]);
+    }
+    this.darkSeconds.push(...later.darkSeconds);
+    this.greySeconds.push(...later.greySeconds);
+    this.planned = later.planned;
+    this.hasFailed ||= later.hasFailed;
+    if (later.size === 0 && !isPlanned) return;
+    this.size += later.size;
+    this.makeRoom(counts.length);
+    [{ at, counts, size }, later].forEach((part) => {
+      this.at.set(part.at, this.filled);
+      part.counts.forEach((column, outcome) => {
+        if (column === null) return;
+        this.counts[outcome] ??= new Float64Array(this.size);
+        this.counts[outcome].set(column, this.filled);
+      });
+      this.filled += part.size;
+    });
+    this.finish();
+  }
+
   sort() {
     let isSorted = true;
     for (let n = 1; n < this.size && isSorted; n += 1) isSorted = this.at[n - 1] <= this.at[n];

@@ -90,8 +90,8 @@ class Film {
       button("−", "Zoom out", () => this.zoom(2)),
       button("+", "Zoom in", () => this.zoom(0.5)),
       button("Everything", "Show the whole run", () => this.show(this.limits)),
-      this.incidents.length ? button("◂ Incident", "Previous incident", () => this.jump(-1)) : null,
-      this.incidents.length ? button("Incident ▸", "Next incident", () => this.jump(1)) : null,
+      this.incidents.length || this.run.state ? button("◂ Incident", "Previous incident", () => this.jump(-1)) : null,
+      this.incidents.length || this.run.state ? button("Incident ▸", "Next incident", () => this.jump(1)) : null,
       el("label", { for: "film-only-failed" }, this.onlyFailed, " only rows with failures"),
       this.link,
       el("span", { class: "hint" }, "Drag to zoom in, shift and drag to move; click, then turn the wheel; double-click for everything."),
@@ -127,16 +127,55 @@ class Film {
     this.draw();
   }
 
+  // Whether all of the run is in view; what is new is in view then, too.
+  get isFollowing() {
+    return this.view.from <= this.limits.from && this.view.to >= this.limits.to;
+  }
+
+  // Show more of a run that goes on: it has grown already, these are the new cells.
+  grow(film, buffer) {
+    const { isFollowing } = this;
+    const margin = this.run.length_ms * MARGIN;
+    this.limits = { from: -margin, to: this.run.length_ms + margin };
+    if (isFollowing) this.view = { ...this.limits };
+    this.incidents = this.run.summary.incidents.filter((each) => !each.is_probe_only);
+    const known = new Map(this.all.map((row) => [nameOf(row), row]));
+    const before = this.all.filter((row) => row.hasFailed || !this.onlyFailed.checked).length;
+    for (const row of makeRows(film, buffer)) {
+      const own = known.get(nameOf(row));
+      if (own === undefined) known.set(nameOf(row), row);
+      else own.absorb(row);
+    }
+    const order = new Map(film.rows.map((row, n) => [nameOf(row), n]));
+    const place = (row) => order.get(nameOf(row)) ?? order.size;
+    this.all = [...known.values()].sort((a, b) => place(a) - place(b));
+    for (const row of this.all) row.blind = this.run.film.blind[row.lane] ?? [];
+    const after = this.all.filter((row) => row.hasFailed || !this.onlyFailed.checked).length;
+    if (before !== after) this.chooseRows();
+    else this.placeOutages();
+    this.reading.textContent = this.all.length ? "" : this.reading.textContent;
+    this.draw();
+  }
+
   chooseRows() {
     this.rows = this.onlyFailed.checked ? this.all.filter((row) => row.hasFailed) : this.all;
     this.selected = null;
+    this.placeOutages();
+    this.labelRows();
+    this.draw();
+  }
+
+  placeOutages() {
     const spans = new Map();
     for (const outage of this.run.outages) {
-      const key = JSON.stringify([outage.lane, outage.shard, outage.op]);
+      const key = nameOf(outage);
       if (!spans.has(key)) spans.set(key, []);
       spans.get(key).push(this.span(outage));
     }
-    this.outages = this.rows.map(({ lane, shard, op }) => spans.get(JSON.stringify([lane, shard, op])) ?? []);
+    this.outages = this.rows.map((row) => spans.get(nameOf(row)) ?? []);
+  }
+
+  labelRows() {
     let lane = null;
     const labels = this.rows.map((row) => {
       const isNew = row.lane !== lane;
@@ -145,7 +184,6 @@ class Film {
       return el("div", { title: `${row.lane} ${row.shard} ${row.op}` }, name, el("span", {}, `${row.shard} ${row.op.replace("_", " ")}`));
     });
     this.labels.replaceChildren(...labels);
-    this.draw();
   }
 
   span(outage) {
@@ -373,6 +411,10 @@ class Film {
     this.drag = null;
     this.selection.hidden = true;
   }
+}
+
+function nameOf({ lane, shard, op }) {
+  return JSON.stringify([lane, shard, op]);
 }
 
 function outageLines(outage) {

@@ -236,9 +236,9 @@ export function setupSection(run) {
     table("Versions and host", [["", "text"], ["", "text"]], about),
     el("h3", {}, "To run it again"),
     el("p", {}, "With this configuration (secrets are references) in ", el("code", {}, "run.toml"), ":"),
-    el("pre", { tabindex: "0" }, `loadprobe run run.toml${scenario ? ` --scenario ${scenario}` : ` --for ${Math.max(1, Math.round(run.summary.duration_s))}s`}`),
+    el("pre", { tabindex: "0" }, `loadprobe run run.toml${scenario ? ` --scenario ${scenario}` : run.state ? "" : ` --for ${Math.max(1, Math.round(run.summary.duration_s))}s`}`),
     el("details", {}, el("summary", {}, `run.toml, ${digest}`), el("pre", { tabindex: "0" }, config)),
-    el("p", { class: "note" }, `Run folder ${run.run.folder}; ended ${dateText(run.summary.end_unix_ns / 1e6)}. What the words mean: docs/measuring.md.`),
+    el("p", { class: "note" }, `Run folder ${run.run.folder}${run.state ? "" : `; ended ${dateText(run.summary.end_unix_ns / 1e6)}`}. What the words mean: docs/measuring.md.`),
   );
 }
 
