@@ -13,9 +13,7 @@ import msgspec
 
 from loadprobe.clock import NS_PER_S, ClockPair, mono_now_ns
 from loadprobe.core.events import Event
-from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.results import Sealed
-from loadprobe.core.verdict.judged import JudgedRun
 from loadprobe.core.verdict.parts import outage_row
 from loadprobe.core.verdict.so_far import still, summarize_so_far
 from loadprobe.outputs.folder.documents import PAGE, RunInfo
@@ -169,7 +167,8 @@ class Showing:
     def _now(self) -> Callable[[], Now]:
         """Return what makes out how the run stands, from what it is at this moment."""
         view = self._view
-        run, verdict = still(view.judged()), view.verdict()
+        run, verdict = still(*view.judged()), view.verdict()
+        scopes = view.scopes
         health = self._health.observer(
             run.watched.lane_totals.values(), late_ns=self._late_ns
         )
@@ -194,7 +193,7 @@ class Showing:
                     outage_row(part, clock=self._clock, incident=0) for part in latest
                 ],
                 outages_left_out=len(run.blamed) - len(latest),
-                scopes=_scopes(run),
+                scopes=scopes,
                 lanes=lanes,
                 problems=problems,
             )
@@ -220,10 +219,3 @@ class Showing:
             )
             first = message("document", document)
         return grown, first
-
-
-def _scopes(run: JudgedRun) -> list[Scope]:
-    """Return the scopes of the load, by lane."""
-    lanes = [lane.name for lane in run.watched.lanes]
-    scopes = sorted(run.watched.scope_totals)
-    return sorted(scopes, key=lambda scope: lanes.index(scope.lane))

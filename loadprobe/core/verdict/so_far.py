@@ -5,10 +5,12 @@ on may become worse. What takes an end to be known is left out, as a summary lea
 out: null, or empty.
 """
 
+from collections.abc import Collection
 from copy import copy
 from dataclasses import replace
 
 from loadprobe.clock import NS_PER_S
+from loadprobe.core.judging.columns import Scope
 from loadprobe.core.verdict.judged import JudgedRun
 from loadprobe.core.verdict.judgement import observer_summary
 from loadprobe.core.verdict.measured import ObserverHealth
@@ -16,10 +18,14 @@ from loadprobe.core.verdict.parts import incident_summary, lane_summary, scope_s
 from loadprobe.core.verdict.summary import SCHEMA_VERSION, State, Summary
 
 
-def still(run: JudgedRun) -> JudgedRun:
+def still(run: JudgedRun, going_on: Collection[Scope]) -> JudgedRun:
     """Return a run that does not change while it is looked at, by a thread too.
 
     What is copied grows with the number of scopes, not with that of outages.
+
+    Args:
+        run: as it is judged.
+        going_on: scopes with an outage that goes on: totals count it when it ends.
     """
     watched = run.watched
     lanes = {
@@ -32,12 +38,16 @@ def still(run: JudgedRun) -> JudgedRun:
         for name, totals in watched.lane_totals.items()
     }
     scopes = {
-        scope: replace(totals, counts=list(totals.counts), classes=copy(totals.classes))
+        scope: replace(
+            totals,
+            counts=list(totals.counts),
+            classes=copy(totals.classes),
+            outages=totals.outages + (scope in going_on),
+        )
         for scope, totals in watched.scope_totals.items()
     }
-    return replace(
-        run, watched=replace(watched, lane_totals=lanes, scope_totals=scopes)
-    )
+    watched = replace(watched, lane_totals=lanes, scope_totals=scopes)
+    return replace(run, watched=watched)
 
 
 def summarize_so_far(

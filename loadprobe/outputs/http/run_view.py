@@ -6,7 +6,7 @@ with many outages is kept for a while: at most a twentieth of the time goes into
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from loadprobe import __version__
@@ -182,9 +182,22 @@ class RunView:
         """Return the verdict as far as it is known."""
         return self._look().verdict
 
-    def judged(self) -> JudgedRun:
-        """Return the load as far as it is judged; what it counts goes on to change."""
-        return self._look().run
+    def judged(self) -> tuple[JudgedRun, Collection[Scope]]:
+        """Return the load as far as it is judged, and where outages go on.
+
+        What the run counts goes on to change.
+        """
+        known = self._look()
+        return known.run, known.current.keys()
+
+    @property
+    def scopes(self) -> list[Scope]:
+        """Return all scopes, by lane; new connections are the last of each."""
+        lanes = self.lanes
+        return sorted(
+            self._aggregate.scope_totals,
+            key=lambda scope: (lanes.index(scope.lane), scope.op.is_apart, scope),
+        )
 
     def outages(self, query: OutagesQuery) -> Outages:
         """Return the latest outages that match."""

@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
-from loadprobe.core.judging.cells import FilmChunk
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.outcome import OpKind, Outcome
 from loadprobe.core.phase_names import WORDS
@@ -45,7 +44,7 @@ class Now:
         summary: as far as it is known.
         outages: the latest ones, those that go on too.
         outages_left_out: how many there are besides.
-        scopes: all of them, by lane.
+        scopes: all of them, in the order in which they are shown.
         lanes: of each what the table of lanes shows.
         problems: what the operator should know now.
     """
@@ -129,11 +128,9 @@ def grown_document(part: Part, now: Now, zero: Zero) -> dict[str, Any]:
 
 
 def _film(part: Part, now: Now, zero: Zero) -> dict[str, Any]:
-    filmed = (f.scope for f in part.frames if isinstance(f, FilmChunk))
-    scopes = list(dict.fromkeys([*now.scopes, *filmed]))
     packed = pack_film(
         part.frames,
-        {scope: row for row, scope in enumerate(scopes)},
+        {scope: row for row, scope in enumerate(now.scopes)},
         zero_ms=zero.mono_ns // NS_PER_MS,
     )
     served = _served(part, zero)
@@ -149,7 +146,7 @@ def _film(part: Part, now: Now, zero: Zero) -> dict[str, Any]:
                 "failing": failing.get(scope, []),
                 "planned": planned.get(scope, []),
             }
-            for scope in scopes
+            for scope in now.scopes
         ],
         "blind": blind_spans(part.frames, zero_ns=zero.mono_ns),
         "outcomes": [outcome.label for outcome in Outcome],
@@ -203,8 +200,8 @@ def _course(part: Part, zero: Zero) -> dict[str, Any]:
     """Return counts and latencies of single seconds."""
     grid = Grid(tuple(range(part.since_s, part.until_s + 1)))
     course = Course(grid)
-    for row in part.seconds:
-        course.add_counts(series_row(row), 0, 1)
+    for counts in part.seconds:
+        course.add_counts(series_row(counts), 0, 1)
     rows = {(row.lane, row.second): row for row in part.latencies}
     lanes = list(dict.fromkeys(row.lane for row in part.latencies))
     steps = range(part.since_s, part.until_s)

@@ -232,7 +232,7 @@ export function setupSection(run) {
     "setup",
     "How it was run",
     table("Lanes", columns, rows),
-    topologyTable(start, end),
+    topologyTable(start, end, run.state !== undefined),
     table("Versions and host", [["", "text"], ["", "text"]], about),
     el("h3", {}, "To run it again"),
     el("p", {}, "With this configuration (secrets are references) in ", el("code", {}, "run.toml"), ":"),
@@ -242,11 +242,12 @@ export function setupSection(run) {
   );
 }
 
-function topologyTable(start, end) {
+function topologyTable(start, end, isLive) {
   if (!start && !end) return note("The topology was not seen.");
   const names = [...new Set([...Object.keys(start ?? {}), ...Object.keys(end ?? {})])].sort();
   const nodes = (shard) => (shard ? `${shard.primary}${(shard.replicas ?? []).map((node) => `, ${node}`).join("")}` : "-");
   const slots = (shard) => (shard?.ranges ?? []).map((range) => range.join("-")).join(", ");
-  const rows = names.map((name) => [name, slots(end?.[name] ?? start?.[name]), nodes(start?.[name]), nodes(end?.[name])]);
-  return table("Topology: primary, replicas", [["shard", "text"], ["slots", "text"], ["at the start", "text"], ["at the end", "text"]], rows);
+  const rows = names.map((name) => [name, slots(end?.[name] ?? start?.[name]), nodes(start?.[name]), ...(isLive ? [] : [nodes(end?.[name])])]);
+  const columns = [["shard", "text"], ["slots", "text"], ["at the start", "text"]];
+  return table("Topology: primary, replicas", isLive ? columns : [...columns, ["at the end", "text"]], rows);
 }
