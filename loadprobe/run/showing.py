@@ -31,9 +31,6 @@ from loadprobe.run.health import Health
 MOST_OUTAGES = 200
 MOST_INCIDENTS = 100
 
-_LATE_START_S = 300
-"""A page may begin with so much of empty time; else all pages count from later on."""
-
 _PAUSES = 10
 """After what took long, so many times as long nothing is made."""
 
@@ -46,6 +43,7 @@ class Showing:
         clock: to show monotonic times as wall times.
         health: how the probes are doing.
         late_ns: what was sent later than this was late.
+        kept_s: what a page is told first reaches back so far.
 
     Attributes:
         page: the page; it is set before it is served.
@@ -53,7 +51,13 @@ class Showing:
     """
 
     def __init__(
-        self, view: RunView, clock: ClockPair, *, health: Health, late_ns: int
+        self,
+        view: RunView,
+        clock: ClockPair,
+        *,
+        health: Health,
+        late_ns: int,
+        kept_s: int = KEPT_S,
     ) -> None:
         self.page = b""
         self.about: tuple[RunInfo, Path] | None = None
@@ -61,7 +65,8 @@ class Showing:
         self._clock = clock
         self._health = health
         self._late_ns = late_ns
-        self._recent = Recent(clock)
+        self._kept_s = kept_s
+        self._recent = Recent(clock, kept_s=kept_s)
         self._zero_s: int | None = None
         self._sent_s = 0
         self._joining: list[Watcher] = []
@@ -144,12 +149,15 @@ class Showing:
     def _is_long(self) -> bool:
         """Tell whether pages have become so long that they should begin anew."""
         zero_s = self._zero_s
-        return zero_s is not None and self._recent.until_s - zero_s > 2 * KEPT_S
+        return zero_s is not None and self._recent.until_s - zero_s > 2 * self._kept_s
 
     def _begins_anew(self, whole: Part) -> bool:
-        """Choose from when on pages count; tell whether that is another moment."""
+        """Choose from when on pages count; tell whether that is another moment.
+
+        A page may begin with some time of which it is told nothing.
+        """
         zero_s = self._zero_s
-        if zero_s is not None and whole.since_s - zero_s <= _LATE_START_S:
+        if zero_s is not None and whole.since_s - zero_s <= self._kept_s // 3:
             return False
         self._zero_s = whole.since_s
         return True

@@ -19,6 +19,9 @@ MOST_WAITING = 8
 """Messages that a page has not read yet; one more, and it is cut off."""
 
 _RETRY_MS = 2_000
+_LOOK_S = 0.5
+"""After so long without news it is looked whether the page is still there."""
+
 _TOO_MANY = f"{MOST_PAGES} pages watch this run already; close one of them"
 
 
@@ -46,8 +49,13 @@ class Watcher:
         self._waiting.put_nowait(None)
 
     async def next(self) -> bytes | None:
-        """Return what it is told next, None if nothing comes any more."""
-        return await self._waiting.get()
+        """Return what it is told next, None if nothing comes any more.
+
+        Raises:
+            TimeoutError: nothing came for a while.
+        """
+        async with asyncio.timeout(_LOOK_S):
+            return await self._waiting.get()
 
 
 class Watched(Protocol):
@@ -100,18 +108,36 @@ async def _live(request: web.Request) -> web.StreamResponse:
     watched = request.app[_WATCHED]
     if watched.watchers >= MOST_PAGES:
         raise web.HTTPServiceUnavailable(text=_TOO_MANY)
-    transport = request.transport
-    watcher = Watcher(lambda: transport.abort() if transport is not None else None)
+    watcher = Watcher(lambda: _cut(request))
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     watched.join(watcher)
     try:
         await response.prepare(request)
         await response.write(f"retry: {_RETRY_MS}\n\n".encode())
-        while (told := await watcher.next()) is not None:
-            await response.write(told)
-        await response.write_eof()
+        await _pass_on(request, response, watcher)
     except ConnectionResetError:
         pass  # the page is gone, or was cut off
     finally:
         watched.leave(watcher)
     return response
+
+
+async def _pass_on(
+    request: web.Request, response: web.StreamResponse, watcher: Watcher
+) -> None:
+    """Pass on what a page is told, until it is told nothing more or is gone."""
+    while request.transport is not None:
+        try:
+            told = await watcher.next()
+        except TimeoutError:
+            continue
+        if told is None:
+            await response.write_eof()
+            return
+        await response.write(told)
+
+
+def _cut(request: web.Request) -> None:
+    """End a connection at once."""
+    if request.transport is not None:
+        request.transport.abort()
