@@ -56,7 +56,7 @@ async def test_a_page_is_told_all_and_then_what_is_new(stage: LiveStage) -> None
         assert name == "grown"
         assert part["course"]["at"] == [1000]
         assert part["course"]["counts"][0]["refused"] == [30]
-        assert [row["text"] for row in part["events"]] == ["mark: deploy (alice)"]
+        assert [row["text"] for row in part["events"]] == ["operator: deploy"]
         (outage,) = part["outages"]
         assert (outage["shard"], outage["failed"]) == ("0002", 30)
         (dark,) = [s for s in part["summary"]["scopes"] if s["shard"] == "0002"]
