@@ -21,6 +21,7 @@ from loadprobe.outputs.http.live_page import Watcher, message
 from loadprobe.outputs.http.run_view import RunView
 from loadprobe.outputs.page.live_document import (
     Now,
+    changed,
     first_document,
     grown_document,
     zero_at,
@@ -28,11 +29,12 @@ from loadprobe.outputs.page.live_document import (
 from loadprobe.outputs.page.recent import KEPT_S, Part, Recent
 from loadprobe.run.health import Health
 
-MOST_OUTAGES = 200
-MOST_INCIDENTS = 100
+MOST_OUTAGES = 100
+MOST_INCIDENTS = 50
 
 _PAUSES = 10
-"""After what took long, so many times as long nothing is made."""
+_LONGEST_PAUSE_S = 2.0
+"""After what took long, so many times as long nothing is made, up to a limit."""
 
 
 class Showing:
@@ -71,6 +73,7 @@ class Showing:
         self._sent_s = 0
         self._joining: list[Watcher] = []
         self._watching: list[Watcher] = []
+        self._told: Now | None = None
         self._is_due = asyncio.Event()
 
     # --- what the run tells ----------------------------------------------------------
@@ -122,7 +125,7 @@ class Showing:
             begun_ns = mono_now_ns()
             await self._tell()
             took_s = (mono_now_ns() - begun_ns) / NS_PER_S
-            await asyncio.sleep(_PAUSES * took_s)
+            await asyncio.sleep(min(_PAUSES * took_s, _LONGEST_PAUSE_S))
 
     async def _tell(self) -> None:
         if self.about is None or not self.watchers:
@@ -219,11 +222,13 @@ class Showing:
         stands, zero = now(), zero_at(self._clock, zero_s)
         grown = first = None
         if news is not None:
-            grown = message("grown", grown_document(news, stands, zero))
+            document = grown_document(news, stands, zero)
+            grown = message("grown", changed(document, self._told, stands))
         if whole is not None:
             assert self.about is not None
             document = first_document(
                 self.about, whole, stands, zero, is_short=self._recent.is_short
             )
             first = message("document", document)
+        self._told = stands
         return grown, first

@@ -127,6 +127,24 @@ def grown_document(part: Part, now: Now, zero: Zero) -> dict[str, Any]:
     }
 
 
+def changed(grown: dict[str, Any], before: Now | None, now: Now) -> dict[str, Any]:
+    """Leave out of a later moment the long lists that are as they were.
+
+    Args:
+        grown: of ``grown_document``.
+        before: how the run stood when pages were told the last time.
+        now: how it stands.
+    """
+    if before is None:
+        return grown
+    told = dict(grown)
+    if now.outages == before.outages:
+        del told["outages"]
+    if now.summary.incidents == before.summary.incidents:
+        told["summary"] = {k: v for k, v in told["summary"].items() if k != "incidents"}
+    return told
+
+
 def _film(part: Part, now: Now, zero: Zero) -> dict[str, Any]:
     packed = pack_film(
         part.frames,

@@ -132,10 +132,17 @@ def _watch(shown: Shown, cluster: LocalCluster, command: Command) -> None:
     shown.page.keyboard.press("Escape")
     shown.page.focus("canvas.film")
     shown.page.keyboard.press("n")
+    shown.settle()
     near = shown.view
     grown = shown.ask("Number(document.documentElement.dataset.grown)")
     wait_for(shown, f"Number(document.documentElement.dataset.grown) > {grown}")
     assert shown.view == near, "who looks closely is not taken away from there"
+    shown.page.keyboard.press("0")
+    shown.settle()
+    everything = shown.view
+    wait_for(shown, f"Number(document.documentElement.dataset.grown) > {grown + 1}")
+    shown.settle()
+    assert shown.view[1] > everything[1], "who sees everything goes on to"
     command.send(signal.SIGTERM)
     shown.page.wait_for_selector("html[data-live=ended]", timeout=_WITHIN_MS)
 

@@ -44,6 +44,24 @@ export function makeRows(film, buffer) {
   return rows;
 }
 
+export function nameOf({ lane, shard, op }) {
+  return JSON.stringify([lane, shard, op]);
+}
+
+// Rows with the cells and spans of a later part of their film, in its order.
+export function growRows(rows, film, buffer, blind) {
+  const known = new Map(rows.map((row) => [nameOf(row), row]));
+  for (const row of makeRows(film, buffer)) {
+    const own = known.get(nameOf(row));
+    if (own === undefined) known.set(nameOf(row), row);
+    else own.absorb(row);
+  }
+  const order = new Map(film.rows.map((row, n) => [nameOf(row), n]));
+  const place = (row) => order.get(nameOf(row)) ?? order.size;
+  for (const row of known.values()) row.blind = blind[row.lane] ?? [];
+  return [...known.values()].sort((a, b) => place(a) - place(b));
+}
+
 function numbers(buffer, start, width, count) {
   if (width === 8) {
     return Float64Array.from(new BigUint64Array(buffer.slice(start, start + 8 * count)), Number);

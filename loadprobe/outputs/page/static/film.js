@@ -1,6 +1,6 @@
 // The film: what every scope was like in every millisecond, to be looked at from far and near.
 
-import { DARK, GREY, PLANNED, BLIND, LIT, STATE_WORDS, inflate, makeRows } from "./cells.js";
+import { DARK, GREY, PLANNED, BLIND, LIT, STATE_WORDS, growRows, inflate, makeRows, nameOf } from "./cells.js";
 import { el, note, section } from "./dom.js";
 import { Picture, ROW_PX, TRACK_PX, readColours } from "./picture.js";
 import { clockText, countText, dateText, lengthText } from "./words.js";
@@ -129,7 +129,8 @@ class Film {
 
   // Whether all of the run is in view; what is new is in view then, too.
   get isFollowing() {
-    return this.view.from <= this.limits.from && this.view.to >= this.limits.to;
+    const [before, after] = [this.view.from - this.limits.from, this.limits.to - this.view.to];
+    return Math.max(before, after) < LEAST_MS / 2;
   }
 
   // Show more of a run that goes on: it has grown already, these are the new cells.
@@ -139,19 +140,10 @@ class Film {
     this.limits = { from: -margin, to: this.run.length_ms + margin };
     if (isFollowing) this.view = { ...this.limits };
     this.incidents = this.run.summary.incidents.filter((each) => !each.is_probe_only);
-    const known = new Map(this.all.map((row) => [nameOf(row), row]));
-    const before = this.all.filter((row) => row.hasFailed || !this.onlyFailed.checked).length;
-    for (const row of makeRows(film, buffer)) {
-      const own = known.get(nameOf(row));
-      if (own === undefined) known.set(nameOf(row), row);
-      else own.absorb(row);
-    }
-    const order = new Map(film.rows.map((row, n) => [nameOf(row), n]));
-    const place = (row) => order.get(nameOf(row)) ?? order.size;
-    this.all = [...known.values()].sort((a, b) => place(a) - place(b));
-    for (const row of this.all) row.blind = this.run.film.blind[row.lane] ?? [];
-    const after = this.all.filter((row) => row.hasFailed || !this.onlyFailed.checked).length;
-    if (before !== after) this.chooseRows();
+    const shown = () => this.all.filter((row) => row.hasFailed || !this.onlyFailed.checked).length;
+    const before = shown();
+    this.all = growRows(this.all, film, buffer, this.run.film.blind);
+    if (before !== shown()) this.chooseRows();
     else this.placeOutages();
     this.reading.textContent = this.all.length ? "" : this.reading.textContent;
     this.draw();
@@ -411,10 +403,6 @@ class Film {
     this.drag = null;
     this.selection.hidden = true;
   }
-}
-
-function nameOf({ lane, shard, op }) {
-  return JSON.stringify([lane, shard, op]);
 }
 
 function outageLines(outage) {

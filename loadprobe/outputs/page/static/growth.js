@@ -4,7 +4,10 @@
 // seconds, blind spans and events are only the new ones. Cells are added by the film.
 export function grow(run, part) {
   const before = run.course.at.length;
-  for (const name of ["state", "length_ms", "summary", "outages", "outages_left_out", "now"]) run[name] = part[name];
+  for (const name of ["state", "length_ms", "outages_left_out", "now"]) run[name] = part[name];
+  // Long lists are left out if they are as they were.
+  run.outages = part.outages ?? run.outages;
+  run.summary = { ...part.summary, incidents: part.summary.incidents ?? run.summary.incidents };
   run.run.lasted = part.lasted;
   run.run.problems = part.problems;
   run.events.push(...part.events);
