@@ -22,6 +22,7 @@ from loadprobe.cli.durations import parse_duration
 from loadprobe.cli.fail_if import FailIf, with_limits
 from loadprobe.cli.init import init
 from loadprobe.cli.local import local_app
+from loadprobe.cli.options import ConfigOrUrl, Full, Junit, Open
 from loadprobe.cli.saying import say, warn
 from loadprobe.cli.scenarios import (
     LogLevel,
@@ -82,21 +83,6 @@ def _options(
     """Take the options that stand before a command."""
 
 
-Full = Annotated[
-    bool, typer.Option("--full", help="Show all of it, not only what fits a screen.")
-]
-Junit = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="Write thresholds and expectations to this file, too, for CI servers.",
-    ),
-]
-ConfigOrUrl = Annotated[
-    str, typer.Argument(metavar="CONFIG", help="TOML file, or redis://host:port.")
-]
-
-
 @app.command()
 def demo(
     *,
@@ -105,6 +91,7 @@ def demo(
         float, typer.Option(min=10, max=600, help="Length of the load in seconds.")
     ] = 25.0,
     output: Annotated[str, typer.Option(help="Folder for run folders.")] = "runs",
+    is_opened: Open = False,
     full: Full = False,
     log_level: LogLevel = "warning",
 ) -> None:
@@ -115,7 +102,11 @@ def demo(
     from loadprobe.cli.demo import run_demo
 
     running = run_demo(
-        shards=shards, duration_s=seconds, output_dir=output, is_full=full
+        shards=shards,
+        duration_s=seconds,
+        output_dir=output,
+        is_full=full,
+        is_opened=is_opened,
     )
     raise typer.Exit(run_async(running, log_level=log_level))
 
@@ -173,6 +164,7 @@ def run(
             "interrupted or has ended.",
         ),
     ] = False,
+    is_opened: Open = False,
     full: Full = False,
     log_level: LogLevel = "warning",
     rate: quick.Rate = None,
@@ -228,6 +220,7 @@ def run(
             reread=None if is_url(config) else read,
             is_full=full,
             junit=junit,
+            is_opened=is_opened,
         ),
         wait_s=wait_s,
         is_asked=is_url(config),

@@ -43,7 +43,12 @@ def demo_config(
 
 
 async def run_demo(
-    *, shards: int, duration_s: float, output_dir: str, is_full: bool = False
+    *,
+    shards: int,
+    duration_s: float,
+    output_dir: str,
+    is_full: bool = False,
+    is_opened: bool = False,
 ) -> int:
     """Run the demo; return the exit code of the run.
 
@@ -83,7 +88,10 @@ async def run_demo(
         clients = " and ".join(f"{lane.workers} {lane.name}" for lane in config.lanes)
         tell(f"{clients} clients, {_RATE_PER_S:,.0f}/s each. {scenario.description}")
         run = RunOptions(
-            duration_s=duration_s or None, scenario=scenario, is_full=is_full
+            duration_s=duration_s or None,
+            scenario=scenario,
+            is_full=is_full,
+            is_opened=is_opened,
         )
         return await run_load(config, run, console=console)
     finally:

@@ -180,6 +180,7 @@ class Crew:
             self.credentials.run(),
             published.samples.send(),
             published.telling.send(),
+            published.showing.run(),
         ]
         if self.iam is not None:
             found.append(self.iam.run())

@@ -27,6 +27,7 @@ class RunOptions:
             scenario; None: there is nothing to read.
         is_full: show all of it, not only what fits a screen.
         junit: where to write what it was judged by, for CI servers.
+        is_opened: open the live page in a browser.
     """
 
     duration_s: float | None = None
@@ -35,6 +36,7 @@ class RunOptions:
     reread: Reread | None = None
     is_full: bool = False
     junit: Path | None = None
+    is_opened: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class RunPlan:
         dormant: names of lanes that the cluster does not serve yet.
         is_full: show all of it, not only what fits a screen.
         junit: where to write what it was judged by, for CI servers.
+        is_opened: open the live page in a browser.
     """
 
     config: Config
@@ -58,6 +61,7 @@ class RunPlan:
     dormant: frozenset[str] = frozenset()
     is_full: bool = False
     junit: Path | None = None
+    is_opened: bool = False
 
     @property
     def scenario_name(self) -> str:

@@ -134,6 +134,7 @@ async def _plan(
         dormant,
         is_full=options.is_full,
         junit=options.junit,
+        is_opened=options.is_opened,
     )
 
 

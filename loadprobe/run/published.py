@@ -17,12 +17,13 @@ from loadprobe.core.topology.topology import Topology
 from loadprobe.core.verdict.beside import Planned, planned_places
 from loadprobe.outputs.http.reload import Reload
 from loadprobe.outputs.http.run_view import RunView
-from loadprobe.outputs.http.server import start_http
+from loadprobe.outputs.http.server import HttpServer, start_http
 from loadprobe.outputs.live.terminal import LiveState
 from loadprobe.outputs.metrics.collector import CatalogueCollector
 from loadprobe.outputs.metrics.ms_page import make_ms_renderer
 from loadprobe.outputs.metrics.page import make_registry, make_renderer
 from loadprobe.outputs.metrics.run_metrics import RunMetrics
+from loadprobe.outputs.page.page import render_live_page
 from loadprobe.outputs.remote_write.sender import RemoteWriter
 from loadprobe.run.budgeting import Budgeting
 from loadprobe.run.causes import OutageCounter
@@ -33,6 +34,7 @@ from loadprobe.run.live_figures import LiveFigures
 from loadprobe.run.maintaining import Maintaining
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.samples import Samples
+from loadprobe.run.showing import Showing
 from loadprobe.run.sinks import Sinks
 from loadprobe.run.telling import Telling
 
@@ -58,6 +60,7 @@ class Published:
         budgeting: the error budget.
         maintaining: what others change.
         view: what the API answers.
+        showing: what pages that watch are told.
         problems_of: others who tell what the operator should know now.
     """
 
@@ -132,6 +135,12 @@ class Published:
         self.view.stale_reads = lambda: self.health.stale_reads
         self.view.maintenance = self.maintaining.status
         self.view.budget = lambda: self.budgeting.figures
+        self.showing = Showing(
+            self.view,
+            clock,
+            health=self.health,
+            late_ns=config.probe.stall_ms * NS_PER_MS,
+        )
         self._health_metrics = HealthMetrics(self.metrics)
         self._figures = LiveFigures(aggregate, self.health, self._health_metrics)
         sinks.add(
@@ -145,6 +154,7 @@ class Published:
             self.telling,
             self.budgeting,
             self.maintaining,
+            self.showing,
         )
         self._show_run(None, "")
 
@@ -193,8 +203,8 @@ class Published:
         *,
         not_ready: Callable[[], str | None],
         reload: Reload | None = None,
-    ) -> None:
-        """Serve metrics and answers by HTTP until the stack is closed, if it is wanted.
+    ) -> HttpServer | None:
+        """Serve metrics, answers and the live page until the stack is closed.
 
         Args:
             http: where, and for whom.
@@ -202,11 +212,17 @@ class Published:
             not_ready: returns why the run is not ready, None if it is.
             reload: reads the configuration again.
 
+        Returns:
+            What serves; None if nothing is to be served.
+
         Raises:
             PreflightError: the address cannot be used.
         """
         if http.address is None:
-            return
+            return None
+        self.showing.page = render_live_page(
+            title=f"{self._plan.config.name} - loadprobe"
+        )
         collector = CatalogueCollector(self.metrics, loop=asyncio.get_running_loop())
         server = await start_http(
             http.address,
@@ -217,10 +233,12 @@ class Published:
             not_ready=not_ready,
             api=self.view,
             reload=reload,
+            watched=self.showing,
             http=http,
         )
         self.view.problem = lambda: server.access.problem
         stack.push_async_callback(server.stop)
+        return server
 
     def show_topology(self, topology: Topology | None, engine: str) -> None:
         """Show who serves what, as last seen."""

@@ -281,6 +281,7 @@ class Recording:
             info, target=self._plan.where, topology_start=topology_start
         )
         self._folder.write_document(RUN, info)
+        self._published.showing.about = info, self._folder.path
         return info
 
     def conclude(self, results: Results, ending: AtEnd) -> tuple[Summary, list[str]]:
@@ -330,6 +331,7 @@ class Recording:
         found = [*ending.problems, *self._folder.problems]
         found += self._report(run, found)
         found += self._show_page(run)
+        self._published.showing.end(path)
         return summary, found
 
     def _report(self, run: RunData, problems: Sequence[str]) -> list[str]:

@@ -34,6 +34,7 @@ from loadprobe.run.endings import (
 from loadprobe.run.going_on import Past
 from loadprobe.run.hearing import Prefilled
 from loadprobe.run.news import Told
+from loadprobe.run.opening import tell_address
 from loadprobe.run.plan import Reread, RunPlan
 from loadprobe.run.recording import AtEnd, Recording
 from loadprobe.run.reloading import BY_SIGNAL, Reloading
@@ -108,12 +109,14 @@ class Run:
         stack.callback(gc.unfreeze)
         stack.callback(crew.published.budgeting.close)
         stack.callback(crew.ledger.close)
-        await crew.published.serve(
+        server = await crew.published.serve(
             crew.plan.config.http,
             stack,
             not_ready=lambda: None if self._is_ready else "probes are not ready",
             reload=self._reload,
         )
+        url = None if server is None else server.url
+        tell_address(self._console, url, is_opened=crew.plan.is_opened)
         problem = await self._stopping.unless_urged(self._load())
         recording = self._recording
         if self._stopping.is_urged:

@@ -86,11 +86,26 @@ def showing(browser: Browser, path: Path, **options: Any) -> Iterator[Shown]:
         path: the file; what follows ``#`` is a moment.
         options: of the browser's context.
     """
+    address, _, moment = str(path).partition("#")
+    url = Path(address).absolute().as_uri() + (f"#{moment}" if moment else "")
+    with opened(browser, url, **options) as shown:
+        shown.page.wait_for_selector("html[data-state=shown][data-film=shown]")
+        shown.settle()
+        yield shown
+
+
+@contextmanager
+def opened(browser: Browser, url: str, **options: Any) -> Iterator[Shown]:
+    """Yield a page that begins to be shown.
+
+    Args:
+        browser: shows it.
+        url: of the page.
+        options: of the browser's context.
+    """
     context = browser.new_context(**{"viewport": WIDE, **options})
     try:
         shown = Shown(context.new_page())
-        address, _, moment = str(path).partition("#")
-        url = Path(address).absolute().as_uri() + (f"#{moment}" if moment else "")
 
         def on_request(request: Request) -> None:
             if request.url.partition("#")[0] != url.partition("#")[0]:
@@ -101,8 +116,6 @@ def showing(browser: Browser, path: Path, **options: Any) -> Iterator[Shown]:
         shown.page.on("pageerror", lambda error: shown.complaints.append(str(error)))
         shown.page.on("dialog", lambda dialog: shown.complaints.append(dialog.message))
         shown.page.goto(url)
-        shown.page.wait_for_selector("html[data-state=shown][data-film=shown]")
-        shown.settle()
         yield shown
     finally:
         context.close()

@@ -95,7 +95,7 @@ def judge(measured: Measured) -> Judgement:
         run=run,
         connecting=connecting,
         findings=find_findings(run, known),
-        observer=_observer(run.watched, measured.observer),
+        observer=observer_summary(run.watched, measured.observer),
         checks=checks,
         lanes=[
             lane_summary(run, lane, absent_reads=absent.get(lane.name, 0))
@@ -170,7 +170,8 @@ def _judge_scenario(
     )
 
 
-def _observer(watched: Watched, health: ObserverHealth) -> ObserverSummary:
+def observer_summary(watched: Watched, health: ObserverHealth) -> ObserverSummary:
+    """Return how well the probe itself did."""
     lateness = Histogram()
     lanes = watched.lane_totals.values()
     for totals in lanes:

@@ -6,7 +6,7 @@ with many outages is kept for a while: at most a twentieth of the time goes into
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from loadprobe import __version__
@@ -61,11 +61,12 @@ _KEPT_FOR = 20
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """The outages so far, what was worked out from them, and how long it is told."""
+    """The outages so far, the load judged by them, and how long both are told."""
 
     until_ns: int
     outages: Sequence[Blamed]
     current: Mapping[Scope, Outage]
+    run: JudgedRun
     verdict: VerdictNow
 
 
@@ -166,7 +167,7 @@ class RunView:
             since_unix_ns=None if begin_ns is None else self._clock.to_wall(begin_ns),
             judged_until_unix_ns=self._clock.to_wall(until_ns) if until_ns else None,
             planned_s=self.live.planned_s,
-            lanes=self._lanes(),
+            lanes=self.lanes_now(),
             verdict=self._look().verdict,
             observer=ObserverNow(
                 max_loop_lag_ms=observer.max_lag_ms,
@@ -180,6 +181,23 @@ class RunView:
     def verdict(self) -> VerdictNow:
         """Return the verdict as far as it is known."""
         return self._look().verdict
+
+    def judged(self) -> tuple[JudgedRun, Collection[Scope]]:
+        """Return the load as far as it is judged, and where outages go on.
+
+        What the run counts goes on to change.
+        """
+        known = self._look()
+        return known.run, known.current.keys()
+
+    @property
+    def scopes(self) -> list[Scope]:
+        """Return all scopes, by lane; new connections are the last of each."""
+        lanes = self.lanes
+        return sorted(
+            self._aggregate.scope_totals,
+            key=lambda scope: (lanes.index(scope.lane), scope.op.is_apart, scope),
+        )
 
     def outages(self, query: OutagesQuery) -> Outages:
         """Return the latest outages that match."""
@@ -257,7 +275,8 @@ class RunView:
 
     # --- how it is found out ---------------------------------------------------------
 
-    def _lanes(self) -> list[LaneNow]:
+    def lanes_now(self) -> list[LaneNow]:
+        """Return how the lanes are doing."""
         states = self._shards.states(
             [s for s in self._aggregate.scope_totals if not s.op.is_apart],
             self._aggregate.current(),
@@ -304,18 +323,14 @@ class RunView:
         """Return the outages and the verdict, as they are or were a moment ago."""
         begin_ns = self._now_ns()
         if self._known is None or begin_ns >= self._known.until_ns:
-            found, current, verdict = self._work_out()
+            current = self._aggregate.current()
+            found = self._outages()
+            run = self._judged(found)
+            verdict = self._verdict(run)
             end_ns = self._now_ns()
             until_ns = end_ns + (end_ns - begin_ns) * _KEPT_FOR
-            self._known = _Known(until_ns, found, current, verdict)
+            self._known = _Known(until_ns, found, current, run, verdict)
         return self._known
-
-    def _work_out(
-        self,
-    ) -> tuple[Sequence[Blamed], Mapping[Scope, Outage], VerdictNow]:
-        current = self._aggregate.current()
-        found = self._outages()
-        return found, current, self._verdict(self._judged(found))
 
     def _judged(self, found: Iterable[Blamed]) -> JudgedRun:
         """Return the load so far, judged; what is apart from it is left out."""

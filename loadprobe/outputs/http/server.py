@@ -24,6 +24,7 @@ from loadprobe.outputs.http.guard import (
     add_headers,
     guard,
 )
+from loadprobe.outputs.http.live_page import Watched, add_live_page
 from loadprobe.outputs.http.reload import Reload, add_reload
 from loadprobe.outputs.http.web_access import Access
 
@@ -52,6 +53,7 @@ def make_app(
     not_ready: NotReady,
     api: RunApi | None,
     reload: Reload | None,
+    watched: Watched | None,
     access: Access,
     only_near: bool,
 ) -> web.Application:
@@ -64,6 +66,8 @@ def make_app(
         add_api(app, api)
     if reload is not None:
         add_reload(app, reload)
+    if watched is not None:
+        add_live_page(app, watched)
     app[_RENDER] = render
     app[_NOT_READY] = not_ready
     app.router.add_get("/metrics", _metrics)
@@ -118,6 +122,13 @@ class HttpServer:
     _runner: web.AppRunner
 
     @property
+    def url(self) -> str:
+        """Return the address for people."""
+        scheme = "http" if self.access.tls is None else "https"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{host}:{self.port}/"
+
+    @property
     def connections(self) -> int:
         """Return how many clients are connected."""
         assert self._runner.server is not None
@@ -138,6 +149,7 @@ async def start_http(
     render_ms: Render | None = None,
     api: RunApi | None = None,
     reload: Reload | None = None,
+    watched: Watched | None = None,
     http: Http = _PLAIN,
 ) -> HttpServer:
     """Serve until ``stop`` is called.
@@ -149,6 +161,7 @@ async def start_http(
         not_ready: see ``NotReady``.
         api: what the API tells; None leaves it out.
         reload: reads the configuration again; None leaves it out.
+        watched: what the live page shows; None: there is no such page.
         http: who may come in (its ``listen`` is not looked at).
 
     Raises:
@@ -167,6 +180,7 @@ async def start_http(
             not_ready=not_ready,
             api=api,
             reload=reload,
+            watched=watched,
             access=access,
             only_near=not http.insecure_listen and _is_loopback(host),
         ),

@@ -48,7 +48,7 @@ def heat(course: Course) -> dict[str, Any]:
                     {
                         "at": at,
                         "steps": min(length, steps - at),
-                        "counts": _rows(
+                        "counts": heat_row(
                             course.merged(
                                 lane, "response", range(at, min(at + length, steps))
                             )
@@ -62,7 +62,7 @@ def heat(course: Course) -> dict[str, Any]:
     }
 
 
-def _rows(histogram: Histogram) -> list[int]:
+def heat_row(histogram: Histogram) -> list[int]:
     """Return how many values lie below each bound and above the one before it."""
     totals = [0, *histogram.cumulative(BOUNDS_NS), histogram.count]
     return [after - before for before, after in pairwise(totals)]
@@ -92,7 +92,7 @@ def stretches(course: Course, spans: Sequence[tuple[int, int]]) -> list[dict[str
                 for outcome in Outcome
                 if outcome is not Outcome.SERVED
             ),
-            **_quantiles(course.merged(lane, "response", steps)),
+            **quantiles_of(course.merged(lane, "response", steps)),
         }
         for name, steps in parts
         if steps
@@ -124,13 +124,14 @@ def _parts(
 
 def _columns(course: Course, lane: str, kind: str) -> dict[str, list[float | None]]:
     rows = [
-        _quantiles(found) if (found := course.latencies.get((lane, kind, n))) else {}
+        quantiles_of(found) if (found := course.latencies.get((lane, kind, n))) else {}
         for n in range(len(course.grid))
     ]
     return {name: [row.get(name) for row in rows] for name in (*_QUANTILES, "max")}
 
 
-def _quantiles(histogram: Histogram) -> dict[str, float | None]:
+def quantiles_of(histogram: Histogram) -> dict[str, float | None]:
+    """Return quantiles by their names, and the largest value, in ms."""
     values = {name: histogram.quantile(q) for name, q in _QUANTILES.items()}
     values["max"] = None if histogram.max_ns is None else float(histogram.max_ns)
     return {name: _ms(value) for name, value in values.items()}

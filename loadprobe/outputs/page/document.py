@@ -52,13 +52,13 @@ def page_document(run: RunData, course: Course) -> dict[str, Any]:
     zero = Zero.of(run)
     summary = run.summary
     outages, left_out = _longest(run.outages)
-    events, more_events = _events(run.events, zero)
+    events, more_events = event_rows(run.events, zero)
     budget = summary.error_budget
     return {
         "page_version": PAGE_VERSION,
         "zero_unix_ns": zero.wall_ns,
         "length_ms": zero.length_ms,
-        "run": _run(run),
+        "run": about_run(run),
         "summary": msgspec.to_builtins(summary),
         "budget": "" if budget is None else budget_words(budget),
         "outages": msgspec.to_builtins(outages),
@@ -99,7 +99,8 @@ def grid_of(run: RunData, coarse: Iterable[Coarse] = ()) -> Grid:
     )
 
 
-def _run(run: RunData) -> dict[str, Any]:
+def about_run(run: RunData) -> dict[str, Any]:
+    """Return what was run, and against what."""
     info, summary = run.info, run.summary
     return {
         "folder": run.path.name,
@@ -140,7 +141,7 @@ def _longest(outages: Sequence[OutageRow]) -> tuple[list[OutageRow], int]:
     return longest, len(outages) - len(longest)
 
 
-def _events(
+def event_rows(
     events: Sequence[PastEvent], zero: Zero
 ) -> tuple[list[dict[str, Any]], int]:
     """Return what is marked in the film, by time, and how many are left out.

@@ -37,7 +37,7 @@ def film_document(run: RunData, course: Course, zero: Zero) -> dict[str, Any]:
     scopes = _scopes(summary, run.film)
     rows = {scope: row for row, scope in enumerate(scopes)}
     packed = pack_film(run.film, rows, zero_ms=zero.mono_ns // NS_PER_MS)
-    filmed = _filmed(run.film)
+    filmed = filmed_spans(run.film)
     return {
         "rows": [
             {
@@ -131,7 +131,7 @@ def _failing(
     ]
 
 
-def _filmed(film: Iterable[Frame]) -> dict[Scope, Covered]:
+def filmed_spans(film: Iterable[Frame]) -> dict[Scope, Covered]:
     """Return of each scope from which to which millisecond there are cells."""
     spans: dict[Scope, list[tuple[int, int]]] = {}
     for frame in film:

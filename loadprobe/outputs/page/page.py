@@ -20,7 +20,7 @@ from loadprobe.outputs.folder.reader import RunData
 from loadprobe.outputs.page.document import grid_of, page_document
 from loadprobe.outputs.page.seconds import coarse_parts, load_course
 
-MODULES = (
+_SHARED = (
     "words",
     "dom",
     "cells",
@@ -32,9 +32,12 @@ MODULES = (
     "waterfall",
     "verdict",
     "sections",
-    "main",
 )
+MODULES = (*_SHARED, "main")
 """The modules of the front end: each imports only from those before it."""
+
+LIVE_MODULES = (*_SHARED, "growth", "live")
+"""Those of the page that watches a run."""
 
 _STYLES = ("vendor/uPlot.min.css", "page.css")
 _CHARTS = "vendor/uPlot.iife.min.js"
@@ -74,13 +77,29 @@ def make_page(run: RunData) -> bytes:
 
 def render_page(document: dict[str, Any], *, title: str) -> bytes:
     """Return a page that shows a document of ``page_document``."""
+    return _rendered(MODULES, document, title=title)
+
+
+def render_live_page(*, title: str) -> bytes:
+    """Return a page that watches the run of the server that it is from."""
+    return _rendered(LIVE_MODULES, None, title=title, more=("connect-src 'self'",))
+
+
+def _rendered(
+    modules: Sequence[str],
+    document: dict[str, Any] | None,
+    *,
+    title: str,
+    more: Sequence[str] = (),
+) -> bytes:
     style = "\n".join(map(_read, _STYLES))
-    scripts = (_read(_CHARTS), _joined(MODULES))
+    scripts = (_read(_CHARTS), _joined(modules))
     policy = "; ".join(
         (
             "default-src 'none'",
             f"script-src {' '.join(map(_source, scripts))}",
             f"style-src {_source(style)}",
+            *more,
             "base-uri 'none'",
             "form-action 'none'",
             "require-trusted-types-for 'script'",

@@ -44,6 +44,24 @@ export function makeRows(film, buffer) {
   return rows;
 }
 
+export function nameOf({ lane, shard, op }) {
+  return JSON.stringify([lane, shard, op]);
+}
+
+// Rows with the cells and spans of a later part of their film, in its order.
+export function growRows(rows, film, buffer, blind) {
+  const known = new Map(rows.map((row) => [nameOf(row), row]));
+  for (const row of makeRows(film, buffer)) {
+    const own = known.get(nameOf(row));
+    if (own === undefined) known.set(nameOf(row), row);
+    else own.absorb(row);
+  }
+  const order = new Map(film.rows.map((row, n) => [nameOf(row), n]));
+  const place = (row) => order.get(nameOf(row)) ?? order.size;
+  for (const row of known.values()) row.blind = blind[row.lane] ?? [];
+  return [...known.values()].sort((a, b) => place(a) - place(b));
+}
+
 function numbers(buffer, start, width, count) {
   if (width === 8) {
     return Float64Array.from(new BigUint64Array(buffer.slice(start, start + 8 * count)), Number);
@@ -109,6 +127,34 @@ export class Row {
       this.levels.push(level);
       below = level;
     }
+  }
+
+  // Add what a later part of the run has of the same row.
+  absorb(later) {
+    const { at, counts, size } = this;
+    const isPlanned = JSON.stringify(this.planned) !== JSON.stringify(later.planned);
+    for (const [from, to] of later.served) {
+      const last = this.served.at(-1);
+      if (last !== undefined && from <= last[1]) last[1] = Math.max(last[1], to);
+      else this.served.push([from, to]);
+    }
+    this.darkSeconds.push(...later.darkSeconds);
+    this.greySeconds.push(...later.greySeconds);
+    this.planned = later.planned;
+    this.hasFailed ||= later.hasFailed;
+    if (later.size === 0 && !isPlanned) return;
+    this.size += later.size;
+    this.makeRoom(counts.length);
+    [{ at, counts, size }, later].forEach((part) => {
+      this.at.set(part.at, this.filled);
+      part.counts.forEach((column, outcome) => {
+        if (column === null) return;
+        this.counts[outcome] ??= new Float64Array(this.size);
+        this.counts[outcome].set(column, this.filled);
+      });
+      this.filled += part.size;
+    });
+    this.finish();
   }
 
   sort() {

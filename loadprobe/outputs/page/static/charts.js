@@ -8,13 +8,21 @@ const FAILURES = ["late", "refused", "unknown", "unsent", "wrong"];
 const DASHED = [5, 4];
 
 // One chart: series {label, values, colour, dash, fill}; bands {from, to} in ms are shaded.
-export function chart({ title, unit, times, zeroUnixMs, series, bands, isLog, text }) {
+// Its refresh takes the same once more, with more times and values.
+export function chart(first) {
+  const { title, unit, zeroUnixMs, isLog, text } = first;
+  let { times, series, bands } = first;
   const place = el("div", { class: "plot", role: "img", "aria-label": `${title}; its figures are in the tables of this page` });
   const figure = el("figure", { class: "chart" }, el("figcaption", {}, `${title}, ${unit}`), place);
-  const seconds = times.map((ms) => (zeroUnixMs + ms) / 1000);
+  let seconds = [];
+  const columns = () => {
+    seconds = times.map((ms) => (zeroUnixMs + ms) / 1000);
+    return [seconds, ...series.map(({ values }) => values)];
+  };
   let plot = null;
   const draw = () => {
     plot?.destroy();
+    const data = columns();
     const colour = (name) => getComputedStyle(figure).getPropertyValue(`--${name}`).trim();
     const grid = { stroke: colour("line"), width: 1 };
     const axis = { stroke: colour("ink"), grid, ticks: grid, font: "11px system-ui, sans-serif" };
@@ -47,7 +55,7 @@ export function chart({ title, unit, times, zeroUnixMs, series, bands, isLog, te
         ],
         hooks: { drawClear: [(u) => shade(u, bands, zeroUnixMs, colour("faint"))] },
       },
-      [seconds, ...series.map(({ values }) => values)],
+      data,
       place,
     );
   };
@@ -58,6 +66,13 @@ export function chart({ title, unit, times, zeroUnixMs, series, bands, isLog, te
   for (const query of ["(prefers-color-scheme: dark)", "print"]) {
     matchMedia(query).addEventListener("change", () => plot !== null && draw());
   }
+  figure.refresh = (next) => {
+    const isSame = next.series.map(({ label }) => label).join() === series.map(({ label }) => label).join();
+    ({ times, series, bands } = next);
+    if (plot === null) return;
+    if (isSame) plot.setData(columns());
+    else draw();
+  };
   return figure;
 }
 
@@ -74,7 +89,8 @@ function shade(u, bands, zeroUnixMs, colour) {
   u.ctx.restore();
 }
 
-export function latencyCharts(run, common) {
+// made: makes a figure of a chart, or does something else with it.
+export function latencyCharts(run, common, made = chart) {
   const columns = run.course.latencies;
   const lanes = [...new Set(columns.map(({ lane }) => lane))];
   return lanes.map((lane) => {
@@ -87,11 +103,11 @@ export function latencyCharts(run, common) {
       series.push({ label: "max", values: response.max, colour: "third" });
     }
     if (service) series.push({ label: "service p99", values: service.p99, colour: "second", dash: DASHED });
-    return chart({ ...common, title: `Lane ${lane}: latency of served and late arrivals`, unit: "log scale", series, isLog: true, text: lengthText });
+    return made({ ...common, title: `Lane ${lane}: latency of served and late arrivals`, unit: "log scale", series, isLog: true, text: lengthText });
   });
 }
 
-export function countCharts(run, common) {
+export function countCharts(run, common, made = chart) {
   const seconds = run.course.seconds;
   return run.course.counts.map((lane) => {
     const rate = (names) => seconds.map((length, n) => names.reduce((sum, name) => sum + lane[name][n], 0) / length);
@@ -103,6 +119,6 @@ export function countCharts(run, common) {
     for (const name of FAILURES) {
       if (lane[name].some((n) => n > 0)) series.push({ label: name, values: rate([name]), colour: colours[name], fill: true });
     }
-    return chart({ ...common, title: `Lane ${lane.lane}: arrivals offered, served and failed`, unit: "per second", series, isLog: false, text: (value) => countText(Math.round(value * 10) / 10) });
+    return made({ ...common, title: `Lane ${lane.lane}: arrivals offered, served and failed`, unit: "per second", series, isLog: false, text: (value) => countText(Math.round(value * 10) / 10) });
   });
 }

@@ -1,6 +1,6 @@
 // The film: what every scope was like in every millisecond, to be looked at from far and near.
 
-import { DARK, GREY, PLANNED, BLIND, LIT, STATE_WORDS, inflate, makeRows } from "./cells.js";
+import { DARK, GREY, PLANNED, BLIND, LIT, STATE_WORDS, growRows, inflate, makeRows, nameOf } from "./cells.js";
 import { el, note, section } from "./dom.js";
 import { Overview } from "./overview.js";
 import { Picture, ROW_PX, TRACK_PX, readColours } from "./picture.js";
@@ -92,8 +92,8 @@ class Film {
       button("−", "Zoom out", () => this.zoom(2)),
       button("+", "Zoom in", () => this.zoom(0.5)),
       button("Everything", "Show the whole run", () => this.show(this.limits)),
-      this.incidents.length ? button("◂ Incident", "Previous incident", () => this.jump(-1)) : null,
-      this.incidents.length ? button("Incident ▸", "Next incident", () => this.jump(1)) : null,
+      this.incidents.length || this.run.state ? button("◂ Incident", "Previous incident", () => this.jump(-1)) : null,
+      this.incidents.length || this.run.state ? button("Incident ▸", "Next incident", () => this.jump(1)) : null,
       el("label", { for: "film-only-failed" }, this.onlyFailed, " only rows with failures"),
       this.link,
       el("span", { class: "hint" }, "Drag to zoom in, shift and drag to move; click, then turn the wheel; double-click for everything."),
@@ -129,16 +129,47 @@ class Film {
     this.draw();
   }
 
+  // Whether all of the run is in view; what is new is in view then, too.
+  get isFollowing() {
+    const [before, after] = [this.view.from - this.limits.from, this.limits.to - this.view.to];
+    return Math.max(before, after) < LEAST_MS / 2;
+  }
+
+  // Show more of a run that goes on: it has grown already, these are the new cells.
+  grow(film, buffer) {
+    const { isFollowing } = this;
+    const margin = this.run.length_ms * MARGIN;
+    this.limits = { from: -margin, to: this.run.length_ms + margin };
+    if (isFollowing) this.view = { ...this.limits };
+    this.incidents = this.run.summary.incidents.filter((each) => !each.is_probe_only);
+    const shown = () => this.all.filter((row) => row.hasFailed || !this.onlyFailed.checked).length;
+    const before = shown();
+    this.all = growRows(this.all, film, buffer, this.run.film.blind);
+    if (before !== shown()) this.chooseRows();
+    else this.placeOutages();
+    this.reading.textContent = this.all.length ? "" : this.reading.textContent;
+    this.draw();
+  }
+
   chooseRows() {
     this.rows = this.onlyFailed.checked ? this.all.filter((row) => row.hasFailed) : this.all;
     this.selected = null;
+    this.placeOutages();
+    this.labelRows();
+    this.draw();
+  }
+
+  placeOutages() {
     const spans = new Map();
     for (const outage of this.run.outages) {
-      const key = JSON.stringify([outage.lane, outage.shard, outage.op]);
+      const key = nameOf(outage);
       if (!spans.has(key)) spans.set(key, []);
       spans.get(key).push(this.span(outage));
     }
-    this.outages = this.rows.map(({ lane, shard, op }) => spans.get(JSON.stringify([lane, shard, op])) ?? []);
+    this.outages = this.rows.map((row) => spans.get(nameOf(row)) ?? []);
+  }
+
+  labelRows() {
     let lane = null;
     const labels = this.rows.map((row) => {
       const isNew = row.lane !== lane;
@@ -147,7 +178,6 @@ class Film {
       return el("div", { title: `${row.lane} ${row.shard} ${row.op}` }, name, el("span", {}, `${row.shard} ${row.op.replace("_", " ")}`));
     });
     this.labels.replaceChildren(...labels);
-    this.draw();
   }
 
   span(outage) {

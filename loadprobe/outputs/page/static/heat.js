@@ -19,6 +19,7 @@ export function heatMaps(run, common) {
     for (const query of ["(prefers-color-scheme: dark)", "print"]) {
       matchMedia(query).addEventListener("change", draw);
     }
+    figure.refresh = draw;
     return figure;
   });
 }

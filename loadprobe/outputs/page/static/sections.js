@@ -232,21 +232,22 @@ export function setupSection(run) {
     "setup",
     "How it was run",
     table("Lanes", columns, rows),
-    topologyTable(start, end),
+    topologyTable(start, end, run.state !== undefined),
     table("Versions and host", [["", "text"], ["", "text"]], about),
     el("h3", {}, "To run it again"),
     el("p", {}, "With this configuration (secrets are references) in ", el("code", {}, "run.toml"), ":"),
-    el("pre", { tabindex: "0" }, `loadprobe run run.toml${scenario ? ` --scenario ${scenario}` : ` --for ${Math.max(1, Math.round(run.summary.duration_s))}s`}`),
+    el("pre", { tabindex: "0" }, `loadprobe run run.toml${scenario ? ` --scenario ${scenario}` : run.state ? "" : ` --for ${Math.max(1, Math.round(run.summary.duration_s))}s`}`),
     el("details", {}, el("summary", {}, `run.toml, ${digest}`), el("pre", { tabindex: "0" }, config)),
-    el("p", { class: "note" }, `Run folder ${run.run.folder}; ended ${dateText(run.summary.end_unix_ns / 1e6)}. What the words mean: docs/measuring.md.`),
+    el("p", { class: "note" }, `Run folder ${run.run.folder}${run.state ? "" : `; ended ${dateText(run.summary.end_unix_ns / 1e6)}`}. What the words mean: docs/measuring.md.`),
   );
 }
 
-function topologyTable(start, end) {
+function topologyTable(start, end, isLive) {
   if (!start && !end) return note("The topology was not seen.");
   const names = [...new Set([...Object.keys(start ?? {}), ...Object.keys(end ?? {})])].sort();
   const nodes = (shard) => (shard ? `${shard.primary}${(shard.replicas ?? []).map((node) => `, ${node}`).join("")}` : "-");
   const slots = (shard) => (shard?.ranges ?? []).map((range) => range.join("-")).join(", ");
-  const rows = names.map((name) => [name, slots(end?.[name] ?? start?.[name]), nodes(start?.[name]), nodes(end?.[name])]);
-  return table("Topology: primary, replicas", [["shard", "text"], ["slots", "text"], ["at the start", "text"], ["at the end", "text"]], rows);
+  const rows = names.map((name) => [name, slots(end?.[name] ?? start?.[name]), nodes(start?.[name]), ...(isLive ? [] : [nodes(end?.[name])])]);
+  const columns = [["shard", "text"], ["slots", "text"], ["at the start", "text"]];
+  return table("Topology: primary, replicas", isLive ? columns : [...columns, ["at the end", "text"]], rows);
 }

@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from loadprobe.outputs.page.page import MODULES, make_page, render_page, write_page
+from loadprobe.outputs.page.page import (
+    LIVE_MODULES,
+    MODULES,
+    make_page,
+    render_page,
+    write_page,
+)
 from tests.support.page_runs import HOSTILE, hostile_run
 from tests.support.reports import make_run
 
@@ -61,13 +67,14 @@ def test_a_page_has_the_licence_of_what_is_not_ours() -> None:
     assert (STATIC / "vendor" / "uPlot.LICENSE").read_text() in page
 
 
-def test_modules_import_only_from_those_before() -> None:
+@pytest.mark.parametrize("modules", [MODULES, LIVE_MODULES])
+def test_modules_import_only_from_those_before(modules: tuple[str, ...]) -> None:
     """They are joined in their order, and no name is declared by two."""
     known: dict[str, str] = {}
-    for module in MODULES:
+    for module in modules:
         text = (STATIC / f"{module}.js").read_text()
         imported = re.findall(r'from "\./(\w+)\.js"', text)
-        assert set(imported) <= set(MODULES[: MODULES.index(module)])
+        assert set(imported) <= set(modules[: modules.index(module)])
         names = re.findall(
             r"^(?:export )?(?:async )?(?:function|const|class|let) (\w+)",
             text,
@@ -75,11 +82,16 @@ def test_modules_import_only_from_those_before() -> None:
         )
         assert {name: known[name] for name in names if name in known} == {}
         known |= dict.fromkeys(names, module)
+
+
+def test_every_module_belongs_to_a_page() -> None:
+    """None is left over, and the page of a run has none of the live one's."""
     there = {file.name for file in STATIC.iterdir() if file.name.endswith(".js")}
-    assert there == {f"{module}.js" for module in MODULES}
+    assert there == {f"{module}.js" for module in {*MODULES, *LIVE_MODULES}}
+    assert "EventSource" not in make_page(make_run()).decode()
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", sorted({*MODULES, *LIVE_MODULES}))
 def test_nothing_becomes_markup(module: str) -> None:
     """No module sets markup, makes code of text, or asks for anything."""
     text = (STATIC / f"{module}.js").read_text()
