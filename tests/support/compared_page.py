@@ -47,7 +47,10 @@ class Compared:
 def compared(groups: Mapping[str, Sequence[RunData]]) -> Compared:
     """Compare runs, the baseline first."""
     document = compare_groups(
-        [Group(label, [compared_run(run) for run in of]) for label, of in groups.items()]
+        [
+            Group(label, [compared_run(run) for run in of])
+            for label, of in groups.items()
+        ]
     )
     runs = [run for of in groups.values() for run in of]
     return Compared(document, {str(run.path): overlaid_run(run) for run in runs})

@@ -7,7 +7,7 @@ import { fillAxis } from "./strips.js";
 import { lengthText, offsetText } from "./words.js";
 
 const MARGIN = 0.08;
-const TICK_PX = 100;
+const TICK_PX = 120;
 const PHASES = ["api_call", "first_error", "first_served", "settled"];
 const PHASE_SIGNS = { api_call: "▲", first_error: "×", first_served: "○", settled: "◆" };
 const STATES = [

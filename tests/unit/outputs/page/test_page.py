@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from loadprobe.outputs.page.page import MODULES, make_page, render_page, write_page
+from loadprobe.outputs.page.page import (
+    COMPARING,
+    MODULES,
+    OF_COMPARISON,
+    make_page,
+    render_page,
+    write_page,
+)
 from tests.support.page_runs import HOSTILE, hostile_run
 from tests.support.reports import make_run
 
@@ -61,13 +68,14 @@ def test_a_page_has_the_licence_of_what_is_not_ours() -> None:
     assert (STATIC / "vendor" / "uPlot.LICENSE").read_text() in page
 
 
-def test_modules_import_only_from_those_before() -> None:
+@pytest.mark.parametrize("modules", [MODULES, COMPARING], ids=["run", "comparison"])
+def test_modules_import_only_from_those_before(modules: tuple[str, ...]) -> None:
     """They are joined in their order, and no name is declared by two."""
     known: dict[str, str] = {}
-    for module in MODULES:
+    for module in modules:
         text = (STATIC / f"{module}.js").read_text()
         imported = re.findall(r'from "\./(\w+)\.js"', text)
-        assert set(imported) <= set(MODULES[: MODULES.index(module)])
+        assert set(imported) <= set(modules[: modules.index(module)])
         names = re.findall(
             r"^(?:export )?(?:async )?(?:function|const|class|let) (\w+)",
             text,
@@ -75,11 +83,15 @@ def test_modules_import_only_from_those_before() -> None:
         )
         assert {name: known[name] for name in names if name in known} == {}
         known |= dict.fromkeys(names, module)
+
+
+def test_every_module_is_on_a_page() -> None:
+    """None is shipped that nothing shows."""
     there = {file.name for file in STATIC.iterdir() if file.name.endswith(".js")}
-    assert there == {f"{module}.js" for module in MODULES}
+    assert there == {f"{module}.js" for module in (*MODULES, *COMPARING)}
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", sorted({*MODULES, *COMPARING}))
 def test_nothing_becomes_markup(module: str) -> None:
     """No module sets markup, makes code of text, or asks for anything."""
     text = (STATIC / f"{module}.js").read_text()
@@ -119,3 +131,14 @@ def test_a_page_shows_any_document() -> None:
     page = render_page({"page_version": 1, "text": "</script>"}, title="a & b").decode()
     assert "<title>a &amp; b</title>" in page
     assert r'"\u003c/script\u003e"' in page
+
+
+def test_a_page_without_charts_has_no_library() -> None:
+    """Its policy allows the one script there is; what else shows it is said."""
+    page = render_page({}, title="a against b", front=OF_COMPARISON).decode()
+    found = re.search(r"script-src ([^;]+);", page)
+    (script,) = re.findall(r"<script type=\"module\">(.*?)</script>", page, re.DOTALL)
+    assert found is not None
+    assert found[1] == source_of(script)
+    assert "uPlot" not in page
+    assert "the same as text: loadprobe compare" in page
