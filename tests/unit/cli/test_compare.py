@@ -160,7 +160,7 @@ def test_the_examples_run_as_they_stand(
         write_run(tmp_path / "runs" / name, 100)
     monkeypatch.chdir(tmp_path)
     commands = block("docs/comparing.md", holding="compare.xml").commands
-    assert len(commands) == 3
+    assert len(commands) == 4
     for program, command, *words in commands:
         assert (program, command) == ("loadprobe", "compare")
         code, _, err = ended(monkeypatch, capsys, *words)
