@@ -354,6 +354,7 @@ def _fact(axis: str) -> str:
 
 
 def _compare(folder: Path) -> None:
+    from loadprobe.cli.compare import write_comparison_page
     from loadprobe.core.comparing.comparison import compare_groups
     from loadprobe.outputs.comparing.markdown import render_markdown
     from loadprobe.outputs.comparing.text import render_comparison
@@ -367,6 +368,10 @@ def _compare(folder: Path) -> None:
     (folder / "compare.json").write_bytes(encode_document(document))
     (folder / "compare.md").write_text(render_markdown(document, shown))
     make_console().print(render_comparison(document, shown))
+    try:
+        write_comparison_page(folder / "compare.html", document, shown)
+    except (OSError, UsageError) as exc:  # which costs nothing but the page itself
+        warn(f"compare.html was not written: {exc}")
     say(f"Bench: {folder} (compare it again: loadprobe compare {folder})")
     if len(groups) < 2:
         warn("one point only: there is nothing to compare it with")

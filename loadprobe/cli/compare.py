@@ -16,7 +16,10 @@ from loadprobe.harmless import harmless_json
 
 if TYPE_CHECKING:
     from loadprobe.core.comparing.comparison import Group
-    from loadprobe.core.comparing.document import ComparisonDocument
+    from loadprobe.core.comparing.document import (
+        ComparisonDocument,
+        FigureComparison,
+    )
 
 EXIT_NOT_MET = 3
 _RUN = "run.json"
@@ -69,6 +72,10 @@ def compare(
     junit: Annotated[
         Path | None, typer.Option(help="Write the conditions to this file, too.")
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Write a page to this file, too; it opens from disk."),
+    ] = None,
 ) -> None:
     """Compare runs: what differs, by how much, and how sure that is."""
     from loadprobe.core.comparing.comparison import compare_groups
@@ -88,7 +95,15 @@ def compare(
             f"these runs should not be compared: {first}{more}; name what differs on "
             "purpose with --differs, or compare them with --anyway"
         )
-    _show(document, frozenset(figures or ()), full, as_json, as_markdown)
+    shown = _shown(document, frozenset(figures or ()), full)
+    _show(document, shown, as_json, as_markdown)
+    if html is not None:
+        try:
+            write_comparison_page(html, document, shown)
+        except OSError as exc:
+            raise UsageError(
+                f"--html: cannot write {str(html)!r}: {exc.strerror or exc}"
+            ) from exc
     try:
         checked = {c.text: c.check(document) for c in conditions}
     except ValueError as exc:
@@ -102,32 +117,63 @@ def compare(
         raise typer.Exit(EXIT_NOT_MET)
 
 
-def _show(
-    document: "ComparisonDocument",
-    chosen: frozenset[str],
-    is_full: bool,
-    as_json: bool,
-    as_markdown: bool,
-) -> None:
-    from loadprobe.outputs.comparing.markdown import render_markdown
-    from loadprobe.outputs.comparing.text import render_comparison
+def _shown(
+    document: "ComparisonDocument", chosen: frozenset[str], is_full: bool
+) -> "list[FigureComparison]":
     from loadprobe.outputs.comparing.words import shown_figures
-    from loadprobe.outputs.folder.documents import encode_document
-    from loadprobe.outputs.live.console import make_console
 
-    shown = shown_figures(document, chosen=chosen, is_full=is_full)
     known = {name for f in document.figures for name in (f.figure, f.kind)}
     if unknown := sorted(chosen - known):
         raise UsageError(
             f"--figure {unknown[0]!r}: no run has it; there are "
             + ", ".join(f.figure for f in document.figures)
         )
+    return shown_figures(document, chosen=chosen, is_full=is_full)
+
+
+def _show(
+    document: "ComparisonDocument",
+    shown: "Sequence[FigureComparison]",
+    as_json: bool,
+    as_markdown: bool,
+) -> None:
+    from loadprobe.outputs.comparing.markdown import render_markdown
+    from loadprobe.outputs.comparing.text import render_comparison
+    from loadprobe.outputs.folder.documents import encode_document
+    from loadprobe.outputs.live.console import make_console
+
     if as_json:
         sys.stdout.buffer.write(harmless_json(encode_document(document)) + b"\n")
     elif as_markdown:
         say(render_markdown(document, shown), end="")
     else:
         make_console().print(render_comparison(document, shown))
+
+
+def write_comparison_page(
+    path: Path, document: "ComparisonDocument", shown: "Sequence[FigureComparison]"
+) -> None:
+    """Write the page of a comparison.
+
+    Its runs are read once more, one after the other: together they may be large.
+
+    Args:
+        path: of the page.
+        document: the comparison.
+        shown: those of its figures that are open.
+
+    Raises:
+        UsageError: a run cannot be read or shown.
+        OSError: the file cannot be written.
+    """
+    from loadprobe.outputs.comparing.page import make_comparison_page
+    from loadprobe.outputs.page.overlay import overlaid_run
+    from loadprobe.outputs.page.page import keep_page
+    from loadprobe.run.aftermath import load_any_run
+
+    runs = [run for group in document.groups for run in group.runs]
+    overlaid = {run: overlaid_run(load_any_run(Path(run))) for run in runs}
+    keep_page(path, make_comparison_page(document, shown, overlaid))
 
 
 def _groups(named: Sequence[str], by: str | None) -> tuple[list["Group"], list[str]]:

@@ -17,6 +17,7 @@ from rich.console import Console
 from loadprobe.errors import UsageError
 from loadprobe.outputs.folder import documents
 from loadprobe.outputs.page.markdown import render_markdown
+from loadprobe.outputs.page.overlay import overlaid_run
 from loadprobe.outputs.page.page import make_page
 from loadprobe.outputs.report.brief import render_brief
 from loadprobe.outputs.report.report import render_json, render_text
@@ -70,6 +71,7 @@ def look(original: Path, name: str, content: bytes, *, has_verdict: bool) -> Non
                 console.print(render_brief(data))
             render_markdown(data)
             make_page(data)
+            overlaid_run(data)
 
 
 @examples(40)

@@ -18,25 +18,29 @@ from loadprobe.core.verdict.attribution import Cause
 from loadprobe.core.verdict.outage_document import OutageRow
 from loadprobe.core.verdict.summary import Summary
 from loadprobe.outputs.folder.reader import RunData
-from loadprobe.outputs.page.packing import blind_spans, pack_film
+from loadprobe.outputs.page.packing import MOST_BYTES, blind_spans, pack_film
 from loadprobe.outputs.page.seconds import Course
 from loadprobe.outputs.page.zero import Zero
 
 _OPS = {op.label: op for op in OpKind}
 
 
-def film_document(run: RunData, course: Course, zero: Zero) -> dict[str, Any]:
+def film_document(
+    run: RunData, course: Course, zero: Zero, *, most_bytes: int = MOST_BYTES
+) -> dict[str, Any]:
     """Return the rows of the film, what is known of each, and its cells.
 
     Args:
         run: as it was read.
         course: of its seconds.
         zero: of the page.
+        most_bytes: of its cells; more are thinned.
     """
     summary = run.summary
     scopes = _scopes(summary, run.film)
     rows = {scope: row for row, scope in enumerate(scopes)}
-    packed = pack_film(run.film, rows, zero_ms=zero.mono_ns // NS_PER_MS)
+    zero_ms = zero.mono_ns // NS_PER_MS
+    packed = pack_film(run.film, rows, zero_ms=zero_ms, most_bytes=most_bytes)
     filmed = filmed_spans(run.film)
     return {
         "rows": [

@@ -1,4 +1,4 @@
-"""The page of a run: one file that opens from disk, and asks nothing of any network.
+"""Pages: each is one file that opens from disk, and asks nothing of any network.
 
 Scripts and styles are those of ``static/``, told to the browser by their digests; what
 comes from a run folder is text in a block of data, and never markup or code.
@@ -8,6 +8,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -39,11 +40,47 @@ MODULES = (*_SHARED, "main")
 LIVE_MODULES = (*_SHARED, "growth", "live")
 """Those of the page that watches a run."""
 
-_STYLES = ("vendor/uPlot.min.css", "page.css")
+COMPARING = ("words", "dom", "cells", "picture", "strips", "overlay", "compare")
+"""The same of the page of a comparison."""
+
 _CHARTS = "vendor/uPlot.iife.min.js"
 _LICENCE = "vendor/uPlot.LICENSE"
 _IMPORT = re.compile(r"^import \{[^}]*\} from \"\./\w+\.js\";\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?function|const|class)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class FrontEnd:
+    """What shows a document.
+
+    Args:
+        modules: each imports only from those before it.
+        styles: the files of its styles.
+        has_charts: it needs the chart library.
+        command: what shows the same as text.
+        policy: what else it may do.
+    """
+
+    modules: Sequence[str]
+    styles: Sequence[str]
+    has_charts: bool
+    command: str
+    policy: Sequence[str] = ()
+
+
+OF_RUN = FrontEnd(
+    MODULES,
+    ("vendor/uPlot.min.css", "page.css"),
+    has_charts=True,
+    command="loadprobe report",
+)
+OF_LIVE = replace(OF_RUN, modules=LIVE_MODULES, policy=("connect-src 'self'",))
+OF_COMPARISON = FrontEnd(
+    COMPARING,
+    ("page.css", "compare.css"),
+    has_charts=False,
+    command="loadprobe compare",
+)
 
 
 def write_page(run: RunData, path: Path | None = None) -> Path:
@@ -54,11 +91,19 @@ def write_page(run: RunData, path: Path | None = None) -> Path:
         OSError: the file cannot be written.
     """
     path = run.path / PAGE if path is None else path
-    page = make_page(run)
+    keep_page(path, make_page(run))
+    return path
+
+
+def keep_page(path: Path, page: bytes) -> None:
+    """Write a page, for its owner alone.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     # In a folder of somebody else that could be a link, which would be followed.
     new_name(path).unlink(missing_ok=True)
     replace_whole(path, page)
-    return path
 
 
 def make_page(run: RunData) -> bytes:
@@ -75,45 +120,45 @@ def make_page(run: RunData) -> bytes:
         raise UsageError(f"{run.path} cannot be shown as a page: {exc}") from exc
 
 
-def render_page(document: dict[str, Any], *, title: str) -> bytes:
-    """Return a page that shows a document of ``page_document``."""
-    return _rendered(MODULES, document, title=title)
-
-
 def render_live_page(*, title: str) -> bytes:
     """Return a page that watches the run of the server that it is from."""
-    return _rendered(LIVE_MODULES, None, title=title, more=("connect-src 'self'",))
+    return render_page(None, title=title, front=OF_LIVE)
 
 
-def _rendered(
-    modules: Sequence[str],
-    document: dict[str, Any] | None,
-    *,
-    title: str,
-    more: Sequence[str] = (),
+def render_page(
+    document: dict[str, Any] | None, *, title: str, front: FrontEnd = OF_RUN
 ) -> bytes:
-    style = "\n".join(map(_read, _STYLES))
-    scripts = (_read(_CHARTS), _joined(modules))
+    """Return a page that shows a document.
+
+    Args:
+        document: all that is shown, for example one of ``page_document``; None if the
+            page asks for it.
+        title: of the window.
+        front: what shows it.
+    """
+    style = "\n".join(map(_read, front.styles))
+    charts = _read(_CHARTS) if front.has_charts else None
+    code = _joined(front.modules)
+    scripts = [code] if charts is None else [charts, code]
     policy = "; ".join(
         (
             "default-src 'none'",
             f"script-src {' '.join(map(_source, scripts))}",
             f"style-src {_source(style)}",
-            *more,
+            *front.policy,
             "base-uri 'none'",
             "form-action 'none'",
             "require-trusted-types-for 'script'",
             "trusted-types 'none'",
         )
     )
-    charts, code = scripts
     page = _TEMPLATE.format(
         policy=policy,
         title=_escaped(title),
         style=style,
+        command=front.command,
         data=_harmless(encode_json(document)),
-        licence=_read(_LICENCE),
-        charts=charts,
+        charts="" if charts is None else _with_licence(charts),
         code=code,
     )
     return page.encode()
@@ -131,16 +176,19 @@ _TEMPLATE = """<!doctype html>
 <style>{style}</style>
 </head>
 <body>
-<main id="page"><noscript>This page needs scripts; the same as text: loadprobe report.
+<main id="page"><noscript>This page needs scripts; the same as text: {command}.
 </noscript></main>
 <script type="application/json" id="document">{data}</script>
-<!-- uPlot, which draws the charts:
-{licence}-->
-<script>{charts}</script>
-<script type="module">{code}</script>
+{charts}<script type="module">{code}</script>
 </body>
 </html>
 """
+
+
+def _with_licence(charts: str) -> str:
+    licence = _read(_LICENCE)
+    about = f"<!-- uPlot, which draws the charts:\n{licence}-->\n"
+    return f"{about}<script>{charts}</script>\n"
 
 
 def _harmless(document: bytes) -> str:

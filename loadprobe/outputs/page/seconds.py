@@ -201,7 +201,7 @@ class Course:
         return total
 
 
-def load_course(path: Path, grid: Grid) -> Course:
+def load_course(path: Path, grid: Grid, *, with_latencies: bool = True) -> Course:
     """Read what is told of seconds in a run folder; see the module."""
     course = Course(grid)
     try:
@@ -209,8 +209,9 @@ def load_course(path: Path, grid: Grid) -> Course:
     except UsageError as exc:
         course.problems.append(str(exc))
         return course
+    parts = (_read_series, _read_histograms) if with_latencies else (_read_series,)
     for segment in segments:
-        for read in (_read_series, _read_histograms):
+        for read in parts:
             try:
                 read(course, segment)
             except UsageError as exc:

@@ -104,6 +104,8 @@ async def test_a_scenario_in_every_cell(tmp_path: Path) -> None:
     document = msgspec.json.decode(
         (tmp_path / "out" / "compare.json").read_bytes(), type=ComparisonDocument
     )
+    page = (tmp_path / "out" / "compare.html").read_text()
+    assert page.count("the first API call") == 2, "both runs are on it"
     dark = document.find("dark_ms")
     third = document.find("0003 shard_dark_ms")
     assert dark is not None

@@ -160,8 +160,33 @@ def test_the_examples_run_as_they_stand(
         write_run(tmp_path / "runs" / name, 100)
     monkeypatch.chdir(tmp_path)
     commands = block("docs/comparing.md", holding="compare.xml").commands
-    assert len(commands) == 3
+    assert len(commands) == 4
     for program, command, *words in commands:
         assert (program, command) == ("loadprobe", "compare")
         code, _, err = ended(monkeypatch, capsys, *words)
         assert (code, err) == (0, "")
+
+
+def test_a_page_of_it(
+    bench: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--html writes a file for its owner, and takes nothing from what is printed."""
+    page = bench / "compare.html"
+    words = (str(bench / "two"), str(bench / "three"), "--json", "--html", str(page))
+    code, out, err = ended(monkeypatch, capsys, *words)
+    assert (code, err) == (0, "")
+    assert json.loads(out)["figures"][0]["figure"] == "dark_ms"
+    content = page.read_text()
+    assert "three: 100 ms [97.0, 103] more than two" in content
+    assert page.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_page_that_cannot_be_written(
+    bench: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is said which, after the comparison was."""
+    words = (str(bench / "two"), str(bench / "three"), "--html", str(bench / "no/x"))
+    code, out, err = ended(monkeypatch, capsys, *words)
+    assert code == 2
+    assert "more than two" in out
+    assert "--html: cannot write" in err

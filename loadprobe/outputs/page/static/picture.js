@@ -33,8 +33,25 @@ export class Picture {
 
   // view: {from, to} in ms; rows: cells.Row; markers: {at, kind}; outages per row.
   draw({ view, rows, markers, outages, selected, zeroUnixMs, width, colours }) {
+    this.begin({ view, width, height: TRACK_PX + rows.length * ROW_PX + AXIS_PX, colours });
+    this.axis(TRACK_PX + rows.length * ROW_PX, zeroUnixMs);
+    rows.forEach((row, n) => {
+      const top = TRACK_PX + n * ROW_PX;
+      if (n === selected) this.box(0, top, width, ROW_PX, colours.faint);
+      this.strip(row, top + 2);
+      for (const outage of outages[n]) this.bar(outage, top + 2 + STRIP_PX + 1);
+    });
+    this.marks(markers, TRACK_PX + rows.length * ROW_PX);
+  }
+
+  // One row by itself, in the colours and heights of a film.
+  drawStrip({ view, row, width, colours }) {
+    this.begin({ view, width, height: STRIP_PX, colours });
+    this.strip(row, 0);
+  }
+
+  begin({ view, width, height, colours }) {
     Object.assign(this, { view, width, colours });
-    const height = TRACK_PX + rows.length * ROW_PX + AXIS_PX;
     const ratio = window.devicePixelRatio || 1;
     this.canvas.width = Math.round(width * ratio);
     this.canvas.height = Math.round(height * ratio);
@@ -46,14 +63,6 @@ export class Picture {
     pen.fillRect(0, 0, width, height);
     pen.font = FONT;
     this.patterns = Object.fromEntries([...HATCHED].map((s) => [s, this.hatch(colours[NAMES[s]], s)]));
-    this.axis(TRACK_PX + rows.length * ROW_PX, zeroUnixMs);
-    rows.forEach((row, n) => {
-      const top = TRACK_PX + n * ROW_PX;
-      if (n === selected) this.box(0, top, width, ROW_PX, colours.faint);
-      this.strip(row, top + 2);
-      for (const outage of outages[n]) this.bar(outage, top + 2 + STRIP_PX + 1);
-    });
-    this.marks(markers, TRACK_PX + rows.length * ROW_PX);
   }
 
   x(ms) {

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from loadprobe.outputs.page.page import (
+    COMPARING,
     LIVE_MODULES,
     MODULES,
+    OF_COMPARISON,
     make_page,
     render_page,
     write_page,
@@ -67,7 +69,9 @@ def test_a_page_has_the_licence_of_what_is_not_ours() -> None:
     assert (STATIC / "vendor" / "uPlot.LICENSE").read_text() in page
 
 
-@pytest.mark.parametrize("modules", [MODULES, LIVE_MODULES])
+@pytest.mark.parametrize(
+    "modules", [MODULES, LIVE_MODULES, COMPARING], ids=["run", "live", "comparison"]
+)
 def test_modules_import_only_from_those_before(modules: tuple[str, ...]) -> None:
     """They are joined in their order, and no name is declared by two."""
     known: dict[str, str] = {}
@@ -87,11 +91,12 @@ def test_modules_import_only_from_those_before(modules: tuple[str, ...]) -> None
 def test_every_module_belongs_to_a_page() -> None:
     """None is left over, and the page of a run has none of the live one's."""
     there = {file.name for file in STATIC.iterdir() if file.name.endswith(".js")}
-    assert there == {f"{module}.js" for module in {*MODULES, *LIVE_MODULES}}
+    used = {*MODULES, *LIVE_MODULES, *COMPARING}
+    assert there == {f"{module}.js" for module in used}
     assert "EventSource" not in make_page(make_run()).decode()
 
 
-@pytest.mark.parametrize("module", sorted({*MODULES, *LIVE_MODULES}))
+@pytest.mark.parametrize("module", sorted({*MODULES, *LIVE_MODULES, *COMPARING}))
 def test_nothing_becomes_markup(module: str) -> None:
     """No module sets markup, makes code of text, or asks for anything."""
     text = (STATIC / f"{module}.js").read_text()
@@ -131,3 +136,14 @@ def test_a_page_shows_any_document() -> None:
     page = render_page({"page_version": 1, "text": "</script>"}, title="a & b").decode()
     assert "<title>a &amp; b</title>" in page
     assert r'"\u003c/script\u003e"' in page
+
+
+def test_a_page_without_charts_has_no_library() -> None:
+    """Its policy allows the one script there is; what else shows it is said."""
+    page = render_page({}, title="a against b", front=OF_COMPARISON).decode()
+    found = re.search(r"script-src ([^;]+);", page)
+    (script,) = re.findall(r"<script type=\"module\">(.*?)</script>", page, re.DOTALL)
+    assert found is not None
+    assert found[1] == source_of(script)
+    assert "uPlot" not in page
+    assert "the same as text: loadprobe compare" in page
