@@ -18,6 +18,10 @@ MOST_PAGES = 32
 MOST_WAITING = 8
 """Messages that a page has not read yet; one more, and it is cut off."""
 
+_OF_OURS = {"same-origin", "none"}
+"""What browsers say of requests of the page itself, and of a person's own. Pages of
+others could read nothing, but take the room of those who watch."""
+
 _RETRY_MS = 2_000
 _LOOK_S = 0.5
 """After so long without news it is looked whether the page is still there."""
@@ -89,7 +93,7 @@ def add_live_page(app: web.Application, watched: Watched) -> None:
     """Add the page and what it is told."""
     app[_WATCHED] = watched
     app.router.add_get("/", _page)
-    app.router.add_get("/live", _live)
+    app.router.add_get("/live", _live, allow_head=False)
 
 
 async def _page(request: web.Request) -> web.Response:
@@ -105,6 +109,9 @@ async def _page(request: web.Request) -> web.Response:
 
 
 async def _live(request: web.Request) -> web.StreamResponse:
+    fetch = request.headers.get("Sec-Fetch-Site", "same-origin").lower()
+    if "Origin" in request.headers or fetch not in _OF_OURS:
+        raise web.HTTPForbidden(text="this is for the page of this server alone\n")
     watched = request.app[_WATCHED]
     if watched.watchers >= MOST_PAGES:
         raise web.HTTPServiceUnavailable(text=_TOO_MANY)

@@ -173,6 +173,19 @@ async def test_logins_hold_for_the_page_too(stage: LiveStage, tmp_path: Path) ->
             assert (await page.next())[0] == "document"
 
 
+@pytest.mark.parametrize(
+    "header",
+    [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}],
+)
+async def test_pages_of_others_do_not_watch(
+    stage: LiveStage, header: dict[str, str]
+) -> None:
+    """They could read nothing, and are not let in to take the room of those who do."""
+    async with live(stage) as server:
+        reply = await ask(server, "/live", headers=header)
+    assert (reply.status, stage.showing.watchers) == (403, 0)
+
+
 async def test_too_many_pages(
     stage: LiveStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

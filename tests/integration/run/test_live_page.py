@@ -18,6 +18,7 @@ from loadprobe.core.events import MarkMade
 from loadprobe.local.cluster.cluster import LocalCluster
 from loadprobe.outputs.http.server import HttpServer
 from tests.support.browser import CHROMIUM, Shown, a_browser, opened
+from tests.support.http_stage import MS, S
 from tests.support.live_stage import CONFIG, LiveStage, live
 from tests.support.page_runs import HOSTILE
 from tests.support.run_command import Command, run_command
@@ -33,6 +34,8 @@ pytestmark = [
 ]
 
 TOP = 4  # of a row: lit cells do not reach so high
+_CHARTS = """[...document.querySelectorAll('.plot canvas, .heat canvas')].map(
+  (canvas) => canvas.toDataURL())"""
 _WITHIN_MS = 20_000
 _LOOK_MS = 100
 
@@ -188,6 +191,52 @@ async def test_hostile_names_are_text(tmp_path: Path) -> None:
     assert marks == 0
     assert complaints == []
     assert set(requests) == {f"{served.url}live"}
+
+
+async def test_a_page_that_grew_shows_what_a_new_one_does(tmp_path: Path) -> None:
+    """Told in parts or at once, the film and the charts are the same."""
+    stage = LiveStage.make(tmp_path)
+    loop = asyncio.get_running_loop()
+
+    def look(shown: Shown) -> tuple[Any, ...]:
+        shown.settle()
+        heights = range(TOP, 18, 3)
+        film = [shown.colours(row, y) for row in (0, 1) for y in heights]
+        tables = [shown.page.inner_text(name) for name in ("#now", "#cause", "header")]
+        return shown.view, film, tables, shown.ask(_CHARTS)
+
+    async with live(stage) as served:
+
+        def watch() -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+            def pass_second() -> None:
+                begin = stage.second * S
+                dark = (begin + 300 * MS, begin + 700 * MS)
+                loop.call_soon_threadsafe(
+                    stage.pass_second, *([dark] if stage.second in {2, 5} else [])
+                )
+
+            with a_browser() as browser, opened(browser, served.url) as early:
+                told = "document.documentElement.dataset.film === 'shown'"
+                while stage.showing.watchers < 1:
+                    early.page.wait_for_timeout(_LOOK_MS)
+                pass_second()
+                wait_for(early, told)
+                for n in range(1, 10):
+                    pass_second()
+                    wait_for(early, f"document.documentElement.dataset.grown == {n}")
+                with opened(browser, served.url) as late:
+                    while stage.showing.watchers < 2:
+                        late.page.wait_for_timeout(_LOOK_MS)
+                    pass_second()
+                    wait_for(late, told)
+                    wait_for(early, "document.documentElement.dataset.grown == 10")
+                    return look(early), look(late)
+
+        early, late = await asyncio.to_thread(watch)
+    assert early == late
+    assert len(early[3]) >= 3, "there are charts"
+    dark = tuple(bytes.fromhex("8c0d35"))
+    assert any(dark in line for line in early[1])
 
 
 async def test_a_login_is_asked_for(tmp_path: Path) -> None:
