@@ -53,7 +53,7 @@ class Crew:
         credentials: passwords and certificates of files.
         iam: tokens of an IAM user, if the target has one.
         published: what is shown by HTTP.
-        occupancy: our share of the servers.
+        servers: what primaries tell of their work.
         pacing: decides on the rates.
     """
 
@@ -102,11 +102,16 @@ class Crew:
             planned=self.steering.planned,
         )
         lanes = plan.config.lanes
-        self.occupancy = Occupancy(
+        occupancy = Occupancy(
             connections_of(lanes),
             elsewhere=[each.name for each in lanes if each.read_from != "primary"],
         )
-        self.pacing = self._make_pacing()
+        self.servers = ServerLoadWatch(
+            self.watch,
+            lambda shard, told: occupancy.take_server(shard, told, mono_now_ns()),
+            is_wanted=lambda: self.pacing.load.asks_servers,
+        )
+        self.pacing = self._make_pacing(occupancy)
         self.sinks.add(self.pacing)
         if past is not None:
             self.measurement.go_on(past)
@@ -114,6 +119,7 @@ class Crew:
         self.published.problems_of += [
             lambda: self.credentials.problem,
             lambda: self.pacing.problem,
+            lambda: self.servers.problem,
             lambda: self.iam.problem if self.iam is not None else None,
         ]
 
@@ -134,7 +140,7 @@ class Crew:
             ),
         )
 
-    def _make_pacing(self) -> Pacing:
+    def _make_pacing(self, occupancy: Occupancy) -> Pacing:
         """Return what decides on the rates."""
         config, health = self.plan.config, self.published.health
         return Pacing(
@@ -144,7 +150,7 @@ class Crew:
             straining=Straining(
                 config.load,
                 cpu_ns=lambda: health.cpu_ns() + process_cpu_ns(),
-                occupancy=self.occupancy,
+                occupancy=occupancy,
             ),
             metrics=self.published.metrics,
             emit=self.sinks.take_event,
@@ -169,14 +175,9 @@ class Crew:
     def watching(self) -> list[Coroutine[None, None, None]]:
         """Return what is watched and sent beside the measuring."""
         published, api, control = self.published, self.api, self.plan.config.control
-        servers = ServerLoadWatch(
-            self.watch,
-            lambda shard, told: self.occupancy.take_server(shard, told, mono_now_ns()),
-            is_wanted=lambda: self.pacing.load.asks_servers,
-        )
         found = [
             self.watch.run(),
-            servers.run(),
+            self.servers.run(),
             self.credentials.run(),
             published.samples.send(),
             published.telling.send(),

@@ -298,7 +298,7 @@ class NodeClient:
 def parse_load(info: Mapping[str, str]) -> ServerLoad:
     """Return what INFO clients and INFO stats tell.
 
-    Servers older than 6.2 do not tell ``maxclients``.
+    Old servers do not tell ``maxclients``.
 
     Raises:
         NodeSilent: the rest is not told, or is no number.

@@ -33,21 +33,35 @@ class ServerLoadWatch:
         self._take = take
         self._is_wanted = is_wanted
         self._clients: dict[tuple[str, int], NodeClient] = {}
+        self._silent: dict[str, str] = {}
+
+    @property
+    def problem(self) -> str | None:
+        """Return what the operator should know of it now."""
+        if not self._silent:
+            return None
+        shard, reason = min(self._silent.items())
+        return (
+            f"the primary of shard {shard} does not tell what it has to do ({reason}): "
+            "no ceiling holds there for connections and operations"
+        )
 
     async def run(self) -> None:
         """Ask until cancelled."""
         try:
             while True:
-                await self._look()
+                await self.look()
                 await asyncio.sleep(POLL_S)
         finally:
             await self._close(set(self._clients))
 
-    async def _look(self) -> None:
+    async def look(self) -> None:
+        """Ask all of them once."""
         topology = self._watch.current
         shards = topology.shards if topology is not None and self._is_wanted() else ()
         primaries = {(each.primary.host, each.primary.port) for each in shards}
         await self._close(set(self._clients) - primaries)
+        self._silent = {}
         async with asyncio.TaskGroup() as group:
             for shard in shards:
                 group.create_task(self._ask(shard))
@@ -59,7 +73,8 @@ class ServerLoadWatch:
             client = self._clients[address] = self._watch.open_node(*address)
         try:
             self._take(shard.name, await client.server_load())
-        except NodeSilent:
+        except NodeSilent as silent:
+            self._silent[shard.name] = str(silent)
             await self._close({address})  # the next one logs in as it is then
 
     async def _close(self, addresses: set[tuple[str, int]]) -> None:

@@ -174,10 +174,7 @@ class TopologyWatch:
 
     def _make_login(self, *, tls: bool) -> NodeLogin:
         return NodeLogin(
-            self._target,
-            tls=tls,
-            timeout_s=_TIMEOUT_S,
-            password=self._password,
+            self._target, tls=tls, timeout_s=_TIMEOUT_S, password=self._password
         )
 
     async def wait_for(
