@@ -120,7 +120,7 @@ def config_for(plane: ControlPlane, tmp_path: Path, *, tls: bool = True) -> Conf
 async def carry_out(config: Config, scenario: Scenario, **more: Any) -> Ran:
     """Run a scenario to its end."""
     text = io.StringIO()
-    options = RunOptions(scenario=scenario, **more)
+    options = RunOptions(scenario=scenario, is_full=True, **more)
     code = await run_load(config, options, console=Console(file=text, width=120))
     (folder,) = Path(config.output.dir).glob("[!.]*")
     events = (folder / "events.ndjson").read_bytes().splitlines()
