@@ -11,6 +11,7 @@ The order matters (redis 7.0.15, observed):
   ``tls-cluster`` knows two ports of every other one, a node without knows one, and
   takes it for that of plaintext clients. So while ``tls-cluster`` changes, all announce
   the plaintext port as both: plaintext clients would else be sent to ports with TLS.
+  Nor is a plaintext port opened before every node knows that of every other one.
 * A closed port leaves its connections open, so they are cut.
 """
 
@@ -111,14 +112,21 @@ async def _change_plain(cluster: LocalCluster, what: str, *, plain: bool) -> Non
     """Open or close the plaintext ports beside those with TLS."""
     settings = transport_settings(tls=True, cluster_mode=cluster.cluster_mode)
 
+    async def announce(node: LocalNode) -> None:
+        await _announce(node, tls=node.ports.tls, plain=node.ports.plain)
+
     async def change(node: LocalNode) -> None:
         await node.listen(plain=plain, tls=True, settings=settings)
         if cluster.cluster_mode:
-            await _announce(node, tls=node.ports.tls, plain=node.ports.plain)
+            await announce(node)
             await _announce_own(node)
         if node.is_alive and not plain:
             await node.disconnect(node.ports.plain)
 
+    if plain and cluster.cluster_mode:
+        await _on_each(cluster, announce, what)
+        async with within(_LINK_TIMEOUT_S, what=f"{what}: plaintext ports are known"):
+            await until(lambda: _all_tell(cluster, _both_ports))
     await _on_each(cluster, change, what)
 
 
@@ -204,6 +212,11 @@ def _served_ports(cluster: LocalCluster, node: LocalNode) -> dict[str, int]:
     if cluster.tls:
         ports["tls-port"] = node.ports.tls
     return ports
+
+
+def _both_ports(_: LocalCluster, node: LocalNode) -> dict[str, int]:
+    """Return the same for the time just before plaintext goes on again."""
+    return {"port": node.ports.plain, "tls-port": node.ports.tls}
 
 
 def _withdrawn_ports(_: LocalCluster, node: LocalNode) -> dict[str, int]:

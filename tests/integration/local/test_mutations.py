@@ -94,6 +94,34 @@ async def check_told(cluster: LocalCluster, *, tls: bool) -> None:
             assert await link.told_ports() == wanted
 
 
+async def told_first(cluster: LocalCluster, port: int) -> frozenset[int]:
+    """Return the ports that the first plaintext client of a node is told."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            try:
+                link = await Link.open(cluster, port, tls=False, password=PASSWORD)
+            except ConnectionRefusedError:
+                await asyncio.sleep(0.001)
+                continue
+            with closing(link):
+                return frozenset(await link.told_ports())
+
+
+async def all_forgot(cluster: LocalCluster) -> None:
+    """Wait until no node knows a plaintext port of any other."""
+    async with asyncio.timeout(DEADLINE_S):
+        for node in cluster.nodes:
+            while b"port" in flat(await node.command("CLUSTER", "SHARDS")):
+                await asyncio.sleep(0.02)
+
+
+def flat(reply: object) -> list[object]:
+    """Return the values of a nested reply."""
+    if not isinstance(reply, list):
+        return [reply.encode() if isinstance(reply, str) else reply]
+    return [value for each in reply for value in flat(each)]
+
+
 async def check_cut(link: Link) -> None:
     """Check that the server ended a connection."""
     with pytest.raises((EOFError, ConnectionResetError)):
@@ -126,9 +154,12 @@ async def test_tls_is_required_and_turned_off_and_on_again(
     with pytest.raises(ConnectionRefusedError):
         await Link.open(cluster, replica.ports.plain, tls=False, password=PASSWORD)
 
+    await all_forgot(cluster)
     async with probing(cluster, PROBED, tls=True, ports=tls) as prober:
-        await set_tls_mode(cluster, "preferred")
+        clients = [told_first(cluster, node.ports.plain) for node in cluster.nodes]
+        _, *told = await asyncio.gather(set_tls_mode(cluster, "preferred"), *clients)
     check_untouched(prober)
+    assert told == [plain] * len(cluster.nodes)
     await check_told(cluster, tls=False)
 
     old = await Link.open(cluster, node.ports.tls, tls=True, password=PASSWORD)
