@@ -178,11 +178,11 @@ def write_comparison_page(
 
 def _groups(named: Sequence[str], by: str | None) -> tuple[list["RunGroup"], list[str]]:
     """Return groups of runs, and what differs between them on purpose."""
+    from loadprobe.bench.groups import groups_of_bench
     from loadprobe.bench.manifest import is_bench
-    from loadprobe.cli.bench import groups_of_bench
 
     if len(named) == 1 and is_bench(Path(named[0])):
-        return groups_of_bench(Path(named[0]), by)
+        return groups_of_bench(Path(named[0]), by, warn)
     if by is not None:
         raise UsageError(f"--by {by} is about the folder of one bench; name that alone")
     return load_groups(named), []
