@@ -70,7 +70,7 @@ async def _target(
     config: Config, shared: SharedApi, *, dormant: Collection[str], must_exist: bool
 ) -> AsyncIterator[Check]:
     """Yield what is about the target; see ``preflight``."""
-    password, check = await _password(config)
+    password, check = await read_login(config)
     yield check
     if not check.passed:
         return
@@ -198,7 +198,8 @@ async def _webhook(webhook: Webhook) -> Check:
     return Check(name, passed=True, detail=found)
 
 
-async def _password(config: Config) -> tuple[str | None, Check]:
+async def read_login(config: Config) -> tuple[str | None, Check]:
+    """Return the password, or token, that lanes log in with, and what is said of it."""
     target = config.target
     try:
         if target.iam_user is not None:
