@@ -83,6 +83,7 @@ class Found:
 
     Args:
         report: what is said about it.
+        until_ns: up to when it is complete, monotonic.
         lost_ns: how much of the time before the kill is not in it.
         outages: stops before that which had to be told.
         problems: what is not as it should be.
@@ -91,6 +92,7 @@ class Found:
     """
 
     report: RunData
+    until_ns: int
     lost_ns: int
     outages: int
     problems: list[str]
@@ -122,7 +124,7 @@ async def kill_one(
     """
     rng = random.Random(seed)
     try:
-        run, path, url = await start_run(servers, tmp_path, lanes=LANE)
+        run, path, url = await start_run(servers, tmp_path, "--resume", lanes=LANE)
     except (AssertionError, TimeoutError) as exc:
         raise NotBegun(str(exc)) from exc
     try:
@@ -231,24 +233,27 @@ def look_at(killed: Killed) -> Found:
         problems.append("the run was too short to tell")
     if until_ns < max(known, default=0):
         problems.append("what was sealed a second ago is lost")
-    outages = _load(replay.results().outages)
+    outages = load_of(replay.results().outages)
     if len(report.outages) != len(outages):
         problems.append("the report has not all outages")
-    certain = _certain(seen, until_ns)
+    certain = certain_of(seen, until_ns)
     false = [o for o in outages if difference(o.cores, seen.stopped)]
-    untold = [t for t in certain if _told(t, outages) != {"read", "write"}]
+    untold = [t for t in certain if told_of(t, outages) != {"read", "write"}]
     problems += [f"dark that was not: {outage}" for outage in false]
     hulls = [(o.scope.op.label, *o.hull) for o in outages]
     problems += [f"{truth} is not told: {hulls}" for truth in untold]
     lost_ns = killed.killed_ns - until_ns
-    return Found(report, lost_ns, len(certain), problems, len(untold), len(false))
+    return Found(
+        report, until_ns, lost_ns, len(certain), problems, len(untold), len(false)
+    )
 
 
-def _load(outages: Iterable[Outage]) -> list[Outage]:
+def load_of(outages: Iterable[Outage]) -> list[Outage]:
+    """Return the outages of reads and writes."""
     return [outage for outage in outages if not outage.scope.op.is_apart]
 
 
-def _certain(seen: Seen, until_ns: int) -> list[Interval]:
+def certain_of(seen: Seen, until_ns: int) -> list[Interval]:
     """Return when the server was down for long enough to be told, and was judged."""
     truths = (
         (start_ns, min(end_ns - DEADLINE_NS, until_ns))
@@ -257,7 +262,7 @@ def _certain(seen: Seen, until_ns: int) -> list[Interval]:
     return [each for each in truths if each[1] - each[0] >= 2 * DEADLINE_NS]
 
 
-def _told(truth: Interval, outages: list[Outage]) -> set[str]:
+def told_of(truth: Interval, outages: list[Outage]) -> set[str]:
     """Return the op kinds of the outages whose bounds hold the truth."""
     return {
         outage.scope.op.label

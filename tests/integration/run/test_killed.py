@@ -14,6 +14,7 @@ import pytest_asyncio
 
 from loadprobe.outputs.report.report import render_json
 from tests.support.bad_input import Servers, serving, start
+from tests.support.going_on import go_on
 from tests.support.killing import KINDS, kill_one, look_at
 
 KILLS = 10
@@ -46,8 +47,8 @@ async def test_nothing_that_was_certain_is_lost(
 ) -> None:
     """After a kill everything sealed a second before is there, and nothing else is.
 
-    The folder is readable, every outage in it has bounds that hold the truth, and no
-    process is left.
+    The folder is readable, every outage in it has bounds that hold the truth, no
+    process is left, and the next start goes on with it.
     """
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")  # noqa: T201 - shown if it fails
@@ -56,3 +57,4 @@ async def test_nothing_that_was_certain_is_lost(
     assert found.problems == []
     if number == 0:  # the command takes its time
         assert await reported(killed.folder) == render_json(found.report).rstrip()
+    assert await go_on(killed, found) == []
