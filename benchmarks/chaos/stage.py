@@ -88,10 +88,10 @@ class Running:
         """Return the end of what it printed."""
         return self._said.read_text(errors="replace")[-2000:]
 
-    async def end(self) -> int:
+    async def end(self, within_s: float = _END_S) -> int:
         """End it in order; return its status."""
         self.process.terminate()
-        async with asyncio.timeout(_END_S):
+        async with asyncio.timeout(within_s):
             return await self.process.wait()
 
 

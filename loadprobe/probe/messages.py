@@ -316,6 +316,7 @@ class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
         gc_ns: length of each garbage collection.
         cpu_ns: CPU time of the process since its start.
         rss_bytes: resident memory.
+        tasks: of the event loop, that have not ended.
     """
 
     process: int
@@ -329,6 +330,7 @@ class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
     gc_ns: list[int]
     cpu_ns: int
     rss_bytes: int
+    tasks: int = 0
 
 
 class ReadBack(msgspec.Struct, frozen=True, tag="read_back"):
