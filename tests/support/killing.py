@@ -166,17 +166,18 @@ async def _stop_again_and_again(
     """Let a server stop for known times."""
     while True:
         await asyncio.sleep(rng.choice([rng.uniform(0.3, 0.6), 1.8]))
-        start_ns = mono_now_ns()
-        node.pause()
-        while _state(node) != "T":
-            await asyncio.sleep(0.001)
-        certain_ns = mono_now_ns()
+        start_ns, certain_ns = mono_now_ns(), None
         try:
+            node.pause()
+            while _state(node) != "T":
+                await asyncio.sleep(0.001)
+            certain_ns = mono_now_ns()
             await asyncio.sleep(rng.choice([rng.uniform(0.15, 0.5), 1.6]))
-        finally:
+        finally:  # whenever we are told to end: or it would be stopped for good
             over_ns = mono_now_ns()
             node.resume()
-            seen.certain.append((certain_ns, over_ns))
+            if certain_ns is not None:
+                seen.certain.append((certain_ns, over_ns))
             seen.stopped.append((start_ns, mono_now_ns()))
 
 
