@@ -12,7 +12,14 @@ from loadprobe.outputs.folder.sealed_reader import read_sealed
 from loadprobe.run.aftermath import load_any_run
 from tests.support.bad_input import DEADLINE_S, start
 from tests.support.commands import get, kill_group
-from tests.support.killing import Found, Killed, certain_of, load_of, told_of
+from tests.support.killing import (
+    Found,
+    Killed,
+    certain_of,
+    load_of,
+    look_again_and_again,
+    told_of,
+)
 
 _READY_S = 60.0
 
@@ -28,6 +35,7 @@ async def go_on(killed: Killed, found: Found) -> list[str]:
         What is not as it should be, in words.
     """
     run = await start("run", str(killed.path), "--resume")
+    looking = asyncio.create_task(look_again_and_again(killed.node, killed.seen))
     try:
         async with asyncio.timeout(_READY_S):
             while await get(f"{killed.url}/readyz") is None:
@@ -46,6 +54,8 @@ async def go_on(killed: Killed, found: Found) -> list[str]:
     except BaseException:
         kill_group(run)
         raise
+    finally:
+        looking.cancel()
     run.terminate()
     _, err = await asyncio.wait_for(run.communicate(), DEADLINE_S)
     if run.returncode != 0:
@@ -83,7 +93,7 @@ def _look_again(killed: Killed, found: Found, blind_ms: float) -> list[str]:
     assert replay is not None
     outages = load_of(replay.results().outages)
     for outage in outages:
-        if difference(outage.cores, killed.seen.stopped):
+        if difference(outage.cores, killed.seen.possible):
             problems.append(f"dark that was not, after it went on: {outage}")
     # What nobody had judged before the kill, nobody saw.
     for truth in certain_of(killed.seen, found.until_ns):

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -12,8 +13,9 @@ from typing import Literal
 import msgspec
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
-from loadprobe.core.intervals import Interval, difference
+from loadprobe.core.intervals import Interval, difference, overlaps, union
 from loadprobe.core.judging.outages import Outage
+from loadprobe.errors import RunError
 from loadprobe.local.cluster.node import LocalNode
 from loadprobe.outputs.folder.reader import RunData, load_info
 from loadprobe.outputs.folder.sealed_reader import read_sealed
@@ -25,6 +27,7 @@ What = Literal["supervisor", "probe", "both", "group", "all"]
 KINDS: tuple[What, ...] = ("supervisor", "probe", "both", "group", "all")
 BOUND_NS = NS_PER_S
 DEADLINE_NS = 50 * NS_PER_MS
+SLOW_NS = 25 * NS_PER_MS
 LANE: dict[str, object] = {
     "workers": 8,
     "rate_per_s": 400,
@@ -45,11 +48,21 @@ class Seen:
         stopped: when the server was being stopped or had stopped, monotonic ns.
         certain: when it had certainly stopped.
         judged: when the run said up to when it had judged, both monotonic.
+        slow: when the server did not answer at once although it had not been stopped:
+            it did not get to run.
     """
 
     stopped: list[Interval] = field(default_factory=list)
     certain: list[Interval] = field(default_factory=list)
     judged: list[tuple[int, int]] = field(default_factory=list)
+    slow: list[Interval] = field(default_factory=list)
+
+    @property
+    def possible(self) -> list[Interval]:
+        """Return when the server may have been down for arrivals that were due."""
+        return union(
+            [*self.stopped, *((start - DEADLINE_NS, end) for start, end in self.slow)]
+        )
 
 
 @dataclass
@@ -63,6 +76,7 @@ class Killed:
         url: where it served.
         folder: what it left behind.
         seen: what was done and told before.
+        node: the server.
         killed_ns: when, monotonic.
         after_s: how long it had measured.
     """
@@ -73,6 +87,7 @@ class Killed:
     url: str
     folder: Path
     seen: Seen
+    node: LocalNode
     killed_ns: int
     after_s: float
 
@@ -137,6 +152,7 @@ async def kill_one(
         async with asyncio.TaskGroup() as group:
             beside = [
                 group.create_task(_stop_again_and_again(node, rng, seen)),
+                group.create_task(look_again_and_again(node, seen)),
                 group.create_task(
                     _ask_again_and_again(url, clock.wall_ns - clock.mono_ns, seen)
                 ),
@@ -157,7 +173,7 @@ async def kill_one(
     assert run.returncode == -signal.SIGKILL
     await assert_gone(members)
     after_s = (killed_ns - begun_ns) / NS_PER_S
-    return Killed(what, seed, path, url, folder, seen, killed_ns, after_s)
+    return Killed(what, seed, path, url, folder, seen, node, killed_ns, after_s)
 
 
 async def _stop_again_and_again(
@@ -179,6 +195,21 @@ async def _stop_again_and_again(
             if certain_ns is not None:
                 seen.certain.append((certain_ns, over_ns))
             seen.stopped.append((start_ns, mono_now_ns()))
+
+
+async def look_again_and_again(node: LocalNode, seen: Seen) -> None:
+    """Note when a server that was not stopped is slow to answer."""
+    while True:
+        begun_ns = mono_now_ns()
+        with suppress(RunError):
+            await node.command("PING", timeout_s=5.0)
+        now_ns = mono_now_ns()
+        was_stopped = node.is_paused or overlaps(seen.stopped, begun_ns, now_ns)
+        if now_ns - begun_ns > SLOW_NS and not was_stopped:
+            seen.slow.append((begun_ns, now_ns))
+        while node.is_paused:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.02)
 
 
 def _state(node: LocalNode) -> str:
@@ -238,7 +269,7 @@ def look_at(killed: Killed) -> Found:
     if len(report.outages) != len(outages):
         problems.append("the report has not all outages")
     certain = certain_of(seen, until_ns)
-    false = [o for o in outages if difference(o.cores, seen.stopped)]
+    false = [o for o in outages if difference(o.cores, seen.possible)]
     untold = [t for t in certain if told_of(t, outages) != {"read", "write"}]
     problems += [f"dark that was not: {outage}" for outage in false]
     hulls = [(o.scope.op.label, *o.hull) for o in outages]
