@@ -182,7 +182,21 @@ class UseCertificates(msgspec.Struct, frozen=True, tag="certificates"):
     target: Target
 
 
-Change = UseEndpoint | UseLogin | UseCertificates
+class UseDeadline(msgspec.Struct, frozen=True, tag="deadline"):
+    """Let arrivals of a lane have another deadline from a due time on.
+
+    Args:
+        lane: its name; a process without it has nothing to do.
+        from_ns: the due time, monotonic.
+        deadline_ns: after an arrival was due.
+    """
+
+    lane: str
+    from_ns: int
+    deadline_ns: int
+
+
+Change = UseEndpoint | UseLogin | UseCertificates | UseDeadline
 """What changes in mid-run; a process yet to come has it in its plan."""
 
 ToProbe = Plan | Start | ChangeRate | Stop | Change
