@@ -6,6 +6,7 @@ known when. Every port of every node is reached through a proxy of its own.
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,6 +23,7 @@ from loadprobe.clock import mono_now_ns
 from loadprobe.config.keys import Config, Http, Lane, Output, Probe, Target
 from loadprobe.config.webhooks import Webhook
 from loadprobe.core.intervals import Interval
+from loadprobe.liveness import bind_life_to_parent
 from loadprobe.local.cluster.certificates import Authority, CertificateSet
 from loadprobe.local.cluster.cluster import LocalCluster
 from loadprobe.local.cluster.node import LocalNode
@@ -88,10 +90,10 @@ class Running:
         """Return the end of what it printed."""
         return self._said.read_text(errors="replace")[-2000:]
 
-    async def end(self) -> int:
+    async def end(self, within_s: float = _END_S) -> int:
         """End it in order; return its status."""
         self.process.terminate()
-        async with asyncio.timeout(_END_S):
+        async with asyncio.timeout(within_s):
             return await self.process.wait()
 
 
@@ -238,7 +240,7 @@ async def commanded(
     """Run ``loadprobe run``, from when load flows; it is gone after the block."""
     path = folder / "run.toml"
     path.write_text(to_toml(config))
-    said = folder / "said"
+    said, parent = folder / "said", os.getpid()
     with said.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "loadprobe", "run", str(path)),
@@ -246,6 +248,7 @@ async def commanded(
             stdout=output,
             stderr=output,
             env=os.environ | dict(environment),
+            preexec_fn=lambda: bind_life_to_parent(parent, signal.SIGKILL),
         )
     running = Running(
         process, Path(config.output.dir), f"http://{config.http.listen}", said

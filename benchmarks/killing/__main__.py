@@ -21,6 +21,7 @@ from benchmarks.killing.figures import Kill, Kills, table, with_kills
 from loadprobe.clock import NS_PER_MS
 from loadprobe.errors import LoadprobeError
 from tests.support.bad_input import Servers, serving
+from tests.support.going_on import go_on
 from tests.support.killing import KINDS, NotBegun, What, kill_one, look_at
 from tests.support.paths import ROOT
 
@@ -112,6 +113,7 @@ async def _kill(servers: Servers, folder: Path, what: What) -> Kill:
             is_readable=False,
             problems=(str(exc),),
         )
+    after = await go_on(killed, found)
     return Kill(
         what,
         seed,
@@ -120,7 +122,8 @@ async def _kill(servers: Servers, folder: Path, what: What) -> Kill:
         found.outages,
         untold=found.untold,
         false=found.false,
-        problems=tuple(found.problems),
+        went_on=not after,
+        problems=(*found.problems, *after),
     )
 
 

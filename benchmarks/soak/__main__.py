@@ -24,6 +24,7 @@ from benchmarks.soak.doing import (
     look_for_ever,
 )
 from benchmarks.soak.figures import Soaked, curves, growth_table, told, with_soak
+from benchmarks.soak.reloading import Reloads, reload_for_ever
 from benchmarks.soak.sampling import Sample, sample_for_ever
 from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.config.keys import Config, Http, Lane, Output, Probe
@@ -36,8 +37,9 @@ from tests.support.running import target_of
 PAGE = ROOT / "docs" / "reliability.md"
 FIGURES = ROOT / "docs" / "soak.json"
 PICTURE = ROOT / "docs" / "img" / "soak.svg"
-_SECONDS, _EVERY_S = 1_800.0, 30.0
+_SECONDS, _EVERY_S, _RELOAD_S = 1_800.0, 30.0, 300.0
 _NODE_TIMEOUT_MS = 5_000
+_END_S = 300.0
 
 
 def main() -> int:
@@ -46,6 +48,7 @@ def main() -> int:
     add = parser.add_argument
     add("--seconds", type=float, default=_SECONDS, help="how long load flows")
     add("--every-s", type=float, default=_EVERY_S, help="between two changes")
+    add("--reload-s", type=float, default=_RELOAD_S, help="between two reloads")
     add("--dry", action="store_true", help="leave docs as they are")
     add("--render", action="store_true", help="measure nothing: docs from the figures")
     options = parser.parse_args()
@@ -53,10 +56,12 @@ def main() -> int:
         found = msgspec.json.decode(FIGURES.read_bytes(), type=Soaked)
     else:
         host = host_facts()
-        found = uvloop.run(_soak(host, options.seconds, options.every_s))
+        found = uvloop.run(
+            _soak(host, options.seconds, options.every_s, options.reload_s)
+        )
     print(told(found))
     print(growth_table(found))
-    for text in (*found.missed, *found.false):
+    for text in (*found.missed, *found.false, *found.reload_problems):
         print(f"PROBLEM {text}")
     if not options.dry:
         FIGURES.write_bytes(msgspec.json.encode(found) + b"\n")
@@ -83,8 +88,11 @@ def _lanes() -> tuple[Lane, ...]:
     )
 
 
-async def _soak(host: dict[str, str], seconds: float, every_s: float) -> Soaked:
+async def _soak(
+    host: dict[str, str], seconds: float, every_s: float, reload_s: float
+) -> Soaked:
     course, stalls, samples = Course(), StallLog(), list[Sample]()
+    reloads = Reloads()
     with tempfile.TemporaryDirectory(prefix="loadprobe-soak-") as name:
         folder = Path(name)
         async with LocalCluster(
@@ -105,6 +113,14 @@ async def _soak(host: dict[str, str], seconds: float, every_s: float) -> Soaked:
                         stalls.watch(),
                         change_for_ever(cluster, course, every_s=every_s, say=_say),
                         look_for_ever(cluster, course),
+                        reload_for_ever(
+                            running,
+                            folder / "run.toml",
+                            config,
+                            reloads,
+                            every_s=reload_s,
+                            say=_say,
+                        ),
                         sample_for_ever(
                             running.supervisor, run_folder, running.url, samples
                         ),
@@ -123,10 +139,20 @@ async def _soak(host: dict[str, str], seconds: float, every_s: float) -> Soaked:
                         f"it ended after {length_s:.0f} s: {running.said}; "
                         f"{[task.result() for task in done]}"
                     )
-                status = await running.end()
-                _say(f"ended with {status}: {running.said}")
+                ending_ns = mono_now_ns()
+                status = await running.end(_END_S)
+                took_s = (mono_now_ns() - ending_ns) / NS_PER_S
+                _say(f"ended with {status} in {took_s:.1f} s: {running.said}")
         spans = [(span.start_ns, span.end_ns) for span in stalls.spans]
-        return compare(run_folder, course, spans, samples, host=host, seconds=length_s)
+        return compare(
+            run_folder,
+            course,
+            spans,
+            samples,
+            reloads=reloads,
+            host=host,
+            seconds=length_s,
+        )
 
 
 def _say(line: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from benchmarks.chaos.judging import Truth
 from benchmarks.soak.doing import DEADLINE_MS, WITNESSES, Course
 from benchmarks.soak.figures import Soaked
+from benchmarks.soak.reloading import Reloads, check_journal
 from benchmarks.soak.sampling import Sample
 from loadprobe.clock import NS_PER_MS, NS_PER_S
 from loadprobe.core.intervals import Interval, difference, overlaps, union
@@ -28,6 +29,7 @@ def compare(
     stalls: Sequence[Interval],
     samples: Sequence[Sample],
     *,
+    reloads: Reloads,
     host: dict[str, str],
     seconds: float,
 ) -> Soaked:
@@ -38,10 +40,12 @@ def compare(
         course: what was done.
         stalls: when the process that did it was held up.
         samples: what the program held.
+        reloads: of its configuration.
         host: facts of the machine.
         seconds: how long load flowed.
     """
     run = load_any_run(folder)
+    check_journal(run.events, reloads)
     replay = read_sealed(folder, set())
     assert replay is not None
     results = replay.results()
@@ -81,6 +85,9 @@ def compare(
             "wrong replies": run.summary.wrong,
         },
         samples=tuple(samples),
+        reloaded=reloads.good,
+        refused=reloads.bad,
+        reload_problems=reloads.problems,
     )
 
 

@@ -9,11 +9,14 @@ import msgspec
 from benchmarks.document import Curve
 from benchmarks.markers import between
 from benchmarks.soak.sampling import Sample
+from loadprobe.outputs.page.recent import KEPT_S
 
 BEGIN = "<!-- begin: written by make soak -->"
 END = "<!-- end: written by make soak -->"
 WARM_UP = 0.25
-"""The share of the run that is left out where growth is told."""
+"""The share of the run that is left out where growth is told, at least."""
+SETTLED_S = KEPT_S + 60.0
+"""And so much: what is kept of the last minutes for a page is not full before."""
 _BLOCKS = 20
 _T_95 = {18: 2.101}
 """Student's t for 95 %, two-sided, by degrees of freedom (tables, for 20 blocks)."""
@@ -58,6 +61,9 @@ class Soaked(msgspec.Struct, frozen=True):
         blind_ms: by lane.
         data: what the run found of the data: lost, stale, wrong.
         samples: one a second.
+        reloaded: configurations that were read again while it ran.
+        refused: those that had an error, and had to be refused.
+        reload_problems: what went otherwise, in words.
     """
 
     host: dict[str, str]
@@ -73,13 +79,17 @@ class Soaked(msgspec.Struct, frozen=True):
     blind_ms: dict[str, float]
     data: dict[str, int | None]
     samples: tuple[Sample, ...]
+    reloaded: int = 0
+    refused: int = 0
+    reload_problems: tuple[str, ...] = ()
 
     @property
     def is_good(self) -> bool:
         """Tell whether nothing was missed, false, lost or growing."""
         slopes = [slope for _, slope, _ in self.growth if slope is not None]
         return (
-            not (self.missed or self.false or any(self.data.values()))
+            not (self.missed or self.false or self.reload_problems)
+            and not any(self.data.values())
             and self.unscraped == 0
             and all(slope.is_flat for slope in slopes)
         )
@@ -93,31 +103,43 @@ class Soaked(msgspec.Struct, frozen=True):
     def growth(self) -> list[tuple[str, Slope | None, str]]:
         """Return (what, its slope or None, unit) of all that has to be flat."""
         return [
-            (name, slope_of(self.samples, read), unit)
+            (name, slope_of(self.samples, read, self.warm_up_s), unit)
             for name, read, unit in (
                 ("RSS of all processes", _rss_mb, "MB"),
                 ("RSS of the supervisor", _supervisor_mb, "MB"),
                 ("open files", _fds, ""),
                 ("threads", _threads, ""),
+                ("tasks of the event loops", _tasks, ""),
             )
         ]
 
+    @property
+    def warm_up_s(self) -> float:
+        """Return how long at the start is left out where growth is told."""
+        return max(WARM_UP * self.seconds, SETTLED_S)
+
 
 def slope_of(
-    samples: Sequence[Sample], read: Callable[[Sample], float]
+    samples: Sequence[Sample], read: Callable[[Sample], float | None], from_s: float
 ) -> Slope | None:
-    """Return the line through a figure after the warm-up, by means of 20 blocks.
+    """Return the line through a figure after a time, by means of 20 blocks.
 
     Neighbouring samples are alike, so blocks are taken for single values. None if there
-    are too few samples.
+    are too few samples; those without a figure are left out.
+
+    Args:
+        samples: by time.
+        read: returns the figure of one.
+        from_s: seconds since load began.
     """
-    later = samples[round(len(samples) * WARM_UP) :]
+    read_off = [(s.at_s, read(s)) for s in samples if s.at_s >= from_s]
+    later = [(at_s, value) for at_s, value in read_off if value is not None]
     size = len(later) // _BLOCKS
     if size < 2:
         return None
     blocks = [later[at * size : (at + 1) * size] for at in range(_BLOCKS)]
-    xs = [fmean(sample.at_s for sample in block) / _HOUR_S for block in blocks]
-    ys = [fmean(read(sample) for sample in block) for block in blocks]
+    xs = [fmean(at_s for at_s, _ in block) / _HOUR_S for block in blocks]
+    ys = [fmean(value for _, value in block) for block in blocks]
     x_mean, y_mean = fmean(xs), fmean(ys)
     spread = sum((x - x_mean) ** 2 for x in xs)
     slope = sum((x - x_mean) * (y - y_mean) for x, y in zip(xs, ys, strict=True))
@@ -145,6 +167,10 @@ def _threads(sample: Sample) -> float:
     return sample.threads
 
 
+def _tasks(sample: Sample) -> float | None:
+    return sample.tasks
+
+
 def with_soak(page: str, found: Soaked) -> str:
     """Return the page with the part between the markers made anew.
 
@@ -163,6 +189,7 @@ def _parts(found: Soaked) -> list[str]:
         told(found),
         *(f"* missed: {text}" for text in found.missed),
         *(f"* false: {text}" for text in found.false),
+        *(f"* reload: {text}" for text in found.reload_problems),
         growth_table(found),
         "![Memory, open files, threads and the run folder over the run](img/soak.svg)",
     ]
@@ -187,6 +214,7 @@ def told(found: Soaked) -> str:
         ("outages told", _by_lane(found.outages)),
         ("blind, s", _by_lane({k: v / 1e3 for k, v in found.blind_ms.items()})),
         ("data", data),
+        ("configurations read again", _reloads(found)),
         ("scrapes without a page", f"{found.unscraped} of {len(found.samples)}"),
         (
             "both pages, ms: median, most",
@@ -195,6 +223,13 @@ def told(found: Soaked) -> str:
         ("run folder", f"{last.folder_bytes / 1e6:.1f} MB, {rate:.1f} kB/s"),
     ]
     return _table(("what", "figure"), rows)
+
+
+def _reloads(found: Soaked) -> str:
+    return (
+        f"{found.reloaded} good ones, {found.refused} with an error; "
+        f"{len(found.reload_problems)} went otherwise than they should"
+    )
 
 
 def _by_lane(values: dict[str, int] | dict[str, float]) -> str:
@@ -218,7 +253,8 @@ def growth_table(found: Soaked) -> str:
                 verdict,
             )
         )
-    head = ("after the first quarter", "mean", "growth an hour [95 %]", "verdict")
+    after = f"after the first {found.warm_up_s / 60:.0f} minutes"
+    head = (after, "mean", "growth an hour [95 %]", "verdict")
     return _table(head, rows)
 
 

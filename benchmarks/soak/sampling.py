@@ -1,6 +1,7 @@
 """What the program holds, second by second: memory, files, threads, its folder."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from loadprobe.clock import NS_PER_S, mono_now_ns
 _EVERY_S = 1.0
 _PAGE_TIMEOUT_S = 10.0
 _PAGE_BYTES = 4096
+_TASKS = r"^loadprobe_tasks\{.*\} (\S+)$"
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -27,6 +29,7 @@ class Sample(msgspec.Struct, frozen=True):
         processes: how many there are.
         folder_bytes: of the run folder, as it is on the disk.
         scrape_ms: how long the page with metrics took; None if it did not come.
+        tasks: of the event loops of all processes, as the page says.
     """
 
     at_s: float
@@ -37,6 +40,7 @@ class Sample(msgspec.Struct, frozen=True):
     processes: int
     folder_bytes: int
     scrape_ms: float | None
+    tasks: int | None = None
 
 
 async def sample_for_ever(
@@ -48,25 +52,30 @@ async def sample_for_ever(
     async with aiohttp.ClientSession(timeout=timeout) as session:
         while True:
             now_s = (mono_now_ns() - start_ns) / NS_PER_S
-            scrape_ms = await _scrape(session, url)
-            samples.append(
-                await asyncio.to_thread(_sample, now_s, pid, folder, scrape_ms)
-            )
+            scrape_ms, tasks = await _scrape(session, url)
+            sample = await asyncio.to_thread(_sample, now_s, pid, folder, scrape_ms)
+            samples.append(msgspec.structs.replace(sample, tasks=tasks))
             ended_s = (mono_now_ns() - start_ns) / NS_PER_S
             await asyncio.sleep(max(0.0, now_s + _EVERY_S - ended_s))
 
 
-async def _scrape(session: aiohttp.ClientSession, url: str) -> float | None:
+async def _scrape(
+    session: aiohttp.ClientSession, url: str
+) -> tuple[float | None, int | None]:
+    """Return how long both pages took, and the number of tasks on the first."""
     begun_ns = mono_now_ns()
+    texts: list[str] = []
     try:
         for page in ("/metrics", "/metrics/ms"):
             async with session.get(url + page) as reply:
-                await reply.read()
+                texts.append(await reply.text())
                 if reply.status != 200:
-                    return None
+                    return None, None
     except (aiohttp.ClientError, TimeoutError):
-        return None
-    return (mono_now_ns() - begun_ns) / 1e6
+        return None, None
+    took_ms = (mono_now_ns() - begun_ns) / 1e6
+    tasks = re.findall(_TASKS, texts[0], re.MULTILINE)
+    return took_ms, round(sum(map(float, tasks))) if tasks else None
 
 
 def _sample(at_s: float, pid: int, folder: Path, scrape_ms: float | None) -> Sample:

@@ -14,7 +14,7 @@ _NAMED = ("lanes", "webhooks")
 _NOTHING: Mapping[str, object] = {}
 
 _IN_MID_RUN = re.compile(
-    r"lanes\.[^.]+\.(incident_)?rate_per_s"
+    r"lanes\.[^.]+\.((incident_)?rate_per_s|deadline_ms)"
     r"|load\.[^.]+"
     r"|slo\.[^.]+"
     r"|webhooks(\..+)?"
@@ -65,7 +65,9 @@ def changes(old: Config, new: Config) -> ChangedKeys:
         if _IN_MID_RUN.fullmatch(key) is None:
             return False
         section, _, rest = key.partition(".")
-        return section != "lanes" or rest.partition(".")[0] not in ramps | closed
+        lane, _, name = rest.partition(".")
+        fixed = closed if name == "deadline_ms" else ramps | closed
+        return section != "lanes" or lane not in fixed
 
     return ChangedKeys(
         tuple(key for key in keys if can_change(key)),

@@ -1,8 +1,8 @@
 """Secrets by reference: a file or an environment variable, read when it is used."""
 
 import os
-from pathlib import Path
 
+from loadprobe.config.bounded_file import read_bounded_text
 from loadprobe.errors import ConfigError
 
 
@@ -23,7 +23,7 @@ def read_secret(
     word = key.replace("_", " ")
     if file is not None:
         try:
-            text = Path(file).read_text(encoding="utf-8")
+            text = read_bounded_text(file)
         except (OSError, ValueError) as exc:
             # ValueError: not UTF-8 (its text would show bytes of the secret)
             why = exc.strerror if isinstance(exc, OSError) else "not UTF-8 text"

@@ -14,6 +14,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import inspect as types
 
+from loadprobe.config.bounded_file import read_bounded_text
 from loadprobe.errors import ConfigError
 
 _UNITS = {
@@ -79,7 +80,7 @@ def read_file(path: Path | str) -> str:
         ConfigError: it cannot be read, or is no text.
     """
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return read_bounded_text(path)
     except OSError as exc:
         raise ConfigError(
             str(path), f"cannot read it: {exc.strerror}; give the path of a TOML file"

@@ -1,7 +1,8 @@
 """A probe process as a program: frames come by standard input, and go by output.
 
 The end of standard input (the supervisor is gone) ends it, and so does a frame that
-cannot be read.
+cannot be read. Stopped or stuck it does not outlive the supervisor either: the kernel
+ends it then.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ import uvloop
 
 from loadprobe.drivers.errors import is_defect
 from loadprobe.errors import LoadprobeError, ProbeCrashed, UsageError
+from loadprobe.liveness import bind_life_to_parent
 from loadprobe.logs import logging_to_stderr
 from loadprobe.probe.messages import (
     HEADER_BYTES,
@@ -121,6 +123,8 @@ def main() -> int:
     Signals to end are for the supervisor, which drains us: a process manager that
     signals all processes of a service must not end us first.
     """
+    parent = int(sys.argv[1]) if len(sys.argv) > 1 else os.getppid()
+    bind_life_to_parent(parent, signal.SIGKILL)
     for number in NUMBERS:
         signal.signal(number, signal.SIG_IGN)
     read_fd, write_fd = os.dup(0), os.dup(1)

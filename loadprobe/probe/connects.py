@@ -24,6 +24,7 @@ from loadprobe.drivers.errors import (
 from loadprobe.drivers.wire.dial import DialFailure
 from loadprobe.drivers.wire.driver import WireDriver
 from loadprobe.drivers.wire.greeting import Greeting
+from loadprobe.probe.deadlines import Deadlines
 from loadprobe.probe.lag import Lag
 from loadprobe.probe.messages import ScopeBlock, Share
 
@@ -47,11 +48,12 @@ class Connects:
         self, share: Share, driver: WireDriver, probe: Probe, lag: Lag
     ) -> None:
         lane = share.lane
-        self._lane = lane.name
+        self.name = lane.name
         self._driver = driver
         self._lag = lag
-        self._deadline_ns = lane.deadline_ms * NS_PER_MS
-        self._give_up_ns = self._deadline_ns + probe.settle_ms * NS_PER_MS
+        self._deadlines = Deadlines(
+            lane.deadline_ms * NS_PER_MS, probe.settle_ms * NS_PER_MS
+        )
         self._stall_ns = probe.stall_ms * NS_PER_MS
         self._period_ns = round(NS_PER_S / lane.connects_per_s)
         self._turn_ns = self._period_ns * share.slice_count
@@ -64,6 +66,11 @@ class Connects:
         self._queue: list[tuple[int, str]] = []
         self._outstanding: dict[int, int] = {}
         self._number = 0
+
+    def change_deadline(self, from_ns: int, deadline_ns: int) -> None:
+        """Let attempts that are due from a time on have another deadline."""
+        self._deadlines.forget(mono_now_ns())
+        self._deadlines.change(from_ns, deadline_ns)
 
     # --- schedule ----------------------------------------------------------------
 
@@ -133,7 +140,7 @@ class Connects:
         judged = await self._attempt(due_ns, sent_ns, shard)
         recorder = self._recorders.get(shard.name)
         if recorder is None:
-            scope = Scope(self._lane, shard.name, OpKind.CONNECT)
+            scope = Scope(self.name, shard.name, OpKind.CONNECT)
             recorder = self._recorders[shard.name] = ScopeRecorder(scope)
         outcome, error, done_ns, evidence = judged
         if outcome is Outcome.SERVED:
@@ -149,7 +156,7 @@ class Connects:
         host, port = shard.primary.host, shard.primary.port
         greeting: Greeting | None = None
         try:
-            left_ns = due_ns + self._give_up_ns - sent_ns
+            left_ns = due_ns + self._deadlines.give_up_ns - sent_ns
             async with asyncio.timeout(left_ns / NS_PER_S):
                 result = await dialer.dial(host, port, Greeting)
                 if isinstance(result, DialFailure):
@@ -189,7 +196,7 @@ class Connects:
             return Outcome.WRONG, ErrorClass.VALUE, done_ns, (sent_ns, done_ns)
         # A reply that came in time and waited for us to read it is not late.
         came_ns = self._lag.unread_since(done_ns)
-        if came_ns - due_ns <= self._deadline_ns:
+        if came_ns - due_ns <= self._deadlines.of(due_ns):
             return Outcome.SERVED, ErrorClass.NONE, done_ns, (0, 0)
         evidence = came_ns, sent_ns + self._lag.recent_ns(sent_ns)
         return Outcome.LATE, ErrorClass.LATE, done_ns, evidence

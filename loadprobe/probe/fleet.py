@@ -139,6 +139,7 @@ class FleetProbe:
             sys.executable,
             "-m",
             "loadprobe.probe",
+            str(os.getpid()),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -16,6 +16,7 @@ from loadprobe.core.topology.topology import Topology
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival, Driver
 from loadprobe.probe.content import is_right
+from loadprobe.probe.deadlines import Deadlines
 from loadprobe.probe.health import take_health
 from loadprobe.probe.keys import LaneKeys
 from loadprobe.probe.lag import Lag
@@ -56,8 +57,10 @@ class LaneRunner:
         )
         self._maker = Maker(share, self.keys)
         self._loop = make_loop(share, probe.stall_ms * NS_PER_MS, self._maker.fill)
-        self._deadline_ns = lane.deadline_ms * NS_PER_MS
-        self._give_up_ns = self._deadline_ns + probe.settle_ms * NS_PER_MS
+        self._deadlines = Deadlines(
+            lane.deadline_ms * NS_PER_MS, probe.settle_ms * NS_PER_MS
+        )
+        self._use_deadlines()
         self._too_late = 0
         self._lag = lag
         self.unread_since = lag.unread_since
@@ -67,6 +70,16 @@ class LaneRunner:
         """Set the driver that sends the arrivals."""
         self._driver = driver
         self._loop.attach(driver.submit)
+
+    def _use_deadlines(self) -> None:
+        # With the shorter of two the hot path takes nothing for served that was not.
+        self._least_deadline_ns = self._deadlines.least_ns
+        self._give_up_ns = self._deadlines.give_up_ns
+
+    def change_deadline(self, from_ns: int, deadline_ns: int) -> None:
+        """Let arrivals that are due from a time on have another deadline."""
+        self._deadlines.change(from_ns, deadline_ns)
+        self._use_deadlines()
 
     def on_topology(self, topology: Topology) -> None:
         """Spread the arrivals over the shards of a new topology."""
@@ -98,7 +111,7 @@ class LaneRunner:
 
     def expected(self, arrivals: list[Arrival]) -> None:
         """Take arrivals whose reply is literally the expected one (the hot path)."""
-        deadline_ns, write = self._deadline_ns, _WRITE
+        deadline_ns, write = self._least_deadline_ns, _WRITE
         late: list[Arrival] = []
         for arrival in arrivals:
             due_ns, done_ns = arrival.due, arrival.done
@@ -132,7 +145,7 @@ class LaneRunner:
         recorder = arrival.recorder
         # A reply that came in time and waited for us to read it is not late.
         came_ns = self.unread_since(done_ns)
-        if right and came_ns - arrival.due <= self._deadline_ns:
+        if right and came_ns - arrival.due <= self._deadlines.of(arrival.due):
             arrival.decided = True
             recorder.add_served(arrival.due, arrival.sent, done_ns)
         else:
@@ -208,6 +221,9 @@ class LaneRunner:
         for arrival in self._loop.take_overdue(now_ns - self._give_up_ns):
             self._time_out(arrival)
             self._loop.ended(arrival, now_ns)
+        if self._deadlines.is_changing:
+            self._deadlines.forget(now_ns)
+            self._use_deadlines()
 
     def _time_out(self, arrival: Arrival) -> None:
         self._driver.suspect(arrival.slot)

@@ -11,6 +11,9 @@ _TIDY_EVERY_NS = 10 * NS_PER_S
 _WORTH_IT = 500
 _SHARE = 1_000
 """A collection that takes long, because much is alive, is so many times rarer."""
+_TIDY_AT_LEAST_EVERY_NS = 30 * NS_PER_S
+"""But not rarer than this: it may have taken long because much was let go of, and the
+more comes together until the next one, the longer that takes."""
 
 
 class Collections:
@@ -49,7 +52,8 @@ class Collections:
         begun_ns = mono_now_ns()
         gc.collect()
         took_ns = mono_now_ns() - begun_ns
-        self._tidy_ns = now_ns + max(_TIDY_EVERY_NS, _SHARE * took_ns)
+        pause_ns = max(_TIDY_EVERY_NS, _SHARE * took_ns)
+        self._tidy_ns = now_ns + min(pause_ns, _TIDY_AT_LEAST_EVERY_NS)
 
     def take_ns(self) -> list[int]:
         """Return how long those since the last call took."""

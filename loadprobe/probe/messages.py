@@ -182,7 +182,21 @@ class UseCertificates(msgspec.Struct, frozen=True, tag="certificates"):
     target: Target
 
 
-Change = UseEndpoint | UseLogin | UseCertificates
+class UseDeadline(msgspec.Struct, frozen=True, tag="deadline"):
+    """Let arrivals of a lane have another deadline from a due time on.
+
+    Args:
+        lane: its name; a process without it has nothing to do.
+        from_ns: the due time, monotonic.
+        deadline_ns: after an arrival was due.
+    """
+
+    lane: str
+    from_ns: int
+    deadline_ns: int
+
+
+Change = UseEndpoint | UseLogin | UseCertificates | UseDeadline
 """What changes in mid-run; a process yet to come has it in its plan."""
 
 ToProbe = Plan | Start | ChangeRate | Stop | Change
@@ -316,6 +330,7 @@ class ProbeSnapshot(msgspec.Struct, frozen=True, tag="snapshot"):
         gc_ns: length of each garbage collection.
         cpu_ns: CPU time of the process since its start.
         rss_bytes: resident memory.
+        tasks: of the event loop, that have not ended.
     """
 
     process: int
@@ -329,6 +344,7 @@ class ProbeSnapshot(msgspec.Struct, frozen=True, tag="snapshot"):
     gc_ns: list[int]
     cpu_ns: int
     rss_bytes: int
+    tasks: int = 0
 
 
 class ReadBack(msgspec.Struct, frozen=True, tag="read_back"):

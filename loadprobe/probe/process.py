@@ -19,7 +19,7 @@ from loadprobe.drivers.tls import make_context
 from loadprobe.drivers.wire.sockets import SocketPoller
 from loadprobe.errors import PreflightError
 from loadprobe.probe.beat import Beat
-from loadprobe.probe.connects import make_connects
+from loadprobe.probe.connects import Connects, make_connects
 from loadprobe.probe.credentials import Credentials, LaneDriver
 from loadprobe.probe.detour import connected
 from loadprobe.probe.drivers import make_driver
@@ -40,6 +40,7 @@ from loadprobe.probe.messages import (
     TopologySeen,
     ToProbe,
     UseCertificates,
+    UseDeadline,
     UseEndpoint,
     UseLogin,
 )
@@ -109,7 +110,8 @@ class ProbeProcess:
         if self._plan.ahead is not None:
             filled = await self._prepare(self._plan.ahead)
             while isinstance(told := await commands.get(), Change):
-                pass  # the plan to come knows
+                if isinstance(told, UseDeadline):
+                    self._use_deadline(told)  # of the rest the plan to come knows
             if not isinstance(told, Plan):
                 return
             self._make_drivers(told)
@@ -195,6 +197,8 @@ class ProbeProcess:
                     for lane in self._lanes:
                         if lane.name == command.lane:
                             lane.change_rate(command.paces, mono_now_ns())
+                case UseDeadline():
+                    self._use_deadline(command)
                 case UseLogin():
                     self._password = command.password
                     self._credentials.use_login(command, self._by_lane())
@@ -207,6 +211,12 @@ class ProbeProcess:
                     self._credentials.use_certificates(command, by_tls)
                 case _:
                     return command
+
+    def _use_deadline(self, command: UseDeadline) -> None:
+        issuers: list[LaneRunner | Connects] = [*self._lanes, *self._connects]
+        for each in issuers:
+            if each.name == command.lane:
+                each.change_deadline(command.from_ns, command.deadline_ns)
 
     def _by_lane(self) -> list[LaneDriver]:
         return [

@@ -1,5 +1,6 @@
 """What a probe process tells the supervisor again and again: snapshots."""
 
+import asyncio
 from array import array
 from collections.abc import Callable, Sequence
 
@@ -78,6 +79,7 @@ class Reports:
                 gc_ns=self._collections.take_ns(),
                 cpu_ns=process_cpu_ns(),
                 rss_bytes=rss_bytes(),
+                tasks=len(asyncio.all_tasks()),
             )
         )
         for each in self._remembering:

@@ -28,6 +28,7 @@ from loadprobe.outputs.folder.reader import (
 from loadprobe.outputs.folder.sealed_lines import Written
 from loadprobe.outputs.folder.sealed_reader import read_sealed
 from loadprobe.outputs.folder.sealed_replay import SealedReplay
+from loadprobe.run.budgeting import budget_at
 from loadprobe.run.causes import judge
 from loadprobe.run.health import Health
 from loadprobe.run.load_control import planned_until
@@ -108,6 +109,9 @@ def _judge(
             clock=clock,
             is_running=is_running,
         )
+    summary = msgspec.structs.replace(
+        summary, error_budget=budget_at(path, info, replay.until_ns)
+    )
     return RunData(
         path=path,
         info=msgspec.structs.replace(

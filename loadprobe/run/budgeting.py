@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair, mono_now_ns
 from loadprobe.config.keys import Config
 from loadprobe.core.budget.account import Bands
@@ -23,7 +25,8 @@ from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.results import Sealed
 from loadprobe.core.verdict.beside import Planned, is_planned
 from loadprobe.core.verdict.plan_edges import cut_at_plan
-from loadprobe.outputs.folder.budget_file import BudgetFile
+from loadprobe.outputs.folder.budget_file import BudgetFile, find_budget
+from loadprobe.outputs.folder.documents import RunInfo
 
 DARK_EVERY_NS = 600 * NS_PER_MS
 """While anything is dark. With a seal every 250 ms nothing waits for as long as a
@@ -262,6 +265,32 @@ def target_of(config: Config) -> str:
     if config.control is not None:
         return config.control.replication_group
     return f"{config.target.host}:{config.target.port}"
+
+
+def budget_at(path: Path, info: RunInfo, until_ns: int) -> ErrorBudget | None:
+    """Return how the error budget of a run stood when something was known of it last.
+
+    For a run that was cut short: its budget is beside its folder.
+
+    Args:
+        path: the run folder.
+        info: what was run.
+        until_ns: everything due before was judged, in its monotonic clock.
+
+    Returns:
+        None without a target, or if the file does not tell of that time any more.
+    """
+    try:
+        config = msgspec.convert(info.config, Config)
+    except msgspec.ValidationError:
+        return None  # of another version: its budget cannot be found
+    if config.slo.availability is None:
+        return None
+    until_unix_ns = info.start.clock.to_wall(until_ns)
+    accounts = find_budget(path.parent, config.name, target_of(config), until_unix_ns)
+    if accounts is None:
+        return None
+    return reckon(accounts, target=config.slo.availability, now_ns=accounts.until_ns)
 
 
 def budget_series(budget: ErrorBudget) -> dict[str, dict[tuple[str, ...], float]]:

@@ -12,10 +12,10 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
+from loadprobe.config.bounded_file import read_bounded
 from loadprobe.config.keys import Target
 from loadprobe.core.events import (
     CredentialsChanged,
@@ -24,7 +24,7 @@ from loadprobe.core.events import (
     RunProblem,
 )
 from loadprobe.drivers.tls import make_context
-from loadprobe.errors import UsageError
+from loadprobe.errors import PreflightError, UsageError
 from loadprobe.probe.messages import CertificatesRefused, LoginRenewed
 
 LOOK_S = 2.0
@@ -81,13 +81,24 @@ def read_credentials(target: Target, *, tls: bool) -> HeldSecrets:
     password = target.read_password()
     digests: dict[str, str] = {}
     if tls:
-        make_context(target)
+        # First, as OpenSSL would wait for a pipe, and read a device to its end.
         digests = {
-            key: hashlib.sha256(Path(path).read_bytes()).hexdigest()
+            key: _digest(key, path)
             for key in FILES
             if (path := getattr(target, key)) is not None
         }
+        make_context(target)
     return HeldSecrets(password, digests)
+
+
+def _digest(key: str, path: str) -> str:
+    try:
+        return hashlib.sha256(read_bounded(path)).hexdigest()
+    except (OSError, ValueError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else str(exc)
+        raise PreflightError(
+            f"target.{key} {path!r} cannot be used: {why}; it must be a PEM file"
+        ) from exc
 
 
 class CredentialWatch:

@@ -26,6 +26,7 @@ class HealthMetrics:
         observe = self._metrics.observe
         observe("loop_lag_seconds", process, values_ns=lags_ns(snapshot))
         observe("gc_pause_seconds", process, values_ns=snapshot.gc_ns)
+        self._metrics.set("tasks", process, value=snapshot.tasks)
         for lane in snapshot.lanes:
             self._add_lane(lane)
             self._connections[lane.lane][snapshot.process] = lane.connections

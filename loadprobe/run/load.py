@@ -10,6 +10,8 @@ processes of their own, which do not exist until they are woken in mid-run.
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+import msgspec
+
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns, wall_now_ns
 from loadprobe.config.keys import Config, Lane, Target
 from loadprobe.core.events import ProbeDied, RateChanged
@@ -26,9 +28,10 @@ from loadprobe.probe.messages import (
     ReadBack,
     Start,
     UseCertificates,
+    UseDeadline,
     UseLogin,
 )
-from loadprobe.probe.rates import LaneRates
+from loadprobe.probe.rates import LEAD_NS, LaneRates
 from loadprobe.probe.routes import Routes
 from loadprobe.run.going_on import Past
 from loadprobe.run.gone import until_gone
@@ -361,6 +364,27 @@ class Measurement:
         for lane in lanes:
             if lane.loop == "open" and lane.name not in self.rates.begun:
                 self.rates.configure(lane)
+
+    def change_deadlines(self, lanes: Iterable[Lane]) -> None:
+        """Let arrivals that are due a little later have other deadlines.
+
+        Args:
+            lanes: all of them; those whose deadline is as it was are left alone.
+        """
+        now = {lane.name: lane for lane in self._config.lanes}
+        from_ns = mono_now_ns() + LEAD_NS
+        for lane in lanes:
+            known = now[lane.name]
+            if lane.deadline_ms == known.deadline_ms:
+                continue
+            ns = lane.deadline_ms * NS_PER_MS
+            self.aggregate.change_deadline(lane.name, ns, from_ns)
+            changed = msgspec.structs.replace(known, deadline_ms=lane.deadline_ms)
+            now[lane.name] = changed
+            self._roster.use_lane(changed)
+            for process in self._roster.of([lane.name]):
+                self.probes[process].tell(UseDeadline(lane.name, from_ns, ns))
+        self._config = msgspec.structs.replace(self._config, lanes=tuple(now.values()))
 
     def use_login(
         self,

@@ -5,6 +5,8 @@ Pure. Dormant lanes have processes of their own, so a process sleeps as a whole.
 
 from collections.abc import Collection, Iterable, Sequence
 
+import msgspec
+
 from loadprobe.config.keys import Lane
 from loadprobe.probe.plan import share_out
 
@@ -24,6 +26,18 @@ class Roster:
     def __init__(self, lanes: Sequence[Lane], dormant: Collection[str]) -> None:
         self.shares = share_out(lanes, dormant)
         self.asleep = set(self.of(dormant))
+
+    def use_lane(self, lane: Lane) -> None:
+        """Have processes that are started from now on go by another configuration."""
+        self.shares = [
+            tuple(
+                msgspec.structs.replace(share, lane=lane)
+                if share.lane.name == lane.name
+                else share
+                for share in shares
+            )
+            for shares in self.shares
+        ]
 
     def of(self, lanes: Collection[str]) -> list[int]:
         """Return the processes that have any of these lanes."""

@@ -59,6 +59,7 @@ class Swap:
         target = msgspec.structs.replace(before.target, **kept)
         self._config = config = msgspec.structs.replace(config, target=target)
         self._measurement.configure_rates(config.lanes)
+        self._measurement.change_deadlines(config.lanes)
         self._pacing.use(config.lanes, config.load)
         await self._credentials.change(target, held)
         if what.under("webhooks"):

@@ -107,6 +107,8 @@ class FolderUpkeep:
         """Look after the folder until cancelled."""
         while True:
             self.look()
+            tasks = len(asyncio.all_tasks())
+            self._metrics.set("tasks", "supervisor", value=tasks)
             if self.is_due():
                 await self.keep()
             await asyncio.sleep(LOOK_EVERY_S)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -12,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from loadprobe.liveness import bind_life_to_parent
 from loadprobe.local.cluster.cluster import LocalCluster
 
 SECRET = "hunter2-is-no-secret"
@@ -82,16 +84,23 @@ async def start(
     env: dict[str, str] | None = None,
     before: Callable[[], None] | None = None,
 ) -> asyncio.subprocess.Process:
-    """Start ``loadprobe`` as a person would."""
+    """Start ``loadprobe`` as a person would; if we are killed it goes, too."""
+    parent = os.getpid()
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "loadprobe", *words),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(env),
-        preexec_fn=before,
+        preexec_fn=lambda: _before(parent, before),
         start_new_session=True,
     )
+
+
+def _before(parent: int, before: Callable[[], None] | None) -> None:
+    bind_life_to_parent(parent, signal.SIGKILL)
+    if before is not None:
+        before()
 
 
 async def finish(process: asyncio.subprocess.Process) -> Ended:

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -12,8 +13,9 @@ from typing import Literal
 import msgspec
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
-from loadprobe.core.intervals import Interval, difference
+from loadprobe.core.intervals import Interval, difference, overlaps, union
 from loadprobe.core.judging.outages import Outage
+from loadprobe.errors import RunError
 from loadprobe.local.cluster.node import LocalNode
 from loadprobe.outputs.folder.reader import RunData, load_info
 from loadprobe.outputs.folder.sealed_reader import read_sealed
@@ -25,6 +27,7 @@ What = Literal["supervisor", "probe", "both", "group", "all"]
 KINDS: tuple[What, ...] = ("supervisor", "probe", "both", "group", "all")
 BOUND_NS = NS_PER_S
 DEADLINE_NS = 50 * NS_PER_MS
+SLOW_NS = 25 * NS_PER_MS
 LANE: dict[str, object] = {
     "workers": 8,
     "rate_per_s": 400,
@@ -45,11 +48,21 @@ class Seen:
         stopped: when the server was being stopped or had stopped, monotonic ns.
         certain: when it had certainly stopped.
         judged: when the run said up to when it had judged, both monotonic.
+        slow: when the server did not answer at once although it had not been stopped:
+            it did not get to run.
     """
 
     stopped: list[Interval] = field(default_factory=list)
     certain: list[Interval] = field(default_factory=list)
     judged: list[tuple[int, int]] = field(default_factory=list)
+    slow: list[Interval] = field(default_factory=list)
+
+    @property
+    def possible(self) -> list[Interval]:
+        """Return when the server may have been down for arrivals that were due."""
+        return union(
+            [*self.stopped, *((start - DEADLINE_NS, end) for start, end in self.slow)]
+        )
 
 
 @dataclass
@@ -63,6 +76,7 @@ class Killed:
         url: where it served.
         folder: what it left behind.
         seen: what was done and told before.
+        node: the server.
         killed_ns: when, monotonic.
         after_s: how long it had measured.
     """
@@ -73,6 +87,7 @@ class Killed:
     url: str
     folder: Path
     seen: Seen
+    node: LocalNode
     killed_ns: int
     after_s: float
 
@@ -83,6 +98,7 @@ class Found:
 
     Args:
         report: what is said about it.
+        until_ns: up to when it is complete, monotonic.
         lost_ns: how much of the time before the kill is not in it.
         outages: stops before that which had to be told.
         problems: what is not as it should be.
@@ -91,6 +107,7 @@ class Found:
     """
 
     report: RunData
+    until_ns: int
     lost_ns: int
     outages: int
     problems: list[str]
@@ -122,7 +139,7 @@ async def kill_one(
     """
     rng = random.Random(seed)
     try:
-        run, path, url = await start_run(servers, tmp_path, lanes=LANE)
+        run, path, url = await start_run(servers, tmp_path, "--resume", lanes=LANE)
     except (AssertionError, TimeoutError) as exc:
         raise NotBegun(str(exc)) from exc
     try:
@@ -135,6 +152,7 @@ async def kill_one(
         async with asyncio.TaskGroup() as group:
             beside = [
                 group.create_task(_stop_again_and_again(node, rng, seen)),
+                group.create_task(look_again_and_again(node, seen)),
                 group.create_task(
                     _ask_again_and_again(url, clock.wall_ns - clock.mono_ns, seen)
                 ),
@@ -155,7 +173,7 @@ async def kill_one(
     assert run.returncode == -signal.SIGKILL
     await assert_gone(members)
     after_s = (killed_ns - begun_ns) / NS_PER_S
-    return Killed(what, seed, path, url, folder, seen, killed_ns, after_s)
+    return Killed(what, seed, path, url, folder, seen, node, killed_ns, after_s)
 
 
 async def _stop_again_and_again(
@@ -164,18 +182,34 @@ async def _stop_again_and_again(
     """Let a server stop for known times."""
     while True:
         await asyncio.sleep(rng.choice([rng.uniform(0.3, 0.6), 1.8]))
-        start_ns = mono_now_ns()
-        node.pause()
-        while _state(node) != "T":
-            await asyncio.sleep(0.001)
-        certain_ns = mono_now_ns()
+        start_ns, certain_ns = mono_now_ns(), None
         try:
+            node.pause()
+            while _state(node) != "T":
+                await asyncio.sleep(0.001)
+            certain_ns = mono_now_ns()
             await asyncio.sleep(rng.choice([rng.uniform(0.15, 0.5), 1.6]))
-        finally:
+        finally:  # whenever we are told to end: or it would be stopped for good
             over_ns = mono_now_ns()
             node.resume()
-            seen.certain.append((certain_ns, over_ns))
+            if certain_ns is not None:
+                seen.certain.append((certain_ns, over_ns))
             seen.stopped.append((start_ns, mono_now_ns()))
+
+
+async def look_again_and_again(node: LocalNode, seen: Seen) -> None:
+    """Note when a server that was not stopped is slow to answer."""
+    while True:
+        begun_ns = mono_now_ns()
+        with suppress(RunError):
+            await node.command("PING", timeout_s=5.0)
+        now_ns = mono_now_ns()
+        was_stopped = node.is_paused or overlaps(seen.stopped, begun_ns, now_ns)
+        if now_ns - begun_ns > SLOW_NS and not was_stopped:
+            seen.slow.append((begun_ns, now_ns))
+        while node.is_paused:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.02)
 
 
 def _state(node: LocalNode) -> str:
@@ -231,24 +265,27 @@ def look_at(killed: Killed) -> Found:
         problems.append("the run was too short to tell")
     if until_ns < max(known, default=0):
         problems.append("what was sealed a second ago is lost")
-    outages = _load(replay.results().outages)
+    outages = load_of(replay.results().outages)
     if len(report.outages) != len(outages):
         problems.append("the report has not all outages")
-    certain = _certain(seen, until_ns)
-    false = [o for o in outages if difference(o.cores, seen.stopped)]
-    untold = [t for t in certain if _told(t, outages) != {"read", "write"}]
+    certain = certain_of(seen, until_ns)
+    false = [o for o in outages if difference(o.cores, seen.possible)]
+    untold = [t for t in certain if told_of(t, outages) != {"read", "write"}]
     problems += [f"dark that was not: {outage}" for outage in false]
     hulls = [(o.scope.op.label, *o.hull) for o in outages]
     problems += [f"{truth} is not told: {hulls}" for truth in untold]
     lost_ns = killed.killed_ns - until_ns
-    return Found(report, lost_ns, len(certain), problems, len(untold), len(false))
+    return Found(
+        report, until_ns, lost_ns, len(certain), problems, len(untold), len(false)
+    )
 
 
-def _load(outages: Iterable[Outage]) -> list[Outage]:
+def load_of(outages: Iterable[Outage]) -> list[Outage]:
+    """Return the outages of reads and writes."""
     return [outage for outage in outages if not outage.scope.op.is_apart]
 
 
-def _certain(seen: Seen, until_ns: int) -> list[Interval]:
+def certain_of(seen: Seen, until_ns: int) -> list[Interval]:
     """Return when the server was down for long enough to be told, and was judged."""
     truths = (
         (start_ns, min(end_ns - DEADLINE_NS, until_ns))
@@ -257,7 +294,7 @@ def _certain(seen: Seen, until_ns: int) -> list[Interval]:
     return [each for each in truths if each[1] - each[0] >= 2 * DEADLINE_NS]
 
 
-def _told(truth: Interval, outages: list[Outage]) -> set[str]:
+def told_of(truth: Interval, outages: list[Outage]) -> set[str]:
     """Return the op kinds of the outages whose bounds hold the truth."""
     return {
         outage.scope.op.label

@@ -49,6 +49,7 @@ class Recorded:
         turns: when a segment begins, likewise, at the end of a seal.
         resume: go on with the run that is there already.
         after_ns: from the end of what is known of it until it goes on.
+        slo: more thresholds.
     """
 
     def __init__(
@@ -60,9 +61,11 @@ class Recorded:
         turns: Collection[int] = (),
         resume: bool = False,
         after_ns: int = 500 * MS,
+        slo: str = "",
     ) -> None:
+        text = CONFIG.replace("[slo]", f"[slo]\n{slo}")
         config = parse_config(
-            CONFIG + f'[output]\ndir = "{directory}"\n', where="run.toml"
+            text + f'[output]\ndir = "{directory}"\n', where="run.toml"
         )
         plan = RunPlan(config)
         self.aggregate = Aggregate([LaneInfo("tcp", False, (0,), 250 * MS)])

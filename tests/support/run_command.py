@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from loadprobe.config.keys import Config, Output
+from loadprobe.liveness import bind_life_to_parent
 
 _COMMAND_S = 100.0
 
@@ -68,6 +69,7 @@ async def run_command(
     config = msgspec.structs.replace(config, output=Output(dir=str(output_dir)))
     path = folder / "run.toml"
     path.write_text(to_toml(config))
+    parent = os.getpid()
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
@@ -79,6 +81,7 @@ async def run_command(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env=os.environ | {"COLUMNS": "160", "NO_COLOR": "1"},
+        preexec_fn=lambda: bind_life_to_parent(parent, signal.SIGKILL),
     )
     try:
         yield Command(process, output_dir)

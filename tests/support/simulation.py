@@ -5,7 +5,7 @@ wait their turn there, and their replies take ``back_ns`` to be parsed, or longe
 loop of their process is not looking.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -94,10 +94,25 @@ class Simulated:
     fault: Fault | None
 
 
+def _same_for_all(_due_ns: int) -> int:
+    return DEADLINE_NS
+
+
 def simulate(
-    plans: Iterable[Plan], faults: Sequence[Fault], naps: Sequence[Nap] = ()
+    plans: Iterable[Plan],
+    faults: Sequence[Fault],
+    naps: Sequence[Nap] = (),
+    *,
+    deadline_of: Callable[[int], int] = _same_for_all,
 ) -> list[Simulated]:
-    """Return how the arrivals end, by due time."""
+    """Return how the arrivals end, by due time.
+
+    Args:
+        plans: the arrivals.
+        faults: of the server.
+        naps: when processes were not looking.
+        deadline_of: returns the deadline of an arrival by its due time.
+    """
     free_ns = 0
     ended: list[Simulated] = []
     answered: list[tuple[Plan, int, Fault | None]] = []
@@ -124,7 +139,8 @@ def simulate(
                     if other.process == plan.process and done >= freeze.end_ns
                 )
                 resumed_ns = min(resumed_ns, first_ns)
-        decided = _reply(plan, came_ns, done_ns, resumed_ns)
+        deadline_ns = deadline_of(plan.due_ns)
+        decided = _reply(plan, came_ns, done_ns, resumed_ns, deadline_ns)
         ended.append(Simulated(plan, decided, fault))
     ended.sort(key=lambda s: s.decided)
     return ended
@@ -151,11 +167,13 @@ def _meets(plan: Plan, fault: Fault, naps: Sequence[Nap]) -> bool:
     return fault.start_ns <= plan.reaches_ns < fault.end_ns
 
 
-def _reply(plan: Plan, came_ns: int, done_ns: int, resumed_ns: int) -> Decided:
+def _reply(
+    plan: Plan, came_ns: int, done_ns: int, resumed_ns: int, deadline_ns: int
+) -> Decided:
     due, sent = plan.due_ns, plan.sent_ns
-    if came_ns <= due + DEADLINE_NS:
+    if came_ns <= due + deadline_ns:
         return Served(due, sent, done_ns)
-    if done_ns <= due + DEADLINE_NS + SETTLE_NS:
+    if done_ns <= due + deadline_ns + SETTLE_NS:
         return Failure(
             due, sent, done_ns, Outcome.LATE, ErrorClass.LATE, resumed_ns, sent
         )

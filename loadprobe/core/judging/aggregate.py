@@ -18,6 +18,7 @@ from loadprobe.core.judging.before import Before
 from loadprobe.core.judging.cells import BlindSpan
 from loadprobe.core.judging.columns import Block, Scope
 from loadprobe.core.judging.counts import ScopeTotals
+from loadprobe.core.judging.deadlines import DeadlineRanges
 from loadprobe.core.judging.evidence import AFTERMATH_NS
 from loadprobe.core.judging.histogram import Histogram
 from loadprobe.core.judging.lanes import LaneInfo, LaneTotals
@@ -68,6 +69,7 @@ class Aggregate:
         self._latencies = Latencies()
         self._blind_cutter = BlindCutter()
         self._ring = Ring(margin_ns=film_margin_ns)
+        self._deadlines = DeadlineRanges(lanes)
 
     # what the supervisor reports
 
@@ -146,6 +148,23 @@ class Aggregate:
     def watermark_ns(self, process: int) -> int | None:
         """Return up to where a process delivered everything; None before it began."""
         return self._processes[process].watermark_ns
+
+    def change_deadline(self, lane: str, deadline_ns: int, from_ns: int) -> None:
+        """Take note that arrivals of a lane have another deadline from now on.
+
+        Args:
+            lane: its name.
+            deadline_ns: in ns after an arrival was due.
+            from_ns: what is due from this time on has it.
+        """
+        self._deadlines.change(lane, deadline_ns, from_ns)
+        self._use_deadlines(lane)
+
+    def _use_deadlines(self, lane: str) -> None:
+        found = self._deadlines.of(lane)
+        for scope, state in self._scopes.items():
+            if scope.lane == lane:
+                state.use_deadlines(found.least_ns, found.most_ns)
 
     # what comes out
 
@@ -244,12 +263,13 @@ class Aggregate:
                 totals.begin_ns = at_ns
 
     def _open_scope(self, scope: Scope) -> ScopeState:
-        lane = self._lane_by_name[scope.lane]
+        deadlines = self._deadlines.of(scope.lane)
         state = ScopeState(
             scope,
-            deadline_ns=lane.deadline_ns,
+            deadline_ns=deadlines.most_ns,
             begin_ns=self.lane_totals[scope.lane].begin_ns,
         )
+        state.use_deadlines(deadlines.least_ns, deadlines.most_ns)
         self._scopes[scope] = state
         self.scope_totals[scope] = state.totals
         return state
@@ -305,6 +325,8 @@ class Aggregate:
             since_ns = until_ns - AFTERMATH_NS
             process.blind = [span for span in process.blind if span[1] > since_ns]
         self.sealed_until_ns = until_ns
+        for name in self._deadlines.settle(until_ns):
+            self._use_deadlines(name)
         return sealed
 
     def _take_blind(

@@ -32,7 +32,8 @@ class OutageMaking:
     are the blind times since the first of ``before``. ``whole`` has the evidence of
     all failures, ``stretches`` that between two blind times. Of an outage that was
     going on before the process began, ``earlier`` is what was known then; the rest but
-    for the counts is of later arrivals.
+    for the counts is of later arrivals. ``deadline_ns`` is the longest deadline of any
+    of them, ``least_deadline_ns`` the shortest, if that is another one.
     """
 
     scope: Scope
@@ -54,6 +55,7 @@ class OutageMaking:
     round_trip_ns: int = 0
     is_last_late: bool = False
     earlier: Outage | None = None
+    least_deadline_ns: int = NEVER_NS
 
     @classmethod
     def begun(
@@ -164,13 +166,25 @@ class OutageMaking:
             left, right = self.blind[first : first + 2]
             self.blind[first : first + 2] = [(left[0], right[1])]
 
+    def use_deadlines(self, least_ns: int, most_ns: int) -> None:
+        """Take note that arrivals from now on may have other deadlines.
+
+        See ``core.judging.deadlines`` for which one is taken where.
+        """
+        own_ns = min(self.deadline_ns, self.least_deadline_ns)
+        self.least_deadline_ns = min(own_ns, least_ns)
+        self.deadline_ns = max(self.deadline_ns, most_ns)
+        for evidence in (self.whole, *self.stretches):
+            evidence.deadline_ns = self.deadline_ns
+
     def _proves_before(self, row: Row) -> bool:
         """Tell whether the target certainly served the arrival before the outage.
 
         One that was read after its deadline was served by the benefit of the doubt.
         """
         due_ns, _, done_ns = row
-        is_in_time = done_ns - due_ns <= self.deadline_ns
+        limit_ns = min(self.deadline_ns, self.least_deadline_ns)
+        is_in_time = done_ns - due_ns <= limit_ns
         return is_in_time and self.whole.proves_before(done_ns)
 
     def add_served(self, row: Row) -> None:
@@ -238,7 +252,8 @@ class OutageMaking:
             # served when the target is back: its due bounds the outage, not its done.
             # If it was read after its deadline, it was served by the benefit of the
             # doubt, and the silence may have ended as late as its done.
-            return max(first_due, first_done - self.deadline_ns)
+            limit_ns = min(self.deadline_ns, self.least_deadline_ns)
+            return max(first_due, first_done - limit_ns)
         if self.proof is not None:
             return max(first_due, self.proof[2])
         return max(row[2] for row in self.after)

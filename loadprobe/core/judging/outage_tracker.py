@@ -28,7 +28,7 @@ class OutageTracker:
         self, scope: Scope, *, deadline_ns: int, begin_ns: int | None = None
     ) -> None:
         self.scope = scope
-        self._deadline_ns = deadline_ns
+        self._deadline_ns = self._least_ns = deadline_ns
         self._begin_ns = begin_ns
         self._floor_ns = -NEVER_NS
         self._recent: deque[Row] = deque()
@@ -78,6 +78,15 @@ class OutageTracker:
             self._run = OutageMaking.resumed(
                 going_on, self._deadline_ns, round_trip_ns=round_trip_ns
             )
+
+    def use_deadlines(self, least_ns: int, most_ns: int) -> None:
+        """Take note between which bounds the deadlines of arrivals lie from now on.
+
+        An outage that is going on keeps those that it had, beside these.
+        """
+        self._least_ns, self._deadline_ns = least_ns, most_ns
+        if self._run is not None:
+            self._run.use_deadlines(least_ns, most_ns)
 
     def seed(self, served: Iterable[Row]) -> None:
         """Replace the served arrivals remembered from before the next ones.
@@ -131,6 +140,7 @@ class OutageTracker:
                 due_ns=failure.due_ns,
                 blind=self._blind,
             )
+            self._run.use_deadlines(self._least_ns, self._deadline_ns)
         self._run.add(failure)
 
     def _close_if_final(self, until_ns: int) -> None:

@@ -61,7 +61,7 @@ class ScopeState:
         self.scope = scope
         self.totals = ScopeTotals()
         self.tracker = OutageTracker(scope, deadline_ns=deadline_ns, begin_ns=begin_ns)
-        self._deadline_ns = deadline_ns
+        self._deadline_ns = self._least_ns = deadline_ns
         self._served: list[Pending] = []
         self._failed: list[tuple[Failure, int]] = []
         self.last_served: Row | None = None
@@ -80,6 +80,11 @@ class ScopeState:
             totals.last_outage,
             round_trip_ns=2 * before.usual_ns(scope.lane, scope.op),
         )
+
+    def use_deadlines(self, least_ns: int, most_ns: int) -> None:
+        """Take note between which bounds the deadlines of arrivals lie from now on."""
+        self._least_ns, self._deadline_ns = least_ns, most_ns
+        self.tracker.use_deadlines(least_ns, most_ns)
 
     def add(self, process: int, block: Block) -> None:
         """Take decided arrivals of one process; the block must not change any more."""
@@ -154,7 +159,7 @@ class ScopeState:
             seen = Block()
             rows = zip(part.block.due, part.block.sent, part.block.done, strict=True)
             for due, sent, done in rows:
-                is_late = done - due > self._deadline_ns
+                is_late = done - due > self._least_ns
                 waits_ns = self._deadline_ns + 1 if is_late else 1
                 if overlaps(spans, due, due + waits_ns):
                     self.totals.unseen += 1
@@ -168,10 +173,10 @@ class ScopeState:
         """Return the last arrival of a slab that was certainly served in time."""
         last = _last_index(slab.due, slab.high_ns)
         row = slab.due[last], slab.sent[last], slab.done[last]
-        if row[2] - row[0] <= self._deadline_ns:
+        if row[2] - row[0] <= self._least_ns:
             return row
         rows = zip(slab.due, slab.sent, slab.done, strict=True)
-        in_time = (row for row in rows if row[2] - row[0] <= self._deadline_ns)
+        in_time = (row for row in rows if row[2] - row[0] <= self._least_ns)
         return max(in_time, default=None)
 
     def _take_failures(

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from loadprobe.clock import NS_PER_S
 from loadprobe.core.budget.accounts import Accounts, BudgetSnapshot, Entry
 from loadprobe.outputs.folder.appending import AppendFile, WaitingMemory
 from loadprobe.outputs.folder.private import FILE_MODE, FOLDER_MODE
@@ -27,6 +28,9 @@ SCHEMA_VERSION = 1
 BUDGETS = ".budget"
 GROWN_BYTES = 256 * 1024
 """A file is begun anew when it has grown by this, and is twice as long as it was."""
+
+DURABLE_NS = 5 * NS_PER_S
+"""What became known longer ago than this is on the disk, whatever happens."""
 
 _LARGEST_BYTES = 256 * 1024 * 1024
 _PENDING_LIMIT_BYTES = 4 * 1024 * 1024
@@ -66,9 +70,8 @@ class BudgetFile:
     """
 
     def __init__(self, directory: Path, run: str, target: str) -> None:
-        mark = hashlib.sha256(target.encode()).hexdigest()[:12]
         self._folder = directory / BUDGETS / run
-        self._mark = mark
+        self._mark = _mark(target)
         self._run = run
         self._target = target
         self._lock: int | None = None
@@ -147,7 +150,7 @@ class BudgetFile:
             self._lock = None
 
     def _path(self, generation: int) -> Path:
-        return self._folder / f"{self._mark}.{generation:08d}.ndjson"
+        return _path(self._folder, self._mark, generation)
 
     def _take(self) -> None:
         path = self._folder / f"{self._mark}.lock"
@@ -161,11 +164,7 @@ class BudgetFile:
 
     def _generations(self) -> list[int]:
         """Return the generations that are there, the newest first."""
-        names = (path.name.split(".") for path in self._folder.glob("*.ndjson"))
-        return sorted(
-            (int(parts[1]) for parts in names if _is_generation(parts, self._mark)),
-            reverse=True,
-        )
+        return _generations(self._folder, self._mark)
 
     def _read(self) -> Accounts:
         accounts: Accounts | None = None
@@ -189,8 +188,38 @@ class BudgetFile:
                 self._path(generation).unlink()
 
 
-def read_budget(path: Path) -> Accounts:
+def find_budget(
+    directory: Path, run: str, target: str, until_ns: int
+) -> Accounts | None:
+    """Return the accounts as they stood at a time; nothing is locked or changed.
+
+    Args:
+        directory: where run folders are written.
+        run: name of the run.
+        target: what is measured.
+        until_ns: what became known later is left out, UNIX.
+
+    Returns:
+        None if there is no file that reaches from before that time to it.
+    """
+    folder, mark = directory / BUDGETS / run, _mark(target)
+    for generation in _generations(folder, mark):
+        try:
+            accounts = read_budget(_path(folder, mark, generation), until_ns=until_ns)
+        except (ValueError, OSError):
+            continue  # damaged, or removed just now
+        if accounts.until_ns <= until_ns:
+            is_near = until_ns - accounts.until_ns <= DURABLE_NS
+            return accounts if is_near else None
+    return None
+
+
+def read_budget(path: Path, *, until_ns: int | None = None) -> Accounts:
     """Return the accounts that a file holds; what is torn at its end is left out.
+
+    Args:
+        path: of the file.
+        until_ns: what became known later is left out; None leaves out nothing.
 
     Raises:
         ValueError: it cannot be read.
@@ -202,7 +231,10 @@ def read_budget(path: Path) -> Accounts:
             raise ValueError(f"its format is {header.schema_version}, not known here")
         accounts = Accounts(header.known)
         for content in lines:
-            accounts.take(_ENTRY.decode(content))
+            entry = _ENTRY.decode(content)
+            if until_ns is not None and entry.until_ns > until_ns:
+                break
+            accounts.take(entry)
     except StopIteration:
         raise ValueError("its first line is not whole") from None
     except (msgspec.DecodeError, OverflowError, RecursionError) as exc:
@@ -228,6 +260,21 @@ def encode(row: Header | Entry) -> bytes:
     """Return a line with its line feed."""
     content = msgspec.json.encode(row)
     return b"[%d,%b]\n" % (zlib.crc32(content), content)
+
+
+def _mark(target: str) -> str:
+    return hashlib.sha256(target.encode()).hexdigest()[:12]
+
+
+def _path(folder: Path, mark: str, generation: int) -> Path:
+    return folder / f"{mark}.{generation:08d}.ndjson"
+
+
+def _generations(folder: Path, mark: str) -> list[int]:
+    """Return the generations that are there, the newest first."""
+    names = (path.name.split(".") for path in folder.glob("*.ndjson"))
+    found = (int(parts[1]) for parts in names if _is_generation(parts, mark))
+    return sorted(found, reverse=True)
 
 
 def _is_generation(parts: list[str], mark: str) -> bool:

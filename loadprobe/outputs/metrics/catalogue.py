@@ -363,6 +363,12 @@ CATALOGUE: tuple[Metric, ...] = (
         "1 for the present role of a node.",
     ),
     _gauge(
+        "tasks",
+        "1",
+        ("process",),
+        "Tasks of the event loop of a process, the supervisor or a probe.",
+    ),
+    _gauge(
         "held_items",
         "1",
         ("what",),

@@ -9,19 +9,20 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
+from loadprobe.clock import NS_PER_S, ClockPair
 from loadprobe.core.events import Event
-from loadprobe.core.judging.cells import FilmChunk, Frame
+from loadprobe.core.judging.cells import Frame
 from loadprobe.core.judging.counts import SecondCounts
 from loadprobe.core.judging.histogram import Histogram
 from loadprobe.core.judging.results import Sealed
 from loadprobe.outputs.folder.documents import event_line
 from loadprobe.outputs.folder.reader import PastEvent
 from loadprobe.outputs.page.course import heat_row, quantiles_of
+from loadprobe.outputs.page.kept import KeptFilm, KeptSeconds
 
 KEPT_S = 15 * 60
 MOST_CELLS = 300_000
-"""In memory; some 10 MB."""
+"""In memory; some 1 MB."""
 
 MOST_EVENTS = 2_000
 
@@ -65,12 +66,12 @@ class RecentPart:
 
     since_s: int
     until_s: int
-    frames: list[Frame] = field(default_factory=list)
-    seconds: list[SecondCounts] = field(default_factory=list)
+    frames: Iterable[Frame] = ()
+    seconds: Iterable[SecondCounts] = ()
     latencies: list[LaneSecond] = field(default_factory=list)
     events: list[PastEvent] = field(default_factory=list)
     settled: list[SecondCounts] = field(default_factory=list)
-    filmed: list[Frame] = field(default_factory=list)
+    filmed: Iterable[Frame] = ()
 
 
 class Recent:
@@ -83,7 +84,6 @@ class Recent:
 
     Attributes:
         until_s: every second before is complete; 0 before anything was judged.
-        is_short: cells were let go that are not older than the rest.
     """
 
     def __init__(
@@ -91,17 +91,16 @@ class Recent:
     ) -> None:
         self._clock = clock
         self._kept_s = kept_s
-        self._most_cells = most_cells
         self.until_s = 0
-        self.is_short = False
         self._first_s: int | None = None
-        self._cells = 0
-        self._frames: deque[Frame] = deque()
-        self._seconds: deque[SecondCounts] = deque()
+        self._film = KeptFilm(most_cells)
+        self._seconds = KeptSeconds()
         self._failing: deque[SecondCounts] = deque()
         self._latencies: deque[LaneSecond] = deque()
         self._events: deque[PastEvent] = deque(maxlen=MOST_EVENTS)
         self._new = RecentPart(0, 0)
+        self._new_frames: list[Frame] = []
+        self._new_seconds: list[SecondCounts] = []
         self._is_watched = False
 
     def take_event(self, event: Event) -> None:
@@ -117,16 +116,20 @@ class Recent:
             self._first_s = min(row.second for row in sealed.seconds)
         self.until_s = max(self.until_s, sealed.until_ns // NS_PER_S)
         latencies = list(_lane_seconds(sealed))
-        self._seconds += sealed.seconds
+        self._seconds.add(sealed.seconds)
         self._failing += (row for row in sealed.seconds if row.dark_ms or row.grey_ms)
         self._latencies += latencies
-        self._frames += sealed.film
-        self._cells += sum(map(_size, sealed.film))
+        self._film.add(sealed.film)
         if self._is_watched:
-            self._new.seconds += sealed.seconds
+            self._new_seconds += sealed.seconds
+            self._new_frames += sealed.film
             self._new.latencies += latencies
-            self._new.frames += sealed.film
         self._forget()
+
+    @property
+    def is_short(self) -> bool:
+        """Tell whether cells were let go that are not older than the rest."""
+        return self._film.is_short
 
     @property
     def has_begun(self) -> bool:
@@ -140,12 +143,12 @@ class Recent:
         part = RecentPart(
             since_s,
             self.until_s,
-            frames=list(self._frames),
-            seconds=list(self._seconds),
+            frames=self._film.copy(),
+            seconds=self._seconds.copy(),
             latencies=list(self._latencies),
             events=list(self._events),
             settled=self._settled(since_s - LATER_S),
-            filmed=list(self._frames),
+            filmed=self._film.copy(),
         )
         self._is_watched = True
         self._begin_news()
@@ -155,8 +158,10 @@ class Recent:
         """Return what has come since the last time that anything was returned."""
         part = self._new
         part.until_s = self.until_s
+        part.frames, part.seconds = self._new_frames, self._new_seconds
         part.settled = self._settled(part.since_s - LATER_S)
-        part.filmed = list(self._frames) if part.settled else []
+        if part.settled:
+            part.filmed = self._film.copy(part.since_s - LATER_S)
         self._begin_news()
         return part
 
@@ -167,6 +172,7 @@ class Recent:
 
     def _begin_news(self) -> None:
         self._new = RecentPart(self.until_s, self.until_s)
+        self._new_frames, self._new_seconds = [], []
 
     def _settled(self, since_s: int) -> list[SecondCounts]:
         until_s = self.until_s - LATER_S
@@ -175,15 +181,11 @@ class Recent:
     def _forget(self) -> None:
         """Let go of what is older than is kept."""
         oldest_s = self.until_s - self._kept_s
-        for rows in (self._seconds, self._failing, self._latencies):
+        for rows in (self._failing, self._latencies):
             while rows and rows[0].second < oldest_s:
                 rows.popleft()
-        frames = self._frames
-        while frames and (
-            self._cells > self._most_cells or _end_s(frames[0]) < oldest_s
-        ):
-            self.is_short |= _end_s(frames[0]) >= oldest_s
-            self._cells -= _size(frames.popleft())
+        self._seconds.forget(oldest_s)
+        self._film.forget(oldest_s)
 
 
 def _lane_seconds(sealed: Sealed) -> Iterable[LaneSecond]:
@@ -208,14 +210,3 @@ def _lane_seconds(sealed: Sealed) -> Iterable[LaneSecond]:
             quantiles_of(service),
             heat_row(response),
         )
-
-
-def _size(frame: Frame) -> int:
-    return len(frame.steps) if isinstance(frame, FilmChunk) else 1
-
-
-def _end_s(frame: Frame) -> int:
-    """Return the second in which a frame ends."""
-    if isinstance(frame, FilmChunk):
-        return (frame.first_ms + sum(frame.steps)) * NS_PER_MS // NS_PER_S
-    return frame.end_ns // NS_PER_S

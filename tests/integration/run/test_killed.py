@@ -5,7 +5,9 @@ them are killed, and what the folder says is laid beside what was done and what 
 told of itself while it lived. ``make kills`` does it 200 times.
 """
 
+import os
 import random
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,7 +16,9 @@ import pytest_asyncio
 
 from loadprobe.outputs.report.report import render_json
 from tests.support.bad_input import Servers, serving, start
-from tests.support.killing import KINDS, kill_one, look_at
+from tests.support.commands import assert_gone, family, start_run
+from tests.support.going_on import go_on
+from tests.support.killing import KINDS, LANE, kill_one, look_at
 
 KILLS = 10
 
@@ -46,8 +50,8 @@ async def test_nothing_that_was_certain_is_lost(
 ) -> None:
     """After a kill everything sealed a second before is there, and nothing else is.
 
-    The folder is readable, every outage in it has bounds that hold the truth, and no
-    process is left.
+    The folder is readable, every outage in it has bounds that hold the truth, no
+    process is left, and the next start goes on with it.
     """
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")  # noqa: T201 - shown if it fails
@@ -56,3 +60,18 @@ async def test_nothing_that_was_certain_is_lost(
     assert found.problems == []
     if number == 0:  # the command takes its time
         assert await reported(killed.folder) == render_json(found.report).rstrip()
+    assert await go_on(killed, found) == []
+
+
+async def test_probes_that_are_stopped_do_not_outlive_a_killed_supervisor(
+    servers: Servers, tmp_path: Path
+) -> None:
+    """Not one sends another arrival when it is continued: there is none any more."""
+    run, _, _ = await start_run(servers, tmp_path, lanes=LANE)
+    supervisor, *probes = family(run.pid)
+    assert len(probes) == 2
+    for probe in probes:
+        os.kill(probe, signal.SIGSTOP)
+    os.kill(supervisor, signal.SIGKILL)
+    await run.communicate()
+    await assert_gone(probes)

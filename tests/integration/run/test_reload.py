@@ -20,6 +20,7 @@ from tests.support.bad_input import (
     SECRET,
     Servers,
     config_of,
+    document,
     environment,
     finish,
     run_folder,
@@ -91,14 +92,21 @@ async def test_a_reload_by_signal_and_by_http(
     manager.heard()
 
     path.write_text(
-        good.replace("rate_per_s = 100", "rate_per_s = 300").replace(
-            "[slo]", "[slo]\navailability = 0.5"
-        )
+        good.replace(
+            "rate_per_s = 100", "rate_per_s = 300\ndeadline_ms = 3000"
+        ).replace("[slo]", "[slo]\navailability = 0.5")
     )
     process.send_signal(signal.SIGHUP)
     await until(lambda: bool(journal(path, "config_reloaded")), what="the reload")
     assert journal(path, "config_reloaded") == [
-        {"changed": ["lanes.tcp.rate_per_s", "slo.availability"], "by": "signal"}
+        {
+            "changed": [
+                "lanes.tcp.rate_per_s",
+                "lanes.tcp.deadline_ms",
+                "slo.availability",
+            ],
+            "by": "signal",
+        }
     ]
     await until(lambda: bool(journal(path, "rate")), what="the other rate")
     (rate,) = journal(path, "rate")
@@ -113,6 +121,12 @@ async def test_a_reload_by_signal_and_by_http(
     begins = [line for line in heard if line.startswith("RELOADING=1\nMONOTONIC_USEC=")]
     assert len(begins) == 1
     assert heard.index("READY=1") > heard.index(begins[0])
+
+    (node,) = servers.closed.nodes
+    await asyncio.sleep(0.2)  # what is due from now on has the other deadline
+    node.pause()
+    await asyncio.sleep(0.8)  # longer than the first one
+    node.resume()
 
     path.write_text(good.replace('name = "tcp"', 'name = "udp"'))
     async with (
@@ -132,8 +146,11 @@ async def test_a_reload_by_signal_and_by_http(
     summary = orjson.loads((run_folder(path) / "summary.json").read_bytes())
     assert [check["limit"] for check in summary["slo"]] == [0.5]
     assert summary["error_budget"]["target"] == 0.5
+    assert document(path, "outages.json")["outages"] == []
     info = orjson.loads((run_folder(path) / "run.json").read_bytes())
     assert info["config"]["lanes"][0]["rate_per_s"] == 300
+    assert info["config"]["lanes"][0]["deadline_ms"] == 3000
+    assert info["lanes"][0]["deadline_ms"] == 3000
     assert SECRET not in ended.out + ended.err + said
 
 

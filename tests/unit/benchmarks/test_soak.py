@@ -21,7 +21,7 @@ BOTH = ("tcp", "tls")
 def sample(at_s: float, rss_mb: float) -> Sample:
     """Return one second."""
     rss = round(rss_mb * 1e6)
-    return Sample(at_s, rss, rss // 2, 60, 8, 5, round(at_s * 1_000), 20.0)
+    return Sample(at_s, rss, rss // 2, 60, 8, 5, round(at_s * 1_000), 20.0, 40)
 
 
 def outage(lane: str, op: OpKind, start_ns: int, end_ns: int) -> Outage:
@@ -49,23 +49,24 @@ ALL = [
 
 
 def test_what_grows_is_told_from_what_is_flat() -> None:
-    """The line through a figure, without its first quarter, and its interval."""
+    """The line through a figure, without what it takes to get warm; its interval."""
 
     def read(each: Sample) -> float:
         return each.rss_bytes / 1e6
 
     warm = [sample(at, 50 + at / 10) for at in range(100)]
     flat = [sample(at, 60 + (at * 7919 % 13) / 10) for at in range(100, 400)]
-    slope = slope_of(warm + flat, read)
+    slope = slope_of(warm + flat, read, 100)
     assert slope is not None
     assert slope.is_flat
     assert slope.mean == pytest.approx(60.6, abs=0.1)
     growing = [sample(at, 60 + at / 100) for at in range(400)]
-    slope = slope_of(growing, read)
+    slope = slope_of(growing, read, 100)
     assert slope is not None
     assert not slope.is_flat
     assert slope.per_hour == pytest.approx(36)
-    assert slope_of(growing[:40], read) is None
+    assert slope_of(growing[:130], read, 100) is None
+    assert slope_of(growing, lambda _: None, 100) is None
 
 
 def test_a_stop_has_to_be_told_unless_nobody_saw_it() -> None:
@@ -96,7 +97,7 @@ def test_the_page(tmp_path: Path) -> None:
     """What was done, what was told, what grew."""
     found = Soaked(
         {"cores": "2"},
-        seconds=400,
+        seconds=1_200,
         done={"stops": 1, "failovers": 2},
         failed=(),
         stops=4,
@@ -107,12 +108,19 @@ def test_the_page(tmp_path: Path) -> None:
         outages={"tcp": 2},
         blind_ms={"tcp": 1_500.0},
         data={"lost writes": 0, "stale reads": None},
-        samples=tuple(sample(at, 60) for at in range(400)),
+        samples=tuple(sample(at, 60) for at in range(1_200)),
+        reloaded=3,
+        refused=1,
+        reload_problems=("no answer: TimeoutError",),
     )
     page = with_soak(f"{BEGIN}\n{END}\n", found)
     assert "Done: 1 stops, 2 failovers." in page
     assert "* missed: tls 0001 write" in page
     assert "| data | lost writes 0, stale reads not checked |" in page
-    assert "| run folder | 0.4 MB, 1.0 kB/s |" in page
+    assert "| run folder | 1.2 MB, 1.0 kB/s |" in page
+    assert "| configurations read again | 3 good ones, 1 with an error; 1 went" in page
+    assert "* reload: no answer: TimeoutError" in page
+    assert "after the first 16 minutes" in page
+    assert "| tasks of the event loops | 40.0 | +0.00 [+0.00, +0.00] | flat |" in page
     assert "| open files | 60.0 | +0.00 [+0.00, +0.00] | flat |" in page
     assert not found.is_good

@@ -50,6 +50,14 @@ def config(*replaced: tuple[str, str], more: str = "") -> Config:
 
 SWAPPED: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"replaced": ("rate_per_s = 100", "rate_per_s = 7")}, ("lanes.tcp.rate_per_s",)),
+    (
+        {"replaced": ("rate_per_s = 100", "rate_per_s = 100\ndeadline_ms = 9")},
+        ("lanes.tcp.deadline_ms",),
+    ),
+    (
+        {"replaced": ("ramp_s = 10", "ramp_s = 10\ndeadline_ms = 9")},
+        ("lanes.growing.deadline_ms",),
+    ),
     ({"replaced": ('"one"', '"two"')}, ("target.password_file",)),
     ({"replaced": ("0.999", "0.9")}, ("slo.availability",)),
     ({"replaced": ("https://h/p", "https://h/q")}, ("webhooks.hook.url",)),
@@ -67,6 +75,10 @@ STUCK: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     (
         {"replaced": ("ramp_s = 10", "ramp_s = 10\nrate_per_s = 5")},
         ("lanes.growing.rate_per_s",),
+    ),
+    (
+        {"replaced": ('loop = "closed"', 'loop = "closed"\ndeadline_ms = 9')},
+        ("lanes.fast.deadline_ms",),
     ),
     ({"more": '[control]\nreplication_group = "g"'}, ("control",)),
     ({"more": '[http]\nlisten = ""'}, ("http.listen",)),

@@ -93,6 +93,40 @@ def test_the_deadline(after_ns: int, is_served: bool) -> None:
         assert failure.done_ns == START + after_ns
 
 
+@pytest.mark.parametrize("deadline_ns", [40 * MS, 160 * MS])
+def test_another_deadline(deadline_ns: int) -> None:
+    """Each arrival has that of its due time, whenever the change was told."""
+    bench = Bench()
+    bench.lane.start(START, START)
+    old, new = bench.run(from_ns=START, until_ns=START + 2 * MS)
+    bench.lane.change_deadline(new.due, deadline_ns)
+    for arrival, own_ns in ((old, DEADLINE), (new, deadline_ns)):
+        bench.answer(arrival, after_ns=own_ns)
+    assert bench.take()[0].served_count == 2
+    bench.serve(from_ns=START + 2 * MS, until_ns=START + 500 * MS)
+    bench.take()
+    bench.lane.give_up(START + 500 * MS)  # the older deadline is forgotten by then
+    late, in_time = bench.run(from_ns=START + 500 * MS, until_ns=START + 502 * MS)
+    bench.answer(late, after_ns=deadline_ns + 1)
+    bench.answer(in_time, after_ns=deadline_ns)
+    block, (failure,) = bench.take()
+    assert block.served_count == 1
+    assert failure.outcome is Outcome.LATE
+
+
+def test_nothing_is_given_up_before_its_own_deadline() -> None:
+    """While two deadlines hold, what has the longer one is waited for as long."""
+    bench = Bench()
+    bench.lane.start(START, START)
+    old, new = bench.run(from_ns=START, until_ns=START + 2 * MS)
+    bench.lane.stop(START + 2 * MS)
+    bench.lane.change_deadline(new.due, MS)
+    bench.lane.give_up(old.due + DEADLINE + 200 * MS - 1)
+    assert bench.take()[1] == []
+    bench.lane.give_up(new.due + DEADLINE + 200 * MS)
+    assert len(bench.take()[1]) == 2
+
+
 def test_a_reply_that_queued_behind_a_silence() -> None:
     """A late reply proves the silence only up to when the server answered again."""
     bench = Bench()

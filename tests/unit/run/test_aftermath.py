@@ -14,12 +14,14 @@ from loadprobe.core.judging.cells import FILM_MAGIC
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.errors import UsageError
 from loadprobe.outputs.folder import documents
+from loadprobe.outputs.folder.budget_file import BUDGETS
 from loadprobe.outputs.folder.locking import LOCK, find_writer
 from loadprobe.outputs.folder.reader import RunData, load_beside, load_run
 from loadprobe.outputs.folder.sealed_lines import Written
 from loadprobe.outputs.folder.sealed_reader import read_sealed
 from loadprobe.run import sealing
 from loadprobe.run.aftermath import load_any_run
+from loadprobe.run.budgeting import Budgeting
 from tests.support.recorded import BEGIN_NS, CLOCK, MS, Recorded, S
 from tests.support.reports import as_text
 
@@ -96,6 +98,34 @@ def test_an_interrupted_run_says_up_to_when_it_is_complete(recorded: Recorded) -
     assert "Verdict: interrupted - interrupted: complete until" in as_text(
         run, width=200
     )
+
+
+def test_its_error_budget_is_as_it_stood_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The outage that was open counts as far as it is known; null without its file."""
+    clocks = Budgeting.__init__.__kwdefaults__
+    assert clocks is not None
+    monkeypatch.setitem(clocks, "now_ns", lambda: BEGIN_NS)
+    run = Recorded(tmp_path, slo="availability = 0.9999")
+    run.measure(2000 * MS)
+    path = killed(run)
+    live = run.published.budgeting.figures
+    assert live is not None
+    run.measure(3000 * MS)
+    budget = load_any_run(path).summary.error_budget
+    assert budget == live
+    lit, dark = (place.of("month") for place in budget.places)
+    assert (lit.used_s.estimate, lit.observed_s) == (0, 2)
+    assert abs(dark.used_s.estimate - 0.5) < 0.02
+    later = load_any_run(killed(run)).summary.error_budget
+    assert later is not None
+    lit, dark = (place.of("month") for place in later.places)
+    assert (lit.used_s.estimate, lit.observed_s) == (0, 3)
+    assert abs(dark.used_s.estimate - 0.6) < 0.02
+    shutil.rmtree(tmp_path / BUDGETS)
+    assert load_any_run(path).summary.error_budget is None
+    run.folder.close()
 
 
 def test_what_is_open_is_closed_by_the_next_line(recorded: Recorded) -> None:

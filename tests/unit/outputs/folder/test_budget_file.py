@@ -9,7 +9,11 @@ from loadprobe.clock import NS_PER_S
 from loadprobe.core.budget.account import Bands
 from loadprobe.core.budget.accounts import Accounts, Dark, Entry, Seen
 from loadprobe.outputs.folder import budget_file
-from loadprobe.outputs.folder.budget_file import BudgetFile, read_budget
+from loadprobe.outputs.folder.budget_file import (
+    BudgetFile,
+    find_budget,
+    read_budget,
+)
 
 HOUR_NS = 3600 * NS_PER_S
 PLACE = ("tcp", "0001")
@@ -148,3 +152,26 @@ def test_another_format_is_not_read(tmp_path: Path) -> None:
     path.write_bytes(budget_file.encode(header))
     with pytest.raises(ValueError, match="format is 2"):
         read_budget(path)
+
+
+def test_how_it_stood_at_an_earlier_time(tmp_path: Path) -> None:
+    """Also after it was begun anew; not if nothing tells of that time any more."""
+    file, accounts = opened(tmp_path)
+    tell(file, accounts, *(entry(s, dark=s % 2 == 0) for s in range(100)))
+    file.close()
+    again, accounts = opened(tmp_path)
+    tell(again, accounts, *(entry(s, dark=True) for s in range(100, 200)))
+
+    def at(second: float) -> tuple[int, int] | None:
+        until_ns = round(second * NS_PER_S)
+        found = find_budget(tmp_path, "night", "a:1", until_ns)
+        return None if found is None else sums(found)
+
+    assert [at(1), at(60.5), at(100)] == [(1, 1), (30, 60), (50, 100)]
+    assert [at(101), at(200), at(205)] == [(51, 101), (150, 200), (150, 200)]
+    assert at(205.1) is None  # nobody had it then
+    assert find_budget(tmp_path, "night", "b:1", 60 * NS_PER_S) is None
+    again.begin(accounts.snapshot())
+    assert at(60) is None  # the first one has gone
+    assert at(150) == (100, 150)
+    again.close()

@@ -52,7 +52,7 @@ def test_parts_add_up_to_the_whole() -> None:
         parts.append(course.recent.news())
     other.go(12, *dark)
     whole = other.recent.whole()
-    assert [s for part in parts for s in part.seconds] == whole.seconds
+    assert [s for part in parts for s in part.seconds] == list(whole.seconds)
     assert [s for part in parts for s in part.latencies] == whole.latencies
     assert [s for part in parts for s in part.settled] == whole.settled
     assert [c for part in parts for c in cells(part)] == cells(whole)
@@ -90,7 +90,7 @@ def test_nothing_is_gathered_for_nobody() -> None:
     course.recent.whole()
     course.recent.leave()
     course.go(3)
-    assert course.recent.news().seconds == []
+    assert list(course.recent.news().seconds) == []
 
 
 def test_a_run_that_has_not_begun() -> None:

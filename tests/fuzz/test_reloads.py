@@ -1,0 +1,104 @@
+"""Whatever a reload is asked for, it is in force as a whole or refused with a reason."""
+
+import asyncio
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadprobe.config.changes import changes
+from loadprobe.config.file import load_config
+from loadprobe.core.events import ConfigReloaded, ReloadRefused
+from loadprobe.errors import ConfigError
+from loadprobe.run.reloading import Reloading
+from tests.fuzz import examples
+from tests.fuzz.test_settings import KEYS, LINES, VALUES
+from tests.support.reloaded import SECRET, SUCCESS, TEXT, ReloadStage
+
+MOST_SAID = 10_000
+"""What is said of a reload is no longer than a few times its file."""
+
+PATHS = st.sampled_from(
+    ["password", "other", "empty", "binary", "absent", ".", "/dev/zero", "/dev/null"]
+)
+EDITS = st.one_of(
+    st.tuples(st.just("add"), LINES),
+    st.tuples(st.just("rate_per_s = 100"), st.builds("rate_per_s = {}".format, VALUES)),
+    st.tuples(st.just("rate_per_s = 100"), st.builds("{} = {}".format, KEYS, VALUES)),
+    st.tuples(
+        st.just("rate_per_s = 100"),
+        st.builds(
+            "rate_per_s = {}\ndeadline_ms = {}".format,
+            st.integers(1, 200),
+            st.integers(0, 70_000),
+        ),
+    ),
+    st.tuples(st.just("/password"), PATHS.map(lambda name: f"/{name}")),
+    st.tuples(st.just('"{folder}/password"'), PATHS.map(lambda name: f'"{name}"')),
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with what a configuration may refer to."""
+    path = tmp_path_factory.mktemp("reloads")
+    (path / "other").write_text("another-secret\n")
+    (path / "empty").write_text("")
+    (path / "binary").write_bytes(bytes(range(256)))
+    return path
+
+
+@examples(30)
+@given(st.lists(EDITS, min_size=1, max_size=5), st.binary(max_size=8))
+def test_any_reload(folder: Path, edits: list[tuple[str, str]], noise: bytes) -> None:
+    """Never is a part of it in force, nothing is raised, and no secret is said."""
+    text = TEXT
+    for old, new in edits:
+        text = f"{text}\n{new}" if old == "add" else text.replace(old, new)
+    asyncio.run(_reload(folder, text.replace("{folder}", str(folder)), noise))
+
+
+async def _reload(folder: Path, text: str, noise: bytes) -> None:
+    stage = ReloadStage(folder)
+    before = stage.read()
+    descriptor, name = tempfile.mkstemp(dir=folder)
+    try:
+        reloading = Reloading(
+            before,
+            lambda: load_config(name),
+            stage.swap,
+            emit=stage.events.append,
+            metrics=stage,
+            held=lambda: stage.held,
+        )
+        os.write(descriptor, text.encode("utf-8", "surrogatepass") + noise)
+        done = await reloading.reload(by="somebody")
+    finally:
+        os.close(descriptor)
+        os.unlink(name)  # noqa: PTH108 - it is by name that it was made
+    (event,) = stage.events
+    assert len(done.text) <= MOST_SAID
+    assert SECRET not in done.text
+    assert "another-secret" not in done.text
+    assert stage.gauges[SUCCESS] == float(done.is_done)
+    if not done.is_done:
+        assert isinstance(event, ReloadRefused)
+        assert stage.swapped == []
+        return
+    assert isinstance(event, ConfigReloaded)
+    ((config, swapped),) = stage.swapped
+    found = changes(before, config)
+    assert not found.stuck
+    assert found.swapped == swapped == event.changed
+
+
+def test_a_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path: Path) -> None:
+    """A reload that was asked for by mistake holds up neither the run nor the next."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="not valid|target|lanes|empty"):
+        load_config(str(tmp_path / "pipe"))
+    with pytest.raises(ConfigError, match="it is longer than 4194304 bytes"):
+        load_config("/dev/zero")

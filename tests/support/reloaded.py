@@ -1,0 +1,66 @@
+"""A run without probes whose configuration is a text, to be read again."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from loadprobe.config.changes import ChangedKeys
+from loadprobe.config.file import parse_config
+from loadprobe.config.keys import Config
+from loadprobe.core.events import Event
+from loadprobe.run.credentials import HeldSecrets
+from loadprobe.run.reloading import Reloading
+
+SECRET = "hunter2-is-no-secret"
+TEXT = """
+[target]
+host = "127.0.0.1"
+port = 1
+password_file = "{folder}/password"
+
+[[lanes]]
+name = "tcp"
+rate_per_s = 100
+"""
+SUCCESS = "config_last_reload_successful"
+STAMP = "config_last_reload_success_timestamp_seconds"
+
+
+class ReloadStage:
+    """A run whose configuration is a text."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "password").write_text(SECRET)
+        self.text = TEXT.format(folder=folder)
+        self.swapped: list[tuple[Config, Sequence[str]]] = []
+        self.events: list[Event] = []
+        self.gauges: dict[str, float] = {}
+        self.held = HeldSecrets(SECRET, {})
+        self.reloading = Reloading(
+            self.read(),
+            self.read,
+            self.swap,
+            emit=self.events.append,
+            metrics=self,
+            held=lambda: self.held,
+        )
+
+    def read(self) -> Config:
+        """Read the configuration."""
+        return parse_config(self.text, where="run.toml")
+
+    async def swap(self, config: Config, what: ChangedKeys, held: HeldSecrets) -> None:
+        """Take a configuration."""
+        self.swapped.append((config, what.swapped))
+        self.held = held
+
+    def set(self, metric: str, *labels: str, value: float) -> None:
+        """Take a figure."""
+        assert labels == ()
+        self.gauges[metric] = value
+
+    async def change(self, old: str, new: str) -> str:
+        """Change the text and have it read; return what is said."""
+        assert old in self.text
+        self.text = self.text.replace(old, new)
+        return (await self.reloading.reload(by="alice")).text
