@@ -10,18 +10,18 @@ from loadprobe.core.comparing.comparison import ComparedRun, RunGroup
 from loadprobe.core.comparing.figures import Figure
 from loadprobe.core.verdict.quantities import Bounds
 from loadprobe.errors import UsageError
-from loadprobe.outputs.comparing.circumstances import compared_run
-from loadprobe.run.aftermath import load_any_run
+from loadprobe.outputs.comparing.reading import RunReader
 
 
 def groups_of_bench(
-    folder: Path, by: str | None, warn: Callable[[str], None]
+    folder: Path, by: str | None, reader: RunReader, warn: Callable[[str], None]
 ) -> tuple[list[RunGroup], list[str]]:
     """Return the runs of a bench in groups, and what differs between those.
 
     Args:
         folder: of the bench.
         by: an axis: one group for each of its values; None: one for each point.
+        reader: reads the runs.
         warn: takes what is to be known of the figures.
 
     Raises:
@@ -41,7 +41,7 @@ def groups_of_bench(
     }
     runs: dict[str, list[ComparedRun]] = {group: [] for group in labels.values()}
     for ended in read_ended(folder):
-        run = compared_run(load_any_run(folder / ended.run))
+        run = reader.read(folder / ended.run)
         runs[labels[ended.label]].append(_with_capacity(run, ended, warn))
     groups = [RunGroup(label, of) for label, of in runs.items() if of]
     differs = [_fact(name) for name in names]

@@ -290,7 +290,7 @@ async def _run(folder: Path, manifest: "BenchManifest") -> bool:
 
 def _compare(folder: Path) -> None:
     from loadprobe.bench.groups import groups_of_bench
-    from loadprobe.cli.compare import write_comparison_page
+    from loadprobe.cli.compare import run_reader, write_comparison_page
     from loadprobe.core.comparing.comparison import compare_groups
     from loadprobe.outputs.comparing.markdown import render_markdown
     from loadprobe.outputs.comparing.text import render_comparison
@@ -298,14 +298,15 @@ def _compare(folder: Path) -> None:
     from loadprobe.outputs.folder.documents import encode_document
     from loadprobe.outputs.live.console import make_console
 
-    groups, axes = groups_of_bench(folder, None, warn)
+    reader = run_reader(has_page=True)
+    groups, axes = groups_of_bench(folder, None, reader, warn)
     document = compare_groups(groups, axes=axes)
     shown = shown_figures(document, chosen=frozenset(), is_full=False)
     (folder / "compare.json").write_bytes(encode_document(document))
     (folder / "compare.md").write_text(render_markdown(document, shown))
     make_console().print(render_comparison(document, shown))
     try:
-        write_comparison_page(folder / "compare.html", document, shown)
+        write_comparison_page(folder / "compare.html", document, shown, reader)
     except (OSError, UsageError) as exc:  # which costs nothing but the page itself
         warn(f"compare.html was not written: {exc}")
     say(f"Bench: {folder} (compare it again: loadprobe compare {folder})")

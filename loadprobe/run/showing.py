@@ -14,6 +14,7 @@ import msgspec
 from loadprobe.clock import NS_PER_S, ClockPair, mono_now_ns
 from loadprobe.core.events import Event
 from loadprobe.core.judging.results import Sealed
+from loadprobe.core.topology.server_side import ServerRow
 from loadprobe.core.verdict.parts import outage_row
 from loadprobe.core.verdict.so_far import still, summarize_so_far
 from loadprobe.outputs.folder.documents import PAGE, RunInfo
@@ -74,6 +75,7 @@ class Showing:
         self._joining: list[Watcher] = []
         self._watching: list[Watcher] = []
         self._told: Now | None = None
+        self._is_broken_off = False
         self._is_due = asyncio.Event()
 
     # --- what the run tells ----------------------------------------------------------
@@ -81,6 +83,10 @@ class Showing:
     def take_event(self, event: Event) -> None:
         """Take a line of the journal."""
         self._recent.take_event(event)
+
+    def take_servers(self, rows: Sequence[ServerRow]) -> None:
+        """Take what servers told."""
+        self._recent.take_servers(rows)
 
     def take_sealed(self, sealed: Sealed) -> None:
         """Take what became certain."""
@@ -90,6 +96,7 @@ class Showing:
 
     def end(self, folder: Path) -> None:
         """Tell the pages that the run is over, and where its own page is."""
+        self._tell_last()
         page = folder.absolute() / PAGE
         last = message("ended", {"page": str(page) if page.exists() else None})
         for watcher in [*self._watching, *self._joining]:
@@ -142,9 +149,26 @@ class Showing:
         self._sent_s = self._recent.until_s
         zero_s = self._zero_s
         assert zero_s is not None, "somebody was told all there is"
+        self._is_broken_off = True  # until it is told, what was new is nowhere
         grown, first = await asyncio.to_thread(
             self._encode, now, zero_s, news if watching else None, whole
         )
+        self._is_broken_off = False
+        self._send(grown, watching)
+        self._send(first, joining)
+
+    def _tell_last(self) -> None:
+        """Tell what has come since the pages were told the last time; it is the end."""
+        self._recent.end()
+        zero_s, joining = self._zero_s, list(self._joining)
+        if zero_s is None or self.about is None or not self.watchers:
+            return
+        if self._is_broken_off:
+            joining += self._watching
+        watching = [each for each in self._watching if each not in joining]
+        news = self._recent.news() if watching else None
+        whole = self._recent.whole() if joining else None
+        grown, first = self._encode(self._now(), zero_s, news, whole)
         self._send(grown, watching)
         self._send(first, joining)
 

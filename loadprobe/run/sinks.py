@@ -1,14 +1,17 @@
 """Who is told what a run measures, while it does: any number of sinks, in their order.
 
-There are three kinds of news: events beside the load, what was judged, and the health
-of the probes. A sink takes those kinds that it has a method for, and nothing else of a
-run knows who they are.
+There are five kinds of news: events beside the load, what was judged, the health of the
+probes, and what servers and CloudWatch tell. A sink takes those kinds that it has a
+method for, and nothing else of a run knows who they are.
 """
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from loadprobe.core.events import Event
 from loadprobe.core.judging.results import Sealed
+from loadprobe.core.topology.node_metrics import MetricRow
+from loadprobe.core.topology.server_side import ServerRow
 from loadprobe.probe.messages import ProbeSnapshot
 
 
@@ -36,7 +39,23 @@ class TakesHealth(Protocol):
         """Take the health part of a snapshot."""
 
 
-Sink = TakesEvents | TakesSealed | TakesHealth
+@runtime_checkable
+class TakesServers(Protocol):
+    """Is told what servers tell of themselves."""
+
+    def take_servers(self, rows: Sequence[ServerRow]) -> None:
+        """Take what they told in a second."""
+
+
+@runtime_checkable
+class TakesMetrics(Protocol):
+    """Is told what CloudWatch tells of the nodes of the group."""
+
+    def take_metrics(self, rows: Sequence[MetricRow]) -> None:
+        """Take what is new."""
+
+
+Sink = TakesEvents | TakesSealed | TakesHealth | TakesServers | TakesMetrics
 
 
 class Sinks:
@@ -50,6 +69,8 @@ class Sinks:
         self._events: list[TakesEvents] = []
         self._sealed: list[TakesSealed] = []
         self._health: list[TakesHealth] = []
+        self._servers: list[TakesServers] = []
+        self._metrics: list[TakesMetrics] = []
         self.add(*sinks)
 
     def add(self, *sinks: Sink) -> None:
@@ -61,6 +82,10 @@ class Sinks:
                 self._sealed.append(sink)
             if isinstance(sink, TakesHealth):
                 self._health.append(sink)
+            if isinstance(sink, TakesServers):
+                self._servers.append(sink)
+            if isinstance(sink, TakesMetrics):
+                self._metrics.append(sink)
 
     def take_event(self, event: Event) -> None:
         """Pass on a line of the journal."""
@@ -76,3 +101,13 @@ class Sinks:
         """Pass on how a probe is doing."""
         for sink in self._health:
             sink.take_health(snapshot)
+
+    def take_servers(self, rows: Sequence[ServerRow]) -> None:
+        """Pass on what servers told."""
+        for sink in self._servers:
+            sink.take_servers(rows)
+
+    def take_metrics(self, rows: Sequence[MetricRow]) -> None:
+        """Pass on what CloudWatch told."""
+        for sink in self._metrics:
+            sink.take_metrics(rows)

@@ -1,4 +1,4 @@
-"""Whatever a reload is asked for, it is in force as a whole or refused with a reason."""
+"""Whatever a reload asks for, it is in force as a whole or refused with a reason."""
 
 import asyncio
 import os

@@ -32,9 +32,12 @@ OUTAGES = "outages.json"
 EVENTS = "events.ndjson"
 HISTOGRAMS = "histograms.ndjson"
 SERIES = "series.ndjson"
+SERVERS = "servers.ndjson"
+CLOUDWATCH = "cloudwatch.ndjson"
 CELLS = "cells.film"
 SEALED = "sealed.ndjson"
 PAGE = "report.html"
+FILM_PICTURE = "film.png"
 
 _LIBRARIES = ("uvloop", "hiredis", "msgspec", "aiohttp", "aioboto3", "redis")
 

@@ -26,13 +26,16 @@ from loadprobe.core.events import (
 )
 from loadprobe.core.judging.outcome import Outcome
 from loadprobe.core.phase_names import WORDS
+from loadprobe.core.topology.node_metrics import MetricRow
 from loadprobe.core.verdict.outage_document import OutageRow
 from loadprobe.core.verdict.summary import Summary
 from loadprobe.core.verdict.texts import duration_text
 from loadprobe.outputs.folder.reader import PastEvent, RunData
+from loadprobe.outputs.page.cloudwatch import metrics_document
 from loadprobe.outputs.page.course import heat, latency_columns, stretches
 from loadprobe.outputs.page.film import film_document
 from loadprobe.outputs.page.seconds import Coarse, Grid, StepSeries, make_grid
+from loadprobe.outputs.page.servers import ServerCourse, servers_document
 from loadprobe.outputs.page.zero import Zero
 from loadprobe.outputs.wording import date_text, event_text
 
@@ -42,13 +45,21 @@ MOST_EVENTS = 4_000
 MOST_MOMENTS = 200
 
 
-def page_document(run: RunData, course: StepSeries) -> dict[str, Any]:
+def page_document(
+    run: RunData,
+    course: StepSeries,
+    servers: ServerCourse | None = None,
+    metrics: Sequence[MetricRow] = (),
+) -> dict[str, Any]:
     """Return all that a page of a run shows.
 
     Args:
         run: as it was read.
         course: of its seconds, with a grid of ``grid_of``.
+        servers: what they told, in the same steps.
+        metrics: what CloudWatch told of them.
     """
+    servers = servers or ServerCourse(course.grid)
     zero = Zero.of(run)
     summary = run.summary
     outages, left_out = _longest(run.outages)
@@ -77,8 +88,10 @@ def page_document(run: RunData, course: StepSeries) -> dict[str, Any]:
             "latencies": latency_columns(course),
             "heat": heat(course),
         },
+        "servers": servers_document(servers),
+        "cloudwatch": metrics_document(run.info.config, metrics, zero),
         "stretches": stretches(course, _spans(summary, zero.clock, by_plan=False)),
-        "missing": _missing(run, course),
+        "missing": _missing(run, [*course.problems, *servers.problems]),
     }
 
 
@@ -226,9 +239,9 @@ def _grid(grid: Grid, zero: Zero) -> dict[str, list[float]]:
     }
 
 
-def _missing(run: RunData, course: StepSeries) -> list[str]:
+def _missing(run: RunData, unreadable: Iterable[str]) -> list[str]:
     """Return what the page does not have, as sentences."""
     torn = [f"the last line of {name} is torn, and left out" for name in run.torn]
-    told = Counter(course.problems)
+    told = Counter(unreadable)
     problems = [f"{text} ({n} times)" if n > 1 else text for text, n in told.items()]
     return [*run.missing, *torn, *problems]

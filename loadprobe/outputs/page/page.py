@@ -18,8 +18,10 @@ from loadprobe.errors import UsageError
 from loadprobe.outputs.folder.documents import PAGE, encode_json
 from loadprobe.outputs.folder.private import new_name, replace_whole
 from loadprobe.outputs.folder.reader import RunData
+from loadprobe.outputs.page.cloudwatch import load_metrics
 from loadprobe.outputs.page.document import grid_of, page_document
 from loadprobe.outputs.page.seconds import coarse_parts, load_course
+from loadprobe.outputs.page.servers import load_servers
 
 _SHARED = (
     "words",
@@ -27,9 +29,11 @@ _SHARED = (
     "cells",
     "picture",
     "overview",
+    "steering",
     "film",
     "charts",
     "heat",
+    "servers",
     "waterfall",
     "verdict",
     "sections",
@@ -39,6 +43,18 @@ MODULES = (*_SHARED, "main")
 
 LIVE_MODULES = (*_SHARED, "growth", "live")
 """Those of the page that watches a run."""
+
+STILL_MODULES = (
+    "words",
+    "dom",
+    "cells",
+    "picture",
+    "overview",
+    "steering",
+    "film",
+    "still",
+)
+"""The same of a picture of the film."""
 
 COMPARING = ("words", "dom", "cells", "picture", "strips", "overlay", "compare")
 """The same of the page of a comparison."""
@@ -75,6 +91,12 @@ OF_RUN = FrontEnd(
     command="loadprobe report",
 )
 OF_LIVE = replace(OF_RUN, modules=LIVE_MODULES, policy=("connect-src 'self'",))
+OF_STILL = FrontEnd(
+    STILL_MODULES,
+    ("page.css", "still.css"),
+    has_charts=False,
+    command="loadprobe report",
+)
 OF_COMPARISON = FrontEnd(
     COMPARING,
     ("page.css", "compare.css"),
@@ -106,16 +128,22 @@ def keep_page(path: Path, page: bytes) -> None:
     replace_whole(path, page)
 
 
-def make_page(run: RunData) -> bytes:
+def make_page(run: RunData, front: FrontEnd = OF_RUN) -> bytes:
     """Return the page of a run.
+
+    Args:
+        run: as it was read.
+        front: what shows it.
 
     Raises:
         UsageError: the folder holds what is never written, or what JSON cannot.
     """
     try:
         grid = grid_of(run, coarse_parts(run.path))
-        document = page_document(run, load_course(run.path, grid))
-        return render_page(document, title=f"{run.info.name} - loadprobe")
+        course, servers = load_course(run.path, grid), load_servers(run.path, grid)
+        metrics = load_metrics(run.path, servers.problems)
+        document = page_document(run, course, servers, metrics)
+        return render_page(document, title=f"{run.info.name} - loadprobe", front=front)
     except (TypeError, ValueError, OverflowError) as exc:
         raise UsageError(f"{run.path} cannot be shown as a page: {exc}") from exc
 

@@ -6,7 +6,7 @@ on what has come since the last time.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from loadprobe.clock import NS_PER_S, ClockPair
@@ -15,6 +15,7 @@ from loadprobe.core.judging.cells import Frame
 from loadprobe.core.judging.counts import SecondCounts
 from loadprobe.core.judging.histogram import Histogram
 from loadprobe.core.judging.results import Sealed
+from loadprobe.core.topology.server_side import ServerRow
 from loadprobe.outputs.folder.documents import event_line
 from loadprobe.outputs.folder.reader import PastEvent
 from loadprobe.outputs.page.course import heat_row, quantiles_of
@@ -25,6 +26,9 @@ MOST_CELLS = 300_000
 """In memory; some 1 MB."""
 
 MOST_EVENTS = 2_000
+
+MOST_SERVER_ROWS = 60_000
+"""In memory; the last 15 minutes of 60 servers."""
 
 LATER_S = 6
 """Cells are there at most so much later than the counts of their second."""
@@ -62,6 +66,7 @@ class RecentPart:
         events: in the order noted.
         settled: counts of earlier seconds, whose cells are there by now if any are.
         filmed: frames that may be of these.
+        servers: what servers told, of these seconds and, late, of some before.
     """
 
     since_s: int
@@ -72,6 +77,7 @@ class RecentPart:
     events: list[PastEvent] = field(default_factory=list)
     settled: list[SecondCounts] = field(default_factory=list)
     filmed: Iterable[Frame] = ()
+    servers: list[ServerRow] = field(default_factory=list)
 
 
 class Recent:
@@ -95,9 +101,12 @@ class Recent:
         self._first_s: int | None = None
         self._film = KeptFilm(most_cells)
         self._seconds = KeptSeconds()
+        self._until_ns = 0
         self._failing: deque[SecondCounts] = deque()
         self._latencies: deque[LaneSecond] = deque()
         self._events: deque[PastEvent] = deque(maxlen=MOST_EVENTS)
+        self._servers: deque[ServerRow] = deque(maxlen=MOST_SERVER_ROWS)
+        self._untold: list[ServerRow] = []
         self._new = RecentPart(0, 0)
         self._new_frames: list[Frame] = []
         self._new_seconds: list[SecondCounts] = []
@@ -110,10 +119,17 @@ class Recent:
         if self._is_watched:
             self._new.events.append(past)
 
+    def take_servers(self, rows: Sequence[ServerRow]) -> None:
+        """Take what servers told."""
+        self._servers += rows
+        if self._is_watched:
+            self._untold += rows
+
     def take_sealed(self, sealed: Sealed) -> None:
         """Take what became certain."""
         if self._first_s is None and sealed.seconds:
             self._first_s = min(row.second for row in sealed.seconds)
+        self._until_ns = max(self._until_ns, sealed.until_ns)
         self.until_s = max(self.until_s, sealed.until_ns // NS_PER_S)
         latencies = list(_lane_seconds(sealed))
         self._seconds.add(sealed.seconds)
@@ -149,8 +165,10 @@ class Recent:
             events=list(self._events),
             settled=self._settled(since_s - LATER_S),
             filmed=self._film.copy(),
+            servers=[row for row in self._servers if row.second < self.until_s],
         )
         self._is_watched = True
+        self._untold = [row for row in self._servers if row.second >= self.until_s]
         self._begin_news()
         return part
 
@@ -162,12 +180,21 @@ class Recent:
         part.settled = self._settled(part.since_s - LATER_S)
         if part.settled:
             part.filmed = self._film.copy(part.since_s - LATER_S)
+        untold = self._untold
+        part.servers = [row for row in untold if row.second < part.until_s]
+        self._untold = [row for row in untold if row.second >= part.until_s]
         self._begin_news()
         return part
+
+    def end(self) -> None:
+        """Note that nothing comes any more: the second that was begun is the last."""
+        if self._first_s is not None:
+            self.until_s = max(self.until_s, -(-self._until_ns // NS_PER_S))
 
     def leave(self) -> None:
         """Note that nobody watches any more."""
         self._is_watched = False
+        self._untold = []
         self._begin_news()
 
     def _begin_news(self) -> None:
@@ -186,6 +213,8 @@ class Recent:
                 rows.popleft()
         self._seconds.forget(oldest_s)
         self._film.forget(oldest_s)
+        while self._servers and self._servers[0].second < oldest_s:
+            self._servers.popleft()
 
 
 def _lane_seconds(sealed: Sealed) -> Iterable[LaneSecond]:
