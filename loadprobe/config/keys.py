@@ -14,6 +14,7 @@ from loadprobe.config.lane import Client, Lane
 from loadprobe.config.load import Load
 from loadprobe.config.remote_write import RemoteWrite
 from loadprobe.config.secret_refs import read_secret
+from loadprobe.config.servers import Servers
 from loadprobe.config.values import LARGEST_PORT, Name, Port, Ratio, Text
 from loadprobe.config.webhooks import LARGEST_WEBHOOKS, Webhook
 
@@ -31,6 +32,7 @@ __all__ = [
     "Port",
     "Probe",
     "Ratio",
+    "Servers",
     "Slo",
     "Target",
     "Text",
@@ -238,6 +240,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     slo: Slo = Slo()
     probe: Probe = Probe()
     load: Load = Load()
+    servers: Servers = Servers()
 
 
 def with_endpoint(
@@ -304,5 +307,6 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "slo": Slo,
     "probe": Probe,
     "load": Load,
+    "servers": Servers,
 }
 """Name of a section of the file -> its keys; "" is the top of the file."""

@@ -10,7 +10,7 @@ from loadprobe.clock import ClockPair, mono_now_ns, process_cpu_ns, read_clock_p
 from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.events import ProviderEvents
 from loadprobe.control.provider.maintenance import MaintenanceWatch
-from loadprobe.control.watch.server_load import ServerLoadWatch
+from loadprobe.control.watch.server_side import ServerSideWatch
 from loadprobe.control.watch.topology import TopologyWatch
 from loadprobe.core.events import LaneWoken
 from loadprobe.core.load.occupancy import Occupancy
@@ -53,7 +53,7 @@ class Crew:
         credentials: passwords and certificates of files.
         iam: tokens of an IAM user, if the target has one.
         published: what is shown by HTTP.
-        servers: what primaries tell of their work.
+        servers: what servers tell of their work.
         pacing: decides on the rates.
     """
 
@@ -106,10 +106,12 @@ class Crew:
             connections_of(lanes),
             elsewhere=[each.name for each in lanes if each.read_from != "primary"],
         )
-        self.servers = ServerLoadWatch(
+        self.servers = ServerSideWatch(
             self.watch,
             lambda shard, told: occupancy.take_server(shard, told, mono_now_ns()),
-            is_wanted=lambda: self.pacing.load.asks_servers,
+            self.sinks.take_servers,
+            needs_load=lambda: self.pacing.load.asks_servers,
+            needs_rows=lambda: config.servers.info,
         )
         self.pacing = self._make_pacing(occupancy)
         self.sinks.add(self.pacing)

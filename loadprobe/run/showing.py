@@ -14,6 +14,7 @@ import msgspec
 from loadprobe.clock import NS_PER_S, ClockPair, mono_now_ns
 from loadprobe.core.events import Event
 from loadprobe.core.judging.results import Sealed
+from loadprobe.core.topology.server_side import ServerRow
 from loadprobe.core.verdict.parts import outage_row
 from loadprobe.core.verdict.so_far import still, summarize_so_far
 from loadprobe.outputs.folder.documents import PAGE, RunInfo
@@ -81,6 +82,10 @@ class Showing:
     def take_event(self, event: Event) -> None:
         """Take a line of the journal."""
         self._recent.take_event(event)
+
+    def take_servers(self, rows: Sequence[ServerRow]) -> None:
+        """Take what servers told."""
+        self._recent.take_servers(rows)
 
     def take_sealed(self, sealed: Sealed) -> None:
         """Take what became certain."""

@@ -1,14 +1,16 @@
 """Who is told what a run measures, while it does: any number of sinks, in their order.
 
-There are three kinds of news: events beside the load, what was judged, and the health
-of the probes. A sink takes those kinds that it has a method for, and nothing else of a
-run knows who they are.
+There are four kinds of news: events beside the load, what was judged, the health of the
+probes, and what servers tell of themselves. A sink takes those kinds that it has a
+method for, and nothing else of a run knows who they are.
 """
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from loadprobe.core.events import Event
 from loadprobe.core.judging.results import Sealed
+from loadprobe.core.topology.server_side import ServerRow
 from loadprobe.probe.messages import Snapshot
 
 
@@ -36,7 +38,15 @@ class TakesHealth(Protocol):
         """Take the health part of a snapshot."""
 
 
-Sink = TakesEvents | TakesSealed | TakesHealth
+@runtime_checkable
+class TakesServers(Protocol):
+    """Is told what servers tell of themselves."""
+
+    def take_servers(self, rows: Sequence[ServerRow]) -> None:
+        """Take what they told in a second."""
+
+
+Sink = TakesEvents | TakesSealed | TakesHealth | TakesServers
 
 
 class Sinks:
@@ -50,6 +60,7 @@ class Sinks:
         self._events: list[TakesEvents] = []
         self._sealed: list[TakesSealed] = []
         self._health: list[TakesHealth] = []
+        self._servers: list[TakesServers] = []
         self.add(*sinks)
 
     def add(self, *sinks: Sink) -> None:
@@ -61,6 +72,8 @@ class Sinks:
                 self._sealed.append(sink)
             if isinstance(sink, TakesHealth):
                 self._health.append(sink)
+            if isinstance(sink, TakesServers):
+                self._servers.append(sink)
 
     def take_event(self, event: Event) -> None:
         """Pass on a line of the journal."""
@@ -76,3 +89,8 @@ class Sinks:
         """Pass on how a probe is doing."""
         for sink in self._health:
             sink.take_health(snapshot)
+
+    def take_servers(self, rows: Sequence[ServerRow]) -> None:
+        """Pass on what servers told."""
+        for sink in self._servers:
+            sink.take_servers(rows)

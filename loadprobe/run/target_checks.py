@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Collection
 
 import hiredis
 
-from loadprobe.clock import NS_PER_MS, NS_PER_S, wall_now_ns
+from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns, wall_now_ns
 from loadprobe.config.keys import Config, Lane
-from loadprobe.control.watch.node_views import NodeSilent, parse_load, read_info
+from loadprobe.control.watch.node_views import NodeSilent, parse_server_side
 from loadprobe.core.judging.outcome import ErrorClass
 from loadprobe.core.topology.roles import parse_replication
 from loadprobe.core.topology.topology import Topology, merge, parse_nodes, parse_slots
@@ -158,12 +158,10 @@ async def _room(
 ) -> Check:
     """Compare the connections of all lanes with what a server takes."""
     name = f"{label} ceilings"
-    info: dict[str, str] = {}
-    for section in (b"clients", b"stats"):
-        reply = await connection.request(resp.encode(b"INFO", section))
-        info |= read_info(reply) if isinstance(reply, bytes) else {}
+    reply = await connection.request(resp.encode(b"INFO"))
+    text = reply if isinstance(reply, bytes) else b""
     try:
-        told = parse_load(info)
+        told = parse_server_side(text, mono_now_ns())
     except NodeSilent:
         detail = (
             f"{where} does not tell what it has to do, so max_connections_ratio and "

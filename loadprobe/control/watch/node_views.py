@@ -14,11 +14,12 @@ from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.connection import Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
+from loadprobe.clock import mono_now_ns
 from loadprobe.config.keys import Target
-from loadprobe.core.load.occupancy import ServerLoad
 from loadprobe.core.topology.roles import Address, RoleView, parse_replication
+from loadprobe.core.topology.server_side import PRIMARY, REPLICA, ServerAnswer
 from loadprobe.drivers.tls import make_context, server_name
 
 _DEFAULT_USER = "default"
@@ -26,6 +27,10 @@ _DEFAULT_USER = "default"
 
 class NodeSilent(Exception):
     """A node gave no answer that can be used; the text is the reason."""
+
+
+class NodeDenied(NodeSilent):
+    """A node answered, and it is no use to ask it again soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,15 +233,14 @@ class NodeClient:
             and info.get("master_sync_in_progress") == "0"
         )
 
-    async def server_load(self) -> ServerLoad:
-        """Return how many connections and operations this node has.
+    async def server_side(self) -> ServerAnswer:
+        """Return what this node tells of itself, by one ``INFO``.
 
         Raises:
             NodeSilent: as above, or it does not tell.
         """
-        clients = await self._ask(b"INFO", b"clients")
-        stats = await self._ask(b"INFO", b"stats")
-        return parse_load(read_info(clients) | read_info(stats))
+        text = await self._ask(b"INFO")
+        return parse_server_side(text, mono_now_ns())
 
     async def slots(self) -> list[Any]:
         """Return the reply of CLUSTER SLOTS, undecoded.
@@ -285,6 +289,8 @@ class NodeClient:
                 )
         except TimeoutError as exc:
             raise NodeSilent(f"no reply in {self._timeout_s:g} s") from exc
+        except NoPermissionError as exc:
+            raise NodeDenied(f"{type(exc).__name__}: {exc}") from exc
         except (RedisError, OSError) as exc:
             raise NodeSilent(f"{type(exc).__name__}: {exc}") from exc
         except RuntimeError as exc:
@@ -295,22 +301,37 @@ class NodeClient:
             raise NodeSilent(f"connection lost: {exc}") from exc
 
 
-def parse_load(info: Mapping[str, str]) -> ServerLoad:
-    """Return what INFO clients and INFO stats tell.
+def parse_server_side(text: bytes, at_ns: int) -> ServerAnswer:
+    """Return what a reply to INFO tells.
 
     Old servers do not tell ``maxclients``.
 
+    Args:
+        text: the reply.
+        at_ns: when it came, monotonic.
+
     Raises:
-        NodeSilent: the rest is not told, or is no number.
+        NodeDenied: the rest is not told, or is no number.
     """
+    info = read_info(text)
     try:
-        return ServerLoad(
-            int(info["connected_clients"]),
-            int(info["maxclients"]) if "maxclients" in info else None,
-            int(info["instantaneous_ops_per_sec"]),
+        is_primary = info["role"] == "master"
+        offset = info["master_repl_offset" if is_primary else "slave_repl_offset"]
+        cpu_s = float(info["used_cpu_sys"]) + float(info["used_cpu_user"])
+        return ServerAnswer(
+            at_ns=at_ns,
+            role=PRIMARY if is_primary else REPLICA,
+            ops=int(info["total_commands_processed"]),
+            cpu_ms=round(cpu_s * 1000),
+            clients=int(info["connected_clients"]),
+            max_clients=int(info["maxclients"]) if "maxclients" in info else None,
+            ops_per_s=int(info["instantaneous_ops_per_sec"]),
+            memory_bytes=int(info["used_memory"]),
+            offset=int(offset),
+            is_linked=None if is_primary else info.get("master_link_status") == "up",
         )
-    except (KeyError, ValueError) as exc:
-        raise NodeSilent(f"INFO clients and stats do not tell {exc}") from exc
+    except (KeyError, ValueError, OverflowError) as exc:
+        raise NodeDenied(f"INFO does not tell {exc}") from exc
 
 
 def read_info(text: bytes) -> dict[str, str]:

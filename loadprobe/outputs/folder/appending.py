@@ -41,6 +41,7 @@ class AppendFile:
         room: how much is kept in memory while writing fails; chunks beyond it are
             dropped and counted, newest first.
         losses: dropped chunks are counted there, too, by the name of the file.
+        is_optional: without a chunk there is no file.
 
     Attributes:
         dropped: number of chunks that were dropped.
@@ -55,6 +56,7 @@ class AppendFile:
         header: bytes,
         room: Room | None = None,
         losses: Counter[str] | None = None,
+        is_optional: bool = False,
     ) -> None:
         self.path = path
         self.dropped = 0
@@ -62,6 +64,7 @@ class AppendFile:
         self.size_bytes = len(header)
         self._pending: deque[bytes] = deque([header])
         self._pending_bytes = len(header)
+        self._is_absent = is_optional
         self._written_of_first = 0
         self._room = room or Room()
         self._room.used_bytes += len(header)
@@ -73,7 +76,7 @@ class AppendFile:
     @property
     def pending_count(self) -> int:
         """Return the number of chunks that are not (wholly) in the file yet."""
-        return len(self._pending)
+        return 0 if self._is_absent else len(self._pending)
 
     @property
     def waiting_bytes(self) -> int:
@@ -88,6 +91,7 @@ class AppendFile:
             self.dropped += 1
             self._losses[self.path.name] += 1
             return
+        self._is_absent = False
         self._pending.append(chunk)
         self._pending_bytes += len(chunk)
         self._room.used_bytes += len(chunk)
@@ -99,6 +103,8 @@ class AppendFile:
 
         ``error`` is the reason of the latest failure; it stays after a success.
         """
+        if self._is_absent:
+            return True
         try:
             while self._pending:
                 self._write_first()
@@ -144,6 +150,8 @@ class AppendFile:
         Raises:
             OSError: the file cannot be read, or the other one not be written.
         """
+        if self._is_absent:
+            return
         with open_private(path) as copy:
             if self._fd is not None:
                 content = self.path.read_bytes()

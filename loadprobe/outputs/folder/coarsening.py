@@ -1,6 +1,7 @@
 """Series and histograms of longer steps, made exactly from those of shorter ones.
 
-Pure. Counts are added and histograms merged, so nothing but the resolution is lost.
+Pure. Counts are added and histograms merged, so nothing but the resolution is lost; of
+what servers are (connections, memory, lag) the most of a step is kept.
 """
 
 from collections.abc import Hashable, Iterable, Iterator
@@ -9,9 +10,11 @@ from typing import Generic, TypeVar
 import msgspec
 
 from loadprobe.core.judging.histogram import Histogram
+from loadprobe.core.topology.server_side import ServerRow, added
 from loadprobe.outputs.folder.documents import (
     HISTOGRAMS,
     SERIES,
+    SERVERS,
     HistogramRow,
     SeriesRow,
     encode_json,
@@ -35,7 +38,7 @@ def coarsen(name: str, lines: Iterable[bytes], step_s: int) -> Iterator[bytes]:
     """Return the lines of a file with longer steps.
 
     Args:
-        name: ``series.ndjson`` or ``histograms.ndjson``.
+        name: ``series.ndjson``, ``histograms.ndjson`` or ``servers.ndjson``.
         lines: of the file, without its header; a last one without an end is left out.
         step_s: length of the steps in seconds.
 
@@ -45,6 +48,8 @@ def coarsen(name: str, lines: Iterable[bytes], step_s: int) -> Iterator[bytes]:
     whole = (line for line in lines if line.endswith(b"\n"))
     if name == SERIES:
         return _series(whole, step_s)
+    if name == SERVERS:
+        return _servers(whole, step_s)
     assert name == HISTOGRAMS, f"{name} has no steps"
     return _histograms(whole, step_s)
 
@@ -111,6 +116,22 @@ def _histograms(lines: Iterable[bytes], step_s: int) -> Iterator[bytes]:
 def _histogram_line(step: tuple[int, tuple[str, str, str], Histogram]) -> bytes:
     second, (lane, op, kind), merged = step
     return encode_json(HistogramRow(lane, op, second, kind, merged.to_sparse())) + b"\n"
+
+
+def _servers(lines: Iterable[bytes], step_s: int) -> Iterator[bytes]:
+    decoder = msgspec.json.Decoder(ServerRow)
+    steps: _Steps[tuple[str, str, str], ServerRow] = _Steps(step_s)
+    for line in lines:
+        row = _decode(decoder, line)
+        known, key = steps.of(row.second), (row.node, row.shard, row.role)
+        known[key] = added(known[key], row) if key in known else row
+        yield from map(_server_line, steps.take())
+    yield from map(_server_line, steps.take(all_of_them=True))
+
+
+def _server_line(step: tuple[int, tuple[str, str, str], ServerRow]) -> bytes:
+    second, _, row = step
+    return encode_json(msgspec.structs.replace(row, second=second)) + b"\n"
 
 
 _Row = TypeVar("_Row")

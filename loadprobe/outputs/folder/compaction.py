@@ -17,11 +17,13 @@ import msgspec
 from loadprobe.outputs.folder.coarsening import coarsen
 from loadprobe.outputs.folder.documents import (
     CELLS,
+    CLOUDWATCH,
     EVENTS,
     HISTOGRAMS,
     SCHEMA_VERSION,
     SEALED,
     SERIES,
+    SERVERS,
 )
 from loadprobe.outputs.folder.forms import (
     STEPS_S,
@@ -39,10 +41,10 @@ from loadprobe.outputs.folder.packed import (
 )
 from loadprobe.outputs.folder.private import new_name, sync_folder
 
-PACKED = (EVENTS, HISTOGRAMS, SERIES, SEALED)
+PACKED = (EVENTS, HISTOGRAMS, SERIES, SERVERS, CLOUDWATCH, SEALED)
 """Files that are compressed; frames of the film are already."""
 
-COARSENED = (HISTOGRAMS, SERIES)
+COARSENED = (HISTOGRAMS, SERIES, SERVERS)
 
 _LINES_PER_CHUNK = 100
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES})
@@ -83,7 +85,9 @@ class Compaction:
         """
         if verify:
             self._verify()
-        steps = {SERIES: step_s, HISTOGRAMS: latencies_s or step_s}
+        latencies_s = latencies_s or step_s
+        # What servers tell takes as much room as latencies, and goes the same way.
+        steps = {SERIES: step_s, HISTOGRAMS: latencies_s, SERVERS: latencies_s}
         if self._is_done(steps):
             return
         self._clean()

@@ -8,7 +8,7 @@ measured: it is kept in memory, tried again, and saved elsewhere at the end.
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from loadprobe.clock import NS_PER_S, ClockPair
 from loadprobe.core.events import Event
 from loadprobe.core.judging.cells import encode_frames
 from loadprobe.core.judging.results import Sealed
+from loadprobe.core.topology.server_side import ServerRow
 from loadprobe.errors import PreflightError
 from loadprobe.outputs.folder.appending import AppendFile
 from loadprobe.outputs.folder.documents import (
@@ -26,6 +27,7 @@ from loadprobe.outputs.folder.documents import (
     OUTAGES,
     SEALED,
     SERIES,
+    SERVERS,
     SUMMARY,
     encode_document,
     encode_json,
@@ -33,6 +35,7 @@ from loadprobe.outputs.folder.documents import (
     histogram_rows,
     series_row,
 )
+from loadprobe.outputs.folder.forms import GROWING
 from loadprobe.outputs.folder.growing import Rooms, growing_files
 from loadprobe.outputs.folder.locking import FolderLock
 from loadprobe.outputs.folder.private import FOLDER_MODE, replace_whole
@@ -245,6 +248,10 @@ class RunFolder:
         if sealed.film:
             self._growing[CELLS].append(encode_frames(sealed.film))
 
+    def take_servers(self, rows: Sequence[ServerRow]) -> None:
+        """Append what servers told of themselves."""
+        self._add_lines(SERVERS, rows)
+
     def add_sealed(self, line: SealedLine) -> None:
         """Append to ``sealed.ndjson``; after a line that is lost no other follows.
 
@@ -340,7 +347,7 @@ class RunFolder:
             segments = failed / SEGMENTS
             if segments.is_dir():
                 shutil.copytree(segments, path / SEGMENTS)
-                for name in (EVENTS, HISTOGRAMS, SERIES, CELLS, SEALED):
+                for name in GROWING:
                     if (failed / name).is_file():
                         shutil.copy2(failed / name, path / name)
             for file in self._files:

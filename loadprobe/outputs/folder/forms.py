@@ -14,10 +14,12 @@ import msgspec
 
 from loadprobe.outputs.folder.documents import (
     CELLS,
+    CLOUDWATCH,
     EVENTS,
     HISTOGRAMS,
     SEALED,
     SERIES,
+    SERVERS,
     encode_document,
 )
 from loadprobe.outputs.folder.packed import SUFFIX, digest_of
@@ -25,8 +27,8 @@ from loadprobe.outputs.folder.private import replace_whole, sync_folder
 from loadprobe.outputs.folder.regular import open_regular
 
 MANIFEST = "manifest.json"
-GROWING = (EVENTS, HISTOGRAMS, SERIES, CELLS, SEALED)
-"""The files of a segment."""
+GROWING = (EVENTS, HISTOGRAMS, SERIES, SERVERS, CLOUDWATCH, CELLS, SEALED)
+"""The files of a segment, in the order in which they are brought to the disk."""
 
 MINUTE_S = 60
 HOUR_S = 3600

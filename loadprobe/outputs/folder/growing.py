@@ -8,13 +8,14 @@ from loadprobe.core.judging.cells import FILM_MAGIC
 from loadprobe.outputs.folder.appending import AppendFile, Room
 from loadprobe.outputs.folder.documents import (
     CELLS,
+    CLOUDWATCH,
     EVENTS,
-    HISTOGRAMS,
     SCHEMA_VERSION,
     SEALED,
-    SERIES,
+    SERVERS,
     encode_json,
 )
+from loadprobe.outputs.folder.forms import GROWING
 
 
 class Rooms:
@@ -41,12 +42,15 @@ def growing_files(
         losses: dropped lines and frames are counted there, by file.
         rooms: where what cannot be written waits.
     """
-    names = (EVENTS, HISTOGRAMS, SERIES, CELLS, SEALED)
     return {
         name: AppendFile(
-            path / name, header=header_of(name), room=rooms.of(name), losses=losses
+            path / name,
+            header=header_of(name),
+            room=rooms.of(name),
+            losses=losses,
+            is_optional=name in (SERVERS, CLOUDWATCH),
         )
-        for name in names
+        for name in GROWING
     }
 
 

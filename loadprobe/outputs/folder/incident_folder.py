@@ -23,6 +23,7 @@ from loadprobe.outputs.folder.documents import (
     HISTOGRAMS,
     SCHEMA_VERSION,
     SERIES,
+    SERVERS,
     Moment,
     encode_document,
 )
@@ -162,7 +163,10 @@ class IncidentFolders:
         first_ns = clock.to_mono(record.start_unix_ns) - AROUND_NS
         last_ns = clock.to_mono(record.end_unix_ns) + AROUND_NS
         near = self._between(first_ns, last_ns)
-        for name in (SERIES, HISTOGRAMS, EVENTS):
+        names = [SERIES, HISTOGRAMS, EVENTS]
+        if any(is_begun(segment.path / SERVERS, set()) for segment in near):
+            names.append(SERVERS)
+        for name in names:
             lines = self._lines(near, name, first_ns, last_ns)
             pack(lines, path / form_name(name), tick=self._tick)
         with open_private(path / CELLS) as file:

@@ -33,6 +33,7 @@ from loadprobe.outputs.folder.reader import PastEvent, RunData
 from loadprobe.outputs.page.course import heat, latency_columns, stretches
 from loadprobe.outputs.page.film import film_document
 from loadprobe.outputs.page.seconds import Coarse, Course, Grid, make_grid
+from loadprobe.outputs.page.servers import ServerCourse, servers_document
 from loadprobe.outputs.page.zero import Zero
 from loadprobe.outputs.wording import date_text, event_text
 
@@ -42,13 +43,17 @@ MOST_EVENTS = 4_000
 MOST_MOMENTS = 200
 
 
-def page_document(run: RunData, course: Course) -> dict[str, Any]:
+def page_document(
+    run: RunData, course: Course, servers: ServerCourse | None = None
+) -> dict[str, Any]:
     """Return all that a page of a run shows.
 
     Args:
         run: as it was read.
         course: of its seconds, with a grid of ``grid_of``.
+        servers: what they told, in the same steps.
     """
+    servers = servers or ServerCourse(course.grid)
     zero = Zero.of(run)
     summary = run.summary
     outages, left_out = _longest(run.outages)
@@ -77,8 +82,9 @@ def page_document(run: RunData, course: Course) -> dict[str, Any]:
             "latencies": latency_columns(course),
             "heat": heat(course),
         },
+        "servers": servers_document(servers),
         "stretches": stretches(course, _spans(summary, zero.clock, by_plan=False)),
-        "missing": _missing(run, course),
+        "missing": _missing(run, [*course.problems, *servers.problems]),
     }
 
 
@@ -226,9 +232,9 @@ def _grid(grid: Grid, zero: Zero) -> dict[str, list[float]]:
     }
 
 
-def _missing(run: RunData, course: Course) -> list[str]:
+def _missing(run: RunData, unreadable: Iterable[str]) -> list[str]:
     """Return what the page does not have, as sentences."""
     torn = [f"the last line of {name} is torn, and left out" for name in run.torn]
-    told = Counter(course.problems)
+    told = Counter(unreadable)
     problems = [f"{text} ({n} times)" if n > 1 else text for text, n in told.items()]
     return [*run.missing, *torn, *problems]

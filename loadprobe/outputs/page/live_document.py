@@ -28,6 +28,7 @@ from loadprobe.outputs.page.film import filmed_spans
 from loadprobe.outputs.page.packing import blind_spans, pack_film
 from loadprobe.outputs.page.recent import Part
 from loadprobe.outputs.page.seconds import Course, Grid
+from loadprobe.outputs.page.servers import ServerCourse, figures, servers_document
 from loadprobe.outputs.page.zero import Zero
 
 _OPS = {op.label: op for op in OpKind}
@@ -99,6 +100,7 @@ def first_document(
         "stretches": [],
         "missing": missing,
         **grown_document(part, now, zero),
+        "servers": _servers(part),
     }
 
 
@@ -124,6 +126,15 @@ def grown_document(part: Part, now: Now, zero: Zero) -> dict[str, Any]:
         "problems": list(now.problems),
         "film": _film(part, now, zero),
         "course": _course(part, zero),
+        "servers": [
+            {
+                "node": row.node,
+                "shard": row.shard,
+                "at": _ms(row.second, zero),
+                **figures(row),
+            }
+            for row in part.servers
+        ],
     }
 
 
@@ -143,6 +154,14 @@ def changed(grown: dict[str, Any], before: Now | None, now: Now) -> dict[str, An
     if now.summary.incidents == before.summary.incidents:
         told["summary"] = {k: v for k, v in told["summary"].items() if k != "incidents"}
     return told
+
+
+def _servers(part: Part) -> dict[str, Any]:
+    """Return what servers told so far, as columns of single seconds."""
+    course = ServerCourse(Grid(tuple(range(part.since_s, part.until_s + 1))))
+    for row in part.servers:
+        course.add(row, row.second)
+    return servers_document(course)
 
 
 def _film(part: Part, now: Now, zero: Zero) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from loadprobe.outputs.folder.private import new_name, replace_whole
 from loadprobe.outputs.folder.reader import RunData
 from loadprobe.outputs.page.document import grid_of, page_document
 from loadprobe.outputs.page.seconds import coarse_parts, load_course
+from loadprobe.outputs.page.servers import load_servers
 
 _SHARED = (
     "words",
@@ -30,6 +31,7 @@ _SHARED = (
     "film",
     "charts",
     "heat",
+    "servers",
     "waterfall",
     "verdict",
     "sections",
@@ -114,7 +116,8 @@ def make_page(run: RunData) -> bytes:
     """
     try:
         grid = grid_of(run, coarse_parts(run.path))
-        document = page_document(run, load_course(run.path, grid))
+        course, servers = load_course(run.path, grid), load_servers(run.path, grid)
+        document = page_document(run, course, servers)
         return render_page(document, title=f"{run.info.name} - loadprobe")
     except (TypeError, ValueError, OverflowError) as exc:
         raise UsageError(f"{run.path} cannot be shown as a page: {exc}") from exc

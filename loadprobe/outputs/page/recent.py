@@ -6,7 +6,7 @@ on what has come since the last time.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
@@ -15,6 +15,7 @@ from loadprobe.core.judging.cells import FilmChunk, Frame
 from loadprobe.core.judging.counts import SecondCounts
 from loadprobe.core.judging.histogram import Histogram
 from loadprobe.core.judging.results import Sealed
+from loadprobe.core.topology.server_side import ServerRow
 from loadprobe.outputs.folder.documents import event_line
 from loadprobe.outputs.folder.reader import PastEvent
 from loadprobe.outputs.page.course import heat_row, quantiles_of
@@ -24,6 +25,9 @@ MOST_CELLS = 300_000
 """In memory; some 10 MB."""
 
 MOST_EVENTS = 2_000
+
+MOST_SERVER_ROWS = 60_000
+"""In memory; the last 15 minutes of 60 servers."""
 
 LATER_S = 6
 """Cells are there at most so much later than the counts of their second."""
@@ -61,6 +65,7 @@ class Part:
         events: in the order noted.
         settled: counts of earlier seconds, whose cells are there by now if any are.
         filmed: frames that may be of these.
+        servers: what servers told, of these seconds and, late, of some before.
     """
 
     since_s: int
@@ -71,6 +76,7 @@ class Part:
     events: list[PastEvent] = field(default_factory=list)
     settled: list[SecondCounts] = field(default_factory=list)
     filmed: list[Frame] = field(default_factory=list)
+    servers: list[ServerRow] = field(default_factory=list)
 
 
 class Recent:
@@ -101,6 +107,8 @@ class Recent:
         self._failing: deque[SecondCounts] = deque()
         self._latencies: deque[LaneSecond] = deque()
         self._events: deque[PastEvent] = deque(maxlen=MOST_EVENTS)
+        self._servers: deque[ServerRow] = deque(maxlen=MOST_SERVER_ROWS)
+        self._untold: list[ServerRow] = []
         self._new = Part(0, 0)
         self._is_watched = False
 
@@ -110,6 +118,12 @@ class Recent:
         self._events.append(past)
         if self._is_watched:
             self._new.events.append(past)
+
+    def take_servers(self, rows: Sequence[ServerRow]) -> None:
+        """Take what servers told."""
+        self._servers += rows
+        if self._is_watched:
+            self._untold += rows
 
     def take_sealed(self, sealed: Sealed) -> None:
         """Take what became certain."""
@@ -146,8 +160,10 @@ class Recent:
             events=list(self._events),
             settled=self._settled(since_s - LATER_S),
             filmed=list(self._frames),
+            servers=[row for row in self._servers if row.second < self.until_s],
         )
         self._is_watched = True
+        self._untold = [row for row in self._servers if row.second >= self.until_s]
         self._begin_news()
         return part
 
@@ -157,12 +173,16 @@ class Recent:
         part.until_s = self.until_s
         part.settled = self._settled(part.since_s - LATER_S)
         part.filmed = list(self._frames) if part.settled else []
+        untold = self._untold
+        part.servers = [row for row in untold if row.second < part.until_s]
+        self._untold = [row for row in untold if row.second >= part.until_s]
         self._begin_news()
         return part
 
     def leave(self) -> None:
         """Note that nobody watches any more."""
         self._is_watched = False
+        self._untold = []
         self._begin_news()
 
     def _begin_news(self) -> None:
@@ -178,6 +198,8 @@ class Recent:
         for rows in (self._seconds, self._failing, self._latencies):
             while rows and rows[0].second < oldest_s:
                 rows.popleft()
+        while self._servers and self._servers[0].second < oldest_s:
+            self._servers.popleft()
         frames = self._frames
         while frames and (
             self._cells > self._most_cells or _end_s(frames[0]) < oldest_s

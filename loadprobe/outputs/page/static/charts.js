@@ -67,7 +67,8 @@ export function chart(first) {
     matchMedia(query).addEventListener("change", () => plot !== null && draw());
   }
   figure.refresh = (next) => {
-    const isSame = next.series.map(({ label }) => label).join() === series.map(({ label }) => label).join();
+    const lines = (all) => all.map(({ label, dash }) => `${label} ${dash}`).join();
+    const isSame = lines(next.series) === lines(series);
     ({ times, series, bands } = next);
     if (plot === null) return;
     if (isSame) plot.setData(columns());

@@ -1,5 +1,7 @@
 // A run that goes on: what is new is added to what is known. Pure.
 
+const MOST_SERVERS = 30;
+
 // Adds a later part to a run, in place: what can have changed is whole in it, while
 // seconds, blind spans and events are only the new ones. Cells are added by the film.
 export function grow(run, part) {
@@ -22,10 +24,33 @@ export function grow(run, part) {
   const same = (own) => (each) => each.lane === own.lane && each.kind === own.kind;
   growColumns(course.counts, part.course.counts, same, before, course.at.length, 0);
   growColumns(course.latencies, part.course.latencies, same, before, course.at.length, null);
+  growServers(run.servers, part.servers, course.at);
   for (const { lane, columns } of part.course.heat.lanes) {
     let own = course.heat.lanes.find((each) => each.lane === lane);
     if (own === undefined) course.heat.lanes.push((own = { lane, columns: [] }));
     own.columns.push(...columns.map((column) => ({ ...column, at: column.at + before })));
+  }
+}
+
+// What servers told goes to its second: it may be told late.
+function growServers(servers, told, at) {
+  for (const row of told) {
+    let own = servers.nodes.find((each) => each.node === row.node);
+    if (own === undefined) {
+      if (servers.nodes.length >= MOST_SERVERS) continue;
+      own = Object.fromEntries(Object.keys(row).filter((key) => key !== "at").map((key) => [key, []]));
+      [own.node, own.shard] = [row.node, row.shard];
+      servers.nodes.push(own);
+      servers.nodes.sort((a, b) => (`${a.shard} ${a.node}` < `${b.shard} ${b.node}` ? -1 : 1));
+    }
+    const step = Math.round((row.at - at[0]) / 1000);
+    own.shard = row.shard;
+    for (const [key, column] of Object.entries(own)) if (Array.isArray(column) && step >= 0) column[step] = row[key];
+  }
+  for (const own of servers.nodes) {
+    for (const column of Object.values(own)) {
+      if (Array.isArray(column)) for (let n = 0; n < at.length; n += 1) column[n] ??= null;
+    }
   }
 }
 

@@ -3,6 +3,7 @@
 import { countCharts, latencyCharts } from "./charts.js";
 import { el, list, note, section, table } from "./dom.js";
 import { heatMaps } from "./heat.js";
+import { serverCharts, serverTable } from "./servers.js";
 import { waterfall } from "./waterfall.js";
 import { boundsText, clockText, countText, dateText, fixed, lengthText, percentText } from "./words.js";
 
@@ -74,6 +75,7 @@ export function timeSection(run) {
     .map((each) => ({ from: ms(each.start_unix_ns), to: ms(each.end_unix_ns) }));
   const common = { times: run.course.at, zeroUnixMs: run.zero_unix_ns / 1e6, lengthMs: run.length_ms, bands };
   const plots = [...latencyCharts(run, common), ...heatMaps(run, common), ...countCharts(run, common)];
+  const servers = serverCharts(run, common);
   const columns = [["", "text"], ["lane", "text"], ["seconds", "number"], ["offered/s", "number"], ["failed", "number"], ["p50", "number"], ["p99", "number"], ["p99.9", "number"], ["max", "number"]];
   const rows = run.stretches.map((each) => [
     each.stretch,
@@ -88,6 +90,9 @@ export function timeSection(run) {
     "Over time",
     plots.length ? el("div", { class: "charts" }, plots) : note("What is told of seconds is not there, so there are no charts."),
     plots.length ? note("Shaded: incidents. Steps of time are single seconds round incidents and changes, and longer elsewhere; quantiles are of all their arrivals.") : null,
+    servers.length ? el("h3", {}, "Servers, over the same time") : null,
+    servers.length ? el("div", { class: "charts" }, servers) : null,
+    serverTable(run),
     rows.length ? table("Before, meanwhile, after: response times of served and late arrivals", columns, rows) : null,
     latencyTable(summary),
     classTable(summary),
