@@ -10,6 +10,7 @@ from loadprobe.clock import ClockPair, mono_now_ns, process_cpu_ns, read_clock_p
 from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.events import ProviderEvents
 from loadprobe.control.provider.maintenance import MaintenanceWatch
+from loadprobe.control.provider.node_metrics import MetricsWatch
 from loadprobe.control.watch.server_side import ServerSideWatch
 from loadprobe.control.watch.topology import TopologyWatch
 from loadprobe.core.events import LaneWoken
@@ -54,6 +55,7 @@ class Crew:
         iam: tokens of an IAM user, if the target has one.
         published: what is shown by HTTP.
         servers: what servers tell of their work.
+        metrics: what CloudWatch tells of them, if it is asked.
         pacing: decides on the rates.
     """
 
@@ -113,6 +115,7 @@ class Crew:
             needs_load=lambda: self.pacing.load.asks_servers,
             needs_rows=lambda: config.servers.info,
         )
+        self.metrics = self._watch_metrics()
         self.pacing = self._make_pacing(occupancy)
         self.sinks.add(self.pacing)
         if past is not None:
@@ -122,6 +125,7 @@ class Crew:
             lambda: self.credentials.problem,
             lambda: self.pacing.problem,
             lambda: self.servers.problem,
+            lambda: self.metrics.problem if self.metrics is not None else None,
             lambda: self.iam.problem if self.iam is not None else None,
         ]
 
@@ -157,6 +161,22 @@ class Crew:
             metrics=self.published.metrics,
             emit=self.sinks.take_event,
             now_ns=mono_now_ns,
+        )
+
+    def _watch_metrics(self) -> MetricsWatch | None:
+        """Return what asks CloudWatch; None if it is not to be asked."""
+        api = self.api
+        if (
+            api is None
+            or api.metrics is None
+            or not self.plan.config.servers.cloudwatch
+        ):
+            return None
+        return MetricsWatch(
+            api.metrics,
+            lambda: api.members,
+            self.sinks.take_metrics,
+            since_unix_ns=self._since_unix_ns,
         )
 
     def swap(self, recording: Callable[[], Recording]) -> Swap:
@@ -202,6 +222,8 @@ class Crew:
             poll_s=control.poll_s,
             is_busy=lambda: published.maintaining.is_active,
         )
+        if self.metrics is not None:
+            found.append(self.metrics.run())
         return [*found, events.run(), maintenance.run()]
 
     @property

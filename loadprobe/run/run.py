@@ -185,6 +185,8 @@ class Run:
                         meanwhile=lambda: self._look(recording),
                         closed=crew.steering.closed,
                     )
+                    if crew.metrics is not None:
+                        await crew.metrics.look_last()
                 companions.end()
         except* LoadprobeError as group_error:
             problem = first_error(group_error)

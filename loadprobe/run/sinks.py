@@ -1,7 +1,7 @@
 """Who is told what a run measures, while it does: any number of sinks, in their order.
 
-There are four kinds of news: events beside the load, what was judged, the health of the
-probes, and what servers tell of themselves. A sink takes those kinds that it has a
+There are five kinds of news: events beside the load, what was judged, the health of the
+probes, and what servers and CloudWatch tell. A sink takes those kinds that it has a
 method for, and nothing else of a run knows who they are.
 """
 
@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from loadprobe.core.events import Event
 from loadprobe.core.judging.results import Sealed
+from loadprobe.core.topology.node_metrics import MetricRow
 from loadprobe.core.topology.server_side import ServerRow
 from loadprobe.probe.messages import Snapshot
 
@@ -46,7 +47,15 @@ class TakesServers(Protocol):
         """Take what they told in a second."""
 
 
-Sink = TakesEvents | TakesSealed | TakesHealth | TakesServers
+@runtime_checkable
+class TakesMetrics(Protocol):
+    """Is told what CloudWatch tells of the nodes of the group."""
+
+    def take_metrics(self, rows: Sequence[MetricRow]) -> None:
+        """Take what is new."""
+
+
+Sink = TakesEvents | TakesSealed | TakesHealth | TakesServers | TakesMetrics
 
 
 class Sinks:
@@ -61,6 +70,7 @@ class Sinks:
         self._sealed: list[TakesSealed] = []
         self._health: list[TakesHealth] = []
         self._servers: list[TakesServers] = []
+        self._metrics: list[TakesMetrics] = []
         self.add(*sinks)
 
     def add(self, *sinks: Sink) -> None:
@@ -74,6 +84,8 @@ class Sinks:
                 self._health.append(sink)
             if isinstance(sink, TakesServers):
                 self._servers.append(sink)
+            if isinstance(sink, TakesMetrics):
+                self._metrics.append(sink)
 
     def take_event(self, event: Event) -> None:
         """Pass on a line of the journal."""
@@ -94,3 +106,8 @@ class Sinks:
         """Pass on what servers told."""
         for sink in self._servers:
             sink.take_servers(rows)
+
+    def take_metrics(self, rows: Sequence[MetricRow]) -> None:
+        """Pass on what CloudWatch told."""
+        for sink in self._metrics:
+            sink.take_metrics(rows)

@@ -3,6 +3,8 @@
 from collections import Counter
 from pathlib import Path
 
+import msgspec
+
 from loadprobe.clock import ClockPair
 from loadprobe.core.events import MarkMade
 from loadprobe.core.judging.cells import BlindSpan
@@ -12,9 +14,11 @@ from loadprobe.core.judging.histogram import Histogram
 from loadprobe.core.judging.latency import SecondHistograms
 from loadprobe.core.judging.outcome import OpKind, Outcome
 from loadprobe.core.judging.results import Sealed
+from loadprobe.core.topology.server_side import ServerRow, added
 from loadprobe.outputs.folder.documents import (
     HISTOGRAMS,
     SERIES,
+    SERVERS,
     HistogramRow,
     SeriesRow,
 )
@@ -34,6 +38,7 @@ def write_segment(path: Path, *, seconds: int = 200, first: int = 1000) -> Path:
     for second in range(first, first + seconds):
         folder.take_sealed(_sealed(second))
         folder.add_sealed(SealedLine(until_ns=second * S))
+        folder.take_servers(_servers(second))
         if second % 50 == 0:
             folder.take_event(MarkMade(second * S, f"it is {second}", "me"))
     folder.close()
@@ -57,6 +62,27 @@ def _sealed(second: int) -> Sealed:
     return Sealed(second * S, seconds=rows, histograms=histograms, film=[*film])
 
 
+def _servers(second: int) -> list[ServerRow]:
+    """Return what a primary and its replica told; they change their roles once."""
+    roles = ("primary", "replica") if second % 1000 < 90 else ("replica", "primary")
+    return [
+        ServerRow(
+            node=f"h:{port}",
+            shard="0001",
+            role=role,
+            second=second,
+            span_ms=1000,
+            ops=100 + second % 7,
+            cpu_ms=3,
+            clients=20 + second % 11,
+            memory_bytes=1_000_000 + second % 13,
+            lag_bytes=None if role == "primary" else second % 5,
+            unlinked_ms=0,
+        )
+        for port, role in enumerate(roles, start=1)
+    ]
+
+
 class Said:
     """What a segment says, added up: it is the same in every form.
 
@@ -72,6 +98,13 @@ class Said:
         self.film = list(beside.film)
         self.counts: Counter[tuple[str, str]] = Counter()
         self.latencies: dict[tuple[str, str], Histogram] = {}
+        self.servers: dict[tuple[str, str], ServerRow] = {}
+        for told in read_lines(path / SERVERS, ServerRow):
+            key = told.node, told.role
+            known = self.servers.get(key)
+            self.servers[key] = told if known is None else added(known, told)
+        for key, told in self.servers.items():  # when they begin is coarse
+            self.servers[key] = msgspec.structs.replace(told, second=0)
         for row in read_lines(path / SERIES, SeriesRow):
             self.counts[row.lane, "served"] += row.served
             self.counts[row.lane, "observed_ms"] += row.observed_ms

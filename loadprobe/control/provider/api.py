@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 from loadprobe.clock import NS_PER_S, read_clock_pair, wall_now_ns
 from loadprobe.config import keys as config
 from loadprobe.control.provider.calls import Calls
-from loadprobe.control.provider.clients import open_clients
+from loadprobe.control.provider.clients import open_clients, open_metrics
 from loadprobe.control.provider.faults import (
     GROUP_NOT_FOUND,
     UNKNOWN_ACTION,
     ApiRefused,
     ApiUnanswered,
 )
+from loadprobe.control.provider.node_metrics import NodeMetrics
 from loadprobe.control.provider.replies import (
     CacheCluster,
     Call,
@@ -66,6 +67,7 @@ class ElastiCacheApi:
         members: cache cluster id -> node group id of every node ever described; it
             only grows, so that events of removed nodes are still known as ours.
         changing: held by whoever changes the group: one mutation at a time.
+        metrics: those of CloudWatch; None if there is none.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class ElastiCacheApi:
         self.group_id = group_id
         self.members: dict[str, str] = {}
         self.changing = asyncio.Lock()
+        self.metrics: NodeMetrics | None = None
         self._where = where
         self._calls = Calls(
             reads, mutations, where=where, throttle_backoff_s=throttle_backoff_s
@@ -293,7 +296,10 @@ async def open_api(
     Raises:
         ControlError: on entering: the group cannot be described.
     """
-    async with open_clients(control) as (reads, mutations):
+    async with (
+        open_clients(control) as (reads, mutations),
+        open_metrics(control) as metrics,
+    ):
         api = ElastiCacheApi(
             reads,
             mutations,
@@ -301,5 +307,6 @@ async def open_api(
             where=control.endpoint_url or control.region,
             throttle_backoff_s=throttle_backoff_s,
         )
+        api.metrics = metrics
         await api.warm_up(must_exist=must_exist)
         yield api

@@ -18,6 +18,7 @@ from loadprobe.config import keys as config
 from loadprobe.config.addresses import is_loopback
 from loadprobe.config.local_key import local_key
 from loadprobe.control.provider.faults import CallErrors, explain
+from loadprobe.control.provider.node_metrics import NodeMetrics
 
 _METADATA_TIMEOUT_S = 5
 _METADATA_ATTEMPTS = 3
@@ -42,16 +43,8 @@ async def open_clients(control: config.Control) -> AsyncIterator[tuple[Any, Any]
     Raises:
         ControlError: the region, the profile or the endpoint cannot be used.
     """
+    arguments = _arguments(control)
     is_local = is_loopback(control.endpoint_url)
-    arguments: dict[str, Any] = {
-        "region_name": control.region,
-        "endpoint_url": control.endpoint_url,
-    }
-    key = local_key(control.endpoint_url or "") if is_local else None
-    if key is not None:
-        arguments |= {"aws_access_key_id": key, "aws_secret_access_key": key}
-    elif is_local and not any(map(os.environ.get, _CREDENTIAL_VARIABLES)):
-        arguments |= {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
     async with AsyncExitStack() as stack:
         try:
             session = aioboto3.Session(botocore_session=_patient_session())
@@ -67,6 +60,45 @@ async def open_clients(control: config.Control) -> AsyncIterator[tuple[Any, Any]
                 exc, operation="create the client", arguments={}, where=where
             ) from exc
         yield reads, mutations
+
+
+@asynccontextmanager
+async def open_metrics(control: config.Control) -> AsyncIterator[NodeMetrics | None]:
+    """Open the client of CloudWatch; an endpoint that is not AWS has none.
+
+    Raises:
+        ControlError: the region or the profile cannot be used.
+    """
+    if control.endpoint_url is not None:
+        yield None
+        return
+    session = aioboto3.Session(botocore_session=_patient_session())
+    opening = session.client(
+        "cloudwatch", config=_read_settings(is_local=False), **_arguments(control)
+    )
+    async with AsyncExitStack() as stack:
+        try:
+            client = await stack.enter_async_context(opening)
+        except (*CallErrors, ValueError) as exc:
+            raise explain(
+                exc, operation="create the client", arguments={}, where=control.region
+            ) from exc
+        yield NodeMetrics(client, control.region)
+
+
+def _arguments(control: config.Control) -> dict[str, Any]:
+    """Return where a client goes, and as whom if that is not found elsewhere."""
+    is_local = is_loopback(control.endpoint_url)
+    arguments: dict[str, Any] = {
+        "region_name": control.region,
+        "endpoint_url": control.endpoint_url,
+    }
+    key = local_key(control.endpoint_url or "") if is_local else None
+    if key is not None:
+        arguments |= {"aws_access_key_id": key, "aws_secret_access_key": key}
+    elif is_local and not any(map(os.environ.get, _CREDENTIAL_VARIABLES)):
+        arguments |= {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
+    return arguments
 
 
 def _read_settings(is_local: bool) -> AioConfig:

@@ -17,11 +17,13 @@ from loadprobe.clock import NS_PER_S, ClockPair
 from loadprobe.core.events import Event
 from loadprobe.core.judging.cells import encode_frames
 from loadprobe.core.judging.results import Sealed
+from loadprobe.core.topology.node_metrics import MetricRow
 from loadprobe.core.topology.server_side import ServerRow
 from loadprobe.errors import PreflightError
 from loadprobe.outputs.folder.appending import AppendFile
 from loadprobe.outputs.folder.documents import (
     CELLS,
+    CLOUDWATCH,
     EVENTS,
     HISTOGRAMS,
     OUTAGES,
@@ -251,6 +253,10 @@ class RunFolder:
     def take_servers(self, rows: Sequence[ServerRow]) -> None:
         """Append what servers told of themselves."""
         self._add_lines(SERVERS, rows)
+
+    def take_metrics(self, rows: Sequence[MetricRow]) -> None:
+        """Append what CloudWatch told."""
+        self._add_lines(CLOUDWATCH, rows)
 
     def add_sealed(self, line: SealedLine) -> None:
         """Append to ``sealed.ndjson``; after a line that is lost no other follows.

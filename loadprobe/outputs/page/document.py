@@ -26,10 +26,12 @@ from loadprobe.core.events import (
 )
 from loadprobe.core.judging.outcome import Outcome
 from loadprobe.core.phase_names import WORDS
+from loadprobe.core.topology.node_metrics import MetricRow
 from loadprobe.core.verdict.outage_document import OutageRow
 from loadprobe.core.verdict.summary import Summary
 from loadprobe.core.verdict.texts import duration_text
 from loadprobe.outputs.folder.reader import PastEvent, RunData
+from loadprobe.outputs.page.cloudwatch import metrics_document
 from loadprobe.outputs.page.course import heat, latency_columns, stretches
 from loadprobe.outputs.page.film import film_document
 from loadprobe.outputs.page.seconds import Coarse, Course, Grid, make_grid
@@ -44,7 +46,10 @@ MOST_MOMENTS = 200
 
 
 def page_document(
-    run: RunData, course: Course, servers: ServerCourse | None = None
+    run: RunData,
+    course: Course,
+    servers: ServerCourse | None = None,
+    metrics: Sequence[MetricRow] = (),
 ) -> dict[str, Any]:
     """Return all that a page of a run shows.
 
@@ -52,6 +57,7 @@ def page_document(
         run: as it was read.
         course: of its seconds, with a grid of ``grid_of``.
         servers: what they told, in the same steps.
+        metrics: what CloudWatch told of them.
     """
     servers = servers or ServerCourse(course.grid)
     zero = Zero.of(run)
@@ -83,6 +89,7 @@ def page_document(
             "heat": heat(course),
         },
         "servers": servers_document(servers),
+        "cloudwatch": metrics_document(run.info.config, metrics, zero),
         "stretches": stretches(course, _spans(summary, zero.clock, by_plan=False)),
         "missing": _missing(run, [*course.problems, *servers.problems]),
     }

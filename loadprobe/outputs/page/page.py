@@ -18,6 +18,7 @@ from loadprobe.errors import UsageError
 from loadprobe.outputs.folder.documents import PAGE, encode_json
 from loadprobe.outputs.folder.private import new_name, replace_whole
 from loadprobe.outputs.folder.reader import RunData
+from loadprobe.outputs.page.cloudwatch import load_metrics
 from loadprobe.outputs.page.document import grid_of, page_document
 from loadprobe.outputs.page.seconds import coarse_parts, load_course
 from loadprobe.outputs.page.servers import load_servers
@@ -117,7 +118,8 @@ def make_page(run: RunData) -> bytes:
     try:
         grid = grid_of(run, coarse_parts(run.path))
         course, servers = load_course(run.path, grid), load_servers(run.path, grid)
-        document = page_document(run, course, servers)
+        metrics = load_metrics(run.path, servers.problems)
+        document = page_document(run, course, servers, metrics)
         return render_page(document, title=f"{run.info.name} - loadprobe")
     except (TypeError, ValueError, OverflowError) as exc:
         raise UsageError(f"{run.path} cannot be shown as a page: {exc}") from exc

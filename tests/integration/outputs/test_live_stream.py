@@ -7,12 +7,15 @@ import aiohttp
 import pytest
 
 from loadprobe.core.events import MarkMade
+from loadprobe.core.topology.server_side import ServerRow
 from loadprobe.outputs.http import live_page
 from loadprobe.outputs.http.live_page import MOST_WAITING, Watcher
 from tests.support.http_stage import BEGIN_UNIX_NS, MS, S, ask
 from tests.support.live_stage import CONFIG, Listening, LiveStage, listening, live
 from tests.support.running import until
 from tests.support.web_files import HASH, PASSWORD, Files
+
+SERVER = ServerRow("h:1", "0001", "primary", 1, 1000, 250, 3, 7, 1_000_000, None, 0)
 
 
 @pytest.fixture
@@ -51,10 +54,14 @@ async def test_a_page_is_told_all_and_then_what_is_new(stage: LiveStage) -> None
         assert first["course"]["at"] == [0]
         assert first["run"]["name"] == CONFIG.name
         stage.showing.take_event(MarkMade(1500 * MS, "deploy", "alice"))
+        stage.showing.take_servers([SERVER])
         stage.pass_second((1200 * MS, 1500 * MS))
         name, part = await page.next()
         assert name == "grown"
         assert part["course"]["at"] == [1000]
+        (told,) = part["servers"]
+        assert (told["node"], told["at"], told["ops_per_s"]) == ("h:1", 1000, 250)
+        assert first["servers"] == {"nodes": [], "left_out": 0}
         assert part["course"]["counts"][0]["refused"] == [30]
         assert [row["text"] for row in part["events"]] == ["operator: deploy"]
         (outage,) = part["outages"]

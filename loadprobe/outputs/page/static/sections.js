@@ -3,7 +3,7 @@
 import { countCharts, latencyCharts } from "./charts.js";
 import { el, list, note, section, table } from "./dom.js";
 import { heatMaps } from "./heat.js";
-import { serverCharts, serverTable } from "./servers.js";
+import { metricCharts, serverCharts, serverTable } from "./servers.js";
 import { waterfall } from "./waterfall.js";
 import { boundsText, clockText, countText, dateText, fixed, lengthText, percentText } from "./words.js";
 
@@ -76,6 +76,7 @@ export function timeSection(run) {
   const common = { times: run.course.at, zeroUnixMs: run.zero_unix_ns / 1e6, lengthMs: run.length_ms, bands };
   const plots = [...latencyCharts(run, common), ...heatMaps(run, common), ...countCharts(run, common)];
   const servers = serverCharts(run, common);
+  const metrics = metricCharts(run, common);
   const columns = [["", "text"], ["lane", "text"], ["seconds", "number"], ["offered/s", "number"], ["failed", "number"], ["p50", "number"], ["p99", "number"], ["p99.9", "number"], ["max", "number"]];
   const rows = run.stretches.map((each) => [
     each.stretch,
@@ -93,6 +94,8 @@ export function timeSection(run) {
     servers.length ? el("h3", {}, "Servers, over the same time") : null,
     servers.length ? el("div", { class: "charts" }, servers) : null,
     serverTable(run),
+    metrics.length ? el("div", { class: "charts" }, metrics) : null,
+    run.cloudwatch.notes.map((text) => note(text)),
     rows.length ? table("Before, meanwhile, after: response times of served and late arrivals", columns, rows) : null,
     latencyTable(summary),
     classTable(summary),

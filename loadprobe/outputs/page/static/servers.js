@@ -78,3 +78,15 @@ function rolesText(run, roles) {
   if (spans.length > MOST_ROLES) shown.push(`${countText(spans.length - MOST_ROLES)} more changes`);
   return shown.join("; ");
 }
+
+// What CloudWatch tells of nodes, minute by minute.
+export function metricCharts(run, common) {
+  const { at, metrics } = run.cloudwatch;
+  // A place without a value at either end: the same time across as above.
+  const [first, last] = [run.course.at[0], run.course.at.at(-1)];
+  const times = [Math.min(first, at[0] - 1), ...at, Math.max(last, at.at(-1) + 1)];
+  return metrics.map(({ name, statistic, nodes }) => {
+    const series = nodes.map(({ node, values }, n) => ({ label: node, values: [null, ...values, null], colour: SHARD_COLOURS[n % SHARD_COLOURS.length] }));
+    return chart({ ...common, times, title: `CloudWatch: ${name}`, unit: `${statistic.toLowerCase()} of each minute`, series, isLog: false, text: (value) => countText(Math.round(value * 100) / 100) });
+  });
+}

@@ -16,6 +16,7 @@ from loadprobe.outputs.folder.documents import (
     HISTOGRAMS,
     SEALED,
     SERIES,
+    SERVERS,
     HistogramRow,
     SeriesRow,
 )
@@ -57,6 +58,7 @@ def test_compressed_says_the_same(segment: Path) -> None:
         "manifest.json",
         "sealed.ndjson.zst",
         "series.ndjson.zst",
+        "servers.ndjson.zst",
     }
     assert Said(segment) == before
     assert size(segment) < full / 5
@@ -75,6 +77,7 @@ def test_coarser_adds_up_to_the_same(segment: Path, steps_s: list[int]) -> None:
         f"histograms.{longest}s.ndjson.zst",
         "manifest.json",
         f"series.{longest}s.ndjson.zst",
+        f"servers.{longest}s.ndjson.zst",
     }
     assert Said(segment) == before
     rows = list(read_lines(segment / SERIES, SeriesRow))
@@ -186,7 +189,7 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("name", [HISTOGRAMS, SERIES, EVENTS, SEALED, CELLS])
+@pytest.mark.parametrize("name", [HISTOGRAMS, SERIES, SERVERS, EVENTS, SEALED, CELLS])
 def test_a_damaged_file_is_set_aside(segment: Path, name: str) -> None:
     """A damaged file is kept under another name, and the others are compacted."""
     Compaction(segment).compact()
@@ -203,7 +206,7 @@ def test_a_damaged_file_is_set_aside(segment: Path, name: str) -> None:
     assert find_form(segment, SERIES if name != SERIES else HISTOGRAMS) is not None
 
 
-@pytest.mark.parametrize("name", [HISTOGRAMS, SERIES])
+@pytest.mark.parametrize("name", [HISTOGRAMS, SERIES, SERVERS])
 def test_what_is_made_coarser_is_looked_at(segment: Path, name: str) -> None:
     """Nothing is made from a file that is not what was written."""
     Compaction(segment).compact()
