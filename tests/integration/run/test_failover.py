@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from loadprobe.config.keys import Control
+from loadprobe.core.topology.server_side import ServerRow
 from loadprobe.local.api.control_plane import ControlPlane
 from loadprobe.local.api.plane import Knobs
 from loadprobe.local.cluster.cluster import LocalCluster
+from loadprobe.outputs.folder.documents import SERVERS
+from loadprobe.outputs.folder.files import read_lines
 from tests.support.run_command import Command, run_command
 from tests.support.running import config_of, small_lane, target_of
 
@@ -73,6 +76,23 @@ max_lost_writes = "any"
 """
 
 
+def assert_servers(command: Command, before: str, after: str) -> None:
+    """Every server told of itself, and of the roles that were exchanged."""
+    rows = list(read_lines(command.folder / SERVERS, ServerRow))
+    nodes = {row.node for row in rows}
+    for topology in ("topology_start", "topology_end"):
+        for shard in command.document("run.json")[topology].values():
+            assert {shard["primary"], *shard["replicas"]} <= nodes
+    roles = {
+        node: list(dict.fromkeys(row.role for row in rows if row.node == node))
+        for node in nodes
+    }
+    assert roles[after] == ["replica", "primary"]
+    assert roles[before][0] == "primary"
+    assert any(row.ops > 0 for row in rows if row.node == after)
+    assert any(row.lag_bytes is not None for row in rows)
+
+
 async def fail_over(tmp_path: Path, *, shards: int) -> tuple[Command, str]:
     """Run a failover of the second shard to its end; return the command and its text.
 
@@ -116,6 +136,7 @@ async def fail_over(tmp_path: Path, *, shards: int) -> tuple[Command, str]:
     assert summary["wrong"] == 0
     assert_phases(command)
     assert_dark(summary)
+    assert_servers(command, before["primary"], after["primary"])
     assert "0002" in text
     return command, text
 

@@ -127,6 +127,9 @@ def _watch(shown: Shown, cluster: LocalCluster, command: Command) -> None:
     wait_for(shown, "document.querySelector('#now .is-dark') === null")
     assert "shard 0002" in shown.page.inner_text("h1")
     assert "0002" in shown.page.inner_text("#cause")
+    assert "Servers: operations" in shown.page.inner_text("#time")
+    told = shown.page.locator("table", has_text="Servers, as they tell of themselves")
+    assert f"127.0.0.1:{node.ports.plain}\tprimary" in told.inner_text()
     # Cells are there two seconds after their time.
     grown = shown.ask("Number(document.documentElement.dataset.grown)")
     wait_for(shown, f"Number(document.documentElement.dataset.grown) >= {grown + 4}")
