@@ -75,6 +75,7 @@ class Showing:
         self._joining: list[Watcher] = []
         self._watching: list[Watcher] = []
         self._told: Now | None = None
+        self._is_broken_off = False
         self._is_due = asyncio.Event()
 
     # --- what the run tells ----------------------------------------------------------
@@ -95,6 +96,7 @@ class Showing:
 
     def end(self, folder: Path) -> None:
         """Tell the pages that the run is over, and where its own page is."""
+        self._tell_last()
         page = folder.absolute() / PAGE
         last = message("ended", {"page": str(page) if page.exists() else None})
         for watcher in [*self._watching, *self._joining]:
@@ -147,9 +149,26 @@ class Showing:
         self._sent_s = self._recent.until_s
         zero_s = self._zero_s
         assert zero_s is not None, "somebody was told all there is"
+        self._is_broken_off = True  # until it is told, what was new is nowhere
         grown, first = await asyncio.to_thread(
             self._encode, now, zero_s, news if watching else None, whole
         )
+        self._is_broken_off = False
+        self._send(grown, watching)
+        self._send(first, joining)
+
+    def _tell_last(self) -> None:
+        """Tell what has come since the pages were told the last time; it is the end."""
+        self._recent.end()
+        zero_s, joining = self._zero_s, list(self._joining)
+        if zero_s is None or self.about is None or not self.watchers:
+            return
+        if self._is_broken_off:
+            joining += self._watching
+        watching = [each for each in self._watching if each not in joining]
+        news = self._recent.news() if watching else None
+        whole = self._recent.whole() if joining else None
+        grown, first = self._encode(self._now(), zero_s, news, whole)
         self._send(grown, watching)
         self._send(first, joining)
 

@@ -11,7 +11,8 @@ from typing import Any
 import aiohttp
 
 from loadprobe.config.keys import Config, Http, Lane, Target
-from loadprobe.core.judging.columns import Block
+from loadprobe.core.judging.columns import Block, Scope
+from loadprobe.core.judging.outcome import OpKind
 from loadprobe.outputs.folder.documents import Moment, describe_run
 from loadprobe.outputs.http.server import HttpServer, start_http
 from loadprobe.outputs.page.page import render_live_page
@@ -50,6 +51,18 @@ class LiveStage:
         }
         self.showing.take_sealed(self.stage.add(blocks, end))
         self.second += 1
+
+    def finish(self, *dark: tuple[int, int]) -> None:
+        """Let half a second pass, and the load end."""
+        begin, end = self.second * S, self.second * S + S // 2
+        scopes = {
+            Scope("tcp", shard, OpKind.READ): arrivals(begin, end, *dark)
+            for shard in ("0001", "0002")
+        }
+        self.stage.aggregate.add(0, scopes, watermark_ns=end)
+        sealed = self.stage.aggregate.finish(end).last
+        for sink in (self.stage.view, self.stage.counter, self.showing):
+            sink.take_sealed(sealed)
 
 
 @asynccontextmanager

@@ -101,6 +101,7 @@ class Recent:
         self.until_s = 0
         self.is_short = False
         self._first_s: int | None = None
+        self._until_ns = 0
         self._cells = 0
         self._frames: deque[Frame] = deque()
         self._seconds: deque[SecondCounts] = deque()
@@ -129,6 +130,7 @@ class Recent:
         """Take what became certain."""
         if self._first_s is None and sealed.seconds:
             self._first_s = min(row.second for row in sealed.seconds)
+        self._until_ns = max(self._until_ns, sealed.until_ns)
         self.until_s = max(self.until_s, sealed.until_ns // NS_PER_S)
         latencies = list(_lane_seconds(sealed))
         self._seconds += sealed.seconds
@@ -178,6 +180,11 @@ class Recent:
         self._untold = [row for row in untold if row.second >= part.until_s]
         self._begin_news()
         return part
+
+    def end(self) -> None:
+        """Note that nothing comes any more: the second that was begun is the last."""
+        if self._first_s is not None:
+            self.until_s = max(self.until_s, -(-self._until_ns // NS_PER_S))
 
     def leave(self) -> None:
         """Note that nobody watches any more."""

@@ -162,7 +162,17 @@ async def test_the_end_is_told(stage: LiveStage, tmp_path: Path) -> None:
         await joined(stage)
         stage.pass_second()
         await page.next()
+        stage.pass_second()
+        assert (await page.next())[0] == "grown"
+        stage.finish((2_100 * MS, 2_400 * MS))
         stage.showing.end(tmp_path)
+        name, last = await page.next()
+        assert name == "grown"
+        assert last["course"]["at"] == [2000]
+        assert last["course"]["counts"][0]["refused"] == [60]
+        # 300 ms of refusals, a second of film before and what came after, each 10 ms.
+        of_0002 = [each for each in last["film"]["chunks"] if each[0] == 1]
+        assert sum(count for _, _, count, *_ in of_0002) == 140
         assert await page.next() == ("ended", {"page": str(tmp_path / "report.html")})
         assert await page.next() == ("", None)
 
