@@ -108,7 +108,7 @@ def local_options(values: Mapping[str, str], *, has_tls: bool) -> LocalOptions:
         name=f"bench-{os.getpid()}",
         shards=int(values.get("shards", _SHARDS)),
         replicas=int(values.get("replicas", _REPLICAS)),
-        tls_mode="preferred" if server.has_tls else "none",
+        tls_mode="preferred" if has_tls else "none",
         server=str(server.path),
         failovers_per_day=1_000_000,
         die_with_parent=True,

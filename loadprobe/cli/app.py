@@ -321,13 +321,20 @@ def report(
     as_html: Annotated[
         bool, typer.Option("--html", help="Write the page of the run, and say where.")
     ] = False,
+    as_png: Annotated[
+        bool,
+        typer.Option(
+            "--png", help="Draw the verdict and the film, with Chromium, and say where."
+        ),
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
             "-o",
             metavar="FILE",
-            help="With --html: write it here, not to report.html in the run folder.",
+            help="With --html or --png: write it here, not to report.html or film.png "
+            "in the run folder.",
         ),
     ] = None,
 ) -> None:
@@ -341,10 +348,17 @@ def report(
     data = load_any_run(run_folder)
     if junit is not None:
         write_junit(junit, data)
-    if as_html or output is not None:
-        from loadprobe.cli.pages import save_page
+    if as_html or as_png or output is not None:
+        from loadprobe.cli.pages import save_page, save_picture
 
-        save_page(data, output)
+        if as_html and as_png and output is not None:
+            raise UsageError(
+                "--output is one file; give --html and --png one after the other"
+            )
+        if as_html or not as_png:
+            save_page(data, output)
+        if as_png:
+            save_picture(data, output)
     elif as_markdown:
         from loadprobe.outputs.page.markdown import render_markdown
 

@@ -1,12 +1,38 @@
-"""Writing the page of a run, and saying where it is."""
+"""Writing the page or a picture of a run, and saying where it is."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from loadprobe.cli.saying import say
 from loadprobe.errors import UsageError
-from loadprobe.outputs.folder.documents import PAGE
+from loadprobe.outputs.folder.documents import FILM_PICTURE, PAGE
 from loadprobe.outputs.folder.reader import RunData
 from loadprobe.outputs.page.page import write_page
+from loadprobe.outputs.page.still import write_still
+
+
+def save_picture(run: RunData, file: Path | None) -> None:
+    """Draw the film of a run into a file, or into one in its folder.
+
+    Raises:
+        UsageError: it cannot be drawn or written.
+    """
+    path = run.path / FILM_PICTURE if file is None else file
+    with _writing(path):
+        say(str(write_still(run, path)))
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Say that a file cannot be written, if that is so."""
+    try:
+        yield
+    except OSError as exc:
+        raise UsageError(
+            f"cannot write {str(path)!r}: {exc.strerror or exc}; name another file "
+            "with --output"
+        ) from exc
 
 
 def save_page(run: RunData, file: Path | None) -> None:
@@ -16,10 +42,5 @@ def save_page(run: RunData, file: Path | None) -> None:
         UsageError: it cannot be written.
     """
     path = run.path / PAGE if file is None else file
-    try:
+    with _writing(path):
         say(str(write_page(run, path)))
-    except OSError as exc:
-        raise UsageError(
-            f"cannot write {str(path)!r}: {exc.strerror or exc}; name another file "
-            "with --output"
-        ) from exc

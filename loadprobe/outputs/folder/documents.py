@@ -37,6 +37,7 @@ CLOUDWATCH = "cloudwatch.ndjson"
 CELLS = "cells.film"
 SEALED = "sealed.ndjson"
 PAGE = "report.html"
+FILM_PICTURE = "film.png"
 
 _LIBRARIES = ("uvloop", "hiredis", "msgspec", "aiohttp", "aioboto3", "redis")
 

@@ -29,6 +29,7 @@ _SHARED = (
     "cells",
     "picture",
     "overview",
+    "steering",
     "film",
     "charts",
     "heat",
@@ -42,6 +43,18 @@ MODULES = (*_SHARED, "main")
 
 LIVE_MODULES = (*_SHARED, "growth", "live")
 """Those of the page that watches a run."""
+
+STILL_MODULES = (
+    "words",
+    "dom",
+    "cells",
+    "picture",
+    "overview",
+    "steering",
+    "film",
+    "still",
+)
+"""The same of a picture of the film."""
 
 COMPARING = ("words", "dom", "cells", "picture", "strips", "overlay", "compare")
 """The same of the page of a comparison."""
@@ -78,6 +91,12 @@ OF_RUN = FrontEnd(
     command="loadprobe report",
 )
 OF_LIVE = replace(OF_RUN, modules=LIVE_MODULES, policy=("connect-src 'self'",))
+OF_STILL = FrontEnd(
+    STILL_MODULES,
+    ("page.css", "still.css"),
+    has_charts=False,
+    command="loadprobe report",
+)
 OF_COMPARISON = FrontEnd(
     COMPARING,
     ("page.css", "compare.css"),
@@ -109,8 +128,12 @@ def keep_page(path: Path, page: bytes) -> None:
     replace_whole(path, page)
 
 
-def make_page(run: RunData) -> bytes:
+def make_page(run: RunData, front: FrontEnd = OF_RUN) -> bytes:
     """Return the page of a run.
+
+    Args:
+        run: as it was read.
+        front: what shows it.
 
     Raises:
         UsageError: the folder holds what is never written, or what JSON cannot.
@@ -120,7 +143,7 @@ def make_page(run: RunData) -> bytes:
         course, servers = load_course(run.path, grid), load_servers(run.path, grid)
         metrics = load_metrics(run.path, servers.problems)
         document = page_document(run, course, servers, metrics)
-        return render_page(document, title=f"{run.info.name} - loadprobe")
+        return render_page(document, title=f"{run.info.name} - loadprobe", front=front)
     except (TypeError, ValueError, OverflowError) as exc:
         raise UsageError(f"{run.path} cannot be shown as a page: {exc}") from exc
 

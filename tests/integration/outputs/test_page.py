@@ -1,5 +1,7 @@
 """The page of a run in a real browser: opened from disk, looked at and steered."""
 
+import base64
+import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +13,7 @@ from playwright.sync_api import Browser
 from loadprobe.outputs.folder.documents import PAGE
 from loadprobe.outputs.folder.reader import RunData, load_run
 from loadprobe.outputs.page.page import write_page
+from loadprobe.outputs.page.still import write_still
 from tests.support.browser import CHROMIUM, a_browser, showing
 from tests.support.page_runs import (
     HOSTILE,
@@ -70,6 +73,39 @@ def test_a_page_shows_all_without_a_request(
     for part in ("Over time", "Whose fault", "could not see", "How it was run"):
         assert part in text
     assert "Not all is here" not in text
+
+
+def test_a_picture_of_the_film(browser: Browser, tmp_path: Path) -> None:
+    """A single dark millisecond of a minute is to be seen in it, and nothing is cut."""
+    run = planted_run(tmp_path / "run", length_s=60, dark_at_ms=30_000)
+    picture = write_still(run, tmp_path / "film.png").read_bytes()
+    width, height = struct.unpack(">II", picture[16:24])
+    assert (width, 200 < height < 900) == (1280, True)
+    page = browser.new_page()
+    image = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+    pixels = page.evaluate(
+        """async (source) => {
+          const image = new Image();
+          image.src = source;
+          await image.decode();
+          const canvas = document.createElement('canvas');
+          [canvas.width, canvas.height] = [image.width, image.height];
+          const pen = canvas.getContext('2d');
+          pen.drawImage(image, 0, 0);
+          const { data } = pen.getImageData(0, 0, image.width, image.height);
+          const counts = {};
+          for (let n = 0; n < data.length; n += 4) {
+            const colour = [...data.slice(n, n + 3)].join();
+            counts[colour] = (counts[colour] ?? 0) + 1;
+          }
+          return counts;
+        }""",
+        image,
+    )
+    page.close()
+    dark, lit = "140,13,53", "143,193,222"
+    assert pixels[dark] > 100  # the key of the legend has more than one column, too
+    assert pixels[lit] > 3000
 
 
 def test_a_file_that_lacks_is_named(browser: Browser, tmp_path: Path) -> None:

@@ -4,12 +4,12 @@ import { DARK, GREY, PLANNED, BLIND, LIT, STATE_WORDS, growRows, inflate, makeRo
 import { el, note, section } from "./dom.js";
 import { Overview } from "./overview.js";
 import { Picture, ROW_PX, TRACK_PX, readColours } from "./picture.js";
+import { Steering } from "./steering.js";
 import { clockText, countText, dateText, lengthText } from "./words.js";
 
 const LEAST_MS = 1;
 const MARGIN = 0.02;
 const MANY_ROWS = 40;
-const NEAR_PX = 5;
 const LEGEND = [
   [LIT, "served"],
   [GREY, "some failed"],
@@ -38,6 +38,7 @@ class Film {
     this.selected = null;
     this.build();
     this.listen();
+    this.steering = new Steering(this);
   }
 
   ms(unixNs) {
@@ -101,15 +102,6 @@ class Film {
   }
 
   listen() {
-    const canvas = this.canvas;
-    canvas.addEventListener("wheel", (event) => this.onWheel(event), { passive: false });
-    canvas.addEventListener("keydown", (event) => this.onKey(event));
-    canvas.addEventListener("pointerdown", (event) => this.onDown(event));
-    canvas.addEventListener("pointermove", (event) => this.onMove(event));
-    canvas.addEventListener("pointerup", (event) => this.onUp(event));
-    canvas.addEventListener("pointercancel", () => this.endDrag());
-    canvas.addEventListener("pointerleave", () => (this.tip.hidden = true));
-    canvas.addEventListener("dblclick", () => this.show(this.limits));
     this.onlyFailed.addEventListener("change", () => this.chooseRows());
     new ResizeObserver(() => this.draw()).observe(this.frame);
     for (const query of ["(prefers-color-scheme: dark)", "print"]) {
@@ -314,57 +306,6 @@ class Film {
     return near.length > 8 ? [...lines, `and ${near.length - 8} more`] : lines;
   }
 
-  onMove(event) {
-    const place = this.at(event);
-    if (this.drag) this.onDrag(place);
-    const reach = NEAR_PX * place.perPx;
-    const lines =
-      place.row === null
-        ? this.aboutMarkers(place.ms - reach, place.ms + reach)
-        : this.about(place.row, place.ms - place.perPx / 2, place.ms + place.perPx / 2);
-    this.tip.hidden = lines.length === 0;
-    this.tip.replaceChildren(...lines.map((line) => el("div", {}, line)));
-    const isRight = place.x > this.canvas.clientWidth / 2;
-    this.tip.style.left = isRight ? "auto" : `${place.x + 14}px`;
-    this.tip.style.right = isRight ? `${this.canvas.clientWidth - place.x + 14}px` : "auto";
-    this.tip.style.top = `${place.y + 12}px`;
-  }
-
-  // steering
-
-  onWheel(event) {
-    const isSideways = Math.abs(event.deltaX) > Math.abs(event.deltaY);
-    if (isSideways) {
-      event.preventDefault();
-      this.move(event.deltaX / 1000);
-    } else if (event.ctrlKey || document.activeElement === this.canvas) {
-      event.preventDefault();
-      this.zoom(2 ** (Math.max(-200, Math.min(200, event.deltaY)) / 200), this.at(event).ms);
-    }
-  }
-
-  onKey(event) {
-    const acts = {
-      "+": () => this.zoom(0.5),
-      "=": () => this.zoom(0.5),
-      "-": () => this.zoom(2),
-      ArrowLeft: () => this.move(-0.2),
-      ArrowRight: () => this.move(0.2),
-      0: () => this.show(this.limits),
-      Home: () => this.show(this.limits),
-      n: () => this.jump(1),
-      p: () => this.jump(-1),
-      ArrowUp: () => this.select(-1),
-      ArrowDown: () => this.select(1),
-      Escape: () => this.canvas.blur(),
-    };
-    const act = acts[event.key];
-    if (act === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
-    event.preventDefault();
-    act();
-    this.read();
-  }
-
   select(step) {
     if (this.rows.length === 0) return;
     const count = this.rows.length;
@@ -378,39 +319,6 @@ class Film {
     const view = `${dateText(this.zeroUnixMs + from)}, ${lengthText(to - from)}`;
     const row = this.selected === null ? "" : `: ${this.about(this.selected, from, to).join("; ")}`;
     this.reading.textContent = `In view: ${view}${row}`;
-  }
-
-  onDown(event) {
-    if (event.button !== 0) return;
-    const place = this.at(event);
-    this.canvas.setPointerCapture(event.pointerId);
-    this.drag = { start: place, view: { ...this.view }, isMove: event.shiftKey };
-  }
-
-  onDrag(place) {
-    const { start, view, isMove } = this.drag;
-    if (isMove) {
-      const by = (start.x - place.x) * place.perPx;
-      this.show({ from: view.from + by, to: view.to + by });
-      return;
-    }
-    this.selection.hidden = Math.abs(place.x - start.x) < NEAR_PX;
-    this.selection.style.left = `${Math.min(place.x, start.x)}px`;
-    this.selection.style.width = `${Math.abs(place.x - start.x)}px`;
-  }
-
-  onUp(event) {
-    if (!this.drag) return;
-    const { start, isMove } = this.drag;
-    const place = this.at(event);
-    this.endDrag();
-    if (isMove || Math.abs(place.x - start.x) < NEAR_PX) return;
-    this.show({ from: Math.min(start.ms, place.ms), to: Math.max(start.ms, place.ms) });
-  }
-
-  endDrag() {
-    this.drag = null;
-    this.selection.hidden = true;
   }
 }
 

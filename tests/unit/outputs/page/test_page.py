@@ -15,6 +15,7 @@ from loadprobe.outputs.page.page import (
     LIVE_MODULES,
     MODULES,
     OF_COMPARISON,
+    STILL_MODULES,
     make_page,
     render_page,
     write_page,
@@ -57,6 +58,9 @@ def test_the_policy_names_what_may_run() -> None:
     assert "http" not in page.partition("<style>")[0].replace("http-equiv", "")
 
 
+ALL_MODULES = sorted({*MODULES, *LIVE_MODULES, *STILL_MODULES, *COMPARING})
+
+
 def source_of(content: str) -> str:
     """Return what a policy calls a script or style."""
     digest = hashlib.sha256(content.encode()).digest()
@@ -70,7 +74,9 @@ def test_a_page_has_the_licence_of_what_is_not_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    "modules", [MODULES, LIVE_MODULES, COMPARING], ids=["run", "live", "comparison"]
+    "modules",
+    [MODULES, LIVE_MODULES, STILL_MODULES, COMPARING],
+    ids=["run", "live", "still", "comparison"],
 )
 def test_modules_import_only_from_those_before(modules: tuple[str, ...]) -> None:
     """They are joined in their order, and no name is declared by two."""
@@ -91,12 +97,12 @@ def test_modules_import_only_from_those_before(modules: tuple[str, ...]) -> None
 def test_every_module_belongs_to_a_page() -> None:
     """None is left over, and the page of a run has none of the live one's."""
     there = {file.name for file in STATIC.iterdir() if file.name.endswith(".js")}
-    used = {*MODULES, *LIVE_MODULES, *COMPARING}
+    used = set(ALL_MODULES)
     assert there == {f"{module}.js" for module in used}
     assert "EventSource" not in make_page(make_run()).decode()
 
 
-@pytest.mark.parametrize("module", sorted({*MODULES, *LIVE_MODULES, *COMPARING}))
+@pytest.mark.parametrize("module", ALL_MODULES)
 def test_nothing_becomes_markup(module: str) -> None:
     """No module sets markup, makes code of text, or asks for anything."""
     text = (STATIC / f"{module}.js").read_text()
