@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from loadprobe.bench.axes import Axis
     from loadprobe.bench.manifest import Ended, Manifest, Where
     from loadprobe.core.comparing.comparison import Group, Run
+    from loadprobe.outputs.comparing.reading import RunReader
 
 _MOST_SEED = 1_000_000
 
@@ -289,12 +290,15 @@ async def _run(folder: Path, manifest: "Manifest") -> bool:
         return await BenchRunner(folder, manifest, stopping, tell=say).run()
 
 
-def groups_of_bench(folder: Path, by: str | None) -> "tuple[list[Group], list[str]]":
+def groups_of_bench(
+    folder: Path, by: str | None, reader: "RunReader"
+) -> "tuple[list[Group], list[str]]":
     """Return the runs of a bench in groups, and what differs between those.
 
     Args:
         folder: of the bench.
         by: an axis: one group for each of its values; None: one for each point.
+        reader: reads the runs.
 
     Raises:
         UsageError: there is no such axis, or a run cannot be read.
@@ -302,8 +306,6 @@ def groups_of_bench(folder: Path, by: str | None) -> "tuple[list[Group], list[st
     from loadprobe.bench.axes import labels_in_order
     from loadprobe.bench.manifest import read_ended, read_manifest
     from loadprobe.core.comparing.comparison import Group, Run
-    from loadprobe.outputs.comparing.circumstances import compared_run
-    from loadprobe.run.aftermath import load_any_run
 
     manifest = read_manifest(folder)
     names = [axis.name for axis in manifest.axes]
@@ -319,7 +321,7 @@ def groups_of_bench(folder: Path, by: str | None) -> "tuple[list[Group], list[st
     }
     runs: dict[str, list[Run]] = {group: [] for group in labels.values()}
     for ended in read_ended(folder):
-        run = compared_run(load_any_run(folder / ended.run))
+        run = reader.read(folder / ended.run)
         runs[labels[ended.label]].append(_with_capacity(run, ended))
     groups = [Group(label, of) for label, of in runs.items() if of]
     differs = [_fact(name) for name in names]
@@ -354,7 +356,7 @@ def _fact(axis: str) -> str:
 
 
 def _compare(folder: Path) -> None:
-    from loadprobe.cli.compare import write_comparison_page
+    from loadprobe.cli.compare import run_reader, write_comparison_page
     from loadprobe.core.comparing.comparison import compare_groups
     from loadprobe.outputs.comparing.markdown import render_markdown
     from loadprobe.outputs.comparing.text import render_comparison
@@ -362,14 +364,15 @@ def _compare(folder: Path) -> None:
     from loadprobe.outputs.folder.documents import encode_document
     from loadprobe.outputs.live.console import make_console
 
-    groups, axes = groups_of_bench(folder, None)
+    reader = run_reader(has_page=True)
+    groups, axes = groups_of_bench(folder, None, reader)
     document = compare_groups(groups, axes=axes)
     shown = shown_figures(document, chosen=frozenset(), is_full=False)
     (folder / "compare.json").write_bytes(encode_document(document))
     (folder / "compare.md").write_text(render_markdown(document, shown))
     make_console().print(render_comparison(document, shown))
     try:
-        write_comparison_page(folder / "compare.html", document, shown)
+        write_comparison_page(folder / "compare.html", document, shown, reader)
     except (OSError, UsageError) as exc:  # which costs nothing but the page itself
         warn(f"compare.html was not written: {exc}")
     say(f"Bench: {folder} (compare it again: loadprobe compare {folder})")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         ComparisonDocument,
         FigureComparison,
     )
+    from loadprobe.outputs.comparing.reading import RunReader
 
 EXIT_NOT_MET = 3
 _RUN = "run.json"
@@ -86,7 +87,8 @@ def compare(
         conditions = [parse_condition(text) for text in fail_if or ()]
     except ValueError as exc:
         raise UsageError(f"--fail-if {exc}") from exc
-    groups, axes = _groups(runs, by)
+    reader = run_reader(has_page=html is not None)
+    groups, axes = _groups(runs, by, reader)
     document = compare_groups(groups, axes=frozenset([*axes, *(differs or ())]))
     if document.obstacles and not anyway:
         first, *others = document.obstacles
@@ -99,7 +101,7 @@ def compare(
     _show(document, shown, as_json, as_markdown)
     if html is not None:
         try:
-            write_comparison_page(html, document, shown)
+            write_comparison_page(html, document, shown, reader)
         except OSError as exc:
             raise UsageError(
                 f"--html: cannot write {str(html)!r}: {exc.strerror or exc}"
@@ -150,56 +152,63 @@ def _show(
         make_console().print(render_comparison(document, shown))
 
 
+def run_reader(*, has_page: bool) -> "RunReader":
+    """Return what reads runs that are compared; see ``RunReader``."""
+    from loadprobe.outputs.comparing.reading import RunReader
+    from loadprobe.run.aftermath import load_any_run
+
+    return RunReader(load_any_run, has_page=has_page)
+
+
 def write_comparison_page(
-    path: Path, document: "ComparisonDocument", shown: "Sequence[FigureComparison]"
+    path: Path,
+    document: "ComparisonDocument",
+    shown: "Sequence[FigureComparison]",
+    reader: "RunReader",
 ) -> None:
     """Write the page of a comparison.
-
-    Its runs are read once more, one after the other: together they may be large.
 
     Args:
         path: of the page.
         document: the comparison.
         shown: those of its figures that are open.
+        reader: has read the runs, for a page.
 
     Raises:
-        UsageError: a run cannot be read or shown.
+        UsageError: a run cannot be shown.
         OSError: the file cannot be written.
     """
     from loadprobe.outputs.comparing.page import make_comparison_page
-    from loadprobe.outputs.page.overlay import overlaid_run
     from loadprobe.outputs.page.page import keep_page
-    from loadprobe.run.aftermath import load_any_run
 
-    runs = [run for group in document.groups for run in group.runs]
-    overlaid = {run: overlaid_run(load_any_run(Path(run))) for run in runs}
-    keep_page(path, make_comparison_page(document, shown, overlaid))
+    keep_page(path, make_comparison_page(document, shown, reader.shown_on(path)))
 
 
-def _groups(named: Sequence[str], by: str | None) -> tuple[list["Group"], list[str]]:
+def _groups(
+    named: Sequence[str], by: str | None, reader: "RunReader"
+) -> tuple[list["Group"], list[str]]:
     """Return groups of runs, and what differs between them on purpose."""
     from loadprobe.bench.manifest import is_bench
     from loadprobe.cli.bench import groups_of_bench
 
     if len(named) == 1 and is_bench(Path(named[0])):
-        return groups_of_bench(Path(named[0]), by)
+        return groups_of_bench(Path(named[0]), by, reader)
     if by is not None:
         raise UsageError(f"--by {by} is about the folder of one bench; name that alone")
-    return load_groups(named), []
+    return load_groups(named, reader), []
 
 
-def load_groups(named: Sequence[str]) -> list["Group"]:
+def load_groups(named: Sequence[str], reader: "RunReader") -> list["Group"]:
     """Read runs, in the groups in which they are named.
 
     Args:
         named: ``PATH`` or ``LABEL=PATH``; without a label it is the name of the folder.
+        reader: reads them.
 
     Raises:
         UsageError: there are fewer than two groups, or a folder cannot be read.
     """
     from loadprobe.core.comparing.comparison import Group
-    from loadprobe.outputs.comparing.circumstances import compared_run
-    from loadprobe.run.aftermath import load_any_run
 
     folders: dict[str, list[Path]] = {}
     for name in named:
@@ -211,7 +220,7 @@ def load_groups(named: Sequence[str]) -> list["Group"]:
             "more folders, or give repeats labels: before=RUN before=RUN after=RUN"
         )
     return [
-        Group(label, [compared_run(load_any_run(path)) for path in paths])
+        Group(label, [reader.read(path) for path in paths])
         for label, paths in folders.items()
     ]
 

@@ -1,7 +1,7 @@
 """Lays groups of runs beside each other, figure by figure. Pure."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import isinf
 from statistics import stdev
 
@@ -14,22 +14,32 @@ from loadprobe.core.comparing.document import (
     FigureComparison,
     GroupOfRuns,
     Repeats,
+    SteadyLane,
 )
 from loadprobe.core.comparing.figures import MEANINGS, Figure
 from loadprobe.core.comparing.obstacles import Circumstances, find_obstacles
 from loadprobe.core.comparing.one_sample import middle_of
 from loadprobe.core.comparing.power import shift_found
 from loadprobe.core.comparing.several import correct
+from loadprobe.core.comparing.steadiness import Steady, compare_steady
 from loadprobe.core.comparing.two_samples import LEVEL
 from loadprobe.core.verdict.quantities import Bounds
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run that is compared: in what it was made, and its figures."""
+    """A run that is compared.
+
+    Args:
+        around: in what it was made.
+        figures: its figures.
+        steady: of lanes the mean response time of a second, in ms, and what it is
+            worth; nothing of a run in which something happened.
+    """
 
     around: Circumstances
     figures: Mapping[Figure, Bounds]
+    steady: Mapping[str, Steady] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +72,27 @@ def compare_groups(
         groups=[GroupOfRuns(g.label, [r.around.run for r in g.runs]) for g in groups],
         obstacles=find_obstacles(everything, axes=axes),
         figures=_compare_figures(groups, list(figures), level),
+        steady=list(_steady(groups)),
     )
+
+
+def _steady(groups: Sequence[Group]) -> Iterator[SteadyLane]:
+    """Yield the steady lanes of all runs, single runs beside the baseline's."""
+    baseline = groups[0].runs[0].steady if len(groups[0].runs) == 1 else {}
+    for number, group in enumerate(groups):
+        for run in group.runs:
+            for lane, steady in sorted(run.steady.items()):
+                is_beside = number > 0 and len(group.runs) == 1 and lane in baseline
+                yield SteadyLane(
+                    group=group.label,
+                    run=run.around.run,
+                    lane=lane,
+                    seconds=steady.count,
+                    effective=steady.effective,
+                    mean_ms=steady.mean,
+                    error_ms=steady.error,
+                    p=compare_steady(baseline[lane], steady) if is_beside else None,
+                )
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,31 @@ class FigureComparison(msgspec.Struct, frozen=True):
     differences: list[Difference]
 
 
+class SteadyLane(msgspec.Struct, frozen=True):
+    """Response times of a lane in a run in which nothing happened.
+
+    Args:
+        group: label of the group.
+        run: its folder.
+        lane: name of the lane.
+        seconds: how many were looked at.
+        effective: how many independent seconds would say as much.
+        mean_ms: mean of their means.
+        error_ms: standard error of that.
+        p: how likely a difference from the baseline as large as this is by chance, if
+            both groups are a single run: of these two runs, not of repeats.
+    """
+
+    group: str
+    run: str
+    lane: str
+    seconds: int
+    effective: float
+    mean_ms: float
+    error_ms: float
+    p: float | None = None
+
+
 class GroupOfRuns(msgspec.Struct, frozen=True):
     """Repeats of the same thing: where their folders are."""
 
@@ -93,6 +118,7 @@ class ComparisonDocument(msgspec.Struct, frozen=True):
         groups: what is compared.
         obstacles: why the groups should not be compared, as sentences.
         figures: what was compared.
+        steady: response times of steady lanes.
     """
 
     schema_version: int
@@ -100,6 +126,7 @@ class ComparisonDocument(msgspec.Struct, frozen=True):
     groups: list[GroupOfRuns]
     obstacles: list[str]
     figures: list[FigureComparison]
+    steady: list[SteadyLane] = []
 
     def find(self, name: str) -> FigureComparison | None:
         """Return the figure of a name, None if no run has it."""

@@ -27,11 +27,13 @@ class Steady:
         mean: of the values.
         effective: how many independent values would say as much; at most their number.
         error: standard error of the mean.
+        count: how many values there are.
     """
 
     mean: float
     effective: float
     error: float
+    count: int
 
 
 def steady_of(values: Sequence[float]) -> Steady:
@@ -51,7 +53,7 @@ def steady_of(values: Sequence[float]) -> Steady:
     if together > single:
         effective = count * single / together
     error = sqrt(single / effective) if single else 0.0
-    return Steady(fmean(values), effective, error)
+    return Steady(fmean(values), effective, error, count)
 
 
 def compare_steady(before: Steady, after: Steady) -> float:

@@ -5,9 +5,13 @@ from collections.abc import Iterator, Sequence
 from loadprobe.core.comparing.document import ComparisonDocument, FigureComparison
 from loadprobe.outputs.comparing.words import (
     COLUMNS,
+    STEADY_COLUMNS,
+    STEADY_NOTE,
+    STEADY_TITLE,
     difference_text,
     figure_title,
     repeats_row,
+    steady_row,
 )
 from loadprobe.outputs.wording import printable
 
@@ -40,6 +44,12 @@ def _lines(
         yield ""
         for said in figure.differences:
             yield f"- {_text(difference_text(document, figure, said))}"
+    if document.steady:
+        yield from ("", f"**{STEADY_TITLE}**", "", f"{STEADY_NOTE}", "")
+        yield "| " + " | ".join(STEADY_COLUMNS) + " |"
+        yield "|" + "|".join("---" for _ in STEADY_COLUMNS) + "|"
+        for steady in document.steady:
+            yield "| " + " | ".join(_text(cell) for cell in steady_row(steady)) + " |"
 
 
 def _text(text: str) -> str:

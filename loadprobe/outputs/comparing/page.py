@@ -15,10 +15,14 @@ from loadprobe.core.comparing.document import (
 )
 from loadprobe.errors import UsageError
 from loadprobe.outputs.comparing.words import (
+    STEADY_COLUMNS,
+    STEADY_NOTE,
+    STEADY_TITLE,
     difference_text,
     figure_title,
     number_text,
     repeats_row,
+    steady_row,
 )
 from loadprobe.outputs.page.page import OF_COMPARISON, render_page
 
@@ -68,6 +72,12 @@ def comparison_page_document(
             _figure(document, figure, is_open=figure.figure in is_open)
             for figure in ordered
         ],
+        "steady": {
+            "title": STEADY_TITLE,
+            "columns": STEADY_COLUMNS,
+            "rows": [steady_row(each) for each in document.steady],
+            "note": STEADY_NOTE,
+        },
         "overlaid": [
             {
                 "label": group.label,

@@ -12,10 +12,14 @@ from rich.text import Text
 from loadprobe.core.comparing.document import ComparisonDocument, FigureComparison
 from loadprobe.outputs.comparing.words import (
     COLUMNS,
+    STEADY_COLUMNS,
+    STEADY_NOTE,
+    STEADY_TITLE,
     difference_text,
     figure_title,
     number_text,
     repeats_row,
+    steady_row,
 )
 from loadprobe.outputs.report.rows import Rows
 from loadprobe.outputs.wording import printable
@@ -45,6 +49,11 @@ def _parts(
     for figure in figures:
         yield Text(printable(figure_title(figure)), style="bold")
         yield Padding(Group(*_figure(document, figure)), _INDENT)
+    if document.steady:
+        yield Text(STEADY_TITLE, style="bold")
+        rows = [[*map(printable, steady_row(each))] for each in document.steady]
+        yield Padding(Rows(STEADY_COLUMNS, 2, rows), _INDENT)
+        yield Text(STEADY_NOTE, style="dim")
     yield Text(
         f"{_POINT} a run, {_MEDIAN} the median, {_BOTH} both. [lower, upper] holds the "
         "true median as often as 'sure' says.",

@@ -5,6 +5,7 @@ from loadprobe.core.comparing.document import (
     Difference,
     FigureComparison,
     Repeats,
+    SteadyLane,
 )
 
 COLUMNS = ("", "runs", "median", "[lower, upper]", "sure", "each run")
@@ -19,6 +20,28 @@ def repeats_row(repeats: Repeats) -> list[str]:
         f"[{number_text(repeats.lower)}, {number_text(repeats.upper)}]",
         f"{100 * repeats.confidence:.1f} %",
         " ".join(number_text(p.estimate) for p in repeats.points),
+    ]
+
+
+STEADY_TITLE = "Steady lanes: mean response time of a second (ms)"
+STEADY_COLUMNS = ("", "lane", "seconds", "worth", "mean", "standard error", "p")
+STEADY_NOTE = (
+    "Seconds of one run resemble their neighbours: they are worth so many independent "
+    "ones. p is of these two runs alone (Welch): whether it would be so again, only "
+    "repeats say."
+)
+
+
+def steady_row(steady: SteadyLane) -> list[str]:
+    """Return a row of the table of steady lanes; see ``STEADY_COLUMNS``."""
+    return [
+        steady.group,
+        steady.lane,
+        str(steady.seconds),
+        number_text(steady.effective),
+        number_text(steady.mean_ms),
+        number_text(steady.error_ms),
+        "" if steady.p is None else f"{steady.p:.4f}",
     ]
 
 

@@ -1,6 +1,6 @@
 // Shows the comparison that is in the page.
 
-import { el, list, note, section } from "./dom.js";
+import { el, list, note, section, table } from "./dom.js";
 import { Overlay } from "./overlay.js";
 import { strips } from "./strips.js";
 
@@ -53,6 +53,12 @@ function figuresSection({ figures }) {
   return made;
 }
 
+function steadySection({ steady: { title, columns, rows, note: text } }) {
+  if (rows.length === 0) return null;
+  const kinds = columns.map((column, n) => [column, n < 2 ? "text" : "number"]);
+  return section("steady", "Steady lanes", table(title, kinds, rows), note(text));
+}
+
 function showComparison() {
   const page = document.getElementById("page");
   const compared = JSON.parse(document.getElementById("document").textContent);
@@ -60,7 +66,7 @@ function showComparison() {
     page.replaceChildren(el("p", {}, `This is a comparison of version ${compared.comparison_version}; version ${COMPARISON_VERSION} can be shown.`));
     return;
   }
-  const parts = [answers(compared), obstacles(compared), figuresSection(compared)];
+  const parts = [answers(compared), obstacles(compared), figuresSection(compared), steadySection(compared)];
   page.replaceChildren(...parts.filter((part) => part !== null));
   const { dataset } = document.documentElement;
   dataset.state = "shown";

@@ -85,7 +85,8 @@ export class Overlay {
     const ticks = run.ticks.map((tick) => ({ ...tick, sign: el("i", { class: `tick ${tick.phase}`, title: `${tick.step}: ${tick.words} ${offsetText(tick.at)}` }, PHASE_SIGNS[tick.phase]) }));
     const frame = el("span", { class: "course" }, canvas, ticks.map(({ sign }) => sign));
     this.strips.push({ run, canvas, frame, ticks, picture: new Picture(canvas), row: null });
-    const name = n === 0 ? el("b", { title: label }, label) : el("b", { "aria-hidden": "true" });
+    const link = run.page ? el("a", { href: run.page, title: `The page of ${run.run}` }, n === 0 ? label : `run ${n + 1}`) : null;
+    const name = n === 0 ? el("b", { title: label }, link ?? label) : el("b", link ? {} : { "aria-hidden": "true" }, link);
     return el("div", { class: n === 0 ? "strip first" : "strip", title: run.run }, name, frame);
   }
 
