@@ -13,6 +13,7 @@ import typer
 
 from loadprobe import __version__, compiled
 from loadprobe.cli import quick
+from loadprobe.cli.access import access_app
 from loadprobe.cli.bench import bench
 from loadprobe.cli.check import check
 from loadprobe.cli.clean import clean
@@ -60,6 +61,7 @@ app = typer.Typer(
 )
 app.add_typer(local_app, name="local")
 app.add_typer(webhooks_app, name="webhooks")
+app.add_typer(access_app, name="access")
 
 T = TypeVar("T")
 

@@ -127,18 +127,22 @@ class Provider:
         group: the reply's replication group; None: there is none.
         clusters: the reply's nodes.
         events: the reply's events.
+        updates: the reply's update actions.
         script: operation -> what each of the next calls meets, an exception or Lost.
         timeline: (seconds after an applied call, what happens then).
         calls: (operation, arguments) of every mutation that arrived.
+        operations: all that were called, reads too.
     """
 
     def __init__(self, *, shards: int = 2, replicas: int = 1) -> None:
         self.group: dict[str, Any] | None = {}
         self.clusters: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
+        self.updates: list[dict[str, Any]] = []
         self.script: dict[str, deque[Any]] = defaultdict(deque)
         self.timeline: list[tuple[float, Callable[[], None]]] = []
         self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.operations: set[str] = set()
         self.current: Topology | None = None
         self.linked: int | None = None
         self.is_in_step = True
@@ -225,6 +229,7 @@ class Provider:
 
     def _answer(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
         is_read = operation.startswith(("Describe", "List"))
+        self.operations.add(operation)
         if not is_read:
             self.calls.append((operation, arguments))
         script = self.script[operation]
@@ -254,7 +259,7 @@ class Provider:
             "DescribeCacheEngineVersions": {
                 "CacheEngineVersions": [{"Engine": "valkey", "EngineVersion": "8.1"}]
             },
-            "DescribeUpdateActions": {"UpdateActions": []},
+            "DescribeUpdateActions": {"UpdateActions": self.updates},
             "ListTagsForResource": {
                 "TagList": [{"Key": "loadprobe:mark", "Value": "7f3a"}]
             },
@@ -302,12 +307,14 @@ _OPERATIONS = {
     "batch_apply_update_action": "BatchApplyUpdateAction",
     "complete_migration": "CompleteMigration",
     "create_replication_group": "CreateReplicationGroup",
+    "decrease_replica_count": "DecreaseReplicaCount",
     "delete_replication_group": "DeleteReplicationGroup",
     "describe_cache_clusters": "DescribeCacheClusters",
     "describe_cache_engine_versions": "DescribeCacheEngineVersions",
     "describe_events": "DescribeEvents",
     "describe_replication_groups": "DescribeReplicationGroups",
     "describe_update_actions": "DescribeUpdateActions",
+    "increase_replica_count": "IncreaseReplicaCount",
     "list_allowed_node_type_modifications": "ListAllowedNodeTypeModifications",
     "list_tags_for_resource": "ListTagsForResource",
     "modify_replication_group": "ModifyReplicationGroup",

@@ -26,6 +26,7 @@ from loadprobe.core.topology.topology import Topology
 from loadprobe.errors import ControlError
 
 CREATED_BY_TAG = "loadprobe:created-by"
+CREATED_BY_VALUE = "loadprobe"
 MARK_TAG = "loadprobe:mark"
 """Its value is random and in the note of the group too: no other group has it."""
 
@@ -110,7 +111,7 @@ class CreateGroup(OfAllShards):
         return (ApiCall("CreateReplicationGroup", self._arguments(state.group.id)),)
 
     def _arguments(self, group_id: str) -> dict[str, object]:
-        tags = {CREATED_BY_TAG: "loadprobe"} | dict(self.tags)
+        tags = {CREATED_BY_TAG: CREATED_BY_VALUE} | dict(self.tags)
         if self.mark:
             tags[MARK_TAG] = self.mark
         arguments: dict[str, object] = {

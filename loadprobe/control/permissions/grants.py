@@ -1,0 +1,131 @@
+"""What AWS has to allow for what is done: one table of IAM actions and resources.
+
+Pure. Files, commands and templates are made from it, and a test derives the same
+actions from the code that makes the calls. Which kinds of resource an action can be
+limited to is that of the Service Authorization Reference of ElastiCache.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from loadprobe.control.mutations.lifecycle import (
+    CREATED_BY_TAG,
+    CREATED_BY_VALUE,
+    MARK_TAG,
+)
+
+PolicyCondition = Mapping[str, Mapping[str, str | tuple[str, ...]]]
+
+
+class On(StrEnum):
+    """What an action may be limited to, as the last part of an ARN."""
+
+    GROUP = "replicationgroup:{group}"
+    ITS_NODES = "cluster:{group}-*"
+    ALL_NODES = "cluster:*"
+    PARAMETER_GROUPS = "parametergroup:*"
+    SUBNET_GROUPS = "subnetgroup:*"
+    EVERYTHING = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Some actions on some resources.
+
+    Args:
+        actions: of ElastiCache.
+        on: what they may be done to.
+        condition: when; {} is always.
+    """
+
+    actions: tuple[str, ...]
+    on: tuple[On, ...]
+    condition: PolicyCondition = field(default_factory=dict)
+
+
+WATCH = "watch"
+DELETE = "delete"
+
+_MADE_HERE: PolicyCondition = {
+    "StringEquals": {f"aws:RequestTag/{CREATED_BY_TAG}": CREATED_BY_VALUE}
+}
+_OURS: PolicyCondition = {
+    "StringEquals": {f"aws:ResourceTag/{CREATED_BY_TAG}": CREATED_BY_VALUE}
+}
+_OUR_TAGS: PolicyCondition = {
+    **_MADE_HERE,
+    "ForAllValues:StringEquals": {"aws:TagKeys": (CREATED_BY_TAG, MARK_TAG)},
+}
+_MODIFY = Grant(("ModifyReplicationGroup",), (On.GROUP,))
+
+GRANTS: Mapping[str, tuple[Grant, ...]] = {
+    # Nodes are asked for without an id: all are told, and ours are picked out. Events
+    # know no resource.
+    WATCH: (
+        Grant(("DescribeReplicationGroups", "DescribeUpdateActions"), (On.GROUP,)),
+        Grant(("DescribeCacheClusters",), (On.ALL_NODES,)),
+        Grant(("DescribeEvents",), (On.EVERYTHING,)),
+    ),
+    # Tags that come with a request need the action of tagging too. Nothing but the name
+    # of the group keeps that from tagging a group of others.
+    "create": (
+        Grant(("CreateReplicationGroup",), (On.GROUP, On.ITS_NODES), _MADE_HERE),
+        Grant(
+            ("CreateReplicationGroup",),
+            (On.PARAMETER_GROUPS, On.SUBNET_GROUPS),
+        ),
+        Grant(("AddTagsToResource",), (On.GROUP, On.ITS_NODES), _OUR_TAGS),
+    ),
+    # A group that migrates cannot be deleted before that is ended.
+    DELETE: (
+        Grant(("ListTagsForResource",), (On.GROUP,)),
+        Grant(("CompleteMigration", "DeleteReplicationGroup"), (On.GROUP,), _OURS),
+    ),
+    "tls": (_MODIFY,),
+    "failover": (Grant(("TestFailover",), (On.GROUP,)),),
+    "scale": (Grant(("ModifyReplicationGroupShardConfiguration",), (On.GROUP,)),),
+    "replicas": (Grant(("DecreaseReplicaCount", "IncreaseReplicaCount"), (On.GROUP,)),),
+    "node_type": (
+        Grant(
+            ("ListAllowedNodeTypeModifications", "ModifyReplicationGroup"),
+            (On.GROUP,),
+        ),
+    ),
+    "engine": (
+        Grant(("DescribeCacheEngineVersions",), (On.EVERYTHING,)),
+        Grant(("ModifyReplicationGroup",), (On.GROUP, On.PARAMETER_GROUPS)),
+    ),
+    "auth_rotate": (_MODIFY,),
+    "apply_update": (Grant(("BatchApplyUpdateAction",), (On.GROUP,)),),
+    "migrate_start": (Grant(("StartMigration",), (On.GROUP,)),),
+    "migrate_complete": (Grant(("CompleteMigration",), (On.GROUP,)),),
+}
+"""What is done -> what has to be allowed for it, beside ``WATCH`` for all but that.
+
+Names are those of the operations of a scenario; ``DELETE`` is `loadprobe cleanup` too.
+"""
+
+CHANGES_NOTHING = frozenset({"exec", "hold", "wait"})
+"""Operations of a scenario that need nothing but ``WATCH``."""
+
+
+def purposes_of(operations: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what a run with steps of these operations does, in the table's order.
+
+    A group that is created is deleted at the end.
+    """
+    wanted = {WATCH, *operations} - CHANGES_NOTHING
+    if "create" in wanted:
+        wanted.add(DELETE)
+    return tuple(purpose for purpose in GRANTS if purpose in wanted)
+
+
+def actions_of(*purposes: str) -> frozenset[str]:
+    """Return the actions of ElastiCache that are needed for all of these."""
+    return frozenset(
+        action
+        for purpose in purposes
+        for grant in GRANTS[purpose]
+        for action in grant.actions
+    )

@@ -1,0 +1,37 @@
+"""Writes deploy/iam: one IAM policy for each thing that is done, from the table."""
+
+import json
+from pathlib import Path
+
+from loadprobe.control.permissions.grants import GRANTS
+from loadprobe.control.permissions.policy import (
+    GroupName,
+    allow,
+    make_policy,
+    make_statements,
+)
+
+FOLDER = Path(__file__).resolve().parents[1] / "deploy" / "iam"
+_PLACE = GroupName("GROUP", "REGION", "ACCOUNT")
+"""What a person puts in."""
+
+
+def make_policies() -> dict[str, str]:
+    """Return the text of every file by its name."""
+    documents = {name: make_statements([name], _PLACE) for name in GRANTS}
+    documents["login"] = [
+        allow(
+            ["elasticache:Connect"],
+            [_PLACE.arn_of("replicationgroup:GROUP"), _PLACE.arn_of("user:USER")],
+        )
+    ]
+    return {
+        f"{name}.json": json.dumps(make_policy(statements), indent=2) + "\n"
+        for name, statements in documents.items()
+    }
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for name, text in make_policies().items():
+        (FOLDER / name).write_text(text)
