@@ -205,7 +205,8 @@ Break = Callable[[dict[str, Any]], Any]
 
 def _resource(template: dict[str, Any], name: str) -> dict[str, Any]:
     found: dict[str, Any] = template["Resources"][name]
-    return found.get("Properties", found)
+    properties: dict[str, Any] = found["Properties"]
+    return properties
 
 
 BREAKS: dict[str, tuple[str, Break]] = {
