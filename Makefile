@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup server prometheus openssl chromium demo test verify check bench calibrate failovers integration soak chaos kills
 .PHONY: clean
-.PHONY: fuzz lock sbom
+.PHONY: bundle fuzz lock sbom
 .PHONY: stack pictures compiled matrix
 .NOTPARALLEL:  # two apt-get at a time refuse each other
 
@@ -57,6 +57,7 @@ help:
 	@echo "make chaos        what goes wrong around a probe against what is told (2 minutes)"
 	@echo "make kills        200 runs killed at random moments (20 to 50 minutes)"
 	@echo "make stack        a cluster, a run, Prometheus and Grafana, until Ctrl-C"
+	@echo "make bundle       one file that an instance of AWS installs (ARCHITECTURE=x86_64 for x86)"
 	@echo "make pictures     draw the dashboards of real runs into docs/img"
 	@echo "make soak         make kills, then a run of SOAK_S=$(SOAK_S) s while the cluster changes"
 	@echo "make setup        only set up: $(VENV) and a server program"
@@ -188,6 +189,11 @@ lock: $(STAMP)
 	$(TOOLS)/bin/pip-compile -q --generate-hashes --strip-extras --no-header --no-annotate \
 	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 	  -c constraints.txt pyproject.toml -o deploy/requirements.lock
+
+# What an instance installs without a network: build/bundle, and its digest.
+ARCHITECTURE ?= arm64
+bundle: $(STAMP)
+	@$(BIN)/python -m tools.bundle --architecture $(ARCHITECTURE)
 
 # The bill of materials of a plain install, as CycloneDX: build/sbom/loadprobe.cdx.json.
 SBOM := build/sbom
