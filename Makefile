@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup server prometheus openssl chromium demo test verify check bench calibrate failovers integration soak chaos kills
 .PHONY: clean
-.PHONY: bundle fuzz lock sbom
+.PHONY: bundle function fuzz lock sbom
 .PHONY: stack pictures compiled matrix
 .NOTPARALLEL:  # two apt-get at a time refuse each other
 
@@ -58,6 +58,7 @@ help:
 	@echo "make kills        200 runs killed at random moments (20 to 50 minutes)"
 	@echo "make stack        a cluster, a run, Prometheus and Grafana, until Ctrl-C"
 	@echo "make bundle       one file that an instance of AWS installs (ARCHITECTURE=x86_64 for x86)"
+	@echo "make function     the same for Lambda"
 	@echo "make pictures     draw the dashboards of real runs into docs/img"
 	@echo "make soak         make kills, then a run of SOAK_S=$(SOAK_S) s while the cluster changes"
 	@echo "make setup        only set up: $(VENV) and a server program"
@@ -190,10 +191,23 @@ lock: $(STAMP)
 	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 	  -c constraints.txt pyproject.toml -o deploy/requirements.lock
 
-# What an instance installs without a network: build/bundle, and its digest.
+# What an instance installs without a network: build/bundle, and its digest. It needs
+# little, so it does not wait for all that the tests need.
 ARCHITECTURE ?= arm64
-bundle: $(STAMP)
-	@$(BIN)/python -m tools.bundle --architecture $(ARCHITECTURE)
+BUNDLER := build/bundler
+$(BUNDLER)/.made: constraints.txt
+	@set -e; $(FIND_PYTHON); find_python; \
+	if [ -z "$$python" ]; then echo "bundle: no Python 3.11 or newer" >&2; exit 1; fi; \
+	$$python -m venv --clear $(BUNDLER); \
+	$(BUNDLER)/bin/python -m pip install -q -c constraints.txt hatchling; \
+	touch $@
+
+bundle: $(BUNDLER)/.made
+	@$(BUNDLER)/bin/python -m tools.bundle --architecture $(ARCHITECTURE)
+
+# The same for Lambda.
+function: $(BUNDLER)/.made
+	@$(BUNDLER)/bin/python -m tools.bundle --architecture $(ARCHITECTURE) --function
 
 # The bill of materials of a plain install, as CycloneDX: build/sbom/loadprobe.cdx.json.
 SBOM := build/sbom

@@ -1,7 +1,8 @@
-"""Makes one file with all that an instance installs loadprobe from, without a network.
+"""Makes one file with all that is installed on AWS, by an instance or as a function.
 
 The wheel of this tree, those of every dependency as they were locked and tested, and
-the unit of systemd. The same tree gives the same file, to the byte.
+the unit of systemd; or all of it unpacked, with the handler of the function. The same
+tree gives the same file, to the byte.
 """
 
 import argparse
@@ -11,12 +12,16 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ARCHITECTURES = {"arm64": "aarch64", "x86_64": "x86_64"}
 PYTHON = "3.11"
 """That of the package python3.11 of Amazon Linux 2023."""
+
+LAMBDA_PYTHON = "3.13"
+"""A runtime of Lambda on Amazon Linux 2023; older ones have an older glibc."""
 
 _GLIBC = ("2014", "_2_24", "_2_27", "_2_28", "_2_31", "_2_34")
 """Wheels for these versions and older ones run on Amazon Linux 2023 (glibc 2.34)."""
@@ -45,19 +50,54 @@ def make_bundle(wheels: Path, file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
+def make_function(packages: Path, file: Path) -> str:
+    """Write a function as a ZIP file, and return its SHA-256.
+
+    Args:
+        packages: folder of what can be imported.
+        file: what is written.
+    """
+    handler = ROOT / "deploy" / "lambda" / "handler.py"
+    content = {handler.name: handler} | {
+        path.relative_to(packages).as_posix(): path
+        for path in packages.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(content):
+            info = zipfile.ZipInfo(name)  # of 1980, whenever it was written
+            info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            archive.writestr(info, content[name].read_bytes())
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
 def _pip(*words: str) -> None:
     subprocess.run([sys.executable, "-m", "pip", *words], check=True, cwd=ROOT)
 
 
-def collect(wheels: Path, machine: str) -> None:
-    """Build the wheel of this tree, and fetch those that it was tested with."""
-    _pip("wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(wheels), ".")
+def _of(machine: str, python: str) -> list[str]:
+    """Return the options for wheels of another machine, the ones that were tested."""
     platforms = [f"--platform=manylinux{glibc}_{machine}" for glibc in _GLIBC]
-    _pip(
-        *("download", "-q", "--require-hashes", "--only-binary=:all:"),
-        *("--python-version", PYTHON, *platforms, "-d", str(wheels)),
-        *("-r", "deploy/requirements.lock"),
-    )
+    lock = ["--require-hashes", "-r", "deploy/requirements.lock"]
+    return ["--only-binary=:all:", "--python-version", python, *platforms, *lock]
+
+
+def collect(wheels: Path, machine: str, *, is_function: bool) -> None:
+    """Build the wheel of this tree, and fetch those that it was tested with.
+
+    Args:
+        wheels: folder that they are put into.
+        machine: what they are for, as in the names of wheels.
+        is_function: unpack them.
+    """
+    _pip("wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(wheels), ".")
+    if not is_function:
+        _pip("download", "-q", "-d", str(wheels), *_of(machine, PYTHON))
+        return
+    (ours,) = wheels.glob("*.whl")
+    into = ("install", "-q", "--target", str(wheels / "packages"))
+    _pip(*into, *_of(machine, LAMBDA_PYTHON))
+    _pip(*into, "--no-deps", "--no-index", str(ours))
 
 
 def main() -> None:
@@ -65,15 +105,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--architecture", choices=ARCHITECTURES, default="arm64")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "bundle")
+    parser.add_argument("--function", action="store_true", help="for Lambda")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
+    machine = ARCHITECTURES[given.architecture]
     with tempfile.TemporaryDirectory() as folder:
         wheels = Path(folder)
-        collect(wheels, ARCHITECTURES[given.architecture])
+        collect(wheels, machine, is_function=given.function)
         (ours,) = wheels.glob("loadprobe-*.whl")
-        version = ours.name.split("-")[1]
-        name = f"loadprobe-{version}-{given.architecture}.tar.gz"
-        digest = make_bundle(wheels, given.folder / name)
+        name = f"loadprobe-{ours.name.split('-')[1]}-{given.architecture}"
+        if given.function:
+            name = f"{name}.zip"
+            digest = make_function(wheels / "packages", given.folder / name)
+        else:
+            name = f"{name}.tar.gz"
+            digest = make_bundle(wheels, given.folder / name)
     print(f"{given.folder / name}")
     print(f"BundleKey={name} BundleDigest={digest}")
 

@@ -14,12 +14,14 @@ from loadprobe.control.permissions.grants import GRANTS, WATCH, actions_of
 from loadprobe.core.judging.results import Sealed
 from loadprobe.outputs.live.quiet import QuietLines
 from tests.support.cloudformation import Stack, accepts
+from tests.support.cloudformation_guards import GUARDS
 from tests.support.live_view import S
 from tests.support.outages import outage
 from tests.support.paths import ROOT
 from tools.cloudformation.write import MOST_SHARDS, make_templates
 
 FOLDER = ROOT / "deploy" / "cloudformation"
+FUNCTION = ROOT / "deploy" / "lambda" / "template.yaml"
 CLUSTER, PROBE = FOLDER / "cluster-and-probe.yaml", FOLDER / "probe-only.yaml"
 SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:lp-AbCdEf"
 GIVEN = {
@@ -40,6 +42,9 @@ ZONES = {"Zone1": "eu-west-1a", "Zone2": "eu-west-1b", "Zone3": "eu-west-1c"}
 USER_DATA_BYTES = 16_384
 """The most that EC2 takes, before base64."""
 
+every = pytest.mark.parametrize(
+    "file", [CLUSTER, PROBE, FUNCTION], ids=lambda path: path.stem
+)
 both = pytest.mark.parametrize("file", [CLUSTER, PROBE], ids=lambda path: path.stem)
 
 
@@ -68,7 +73,7 @@ def test_files_are_made_from_the_pieces() -> None:
     } == make_templates()
 
 
-@both
+@every
 def test_cfn_lint_finds_nothing(file: Path) -> None:
     """No error and no warning."""
     assert [str(match) for match in lint(file.read_text(), regions=["us-east-1"])] == []
@@ -76,130 +81,6 @@ def test_cfn_lint_finds_nothing(file: Path) -> None:
 
 # Rules as a guard has them, each shown to find what it is for.
 
-
-def _nodes(
-    node: Any, path: tuple[Any, ...] = ()
-) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    yield path, node
-    items = (
-        node.items()
-        if isinstance(node, dict)
-        else enumerate(node)
-        if isinstance(node, list)
-        else ()
-    )
-    for key, value in items:
-        yield from _nodes(value, (*path, key))
-
-
-def _all_of(
-    template: dict[str, Any], kind: str
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    for name, resource in template["Resources"].items():
-        if resource["Type"] == kind:
-            yield name, resource
-
-
-def no_address_of_all(template: dict[str, Any]) -> Iterator[str]:
-    """Let nobody in, or out, everywhere; a person may say so in a parameter."""
-    for path, node in _nodes(template["Resources"]):
-        if node in ("0.0.0.0/0", "::/0"):
-            yield f"{path}: {node}"
-    for name, group in _all_of(template, "AWS::EC2::SecurityGroup"):
-        properties = group["Properties"]
-        if not properties.get("SecurityGroupEgress"):
-            yield f"{name}: without rules of egress all is allowed"
-        if properties.get("SecurityGroupIngress"):
-            yield f"{name}: lets somebody in"
-
-
-def only_groups_are_let_in(template: dict[str, Any]) -> Iterator[str]:
-    """Have the nodes admit the security group of the probe, on one port."""
-    rules = dict(_all_of(template, "AWS::EC2::SecurityGroupIngress"))
-    for name, rule in rules.items():
-        of = rule["Properties"]
-        if of.get("SourceSecurityGroupId") != {
-            "Fn::GetAtt": ["ProbeSecurityGroup", "GroupId"]
-        } or not {"CidrIp", "CidrIpv6", "SourcePrefixListId"}.isdisjoint(of):
-            yield f"{name}: admits others than the probe"
-        if of.get("FromPort") != {"Ref": "Port"} or of["ToPort"] != of["FromPort"]:
-            yield f"{name}: is about more than the port"
-    if not rules:
-        yield "nobody is let in"
-
-
-def no_wildcards(template: dict[str, Any]) -> Iterator[str]:
-    """Allow an action on what it is about; "*" is for those that know nothing."""
-    unlimited = {
-        f"elasticache:{action}"
-        for grants in GRANTS.values()
-        for grant in grants
-        for action in grant.actions
-        if grant.on == ("*",)
-    }
-    for path, node in _nodes(template["Resources"]):
-        if not (isinstance(node, dict) and node.get("Effect") == "Allow"):
-            continue
-        actions = node["Action"]
-        actions = [actions] if isinstance(actions, str) else actions
-        if any("*" in action for action in actions):
-            yield f"{path}: {actions}"
-        resources = node.get("Resource", [])
-        resources = resources if isinstance(resources, list) else [resources]
-        if "*" in resources and not set(actions) <= unlimited:
-            yield f"{path}: {actions} on everything"
-
-
-def all_is_encrypted(template: dict[str, Any]) -> Iterator[str]:
-    """Encrypt disks and nodes at rest; transit by default."""
-    for name, group in _all_of(template, "AWS::ElastiCache::ReplicationGroup"):
-        if group["Properties"].get("AtRestEncryptionEnabled") is not True:
-            yield f"{name}: at rest"
-        if template["Parameters"]["TlsMode"]["Default"] != "required":
-            yield f"{name}: in transit"
-    for path, node in _nodes(template["Resources"]):
-        is_disk = isinstance(node, dict) and "VolumeType" in node
-        if is_disk and node.get("Encrypted") is not True:
-            yield f"{path}: a disk"
-    for name, one in _all_of(template, "AWS::EC2::LaunchTemplate"):
-        options = one["Properties"]["LaunchTemplateData"].get("MetadataOptions", {})
-        if options.get("HttpTokens") != "required":
-            yield f"{name}: metadata without a token"
-
-
-def data_is_kept(template: dict[str, Any]) -> Iterator[str]:
-    """Say of all that holds data what becomes of it."""
-    keeps = {
-        "AWS::ElastiCache::ReplicationGroup": {"Snapshot"},
-        "AWS::Logs::LogGroup": {"Retain"},
-        "AWS::SecretsManager::Secret": {"Delete", "Retain"},
-        "AWS::EC2::Instance": {"Delete", "Retain"},
-    }
-    for kind, policies in keeps.items():
-        for name, resource in _all_of(template, kind):
-            for key in ("DeletionPolicy", "UpdateReplacePolicy"):
-                if resource.get(key) not in policies:
-                    yield f"{name}: {key}"
-    for path, node in _nodes(template["Resources"]):
-        is_disk = isinstance(node, dict) and "VolumeType" in node
-        if is_disk and node.get("DeleteOnTermination") is not False:
-            yield f"{path}: a disk goes with its instance"
-
-
-def no_ssh(template: dict[str, Any]) -> Iterator[str]:
-    """Have no key, no password in a parameter, and no port 22."""
-    for path, node in _nodes(template):
-        if path and (path[-1] in {"KeyName", "SSHKey"} or node in (22, "22")):
-            yield f"{path}"
-    for name in template["Parameters"]:
-        if name.lower().endswith(("password", "token")):
-            yield f"{name}: a secret as a parameter"
-
-
-GUARDS = (
-    *(no_address_of_all, only_groups_are_let_in, no_wildcards, all_is_encrypted),
-    *(data_is_kept, no_ssh),
-)
 Break = Callable[[dict[str, Any]], Any]
 
 
@@ -264,7 +145,7 @@ BREAKS: dict[str, tuple[str, Break]] = {
 }
 
 
-@both
+@every
 @pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.__name__)
 def test_guards(file: Path, guard: Callable[[dict[str, Any]], Iterator[str]]) -> None:
     """A rule finds nothing in what is shipped."""
@@ -275,10 +156,11 @@ def test_guards(file: Path, guard: Callable[[dict[str, Any]], Iterator[str]]) ->
 @pytest.mark.parametrize("name", BREAKS)
 def test_guards_find_what_they_are_for(file: Path, name: str) -> None:
     """A rule finds what was broken on purpose."""
+    named = {guard.__name__: guard for guard in GUARDS}
     guard, spoil = BREAKS[name]
     template = copy.deepcopy(Stack(file).template)
     spoil(template)
-    assert list(globals()[guard](template)) != []
+    assert list(named[guard](template)) != []
 
 
 # Parameters at their edges: (what is accepted, what is not).
@@ -287,6 +169,12 @@ EDGES: dict[str, tuple[list[str], list[str]]] = {
     "AlarmTopic": (
         ["", "arn:aws:sns:eu-west-1:123456789012:down"],
         ["down", "arn:aws:sns:eu-west-1:12345678901:down", "arn:aws:sqs:a:1:b"],
+    ),
+    "Architecture": (["arm64", "x86_64"], ["", "aarch64"]),
+    "ClusterMode": (["true", "false"], ["", "yes"]),
+    "Host": (
+        ["a", "clustercfg.my-cluster.abc123.use1.cache.amazonaws.com"],
+        ["", "host:6379", "redis://host", "-host", "host.", "h" * 254],
     ),
     "ApiRange": (["10.0.0.0/16", "0.0.0.0/0"], ["", "10.0.0.0", "all", "::/0"]),
     "BundleBucket": (["abc", "my-bucket.1"], ["ab", "s3://my-bucket", "My-Bucket"]),
@@ -321,7 +209,14 @@ EDGES: dict[str, tuple[list[str], list[str]]] = {
 }
 
 
-@both
+OF_FUNCTION: dict[str, tuple[list[str], list[str]]] = {
+    "BundleKey": (["a/loadprobe.zip"], ["a.tar.gz", "a b.zip"]),
+    "RatePerSecond": (["1", "20000"], ["0", "20001"]),
+}
+"""Parameters of the function that are other than those of the same name."""
+
+
+@every
 def test_parameters_at_their_edges(file: Path) -> None:
     """What cannot be meant is refused before anything is made, and its form is told."""
     parameters = Stack(file).template["Parameters"]
@@ -330,6 +225,8 @@ def test_parameters_at_their_edges(file: Path) -> None:
             assert parameter["Type"].startswith(("AWS::EC2::", "List<AWS::EC2::")), name
             continue
         good, bad = EDGES[name]
+        if file == FUNCTION:
+            good, bad = OF_FUNCTION.get(name, (good, bad))
         assert [value for value in good if not accepts(parameter, value)] == [], name
         assert [value for value in bad if accepts(parameter, value)] == [], name
         assert parameter["Description"], name
