@@ -23,6 +23,7 @@ from loadprobe.cli.fail_if import FailIf, with_limits
 from loadprobe.cli.init import init
 from loadprobe.cli.local import local_app
 from loadprobe.cli.options import ConfigOrUrl, Full, Junit, Open
+from loadprobe.cli.parity import parity
 from loadprobe.cli.saying import say, warn
 from loadprobe.cli.scenarios import (
     LogLevel,
@@ -304,6 +305,7 @@ app.command()(cleanup)
 app.command()(dashboards)
 app.command()(bench)
 app.command()(compare)
+app.command()(parity)
 
 
 @app.command()

@@ -124,18 +124,26 @@ class Quick:
                     f"redis://host:port); set it in {path}"
                 )
 
-    def config(self, url: str) -> Config:
+    def config(
+        self,
+        url: str,
+        *,
+        where: str = "CONFIG",
+        environ: Mapping[str, str] | None = None,
+    ) -> Config:
         """Return the configuration that a file would be.
 
         Cluster mode is what the file would say if it said nothing: on.
 
         Args:
             url: the endpoint.
+            where: the argument that it was given as, for messages.
+            environ: has LOADPROBE_ variables; None takes that of this process.
 
         Raises:
             ConfigError: the URL or an option cannot be used.
         """
-        endpoint = parse_url(url, where=f"{COMMAND_LINE}: CONFIG")
+        endpoint = parse_url(url, where=f"{COMMAND_LINE}: {where}")
         tls = self.tls or endpoint.tls
         target = {
             "host": endpoint.host,
@@ -160,8 +168,9 @@ class Quick:
             "lanes": [_given(lane)],
             "http": {"listen": _METRICS},
         }
+        environ = os.environ if environ is None else environ
         return make_config(
-            raw, where=COMMAND_LINE, environ=os.environ, over={"target": said}
+            raw, where=COMMAND_LINE, environ=environ, over={"target": said}
         )
 
 

@@ -1,4 +1,4 @@
-"""Hash slots: a hash tag for any slot.
+"""Hash slots: the slot of any key, a hash tag for any slot.
 
 Pure. The slot of a key is CRC16/XMODEM modulo 16384 over the key, or over the part
 between the first ``{`` and the first ``}`` after it if that part is not empty (Redis
@@ -12,6 +12,16 @@ from itertools import count
 SLOTS = 16384
 READS = SLOTS
 """What is added to the slot of a read that a replica may answer, to route it apart."""
+
+
+def slot_of(key: bytes) -> int:
+    """Return the slot of a key."""
+    begin = key.find(b"{")
+    if begin >= 0:
+        end = key.find(b"}", begin + 1)
+        if end > begin + 1:
+            key = key[begin + 1 : end]
+    return crc_hqx(key, 0) % SLOTS
 
 
 @cache

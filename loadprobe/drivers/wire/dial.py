@@ -23,6 +23,7 @@ from loadprobe.core.topology.roles import parse_replication
 from loadprobe.drivers import resp, tls
 from loadprobe.drivers.errors import classify_connect_error, classify_reply
 from loadprobe.drivers.resolver import Resolver
+from loadprobe.drivers.wire.bulk import BulkConnection
 from loadprobe.drivers.wire.connection import Connection
 from loadprobe.drivers.wire.greeting import Greeting
 from loadprobe.drivers.wire.sockets import SocketPoller
@@ -33,7 +34,7 @@ from loadprobe.drivers.wire.tls_sockets import open_tls
 _USER_TIMEOUT_MS = 5_000
 _KEEPALIVE_IDLE_S = 5
 
-_Made = TypeVar("_Made", Connection, Greeting)
+_Made = TypeVar("_Made", Connection, Greeting, BulkConnection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +257,9 @@ class Dialer:
         # A configuration endpoint answers with several addresses in changing order.
         return (await self.resolver.resolve(host))[0]
 
-    async def _log_in(self, connection: Connection | Greeting) -> str | None:
+    async def _log_in(
+        self, connection: Connection | Greeting | BulkConnection
+    ) -> str | None:
         """Return what the server said against it, or None."""
         commands: list[bytes] = []
         login = self.login_command()
