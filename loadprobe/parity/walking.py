@@ -25,6 +25,7 @@ _STUCK_S = 60.0
 """Slots that are being moved for so long, with nothing else left, are given up."""
 
 _PAUSE_S = 0.5
+_CONFIRM_NS = NS_PER_S
 
 Step = Callable[[list[bytes]], Awaitable[None]]
 
@@ -77,9 +78,10 @@ class Walking:
             if course.uncovered != before:
                 moved_ns = mono_now_ns()
             elif mono_now_ns() - moved_ns > self._stuck_s * NS_PER_S:
-                return
+                break
             else:
                 await asyncio.sleep(_PAUSE_S)
+        course.drop(list(course.walks))  # what they began is covered by others
 
     async def _owners(self) -> list[Address]:
         """Return the primaries that have slots which are not covered."""
@@ -111,9 +113,10 @@ class Walking:
     async def _walk(self, walk: Walk, address: Address) -> bool:
         """Go on with a walk; tell whether it came to its end.
 
-        It does not if the process is another one by now.
+        It does not if the process is another one by now, or has lost all its slots.
         """
         slots = self._again()
+        confirmed_ns = mono_now_ns()
         ahead: deque[tuple[bytes, int, asyncio.Task[None]]] = deque()
         scanned: Walk | None = replace(walk)
         lost: LinkLost | None = None
@@ -126,6 +129,11 @@ class Walking:
                     walk.looked += count
                     continue
                 try:
+                    if mono_now_ns() - confirmed_ns > _CONFIRM_NS:
+                        confirmed_ns = mono_now_ns()
+                        life, owned = await self._side.standing(address)
+                        if not self._course.confirm(walk, owned) or life != walk.life:
+                            break
                     found = await self._side.scan(scanned, address, self._words)
                 except LinkLost as exc:  # a group would wrap it
                     lost, found = exc, None

@@ -136,7 +136,7 @@ def _read_list(first: list[bytes]) -> Reading:
 
 
 def _read_scanned(type_name: bytes, first: list[Any]) -> Reading:
-    pairs = _ELEMENTS[type_name]
+    pairs, words = _ELEMENTS[type_name]
     cursor, items = first
     elements = _Elements()
     elements.add(pairs(items))
@@ -145,7 +145,7 @@ def _read_scanned(type_name: bytes, first: list[Any]) -> Reading:
     length = yield _LENGTH[type_name]
     size = _FIRST_ITEMS
     while cursor != _CURSOR_END:
-        size = _next_size(items, size)
+        size = _next_size(items, size, words=words)
         after = cursor, b"COUNT", b"%d" % size
         cursor, items = yield ask(_SCAN[type_name], after=after)
         elements.add(pairs(items))
@@ -203,15 +203,21 @@ def _after(entry_id: bytes) -> bytes:
     return b"%b-%d" % (time, int(sequence) + 1)
 
 
-def _next_size(items: Sequence[Any], size: int) -> int:
-    """Return how many elements make a slice, from those of the last one."""
+def _next_size(items: Sequence[Any], size: int, *, words: int = 1) -> int:
+    """Return how many elements make a slice, from those of the last one.
+
+    Args:
+        items: of the last slice.
+        size: how many were asked for.
+        words: items that make an element.
+    """
+    if not items:
+        return min(2 * size, _MOST_ITEMS)
     flat = chain.from_iterable(
         item if isinstance(item, list) else (item,) for item in items
     )
     read_bytes = sum(map(len, flat)) + 8 * len(items)
-    if not items:
-        return min(2 * size, _MOST_ITEMS)
-    fit = SLICE_BYTES * len(items) // read_bytes
+    fit = SLICE_BYTES * len(items) // (words * read_bytes)
     return max(1, min(fit, _MOST_ITEMS, 4 * size))
 
 
@@ -254,8 +260,9 @@ def _scores(items: list[bytes]) -> Iterator[bytes]:
         yield struct.pack("<d", float(score) + 0.0) + member
 
 
-_ELEMENTS: dict[bytes, Callable[[list[bytes]], Iterator[bytes]]] = {
-    b"hash": _fields,
-    b"set": iter,
-    b"zset": _scores,
+_ELEMENTS: dict[bytes, tuple[Callable[[list[bytes]], Iterator[bytes]], int]] = {
+    b"hash": (_fields, 2),
+    b"set": (iter, 1),
+    b"zset": (_scores, 2),
 }
+"""Type -> how a reply becomes elements, and of how many words each is."""

@@ -2,9 +2,9 @@
 
 Pure. Keys are found by SCAN, node by node, and a cursor means something only to the
 process that gave it out. A *walk* is one node from its first cursor to its last one. It
-covers the slots that the node owned alone when it began and when it ended: a slot that
-came, went or was being moved meanwhile may have had keys that the walk did not see. It
-stays uncovered, to be walked again. One that was restarted or replaced is begun anew.
+covers the slots that the node owned alone whenever it was asked, once a second: a slot
+that came, went or was being moved meanwhile may have had keys that the walk did not
+see, and is walked again. A node that was restarted or replaced is begun anew.
 
 Sets of slots are bits of an integer, slot 0 the lowest. Without cluster mode one node
 has all slots.
@@ -68,7 +68,7 @@ class Walk:
     Args:
         address: the node, as host:port.
         life: what tells this process from all others.
-        owned: slots that it owned alone when the walk began.
+        owned: slots that it owned alone whenever it was asked.
         cursor: where to go on.
         looked: keys that were looked at.
     """
@@ -113,6 +113,15 @@ class Course:
         if walk is None or walk.life != life or walk.cursor == FIRST_CURSOR:
             walk = self.walks[address] = Walk(address, life, owned)
         return walk
+
+    def confirm(self, walk: Walk, owned: SlotSet) -> bool:
+        """Take note of the slots that the node owns alone now.
+
+        Returns:
+            Whether there is anything left that the walk can cover.
+        """
+        walk.owned &= owned
+        return bool(walk.owned & self.uncovered)
 
     def end(self, walk: Walk, owned: SlotSet) -> SlotSet:
         """Return the slots that a walk has covered, now that it is over.
