@@ -18,6 +18,7 @@ from pathlib import Path
 
 from loadprobe.drivers import resp
 from loadprobe.local.cluster.cluster import LocalCluster
+from loadprobe.local.cluster.node import LocalNode
 from tests.support.planted import Words, planted, sent
 
 _TOGETHER = 5_000
@@ -48,26 +49,28 @@ def encoded(words: Words) -> bytes:
 
 
 async def fill(place: tuple[str, int], commands: Iterator[Words]) -> None:
-    """Send commands to a server, many at a time."""
+    """Send commands to a server, many at a time; replies are not asked for."""
     reader, writer = await asyncio.open_connection(*place)
+    writer.write(resp.encode(b"CLIENT", b"REPLY", b"OFF"))
     waiting: list[bytes] = []
-
-    async def flush() -> None:
-        writer.write(b"".join(waiting))
-        for _ in waiting:
-            line = await reader.readline()
-            if line.startswith(b"$"):
-                await reader.readline()
-            if line.startswith(b"-"):
-                raise RuntimeError(line.decode())
-        waiting.clear()
-
     for words in commands:
         waiting.append(encoded(words))
         if len(waiting) == _TOGETHER:
-            await flush()
-    await flush()
+            writer.write(b"".join(waiting))
+            waiting.clear()
+            await writer.drain()
+    writer.write(b"".join(waiting) + resp.encode(b"CLIENT", b"REPLY", b"ON"))
+    if await reader.readline() != resp.OK_REPLY:
+        raise RuntimeError(f"{place} did not take what was sent")
     writer.close()
+
+
+async def copy(one: LocalNode, other: LocalNode) -> None:
+    """Make the data of a server those of another one, by replication."""
+    await other.command("REPLICAOF", one.host, one.ports.plain)
+    while (await other.info("replication"))["master_link_status"] != "up":
+        await asyncio.sleep(0.5)
+    await other.command("REPLICAOF", "NO", "ONE")
 
 
 def rss_bytes(pid: int) -> int:
@@ -150,11 +153,8 @@ async def main(keys: int, rate: int) -> int:
     ):
         begun = time.monotonic()
         places = [(cluster.host, cluster.port) for cluster in (one, two)]
-        same = (words for number in range(keys) for words in words_of(number))
-        # Only one generator at a time: filling takes longer than comparing.
-        await fill(places[0], same)
-        same = (words for number in range(keys) for words in words_of(number))
-        await fill(places[1], same)
+        await fill(places[0], (w for number in range(keys) for w in words_of(number)))
+        await copy(one.endpoint, two.endpoint)
         for each in planted(200):
             await fill(places[0], iter(each.source))
             await fill(places[1], iter(each.target))

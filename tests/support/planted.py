@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from loadprobe.core.parity.glimpse import Finding
 
 Words = tuple[str | int, ...]
-_LARGE = 3_000
+_LARGE = 1_500
 """Elements of a collection that is read in several slices."""
 
 
@@ -75,6 +75,7 @@ _MAKERS: dict[str, Callable[[str], list[Words]]] = {
     "stream-long": lambda key: _entries(key, 200),
 }
 KINDS = tuple(_MAKERS)
+_SHORT = tuple(kind for kind in KINDS if not kind.endswith("-long"))
 
 _SPOILT: dict[str, Callable[[str], list[Words]]] = {
     "string": lambda key: [("APPEND", key, "!")],
@@ -105,29 +106,29 @@ def same(kind: str, number: int) -> Planted:
     return Planted(key, Finding.SAME, made, other)
 
 
-def same_end(number: int) -> Planted:
-    """Return a key whose ends are half a second apart."""
+def same_end(number: int, at_ms: int) -> Planted:
+    """Return a key that ends at a time (UNIX, ms), on one side half a second later."""
     key = f"same:end:{number}"
     made: list[Words] = [("SET", key, "x")]
     return Planted(
         key,
         Finding.SAME,
-        [*made, ("PEXPIRE", key, 900_000)],
-        [*made, ("PEXPIRE", key, 900_500)],
+        [*made, ("PEXPIREAT", key, at_ms)],
+        [*made, ("PEXPIREAT", key, at_ms + 500)],
     )
 
 
 def planted(per_kind: int) -> Iterator[Planted]:
-    """Yield differences of every kind, in turn of every type."""
+    """Yield differences of every kind, in turn of every type; large ones are few."""
     for number in range(per_kind):
-        kind = KINDS[number % len(KINDS)]
+        kind = _SHORT[number % len(_SHORT)] if number >= len(KINDS) else KINDS[number]
         make = _MAKERS[kind]
         key = f"only-source:{kind}:{number}"
         yield Planted(key, Finding.MISSING_IN_TARGET, make(key), [])
         key = f"only-target:{kind}:{number}"
         yield Planted(key, Finding.MISSING_IN_SOURCE, [], make(key))
         key = f"type:{kind}:{number}"
-        other = KINDS[(number + 2) % len(KINDS)]
+        other = KINDS[(KINDS.index(kind) + 2) % len(KINDS)]
         yield Planted(key, Finding.TYPE, make(key), _MAKERS[other](key))
         key = f"value:{kind}:{number}"
         spoilt = [*make(key), *_SPOILT[kind](key)]
