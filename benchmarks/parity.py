@@ -8,6 +8,7 @@ Exit status 1 if one of them was not found, or something else was.
 import argparse
 import asyncio
 import json
+import resource
 import subprocess
 import sys
 import threading
@@ -83,18 +84,26 @@ def rss_bytes(pid: int) -> int:
     return int(found[0].split()[1]) * 1024 if found else 0
 
 
+def cpu_of_children_s() -> float:
+    """Return the CPU time of child processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 @dataclass(slots=True)
 class Watched:
     """A command that has ended.
 
     Attributes:
         seconds: how long it took.
+        cpu_s: CPU time of its process.
         code: its exit code.
         document: what it wrote.
         rss: its memory once a second, bytes.
     """
 
     seconds: float = 0.0
+    cpu_s: float = 0.0
     code: int = 0
     document: dict[str, object] = field(default_factory=dict)
     rss: list[int] = field(default_factory=list)
@@ -103,7 +112,7 @@ class Watched:
 def watch(words: list[str]) -> Watched:
     """Run a command to its end."""
     found = Watched()
-    begun = time.monotonic()
+    begun, cpu_s = time.monotonic(), cpu_of_children_s()
     with subprocess.Popen(
         [sys.executable, "-m", "loadprobe", *words], stdout=subprocess.PIPE
     ) as process:
@@ -119,6 +128,7 @@ def watch(words: list[str]) -> Watched:
         found.seconds = time.monotonic() - begun
         is_over.set()
         looking.join()
+    found.cpu_s = cpu_of_children_s() - cpu_s
     found.code = process.returncode
     found.document = json.loads(out)
     return found
@@ -132,7 +142,10 @@ def tell(found: Watched, keys: int, say: Callable[[str], None]) -> bool:
     assert isinstance(different, dict)
     rss = [each for each in found.rss if each]
     tenth = max(1, len(rss) // 10)
-    say(f"{keys:,} keys on each side: {found.seconds:,.0f} s, {looked}")
+    say(
+        f"{keys:,} keys on each side: {found.seconds:,.0f} s, {found.cpu_s:,.0f} s of "
+        f"them CPU time of the command; {looked}"
+    )
     say(
         f"memory, MiB: {max(rss[:tenth]) / _MIB:,.0f} in the first tenth, "
         f"{max(rss) / _MIB:,.0f} at most, {max(rss[-tenth:]) / _MIB:,.0f} in the last"

@@ -160,6 +160,7 @@ def _is_all_the_same(source: _View, target: _View) -> bool:
         and source.firsts == target.firsts
         and set(source.types) == {_STRING}
         and set(source.pttls) == set(target.pttls) == {_NO_END}
+        and ReplyError not in map(type, source.firsts)
         and is_whole(_STRING, max(source.firsts, key=len))
     )
 

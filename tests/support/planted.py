@@ -48,7 +48,7 @@ def _members(key: str, size: int) -> Words:
 
 
 def _scores(key: str, size: int) -> Words:
-    return ("ZADD", key, *(w for n in range(size) for w in (n + 0.5, f"member:{n}")))
+    return ("ZADD", key, *(w for n in range(size) for w in (f"{n}.5", f"member:{n}")))
 
 
 def _items(key: str, size: int) -> Words:
