@@ -1,7 +1,7 @@
-"""Whether a process still lives, told by an identity that survives the reuse of pids.
+"""Whether a process still lives, and for how long: bound to its parent.
 
-And how its life is bound to that of its parent. Linux only: /proc/PID/stat (proc(5)),
-PR_SET_PDEATHSIG (prctl(2)).
+It is told by an identity that survives the reuse of pids. Linux only: /proc/PID/stat
+(proc(5)), PR_SET_PDEATHSIG (prctl(2)).
 """
 
 import ctypes

@@ -60,6 +60,7 @@ app = typer.Typer(
     help="While a Valkey, Redis or ElastiCache cluster was being changed: exactly how "
     "long was it down, for whom, and whose fault was it?",
 )
+app.add_typer(access_app, name="access")
 app.add_typer(local_app, name="local")
 app.add_typer(webhooks_app, name="webhooks")
 app.add_typer(access_app, name="access")

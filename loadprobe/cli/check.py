@@ -1,6 +1,7 @@
 """The command that finds out all that can be found out before a run."""
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -90,18 +91,20 @@ async def _check(
 async def _look(config: Config, scenario: "Scenario | None") -> "AsyncIterator[Check]":
     """Yield all checks; those of how well a run will see only if one can begin."""
     from loadprobe.control.provider.shared import SharedApi
+    from loadprobe.control.reach.ways import tunnelled
     from loadprobe.run.examining.examine import examine
     from loadprobe.run.plan import RunOptions
     from loadprobe.run.preflight import preflight
     from loadprobe.run.preparing import plan_run
 
     dormant: frozenset[str] = frozenset()
-    async with SharedApi() as shared:
+    async with SharedApi() as shared, AsyncExitStack() as stack:
         if scenario is not None:
             options = RunOptions(scenario=scenario)
             plan, _ = await plan_run(config, options, shared)
             config, dormant = plan.config, plan.dormant
         must_exist = scenario is None or scenario.creates is None
+        config, _ = await stack.enter_async_context(tunnelled(config))
         is_ready = True
         async for check in preflight(
             config, shared, dormant=dormant, must_exist=must_exist

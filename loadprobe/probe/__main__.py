@@ -25,6 +25,7 @@ from loadprobe.probe.messages import (
     Plan,
     ProbeFailed,
     ToProbe,
+    UseForwards,
     decode_to_probe,
     encode_frame,
     frame_length,
@@ -34,14 +35,21 @@ from loadprobe.signals import NUMBERS
 
 
 async def _read_commands(
-    reader: asyncio.StreamReader, commands: "asyncio.Queue[ToProbe | None]"
+    reader: asyncio.StreamReader,
+    commands: "asyncio.Queue[ToProbe | None]",
+    serving: list[ProbeProcess],
 ) -> None:
     try:
         with suppress(asyncio.IncompleteReadError):
             while True:
                 header = await reader.readexactly(HEADER_BYTES)
                 payload = await reader.readexactly(frame_length(header))
-                commands.put_nowait(decode_to_probe(payload))
+                command = decode_to_probe(payload)
+                if isinstance(command, UseForwards):
+                    for process in serving:  # who connects reads no commands
+                        process.use_forwards(command.forwards)
+                else:
+                    commands.put_nowait(command)
     finally:
         # Also if a frame could not be read: nothing that is understood will follow.
         commands.put_nowait(None)
@@ -78,12 +86,14 @@ async def _serve(read_fd: int, write_fd: int) -> int:
         output.write(encode_frame(message))
 
     commands: asyncio.Queue[ToProbe | None] = asyncio.Queue()
-    reading = asyncio.create_task(_read_commands(reader, commands))
+    serving: list[ProbeProcess] = []
+    reading = asyncio.create_task(_read_commands(reader, commands, serving))
     plan = await commands.get()
     code = 0
     if isinstance(plan, Plan):
         try:
-            working = asyncio.create_task(ProbeProcess(plan, send).run(commands))
+            serving.append(process := ProbeProcess(plan, send))
+            working = asyncio.create_task(process.run(commands))
             await asyncio.wait(
                 {working, crash, closed}, return_when=asyncio.FIRST_COMPLETED
             )

@@ -196,7 +196,17 @@ class UseDeadline(msgspec.Struct, frozen=True, tag="deadline"):
     deadline_ns: int
 
 
-Change = UseEndpoint | UseLogin | UseCertificates | UseDeadline
+class UseForwards(msgspec.Struct, frozen=True, tag="forwards"):
+    """Reach nodes by these forwards of the tunnel from now on, beside those known.
+
+    Args:
+        forwards: announced address -> address on loopback.
+    """
+
+    forwards: dict[str, str]
+
+
+Change = UseEndpoint | UseLogin | UseCertificates | UseDeadline | UseForwards
 """What changes in mid-run; a process yet to come has it in its plan."""
 
 ToProbe = Plan | Start | ChangeRate | Stop | Change

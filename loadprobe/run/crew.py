@@ -11,10 +11,12 @@ from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.events import ProviderEvents
 from loadprobe.control.provider.maintenance import MaintenanceWatch
 from loadprobe.control.provider.node_metrics import MetricsWatch
+from loadprobe.control.reach.reach_watch import ReachWatch
 from loadprobe.control.watch.server_side import ServerSideWatch
 from loadprobe.control.watch.topology import TopologyWatch
 from loadprobe.core.events import LaneWoken
 from loadprobe.core.load.occupancy import Occupancy
+from loadprobe.core.topology.topology import Topology
 from loadprobe.probe.messages import CertificatesRefused, LoginRenewed
 from loadprobe.run.checks import connections_of
 from loadprobe.run.credentials import CredentialWatch
@@ -50,6 +52,7 @@ class Crew:
         ledger: keeps what was acknowledged, for who goes on with the run.
         measurement: the probes.
         watch: who serves what.
+        reach: the ways to the nodes.
         steering: the load as a scenario sees it.
         credentials: passwords and certificates of files.
         iam: tokens of an IAM user, if the target has one.
@@ -84,9 +87,18 @@ class Crew:
             tls=any(lane.tls for lane in awake),
             names=self.measurement.names,
         )
+        self.reach = ReachWatch(
+            self.watch,
+            config.target,
+            emit,
+            transports=[lane.tls for lane in config.lanes],
+            tunnel=plan.tunnel,
+            on_forwards=self.measurement.use_forwards,
+        )
         self.steering = Steering(
             config, self.measurement, self.watch, on_woken=self._on_woken
         )
+        self.steering.ask_way = self.reach.ask_way
         self.credentials = CredentialWatch(
             config.target,
             self.steering,
@@ -118,6 +130,9 @@ class Crew:
         self.metrics = self._watch_metrics()
         self.pacing = self._make_pacing(occupancy)
         self.sinks.add(self.pacing)
+        if self.reach.is_needed:
+            by_tunnel = plan.tunnel is not None
+            self.published.metrics.begin_reach(by_tunnel=by_tunnel)
         if past is not None:
             self.measurement.go_on(past)
             self.published.go_on(past)
@@ -126,6 +141,7 @@ class Crew:
             lambda: self.pacing.problem,
             lambda: self.servers.problem,
             lambda: self.metrics.problem if self.metrics is not None else None,
+            lambda: self.reach.problem,
             lambda: self.iam.problem if self.iam is not None else None,
         ]
 
@@ -143,6 +159,7 @@ class Crew:
                 on_acknowledged=self.ledger.take,
                 on_gone=self.ledger.forget,
                 on_credentials=self._on_credentials,
+                on_topology=self._on_topology,
             ),
         )
 
@@ -235,6 +252,9 @@ class Crew:
 
     def _on_lost(self, lane: str, shard: str, lost: int) -> None:
         self.published.metrics.add("lost_writes_total", lane, shard, by=lost)
+
+    def _on_topology(self, topology: Topology) -> None:
+        self.reach.hear(topology)
 
     def _on_credentials(self, told: LoginRenewed | CertificatesRefused) -> None:
         self.credentials.heard(told)

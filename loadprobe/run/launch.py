@@ -2,6 +2,7 @@
 
 import logging
 import os
+from contextlib import AsyncExitStack
 
 from rich.console import Console
 
@@ -78,9 +79,15 @@ async def launch(
     service = Service.of(os.environ)
     stopping = Stopping(is_reloaded=options.reread is not None)
     with stopping.caught(deaf_after=is_last):
-        async with shared:
+        async with shared, AsyncExitStack() as stack:
             found = await stopping.unless_set(
-                prepare(config, options, shared, find=lambda plan: _find(plan, options))
+                prepare(
+                    config,
+                    options,
+                    shared,
+                    find=lambda plan: _find(plan, options),
+                    stack=stack,
+                )
             )
             if found is None:
                 code = tell_stopped_early(console, options.scenario)

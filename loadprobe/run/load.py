@@ -29,6 +29,7 @@ from loadprobe.probe.messages import (
     Start,
     UseCertificates,
     UseDeadline,
+    UseForwards,
     UseLogin,
 )
 from loadprobe.probe.rates import LEAD_NS, LaneRates
@@ -411,6 +412,12 @@ class Measurement:
         self._routes.use_certificates(target)
         for probe in self.probes:
             probe.tell(UseCertificates(target))
+
+    def use_forwards(self) -> None:
+        """Let all processes reach nodes by the forwards that there are now."""
+        told = UseForwards(dict(self._config.target.address_map))
+        for probe in self.probes:  # also those that connect
+            probe.tell(told)
 
     # --- what the probes say -------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """Signals to exactly one process, by an identity that survives pid reuse.
 
-Linux only: pidfds (pidfd_open(2)).
+Linux only: pidfds (pidfd_open(2)); for the rest see ``loadprobe.liveness``.
 """
 
 import os
