@@ -13,6 +13,7 @@ import typer
 
 from loadprobe import __version__, compiled
 from loadprobe.cli import quick
+from loadprobe.cli.access import access_app
 from loadprobe.cli.bench import bench
 from loadprobe.cli.check import check
 from loadprobe.cli.clean import clean
@@ -58,6 +59,7 @@ app = typer.Typer(
     help="While a Valkey, Redis or ElastiCache cluster was being changed: exactly how "
     "long was it down, for whom, and whose fault was it?",
 )
+app.add_typer(access_app, name="access")
 app.add_typer(local_app, name="local")
 app.add_typer(webhooks_app, name="webhooks")
 

@@ -25,13 +25,14 @@ from loadprobe.config.keys import (
     Target,
 )
 from loadprobe.config.lane_rules import check_keyspaces, check_lane
+from loadprobe.config.reach import check_tunnel
 from loadprobe.config.remote_write import check_remote_write
 from loadprobe.config.toml import Keys, convert, decode, read_file, suggest
 from loadprobe.config.webhooks import check_webhooks
 from loadprobe.errors import ConfigError
 
 _ENV_PREFIX = "LOADPROBE_"
-_TABLES = ("address_map", "extra_labels")
+_TABLES = ("address_map", "extra_labels", "tunnel")
 _LISTS = {
     "lanes": "one to 32 [[lanes]] sections",
     "webhooks": "up to 16 [[webhooks]] sections",
@@ -165,6 +166,7 @@ def _override(raw: dict[str, object], environ: Mapping[str, str]) -> None:
         for section in SECTIONS
         for key, field in _KEYS.fields(section).items()
         if section.partition(".")[0] not in _LISTS
+        and "." not in section
         and key not in SECTIONS
         and key not in _TABLES
     }
@@ -277,6 +279,8 @@ def _check_target(target: Target, at: str) -> None:
         )
     if (target.cert_file is None) != (target.key_file is None):
         raise ConfigError(at, "cert_file and key_file belong together: give both")
+    if target.tunnel is not None:
+        check_tunnel(target, at)
     for side in (*target.address_map, *target.address_map.values()):
         if not _is_address(side):
             raise ConfigError(

@@ -34,6 +34,7 @@ __all__ = [
     "Slo",
     "Target",
     "Text",
+    "Tunnel",
     "secret_variables",
     "to_plain",
     "with_endpoint",
@@ -57,6 +58,36 @@ AddressMap = Annotated[
     dict[str, str], Meta(description='a table of "host:port" = "host:port"')
 ]
 
+SshHost = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9\[][^\s]*\Z",
+        max_length=512,
+        description='what ssh logs in to, such as "ec2-user@bastion"',
+    ),
+]
+SshOption = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z]+[ =][^\n\r]+\Z",
+        max_length=2048,
+        description='options of ssh, such as "Port=2222"',
+    ),
+]
+
+
+class Tunnel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A way to the nodes through a host that reaches them: forwards of ``ssh``.
+
+    Args:
+        ssh: where to log in, as ``ssh`` takes it: a host of its configuration,
+            user@host, or ssh://user@host:port.
+        options: of ``ssh``, each as its ``-o`` takes it; no secrets.
+    """
+
+    ssh: SshHost
+    options: tuple[SshOption, ...] = ()
+
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is measured: the configuration endpoint and how to log in.
@@ -79,9 +110,12 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         iam_region: where that is.
         iam_serverless: it is a serverless cache.
         address_map: "host:port" as announced by nodes -> "host:port" to connect to.
+            With a tunnel it is not configured: its forwards are kept in it, and it
+            grows while a run lasts. All who connect share the one table.
         reader_host: endpoint of the replicas, without cluster mode; what it points to
             is known to belong to the group. It has the ports of ``host``.
         name_server: "host:port" of the name server to ask, instead of the system's.
+        tunnel: the only way to the nodes, if there is none without it.
     """
 
     host: Text = ""
@@ -102,6 +136,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     address_map: AddressMap = {}
     reader_host: Text | None = None
     name_server: NameServer | None = None
+    tunnel: Tunnel | None = None
 
     def at(self, *, tls: bool, host: str, port: int) -> "Target":
         """Return the target with another endpoint for lanes of one transport."""
@@ -117,6 +152,20 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             cert_file=other.cert_file,
             key_file=other.key_file,
         )
+
+    def way_to(self, host: str, port: int) -> "tuple[str, int] | None":
+        """Return where to connect to for an announced address.
+
+        Without an entry in ``address_map`` that is the address itself; with a tunnel
+        it is None, for nothing else leads there.
+        """
+        mapped = self.address_map.get(f"{host}:{port}")
+        if mapped is None and ":" in host:
+            mapped = self.address_map.get(f"[{host}]:{port}")
+        if mapped is None:
+            return None if self.tunnel is not None else (host, int(port))
+        address, _, text = mapped.rpartition(":")
+        return address.strip("[]"), int(text)
 
     def port_of(self, *, tls: bool) -> int:
         """Return the port of the endpoint for lanes of a transport."""
@@ -286,7 +335,14 @@ def secret_variables(config: Config) -> frozenset[str]:
 
 
 def to_plain(config: Config) -> dict[str, object]:
-    """Return the resolved configuration as plain data; it holds no secret values."""
+    """Return the resolved configuration as plain data; it holds no secret values.
+
+    The forwards of a tunnel are no part of it: they are others in every run.
+    """
+    target = config.target
+    if target.tunnel is not None and target.address_map:
+        target = msgspec.structs.replace(target, address_map={})
+        config = msgspec.structs.replace(config, target=target)
     plain: dict[str, object] = msgspec.to_builtins(config)
     return plain
 
@@ -294,6 +350,7 @@ def to_plain(config: Config) -> dict[str, object]:
 SECTIONS: dict[str, type[msgspec.Struct]] = {
     "": Config,
     "target": Target,
+    "target.tunnel": Tunnel,
     "lanes": Lane,
     "lanes.client": Client,
     "control": Control,

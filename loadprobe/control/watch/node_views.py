@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from loadprobe.config.keys import Target
 from loadprobe.core.load.occupancy import ServerLoad
 from loadprobe.core.topology.roles import Address, RoleView, parse_replication
+from loadprobe.drivers.clients.library.address import NOWHERE
 from loadprobe.drivers.tls import make_context, server_name
 
 _DEFAULT_USER = "default"
@@ -136,13 +137,13 @@ class NodeLogin:
 
     def open_node(self, host: str, port: int) -> "NodeClient":
         """Return a client, not yet connected, of a node announced as host and port."""
-        mapped = self._target.address_map.get(f"{host}:{port}", f"{host}:{port}")
-        connect_host, _, connect_port = mapped.rpartition(":")
+        way = self._target.way_to(host, port)
+        connect_host, connect_port = way or NOWHERE
         pool = ConnectionPool(
             connection_class=_NodeConnection,
             max_connections=1,
-            host=connect_host.strip("[]"),
-            port=int(connect_port),
+            host=connect_host,
+            port=connect_port,
             tls_context=self._context,
             tls_name=server_name(self._target, host),
             **self._settings,

@@ -30,6 +30,11 @@ from loadprobe.control.watch.node_views import (
 from loadprobe.control.watch.route import Address, Route
 from loadprobe.core.events import Emit, EpochRaised, NodeStateSeen, TopologyChange
 from loadprobe.core.events.lines import plain
+from loadprobe.core.topology.announced import (
+    Announced,
+    announced,
+    announced_roles,
+)
 from loadprobe.core.topology.changes import diff
 from loadprobe.core.topology.roles import RoleView
 from loadprobe.core.topology.shard_names import ShardNames
@@ -71,6 +76,7 @@ class TopologyWatch:
     Attributes:
         current: the newest topology; None until a node has answered.
         engine: engine and version, of the node that changed last; "" if unknown.
+        heard_ns: when a node answered last, monotonic; None if none did yet.
 
     Raises:
         ConfigError, PreflightError: the login cannot be used.
@@ -96,6 +102,7 @@ class TopologyWatch:
         self._poll_s = poll_s
         self._busy_until_ns = 0
         self._pulse = asyncio.Event()
+        self.heard_ns: int | None = None
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -226,6 +233,26 @@ class TopologyWatch:
         finally:
             await client.close()
 
+    @property
+    def members(self) -> list[Announced]:
+        """Return all nodes that are announced, also those without slots."""
+        route = self._route
+        if route.names is not None:
+            return announced_roles(route.topology) if route.topology else []
+        return announced(route.views.values())
+
+    @property
+    def tellers(self) -> dict[Address, str]:
+        """Return the id of the node that answered at an announced address."""
+        views = self._route.views.items()
+        return {address: nodes.teller for address, (_, nodes) in views}
+
+    async def changed(self, within_s: float) -> None:
+        """Wait until something is different, or for a time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._pulse.wait()
+
     def open_node(self, host: str, port: int) -> NodeClient:
         """Return a client of a node, not yet connected, that logs in as it is now."""
         return self._route.login.open_node(host, port)
@@ -301,6 +328,7 @@ class TopologyWatch:
                 if route.roles.pop(address, None) is not None or was_known:
                     self._note_views(route)
             return True
+        self.heard_ns = mono_now_ns()
         if isinstance(view, RoleView):
             if route is self._route:
                 self._note_state(route, address, "ok")
@@ -318,6 +346,7 @@ class TopologyWatch:
             if route.views.get(address) != seen:
                 route.views[address] = seen
                 self._note_views(route)
+                self._wake()  # a node without slots is no change of the topology
                 with suppress(NodeSilent):  # it may not be ours to ask
                     self.engine = await client.engine()
         return True

@@ -46,6 +46,14 @@ from loadprobe.core.events.phases import (
     StatusChanging,
 )
 from loadprobe.core.events.provider import ProviderTold
+from loadprobe.core.events.reach import (
+    ForwardRefused,
+    NodeForwarded,
+    NodeReached,
+    NodeUnreached,
+    TunnelBroken,
+    TunnelOpened,
+)
 from loadprobe.core.events.run import (
     ClockStepped,
     LaneWoken,
@@ -92,6 +100,7 @@ __all__ = [
     "Event",
     "ExecEnded",
     "ExecLine",
+    "ForwardRefused",
     "GroupStatusSeen",
     "HoldBegun",
     "KnownEvent",
@@ -105,8 +114,11 @@ __all__ = [
     "MutationFailed",
     "MutationSettled",
     "NodeAdded",
+    "NodeForwarded",
+    "NodeReached",
     "NodeRemoved",
     "NodeStateSeen",
+    "NodeUnreached",
     "PhaseDetails",
     "PhaseEntered",
     "PrimaryPromoted",
@@ -133,6 +145,8 @@ __all__ = [
     "StepProblem",
     "TokenMade",
     "TopologyChange",
+    "TunnelBroken",
+    "TunnelOpened",
     "UnknownEvent",
     "UpdateSeen",
     "WindowSeen",

@@ -33,6 +33,14 @@ from loadprobe.core.events.maintenance import (
 )
 from loadprobe.core.events.phases import PhaseEntered
 from loadprobe.core.events.provider import ProviderTold
+from loadprobe.core.events.reach import (
+    ForwardRefused,
+    NodeForwarded,
+    NodeReached,
+    NodeUnreached,
+    TunnelBroken,
+    TunnelOpened,
+)
 from loadprobe.core.events.run import (
     ClockStepped,
     LaneWoken,
@@ -105,6 +113,12 @@ KnownEvent = (
     | EpochRaised
     | EndpointMoved
     | EndpointLost
+    | ForwardRefused
+    | NodeForwarded
+    | NodeReached
+    | NodeUnreached
+    | TunnelBroken
+    | TunnelOpened
     | ScenarioBegun
     | ScenarioEnded
     | StepBegun

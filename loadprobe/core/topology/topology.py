@@ -74,12 +74,21 @@ class SlotsView:
 
 @dataclass(frozen=True, slots=True)
 class NodeLine:
-    """One node in CLUSTER NODES."""
+    """One node in CLUSTER NODES.
+
+    Args:
+        id: its id.
+        flags: what it is, as it is told.
+        primary_id: id of its primary, None if it is one.
+        epoch: its config epoch.
+        address: ``ip:port@bus``, with the hostname after a comma if it has one.
+    """
 
     id: str
     flags: frozenset[str]
     primary_id: str | None
     epoch: int
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +96,12 @@ class NodesView:
     """CLUSTER NODES of one node, by node id."""
 
     nodes: dict[str, NodeLine]
+
+    @property
+    def teller(self) -> str:
+        """Return the id of the node that told it; "" if it does not say."""
+        lines = self.nodes.values()
+        return next((line.id for line in lines if "myself" in line.flags), "")
 
 
 def _text(value: object) -> str:
@@ -143,7 +158,7 @@ def parse_nodes(text: bytes) -> NodesView:
             raise ValueError(f"CLUSTER NODES line {line!r} has {len(parts)} fields")
         primary = None if parts[3] == "-" else parts[3]
         nodes[parts[0]] = NodeLine(
-            parts[0], frozenset(parts[2].split(",")), primary, int(parts[6])
+            parts[0], frozenset(parts[2].split(",")), primary, int(parts[6]), parts[1]
         )
     return NodesView(nodes)
 

@@ -33,6 +33,8 @@ from loadprobe.drivers.wire.tls_sockets import open_tls
 _USER_TIMEOUT_MS = 5_000
 _KEEPALIVE_IDLE_S = 5
 
+_NO_WAY = "the tunnel has no forward to it yet"
+
 _Made = TypeVar("_Made", Connection, Greeting)
 
 
@@ -116,10 +118,13 @@ class Dialer:
         Returns:
             A socket for ``dial``, a failure, or None if a name has to be resolved.
         """
-        address, address_port = self._mapped(host, port)
+        start_ns = mono_now_ns()
+        way = self.target.way_to(host, port)
+        if way is None:
+            return DialFailure(ErrorClass.UNREACHABLE, _NO_WAY, start_ns, start_ns)
+        address, address_port = way
         if not tls.is_ip(address):
             return None
-        start_ns = mono_now_ns()
         sock = _make_socket(address)
         code = sock.connect_ex((address, address_port))
         if code in (0, errno.EINPROGRESS):
@@ -171,7 +176,7 @@ class Dialer:
             if isinstance(exc, TimeoutError):
                 detail = f"{awaited} within {self.timeout_ms} ms"
             if error is ErrorClass.DNS:
-                address, _ = self._mapped(host, port)
+                address, _ = self._way(host, port)
                 start_ns = self.resolver.failed_since(address, start_ns)
             return DialFailure(error, detail, start_ns, mono_now_ns())
         if problem is not None:
@@ -181,18 +186,21 @@ class Dialer:
             )
         return connection
 
-    def _mapped(self, host: str, port: int) -> tuple[str, int]:
-        """Return where to connect to for an announced address."""
-        mapped = self.target.address_map.get(f"{host}:{port}")
-        if mapped is None:
-            return host, port
-        address, _, text = mapped.rpartition(":")
-        return address.strip("[]"), int(text)
+    def _way(self, host: str, port: int) -> tuple[str, int]:
+        """Return where to connect to for an announced address.
+
+        Raises:
+            OSError: nothing leads there (yet).
+        """
+        way = self.target.way_to(host, port)
+        if way is None:
+            raise OSError(errno.ENETUNREACH, _NO_WAY)
+        return way
 
     async def _connect(
         self, host: str, port: int, begun: socket.socket | None = None
     ) -> socket.socket:
-        address, address_port = self._mapped(host, port)
+        address, address_port = self._way(host, port)
         sock = begun
         try:
             if sock is None:
@@ -268,6 +276,10 @@ class Dialer:
             reply = await connection.request(command)
             if isinstance(reply, hiredis.ReplyError):
                 return str(reply)
+        if self.target.tunnel is not None:
+            # Our end of a forward takes every connection, whatever becomes of it at
+            # the other one: it is there once the server itself has answered.
+            await connection.request(resp.PING)
         if not self.target.cluster and isinstance(connection, Connection):
             return await self._find_lag(connection)
         return None

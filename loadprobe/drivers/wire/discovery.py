@@ -183,9 +183,7 @@ class Discovery:
             for shard in self.topology.shards
             for node in (shard.primary, *shard.replicas)
         }
-        teller = next(
-            (line.id for line in nodes.nodes.values() if "myself" in line.flags), ""
-        )
+        teller = nodes.teller
         believed = True
         doubted: dict[TopologyNode, set[str]] = {}
         for node in {n for _, _, p, replicas in slots.rows for n in (p, *replicas)}:

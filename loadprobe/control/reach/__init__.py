@@ -1,0 +1,1 @@
+"""Ways to a cluster that is not reached directly: NAT and tunnels."""

@@ -1,0 +1,221 @@
+"""A tunnel to all nodes of a cluster: one connection, and a forward for each node.
+
+Forwards are added when nodes come, and have the same local ports for good, so that one
+that breaks and is opened again leads where it led before. It is opened again by itself,
+for as long as it takes.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+
+import msgspec
+
+from loadprobe.clock import NS_PER_MS, mono_now_ns
+from loadprobe.config.keys import Config, Target, Tunnel
+from loadprobe.control.reach.ssh import SshConnection
+from loadprobe.core.events import Emit, ForwardRefused, TunnelBroken, TunnelOpened
+from loadprobe.core.topology.announced import NodeAddress, join_address
+from loadprobe.errors import PreflightError
+
+LOOPBACK = "127.0.0.1"
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 5.0
+_PORT_ATTEMPTS = 5
+
+
+def _ignore(_: object) -> None:
+    return None
+
+
+class SshTunnel:
+    """A tunnel that is open, or is being opened again.
+
+    Args:
+        tunnel: where to.
+        forwards: announced address -> address on loopback; is kept here, and read by
+            everybody who connects.
+
+    Attributes:
+        emit: where events go.
+        heard_ns: returns when a node answered through it last, monotonic.
+        on_moved: called when forwards have other ports than before.
+        is_open: whether it is.
+        breaks: how often it broke.
+        problem: why it cannot be opened again, or who forbids what, or None.
+    """
+
+    def __init__(self, tunnel: Tunnel, forwards: dict[str, str]) -> None:
+        self.emit: Emit = _ignore
+        self.heard_ns: Callable[[], int | None] = lambda: None
+        self.on_moved: Callable[[], None] = lambda: None
+        self.is_open = False
+        self.breaks = 0
+        self.problem: str | None = None
+        self.forwards = forwards
+        self._to = tunnel.ssh
+        self._ports: dict[NodeAddress, int] = {}
+        self._connection = SshConnection(tunnel, self._refused)
+        self._turn = asyncio.Lock()
+
+    @property
+    def pid(self) -> int | None:
+        """Return the process of the connection."""
+        return self._connection.pid
+
+    async def open(self) -> None:
+        """Open it.
+
+        Raises:
+            PreflightError: it cannot be opened, and why.
+        """
+        await self._connection.open()
+        self.is_open = True
+
+    async def keep(self) -> None:
+        """Open it again whenever it breaks, until cancelled."""
+        self.emit(TunnelOpened(mono_now_ns(), self._to, None))
+        while True:
+            await self._connection.wait()
+            broken_ns = mono_now_ns()
+            self.is_open = False
+            self.breaks += 1
+            heard_ns = self.heard_ns()
+            silent_ms = 0.0 if heard_ns is None else (broken_ns - heard_ns) / NS_PER_MS
+            reason = self._connection.reason
+            self.emit(TunnelBroken(broken_ns, self._to, reason, max(0.0, silent_ms)))
+            await self._open_again()
+            now_ns = mono_now_ns()
+            broken_ms = (now_ns - broken_ns) / NS_PER_MS
+            self.emit(TunnelOpened(now_ns, self._to, broken_ms))
+
+    async def _open_again(self) -> None:
+        """Open it, with all forwards, for as long as it takes."""
+        pause_s = _FIRST_PAUSE_S
+        async with self._turn:
+            while True:
+                try:
+                    await self._connection.open()
+                    break
+                except (PreflightError, OSError) as exc:
+                    self.problem = str(exc)
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            self.problem = None
+            await self._add(self._ports)
+            self.is_open = True
+
+    async def forward(self, addresses: Iterable[NodeAddress]) -> list[NodeAddress]:
+        """Have a forward for each address; return those that could not be had.
+
+        One that is broken has them when it is open again.
+        """
+        async with self._turn:
+            new = [a for a in dict.fromkeys(addresses) if a not in self._ports]
+            if not new:
+                return []
+            for address in new:
+                self._ports[address] = _free_port()
+            return await self._add(new)
+
+    async def drop(self, addresses: Iterable[NodeAddress]) -> None:
+        """Remove forwards that nobody needs any more."""
+        async with self._turn:
+            for address in addresses:
+                if address in self._ports:
+                    await self._connection.cancel([self._spec(address)])
+                    del self._ports[address]
+                    self.forwards.pop(join_address(*address), None)
+
+    def port_of(self, address: NodeAddress) -> int | None:
+        """Return the local port of a forward."""
+        return self._ports.get(address)
+
+    async def close(self) -> None:
+        """End it."""
+        self.is_open = False
+        await self._connection.close()
+
+    async def _add(self, addresses: Iterable[NodeAddress]) -> list[NodeAddress]:
+        """Add forwards at the ports that are noted; return those that failed."""
+        addresses = list(addresses)
+        if not addresses:
+            return []
+        problem = await self._connection.forward([self._spec(a) for a in addresses])
+        failed: list[NodeAddress] = []
+        if problem is not None:  # one port is taken, perhaps: then each by itself
+            failed = [each for each in addresses if not await self._add_one(each)]
+        before = dict(self.forwards)
+        for address in addresses:
+            if address in failed:
+                del self._ports[address]
+                self.forwards.pop(join_address(*address), None)
+            else:
+                local = f"{LOOPBACK}:{self._ports[address]}"
+                self.forwards[join_address(*address)] = local
+        if any(self.forwards.get(name, to) != to for name, to in before.items()):
+            self.on_moved()
+        return failed
+
+    async def _add_one(self, address: NodeAddress) -> bool:
+        problem: str | None = None
+        for _ in range(_PORT_ATTEMPTS):
+            problem = await self._connection.forward([self._spec(address)])
+            if problem is None:
+                return True
+            self._ports[address] = _free_port()
+        node = join_address(*address)
+        self.emit(ForwardRefused(mono_now_ns(), node, problem or ""))
+        return False
+
+    def _spec(self, address: NodeAddress) -> str:
+        return f"{LOOPBACK}:{self._ports[address]}:{join_address(*address)}"
+
+    def _refused(self, reason: str) -> None:
+        """Tell that the other end does not lead to a node."""
+        self.problem = f"the tunnel to {self._to} does not lead to a node: {reason}"
+        self.emit(ForwardRefused(mono_now_ns(), "", reason))
+
+
+def _free_port() -> int:
+    """Return a port of loopback that is free now."""
+    with socket.socket() as sock:
+        sock.bind((LOOPBACK, 0))
+        return int(sock.getsockname()[1])
+
+
+def with_forwards(config: Config, forwards: dict[str, str]) -> Config:
+    """Return a configuration whose target shares a table of forwards."""
+    target = msgspec.structs.replace(config.target, address_map=forwards)
+    return msgspec.structs.replace(config, target=target)
+
+
+def endpoints_of(target: Target, transports: Iterable[bool]) -> list[NodeAddress]:
+    """Return where a target is asked first: its endpoints, by each transport."""
+    hosts = [host for host in (target.host, target.reader_host) if host]
+    ports = sorted({target.port_of(tls=tls) for tls in transports})
+    return [(host, port) for host in hosts for port in ports]
+
+
+@asynccontextmanager
+async def tunnelled(config: Config) -> AsyncIterator[tuple[Config, SshTunnel | None]]:
+    """Open the tunnel of a configuration, with forwards to its endpoints, if any.
+
+    Yields the configuration that leads through it.
+
+    Raises:
+        PreflightError: it cannot be opened, and why.
+    """
+    tunnel = config.target.tunnel
+    if tunnel is None:
+        yield config, None
+        return
+    made = SshTunnel(tunnel, {})
+    try:
+        await made.open()
+        await made.forward(endpoints_of(config.target, [x.tls for x in config.lanes]))
+        yield with_forwards(config, made.forwards), made
+    finally:
+        with suppress(ProcessLookupError):
+            await made.close()
