@@ -175,6 +175,30 @@ def _alerts() -> Iterator[Alert]:
         "The probe answers but judges no arrivals any more: nothing is measured there.",
     )
     yield _untold()
+    yield from _cut_off()
+
+
+def _cut_off() -> Iterator[Alert]:
+    """Yield the alerts of ways that do not lead to nodes, before these serve."""
+    yield Alert(
+        "LoadprobeNodeUnreached",
+        "warning",
+        f"{by('max', _ALL('unreached_nodes'), CLUSTER_LABEL)} > 0",
+        "0s",
+        "{{ $value }} nodes of {{ $labels.cluster }} cannot be reached",
+        "A node came, or was replaced, and no entry of address_map or rule of the NAT "
+        "leads to it: compare with loadprobe access nat --check. The live view says "
+        "which node it is.",
+    )
+    yield Alert(
+        "LoadprobeTunnelDown",
+        "warning",
+        f"{by('min', _ALL('tunnel_up'), CLUSTER_LABEL)} == 0",
+        "30s",
+        "The tunnel to {{ $labels.cluster }} is down",
+        "Nothing is measured until it is open again; it is tried again by itself. The "
+        "live view says what ssh says.",
+    )
 
 
 def _untold() -> Alert:

@@ -10,6 +10,7 @@ import resource
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 
 import uvloop
@@ -23,6 +24,7 @@ from loadprobe.probe.messages import (
     FromProbe,
     Plan,
     ToProbe,
+    UseForwards,
     decode_to_probe,
     encode_frame,
     frame_length,
@@ -32,14 +34,20 @@ from loadprobe.signals import NUMBERS
 
 
 async def _read_commands(
-    reader: asyncio.StreamReader, commands: "asyncio.Queue[ToProbe | None]"
+    reader: asyncio.StreamReader,
+    commands: "asyncio.Queue[ToProbe | None]",
+    on_forwards: Callable[[UseForwards], None],
 ) -> None:
     try:
         with suppress(asyncio.IncompleteReadError):
             while True:
                 header = await reader.readexactly(HEADER_BYTES)
                 payload = await reader.readexactly(frame_length(header))
-                commands.put_nowait(decode_to_probe(payload))
+                command = decode_to_probe(payload)
+                if isinstance(command, UseForwards):
+                    on_forwards(command)  # who connects waits for nothing else
+                else:
+                    commands.put_nowait(command)
     finally:
         # Also if a frame could not be read: nothing that is understood will follow.
         commands.put_nowait(None)
@@ -76,12 +84,19 @@ async def _serve(read_fd: int, write_fd: int) -> int:
         output.write(encode_frame(message))
 
     commands: asyncio.Queue[ToProbe | None] = asyncio.Queue()
-    reading = asyncio.create_task(_read_commands(reader, commands))
+    serving: list[ProbeProcess] = []
+
+    def on_forwards(told: UseForwards) -> None:
+        for process in serving:
+            process.use_forwards(told.forwards)
+
+    reading = asyncio.create_task(_read_commands(reader, commands, on_forwards))
     plan = await commands.get()
     code = 0
     if isinstance(plan, Plan):
         try:
-            working = asyncio.create_task(ProbeProcess(plan, send).run(commands))
+            serving.append(process := ProbeProcess(plan, send))
+            working = asyncio.create_task(process.run(commands))
             await asyncio.wait(
                 {working, crash, closed}, return_when=asyncio.FIRST_COMPLETED
             )

@@ -182,7 +182,17 @@ class UseCertificates(msgspec.Struct, frozen=True, tag="certificates"):
     target: Target
 
 
-Change = UseEndpoint | UseLogin | UseCertificates
+class UseForwards(msgspec.Struct, frozen=True, tag="forwards"):
+    """Reach nodes by these forwards of the tunnel from now on, beside those known.
+
+    Args:
+        forwards: announced address -> address on loopback.
+    """
+
+    forwards: dict[str, str]
+
+
+Change = UseEndpoint | UseLogin | UseCertificates | UseForwards
 """What changes in mid-run; a process yet to come has it in its plan."""
 
 ToProbe = Plan | Start | ChangeRate | Stop | Change

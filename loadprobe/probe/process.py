@@ -89,6 +89,13 @@ class ProbeProcess:
         made = [make_connects(*pair, plan.probe, self._lag) for pair in pairs]
         self._connects = [connects for connects in made if connects is not None]
 
+    def use_forwards(self, forwards: Mapping[str, str]) -> None:
+        """Reach nodes by these forwards, too; at once, also while connecting."""
+        ahead = (self._plan.ahead or {}).values()
+        for target in (*self._plan.targets.values(), *(each.target for each in ahead)):
+            # All who connect for a lane have this one table.
+            target.address_map.update(forwards)
+
     def _teller(self, lane: LaneRunner) -> OnTopology:
         """Return what tells a lane and the supervisor of a new topology."""
 

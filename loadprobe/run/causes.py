@@ -15,7 +15,7 @@ from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.outages import KEPT_OUTAGES, Outage
 from loadprobe.core.judging.results import Results, Sealed
-from loadprobe.core.verdict.beside import Planned
+from loadprobe.core.verdict.beside import Blocked, Planned
 from loadprobe.core.verdict.blame import Blamed, Watched, blame
 from loadprobe.core.verdict.expected import Expected
 from loadprobe.core.verdict.measured import Changes, Measured
@@ -34,6 +34,7 @@ class OutageCounter:
         metrics: where outages are counted.
         quiet_ns: an outage is looked at when this much time after it was judged.
         planned: returns the darkness that was planned so far.
+        blocked: returns when the way to the cluster was blocked.
     """
 
     def __init__(
@@ -43,11 +44,13 @@ class OutageCounter:
         *,
         quiet_ns: int,
         planned: Callable[[], Sequence[Planned]] = tuple,
+        blocked: Callable[[], Sequence[Blocked]] = tuple,
     ) -> None:
         self._aggregate = aggregate
         self._metrics = metrics
         self._quiet_ns = quiet_ns
         self._planned = planned
+        self._blocked = blocked
         self._waiting: list[Outage] = []
         self._reopened: dict[Scope, Outage] = {}
         self._counted: deque[Outage] = deque(maxlen=KEPT_OUTAGES)
@@ -135,7 +138,7 @@ class OutageCounter:
     def _blame(self, outages: Iterable[Outage], until_ns: int) -> list[Blamed]:
         """Return outages with their causes, from all that is known by now."""
         watched = Watched.so_far(self._aggregate, until_ns)
-        return blame(outages, watched, planned=self._planned())
+        return blame(outages, watched, planned=self._planned(), blocked=self._blocked())
 
 
 def _until(plans: Iterable[Planned], until_ns: int) -> list[Planned]:

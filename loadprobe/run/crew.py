@@ -10,6 +10,7 @@ from loadprobe.clock import ClockPair, mono_now_ns, process_cpu_ns, read_clock_p
 from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.events import ProviderEvents
 from loadprobe.control.provider.maintenance import MaintenanceWatch
+from loadprobe.control.reach.reach_watch import ReachWatch
 from loadprobe.control.watch.server_load import ServerLoadWatch
 from loadprobe.control.watch.topology import TopologyWatch
 from loadprobe.core.events import LaneWoken
@@ -49,6 +50,7 @@ class Crew:
         ledger: keeps what was acknowledged, for who goes on with the run.
         measurement: the probes.
         watch: who serves what.
+        reach: the ways to the nodes.
         steering: the load as a scenario sees it.
         credentials: passwords and certificates of files.
         iam: tokens of an IAM user, if the target has one.
@@ -82,9 +84,17 @@ class Crew:
             tls=any(lane.tls for lane in awake),
             names=self.measurement.names,
         )
+        self.reach = ReachWatch(
+            self.watch,
+            config.target,
+            emit,
+            tunnel=plan.tunnel,
+            on_forwards=self.measurement.use_forwards,
+        )
         self.steering = Steering(
             config, self.measurement, self.watch, on_woken=self._on_woken
         )
+        self.steering.ask_way = self.reach.ask_way
         self.credentials = CredentialWatch(
             config.target,
             self.steering,
@@ -113,6 +123,9 @@ class Crew:
         )
         self.pacing = self._make_pacing(occupancy)
         self.sinks.add(self.pacing)
+        if self.reach.is_needed:
+            by_tunnel = plan.tunnel is not None
+            self.published.metrics.begin_reach(by_tunnel=by_tunnel)
         if past is not None:
             self.measurement.go_on(past)
             self.published.go_on(past)
@@ -120,6 +133,7 @@ class Crew:
             lambda: self.credentials.problem,
             lambda: self.pacing.problem,
             lambda: self.servers.problem,
+            lambda: self.reach.problem,
             lambda: self.iam.problem if self.iam is not None else None,
         ]
 
@@ -137,6 +151,7 @@ class Crew:
                 on_acknowledged=self.ledger.take,
                 on_gone=self.ledger.forget,
                 on_credentials=self._on_credentials,
+                on_topology=lambda topology: self.reach.hear(topology),
             ),
         )
 

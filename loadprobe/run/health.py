@@ -21,6 +21,7 @@ from loadprobe.core.judging.activity import Activity, Work
 from loadprobe.core.judging.lanes import LaneTotals
 from loadprobe.core.judging.latency import P99Log
 from loadprobe.core.judging.results import Sealed
+from loadprobe.core.verdict.blocked_log import BlockedLog
 from loadprobe.core.verdict.controller_log import ControllerLog, SlotMove
 from loadprobe.core.verdict.measured import Course, DataFound, ObserverHealth
 from loadprobe.outputs.folder.sealed_lines import Figures
@@ -59,6 +60,7 @@ class Health:
         activity: what lanes did, second by second.
         provider_events: the latest ones.
         absent_reads: by lane, reads of keys that were not there, rightly.
+        blocked: when the way to the cluster was blocked.
     """
 
     def __init__(self) -> None:
@@ -70,6 +72,7 @@ class Health:
         self.activity = Activity()
         self.provider_events: deque[ProviderTold] = deque(maxlen=_KEPT_EVENTS)
         self.absent_reads: Counter[str] = Counter()
+        self.blocked = BlockedLog()
         self._away: deque[Interval] = deque(maxlen=_KEPT_EVENTS)
         self._slot_moves: deque[SlotMove] = deque(maxlen=_KEPT_EVENTS)
 
@@ -101,6 +104,7 @@ class Health:
 
     def take_event(self, event: Event) -> None:
         """Keep what the provider told and what we saw of ourselves, for the verdict."""
+        self.blocked.take_event(event)
         match event:
             case ProviderTold():
                 self.provider_events.append(event)
@@ -113,7 +117,9 @@ class Health:
     @property
     def course(self) -> Course:
         """Return how it went, second by second."""
-        controller = ControllerLog(tuple(self._away), tuple(self._slot_moves))
+        controller = ControllerLog(
+            tuple(self._away), tuple(self._slot_moves), self.blocked.spans
+        )
         return Course(self.p99, self.activity, controller)
 
     def data(self, lost_writes: int | None) -> DataFound:

@@ -44,6 +44,10 @@ def _ignore(_: object) -> None:
     return None
 
 
+def _ignore_topology(_: Topology) -> None:
+    return None
+
+
 def _ignore_gone(_lane: str, _keys: bytes) -> None:
     return None
 
@@ -64,6 +68,7 @@ class Listeners:
         on_acknowledged: receives what a process that comes later may look for.
         on_gone: receives (lane, column of keys) of lost writes.
         on_credentials: receives what became of credentials that were changed.
+        on_topology: receives what a lane has found of the cluster.
     """
 
     emit: Emit = _ignore
@@ -73,6 +78,7 @@ class Listeners:
     on_acknowledged: Callable[[Acknowledged], None] = _ignore
     on_gone: Callable[[str, bytes], None] = _ignore_gone
     on_credentials: Callable[[LoginRenewed | CertificatesRefused], None] = _ignore
+    on_topology: Callable[[Topology], None] = _ignore_topology
 
 
 class Hearing:
@@ -162,6 +168,7 @@ class Hearing:
                 observer = message.process, message.lane
                 topology = self.names.see(observer, message.topology)
                 self._on_topology(message, topology)
+                self._listeners.on_topology(topology)
             case ReadBack():
                 self.read_backs.append(message)
                 self._take_lost(message)

@@ -16,7 +16,6 @@ from loadprobe.outputs.live.console import make_console
 from loadprobe.run.endings import tell_stopped_early
 from loadprobe.run.going_on import Past, find_past
 from loadprobe.run.plan import Reread, RunOptions, RunPlan
-from loadprobe.run.preparing import prepare
 from loadprobe.run.run import Run
 from loadprobe.run.service import Service
 from loadprobe.signals import EXIT_INTERRUPTED, Stopping
@@ -79,10 +78,10 @@ async def launch(
     stopping = Stopping(is_reloaded=options.reread is not None)
     with stopping.caught(deaf_after=is_last):
         async with shared:
-            found = await stopping.unless_set(
-                prepare(config, options, shared, find=lambda plan: _find(plan, options))
-            )
+            stack = AsyncExitStack()
+            found = await stopping.unless_set(_prepare(config, options, shared, stack))
             if found is None:
+                await stack.aclose()
                 code = tell_stopped_early(console, options.scenario)
                 return EXIT_INTERRUPTED if stopping.is_urged else code
             plan, api, past = found

@@ -26,6 +26,7 @@ from loadprobe.probe.messages import (
     ReadBack,
     Start,
     UseCertificates,
+    UseForwards,
     UseLogin,
 )
 from loadprobe.probe.rates import LaneRates
@@ -387,6 +388,12 @@ class Measurement:
         self._routes.use_certificates(target)
         for probe in self.probes:
             probe.tell(UseCertificates(target))
+
+    def use_forwards(self) -> None:
+        """Let all processes reach nodes by the forwards that there are now."""
+        told = UseForwards(dict(self._config.target.address_map))
+        for probe in self.probes:  # also those that connect
+            probe.tell(told)
 
     # --- what the probes say -------------------------------------------------------
 

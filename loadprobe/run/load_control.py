@@ -26,6 +26,10 @@ def planned_until(planned: Iterable[Planned], end_ns: int) -> list[Planned]:
     ]
 
 
+async def _direct(_host: str, _port: int) -> None:
+    """Do nothing: the way to an endpoint is its address."""
+
+
 class Steering:
     """The load as a scenario's ``LaneControl`` and ``LoadView``.
 
@@ -34,6 +38,9 @@ class Steering:
         measurement: the probes.
         watch: the topology watch, which follows the endpoints, too.
         on_woken: called with the names of lanes that woke up.
+
+    Attributes:
+        ask_way: has a way to an endpoint made, before lanes go there.
     """
 
     def __init__(
@@ -51,6 +58,7 @@ class Steering:
         self._watch = watch
         self._on_endpoint: Callable[[str, int], None] = lambda _host, _port: None
         self._on_woken = on_woken
+        self.ask_way = _direct
         self._planned: dict[tuple[str, str | None], list[Planned]] = {}
         self._before = (0, 0)
         self._username = config.target.username
@@ -62,6 +70,7 @@ class Steering:
     ) -> None:
         """Send the lanes of one transport, and the watch, to an endpoint."""
         self._on_endpoint(host, port)
+        await self.ask_way(host, port)
         self._watch.use_endpoint(tls=tls, host=host, port=port, replace=replace)
         asleep = self._asleep(tls=tls)
         await self._measurement.use_endpoint(
@@ -77,6 +86,7 @@ class Steering:
         asleep = self._asleep(tls=tls)
         if not asleep:
             return False
+        await self.ask_way(host, port)
         target = self._config.target.at(tls=tls, host=host, port=port)
         await self._measurement.wake(asleep, target)
         self._on_woken(asleep)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from loadprobe.clock import NS_PER_HOUR
 from loadprobe.config.keys import Config, secret_variables, with_endpoint
+from loadprobe.control.reach.tunnel import SshTunnel
 from loadprobe.control.scenario.file import Scenario
 from loadprobe.control.scenario.keys import AuthRotateStep
 from loadprobe.control.scenario.turns import rounds, turn_of
@@ -53,6 +54,7 @@ class RunPlan:
         is_full: show all of it, not only what fits a screen.
         junit: where to write what it was judged by, for CI servers.
         is_opened: open the live page in a browser.
+        tunnel: the way to the nodes, which is open; None if there is no tunnel.
     """
 
     config: Config
@@ -62,6 +64,7 @@ class RunPlan:
     is_full: bool = False
     junit: Path | None = None
     is_opened: bool = False
+    tunnel: SshTunnel | None = None
 
     @property
     def scenario_name(self) -> str:

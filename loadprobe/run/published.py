@@ -91,7 +91,11 @@ class Published:
         self.samples = self._make_samples(config.remote_write, log, planned)
         self.health = Health()
         self.counter = OutageCounter(
-            aggregate, self.metrics, quiet_ns=quiet_ns, planned=lambda: planned(None)
+            aggregate,
+            self.metrics,
+            quiet_ns=quiet_ns,
+            planned=lambda: planned(None),
+            blocked=lambda: self.health.blocked.spans,
         )
         self.telling = Telling(
             config,

@@ -69,6 +69,11 @@ class SshConnection:
         return self._process.pid if self._process is not None else None
 
     @property
+    def is_alive(self) -> bool:
+        """Tell whether the process runs."""
+        return self._process is not None and self._process.returncode is None
+
+    @property
     def reason(self) -> str:
         """Return the last that ssh said, in one line."""
         return " / ".join(self._said) or "it said nothing"
@@ -124,8 +129,9 @@ class SshConnection:
 
     def _failure(self, how: str) -> NotThereYet:
         return NotThereYet(
-            f"the tunnel to {self._tunnel.ssh} cannot be opened ({how}): {self.reason}; "
-            f"'ssh {self._tunnel.ssh}' has to work here without a question"
+            f"the tunnel to {self._tunnel.ssh} cannot be opened ({how}): "
+            f"{self.reason}; 'ssh {self._tunnel.ssh}' has to work here without a "
+            "question"
         )
 
     async def wait(self) -> None:

@@ -162,8 +162,8 @@ class SshTunnel:
         problem: str | None = None
         for _ in range(_PORT_ATTEMPTS):
             problem = await self._connection.forward([self._spec(address)])
-            if problem is None:
-                return True
+            if problem is None or not self._connection.is_alive:
+                return True  # one that breaks has all forwards when it is open again
             self._ports[address] = _free_port()
         node = join_address(*address)
         self.emit(ForwardRefused(mono_now_ns(), node, problem or ""))

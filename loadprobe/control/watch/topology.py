@@ -247,6 +247,11 @@ class TopologyWatch:
         views = self._route.views.items()
         return {address: nodes.teller for address, (_, nodes) in views}
 
+    @property
+    def asked(self) -> set[Address]:
+        """Return the announced addresses that are asked now."""
+        return set(self._route.watched)
+
     async def changed(self, within_s: float) -> None:
         """Wait until something is different, or for a time."""
         with suppress(TimeoutError):

@@ -19,6 +19,7 @@ from loadprobe.core.verdict.beside import (
     MOST,
     Context,
     LaneFacts,
+    blocked_for_most,
     dark_share,
     expected,
     is_dark,
@@ -68,6 +69,16 @@ def _planned(outage: Outage, context: Context) -> Attribution | None:
     if all(planned.shard is not None for planned in plans):
         where = f"shard {outage.scope.shard} on {where}"
     return Attribution(Cause.PLANNED, f"{where} was expected to be dark")
+
+
+def _blocked(outage: Outage, context: Context) -> Attribution | None:
+    """Path or transport: the way to the shard was blocked for most of the time.
+
+    Its own word counts, whatever the errors look like: who sends through a tunnel that
+    broke sees resets and refusals, as if the servers had ended.
+    """
+    found = blocked_for_most(outage, context)
+    return None if found is None else Attribution(Cause(found.cause), found.evidence)
 
 
 def _access(outage: Outage, _: Context) -> Attribution | None:
@@ -178,6 +189,7 @@ Rule = Callable[[Outage, Context], Attribution | None]
 
 RULES: tuple[Rule, ...] = (
     _planned,
+    _blocked,
     _access,
     _path,
     _client,

@@ -7,6 +7,7 @@ in no share.
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from loadprobe.core.intervals import Interval, difference, length, union
 from loadprobe.core.judging.cells import BlindSpan
@@ -60,6 +61,25 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
+class Blocked:
+    """The way to a shard, or to all, was blocked during [start_ns, end_ns).
+
+    Args:
+        start_ns: from when on it may have been, monotonic.
+        end_ns: until when.
+        cause: the cause of what could not be reached then.
+        evidence: what it was told from, in a few words.
+        shard: the shard; None is all.
+    """
+
+    start_ns: int
+    end_ns: int
+    cause: Literal["path", "transport"]
+    evidence: str
+    shard: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """What went on beside an outage.
 
@@ -70,6 +90,7 @@ class Context:
         planned: expected darkness.
         served: returns how many arrivals of a scope, and of what goes where it goes,
             were served in the seconds of [start_ns, end_ns); None if not known.
+        blocked: when the way to the cluster was blocked.
     """
 
     lanes: Mapping[str, LaneFacts]
@@ -77,6 +98,7 @@ class Context:
     hulls: Mapping[tuple[str, str], Sequence[Interval]]
     planned: Sequence[Planned] = ()
     served: "Served | None" = None
+    blocked: Sequence[Blocked] = ()
 
 
 Served = Callable[[Scope, int, int], int]
@@ -87,6 +109,7 @@ def make_context(
     outages: Sequence[Outage],
     planned: Sequence[Planned] = (),
     served: Served | None = None,
+    blocked: Sequence[Blocked] = (),
 ) -> Context:
     """Return the context of a whole run."""
     dark: dict[tuple[str, str], list[Interval]] = {}
@@ -101,7 +124,21 @@ def make_context(
         hulls={place: union(spans) for place, spans in hulls.items()},
         planned=tuple(planned),
         served=served,
+        blocked=tuple(blocked),
     )
+
+
+def blocked_for_most(outage: Outage, context: Context) -> Blocked | None:
+    """Return why a shard could not be reached for most of an outage, or None."""
+    start, end = outage.start_ns, max(outage.end_ns, outage.start_ns + 1)
+    found = [
+        b
+        for b in context.blocked
+        if b.shard in (None, outage.scope.shard)
+        if b.start_ns < end and start < b.end_ns
+    ]
+    spans = union((b.start_ns, b.end_ns) for b in found)
+    return found[0] if found and _share(outage, spans) >= MOST else None
 
 
 def witnesses_of(

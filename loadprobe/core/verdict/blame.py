@@ -17,7 +17,13 @@ from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.outcome import OpKind
 from loadprobe.core.judging.results import Results
 from loadprobe.core.verdict.attribution import Attribution, Cause, attribute
-from loadprobe.core.verdict.beside import LaneFacts, Planned, Served, make_context
+from loadprobe.core.verdict.beside import (
+    Blocked,
+    LaneFacts,
+    Planned,
+    Served,
+    make_context,
+)
 from loadprobe.core.verdict.light import add_light
 from loadprobe.core.verdict.plan_edges import cut_at_plan
 from loadprobe.core.verdict.witness_edges import cut_at_witness
@@ -133,6 +139,7 @@ def blame(
     *,
     planned: Sequence[Planned] = (),
     served: Served | None = None,
+    blocked: Sequence[Blocked] = (),
 ) -> list[Blamed]:
     """Return outages with their causes, cut where these change, by time.
 
@@ -141,6 +148,7 @@ def blame(
         watched: what was looked at; what went on beside them is told from its outages.
         planned: darkness that was expected.
         served: see ``core.verdict.beside.Context``.
+        blocked: when the way to the cluster was blocked.
     """
     by_op: dict[OpKind, list[Outage]] = {}
     for outage in outages:
@@ -150,7 +158,7 @@ def blame(
         beside = [o for o in watched.outages if o.scope.op.witnessed_as is op]
         facts = watched.facts(op)
         parts = cut_at_plan(add_light(own, facts, beside), planned)
-        context = make_context(facts, beside, planned, served)
+        context = make_context(facts, beside, planned, served, blocked)
         found += (
             Blamed(part, attribute(part, context))
             for part in cut_at_witness(parts, facts, beside)

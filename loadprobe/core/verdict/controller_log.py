@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from loadprobe.clock import NS_PER_S
 from loadprobe.core.intervals import Interval
+from loadprobe.core.verdict.beside import Blocked
 from loadprobe.core.verdict.instants import Instant
 
 LATE_NS = NS_PER_S
@@ -35,10 +36,12 @@ class ControllerLog:
     Args:
         away: when the supervisor did not get to run.
         slot_moves: when slots came to other shards.
+        blocked: when the way to the cluster was blocked.
     """
 
     away: Sequence[Interval] = ()
     slot_moves: Sequence[SlotMove] = ()
+    blocked: Sequence[Blocked] = ()
 
     def dated(self, seen_ns: int) -> Instant | int:
         """Return when something happened that was seen at a time."""

@@ -132,6 +132,7 @@ def _judged(
         watched,
         planned=measured.changes.planned,
         served=activity.served if activity is not None else None,
+        blocked=measured.course.controller.blocked,
     )
     return judge_run(watched, blamed, clock=measured.clock, quiet_ns=measured.quiet_ns)
 

@@ -349,6 +349,15 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     _gauge("cluster_shards", "1", (), "Shards of the target."),
     _gauge("cluster_nodes", "1", (), "Nodes of the target, replicas included."),
+    _gauge(
+        "unreached_nodes",
+        "1",
+        (),
+        "Nodes that are announced and cannot be reached: address_map, or a rule of the "
+        "NAT, is missing or stale.",
+    ),
+    _gauge("tunnel_up", "1", (), "1 while the tunnel is open, else 0."),
+    _counter("tunnel_breaks_total", "1", (), "How often the tunnel broke."),
     _gauge("cluster_slots", "1", ("shard",), "Hash slots of a shard."),
     _counter(
         "role_changes_total",

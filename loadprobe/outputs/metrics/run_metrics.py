@@ -14,10 +14,14 @@ from loadprobe.core.events import (
     Event,
     MarkMade,
     NodeAdded,
+    NodeReached,
     NodeRemoved,
+    NodeUnreached,
     PhaseEntered,
     ProviderTold,
     RoleChanged,
+    TunnelBroken,
+    TunnelOpened,
 )
 from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.columns import Scope
@@ -92,6 +96,7 @@ class RunMetrics:
         self._clock = clock
         self._window = window
         self._planned = planned
+        self._unreached: set[str] = set()
         self._planned_ns: Counter[Scope] = Counter()
         self._dark_ms: dict[Scope, int] = {}
         self._planned_ms: dict[Scope, int] = {}
@@ -203,6 +208,13 @@ class RunMetrics:
             for kind in _ROLE_CHANGES.values():
                 self.add("role_changes_total", shard, kind, by=0)
 
+    def begin_reach(self, *, by_tunnel: bool) -> None:
+        """Show the way to the nodes, which is well so far."""
+        self.set("unreached_nodes", value=0)
+        if by_tunnel:
+            self.set("tunnel_up", value=1)
+            self.add("tunnel_breaks_total", by=0)
+
     def take_event(self, event: Event) -> None:
         """Show a phase, an event of the provider, a change of roles or a mark."""
         match event:
@@ -211,6 +223,17 @@ class RunMetrics:
                 self.add("role_changes_total", event.shard, change)
             case PhaseEntered():
                 self._enter_phase(event)
+            case NodeUnreached():
+                self._unreached.add(event.node)
+                self.set("unreached_nodes", value=len(self._unreached))
+            case NodeReached():
+                self._unreached.discard(event.node)
+                self.set("unreached_nodes", value=len(self._unreached))
+            case TunnelOpened():
+                self.set("tunnel_up", value=1)
+            case TunnelBroken():
+                self.set("tunnel_up", value=0)
+                self.add("tunnel_breaks_total")
             case ProviderTold():
                 self.set(
                     "provider_event_timestamp_seconds",
