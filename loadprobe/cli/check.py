@@ -1,5 +1,6 @@
 """The command that finds out all that can be found out before a run."""
 
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -39,6 +40,7 @@ def check(
 
 async def _check(config: Config, path: str, scenario: "Scenario | None") -> None:
     from loadprobe.control.provider.shared import SharedApi
+    from loadprobe.control.reach.ways import tunnelled
     from loadprobe.outputs.live.console import make_console
     from loadprobe.run.plan import RunOptions
     from loadprobe.run.preflight import preflight
@@ -48,12 +50,13 @@ async def _check(config: Config, path: str, scenario: "Scenario | None") -> None
     console = make_console()
     failed: list[str] = []
     end = "can be run, but not all is well"
-    async with SharedApi() as shared:
+    async with SharedApi() as shared, AsyncExitStack() as stack:
         if scenario is not None:
             options = RunOptions(scenario=scenario)
             plan, _ = await plan_run(config, options, shared)
             config, dormant = plan.config, plan.dormant
         must_exist = scenario is None or scenario.creates is None
+        config, _ = await stack.enter_async_context(tunnelled(config))
         async for line in preflight(
             config, shared, dormant=dormant, must_exist=must_exist
         ):

@@ -33,6 +33,7 @@ def clean(
 
 async def _clean(config: Config, *, yes: bool, dry_run: bool, keys_per_s: int) -> None:
     from loadprobe.control.provider.shared import SharedApi
+    from loadprobe.control.reach.ways import tunnelled
     from loadprobe.run.cleaning import clean as clean_keys
     from loadprobe.run.cleaning import prefixes
     from loadprobe.run.plan import RunOptions
@@ -59,7 +60,8 @@ async def _clean(config: Config, *, yes: bool, dry_run: bool, keys_per_s: int) -
             told = found
             warn(f"{found:,} keys so far")
 
-    found = await clean_keys(
-        plan.config, deletes=not dry_run, keys_per_s=keys_per_s, on_progress=tell
-    )
+    async with tunnelled(plan.config, to_all=True) as (leading, _):
+        found = await clean_keys(
+            leading, deletes=not dry_run, keys_per_s=keys_per_s, on_progress=tell
+        )
     say(f"{found:,} keys {names} at {where} {'found' if dry_run else 'deleted'}")

@@ -10,7 +10,6 @@ import resource
 import signal
 import sys
 import traceback
-from collections.abc import Callable
 from contextlib import suppress
 
 import uvloop
@@ -36,7 +35,7 @@ from loadprobe.signals import NUMBERS
 async def _read_commands(
     reader: asyncio.StreamReader,
     commands: "asyncio.Queue[ToProbe | None]",
-    on_forwards: Callable[[UseForwards], None],
+    serving: list[ProbeProcess],
 ) -> None:
     try:
         with suppress(asyncio.IncompleteReadError):
@@ -45,7 +44,8 @@ async def _read_commands(
                 payload = await reader.readexactly(frame_length(header))
                 command = decode_to_probe(payload)
                 if isinstance(command, UseForwards):
-                    on_forwards(command)  # who connects waits for nothing else
+                    for process in serving:  # who connects reads no commands
+                        process.use_forwards(command.forwards)
                 else:
                     commands.put_nowait(command)
     finally:
@@ -85,12 +85,7 @@ async def _serve(read_fd: int, write_fd: int) -> int:
 
     commands: asyncio.Queue[ToProbe | None] = asyncio.Queue()
     serving: list[ProbeProcess] = []
-
-    def on_forwards(told: UseForwards) -> None:
-        for process in serving:
-            process.use_forwards(told.forwards)
-
-    reading = asyncio.create_task(_read_commands(reader, commands, on_forwards))
+    reading = asyncio.create_task(_read_commands(reader, commands, serving))
     plan = await commands.get()
     code = 0
     if isinstance(plan, Plan):

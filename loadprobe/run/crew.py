@@ -15,6 +15,7 @@ from loadprobe.control.watch.server_load import ServerLoadWatch
 from loadprobe.control.watch.topology import TopologyWatch
 from loadprobe.core.events import LaneWoken
 from loadprobe.core.load.occupancy import Occupancy
+from loadprobe.core.topology.topology import Topology
 from loadprobe.probe.messages import CertificatesRefused, LoginRenewed
 from loadprobe.run.checks import connections_of
 from loadprobe.run.credentials import CredentialWatch
@@ -151,7 +152,7 @@ class Crew:
                 on_acknowledged=self.ledger.take,
                 on_gone=self.ledger.forget,
                 on_credentials=self._on_credentials,
-                on_topology=lambda topology: self.reach.hear(topology),
+                on_topology=self._on_topology,
             ),
         )
 
@@ -226,6 +227,9 @@ class Crew:
 
     def _on_lost(self, lane: str, shard: str, lost: int) -> None:
         self.published.metrics.add("lost_writes_total", lane, shard, by=lost)
+
+    def _on_topology(self, topology: Topology) -> None:
+        self.reach.hear(topology)
 
     def _on_credentials(self, told: LoginRenewed | CertificatesRefused) -> None:
         self.credentials.heard(told)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from contextlib import AsyncExitStack
 
 from rich.console import Console
 
@@ -77,11 +78,17 @@ async def launch(
     service = Service.of(os.environ)
     stopping = Stopping(is_reloaded=options.reread is not None)
     with stopping.caught(deaf_after=is_last):
-        async with shared:
-            stack = AsyncExitStack()
-            found = await stopping.unless_set(_prepare(config, options, shared, stack))
+        async with shared, AsyncExitStack() as stack:
+            found = await stopping.unless_set(
+                prepare(
+                    config,
+                    options,
+                    shared,
+                    find=lambda plan: _find(plan, options),
+                    stack=stack,
+                )
+            )
             if found is None:
-                await stack.aclose()
                 code = tell_stopped_early(console, options.scenario)
                 return EXIT_INTERRUPTED if stopping.is_urged else code
             plan, api, past = found

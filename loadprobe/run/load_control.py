@@ -4,7 +4,7 @@ The scenario runs beside the measurement and knows neither probes nor aggregates
 is all that lies between them.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from loadprobe.clock import NEVER_NS, NS_PER_MS, mono_now_ns
 from loadprobe.config.keys import Config, Lane, Target
@@ -58,7 +58,7 @@ class Steering:
         self._watch = watch
         self._on_endpoint: Callable[[str, int], None] = lambda _host, _port: None
         self._on_woken = on_woken
-        self.ask_way = _direct
+        self.ask_way: Callable[[str, int], Awaitable[None]] = _direct
         self._planned: dict[tuple[str, str | None], list[Planned]] = {}
         self._before = (0, 0)
         self._username = config.target.username

@@ -220,6 +220,10 @@ async def _ask_endpoint(config: Config, shared: SharedApi) -> Config:
 
 async def _dns(config: Config) -> Check:
     host = config.target.host
+    ports = {config.target.port_of(tls=lane.tls) for lane in config.lanes}
+    if all(config.target.way_to(host, port) != (host, port) for port in ports):
+        way = "the tunnel" if config.target.tunnel is not None else "address_map"
+        return Check("dns", passed=True, detail=f"{host} is reached by {way}")
     if tls.is_ip(host):
         return Check("dns", passed=True, detail=f"{host} is an address")
     try:

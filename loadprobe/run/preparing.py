@@ -4,6 +4,7 @@ Whoever refuses does so before a single arrival.
 """
 
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from loadprobe.config.keys import Config
 from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.faults import may_come
 from loadprobe.control.provider.shared import SharedApi
+from loadprobe.control.reach.ways import tunnelled
 from loadprobe.control.scenario.described import check_transports, described_endpoint
 from loadprobe.control.scenario.engine_choice import with_engine
 from loadprobe.control.scenario.file import Scenario
@@ -39,6 +41,7 @@ async def prepare(
     shared: SharedApi,
     *,
     find: "Callable[[RunPlan], Past | None]" = _none,
+    stack: AsyncExitStack | None = None,
 ) -> "tuple[RunPlan, ElastiCacheApi | None, Past | None]":
     """Find out what can be found out before the run.
 
@@ -48,6 +51,7 @@ async def prepare(
         shared: the API of the group, which stays open.
         find: returns the run that goes on. It does so also in an outage, to measure
             the rest of it: what may come is not waited for.
+        stack: ends the tunnel, if there is one; without it that is ended on return.
 
     Returns:
         What to run, the open API if there is a group, and the run that goes on.
@@ -56,17 +60,26 @@ async def prepare(
         NotThereYet: the cluster cannot be reached, or is not ready.
         UsageError: anything else that a run could not begin with.
     """
-    plan, api = await plan_run(config, options, shared)
-    past = find(plan)
+    async with AsyncExitStack() as own:
+        plan, api = await plan_run(config, options, shared)
+        opening = tunnelled(plan.config)
+        config, tunnel = await (stack or own).enter_async_context(opening)
+        plan = replace(plan, config=config, tunnel=tunnel)
+        past = find(plan)
+        await _check(plan, shared, is_going_on=past is not None)
+    return plan, api, past
+
+
+async def _check(plan: RunPlan, shared: SharedApi, *, is_going_on: bool) -> None:
+    """Make every check; raise what ``prepare`` raises."""
     async for check in preflight(
         plan.config, shared, dormant=plan.dormant, must_exist=not plan.creates
     ):
-        if past is not None and check.may_come:
+        if is_going_on and check.may_come:
             continue
         if not check.passed and check.is_needed:
             kind = NotThereYet if check.may_come else PreflightError
             raise kind(f"{check.name}: {check.detail}")
-    return plan, api, past
 
 
 async def plan_run(

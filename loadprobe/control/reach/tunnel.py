@@ -7,13 +7,10 @@ for as long as it takes.
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
-
-import msgspec
+from collections.abc import Callable, Iterable
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
-from loadprobe.config.keys import Config, Target, Tunnel
+from loadprobe.config.keys import Tunnel
 from loadprobe.control.reach.ssh import SshConnection
 from loadprobe.core.events import Emit, ForwardRefused, TunnelBroken, TunnelOpened
 from loadprobe.core.topology.announced import NodeAddress, join_address
@@ -183,39 +180,3 @@ def _free_port() -> int:
     with socket.socket() as sock:
         sock.bind((LOOPBACK, 0))
         return int(sock.getsockname()[1])
-
-
-def with_forwards(config: Config, forwards: dict[str, str]) -> Config:
-    """Return a configuration whose target shares a table of forwards."""
-    target = msgspec.structs.replace(config.target, address_map=forwards)
-    return msgspec.structs.replace(config, target=target)
-
-
-def endpoints_of(target: Target, transports: Iterable[bool]) -> list[NodeAddress]:
-    """Return where a target is asked first: its endpoints, by each transport."""
-    hosts = [host for host in (target.host, target.reader_host) if host]
-    ports = sorted({target.port_of(tls=tls) for tls in transports})
-    return [(host, port) for host in hosts for port in ports]
-
-
-@asynccontextmanager
-async def tunnelled(config: Config) -> AsyncIterator[tuple[Config, SshTunnel | None]]:
-    """Open the tunnel of a configuration, with forwards to its endpoints, if any.
-
-    Yields the configuration that leads through it.
-
-    Raises:
-        PreflightError: it cannot be opened, and why.
-    """
-    tunnel = config.target.tunnel
-    if tunnel is None:
-        yield config, None
-        return
-    made = SshTunnel(tunnel, {})
-    try:
-        await made.open()
-        await made.forward(endpoints_of(config.target, [x.tls for x in config.lanes]))
-        yield with_forwards(config, made.forwards), made
-    finally:
-        with suppress(ProcessLookupError):
-            await made.close()

@@ -1,0 +1,68 @@
+"""The way that a configuration asks for: opened before anything is connected to."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+from socket import gaierror
+
+import msgspec
+
+from loadprobe.config.keys import Config, Target
+from loadprobe.control.reach.members import ask_members
+from loadprobe.control.reach.tunnel import SshTunnel
+from loadprobe.core.topology.announced import NodeAddress
+from loadprobe.drivers.resolver import Resolver
+
+
+def with_forwards(config: Config, forwards: dict[str, str]) -> Config:
+    """Return a configuration whose target shares a table of forwards."""
+    target = msgspec.structs.replace(config.target, address_map=forwards)
+    return msgspec.structs.replace(config, target=target)
+
+
+async def _endpoints(target: Target, transports: Iterable[bool]) -> list[NodeAddress]:
+    """Return where a target is asked first: its endpoints, by each transport.
+
+    Without cluster mode the nodes that they point to are known by their addresses.
+    """
+    hosts = [host for host in (target.host, target.reader_host) if host]
+    if not target.cluster:
+        resolver = Resolver(target.name_server)
+        for host in tuple(hosts):
+            with suppress(gaierror):
+                hosts += await resolver.resolve(host)
+    ports = sorted({target.port_of(tls=tls) for tls in transports})
+    return [(host, port) for host in hosts for port in ports]
+
+
+@asynccontextmanager
+async def tunnelled(
+    config: Config, *, to_all: bool = False
+) -> AsyncIterator[tuple[Config, SshTunnel | None]]:
+    """Open the tunnel of a configuration, with forwards to its endpoints, if any.
+
+    Yields the configuration that leads through it.
+
+    Args:
+        config: with the endpoint.
+        to_all: with forwards to all nodes that there are now, too.
+
+    Raises:
+        PreflightError: it cannot be opened, and why.
+    """
+    tunnel = config.target.tunnel
+    if tunnel is None:
+        yield config, None
+        return
+    made = SshTunnel(tunnel, {})
+    try:
+        await made.open()
+        transports = {lane.tls for lane in config.lanes}
+        await made.forward(await _endpoints(config.target, transports))
+        leading = with_forwards(config, made.forwards)
+        if to_all:
+            members = await ask_members(leading.target, transports=transports)
+            await made.forward(a for node, _ in members for a in node.addresses)
+        yield leading, made
+    finally:
+        with suppress(ProcessLookupError):
+            await made.close()
