@@ -21,6 +21,7 @@ _IN_MID_RUN = re.compile(
     r"|output\.(segment_hours|seconds_hours|latency_seconds_hours|minutes_days"
     r"|retain_days|retain_gb|max_disk_ratio)"
     r"|target\.(username|password_file|password_env|ca_file|cert_file|key_file)"
+    r"|target\.address_map"
 )
 """Keys that are swapped without a gap."""
 

@@ -89,6 +89,7 @@ class Crew:
             self.watch,
             config.target,
             emit,
+            transports=[lane.tls for lane in config.lanes],
             tunnel=plan.tunnel,
             on_forwards=self.measurement.use_forwards,
         )

@@ -17,6 +17,7 @@ from loadprobe.outputs.live.console import make_console
 from loadprobe.run.endings import tell_stopped_early
 from loadprobe.run.going_on import Past, find_past
 from loadprobe.run.plan import Reread, RunOptions, RunPlan
+from loadprobe.run.preparing import prepare
 from loadprobe.run.run import Run
 from loadprobe.run.service import Service
 from loadprobe.signals import EXIT_INTERRUPTED, Stopping

@@ -55,10 +55,16 @@ class Swap:
         before = self._config
         kept = {name: getattr(config.target, name) for name in _OF_TARGET}
         target = msgspec.structs.replace(before.target, **kept)
+        if target.tunnel is None:
+            # All who connect have this one table; open connections stay.
+            target.address_map.clear()
+            target.address_map.update(config.target.address_map)
         self._config = config = msgspec.structs.replace(config, target=target)
         self._measurement.configure_rates(config.lanes)
         self._pacing.use(config.lanes, config.load)
         await self._credentials.change(target, held)
+        if "target.address_map" in what.swapped:
+            self._measurement.use_forwards()
         if what.under("webhooks"):
             await self._published.telling.use(config.webhooks)
         self._published.budgeting.use(self._config)

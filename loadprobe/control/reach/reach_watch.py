@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
 from loadprobe.config.keys import Target
+from loadprobe.control.reach.members import ask_members
 from loadprobe.control.reach.tunnel import SshTunnel
 from loadprobe.control.watch.topology import TopologyWatch
 from loadprobe.core.events import (
@@ -22,6 +23,7 @@ from loadprobe.core.events import (
 from loadprobe.core.topology.announced import Announced, NodeAddress
 from loadprobe.core.topology.reached import ReachLog, primaries
 from loadprobe.core.topology.topology import Topology
+from loadprobe.errors import LoadprobeError
 
 _LOOK_S = 1.0
 _KNOCK_S = 1.0
@@ -42,6 +44,7 @@ class ReachWatch:
         watch: who is in the cluster.
         target: with its address map or its tunnel.
         emit: where events go.
+        transports: of the lanes.
         tunnel: the tunnel, if the target has one.
         on_forwards: called when there are forwards that probes do not know of.
         knock: tries an address; a test has another one.
@@ -57,6 +60,7 @@ class ReachWatch:
         target: Target,
         emit: Emit,
         *,
+        transports: Iterable[bool],
         tunnel: SshTunnel | None,
         on_forwards: Callable[[], None],
         knock: Knock | None = None,
@@ -68,6 +72,10 @@ class ReachWatch:
         self._emit = emit
         self._on_forwards = on_forwards
         self._knock = knock or _connect
+        ports = {target.port_of(tls=tls) for tls in (False, True)}
+        self._transports = set(transports) if len(ports) > 1 else set[bool]()
+        self._beside: list[Announced] = []
+        self._beside_ns = 0
         self._told: dict[NodeAddress, int] = {}
         self._missed: dict[NodeAddress, int] = {}
         self._knocked: dict[str, tuple[int, str | None]] = {}
@@ -134,7 +142,7 @@ class ReachWatch:
 
     async def look(self) -> None:
         """See to all nodes that are announced now."""
-        members = self._watch.members
+        members = await self._members()
         shards = primaries(self._watch.current)
         if self.tunnel is not None:
             await self._forward(self.tunnel, members, shards)
@@ -149,6 +157,24 @@ class ReachWatch:
         )
         for event in news:
             self._tell(event)
+
+    async def _members(self) -> list[Announced]:
+        """Return all nodes that are announced, by each transport of the lanes.
+
+        The watch asks by one. Nodes that have two ports announce the other one to who
+        asks by the other transport; that is done when there are nodes that are new.
+        """
+        members = self._watch.members
+        new = {member.id for member in members} - {each.id for each in self._beside}
+        others = self._transports - {self._watch.tls}
+        now_ns = mono_now_ns()
+        if new and others and now_ns >= self._beside_ns:
+            try:
+                found = await ask_members(self._target, transports=others)
+                self._beside = [node for node, _ in found]
+            except LoadprobeError:
+                self._beside_ns = now_ns + _KNOCK_AGAIN_NS  # it is not served
+        return [*members, *self._beside]
 
     async def _forward(
         self, tunnel: SshTunnel, members: Iterable[Announced], shards: dict[str, str]

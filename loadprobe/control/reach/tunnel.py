@@ -72,7 +72,6 @@ class SshTunnel:
 
     async def keep(self) -> None:
         """Open it again whenever it breaks, until cancelled."""
-        self.emit(TunnelOpened(mono_now_ns(), self._to, None))
         while True:
             await self._connection.wait()
             broken_ns = mono_now_ns()

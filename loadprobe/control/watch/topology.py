@@ -234,6 +234,11 @@ class TopologyWatch:
             await client.close()
 
     @property
+    def tls(self) -> bool:
+        """Tell by which transport nodes are asked."""
+        return self._route.tls
+
+    @property
     def members(self) -> list[Announced]:
         """Return all nodes that are announced, also those without slots."""
         route = self._route

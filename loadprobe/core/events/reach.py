@@ -32,15 +32,15 @@ class NodeReached(Fact, frozen=True, tag="reach/node_reached"):
 
 
 class TunnelOpened(Fact, frozen=True, tag="tunnel/opened"):
-    """The tunnel is open, with all forwards it had.
+    """The tunnel is open again, with all forwards it had.
 
     Args:
         to: where it leads.
-        broken_ms: how long it was broken; None if it is the first time.
+        broken_ms: how long it was broken.
     """
 
     to: str
-    broken_ms: float | None
+    broken_ms: float
 
 
 class TunnelBroken(Fact, frozen=True, tag="tunnel/broken"):
