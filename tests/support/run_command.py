@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,14 +61,22 @@ class Command:
 
 @asynccontextmanager
 async def run_command(
-    config: Config, folder: Path, *options: str
+    config: Config, folder: Path, *options: str, within: Sequence[str] = ()
 ) -> AsyncIterator[Command]:
-    """Start ``loadprobe run`` on a configuration file; it is gone after the block."""
+    """Start ``loadprobe run`` on a configuration file; it is gone after the block.
+
+    Args:
+        config: the configuration.
+        folder: where the file and the run folders are written.
+        options: of the command.
+        within: words of a command that starts another one, elsewhere.
+    """
     output_dir = folder / "runs"
     config = msgspec.structs.replace(config, output=Output(dir=str(output_dir)))
     path = folder / "run.toml"
     path.write_text(to_toml(config))
     process = await asyncio.create_subprocess_exec(
+        *within,
         sys.executable,
         "-c",
         "from loadprobe.cli.app import main; main()",

@@ -132,7 +132,7 @@ def compare_rules(plan: NatPlan, leads: Leads, known: Mapping[str, str]) -> list
     Args:
         plan: what should be.
         leads: what rules do.
-        known: the present address map; nothing is said of an empty one.
+        known: the present address map; nothing is said of one that leads elsewhere.
     """
     problems = []
     for opening in plan.openings:
@@ -163,7 +163,7 @@ def compare_rules(plan: NatPlan, leads: Leads, known: Mapping[str, str]) -> list
         for port, to in sorted(leads.items())
         if to not in inside and port not in wanted
     )
-    if known:
+    if _given(known, plan.outside):
         problems += _compare_map(plan, known)
     return problems
 

@@ -19,7 +19,19 @@ SILENT_NS = 3 * NS_PER_S
 
 @dataclass(slots=True)
 class _Seen:
+    """What is known of the way to a node.
+
+    Args:
+        address: that it was told under first.
+        since_ns: when it came.
+        asked_ns: since when somebody asks it, None if nobody did yet.
+        has_answered: it did, once at least.
+        told: what stands against it, and the shard that it serves, as told last.
+    """
+
+    address: str
     since_ns: int
+    asked_ns: int | None = None
     has_answered: bool = False
     told: tuple[str, str] | None = None
 
@@ -33,7 +45,7 @@ class ReachLog:
 
     def __init__(self) -> None:
         self.unreached: dict[str, str] = {}
-        self._seen: dict[tuple[str, str], _Seen] = {}
+        self._seen: dict[tuple[str, int], _Seen] = {}
 
     def take(
         self,
@@ -56,38 +68,52 @@ class ReachLog:
             now_ns: monotonic.
         """
         news: list[NodeUnreached | NodeReached] = []
-        # A node that is replaced may keep its name, and is another one all the same.
-        there = {(member.address, member.id): member for member in members}
-        for address, id_ in self._seen.keys() - there.keys():
-            if self._seen.pop((address, id_)).told is not None:
-                del self.unreached[address]
-                news.append(NodeReached(now_ns, address, is_gone=True))
+        # One that is replaced may keep its name, and is another one all the same; a
+        # new one is told by its address before it is told by its name.
+        there = {_key(member): member for member in members}
+        for key in self._seen.keys() - there.keys():
+            news += self._end(self._seen.pop(key), now_ns, is_gone=True)
         for key, member in there.items():
-            address, _ = key
-            seen = self._seen.setdefault(key, _Seen(now_ns))
-            reason = unmapped.get(address) or _misled(member, seen, tellers)
-            if reason is None and now_ns - seen.since_ns >= SILENT_NS:
-                reason = _silent(member, seen, asked)
-            told = None if reason is None else (reason, shards.get(address, ""))
-            if told == seen.told:
-                continue
-            seen.told = told
+            seen = self._seen.setdefault(key, _Seen(member.address, now_ns))
+            reason = unmapped.get(member.address) or _misled(member, seen, tellers)
+            reason = reason or _silent(member, seen, asked, now_ns)
             if reason is None:
-                self.unreached.pop(address)
-                news.append(NodeReached(now_ns, address, is_gone=False))
-            else:
-                self.unreached[address] = reason
+                news += self._end(seen, now_ns, is_gone=False)
+                continue
+            shard = shards.get(member.address, "")
+            told = reason.partition(" (")[0], shard  # without what the system said
+            if told != seen.told:
+                seen.told = told
+                self.unreached[seen.address] = reason
                 known_ms = (now_ns - seen.since_ns) / NS_PER_MS
-                shard = shards.get(address, "")
-                news.append(NodeUnreached(now_ns, address, shard, reason, known_ms))
+                news.append(
+                    NodeUnreached(now_ns, seen.address, shard, reason, known_ms)
+                )
         return news
+
+    def _end(self, seen: _Seen, now_ns: int, *, is_gone: bool) -> list[NodeReached]:
+        """Return that a node is reached, if it was told that it is not."""
+        if seen.told is None:
+            return []
+        seen.told = None
+        self.unreached.pop(seen.address, None)
+        return [NodeReached(now_ns, seen.address, is_gone)]
+
+
+def _key(member: Announced) -> tuple[str, int]:
+    host, port = member.addresses[0]
+    return member.id or host, port
 
 
 def _silent(
-    member: Announced, seen: _Seen, asked: Collection[NodeAddress]
+    member: Announced, seen: _Seen, asked: Collection[NodeAddress], now_ns: int
 ) -> str | None:
     """Return what is said of a node that has never answered, although it was asked."""
     if seen.has_answered or not any(a in asked for a in member.addresses):
+        return None
+    if seen.asked_ns is None:
+        seen.asked_ns = now_ns
+    if now_ns - seen.asked_ns < SILENT_NS:
         return None
     return "it has never answered: does what address_map has for it lead there?"
 

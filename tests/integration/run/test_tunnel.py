@@ -2,16 +2,15 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from loadprobe.config.keys import Config
 from loadprobe.local.cluster.cluster import LocalCluster
 from tests.support.growing import fail_over, join_shard, take_slots
-from tests.support.run_command import Command, run_command
+from tests.support.journal import begun, events, told
+from tests.support.run_command import run_command
 from tests.support.running import (
     config_of,
     small_lane,
@@ -30,31 +29,6 @@ LANES = (
 def through(cluster: LocalCluster, there: Bastion) -> Config:
     """Return a configuration whose only way to a cluster is a tunnel."""
     return config_of(target_of(cluster, tunnel=there.tunnel()), *LANES)
-
-
-def events(command: Command, kind: str) -> list[dict[str, object]]:
-    """Return the events of a kind, so far."""
-    path = command.folder / "events.ndjson"
-    lines = [msgspec.json.decode(line) for line in path.read_bytes().splitlines()[1:]]
-    return [line for line in lines if line["kind"] == kind]
-
-
-def told(command: Command, kind: str) -> Callable[[], Awaitable[bool]]:
-    """Return what tells whether an event was told."""
-
-    async def look() -> bool:
-        return bool(events(command, kind))
-
-    return look
-
-
-async def begun(command: Command) -> None:
-    """Wait until the load flows."""
-    async with asyncio.timeout(30):
-        while not command.has_begun:
-            assert command.process.returncode is None, await command.wait()
-            await asyncio.sleep(0.05)
-    await asyncio.sleep(1.5)  # the load before, by which the rest is measured
 
 
 async def test_failover_and_scale_out_through_a_tunnel(tmp_path: Path) -> None:
