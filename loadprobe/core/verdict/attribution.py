@@ -71,16 +71,6 @@ def _planned(outage: Outage, context: Context) -> Attribution | None:
     return Attribution(Cause.PLANNED, f"{where} was expected to be dark")
 
 
-def _blocked(outage: Outage, context: Context) -> Attribution | None:
-    """Path or transport: the way to the shard was blocked for most of the time.
-
-    Its own word counts, whatever the errors look like: who sends through a tunnel that
-    broke sees resets and refusals, as if the servers had ended.
-    """
-    found = blocked_for_most(outage, context)
-    return None if found is None else Attribution(Cause(found.cause), found.evidence)
-
-
 def _access(outage: Outage, _: Context) -> Attribution | None:
     """Access: the target refused the login, or what the user may do.
 
@@ -94,8 +84,11 @@ def _access(outage: Outage, _: Context) -> Attribution | None:
     )
 
 
-def _path(outage: Outage, _: Context) -> Attribution | None:
-    """Path: the name of the target led nowhere, whatever the target did."""
+def _path(outage: Outage, context: Context) -> Attribution | None:
+    """Path: nothing led to the shard, or its name led nowhere, whatever it did."""
+    blocked = blocked_for_most(outage, context, "path")
+    if blocked is not None:
+        return Attribution(Cause.PATH, blocked.evidence)
     return _mostly(
         outage,
         ErrorClass.DNS,
@@ -137,11 +130,18 @@ def _client(outage: Outage, context: Context) -> Attribution | None:
 
 
 def _transport(outage: Outage, context: Context) -> Attribution | None:
-    """Transport: a witness of the other one was served there all through.
+    """Transport: the tunnel was broken, or a witness of the other one was served.
 
-    Also if all shards of the lane were dark: one transport was, not the cluster. Reads
-    that go to other nodes say nothing of a transport.
+    What is known of a tunnel counts, whatever the errors look like: who sends through
+    one that breaks sees resets and refusals, as if the servers had ended.
+
+    The witness was served there all through. Also if all shards of the lane were dark:
+    one transport was, not the cluster. Reads that go to other nodes say nothing of a
+    transport.
     """
+    blocked = blocked_for_most(outage, context, "transport")
+    if blocked is not None:
+        return Attribution(Cause.TRANSPORT, blocked.evidence)
     lane, shard = context.lanes[outage.scope.lane], outage.scope.shard
     is_replicas = outage.scope.op is OpKind.REPLICA_READ
     for other in context.lanes.values():
@@ -189,7 +189,6 @@ Rule = Callable[[Outage, Context], Attribution | None]
 
 RULES: tuple[Rule, ...] = (
     _planned,
-    _blocked,
     _access,
     _path,
     _client,

@@ -128,13 +128,19 @@ def make_context(
     )
 
 
-def blocked_for_most(outage: Outage, context: Context) -> Blocked | None:
-    """Return why a shard could not be reached for most of an outage, or None."""
+def blocked_for_most(outage: Outage, context: Context, cause: str) -> Blocked | None:
+    """Return why a shard could not be reached for most of an outage, or None.
+
+    Args:
+        outage: of the shard.
+        context: what went on beside it.
+        cause: of what is looked for.
+    """
     start, end = outage.start_ns, max(outage.end_ns, outage.start_ns + 1)
     found = [
         b
         for b in context.blocked
-        if b.shard in (None, outage.scope.shard)
+        if b.cause == cause and b.shard in (None, outage.scope.shard)
         if b.start_ns < end and start < b.end_ns
     ]
     spans = union((b.start_ns, b.end_ns) for b in found)
