@@ -72,6 +72,11 @@ class Connects:
         self._deadlines.forget(mono_now_ns())
         self._deadlines.change(from_ns, deadline_ns)
 
+    def use(self, driver: object) -> None:
+        """Connect to the nodes that another driver of the lane knows."""
+        if isinstance(driver, WireDriver):
+            self._driver = driver
+
     # --- schedule ----------------------------------------------------------------
 
     def join(self, group: asyncio.TaskGroup) -> None:

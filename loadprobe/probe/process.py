@@ -44,6 +44,8 @@ from loadprobe.probe.messages import (
     UseEndpoint,
     UseLogin,
 )
+from loadprobe.probe.moves import GoOver, HoldWrites
+from loadprobe.probe.moving import Crewed, Moving
 from loadprobe.probe.prefill import prefill, read_back
 from loadprobe.probe.remembering import look_up
 
@@ -131,6 +133,17 @@ class ProbeProcess:
             ]
             for connects in self._connects:
                 connects.join(group)
+            crewed = Crewed(
+                self._lanes,
+                self._drivers,
+                running,
+                self._connects,
+                self._poller,
+                self._teller,
+            )
+            self._moving = Moving(self._plan, crewed, self._send, group)
+            if self._plan.holds_writes:
+                self._moving.hold_writes(HoldWrites(is_held=True))
             for event in ready:
                 await event.wait()
             await self._look_up()
@@ -144,6 +157,7 @@ class ProbeProcess:
             start = await self._next(commands)
             if isinstance(start, Start):
                 await self._probe(start, commands)
+            self._moving.end()
             for task in running:
                 task.cancel()
         self._send(Finished(self._plan.process))
@@ -193,13 +207,12 @@ class ProbeProcess:
             command = await commands.get()
             match command:
                 case UseEndpoint():
-                    for share, driver in zip(
-                        self._plan.shares, self._drivers, strict=True
-                    ):
-                        if share.lane.tls == command.tls:
-                            driver.use_endpoint(
-                                command.host, command.port, cut_over=command.cut_over
-                            )
+                    self._use_endpoint(command)
+                case GoOver():
+                    self._moving.go_over(command)
+                    self._password = command.password
+                case HoldWrites():
+                    self._moving.hold_writes(command)
                 case ChangeRate():
                     for lane in self._lanes:
                         if lane.name == command.lane:
@@ -218,6 +231,13 @@ class ProbeProcess:
                     self._credentials.use_certificates(command, by_tls)
                 case _:
                     return command
+
+    def _use_endpoint(self, command: UseEndpoint) -> None:
+        for share, driver in zip(self._plan.shares, self._drivers, strict=True):
+            if share.lane.tls == command.tls:
+                driver.use_endpoint(
+                    command.host, command.port, cut_over=command.cut_over
+                )
 
     def _use_deadline(self, command: UseDeadline) -> None:
         issuers: list[LaneRunner | Connects] = [*self._lanes, *self._connects]

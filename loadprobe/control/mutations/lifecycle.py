@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 from loadprobe.control.mutations import agreement, guards
+from loadprobe.control.mutations.migration_guards import check_migration
 from loadprobe.control.mutations.mutation import (
     OfAllShards,
     shards_to_come,
@@ -66,6 +67,8 @@ class CreateGroup(OfAllShards):
         tags: name -> value; who made it, and its mark, are added.
         mark: a random text that no other group has; "" for a group that loadprobe is
             never to delete.
+        snapshots: what it is seeded from: ARNs of RDB files in S3, or whatever the
+            provider takes for them.
     """
 
     shard_count: int
@@ -83,6 +86,7 @@ class CreateGroup(OfAllShards):
     description: str = "made by loadprobe"
     tags: Mapping[str, str] = field(default_factory=dict)
     mark: str = ""
+    snapshots: tuple[str, ...] = ()
     operation: ClassVar[str] = "create"
 
     def describe(self) -> str:
@@ -90,6 +94,7 @@ class CreateGroup(OfAllShards):
         return (
             f"group of {self.shard_count} x (1+{self.replicas}) {self.node_type} with "
             f"{self.engine} {self.engine_version or '(newest)'}"
+            f"{', seeded from ' + ', '.join(self.snapshots) if self.snapshots else ''}"
         )
 
     def plan(self, state: GroupState) -> tuple[ApiCall, ...]:
@@ -133,6 +138,7 @@ class CreateGroup(OfAllShards):
             "CacheSubnetGroupName": self.subnet_group,
             "SecurityGroupIds": list(self.security_groups) or None,
             "Port": self.port,
+            "SnapshotArns": list(self.snapshots) or None,
             "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
         }
         return {name: value for name, value in arguments.items() if value is not None}
@@ -205,6 +211,38 @@ class DeleteGroup(OfAllShards):
 
 
 @dataclass(frozen=True, slots=True)
+class TryMigration(OfAllShards):
+    """Have the provider test whether the group could follow a server of ours."""
+
+    host: str
+    port: int
+    operation: ClassVar[str] = "test_migration"
+
+    def describe(self) -> str:
+        """Return one line for people."""
+        return f"test of a migration from {self.host}:{self.port}"
+
+    def plan(self, state: GroupState) -> tuple[ApiCall, ...]:
+        """Return the call."""
+        guards.check_available(state, self.describe())
+        check_migration(state, self.describe())
+        source = {"Address": self.host, "Port": self.port}
+        arguments = {
+            "ReplicationGroupId": state.group.id,
+            "CustomerNodeEndpointList": [source],
+        }
+        return (ApiCall("TestMigration", arguments),)
+
+    def is_reached(self, state: GroupState) -> bool:
+        """Return True: the result is an event, and the group stays as it is."""
+        return state.is_there
+
+    def agrees(self, topology: Topology, state: GroupState) -> bool:  # noqa: ARG002 - the protocol's
+        """Return True: nothing is changed."""
+        return True
+
+
+@dataclass(frozen=True, slots=True)
 class StartMigration(OfAllShards):
     """Let the group follow a server of ours, from then on read-only itself."""
 
@@ -220,7 +258,7 @@ class StartMigration(OfAllShards):
     def plan(self, state: GroupState) -> tuple[ApiCall, ...]:
         """Return the call."""
         guards.check_available(state, self.describe())
-        guards.check_migration(state, self.describe())
+        check_migration(state, self.describe())
         source = {"Address": self.host, "Port": self.port}
         arguments = {
             "ReplicationGroupId": state.group.id,

@@ -26,9 +26,11 @@ from loadprobe.control.scenario.keys import (
     ExpectedDark,
     NodeTypeStep,
     ScenarioKeys,
+    SeedStep,
     Step,
     TlsStep,
 )
+from loadprobe.control.scenario.transfer_rules import check_transfer, is_offline
 from loadprobe.control.scenario.variables import (
     Value,
     fill_variables,
@@ -325,8 +327,12 @@ def _check_order(scenario: Scenario, where: str) -> None:
     for index, step in enumerate(scenario.steps):
         at = f"{where}: steps[{index}]"
         match step:
+            case SeedStep() if is_offline(scenario.steps[:index], scenario.steps):
+                pass
             case CreateStep() if index > 0:
-                raise ConfigError(at, '"create" can only be the first step; move it')
+                raise ConfigError(
+                    at, f'"{step.operation}" can only be the first step; move it'
+                )
             case DeleteStep() if index < last:
                 raise ConfigError(at, '"delete" can only be the last step; move it')
             case DeleteStep() if not scenario.has(CreateStep):
@@ -349,6 +355,7 @@ def _check_order(scenario: Scenario, where: str) -> None:
                 step.token_env is None
             ):
                 raise ConfigError(at, "give token_file or token_env, one of them")
+        check_transfer(step, at)
         mode = _check_mode(step, mode, at)
 
 

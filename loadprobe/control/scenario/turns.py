@@ -5,6 +5,7 @@ Pure. A step says "+1 shard"; the mutation it becomes says "4 shards".
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import assert_never
 
 from loadprobe.control.mutations.changes import (
@@ -20,6 +21,7 @@ from loadprobe.control.mutations.lifecycle import (
     CreateGroup,
     DeleteGroup,
     StartMigration,
+    TryMigration,
 )
 from loadprobe.control.mutations.mutation import Mutation
 from loadprobe.control.mutations.sizes import Scale, SetReplicas
@@ -41,17 +43,23 @@ from loadprobe.control.scenario.keys import (
     HoldStep,
     MigrateCompleteStep,
     MigrateStartStep,
+    MigrateTestStep,
     NodeTypeStep,
     ReplicasStep,
     ScaleStep,
+    SeedStep,
     Step,
     TlsStep,
     WaitStep,
 )
+from loadprobe.control.scenario.transfer_keys import CopyStep, CutoverStep, DrainStep
 from loadprobe.errors import ControlError
 
 Observation = WaitStep | HoldStep | ExecStep
 """Steps that change nothing of the group."""
+
+Transfer = CopyStep | DrainStep | CutoverStep
+"""Steps that move data and lanes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +148,14 @@ def needs(step: Step) -> frozenset[Need]:
 
 def resolve(
     turn: StepTurn, state: GroupState, memory: Memory
-) -> Mutation | Observation:
+) -> Mutation | Observation | Transfer:
     """Return what a turn of a step is for a group as it is.
 
     Raises:
         ControlError: the group has nothing that it could be relative to.
     """
     step = turn.step
-    found: Mutation | Observation
+    found: Mutation | Observation | Transfer
     match step:
         case CreateStep():
             found = _create(step, memory.mark)
@@ -165,11 +173,12 @@ def resolve(
             found = RotateAuth(memory.tokens[step.label], step.strategy)
         case ApplyUpdateStep():
             found = ApplyUpdate(None if step.update == OUTSTANDING else step.update)
-        case MigrateStartStep():
-            found = StartMigration(step.source_host, step.source_port)
-        case MigrateCompleteStep():
-            found = CompleteMigration(step.force)
-        case WaitStep() | HoldStep() | ExecStep():
+        case MigrateTestStep() | MigrateStartStep() | MigrateCompleteStep():
+            found = _migrate(step)
+        case (
+            WaitStep() | HoldStep() | ExecStep()
+            | CopyStep() | DrainStep() | CutoverStep()
+        ):  # fmt: skip
             found = step
         case _:
             assert_never(step)
@@ -200,7 +209,14 @@ def _create(step: CreateStep, mark: str) -> CreateGroup:
         subnet_group=step.subnet_group,
         security_groups=step.security_groups or (),
         mark=mark,
+        snapshots=_snapshots(step),
     )
+
+
+def _snapshots(step: CreateStep) -> tuple[str, ...]:
+    """Return what a group is seeded from; a path is one from the root on."""
+    named = step.snapshots if isinstance(step, SeedStep) else ()
+    return tuple(n if n.startswith("arn:") else str(Path(n).absolute()) for n in named)
 
 
 def _resize(step: ScaleStep | ReplicasStep, state: GroupState) -> Scale | SetReplicas:
@@ -232,6 +248,18 @@ def _replace_nodes(
             f"{state.group.id}; name one (node_type = ...)"
         )
     return SetNodeType(state.node_types[0])
+
+
+def _migrate(
+    step: MigrateTestStep | MigrateStartStep | MigrateCompleteStep,
+) -> TryMigration | StartMigration | CompleteMigration:
+    match step:
+        case MigrateTestStep():
+            return TryMigration(step.source_host, step.source_port)
+        case MigrateStartStep():
+            return StartMigration(step.source_host, step.source_port)
+        case MigrateCompleteStep():
+            return CompleteMigration(step.force)
 
 
 def _node_type(step: Step, state: GroupState) -> str:

@@ -17,7 +17,6 @@ from loadprobe.control.scenario.file import (
 from loadprobe.control.scenario.keys import (
     OPERATIONS,
     Abort,
-    BaseStep,
     ExecStep,
     Expect,
     ExpectedDark,
@@ -27,6 +26,7 @@ from loadprobe.control.scenario.keys import (
     ScenarioKeys,
     TlsStep,
 )
+from loadprobe.control.scenario.step_keys import BaseStep
 from loadprobe.errors import ConfigError, UsageError
 from tests.support.paths import ROOT
 
@@ -67,8 +67,11 @@ def test_every_operation_has_a_good_example() -> None:
         "engine": {"version": "8.0"},
         "auth_rotate": {"token_env": "TOKEN"},
         "migrate_start": {"source_host": "db"},
+        "migrate_test": {"source_host": "db"},
+        "seed": {"node_type": "small", "snapshots": ["a.rdb"]},
         "hold": {"seconds": 1},
         "exec": {"command": ["true"]},
+        "copy": {"tool": "redis-shake"},
     }
     for operation, kind in OPERATIONS.items():
         keys = {"operation": operation, **required.get(operation, {})}
