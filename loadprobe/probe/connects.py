@@ -65,7 +65,17 @@ class Connects:
         self._outstanding: dict[int, int] = {}
         self._number = 0
 
+    def use(self, driver: object) -> None:
+        """Connect to the nodes that another driver of the lane knows."""
+        if isinstance(driver, WireDriver):
+            self._driver = driver
+
     # --- schedule ----------------------------------------------------------------
+
+    @property
+    def lane(self) -> str:
+        """Return the name of the lane."""
+        return self._lane
 
     def join(self, group: asyncio.TaskGroup) -> None:
         """Connect in tasks of a group."""

@@ -72,6 +72,10 @@ class LaneRunner:
         """Spread the arrivals over the shards of a new topology."""
         self._maker.on_topology(topology)
 
+    def hold_writes(self, *, is_held: bool) -> None:
+        """Read where the schedule says write, or do as it says again."""
+        self._maker.hold_writes(is_held=is_held)
+
     def shard_of(self, key: int) -> str:
         """Return the shard that a key belongs to."""
         return self._maker.shard_of(key)

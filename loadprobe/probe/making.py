@@ -113,6 +113,7 @@ class Maker:
         self._table: list[_Load] = []
         self._layout: list[tuple[str, tuple[tuple[int, int], ...]]] = []
         self._layouts = 0
+        self._holds_writes = False
         self.recorders: dict[Scope, ScopeRecorder] = {}
 
     def on_topology(self, topology: Topology) -> None:
@@ -156,14 +157,28 @@ class Maker:
             }
         self._layouts += 1
         if self._plan is None or len(assigned) != self._plan.shards:
-            lane = self._share.lane
-            self._plan = ArrivalPlan(
-                len(assigned),
-                slice_index=self._share.slice_index,
-                slice_count=self._share.slice_count,
-                read_ratio=lane.read_ratio,
-                miss_ratio=lane.miss_ratio,
-            )
+            self._plan = self._make_plan(len(assigned))
+        self._make_table()
+
+    def hold_writes(self, *, is_held: bool) -> None:
+        """Read where the schedule says write, or do as it says again."""
+        self._holds_writes = is_held
+        if self._plan is not None:
+            self._plan = self._make_plan(self._plan.shards)
+            self._make_table()
+
+    def _make_plan(self, shards: int) -> ArrivalPlan:
+        lane = self._share.lane
+        return ArrivalPlan(
+            shards,
+            slice_index=self._share.slice_index,
+            slice_count=self._share.slice_count,
+            read_ratio=1.0 if self._holds_writes else lane.read_ratio,
+            miss_ratio=lane.miss_ratio,
+        )
+
+    def _make_table(self) -> None:
+        assert self._plan is not None
         # A period is a whole number of turns of all processes.
         own = self._plan.table[self._share.slice_index :: self._step]
         table = [self._loads[choice] for choice in own]

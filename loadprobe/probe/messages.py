@@ -13,6 +13,7 @@ from loadprobe.config.keys import Lane, Probe, Target
 from loadprobe.core.load.pace import Pace
 from loadprobe.core.load.recorder import ScopeRecorder
 from loadprobe.core.topology.topology import Topology
+from loadprobe.probe.moves import FoundThere, GoneOver, GoOver, HoldWrites, WritesHeld
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -66,6 +67,7 @@ class Plan(msgspec.Struct, frozen=True, tag="plan"):
             these detours, as far as there are any; then another plan is waited for.
         remembered: lane -> key -> version that an earlier process has written: see
             ``probe.remembering``.
+        holds_writes: nothing is written for now: see ``HoldWrites``.
     """
 
     process: int
@@ -80,6 +82,7 @@ class Plan(msgspec.Struct, frozen=True, tag="plan"):
     gently: bool = False
     ahead: "dict[str, Detour] | None" = None
     remembered: dict[str, dict[int, int]] = {}
+    holds_writes: bool = False
 
     def __repr__(self) -> str:
         """Show nothing of the password."""
@@ -182,7 +185,7 @@ class UseCertificates(msgspec.Struct, frozen=True, tag="certificates"):
     target: Target
 
 
-Change = UseEndpoint | UseLogin | UseCertificates
+Change = UseEndpoint | UseLogin | UseCertificates | GoOver | HoldWrites
 """What changes in mid-run; a process yet to come has it in its plan."""
 
 ToProbe = Plan | Start | ChangeRate | Stop | Change
@@ -412,6 +415,9 @@ FromProbe = (
     | ReadBack
     | Acknowledged
     | LookedUp
+    | WritesHeld
+    | GoneOver
+    | FoundThere
     | Finished
     | Failed
 )

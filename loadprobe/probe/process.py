@@ -43,6 +43,8 @@ from loadprobe.probe.messages import (
     UseEndpoint,
     UseLogin,
 )
+from loadprobe.probe.moves import GoOver, HoldWrites
+from loadprobe.probe.moving import Crewed, Moving
 from loadprobe.probe.prefill import prefill, read_back
 from loadprobe.probe.remembering import look_up
 
@@ -122,6 +124,17 @@ class ProbeProcess:
             ]
             for connects in self._connects:
                 connects.join(group)
+            crewed = Crewed(
+                self._lanes,
+                self._drivers,
+                running,
+                self._connects,
+                self._poller,
+                self._teller,
+            )
+            self._moving = Moving(self._plan, crewed, self._send, group)
+            if self._plan.holds_writes:
+                self._moving.hold_writes(HoldWrites(is_held=True))
             for event in ready:
                 await event.wait()
             await self._look_up()
@@ -135,6 +148,7 @@ class ProbeProcess:
             start = await self._next(commands)
             if isinstance(start, Start):
                 await self._probe(start, commands)
+            self._moving.end()
             for task in running:
                 task.cancel()
         self._send(Finished(self._plan.process))
@@ -191,6 +205,11 @@ class ProbeProcess:
                             driver.use_endpoint(
                                 command.host, command.port, cut_over=command.cut_over
                             )
+                case GoOver():
+                    self._moving.go_over(command)
+                    self._password = command.password
+                case HoldWrites():
+                    self._moving.hold_writes(command)
                 case ChangeRate():
                     for lane in self._lanes:
                         if lane.name == command.lane:

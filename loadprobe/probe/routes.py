@@ -8,6 +8,7 @@ import msgspec
 from loadprobe.config.keys import Lane, Target
 from loadprobe.core.topology.topology import Topology
 from loadprobe.probe.messages import Detour, TopologySeen, UseEndpoint
+from loadprobe.probe.moves import GoOver
 
 
 @dataclass(slots=True)
@@ -105,6 +106,21 @@ class Routes:
                 route.cut_over = self._cut_overs
                 route.known = None
         return UseEndpoint(tls, host, port, self._cut_overs if replace else None)
+
+    def go_over(self, *, tls: bool, target: Target, password: str | None) -> GoOver:
+        """Let the lanes of a transport go over to another cluster; return the order.
+
+        Args:
+            tls: the transport.
+            target: the cluster, and how to log in there.
+            password: None does not log in.
+        """
+        self._cut_overs += 1
+        for lane in self.of(tls=tls):
+            route = self._routes[lane]
+            route.target, route.known = target, None
+            route.cut_over = self._cut_overs
+        return GoOver(tls, target, password, self._cut_overs)
 
     def note(self, seen: TopologySeen, topology: Topology) -> None:
         """Take a topology that a process told of a lane, with canonical names."""

@@ -24,6 +24,7 @@ from loadprobe.probe.messages import (
     Snapshot,
     TopologySeen,
 )
+from loadprobe.probe.moves import FoundThere, GoneOver, WritesHeld
 from loadprobe.probe.translation import read_blocks, translate_health
 
 _SILENCE_NS = 5 * NS_PER_S
@@ -82,6 +83,7 @@ class Hearing:
         aggregate: judges.
         listeners: who is told.
         on_topology: receives what a lane has connected to, in canonical names.
+        on_move: receives what is said of cut-overs and of writes that are held.
 
     Attributes:
         names: the authority on names of shards; everything that is told here has
@@ -100,6 +102,7 @@ class Hearing:
         listeners: Listeners,
         *,
         on_topology: Callable[[TopologySeen, Topology], None],
+        on_move: Callable[[WritesHeld | GoneOver | FoundThere], None] = _ignore,
     ) -> None:
         self.names = ShardNames()
         self.end_ns: int | None = None
@@ -111,6 +114,7 @@ class Hearing:
         self._aggregate = aggregate
         self._listeners = listeners
         self._on_topology = on_topology
+        self._on_move = on_move
         self._progress: dict[tuple[int, str], PrefillProgress] = {}
         self._looked_ns: int | None = None
 
@@ -168,6 +172,8 @@ class Hearing:
             case LookedUp():
                 self.looked_up.append(message)
                 self._take_lost(message)
+            case WritesHeld() | GoneOver() | FoundThere():
+                self._on_move(message)
             case Acknowledged():
                 self._listeners.on_acknowledged(message)
 

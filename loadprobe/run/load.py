@@ -16,7 +16,6 @@ from loadprobe.core.events import ProbeDied, RateChanged
 from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.core.judging.results import Sealed
-from loadprobe.errors import RunError
 from loadprobe.outputs.folder.ledger_file import Ledger
 from loadprobe.outputs.folder.sealed_lines import Written
 from loadprobe.probe.fleet import Death, FleetProbe
@@ -30,6 +29,7 @@ from loadprobe.probe.messages import (
 )
 from loadprobe.probe.rates import LaneRates
 from loadprobe.probe.routes import Routes
+from loadprobe.run.cutting_over import CuttingOver, WentOver
 from loadprobe.run.going_on import Past
 from loadprobe.run.gone import until_gone
 from loadprobe.run.hearing import Hearing, Listeners
@@ -42,7 +42,6 @@ _READ_BACK_S = 15.0
 _GONE_S = 1.0
 _WAKE_S = 60.0
 _CUT_OVER_S = 60.0
-_CUT_OVER_POLL_S = 0.02
 
 
 class Measurement:
@@ -56,6 +55,7 @@ class Measurement:
 
     Attributes:
         aggregate: judges what the probes send.
+        cutting_over: leads lanes to other endpoints and clusters, and holds writes.
         hearing: takes what the probes send.
         names: the authority on names of shards; see ``Hearing``.
         probes: the processes.
@@ -93,8 +93,17 @@ class Measurement:
             ],
             asleep=self._roster.asleep,
         )
+        self.cutting_over = CuttingOver(
+            self._roster,
+            self._routes,
+            probe=lambda process: self.probes[process],
+            has_ended=lambda: self.end_ns is not None,
+        )
         self.hearing = Hearing(
-            self.aggregate, self._listeners, on_topology=self._routes.note
+            self.aggregate,
+            self._listeners,
+            on_topology=self._routes.note,
+            on_move=self.cutting_over.take,
         )
         self.names = self.hearing.names
         self.probes = [self._make_probe(p) for p in range(len(self._roster.shares))]
@@ -140,6 +149,7 @@ class Measurement:
             cut_overs={lane: self._routes[lane].cut_over for lane in lanes},
             gently=is_first and bool(self.hearing.heard_ns),
             ahead=self._detours(lanes) if is_first and is_ahead else None,
+            holds_writes=self.cutting_over.holds_writes,
         )
 
     def _detours(self, lanes: Collection[str]) -> dict[str, Detour]:
@@ -316,25 +326,22 @@ class Measurement:
             RunError: some lanes could not be connected to the other cluster in time;
                 they go on trying.
         """
-        order = self._routes.move(tls=tls, host=host, port=port, replace=replace)
-        lanes = self._routes.of(tls=tls)
-        processes = [p for p in self._roster.of(lanes) if p not in self._roster.asleep]
-        for process in self._roster.of(lanes):  # also those that are being woken
-            self.probes[process].tell(order)
-        give_up_ns = mono_now_ns() + int(within_s * NS_PER_S)
-        while late := {
-            lane
-            for process in processes
-            for lane in self._roster.lanes(process)
-            if not self._routes.has_followed(process, lane)
-        }.intersection(lanes):
-            if self.end_ns is not None or mono_now_ns() >= give_up_ns:
-                raise RunError(
-                    f"lanes {', '.join(sorted(late))} are not connected to the cluster "
-                    f"at {host}:{port} after {within_s:g} s; check that it can be "
-                    "reached from here"
-                )
-            await asyncio.sleep(_CUT_OVER_POLL_S)
+        await self.cutting_over.use_endpoint(
+            tls=tls, host=host, port=port, replace=replace, within_s=within_s
+        )
+
+    async def go_over(
+        self, *, tls: bool, target: Target, password: str | None, within_s: float
+    ) -> list[WentOver]:
+        """Let all lanes of a transport go over to another cluster; see ``GoOver``.
+
+        Raises:
+            RunError: some lanes could not be connected to it in time.
+        """
+        self._password = password
+        return await self.cutting_over.go_over(
+            tls=tls, target=target, password=password, within_s=within_s
+        )
 
     def change_rate(
         self, lane: str, to_per_s: float, *, reason: str, ramp_s: float = 0.0
