@@ -1,0 +1,91 @@
+"""Lanes go over to a cluster of another shape and another login, and what is lost."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from loadprobe.config.keys import Target
+from loadprobe.core.judging.outcome import OpKind
+from loadprobe.errors import RunError
+from loadprobe.local.cluster.cluster import LocalCluster
+from tests.support.running import config_of, measuring, small_lane, target_of, until
+from tests.support.served import is_served
+from tests.support.copying import copy_keys, keys_of, values_of
+
+PATIENT_MS = 1_000
+WIRE = small_lane("tcp", deadline_ms=PATIENT_MS, keys=100, read_ratio=0.5)
+CLIENT = small_lane(
+    "client", driver="redis-py", deadline_ms=PATIENT_MS, workers=4, rate_per_s=60.0,
+    keys=30, read_ratio=0.5,
+)  # fmt: skip
+CONNECTING = msgspec.structs.replace(WIRE, connect_rate_per_s=20.0)
+PLANTED = 5
+
+
+async def test_lanes_go_over_to_another_shape(tmp_path: Path) -> None:
+    """Nothing fails; what the other cluster lacks is found, and nothing else."""
+    secret = tmp_path / "password"
+    secret.write_text("of-the-source\n")
+    async with (
+        LocalCluster(
+            shards=1, replicas_per_shard=0, cluster_mode=False, tls=False,
+            password="of-the-source",
+        ) as source,
+        LocalCluster(shards=2, replicas_per_shard=0, tls=False) as there,
+    ):  # fmt: skip
+        target = target_of(source, password_file=str(secret))
+        async with measuring(config_of(target, CONNECTING, CLIENT)) as trial:
+            moving = trial.measurement.cutting_over
+            (node,) = source.nodes
+            old = await values_of(node)
+
+            async def changed() -> list[str]:
+                now = await values_of(node)
+                of_wire = await keys_of(node, "lp:tcp:*")
+                return [k for k in of_wire if now.get(k) != old.get(k)]
+
+            while len(await changed()) < PLANTED:
+                pass
+            since_ns = await moving.hold_writes(within_s=5.0)
+            planted = (await changed())[:PLANTED]
+            held = await values_of(node)
+            await copy_keys(there, held | {key: old[key] for key in planted})
+            elsewhere = target_of(there)
+            with pytest.raises(RunError, match=r"are not connected to the cluster"):
+                await trial.measurement.go_over(
+                    tls=False, target=closed(elsewhere), password=None, within_s=0.3
+                )
+            went = await trial.measurement.go_over(
+                tls=False, target=elsewhere, password=None, within_s=10.0
+            )
+            assert await values_of(node) == held, "written after it was held"
+            let_go_ns = moving.release_writes()
+            await until(is_served(trial, "tcp"), what="arrivals there")
+            before = sum(int(each[1]) for each in await sizes(there))
+            assert before
+    by_lane = {each.lane: each for each in went}
+    assert by_lane["tcp"].lost == PLANTED
+    assert by_lane["client"].lost == 0
+    assert {each.unread for each in went} == {0}
+    assert {each.overwritten for each in went} == {0}
+    assert by_lane["tcp"].checked > PLANTED
+    assert all(since_ns < each.at_ns < let_go_ns for each in went)
+    assert trial.failed == 0, trial.classes
+    assert {scope.shard for scope in trial.scopes if scope.lane == "tcp"} == {
+        "0001",
+        "0002",
+    }
+    connected = {s.shard for s in trial.scopes if s.op is OpKind.CONNECT}
+    assert connected == {"0001", "0002"}
+    assert trial.stale > 0
+
+
+def closed(target: Target) -> Target:
+    """Return a target at a port where nobody listens."""
+    return msgspec.structs.replace(target, port=1)
+
+
+async def sizes(cluster: LocalCluster) -> list[tuple[str, str]]:
+    """Return (node, number of keys)."""
+    return [(n.name, str(await n.command("DBSIZE"))) for n in cluster.nodes]
