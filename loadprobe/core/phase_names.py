@@ -26,6 +26,12 @@ class Phase(StrEnum):
     ENDPOINT_CUT = "endpoint_cut"
     SLOTS_FIRST_MOVED = "slots_first_moved"
     SLOTS_LAST_MOVED = "slots_last_moved"
+    COPY_BEGUN = "copy_begun"
+    COPY_DONE = "copy_done"
+    CAUGHT_UP = "caught_up"
+    WRITES_HELD = "writes_held"
+    LANES_MOVED = "lanes_moved"
+    WRITES_RESUMED = "writes_resumed"
     FIRST_ERROR = "first_error"
     FIRST_PLANNED_ERROR = "first_planned_error"
     PLANNED_SERVED = "planned_served"
@@ -59,6 +65,12 @@ WORDS: Mapping[str, str] = {
     Phase.ENDPOINT_CUT: "the old endpoint cut open connections",
     Phase.SLOTS_FIRST_MOVED: "the first slots have moved",
     Phase.SLOTS_LAST_MOVED: "the last slots have moved",
+    Phase.COPY_BEGUN: "the full copy has begun",
+    Phase.COPY_DONE: "the full copy is done",
+    Phase.CAUGHT_UP: "the copy has caught up",
+    Phase.WRITES_HELD: "no write is under way any more",
+    Phase.LANES_MOVED: "all lanes are at the target",
+    Phase.WRITES_RESUMED: "writes go on",
     Phase.FIRST_ERROR: "first error",
     Phase.FIRST_PLANNED_ERROR: "first error by plan",
     Phase.PLANNED_SERVED: "served again after its darkness by plan",

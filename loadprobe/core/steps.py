@@ -27,6 +27,29 @@ class ScenarioState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class WentOver:
+    """A lane that went over to another cluster.
+
+    Of its keys with an acknowledged write of this run, looked up there at once:
+
+    Args:
+        lane: its name.
+        at_ns: when its last process sent its arrivals there, monotonic.
+        checked: those that were read.
+        lost: those whose acknowledged value, or a newer one, was not there.
+        overwritten: those that were written there before they were looked at.
+        unread: those that could not be read; None: not all processes said it.
+    """
+
+    lane: str
+    at_ns: int
+    checked: int
+    lost: int
+    overwritten: int
+    unread: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class StepRecord:
     """One step as the controller carried it out.
 
@@ -37,6 +60,7 @@ class StepRecord:
         shards: node groups it was about; empty means all, or none in particular.
         phases_ns: phase (see ``core.phase_names``) -> when it was seen.
         reason: why it failed or was skipped, else "".
+        went_over: the lanes that it led to another cluster.
     """
 
     name: str
@@ -45,6 +69,7 @@ class StepRecord:
     shards: tuple[str, ...] = ()
     phases_ns: Mapping[str, int] = field(default_factory=dict)
     reason: str = ""
+    went_over: tuple[WentOver, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

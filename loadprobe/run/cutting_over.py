@@ -5,10 +5,10 @@ Rule: a lane goes on where it is until it is connected to where it is to be.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.config.keys import Target
+from loadprobe.core.steps import WentOver
 from loadprobe.errors import RunError
 from loadprobe.probe.fleet import FleetProbe
 from loadprobe.probe.moves import FoundThere, GoneOver, HoldWrites, WritesHeld
@@ -17,29 +17,6 @@ from loadprobe.run.roster import Roster
 
 _POLL_S = 0.02
 _LOOK_UP_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class WentOver:
-    """A lane that went over to another cluster.
-
-    Of its keys with an acknowledged write of this run, looked up there at once:
-
-    Args:
-        lane: its name.
-        at_ns: when its last process sent its arrivals there, monotonic.
-        checked: those that were read.
-        lost: those whose acknowledged value, or a newer one, was not there.
-        overwritten: those that were written there before they were looked at.
-        unread: those that could not be read; None: not all processes said it.
-    """
-
-    lane: str
-    at_ns: int
-    checked: int
-    lost: int
-    overwritten: int
-    unread: int | None
 
 
 class CuttingOver:

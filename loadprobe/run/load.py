@@ -16,6 +16,7 @@ from loadprobe.core.events import ProbeDied, RateChanged
 from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.core.judging.results import Sealed
+from loadprobe.core.steps import WentOver
 from loadprobe.outputs.folder.ledger_file import Ledger
 from loadprobe.outputs.folder.sealed_lines import Written
 from loadprobe.probe.fleet import Death, FleetProbe
@@ -29,7 +30,7 @@ from loadprobe.probe.messages import (
 )
 from loadprobe.probe.rates import LaneRates
 from loadprobe.probe.routes import Routes
-from loadprobe.run.cutting_over import CuttingOver, WentOver
+from loadprobe.run.cutting_over import CuttingOver
 from loadprobe.run.going_on import Past
 from loadprobe.run.gone import until_gone
 from loadprobe.run.hearing import Hearing, Listeners

@@ -6,7 +6,6 @@ from loadprobe.local.cluster.cluster import LocalCluster
 from loadprobe.local.cluster.node import LocalNode
 
 
-
 async def keys_of(node: LocalNode, pattern: str = "*") -> list[str]:
     """Return the names of keys."""
     return sorted(await node.command("KEYS", pattern))
@@ -31,6 +30,8 @@ async def copy_keys(cluster: LocalCluster, values: Mapping[str, str]) -> None:
         )
     )
     for shard in cluster.shards:
-        own = [k for k in values if any(r.first <= slots[k] <= r.last for r in shard.slots)]
+        own = [
+            k for k in values if any(r.first <= slots[k] <= r.last for r in shard.slots)
+        ]
         replies = await shard.nodes[0].pipeline([("SET", k, values[k]) for k in own])
         assert set(replies) <= {"OK"}

@@ -6,11 +6,13 @@ all; readers tell them apart by ``match``. ``lines`` turns them into lines of
 """
 
 from loadprobe.core.events.controller import (
+    CopySeen,
     EndpointSeen,
     ExecEnded,
     ExecLine,
     HoldBegun,
     LanesBegun,
+    LaneWentOver,
     ScenarioBegun,
     ScenarioEnded,
     StepBegun,
@@ -36,7 +38,11 @@ from loadprobe.core.events.phases import (
     CallBegun,
     CallEvident,
     CompletionTold,
+    CopyCaughtUp,
     EndpointFollowed,
+    FullCopyBegun,
+    FullCopyDone,
+    LanesMoved,
     MutationFailed,
     MutationSettled,
     PhaseDetails,
@@ -44,6 +50,8 @@ from loadprobe.core.events.phases import (
     PrimaryPromoted,
     ReplicasRecovered,
     StatusChanging,
+    WritesResumed,
+    WritesStopped,
 )
 from loadprobe.core.events.provider import ProviderTold
 from loadprobe.core.events.run import (
@@ -82,6 +90,8 @@ __all__ = [
     "ClockStepped",
     "CompletionTold",
     "ConfigReloaded",
+    "CopyCaughtUp",
+    "CopySeen",
     "CredentialsChanged",
     "Emit",
     "EndpointFollowed",
@@ -92,11 +102,15 @@ __all__ = [
     "Event",
     "ExecEnded",
     "ExecLine",
+    "FullCopyBegun",
+    "FullCopyDone",
     "GroupStatusSeen",
     "HoldBegun",
     "KnownEvent",
+    "LaneWentOver",
     "LaneWoken",
     "LanesBegun",
+    "LanesMoved",
     "LoadRestrained",
     "LoginsRenewed",
     "MaintenanceBegun",
@@ -136,4 +150,6 @@ __all__ = [
     "UnknownEvent",
     "UpdateSeen",
     "WindowSeen",
+    "WritesResumed",
+    "WritesStopped",
 ]

@@ -164,3 +164,42 @@ class StepProblem(Fact, frozen=True, tag="controller/problem"):
 
     step: str
     text: str
+
+
+class CopySeen(Fact, frozen=True, tag="controller/copy"):
+    """How far a tool is that copies the source.
+
+    Args:
+        step: name of the step that began it.
+        state: in the words of the tool.
+        done_bytes: what it has copied of the full copy; None if it does not tell.
+        all_bytes: of how much; None if it does not tell.
+        lag_bytes: what of the source's stream it has not passed on; None if it does
+            not tell.
+    """
+
+    step: str
+    state: str
+    done_bytes: int | None
+    all_bytes: int | None
+    lag_bytes: int | None
+
+
+class LaneWentOver(Fact, frozen=True, tag="controller/went_over"):
+    """A lane sends its arrivals to another cluster, and looked up its keys there.
+
+    Args:
+        step: name of the step.
+        lane: its name.
+        checked: keys with an acknowledged write that were read there.
+        lost: those whose acknowledged value, or a newer one, was not there.
+        overwritten: those that were written there before they were looked at.
+        unread: those that could not be read; None: it did not say in time.
+    """
+
+    step: str
+    lane: str
+    checked: int
+    lost: int
+    overwritten: int
+    unread: int | None

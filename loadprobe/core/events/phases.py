@@ -124,6 +124,48 @@ class MutationFailed(_Details, frozen=True, tag=Phase.FAILED.value):
     reason: str
 
 
+class FullCopyBegun(_Details, frozen=True, tag=Phase.COPY_BEGUN.value):
+    """A tool has begun to copy all that the source holds.
+
+    Args:
+        tool: which.
+    """
+
+    tool: str
+
+
+class FullCopyDone(_Details, frozen=True, tag=Phase.COPY_DONE.value):
+    """A tool has copied all that the source held."""
+
+
+class CopyCaughtUp(_Details, frozen=True, tag=Phase.CAUGHT_UP.value):
+    """What the source took since then has been copied, too.
+
+    Args:
+        lag_bytes: what was still on its way, None if the tool does not tell.
+    """
+
+    lag_bytes: int | None
+
+
+class WritesStopped(_Details, frozen=True, tag=Phase.WRITES_HELD.value):
+    """Lanes read only, and every write that was under way has ended."""
+
+
+class LanesMoved(_Details, frozen=True, tag=Phase.LANES_MOVED.value):
+    """All lanes that probe are at another cluster.
+
+    Args:
+        endpoint: where that is.
+    """
+
+    endpoint: str
+
+
+class WritesResumed(_Details, frozen=True, tag=Phase.WRITES_RESUMED.value):
+    """Lanes write again."""
+
+
 PhaseDetails = (
     CallBegun
     | CallAccepted
@@ -135,6 +177,12 @@ PhaseDetails = (
     | MutationSettled
     | ReplicasRecovered
     | MutationFailed
+    | FullCopyBegun
+    | FullCopyDone
+    | CopyCaughtUp
+    | WritesStopped
+    | LanesMoved
+    | WritesResumed
 )
 
 

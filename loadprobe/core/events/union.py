@@ -6,11 +6,13 @@ from typing import Any
 import msgspec
 
 from loadprobe.core.events.controller import (
+    CopySeen,
     EndpointSeen,
     ExecEnded,
     ExecLine,
     HoldBegun,
     LanesBegun,
+    LaneWentOver,
     ScenarioBegun,
     ScenarioEnded,
     StepBegun,
@@ -116,6 +118,8 @@ KnownEvent = (
     | ExecEnded
     | TokenMade
     | LanesBegun
+    | CopySeen
+    | LaneWentOver
     | StepProblem
     | WindowSeen
     | UpdateSeen

@@ -60,6 +60,23 @@ class StepLane(msgspec.Struct, frozen=True):
     redirects: dict[str, int] = {}
 
 
+class LaneThere(msgspec.Struct, frozen=True):
+    """A lane that a step led to another cluster.
+
+    ``offset_ms`` is when its last process sent its arrivals there. Of its keys with an
+    acknowledged write, looked up there at once: ``lost`` have neither the acknowledged
+    value nor a newer one, ``overwritten`` were written before they could be read.
+    ``unread`` is null if not all processes have said it.
+    """
+
+    lane: str
+    offset_ms: float
+    checked: int
+    lost: int
+    overwritten: int
+    unread: int | None
+
+
 class ProviderMoment(msgspec.Struct, frozen=True):
     """What the provider told of a step, with its own time and when we saw it.
 
@@ -78,7 +95,8 @@ class StepSummary(msgspec.Struct, frozen=True):
 
     ``start_unix_ns`` and ``end_unix_ns`` enclose the time of the step; null if it
     changed nothing. ``slots_moved`` counts the slots that came to other shards; the
-    phases slots_first_moved and slots_last_moved say when that was seen.
+    phases slots_first_moved and slots_last_moved say when that was seen. ``went_over``
+    holds the lanes that were led to another cluster.
     """
 
     name: str
@@ -92,6 +110,7 @@ class StepSummary(msgspec.Struct, frozen=True):
     lanes: list[StepLane]
     provider: list[ProviderMoment]
     slots_moved: int = 0
+    went_over: list[LaneThere] = []
 
 
 class ScenarioSummary(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ Pure. Times become UNIX ns and offsets from the API call of their step.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from loadprobe.clock import ClockPair
+from loadprobe.clock import NS_PER_MS, ClockPair
 from loadprobe.core.events import ProviderTold
 from loadprobe.core.phase_names import Phase
 from loadprobe.core.steps import Expectation, ScenarioRecord
@@ -16,6 +16,7 @@ from loadprobe.core.verdict.measures import downtime_ms, ms
 from loadprobe.core.verdict.phases import step_at
 from loadprobe.core.verdict.scenario_document import (
     BlastRadius,
+    LaneThere,
     P99Ms,
     PhaseTime,
     ProviderMoment,
@@ -132,6 +133,17 @@ def _step(
         ],
         provider=sorted(moments, key=lambda moment: moment.date_unix_ns),
         slots_moved=sum(move.slots for move in step.slot_moves),
+        went_over=[
+            LaneThere(
+                each.lane,
+                (each.at_ns - start_ns) / NS_PER_MS,
+                checked=each.checked,
+                lost=each.lost,
+                overwritten=each.overwritten,
+                unread=each.unread,
+            )
+            for each in record.went_over
+        ],
     )
 
 

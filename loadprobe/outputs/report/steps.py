@@ -18,6 +18,7 @@ from loadprobe.core.phase_names import OF_LOAD, WORDS, Phase
 from loadprobe.core.steps import Expectation, StepState
 from loadprobe.core.verdict.quantities import Bounds, DowntimeMs
 from loadprobe.core.verdict.scenario_document import (
+    LaneThere,
     PhaseTime,
     ScenarioSummary,
     StepLane,
@@ -112,6 +113,9 @@ def _moments(step: StepSummary) -> Iterable[tuple[float, str, str]]:
     for lane in step.lanes:
         for phase in lane.phases:
             yield _moment(phase, f"{lane.lane}: {_word(phase)}{_bars(phase)}")
+    for lane_there in step.went_over:
+        at = lane_there.offset_ms
+        yield at, span_text(at), f"{lane_there.lane}: its arrivals go to the target"
     for told in step.provider:
         late = span_text((told.seen_unix_ns - told.date_unix_ns) / NS_PER_MS)
         message = printable(about_node(told.message, told.node))
@@ -142,6 +146,8 @@ def _findings(step: StepSummary) -> Iterable[tuple[str, str]]:
         yield "planned", planned
     if courses := [text for lane in step.lanes if (text := _p99(lane))]:
         yield "p99", "; ".join(courses)
+    if step.went_over:
+        yield "data", "; ".join(map(_there, step.went_over))
     if step.slots_moved:
         yield "slots", f"{step.slots_moved:,} came to other shards"
     if redirected := [text for lane in step.lanes if (text := _redirects(lane))]:
@@ -149,6 +155,16 @@ def _findings(step: StepSummary) -> Iterable[tuple[str, str]]:
     others = [text for lane in step.lanes if (text := _blast(lane))]
     if others:
         yield "others", "; ".join(others)
+
+
+def _there(lane: LaneThere) -> str:
+    """Say what of a lane's acknowledged writes was at the target when it came there."""
+    text = f"{lane.lane} {lane.lost:,} of {lane.checked:,} acknowledged keys lost"
+    if lane.overwritten:
+        text += f", {lane.overwritten:,} overwritten before they were looked at"
+    if lane.unread is None:
+        return f"{text}, not all looked up"
+    return f"{text}, {lane.unread:,} unread" if lane.unread else text
 
 
 def _dark(lanes: Sequence[StepLane], *, planned: bool) -> str:
