@@ -13,6 +13,7 @@ from loadprobe.control.watch.topology import TopologyWatch
 from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.outcome import Outcome
+from loadprobe.core.steps import WentOver
 from loadprobe.core.verdict.beside import Planned, planned_share
 from loadprobe.run.load import Measurement
 
@@ -81,6 +82,25 @@ class Steering:
         await self._measurement.wake(asleep, target)
         self._on_woken(asleep)
         return True
+
+    async def go_over(
+        self, *, tls: bool, target: Target, password: str | None, within_s: float
+    ) -> Sequence[WentOver]:
+        """Lead the lanes of a transport, and the watch, to another cluster."""
+        self._username = target.username
+        self._on_endpoint(target.host, target.port_of(tls=tls))
+        self._watch.go_over(target, password, tls=tls)
+        return await self._measurement.go_over(
+            tls=tls, target=target, password=password, within_s=within_s
+        )
+
+    async def hold_writes(self, *, within_s: float) -> int:
+        """Have nothing written; return since when all writes have ended."""
+        return await self._measurement.cutting_over.hold_writes(within_s=within_s)
+
+    def release_writes(self) -> int:
+        """Let writes go on, if they are held; return the time."""
+        return self._measurement.cutting_over.release_writes()
 
     def _asleep(self, *, tls: bool) -> list[str]:
         dormant = self._measurement.dormant

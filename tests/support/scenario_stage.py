@@ -40,7 +40,7 @@ from loadprobe.core.events import (
     StepBegun,
     StepEnded,
 )
-from loadprobe.core.steps import ScenarioRecord, StepRecord, StepState
+from loadprobe.core.steps import ScenarioRecord, StepRecord, StepState, WentOver
 from loadprobe.errors import ControlError
 from tests.support.events import DETAILS
 
@@ -153,6 +153,8 @@ class Lanes:
 
     lanes: Sequence[Lane] = CONFIG.lanes
     asked: list[tuple[float, str]] = field(default_factory=list)
+    passwords: list[str | None] = field(default_factory=list)
+    is_held: bool = False
 
     async def wake(self, *, tls: bool, host: str, port: int) -> bool:
         """Note it."""
@@ -166,6 +168,33 @@ class Lanes:
         """Note it."""
         how = ", another cluster" if replace else ""
         self._note(f"{'tls' if tls else 'tcp'} to {host}:{port}{how}")
+
+    async def go_over(
+        self, *, tls: bool, target: Target, password: str | None, within_s: float
+    ) -> Sequence[WentOver]:
+        """Note it; one key of two is lost."""
+        del within_s
+        self._note(f"{'tls' if tls else 'tcp'} over to {target.host}:{target.port}")
+        self.passwords.append(password)
+        return [
+            WentOver(lane.name, now_ns(), checked=2, lost=1, overwritten=0, unread=0)
+            for lane in self.lanes
+            if lane.tls == tls
+        ]
+
+    async def hold_writes(self, *, within_s: float) -> int:
+        """Note it."""
+        del within_s
+        self._note("writes held")
+        self.is_held = True
+        return now_ns()
+
+    def release_writes(self) -> int:
+        """Note it, if they are held."""
+        if self.is_held:
+            self._note("writes go on")
+        self.is_held = False
+        return now_ns()
 
     async def use_password(self, password: str) -> None:
         """Note it."""

@@ -29,6 +29,7 @@ from loadprobe.control.scenario.keys import (
     Step,
     TlsStep,
 )
+from loadprobe.control.scenario.transfer_rules import check_transfer
 from loadprobe.control.scenario.variables import (
     Value,
     fill_variables,
@@ -349,6 +350,7 @@ def _check_order(scenario: Scenario, where: str) -> None:
                 step.token_env is None
             ):
                 raise ConfigError(at, "give token_file or token_env, one of them")
+        check_transfer(step, at)
         mode = _check_mode(step, mode, at)
 
 

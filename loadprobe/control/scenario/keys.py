@@ -10,9 +10,15 @@ import msgspec
 from msgspec import Meta
 
 from loadprobe.config.keys import Lane, Name, Port, Ratio, Text
+from loadprobe.control.scenario.step_keys import (
+    BaseStep,
+    Command,
+    Deadline,
+    Names,
+    Seconds,
+)
+from loadprobe.control.scenario.transfer_keys import CopyStep, CutoverStep, DrainStep
 
-Seconds = Annotated[float, Meta(ge=0.0, le=86_400.0)]
-Deadline = Annotated[float, Meta(gt=0.0, le=86_400.0)]
 Count = Annotated[
     Annotated[int, Meta(ge=0, le=500)]
     | Annotated[str, Meta(pattern=r"^[+-][1-9]\d?\Z")],
@@ -24,13 +30,6 @@ Shard = Annotated[
         pattern=r"^[A-Za-z0-9-]{1,20}\Z",
         description='the id of a shard, such as "0001"',
     ),
-]
-Command = Annotated[
-    tuple[Text, ...],
-    Meta(min_length=1, description='a list of texts: ["program", "argument", ...]'),
-]
-Names = Annotated[
-    tuple[Text, ...], Meta(min_length=1, description="a list of texts, at least one")
 ]
 TlsMode = Literal["none", "preferred", "required"]
 
@@ -48,31 +47,6 @@ ALL_SHARDS = "all"
 
 OUTSTANDING = "outstanding"
 """``update``: the only one that is."""
-
-
-class BaseStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What every step has.
-
-    Args:
-        operation: what is done; decides which further keys there are.
-        name: unique in the scenario; the operation if absent.
-        hold_before_s: load before the step, after the one before it.
-        hold_after_s: load after the step has settled.
-        deadline_s: the step has failed if it has not settled so long after its start.
-    """
-
-    is_mutation: ClassVar[bool] = True
-
-    operation: Text
-    name: Name | None = None
-    hold_before_s: Seconds = 0.0
-    hold_after_s: Seconds = 5.0
-    deadline_s: Deadline = 3600.0
-
-    @property
-    def label(self) -> str:
-        """Return the name, which a scenario that was read always has."""
-        return self.name or self.operation
 
 
 class CreateStep(BaseStep, frozen=True, kw_only=True):
@@ -263,6 +237,9 @@ Step = (
     | WaitStep
     | HoldStep
     | ExecStep
+    | CopyStep
+    | DrainStep
+    | CutoverStep
 )
 
 OPERATIONS: dict[str, type[Step]] = {
@@ -281,6 +258,9 @@ OPERATIONS: dict[str, type[Step]] = {
     "wait": WaitStep,
     "hold": HoldStep,
     "exec": ExecStep,
+    "copy": CopyStep,
+    "drain": DrainStep,
+    "cutover": CutoverStep,
 }
 """What ``operation`` may be -> the keys of such a step."""
 

@@ -17,6 +17,8 @@ from loadprobe.control.scenario.keys import (
     Step,
     TlsStep,
 )
+from loadprobe.control.scenario.transfer_keys import CutoverStep
+from loadprobe.core.steps import WentOver
 
 
 class LaneView(Protocol):
@@ -58,6 +60,31 @@ class LaneControl(Protocol):
 
     async def use_password(self, password: str) -> None:
         """Log in with another password from the next connection on."""
+
+    async def go_over(
+        self, *, tls: bool, target: Target, password: str | None, within_s: float
+    ) -> Sequence[WentOver]:
+        """Lead the lanes of a transport to another cluster, whatever its shape.
+
+        Args:
+            tls: which lanes.
+            target: the cluster, and how to log in there.
+            password: None does not log in.
+            within_s: how long it may take.
+
+        Raises:
+            RunError: some could not be connected to it in time.
+        """
+
+    async def hold_writes(self, *, within_s: float) -> int:
+        """Have nothing written; return since when all writes have ended, monotonic ns.
+
+        Raises:
+            RunError: they have not in time; they are let go on.
+        """
+
+    def release_writes(self) -> int:
+        """Let writes go on, if they are held; return the time, monotonic ns."""
 
     def expect_dark(self, *, lane: str, shard: str | None, start_ns: int) -> None:
         """Note that a lane is dark by plan from a time on."""
@@ -159,11 +186,16 @@ class LaneEndpoints:
             False: Endpoint(target.host, target.port),
             True: Endpoint(target.host, tls_port),
         }
-        self._is_elsewhere = scenario.has(MigrateCompleteStep)
+        self._is_elsewhere = scenario.has(MigrateCompleteStep, CutoverStep)
 
     def of(self, *, tls: bool) -> Endpoint:
         """Return where the lanes of a transport are."""
         return self._at[tls]
+
+    def moved(self, *, tls: bool, at: Endpoint, step: CutoverStep) -> None:
+        """Note that a cut-over has led the lanes of a transport to an endpoint."""
+        self._at[tls] = at
+        self._is_elsewhere = step.target_host is not None
 
     async def follow(self, step: Step, *, before: str, group: Group) -> None:
         """Send the lanes to where a group is after a step.
@@ -223,7 +255,9 @@ def begins_with_group(scenario: Scenario) -> bool:
 
     One that is to take over another server's data has the lanes at that server first.
     """
-    return scenario.has(CreateStep) and not scenario.has(MigrateCompleteStep)
+    return scenario.has(CreateStep) and not scenario.has(
+        MigrateCompleteStep, CutoverStep
+    )
 
 
 def never_served(scenario: Scenario, lanes: Iterable[LaneT]) -> list[LaneT]:

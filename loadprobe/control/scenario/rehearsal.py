@@ -32,10 +32,13 @@ from loadprobe.control.scenario.keys import (
     Step,
     WaitStep,
 )
+from loadprobe.control.scenario.transfer_keys import CopyStep, CutoverStep, DrainStep
+from loadprobe.control.scenario.transfer_plan import check_transfers, told_transfer
 from loadprobe.control.scenario.turns import (
     Memory,
     Observation,
     StepTurn,
+    Transfer,
     remembered,
     resolve,
     rounds,
@@ -89,6 +92,7 @@ async def rehearse(config: Config, scenario: Scenario, shared: SharedApi) -> lis
         )
     if makes_it and is_local:
         scenario = choose_engine(scenario, state.engine_versions)
+    check_transfers(scenario, config.lanes, state.group)
     return plan_scenario(scenario, state)
 
 
@@ -195,7 +199,10 @@ def _planned(scenario: Scenario, state: GroupState) -> Iterator[str]:
 
 
 def _told(
-    number: int, turn: StepTurn, what: Mutation | Observation, state: GroupState
+    number: int,
+    turn: StepTurn,
+    what: Mutation | Observation | Transfer,
+    state: GroupState,
 ) -> Iterator[str]:
     head = f"  {number}. {turn.name}:"
     match what:
@@ -205,6 +212,8 @@ def _told(
             yield f"{head} wait until the group is {what.until}"
         case ExecStep():
             yield f"{head} run {' '.join(what.command)}"
+        case CopyStep() | DrainStep() | CutoverStep():
+            yield f"{head} {told_transfer(what, state.group)}"
         case _:
             yield f"{head} {what.describe()}"
             calls = what.plan(state)
@@ -216,11 +225,15 @@ def _told(
         yield f"     the token is made, and written to {step.token_file}"
 
 
-def _after(state: GroupState, what: Mutation | Observation) -> GroupState:
-    if isinstance(what, WaitStep):
-        status = AVAILABLE if what.until == "settled" else what.until
-        return replace(state, group=replace(state.group, status=status))
-    return state if isinstance(what, Observation) else what.after(state)
+def _after(state: GroupState, what: Mutation | Observation | Transfer) -> GroupState:
+    match what:
+        case WaitStep():
+            status = AVAILABLE if what.until == "settled" else what.until
+            return replace(state, group=replace(state.group, status=status))
+        case HoldStep() | ExecStep() | CopyStep() | DrainStep() | CutoverStep():
+            return state
+        case _:
+            return what.after(state)
 
 
 def _tokens(scenario: Scenario) -> dict[str, Secret]:

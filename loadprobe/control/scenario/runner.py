@@ -76,7 +76,10 @@ class _Running:
         """Carry out everything; return how it went."""
         self._emit(ScenarioBegun(mono_now_ns(), self._scenario.name))
         try:
-            await self._carry_out_watched()
+            try:
+                await self._carry_out_watched()
+            finally:
+                await self._steps.close()
         except asyncio.CancelledError:
             # Nothing is left to do if there were no steps; then it was not cut short.
             if self._scenario.steps:

@@ -28,17 +28,20 @@ from loadprobe.control.scenario.keys import (
     CreateStep,
     DeleteStep,
     ExecStep,
+    MigrateCompleteStep,
     Step,
 )
 from loadprobe.control.scenario.lanes import Darkness, LaneEndpoints
 from loadprobe.control.scenario.observing import Observing
 from loadprobe.control.scenario.surroundings import Surroundings
 from loadprobe.control.scenario.tokens import is_missing, make_token, read_token
+from loadprobe.control.scenario.transferring import Transferring
 from loadprobe.control.scenario.transports import Transports
 from loadprobe.control.scenario.turns import (
     Memory,
     Observation,
     StepTurn,
+    Transfer,
     is_for_all_shards,
     needs,
     remembered,
@@ -52,7 +55,7 @@ from loadprobe.core.events import (
     TokenMade,
 )
 from loadprobe.core.phase_names import Phase
-from loadprobe.core.steps import StepRecord, StepState
+from loadprobe.core.steps import StepRecord, StepState, WentOver
 from loadprobe.errors import ControlError, LoadprobeError, ProbeCrashed
 
 _PATIENCE_S = 60.0
@@ -72,6 +75,7 @@ class _Progress:
         phases_ns: phase -> when it was seen, for the record.
         called_ns: when the call was begun; None before it.
         is_applied: False if the call has certainly changed nothing.
+        went_over: the lanes that it led to another cluster.
     """
 
     turn: StepTurn
@@ -80,6 +84,7 @@ class _Progress:
     phases_ns: dict[str, int] = field(default_factory=dict)
     called_ns: int | None = None
     is_applied: bool = True
+    went_over: tuple[WentOver, ...] = ()
 
     def record(self, state: StepState, reason: str = "") -> StepRecord:
         return StepRecord(
@@ -89,6 +94,7 @@ class _Progress:
             shards=self.shards,
             phases_ns=self.phases_ns,
             reason=reason,
+            went_over=self.went_over,
         )
 
 
@@ -110,7 +116,12 @@ class StepRunner:
         self._endpoints = LaneEndpoints(scenario, self._target, around.lanes)
         self._observing = Observing(around, brake)
         self._transports = Transports(around, self._endpoints)
+        self._transferring = Transferring(around, self._endpoints, brake)
         self._memory = Memory(markers.new_mark())
+
+    async def close(self) -> None:
+        """End what goes on beside the steps."""
+        await self._transferring.close()
 
     async def turns(self, step: Step, number: int) -> tuple[StepTurn, ...]:
         """Return the turns of a step in a round, of a group as it is.
@@ -171,6 +182,11 @@ class StepRunner:
             tokens = {**self._memory.tokens, turn.step.label: self._token(turn.step)}
             self._memory = replace(self._memory, tokens=tokens)
         what = resolve(turn, state, self._memory)
+        if isinstance(what, Transfer):
+            await self._transfer(what, progress, state.group)
+            if self._brake.reason:
+                return StepState.SKIPPED, f"cut short by {self._brake.reason}"
+            return StepState.SETTLED, ""
         if isinstance(what, Observation):
             await self._observe(what, progress)
             if self._brake.reason and not isinstance(what, ExecStep):
@@ -188,6 +204,15 @@ class StepRunner:
         )
         progress.phases_ns[Phase.SETTLED] = mono_now_ns()
         self._darkness.end(step.label, progress.phases_ns[Phase.SETTLED])
+
+    async def _transfer(
+        self, step: Transfer, progress: _Progress, group: Group
+    ) -> None:
+        phases = Phases(progress.turn.name, step.operation, self._around.emit)
+        progress.phases_ns = phases.seen_ns
+        self._darkness.begin(step.label, mono_now_ns())
+        progress.went_over = await self._transferring.take(step, phases, group)
+        self._darkness.end(step.label, mono_now_ns())
 
     def _secrets(self) -> list[Secret]:
         password = self._target.read_password()
@@ -256,6 +281,8 @@ class StepRunner:
             await self._around.lanes.use_password(token.reveal())
         group = await self._described()
         await self._endpoints.follow(step, before=before.tls_mode, group=group)
+        if isinstance(step, MigrateCompleteStep):
+            self._around.lanes.release_writes()
 
     async def _described(self) -> Group:
         patience = Patience(limit_s=_PATIENCE_S)

@@ -48,10 +48,14 @@ from loadprobe.control.scenario.keys import (
     TlsStep,
     WaitStep,
 )
+from loadprobe.control.scenario.transfer_keys import CopyStep, CutoverStep, DrainStep
 from loadprobe.errors import ControlError
 
 Observation = WaitStep | HoldStep | ExecStep
 """Steps that change nothing of the group."""
+
+Transfer = CopyStep | DrainStep | CutoverStep
+"""Steps that move data and lanes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +144,14 @@ def needs(step: Step) -> frozenset[Need]:
 
 def resolve(
     turn: StepTurn, state: GroupState, memory: Memory
-) -> Mutation | Observation:
+) -> Mutation | Observation | Transfer:
     """Return what a turn of a step is for a group as it is.
 
     Raises:
         ControlError: the group has nothing that it could be relative to.
     """
     step = turn.step
-    found: Mutation | Observation
+    found: Mutation | Observation | Transfer
     match step:
         case CreateStep():
             found = _create(step, memory.mark)
@@ -169,7 +173,10 @@ def resolve(
             found = StartMigration(step.source_host, step.source_port)
         case MigrateCompleteStep():
             found = CompleteMigration(step.force)
-        case WaitStep() | HoldStep() | ExecStep():
+        case (
+            WaitStep() | HoldStep() | ExecStep()
+            | CopyStep() | DrainStep() | CutoverStep()
+        ):  # fmt: skip
             found = step
         case _:
             assert_never(step)

@@ -134,6 +134,22 @@ class TopologyWatch:
             self._names.forget(_OBSERVER)  # it names shards from ``current`` now
             self._wake()
 
+    def go_over(self, target: Target, password: str | None, *, tls: bool) -> None:
+        """Watch another cluster from now on; that its nodes are others is no change.
+
+        Args:
+            target: the cluster, which may have another shape.
+            password: what to log in with there.
+            tls: connect by TLS.
+
+        Raises:
+            ConfigError, PreflightError: the login cannot be used.
+        """
+        self._target, self._password = target, password
+        self._route = self._make_route(tls=tls, is_other_cluster=True)
+        self._names.forget(_OBSERVER)
+        self._wake()
+
     def follow(self, group: Group) -> None:
         """Change the transport if a group does not serve the present one any more.
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from loadprobe.control.programs.program import LONGEST_LINE, MOST_LINES
 from loadprobe.control.provider.secret import Secret
-from loadprobe.control.scenario.exec_step import LONGEST_LINE, MOST_LINES, run_command
+from loadprobe.control.scenario.exec_step import run_command
 from loadprobe.core.events import Event, ExecEnded, ExecLine
 from loadprobe.errors import ControlError
 from loadprobe.liveness import start_ticks

@@ -17,7 +17,6 @@ from loadprobe.control.scenario.file import (
 from loadprobe.control.scenario.keys import (
     OPERATIONS,
     Abort,
-    BaseStep,
     ExecStep,
     Expect,
     ExpectedDark,
@@ -27,6 +26,7 @@ from loadprobe.control.scenario.keys import (
     ScenarioKeys,
     TlsStep,
 )
+from loadprobe.control.scenario.step_keys import BaseStep
 from loadprobe.errors import ConfigError, UsageError
 from tests.support.paths import ROOT
 

@@ -1,0 +1,150 @@
+"""A program that is run beside: no shell, bounded output, no leftovers.
+
+It gets a process group of its own, which is killed at the end, so that what it started
+ends with it.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from loadprobe.clock import mono_now_ns
+from loadprobe.control.provider.secret import MASK, Secret
+from loadprobe.core.events import Emit, ExecEnded, ExecLine
+
+MOST_LINES = 1000
+"""Lines of output that are kept; more are read and counted."""
+
+LONGEST_LINE = 4096
+"""Characters of a line that are kept."""
+
+_Stream = Literal["stdout", "stderr"]
+_READ_BYTES = 65_536
+_AFTER_EXIT_S = 1.0
+
+
+async def start_program(
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    asks: bytes = b"",
+) -> asyncio.subprocess.Process:
+    """Start a program in a process group of its own.
+
+    Args:
+        command: program and arguments.
+        env: environment variables that it has besides ours.
+        asks: what it reads from its standard input.
+
+    Cancelled meanwhile, asyncio would kill the program alone, and leave behind what it
+    has started by then.
+
+    Raises:
+        OSError, ValueError: it could not be started.
+    """
+    starting = asyncio.create_task(
+        asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE if asks else asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+            env={**os.environ, **env} if env else None,
+        )
+    )
+    try:
+        process = await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.wait({starting})
+        if starting.exception() is None:
+            await end_program(starting.result())
+        raise
+    if process.stdin is not None:
+        with contextlib.suppress(ConnectionError):
+            process.stdin.write(asks)
+            process.stdin.close()
+    return process
+
+
+async def finish_program(
+    process: asyncio.subprocess.Process, add: Callable[[_Stream, str], None]
+) -> int:
+    """Read until the program has ended; return its exit code.
+
+    What it left running may hold the pipes open: that is not waited for.
+    """
+    assert process.stdout is not None
+    assert process.stderr is not None
+    async with asyncio.TaskGroup() as group:
+        readers = [
+            group.create_task(_read(process.stdout, "stdout", add)),
+            group.create_task(_read(process.stderr, "stderr", add)),
+        ]
+        code = await process.wait()
+        await asyncio.wait(readers, timeout=_AFTER_EXIT_S)
+        for reader in readers:
+            reader.cancel()
+    return code
+
+
+async def _read(
+    stream: asyncio.StreamReader,
+    name: _Stream,
+    add: Callable[[_Stream, str], None],
+) -> None:
+    """Hand over a stream line by line, however long its lines are."""
+    rest = b""
+    while chunk := await stream.read(_READ_BYTES):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            add(name, line.decode(errors="replace"))
+        rest = rest[: LONGEST_LINE * 4]
+    if rest:
+        add(name, rest.decode(errors="replace"))
+
+
+async def end_program(process: asyncio.subprocess.Process) -> None:
+    """Kill what is left of the process group, and collect the process.
+
+    The group can outlive its leader. While it does, its id is not given to another;
+    if it does not, the id was free for no longer than ``_AFTER_EXIT_S``.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    if process.returncode is None:
+        await process.wait()
+
+
+@dataclass(slots=True)
+class OutputJournal:
+    """Puts lines into the journal, a bounded number of them."""
+
+    step: str
+    emit: Emit
+    secrets: Sequence[Secret]
+    lines: int = 0
+    last: str = ""
+
+    def add(self, stream: _Stream, line: str) -> None:
+        """Take a line."""
+        self.lines += 1
+        self.last = masked(line.rstrip("\r"), self.secrets)[:LONGEST_LINE]
+        if self.lines <= MOST_LINES:
+            self.emit(ExecLine(mono_now_ns(), self.step, stream, self.last))
+
+    def close(self, code: int) -> None:
+        """Note the end."""
+        kept = min(self.lines, MOST_LINES)
+        self.emit(ExecEnded(mono_now_ns(), self.step, code, self.lines, kept))
+
+
+def masked(text: str, secrets: Sequence[Secret]) -> str:
+    """Return a text without secrets."""
+    for secret in secrets:
+        if secret.reveal():
+            text = text.replace(secret.reveal(), MASK)
+    return text

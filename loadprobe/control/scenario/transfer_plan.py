@@ -1,0 +1,68 @@
+"""What steps that move data and lanes are going to do, told before they do it.
+
+What is certain to fail is refused: a program that is not there, a tool that cannot copy
+between such ends, a lane that the target does not serve.
+"""
+
+import shutil
+from collections.abc import Sequence
+
+from loadprobe.config.keys import Lane
+from loadprobe.control.provider.replies import Group
+from loadprobe.control.scenario.file import Scenario
+from loadprobe.control.scenario.keys import CreateStep
+from loadprobe.control.scenario.targets import check_lanes_fit
+from loadprobe.control.scenario.transfer_keys import CopyStep, CutoverStep, DrainStep
+from loadprobe.control.scenario.turns import Transfer
+from loadprobe.errors import ControlError, PreflightError
+
+
+def check_transfers(scenario: Scenario, lanes: Sequence[Lane], group: Group) -> None:
+    """Check the transfers of a scenario.
+
+    Args:
+        scenario: what was read.
+        lanes: of the configuration.
+        group: the group of [control], as it is before.
+
+    Raises:
+        PreflightError: one is certain to fail.
+    """
+    lanes = [*lanes, *scenario.lanes]
+    for step in scenario.steps:
+        try:
+            if isinstance(step, CopyStep):
+                _check_program(step)
+            is_made = scenario.has(CreateStep) and group.endpoint is None
+            if isinstance(step, CutoverStep) and not is_made:
+                check_lanes_fit(step, group, lanes)
+        except ControlError as exc:
+            raise PreflightError(f"scenario {scenario.name}: {exc}") from exc
+
+
+def told_transfer(step: Transfer, group: Group) -> str:
+    """Return what a step is going to do, in one line."""
+    match step:
+        case DrainStep():
+            return "the lanes read only, until they are led elsewhere"
+        case CopyStep():
+            to = step.file if step.method == "rdb" else _target(step.target_host, group)
+            how = " ".join(step.command) if step.command else step.tool
+            return f"copy the source to {to} by {how}"
+        case CutoverStep():
+            when = "once nothing is written any more"
+            when = "at once" if step.writers == "at_once" else when
+            return f"the lanes go over to {_target(step.target_host, group)} {when}"
+
+
+def _target(host: str | None, group: Group) -> str:
+    return host if host is not None else f"the group {group.id}"
+
+
+def _check_program(step: CopyStep) -> None:
+    name = step.program or (step.command[0] if step.command else step.tool)
+    if shutil.which(name) is None:
+        raise ControlError(
+            f"step {step.label}: there is no program {name!r}; install it, or give its "
+            "path (program = ...)"
+        )
