@@ -86,13 +86,18 @@ class Steering:
     async def go_over(
         self, *, tls: bool, target: Target, password: str | None, within_s: float
     ) -> Sequence[WentOver]:
-        """Lead the lanes of a transport, and the watch, to another cluster."""
+        """Lead the lanes of a transport, then the watch, to another cluster.
+
+        In this order: the lanes are at the old one until all is connected, and it is
+        they who name the shards of the new one.
+        """
+        went_over = await self._measurement.go_over(
+            tls=tls, target=target, password=password, within_s=within_s
+        )
         self._username = target.username
         self._on_endpoint(target.host, target.port_of(tls=tls))
         self._watch.go_over(target, password, tls=tls)
-        return await self._measurement.go_over(
-            tls=tls, target=target, password=password, within_s=within_s
-        )
+        return went_over
 
     async def hold_writes(self, *, within_s: float) -> int:
         """Have nothing written; return since when all writes have ended."""

@@ -69,6 +69,7 @@ def test_every_operation_has_a_good_example() -> None:
         "migrate_start": {"source_host": "db"},
         "hold": {"seconds": 1},
         "exec": {"command": ["true"]},
+        "copy": {"tool": "redis-shake"},
     }
     for operation, kind in OPERATIONS.items():
         keys = {"operation": operation, **required.get(operation, {})}

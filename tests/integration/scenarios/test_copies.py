@@ -1,0 +1,123 @@
+"""Migrations by a tool, and the lanes led to the target, on real servers."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from loadprobe.config.keys import Config, Lane
+from loadprobe.control.scenario.file import Scenario, load_scenario, parse_scenario
+from loadprobe.local.cluster.cluster import LocalCluster
+from tests.integration.scenarios.test_scenarios import (
+    Ran,
+    carry_out,
+    config_for,
+    rehearsing,
+)
+from tests.support.running import small_lane, target_of
+
+LANE = small_lane("tcp", workers=10, rate_per_s=300.0, keys=300, read_ratio=0.5)
+SECRET = "the-password-of-the-source"
+
+
+def quick(scenario: Scenario) -> Scenario:
+    """Return a scenario without its long holds."""
+    steps = tuple(
+        msgspec.structs.replace(step, hold_before_s=0.0, hold_after_s=0.2)
+        for step in scenario.steps
+    )
+    return replace(scenario, steps=steps, baseline_s=1.0, after_s=1.0)
+
+
+@asynccontextmanager
+async def two_ends(
+    tmp_path: Path, *, cluster_mode: bool = True, lanes: tuple[Lane, ...] = (LANE,)
+) -> AsyncIterator[tuple[Config, LocalCluster]]:
+    """Run a single server with a password beside a group; yield (config, group)."""
+    secret = tmp_path / "password"
+    secret.write_text(f"{SECRET}\n")
+    source = LocalCluster(
+        shards=1, replicas_per_shard=0, cluster_mode=False, tls=False,
+        name="source", password=SECRET,
+    )  # fmt: skip
+    async with (
+        source,
+        rehearsing("none", cluster_mode=cluster_mode, replicas_per_shard=0) as (
+            group,
+            plane,
+        ),
+    ):
+        config = config_for(plane, tmp_path, tls=False)
+        target = target_of(
+            source, name_server=plane.name_server, password_file=str(secret)
+        )
+        yield msgspec.structs.replace(config, target=target, lanes=lanes), group
+
+
+def phases(ran: Ran, step: str) -> dict[str, float]:
+    """Return phase -> ms from the begin of a step."""
+    found: Mapping[str, Any] = next(
+        each for each in ran.scenario["steps"] if each["name"] == step
+    )
+    return {each["phase"]: each["offset_ms"] for each in found["phases"]}
+
+
+def there(ran: Ran, step: str = "cutover") -> Mapping[str, Any]:
+    """Return what the only lane found at the target."""
+    steps = {each["name"]: each for each in ran.scenario["steps"]}
+    (found,) = steps[step]["went_over"]
+    lane: Mapping[str, Any] = found
+    return lane
+
+
+async def test_redis_cli_import(tmp_path: Path) -> None:
+    """Nothing is lost or dark, and the password of the source is told to nobody."""
+    async with two_ends(tmp_path) as (config, group):
+        ran = await carry_out(config, quick(load_scenario("copy-redis-cli")))
+        sizes = [int(await node.command("DBSIZE")) for node in group.nodes]
+    ran.check()
+    assert ran.outages == []
+    assert min(sizes) > 0
+    assert there(ran)["lost"] == there(ran)["unread"] == 0
+    assert there(ran)["checked"] > 0
+    assert {"copy_begun", "copy_done"} <= set(phases(ran, "copy"))
+    assert "writes_held" in phases(ran, "drain")
+    seen = phases(ran, "cutover")
+    assert seen["writes_held"] <= seen["lanes_moved"] <= seen["writes_resumed"]
+    shards = set(ran.of("tcp")["downtime_ms"]["shards"])
+    assert shards == {"0001", "0002"}
+    assert SECRET not in ran.text
+    for path in (tmp_path / "runs").rglob("*"):
+        assert path.is_dir() or SECRET.encode() not in path.read_bytes(), path
+
+
+async def test_at_once(tmp_path: Path) -> None:
+    """What was written after its key was copied is lost, and found to be."""
+    scenario = parse_scenario(
+        """
+        description = "copied once, and left at once"
+        [[steps]]
+        operation = "copy"
+        tool = "redis-cli"
+        hold_after_s = 1.0
+        [[steps]]
+        operation = "cutover"
+        writers = "at_once"
+        [expect]
+        max_lost_writes = "any"
+        """,
+        where="s.toml",
+        name="at-once",
+    )
+    async with two_ends(tmp_path) as (config, _group):
+        scenario = replace(scenario, baseline_s=1.0, after_s=1.0)
+        ran = await carry_out(config, scenario)
+    ran.check(may_lose=True)
+    assert there(ran)["lost"] > 0
+    assert there(ran)["unread"] == 0
+    assert "writes_held" not in phases(ran, "cutover")
+    assert ran.summary["stale_reads"] > 0
+    assert ran.summary["wrong"] == 0
