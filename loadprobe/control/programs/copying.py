@@ -133,7 +133,7 @@ class Copying:
             except (OSError, ValueError) as exc:
                 why = exc.strerror if isinstance(exc, OSError) else str(exc)
                 raise ControlError(
-                    f"step {self._step}: {command[0]!r} could not be started: {why}; "
+                    f"{command[0]!r} could not be started: {why}; "
                     "install it, or give its path (program = ...)"
                 ) from exc
             self._followers.append(asyncio.create_task(self._follow(each)))

@@ -35,7 +35,7 @@ def led_to(step: TargetedStep, source: Target, group: Group) -> Target:
     if host is None:
         if group.endpoint is None:
             raise ControlError(
-                f"step {step.label}: the group {group.id} is {group.status!r} and has "
+                f"the group {group.id} is {group.status!r} and has "
                 "no endpoint; wait until it is available, or give target_host"
             )
         host, port, is_cluster = group.endpoint.host, group.endpoint.port, False
@@ -43,7 +43,7 @@ def led_to(step: TargetedStep, source: Target, group: Group) -> Target:
         reader = group.reader.host if group.reader is not None else None
         if group.has_auth and password_of(step) is None:
             raise ControlError(
-                f"step {step.label}: the group {group.id} has an AUTH token; give "
+                f"the group {group.id} has an AUTH token; give "
                 "target_password_file or target_password_env"
             )
     there = msgspec.structs.replace(
@@ -118,7 +118,7 @@ def check_lanes_fit(step: TargetedStep, group: Group, lanes: "list[Lane]") -> No
     if left:
         serves, has = ("TLS", "plaintext") if tls else ("plaintext", "TLS")
         raise ControlError(
-            f"step {step.label}: the target is reached by {serves}, and lane "
+            f"the target is reached by {serves}, and lane "
             f"{left[0]} is of {has}: it would stay at the source; set tls = "
             f"{str(tls).lower()} in the lane, or remove it"
         )

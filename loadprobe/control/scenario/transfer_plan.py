@@ -37,7 +37,8 @@ def check_transfers(scenario: Scenario, lanes: Sequence[Lane], group: Group) -> 
             if isinstance(step, CutoverStep) and not is_made:
                 check_lanes_fit(step, group, lanes)
         except ControlError as exc:
-            raise PreflightError(f"scenario {scenario.name}: {exc}") from exc
+            where = f"scenario {scenario.name}, step {step.label}"
+            raise PreflightError(f"{where}: {exc}") from exc
 
 
 def told_transfer(step: Transfer, group: Group) -> str:
@@ -63,6 +64,6 @@ def _check_program(step: CopyStep) -> None:
     name = step.program or (step.command[0] if step.command else step.tool)
     if shutil.which(name) is None:
         raise ControlError(
-            f"step {step.label}: there is no program {name!r}; install it, or give its "
+            f"there is no program {name!r}; install it, or give its "
             "path (program = ...)"
         )

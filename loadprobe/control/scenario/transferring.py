@@ -146,10 +146,10 @@ class Transferring:
                 await self._end_copies()
                 return
             if copying.failure:
-                raise ControlError(f"step {phases.step}: {copying.failure}")
+                raise ControlError(copying.failure)
             if mono_now_ns() >= until_ns:
                 raise ControlError(
-                    f"step {phases.step}: the copy was not done after "
+                    "the copy was not done after "
                     f"{step.deadline_s:g} s; raise deadline_s"
                 )
             await self._brake.pause(_LOOK_S)
@@ -232,9 +232,7 @@ class Transferring:
 
         failed = next((copy.failure for copy in self._copies if copy.failure), "")
         if failed:
-            raise ControlError(
-                f"step {phases.step}: the lanes stay at the source, for {failed}"
-            )
+            raise ControlError(f"the lanes stay at the source, for {failed}")
         there, tls = led_to(step, self._around.config.target, group), moves(step, group)
         password = password_of(step)
         try:
@@ -285,9 +283,7 @@ class Transferring:
             failed = next((each.failure for each in telling if each.failure), "")
             if failed or mono_now_ns() >= until_ns:
                 why = failed or f"the copy was not in step after {step.deadline_s:g} s"
-                raise ControlError(
-                    f"step {phases.step}: the lanes stay at the source, for {why}"
-                )
+                raise ControlError(f"the lanes stay at the source, for {why}")
             await asyncio.sleep(_LOOK_S)
         if telling:
             status = telling[0].course.status

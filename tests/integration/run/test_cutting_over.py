@@ -9,9 +9,9 @@ from loadprobe.config.keys import Target
 from loadprobe.core.judging.outcome import OpKind
 from loadprobe.errors import RunError
 from loadprobe.local.cluster.cluster import LocalCluster
+from tests.support.copying import copy_keys, keys_of, values_of
 from tests.support.running import config_of, measuring, small_lane, target_of, until
 from tests.support.served import is_served
-from tests.support.copying import copy_keys, keys_of, values_of
 
 PATIENT_MS = 1_000
 WIRE = small_lane("tcp", deadline_ms=PATIENT_MS, keys=100, read_ratio=0.5)

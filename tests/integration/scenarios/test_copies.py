@@ -1,5 +1,7 @@
 """Migrations by a tool, and the lanes led to the target, on real servers."""
 
+import sys
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -7,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from loadprobe.config.keys import Config, Lane
 from loadprobe.control.scenario.file import Scenario, load_scenario, parse_scenario
@@ -17,7 +20,10 @@ from tests.integration.scenarios.test_scenarios import (
     config_for,
     rehearsing,
 )
+from tests.support.paths import ROOT
 from tests.support.running import small_lane, target_of
+
+pytestmark = pytest.mark.alone
 
 LANE = small_lane("tcp", workers=10, rate_per_s=300.0, keys=300, read_ratio=0.5)
 SECRET = "the-password-of-the-source"
@@ -121,3 +127,67 @@ async def test_at_once(tmp_path: Path) -> None:
     assert "writes_held" not in phases(ran, "cutover")
     assert ran.summary["stale_reads"] > 0
     assert ran.summary["wrong"] == 0
+
+
+def stand_in(folder: Path, *more: str) -> str:
+    """Return the path of a program that stands in for RedisShake."""
+    path = folder / "redis-shake"
+    script = ROOT / "tests" / "support" / "shake_stand_in.py"
+    words = " ".join(["exec", sys.executable, str(script), '"$1"', *more])
+    path.write_text(f"#!/bin/sh\n{words}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def shaking(program: str, *, hold_s: float = 0.5) -> Scenario:
+    """Return a copy by RedisShake, and a cut-over once it has caught up."""
+    return parse_scenario(
+        f"""
+        description = "copied and followed"
+        baseline_s = 1.0
+        after_s = 1.0
+        [[steps]]
+        operation = "copy"
+        tool = "redis-shake"
+        program = "{program}"
+        hold_after_s = {hold_s}
+        [[steps]]
+        operation = "cutover"
+        hold_after_s = 0.5
+        """,
+        where="s.toml",
+        name="shaking",
+    )
+
+
+async def test_a_copy_that_follows(tmp_path: Path) -> None:
+    """Writes pause until the copy has caught up; nothing is lost."""
+    async with two_ends(tmp_path) as (config, _group):
+        ran = await carry_out(config, shaking(stand_in(tmp_path)))
+    ran.check()
+    seen = phases(ran, "copy")
+    assert seen["copy_begun"] <= seen["copy_done"] <= seen["caught_up"]
+    seen = phases(ran, "cutover")
+    assert seen["writes_held"] <= seen["caught_up"] <= seen["lanes_moved"]
+    assert there(ran)["lost"] == there(ran)["unread"] == 0
+    told = [e["fields"] for e in ran.events if e["kind"] == "copy"]
+    assert any(each["state"] == "syncing aof" for each in told)
+    assert all(each["lag_bytes"] is not None for each in told[-1:])
+    assert SECRET not in ran.text
+    assert not list(Path(tempfile.gettempdir()).glob("loadprobe-copy-*"))
+
+
+async def test_a_copy_that_dies(tmp_path: Path) -> None:
+    """It is told when it dies, and the lanes stay where they are."""
+    program = stand_in(tmp_path, "--die-after", "3")
+    async with two_ends(tmp_path) as (config, _group):
+        ran = await carry_out(config, shaking(program, hold_s=4.0))
+    assert ran.code == 1
+    assert ran.states() == {"copy": "settled", "cutover": "failed"}, ran.why()
+    problems = [e["fields"]["text"] for e in ran.events if e["kind"] == "problem"]
+    assert any("ended with exit code 3" in text for text in problems), problems
+    (cutover,) = [s for s in ran.scenario["steps"] if s["name"] == "cutover"]
+    assert "the lanes stay at the source" in cutover["reason"]
+    assert cutover["went_over"] == []
+    assert ran.summary["lost_writes"] == 0
+    assert ran.outages == []
