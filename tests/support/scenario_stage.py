@@ -26,7 +26,12 @@ from loadprobe.control.provider.replies import (
     UpdateAction,
 )
 from loadprobe.control.provider.state import ABSENT, AVAILABLE, GroupState
-from loadprobe.control.scenario import observing, step_runner, transports
+from loadprobe.control.scenario import (
+    observing,
+    step_runner,
+    transferring,
+    transports,
+)
 from loadprobe.control.scenario import runner as scenario_module
 from loadprobe.control.scenario.file import Scenario, parse_scenario
 from loadprobe.control.scenario.runner import run_scenario
@@ -306,7 +311,8 @@ class Stage:
             transports, "TlsScout", lambda _target, **_: Scout(self.tls_after_s)
         )
         monkeypatch.setattr(transports, "EndpointWatch", self._watch)
-        for module in (observing, scenario_module, step_runner, transports):
+        modules = observing, scenario_module, step_runner, transferring, transports
+        for module in modules:
             monkeypatch.setattr(module, "mono_now_ns", now_ns)
 
     def run(

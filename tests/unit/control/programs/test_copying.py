@@ -1,0 +1,122 @@
+"""A copy under way: real processes that are run, watched and ended."""
+
+import asyncio
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from loadprobe.control.programs.copying import Copying
+from loadprobe.control.programs.course import CopyCourse
+from loadprobe.control.programs.tools import ToolRun
+from loadprobe.control.provider.secret import Secret
+from loadprobe.core.events import Event, ExecLine, StepProblem
+from loadprobe.errors import ControlError
+
+
+def copying(runs: Sequence[ToolRun], events: list[Event]) -> Copying:
+    """Return a copy by these processes."""
+    course = CopyCourse(stall_s=60.0, most_lag_bytes=1_000)
+    return Copying("copy", runs, course, events.append, secrets=[Secret("hidden")])
+
+
+def shell(script: str, **more: object) -> ToolRun:
+    """Return a shell script as a tool."""
+    return ToolRun(("sh", "-c", script), **more)  # type: ignore[arg-type]
+
+
+async def until_done(it: Copying) -> None:
+    """Wait until a copy is done, or of no use."""
+    async with asyncio.timeout(10):
+        while not it.is_done and not it.failure:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_tool_that_ends() -> None:
+    """It is done when all of it has ended well; what it said is in the journal."""
+    events: list[Event] = []
+    it = copying([shell("echo said by $NAME hidden", env={"NAME": "it"})] * 2, events)
+    await it.begin()
+    await until_done(it)
+    assert not it.follows
+    await it.end()
+    said = [event.line for event in events if isinstance(event, ExecLine)]
+    assert said == ["said by it ****"] * 2
+    assert not [event for event in events if isinstance(event, StepProblem)]
+
+
+async def test_a_tool_that_goes_on(tmp_path: Path) -> None:
+    """A line says that it follows; it is ended politely, with all it has started."""
+    events: list[Event] = []
+    ended = tmp_path / "ended"
+    script = f"trap 'touch {ended}; exit 0' TERM; echo idle now; sleep 60 & wait"
+    it = copying([shell(script, caught_up="^idle")], events)
+    await it.begin()
+    await until_done(it)
+    assert it.follows
+    assert not it.knows_lag
+    await it.end()
+    assert ended.exists()
+    assert not [event for event in events if isinstance(event, StepProblem)]
+
+
+@pytest.mark.parametrize(
+    ("script", "caught_up", "how"),
+    [
+        ("echo no room; exit 4", "", "exit code 4; its last line: no room"),
+        ("kill -9 $$", "", "signal 9"),
+        ("echo idle", "idle", "exit code 0; its last line: idle"),
+    ],
+)
+async def test_a_tool_that_dies(script: str, caught_up: str, how: str) -> None:
+    """It is told at once; one that should go on may not end, even if it ends well."""
+    events: list[Event] = []
+    it = copying([shell(script, caught_up=caught_up)], events)
+    await it.begin()
+    async with asyncio.timeout(10):
+        while not it.failure:
+            await asyncio.sleep(0.01)
+    await it.end()
+    assert it.failure == f"'sh', which copies, ended with {how}"
+    assert [e.text for e in events if isinstance(e, StepProblem)] == [it.failure]
+
+
+async def test_files_are_for_us_alone(tmp_path: Path) -> None:
+    """They may hold secrets; they are gone when the copy has ended."""
+    told = tmp_path / "told"
+    run = ToolRun(
+        ("sh", "-c", f"cat $1 > {told}; echo $1 >> {told}; sleep 60", "sh", "{conf}"),
+        files={"conf": "in {folder}\n"},
+        caught_up="never",
+    )
+    it = copying([run], [])
+    await it.begin()
+    async with asyncio.timeout(10):
+        while not told.exists() or len(told.read_text().splitlines()) < 2:
+            await asyncio.sleep(0.01)
+    text, name = told.read_text().splitlines()
+    path = Path(name)
+    assert text == f"in {path.parent}"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    await it.end()
+    assert not path.parent.exists()
+
+
+async def test_what_it_asks_for() -> None:
+    """A password is given by standard input, as to a person."""
+    events: list[Event] = []
+    it = copying([shell("read word; test $word = hidden", asks=b"hidden\n")], events)
+    await it.begin()
+    await until_done(it)
+    assert it.failure == ""
+    await it.end()
+
+
+async def test_a_program_that_is_not_there() -> None:
+    """It is said which; nothing is left."""
+    it = copying([shell("sleep 60"), ToolRun(("/nowhere/tool",))], [])
+    with pytest.raises(ControlError, match="'/nowhere/tool' could not be started"):
+        await it.begin()
+    await it.end()

@@ -1,0 +1,156 @@
+"""Steps that move data and lanes: their keys, their plan, and what they do."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from loadprobe.control.scenario.file import Scenario, parse_scenario
+from loadprobe.control.scenario.transfer_keys import CopyStep, CutoverStep, DrainStep
+from loadprobe.control.scenario.transfer_plan import check_transfers, told_transfer
+from loadprobe.core.events import LaneWentOver
+from loadprobe.core.steps import StepState
+from loadprobe.errors import ConfigError, PreflightError
+from tests.support.scenario_stage import CONFIG, PLAIN, Stage, group_of
+
+GROUP = group_of(3)
+
+
+def parsed(*steps: str) -> Scenario:
+    """Parse a scenario of steps, each "operation; key = value; ..."."""
+    sections = []
+    for step in steps:
+        operation, *keys = step.split("; ")
+        sections.append("\n".join(["[[steps]]", f'operation = "{operation}"', *keys]))
+    text = "\n".join(['description = "x"', "baseline_s = 0", "after_s = 0", *sections])
+    return parse_scenario(text, where="s.toml", name="s")
+
+
+@pytest.mark.parametrize(
+    ("step", "problem"),
+    [
+        ('copy; tool = "command"', "steps[0].command: missing"),
+        ('copy; tool = "riot"; command = ["x"]', "only of command, not of riot"),
+        ('copy; tool = "redis-cli"; method = "rdb"', 'goes with method = "rdb"'),
+        ('copy; tool = "redis-cli"; file = "x"', 'goes with method = "rdb"'),
+        ('copy; tool = "redis-cli"; per_shard = true', "only of redis-shake"),
+        ('copy; tool = "riot"; live = true', "goes with live = true"),
+        ('copy; tool = "command"; command = ["x"]; arguments = ["y"]', "are part of"),
+        (
+            'copy; tool = "command"; command = ["x"]; caught_up = "("',
+            "is no regular expression",
+        ),
+        ("cutover; target_tls = true", "belong to a target_host"),
+        (
+            'cutover; writers = "at_once"; catch_up_s = 1',
+            'only with writers = "drained"',
+        ),
+        (
+            'cutover; target_password_file = "a"; target_password_env = "b"',
+            "one of them",
+        ),
+        ('cutover; target_password = "a"', "unknown key"),
+    ],
+)
+def test_keys_that_do_not_fit(step: str, problem: str) -> None:
+    """Each is refused with its place."""
+    with pytest.raises(ConfigError) as caught:
+        parsed(step)
+    assert problem in str(caught.value)
+    assert "s.toml: steps[0]" in str(caught.value)
+
+
+def test_what_is_told_before() -> None:
+    """Where from, where to, by what, when."""
+    told = [
+        told_transfer(DrainStep(operation="drain"), GROUP),
+        told_transfer(CopyStep(operation="copy", tool="redis-shake"), GROUP),
+        told_transfer(
+            CopyStep(operation="copy", tool="command", command=("do", "it")), GROUP
+        ),
+        told_transfer(CutoverStep(operation="cutover", writers="at_once"), GROUP),
+        told_transfer(CutoverStep(operation="cutover", target_host="db"), GROUP),
+    ]
+    assert told == [
+        "the lanes read only, until they are led elsewhere",
+        f"copy the source to the group {GROUP.id} by redis-shake",
+        f"copy the source to the group {GROUP.id} by do it",
+        f"the lanes go over to the group {GROUP.id} at once",
+        "the lanes go over to db once nothing is written any more",
+    ]
+
+
+def test_a_program_that_is_not_there() -> None:
+    """It is missed before anything is changed."""
+    scenario = parsed('copy; tool = "redis-shake"; program = "/nowhere/redis-shake"')
+    with pytest.raises(PreflightError, match="there is no program '/nowhere/redis-"):
+        check_transfers(scenario, (), GROUP)
+
+
+def test_a_lane_that_would_stay_behind() -> None:
+    """The target has one transport; a lane of the other one has nowhere to go."""
+    with pytest.raises(PreflightError, match=r"lane tls is of TLS: it would stay"):
+        check_transfers(parsed("cutover"), CONFIG.lanes, GROUP)
+    plain = [lane for lane in CONFIG.lanes if not lane.tls]
+    check_transfers(parsed("cutover"), plain, GROUP)
+
+
+def only_plain(stage: Stage) -> None:
+    """Leave the stage with its plaintext lane."""
+    lanes = tuple(lane for lane in CONFIG.lanes if not lane.tls)
+    stage.config = msgspec.structs.replace(stage.config, lanes=lanes)
+    stage.lanes.lanes = lanes
+
+
+def asked(stage: Stage) -> Sequence[str]:
+    """Return what was asked of the lanes."""
+    return [what for _, what in stage.lanes.asked]
+
+
+def test_a_cut_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writes are held, the lanes are led over, writes go on; in this order."""
+    stage = Stage(monkeypatch, GROUP)
+    only_plain(stage)
+    record = stage.run(parsed("drain", "cutover"))
+    assert [step.state for step in record.steps] == [StepState.SETTLED] * 2
+    over = f"tcp over to {PLAIN.host}:{PLAIN.port}"
+    assert asked(stage) == ["writes held", "writes held", over, "writes go on"]
+    (went,) = record.steps[1].went_over
+    assert (went.lane, went.checked, went.lost) == ("tcp", 2, 1)
+    assert [e.lost for e in stage.events if isinstance(e, LaneWentOver)] == [1]
+    phases = list(record.steps[1].phases_ns)
+    assert phases == [
+        "begun",
+        "writes_held",
+        "lanes_moved",
+        "writes_resumed",
+        "settled",
+    ]
+
+
+def test_writes_are_let_go_on_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever only drains does not stop the writes for ever."""
+    stage = Stage(monkeypatch, GROUP)
+    only_plain(stage)
+    stage.run(parsed("drain"))
+    assert asked(stage) == ["writes held", "writes go on"]
+
+
+def test_the_password_of_the_target(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A group with a token is not gone over to without it."""
+    file = tmp_path / "token"
+    file.write_text("the-token-of-the-target\n")
+    guarded = replace(GROUP, has_auth=True)
+    stage = Stage(monkeypatch, guarded)
+    only_plain(stage)
+    record = stage.run(parsed("cutover"))
+    assert "has an AUTH token" in record.steps[0].reason
+    assert asked(stage) == []
+    stage = Stage(monkeypatch, guarded)
+    only_plain(stage)
+    stage.run(parsed(f'cutover; target_password_file = "{file}"'))
+    assert stage.lanes.passwords == ["the-token-of-the-target"]
