@@ -65,6 +65,8 @@ class CreateGroup(OfAllShards):
         tags: name -> value; who made it, and its mark, are added.
         mark: a random text that no other group has; "" for a group that loadprobe is
             never to delete.
+        snapshots: what it is seeded from: ARNs of RDB files in S3, or whatever the
+            provider takes for them.
     """
 
     shard_count: int
@@ -82,6 +84,7 @@ class CreateGroup(OfAllShards):
     description: str = "made by loadprobe"
     tags: Mapping[str, str] = field(default_factory=dict)
     mark: str = ""
+    snapshots: tuple[str, ...] = ()
     operation: ClassVar[str] = "create"
 
     def describe(self) -> str:
@@ -89,6 +92,7 @@ class CreateGroup(OfAllShards):
         return (
             f"group of {self.shard_count} x (1+{self.replicas}) {self.node_type} with "
             f"{self.engine} {self.engine_version or '(newest)'}"
+            f"{', seeded from ' + ', '.join(self.snapshots) if self.snapshots else ''}"
         )
 
     def plan(self, state: GroupState) -> tuple[ApiCall, ...]:
@@ -132,6 +136,7 @@ class CreateGroup(OfAllShards):
             "CacheSubnetGroupName": self.subnet_group,
             "SecurityGroupIds": list(self.security_groups) or None,
             "Port": self.port,
+            "SnapshotArns": list(self.snapshots) or None,
             "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
         }
         return {name: value for name, value in arguments.items() if value is not None}

@@ -26,10 +26,11 @@ from loadprobe.control.scenario.keys import (
     ExpectedDark,
     NodeTypeStep,
     ScenarioKeys,
+    SeedStep,
     Step,
     TlsStep,
 )
-from loadprobe.control.scenario.transfer_rules import check_transfer
+from loadprobe.control.scenario.transfer_rules import check_transfer, is_offline
 from loadprobe.control.scenario.variables import (
     Value,
     fill_variables,
@@ -326,8 +327,12 @@ def _check_order(scenario: Scenario, where: str) -> None:
     for index, step in enumerate(scenario.steps):
         at = f"{where}: steps[{index}]"
         match step:
+            case SeedStep() if is_offline(scenario.steps[:index], scenario.steps):
+                pass
             case CreateStep() if index > 0:
-                raise ConfigError(at, '"create" can only be the first step; move it')
+                raise ConfigError(
+                    at, f'"{step.operation}" can only be the first step; move it'
+                )
             case DeleteStep() if index < last:
                 raise ConfigError(at, '"delete" can only be the last step; move it')
             case DeleteStep() if not scenario.has(CreateStep):

@@ -78,6 +78,16 @@ class CreateStep(BaseStep, frozen=True, kw_only=True):
     keep: bool = False
 
 
+class SeedStep(CreateStep, frozen=True, kw_only=True):
+    """Create the replication group of [control] from RDB files.
+
+    Args:
+        snapshots: ARNs of RDB files in S3; of a local control plane, paths.
+    """
+
+    snapshots: Names
+
+
 class DeleteStep(BaseStep, frozen=True, kw_only=True):
     """Delete the group that the first step created; only as the last step."""
 
@@ -223,6 +233,7 @@ class ExecStep(BaseStep, frozen=True, kw_only=True):
 
 Step = (
     CreateStep
+    | SeedStep
     | DeleteStep
     | TlsStep
     | FailoverStep
@@ -244,6 +255,7 @@ Step = (
 
 OPERATIONS: dict[str, type[Step]] = {
     "create": CreateStep,
+    "seed": SeedStep,
     "delete": DeleteStep,
     "tls": TlsStep,
     "failover": FailoverStep,

@@ -4,26 +4,32 @@ What is certain to fail is refused: a program that is not there, a tool that can
 between such ends, a lane that the target does not serve.
 """
 
+import re
 import shutil
 from collections.abc import Sequence
 
 from loadprobe.config.keys import Lane
 from loadprobe.control.provider.replies import Group
 from loadprobe.control.scenario.file import Scenario
-from loadprobe.control.scenario.keys import CreateStep
+from loadprobe.control.scenario.keys import CreateStep, SeedStep
 from loadprobe.control.scenario.targets import check_lanes_fit
 from loadprobe.control.scenario.transfer_keys import CopyStep, CutoverStep, DrainStep
 from loadprobe.control.scenario.turns import Transfer
 from loadprobe.errors import ControlError, PreflightError
 
+_S3 = re.compile(r"arn:aws[a-z-]*:s3:::[^/]+/.+")
 
-def check_transfers(scenario: Scenario, lanes: Sequence[Lane], group: Group) -> None:
+
+def check_transfers(
+    scenario: Scenario, lanes: Sequence[Lane], group: Group, *, is_local: bool = False
+) -> None:
     """Check the transfers of a scenario.
 
     Args:
         scenario: what was read.
         lanes: of the configuration.
         group: the group of [control], as it is before.
+        is_local: its API is one that was named by its URL.
 
     Raises:
         PreflightError: one is certain to fail.
@@ -33,6 +39,8 @@ def check_transfers(scenario: Scenario, lanes: Sequence[Lane], group: Group) -> 
         try:
             if isinstance(step, CopyStep):
                 _check_program(step)
+            if isinstance(step, SeedStep):
+                _check_snapshots(step, is_local=is_local)
             is_made = scenario.has(CreateStep) and group.endpoint is None
             if isinstance(step, CutoverStep) and not is_made:
                 check_lanes_fit(step, group, lanes)
@@ -54,6 +62,16 @@ def told_transfer(step: Transfer, group: Group) -> str:
             when = "once nothing is written any more"
             when = "at once" if step.writers == "at_once" else when
             return f"the lanes go over to {_target(step.target_host, group)} {when}"
+
+
+def _check_snapshots(step: SeedStep, *, is_local: bool) -> None:
+    """Refuse what the provider cannot read (ElastiCache: RDB files in S3)."""
+    strange = [each for each in step.snapshots if not _S3.match(each)]
+    if strange and not is_local:
+        raise ControlError(
+            f"{strange[0]!r} is no ARN of a file in S3 (arn:aws:s3:::bucket/file.rdb): "
+            "copy the RDB file there first, where ElastiCache may read it"
+        )
 
 
 def _target(host: str | None, group: Group) -> str:

@@ -1,10 +1,13 @@
 """What the keys of steps that move data have to agree on. Pure."""
 
 import re
+from collections.abc import Sequence
 
+from loadprobe.control.scenario.keys import ExecStep, HoldStep, Step
 from loadprobe.control.scenario.transfer_keys import (
     CopyStep,
     CutoverStep,
+    DrainStep,
     TargetedStep,
 )
 from loadprobe.errors import ConfigError
@@ -33,6 +36,21 @@ def check_transfer(step: object, at: str) -> None:
         _check_target(step, at)
     if isinstance(step, CopyStep):
         _check_copy(step, at)
+
+
+def is_offline(before: Sequence[Step], steps: Sequence[Step]) -> bool:
+    """Tell whether all before a "seed" step is about the source alone.
+
+    Then the lanes are there, and the group need not be.
+
+    Args:
+        before: the steps before it.
+        steps: all of the scenario.
+    """
+    of_source = DrainStep | CopyStep | HoldStep | ExecStep
+    return any(isinstance(step, CutoverStep) for step in steps) and all(
+        isinstance(step, of_source) for step in before
+    )
 
 
 def _check_target(step: TargetedStep, at: str) -> None:

@@ -123,13 +123,12 @@ class Transferring:
             tls=self._is_by_tls,
             password=_secret(target.read_password()),
         )
-        there = led_to(step, target, group)
-        to = await data_end(
-            there,
-            Endpoint(*where(there, tls=moves(step, group))),
-            tls=moves(step, group),
-            password=password_of(step),
-        )
+        to = source
+        if step.method != "rdb":
+            there = led_to(step, target, group)
+            tls = moves(step, group)
+            at = Endpoint(*where(there, tls=tls))
+            to = await data_end(there, at, tls=tls, password=password_of(step))
         copying = Copying(
             phases.step,
             self._runs(step, source, to),

@@ -5,6 +5,7 @@ Pure. A step says "+1 shard"; the mutation it becomes says "4 shards".
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import assert_never
 
 from loadprobe.control.mutations.changes import (
@@ -44,6 +45,7 @@ from loadprobe.control.scenario.keys import (
     NodeTypeStep,
     ReplicasStep,
     ScaleStep,
+    SeedStep,
     Step,
     TlsStep,
     WaitStep,
@@ -207,7 +209,14 @@ def _create(step: CreateStep, mark: str) -> CreateGroup:
         subnet_group=step.subnet_group,
         security_groups=step.security_groups or (),
         mark=mark,
+        snapshots=_snapshots(step),
     )
+
+
+def _snapshots(step: CreateStep) -> tuple[str, ...]:
+    """Return what a group is seeded from; a path is one from the root on."""
+    named = step.snapshots if isinstance(step, SeedStep) else ()
+    return tuple(n if n.startswith("arn:") else str(Path(n).absolute()) for n in named)
 
 
 def _resize(step: ScaleStep | ReplicasStep, state: GroupState) -> Scale | SetReplicas:

@@ -191,3 +191,23 @@ async def test_a_copy_that_dies(tmp_path: Path) -> None:
     assert cutover["went_over"] == []
     assert ran.summary["lost_writes"] == 0
     assert ran.outages == []
+
+
+async def test_seed(tmp_path: Path) -> None:
+    """A file of the source, a new group made from it, and the lanes there."""
+    file = str(tmp_path / "dump.rdb")
+    given = {"file": file, "snapshot": file, "replicas": "0"}
+    async with two_ends(tmp_path) as (config, _group):
+        assert config.control is not None
+        control = msgspec.structs.replace(config.control, replication_group="seeded")
+        there_yet = msgspec.structs.replace(config, control=control)
+        ran = await carry_out(there_yet, quick(load_scenario("seed-rdb", given)))
+    ran.check()
+    assert ran.outages == []
+    assert there(ran)["lost"] == there(ran)["unread"] == 0
+    assert there(ran)["checked"] > 0
+    assert {"copy_begun", "copy_done"} <= set(phases(ran, "file"))
+    assert {"api_call", "accepted", "settled"} <= set(phases(ran, "seed"))
+    shards = set(ran.of("tcp")["downtime_ms"]["shards"])
+    assert shards == {"0001", "0002"}
+    assert ": deleted\n" in ran.text

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from loadprobe.local.api.changes import Change
@@ -30,6 +31,7 @@ from loadprobe.local.cluster.certificates import CertificateSet
 from loadprobe.local.cluster.cluster import LocalCluster
 from loadprobe.local.cluster.layout import even_slots
 from loadprobe.local.cluster.membership import add_replica
+from loadprobe.local.cluster.seeding import seed
 from loadprobe.local.cluster.servers import ServerBinary
 from loadprobe.local.cluster.settings import TlsMode
 
@@ -37,7 +39,6 @@ _GROUP_ID = re.compile(r"[a-z](-?[a-z0-9]){0,39}")
 _REFUSED = (
     "GlobalReplicationGroupId",
     "PrimaryClusterId",
-    "SnapshotArns",
     "SnapshotName",
     "ServerlessCacheSnapshotName",
     "DataTieringEnabled",
@@ -57,6 +58,7 @@ class Wish:
         tls_mode: transit encryption.
         password: AuthToken.
         server: the program.
+        snapshots: RDB files of this host that it is seeded from.
     """
 
     group_id: str
@@ -65,6 +67,7 @@ class Wish:
     tls_mode: TlsMode
     password: str | None = field(repr=False)
     server: ServerBinary
+    snapshots: tuple[Path, ...] = ()
 
     @property
     def nodes(self) -> int:
@@ -114,6 +117,7 @@ def _creation(group: ReplicationGroup, wish: Wish) -> Change:
             for shard, replicas in zip(cluster.shards, wish.replicas, strict=True):
                 while len(shard.nodes) < 1 + replicas:
                     await add_replica(cluster, shard)
+            await seed(cluster, wish.snapshots)
         except BaseException:
             await asyncio.shield(cluster.__aexit__(None, None, None))
             raise
@@ -172,7 +176,24 @@ def _read_wish(params: Params, server: ServerBinary) -> Wish:
         tls_mode=tls_mode,
         password=password,
         server=server,
+        snapshots=_snapshots(params),
     )
+
+
+def _snapshots(params: Params) -> tuple[Path, ...]:
+    """Return the files that SnapshotArns names; here they are paths of this host."""
+    found = tuple(Path(each) for each in params.get("SnapshotArns", ()))
+    for path in found:
+        if not path.is_absolute():
+            raise bad_value(
+                f"SnapshotArns {str(path)!r} is not valid: this control plane takes "
+                "absolute paths of RDB files."
+            )
+        if not path.is_file():
+            raise ApiFault(
+                "SnapshotNotFoundFault", f"There is no file {path}, or it is no file."
+            )
+    return found
 
 
 def _tls_mode(params: Params, server: ServerBinary) -> TlsMode:
