@@ -219,21 +219,6 @@ def check_new_token(token: Secret, tls_mode: str, what: str) -> None:
         raise ControlError(f"{what}: a token needs TLS; turn it on first")
 
 
-def check_migration(state: GroupState, what: str) -> None:
-    """Refuse a target that cannot follow a source."""
-    group = state.group
-    if group.tls_mode != "none":
-        raise ControlError(
-            f"{what}: {group.id} has TLS ({group.tls_mode}), and a migration needs a "
-            "target without; turn it off, or create another group"
-        )
-    if group.has_auth or group.user_groups:
-        raise ControlError(
-            f"{what}: clients of {group.id} have to log in, and a migration needs a "
-            "target without AUTH; create another group"
-        )
-
-
 def version_of(text: str) -> tuple[int, ...]:
     """Return "7.0.15" as (7, 0, 15); an unreadable part ends it ("6.x" is (6,))."""
     parts: list[int] = []

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 from loadprobe.control.mutations import agreement, guards
+from loadprobe.control.mutations.migration_guards import check_migration
 from loadprobe.control.mutations.mutation import (
     OfAllShards,
     shards_to_come,
@@ -209,6 +210,38 @@ class DeleteGroup(OfAllShards):
 
 
 @dataclass(frozen=True, slots=True)
+class TryMigration(OfAllShards):
+    """Have the provider test whether the group could follow a server of ours."""
+
+    host: str
+    port: int
+    operation: ClassVar[str] = "test_migration"
+
+    def describe(self) -> str:
+        """Return one line for people."""
+        return f"test of a migration from {self.host}:{self.port}"
+
+    def plan(self, state: GroupState) -> tuple[ApiCall, ...]:
+        """Return the call."""
+        guards.check_available(state, self.describe())
+        check_migration(state, self.describe())
+        source = {"Address": self.host, "Port": self.port}
+        arguments = {
+            "ReplicationGroupId": state.group.id,
+            "CustomerNodeEndpointList": [source],
+        }
+        return (ApiCall("TestMigration", arguments),)
+
+    def is_reached(self, state: GroupState) -> bool:
+        """Return True: the result is an event, and the group stays as it is."""
+        return state.is_there
+
+    def agrees(self, topology: Topology, state: GroupState) -> bool:  # noqa: ARG002 - the protocol's
+        """Return True: nothing is changed."""
+        return True
+
+
+@dataclass(frozen=True, slots=True)
 class StartMigration(OfAllShards):
     """Let the group follow a server of ours, from then on read-only itself."""
 
@@ -224,7 +257,7 @@ class StartMigration(OfAllShards):
     def plan(self, state: GroupState) -> tuple[ApiCall, ...]:
         """Return the call."""
         guards.check_available(state, self.describe())
-        guards.check_migration(state, self.describe())
+        check_migration(state, self.describe())
         source = {"Address": self.host, "Port": self.port}
         arguments = {
             "ReplicationGroupId": state.group.id,

@@ -138,6 +138,7 @@ _METHODS = {
     ),
     "StartMigration": "start_migration",
     "TestFailover": "test_failover",
+    "TestMigration": "test_migration",
 }
 
 

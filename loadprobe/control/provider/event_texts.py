@@ -104,7 +104,7 @@ _PATTERNS: tuple[tuple[EventKind, re.Pattern[str]], ...] = (
         re.compile(
             r"Test Failover of node group (?P<node_group>\S+) failed"
             r"|\w+ of replication group \S+ failed"
-            r"|(?:Start|Complete) Migration failed for \S+"
+            r"|(?:Start|Complete|Test) Migration failed for \S+"
         ),
     ),
     (EventKind.CREATED, re.compile(r"Replication group \S+ created")),

@@ -173,6 +173,19 @@ class ApplyUpdateStep(BaseStep, frozen=True, kw_only=True):
     update: Text = OUTSTANDING
 
 
+class MigrateTestStep(BaseStep, frozen=True, kw_only=True):
+    """Have the provider test whether the group could follow a source.
+
+    Args:
+        source_host: primary endpoint of the source.
+        source_port: its port.
+    """
+
+    source_host: Text
+    source_port: Port = 6379
+    deadline_s: Deadline = 600.0
+
+
 class MigrateStartStep(BaseStep, frozen=True, kw_only=True):
     """Begin to copy another server's data into the group.
 
@@ -243,6 +256,7 @@ Step = (
     | EngineStep
     | AuthRotateStep
     | ApplyUpdateStep
+    | MigrateTestStep
     | MigrateStartStep
     | MigrateCompleteStep
     | WaitStep
@@ -265,6 +279,7 @@ OPERATIONS: dict[str, type[Step]] = {
     "engine": EngineStep,
     "auth_rotate": AuthRotateStep,
     "apply_update": ApplyUpdateStep,
+    "migrate_test": MigrateTestStep,
     "migrate_start": MigrateStartStep,
     "migrate_complete": MigrateCompleteStep,
     "wait": WaitStep,

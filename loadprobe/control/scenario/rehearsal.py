@@ -92,7 +92,9 @@ async def rehearse(config: Config, scenario: Scenario, shared: SharedApi) -> lis
         )
     if makes_it and is_local:
         scenario = choose_engine(scenario, state.engine_versions)
-    check_transfers(scenario, config.lanes, state.group, is_local=is_local)
+    check_transfers(
+        scenario, config.lanes, state, target=config.target, is_local=is_local
+    )
     return plan_scenario(scenario, state)
 
 

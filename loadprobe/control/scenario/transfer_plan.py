@@ -8,10 +8,17 @@ import re
 import shutil
 from collections.abc import Sequence
 
-from loadprobe.config.keys import Lane
+from loadprobe.config.keys import Lane, Target
+from loadprobe.control.mutations.migration_guards import check_source
 from loadprobe.control.provider.replies import Group
+from loadprobe.control.provider.state import GroupState
 from loadprobe.control.scenario.file import Scenario
-from loadprobe.control.scenario.keys import CreateStep, SeedStep
+from loadprobe.control.scenario.keys import (
+    CreateStep,
+    MigrateStartStep,
+    MigrateTestStep,
+    SeedStep,
+)
 from loadprobe.control.scenario.targets import check_lanes_fit
 from loadprobe.control.scenario.transfer_keys import CopyStep, CutoverStep, DrainStep
 from loadprobe.control.scenario.turns import Transfer
@@ -21,24 +28,32 @@ _S3 = re.compile(r"arn:aws[a-z-]*:s3:::[^/]+/.+")
 
 
 def check_transfers(
-    scenario: Scenario, lanes: Sequence[Lane], group: Group, *, is_local: bool = False
+    scenario: Scenario,
+    lanes: Sequence[Lane],
+    state: GroupState,
+    *,
+    target: Target,
+    is_local: bool = False,
 ) -> None:
     """Check the transfers of a scenario.
 
     Args:
         scenario: what was read.
         lanes: of the configuration.
-        group: the group of [control], as it is before.
+        state: the group of [control], as it is before.
+        target: where the lanes are at first: the source.
         is_local: its API is one that was named by its URL.
 
     Raises:
         PreflightError: one is certain to fail.
     """
-    lanes = [*lanes, *scenario.lanes]
+    lanes, group = [*lanes, *scenario.lanes], state.group
     for step in scenario.steps:
         try:
             if isinstance(step, CopyStep):
                 _check_program(step)
+            if isinstance(step, MigrateTestStep | MigrateStartStep):
+                _check_source(step, target, state, lanes)
             if isinstance(step, SeedStep):
                 _check_snapshots(step, is_local=is_local)
             is_made = scenario.has(CreateStep) and group.endpoint is None
@@ -62,6 +77,25 @@ def told_transfer(step: Transfer, group: Group) -> str:
             when = "once nothing is written any more"
             when = "at once" if step.writers == "at_once" else when
             return f"the lanes go over to {_target(step.target_host, group)} {when}"
+
+
+def _check_source(
+    step: MigrateTestStep | MigrateStartStep,
+    target: Target,
+    state: GroupState,
+    lanes: Sequence[Lane],
+) -> None:
+    """Refuse a source that a group cannot follow, if it is the one of the lanes."""
+    if step.source_host != target.host or not state.is_there:
+        return
+    check_source(
+        state,
+        f"migration from {step.source_host}:{step.source_port}",
+        is_cluster=target.cluster,
+        has_password=target.password_file is not None
+        or target.password_env is not None,
+        has_tls=all(lane.tls for lane in lanes),
+    )
 
 
 def _check_snapshots(step: SeedStep, *, is_local: bool) -> None:

@@ -21,6 +21,7 @@ from loadprobe.control.mutations.lifecycle import (
     CreateGroup,
     DeleteGroup,
     StartMigration,
+    TryMigration,
 )
 from loadprobe.control.mutations.mutation import Mutation
 from loadprobe.control.mutations.sizes import Scale, SetReplicas
@@ -42,6 +43,7 @@ from loadprobe.control.scenario.keys import (
     HoldStep,
     MigrateCompleteStep,
     MigrateStartStep,
+    MigrateTestStep,
     NodeTypeStep,
     ReplicasStep,
     ScaleStep,
@@ -171,10 +173,8 @@ def resolve(
             found = RotateAuth(memory.tokens[step.label], step.strategy)
         case ApplyUpdateStep():
             found = ApplyUpdate(None if step.update == OUTSTANDING else step.update)
-        case MigrateStartStep():
-            found = StartMigration(step.source_host, step.source_port)
-        case MigrateCompleteStep():
-            found = CompleteMigration(step.force)
+        case MigrateTestStep() | MigrateStartStep() | MigrateCompleteStep():
+            found = _migrate(step)
         case (
             WaitStep() | HoldStep() | ExecStep()
             | CopyStep() | DrainStep() | CutoverStep()
@@ -248,6 +248,18 @@ def _replace_nodes(
             f"{state.group.id}; name one (node_type = ...)"
         )
     return SetNodeType(state.node_types[0])
+
+
+def _migrate(
+    step: MigrateTestStep | MigrateStartStep | MigrateCompleteStep,
+) -> TryMigration | StartMigration | CompleteMigration:
+    match step:
+        case MigrateTestStep():
+            return TryMigration(step.source_host, step.source_port)
+        case MigrateStartStep():
+            return StartMigration(step.source_host, step.source_port)
+        case MigrateCompleteStep():
+            return CompleteMigration(step.force)
 
 
 def _node_type(step: Step, state: GroupState) -> str:

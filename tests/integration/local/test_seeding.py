@@ -20,7 +20,7 @@ async def test_seed() -> None:
         await node.command("SET", "{tag}\udcff\r\n", "\udc80\udcff binary")
         await node.command("SET", "short", "lived", "PX", 600_000)
         await node.command("HSET", "hash", "a", "1")
-        await node.command("ZADD", "set", 1.5, "one")
+        await node.command("ZADD", "set", "1.5", "one")
         await node.command("SAVE")
         file = node.folder / "dump.rdb"
         async with LocalCluster(shards=2, replicas_per_shard=0) as cluster:

@@ -17,6 +17,7 @@ from loadprobe.control.mutations.lifecycle import (
     CreateGroup,
     DeleteGroup,
     StartMigration,
+    TryMigration,
 )
 from loadprobe.control.provider.replies import EngineVersion, UpdateAction
 from loadprobe.control.provider.secret import Secret
@@ -304,6 +305,35 @@ def test_a_migration_has_one_source_and_an_open_target() -> None:
     assert "have to log in" in refused(mutation, state(has_auth=True))
     assert mutation.is_reached(state(status="migrating"))
     assert mutation.agrees(topology(), state())
+
+
+@pytest.mark.parametrize(
+    ("group", "problem"),
+    [
+        ({"multi_az": "disabled"}, "rg has no Multi-AZ"),
+        ({"version": "5.0.5"}, "needs 5.0.6 or newer there"),
+        ({"version": "5.0.4", "is_cluster": False}, "needs 5.0.5 or newer there"),
+        ({"node_type": "cache.r6gd.xlarge"}, "data tiering cannot be migrated to"),
+    ],
+)
+def test_a_target_that_cannot_follow(group: dict[str, Any], problem: str) -> None:
+    """The limits of the user guide, before the call; a test has the same."""
+    node_type = group.pop("node_type", None) if "node_type" in group else None
+    there = state(**group)
+    if node_type is not None:
+        nodes = [replace(node, node_type=node_type) for node in there.clusters]
+        there = replace(there, clusters=tuple(nodes))
+    assert problem in refused(StartMigration("source.example", 7000), there)
+    assert problem in refused(TryMigration("source.example", 7000), there)
+
+
+def test_a_migration_can_be_tested() -> None:
+    """The result is an event: the group stays as it is."""
+    mutation = TryMigration("source.example", 7000)
+    assert only(mutation).operation == "TestMigration"
+    assert mutation.is_reached(state())
+    assert mutation.agrees(topology(), state())
+    assert mutation.after(state()) == state()
 
 
 def test_only_a_migration_under_way_can_be_completed() -> None:

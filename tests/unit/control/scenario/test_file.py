@@ -67,6 +67,8 @@ def test_every_operation_has_a_good_example() -> None:
         "engine": {"version": "8.0"},
         "auth_rotate": {"token_env": "TOKEN"},
         "migrate_start": {"source_host": "db"},
+        "migrate_test": {"source_host": "db"},
+        "seed": {"node_type": "small", "snapshots": ["a.rdb"]},
         "hold": {"seconds": 1},
         "exec": {"command": ["true"]},
         "copy": {"tool": "redis-shake"},

@@ -13,9 +13,10 @@ from loadprobe.control.scenario.transfer_plan import check_transfers, told_trans
 from loadprobe.core.events import LaneWentOver
 from loadprobe.core.steps import StepState
 from loadprobe.errors import ConfigError, PreflightError
-from tests.support.scenario_stage import CONFIG, PLAIN, Stage, group_of
+from tests.support.scenario_stage import CONFIG, PLAIN, Stage, group_of, state_of
 
 GROUP = group_of(3)
+STATE = state_of(GROUP)
 
 
 def parsed(*steps: str) -> Scenario:
@@ -86,15 +87,15 @@ def test_a_program_that_is_not_there() -> None:
     """It is missed before anything is changed."""
     scenario = parsed('copy; tool = "redis-shake"; program = "/nowhere/redis-shake"')
     with pytest.raises(PreflightError, match="there is no program '/nowhere/redis-"):
-        check_transfers(scenario, (), GROUP)
+        check_transfers(scenario, (), STATE, target=CONFIG.target)
 
 
 def test_a_lane_that_would_stay_behind() -> None:
     """The target has one transport; a lane of the other one has nowhere to go."""
     with pytest.raises(PreflightError, match=r"lane tls is of TLS: it would stay"):
-        check_transfers(parsed("cutover"), CONFIG.lanes, GROUP)
+        check_transfers(parsed("cutover"), CONFIG.lanes, STATE, target=CONFIG.target)
     plain = [lane for lane in CONFIG.lanes if not lane.tls]
-    check_transfers(parsed("cutover"), plain, GROUP)
+    check_transfers(parsed("cutover"), plain, STATE, target=CONFIG.target)
 
 
 def only_plain(stage: Stage) -> None:
@@ -154,3 +155,47 @@ def test_the_password_of_the_target(
     only_plain(stage)
     stage.run(parsed(f'cutover; target_password_file = "{file}"'))
     assert stage.lanes.passwords == ["the-token-of-the-target"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        ({"cluster": False}, "the group runs in cluster mode and the source does not"),
+        ({"password_file": "secret"}, "needs one without AUTH"),
+        ({"tls_only": True}, "needs plaintext there"),
+    ],
+)
+def test_a_source_that_cannot_be_followed(
+    keys: dict[str, object], problem: str
+) -> None:
+    """What our own lanes know of it is told before the call; of others nothing is."""
+    given = dict(keys)
+    is_tls = bool(given.pop("tls_only", False))
+    target = msgspec.structs.replace(CONFIG.target, **given)
+    lanes = [lane for lane in CONFIG.lanes if lane.tls == is_tls]
+    own = parsed(f'migrate_start; source_host = "{target.host}"')
+    with pytest.raises(PreflightError, match=problem):
+        check_transfers(own, lanes, STATE, target=target)
+    other = parsed('migrate_start; source_host = "elsewhere"')
+    check_transfers(other, lanes, STATE, target=target)
+
+
+def test_snapshots_are_in_s3(tmp_path: Path) -> None:
+    """ElastiCache reads nothing else; a local control plane reads files."""
+    scenario = parsed(f'seed; node_type = "small"; snapshots = ["{tmp_path}/a.rdb"]')
+    with pytest.raises(PreflightError, match="is no ARN of a file in S3"):
+        check_transfers(scenario, (), STATE, target=CONFIG.target)
+    check_transfers(scenario, (), STATE, target=CONFIG.target, is_local=True)
+    arn = "arn:aws-cn:s3:::bucket/folder/a.rdb"
+    scenario = parsed(f'seed; node_type = "small"; snapshots = ["{arn}"]')
+    check_transfers(scenario, (), STATE, target=CONFIG.target)
+
+
+def test_a_seed_comes_first_or_after_what_is_about_the_source() -> None:
+    """Else the group is there already."""
+    seed = 'seed; node_type = "small"; snapshots = ["a.rdb"]'
+    parsed("drain", seed, "cutover")
+    with pytest.raises(ConfigError, match='"seed" can only be the first step'):
+        parsed("drain", seed)
+    with pytest.raises(ConfigError, match='"seed" can only be the first step'):
+        parsed("failover", seed, "cutover")
