@@ -1,7 +1,7 @@
 # Every target sets up what it needs by itself; what is there already costs nothing.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup server prometheus openssl chromium demo test verify check bench calibrate failovers integration soak chaos kills
+.PHONY: help setup server prometheus openssl redis-cli migrations chromium demo test verify check bench calibrate failovers integration soak chaos kills
 .PHONY: clean
 .PHONY: fuzz lock sbom
 .PHONY: stack pictures compiled matrix
@@ -53,6 +53,7 @@ help:
 	@echo "make bench        speed against its targets and other tools (35 minutes)"
 	@echo "make calibrate    the meter against outages of known length (20 minutes)"
 	@echo "make matrix       every scenario, both shapes, TCP and TLS: one table (12 minutes)"
+	@echo "make migrations   the ways to migrate beside each other: one table (3 minutes)"
 	@echo "make failovers    20 planned failovers under load: nothing may be lost"
 	@echo "make chaos        what goes wrong around a probe against what is told (2 minutes)"
 	@echo "make kills        200 runs killed at random moments (20 to 50 minutes)"
@@ -121,6 +122,13 @@ openssl:
 	( set -e; apt_install openssl "no openssl on PATH; install it, for example with \
 'apt-get install openssl'" ) || echo "setup: new keys by TLS are not tested" >&2
 
+# Migrations by it are tested for real.
+redis-cli:
+	@$(APT_INSTALL); \
+	if command -v redis-cli >/dev/null; then exit 0; fi; \
+	( set -e; apt_install redis-tools "no redis-cli on PATH; install it, for example \
+with 'apt-get install redis-tools'" ) || echo "setup: copies by redis-cli are not tested" >&2
+
 # A copy of loadprobe whose measuring loop is compiled, in a folder of its own: what runs
 # from here stays plain Python. Needs a C compiler and the headers of Python.
 COMPILED := build/compiled
@@ -155,7 +163,7 @@ test: setup prometheus openssl compiled
 
 # What measures in real time, or is much work, has the machine for itself, one after the
 # other.
-verify: setup prometheus openssl chromium compiled
+verify: setup prometheus openssl redis-cli chromium compiled
 	$(BIN)/python -m pytest -q -rs -m alone
 
 fuzz: setup
@@ -212,6 +220,10 @@ chaos: setup
 # Writes a table of docs/reliability.md.
 kills: setup
 	$(BIN)/python -m benchmarks.killing
+
+# The machine should be quiet. Writes the table of docs/migration.md.
+migrations: setup redis-cli
+	$(BIN)/python -m benchmarks.migrations
 
 failovers: setup
 	$(BIN)/python -m benchmarks.failovers

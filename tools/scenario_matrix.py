@@ -35,6 +35,8 @@ SCENARIOS = Path(__file__).resolve().parents[1] / "scenarios"
 GROUP = "rg"
 _KNOBS = Knobs(detect_s=1.0, modifying_delay_s=0.2, settle_delay_s=0.2)
 _WATCH_S = 3.0
+_FROM_SOURCE = frozenset({"migration", "copy-redis-cli", "seed-rdb"})
+"""Scenarios whose lanes begin at a server that is not the group."""
 _PASSWORD = "the-first-password-of-all"
 _HEAD = (
     "| scenario | cluster mode | transport | exit | headline | dark ms per shard "
@@ -64,8 +66,10 @@ class Case:
             return "one shard is all there is"
         if name == "migration" and self.is_cluster:
             return "the local group migrates without cluster mode only"
-        if name == "migration" and self.tls:
-            return "a migration needs a group without TLS"
+        if name == "copy-redis-cli" and not self.is_cluster:
+            return "redis-cli imports into clusters only"
+        if name in _FROM_SOURCE and self.tls:
+            return "its source, and so its target, is without TLS"
         if name == "auth-rotation" and not self.tls:
             return "a token needs TLS"
         if name == "engine-upgrade" and self.tls:
@@ -163,7 +167,11 @@ def variables_of(
         found = {"token_file": str(folder / "token")}
     elif name == "demo":
         found = {"shard": "0002" if case.is_cluster else "0001"}
-    elif source is not None:
+    elif name == "seed-rdb":
+        file = str(folder / "dump.rdb")
+        found = {"file": file, "snapshot": file}
+        found["shards"] = "2" if case.is_cluster else "0"
+    elif name == "migration" and source is not None:
         found = {"source_host": source.host, "source_port": str(source.port)}
     return found
 
@@ -201,7 +209,10 @@ async def carry_out(case: Case, folder: Path, source: LocalCluster | None) -> st
         config = Config(
             target=target,
             lanes=lanes_of(case),
-            control=Control(GROUP, endpoint_url=plane.endpoint_url),
+            control=Control(
+                "seeded" if case.scenario == "seed-rdb" else GROUP,
+                endpoint_url=plane.endpoint_url,
+            ),
             http=Http(listen=""),
             output=Output(dir=str(folder / "runs")),
         )
@@ -259,7 +270,7 @@ async def rows(only: Sequence[str]) -> AsyncIterator[str]:
             yield row(case, "-", f"not possible: {case.obstacle}")
             continue
         with tempfile.TemporaryDirectory(prefix="loadprobe-matrix-") as name:
-            if case.scenario != "migration":
+            if case.scenario not in _FROM_SOURCE:
                 yield await carry_out(case, Path(name), None)
                 continue
             source = LocalCluster(

@@ -174,7 +174,7 @@ class LaneEndpoints:
 
     Args:
         scenario: a scenario that migrates leaves the lanes at the source until the
-            cut-over.
+            cut-over: its "cutover" step, or "migrate_complete" if it has none.
         target: where the lanes are at first.
         lanes: whom to send.
     """
@@ -187,10 +187,16 @@ class LaneEndpoints:
             True: Endpoint(target.host, tls_port),
         }
         self._is_elsewhere = scenario.has(MigrateCompleteStep, CutoverStep)
+        self._is_cut_over = scenario.has(CutoverStep)
 
     def of(self, *, tls: bool) -> Endpoint:
         """Return where the lanes of a transport are."""
         return self._at[tls]
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Tell whether the lanes are not at the group."""
+        return self._is_elsewhere
 
     def moved(self, *, tls: bool, at: Endpoint, step: CutoverStep) -> None:
         """Note that a cut-over has led the lanes of a transport to an endpoint."""
@@ -205,7 +211,7 @@ class LaneEndpoints:
             before: TLS mode before it.
             group: the group after it.
         """
-        if isinstance(step, MigrateCompleteStep):
+        if isinstance(step, MigrateCompleteStep) and not self._is_cut_over:
             self._is_elsewhere = False
         elif self._is_elsewhere:
             return

@@ -281,7 +281,7 @@ class StepRunner:
             await self._around.lanes.use_password(token.reveal())
         group = await self._described()
         await self._endpoints.follow(step, before=before.tls_mode, group=group)
-        if isinstance(step, MigrateCompleteStep):
+        if isinstance(step, MigrateCompleteStep) and not self._endpoints.is_elsewhere:
             self._around.lanes.release_writes()
 
     async def _described(self) -> Group:

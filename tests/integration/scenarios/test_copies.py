@@ -1,5 +1,6 @@
 """Migrations by a tool, and the lanes led to the target, on real servers."""
 
+import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
@@ -24,6 +25,10 @@ from tests.support.paths import ROOT
 from tests.support.running import small_lane, target_of
 
 pytestmark = pytest.mark.alone
+needs_redis_cli = pytest.mark.skipif(
+    shutil.which("redis-cli") is None,
+    reason="no redis-cli on PATH; install it (apt-get install redis-tools)",
+)
 
 LANE = small_lane("tcp", workers=10, rate_per_s=300.0, keys=300, read_ratio=0.5)
 SECRET = "the-password-of-the-source"
@@ -79,6 +84,7 @@ def there(ran: Ran, step: str = "cutover") -> Mapping[str, Any]:
     return lane
 
 
+@needs_redis_cli
 async def test_redis_cli_import(tmp_path: Path) -> None:
     """Nothing is lost or dark, and the password of the source is told to nobody."""
     async with two_ends(tmp_path) as (config, group):
@@ -100,6 +106,7 @@ async def test_redis_cli_import(tmp_path: Path) -> None:
         assert path.is_dir() or SECRET.encode() not in path.read_bytes(), path
 
 
+@needs_redis_cli
 async def test_at_once(tmp_path: Path) -> None:
     """What was written after its key was copied is lost, and found to be."""
     scenario = parse_scenario(
@@ -193,6 +200,7 @@ async def test_a_copy_that_dies(tmp_path: Path) -> None:
     assert ran.outages == []
 
 
+@needs_redis_cli
 async def test_seed(tmp_path: Path) -> None:
     """A file of the source, a new group made from it, and the lanes there."""
     file = str(tmp_path / "dump.rdb")
