@@ -25,8 +25,21 @@ from loadprobe.core.verdict.beside import (
     is_lit,
     is_planned,
     looked,
+    within,
     witnesses_of,
 )
+
+_REFUSED = (
+    ErrorClass.CLUSTERDOWN,
+    ErrorClass.READONLY,
+    ErrorClass.MISCONF,
+    ErrorClass.OOM,
+    ErrorClass.OTHER,
+)
+"""What a server says that does not take writes; OTHER has NOREPLICAS."""
+
+_READS_DUE = 5
+"""So many reads must have been due: fewer prove nothing."""
 
 
 class Cause(StrEnum):
@@ -34,6 +47,7 @@ class Cause(StrEnum):
 
     CLUSTER = "cluster"
     SHARD = "shard"
+    WRITES = "writes"
     ACCESS = "access"
     PATH = "path"
     TRANSPORT = "transport"
@@ -125,6 +139,33 @@ def _client(outage: Outage, context: Context) -> Attribution | None:
     )
 
 
+def _writes(outage: Outage, context: Context) -> Attribution | None:
+    """Writes: refused by a server that served all reads of the shard.
+
+    So does a group that cannot make writes durable (ElastiCache with asynchronous
+    durability, while its log is more than ten seconds behind), and a primary that lacks
+    replicas, disk or memory, or is a primary no more.
+    """  # noqa: D401 - it begins with its cause, as all rows do
+    lane, shard, op = outage.scope
+    if op is not OpKind.WRITE:
+        return None
+    by_class = {error: outage.classes.get(error, 0) for error in _REFUSED}
+    refused = sum(by_class.values())
+    if not refused or refused < MOST * outage.failed:
+        return None
+    place = lane, shard
+    is_read = outage.failed * context.reads.get(place, 0.0) >= _READS_DUE
+    dark = within(context.read_hulls.get(place, ()), outage.start_ns, outage.end_ns)
+    if not is_read or dark:
+        return None
+    mostly = max(by_class, key=lambda error: by_class[error])
+    return Attribution(
+        Cause.WRITES,
+        f"{refused:,} of {outage.failed:,} writes were refused (mostly "
+        f"{mostly.label}), and all reads of shard {shard} on lane {lane} were served",
+    )
+
+
 def _transport(outage: Outage, context: Context) -> Attribution | None:
     """Transport: a witness of the other one was served there all through.
 
@@ -181,6 +222,7 @@ RULES: tuple[Rule, ...] = (
     _access,
     _path,
     _client,
+    _writes,
     _transport,
     _cluster,
     _shard,

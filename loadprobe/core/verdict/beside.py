@@ -6,12 +6,13 @@ in no share.
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from loadprobe.core.intervals import Interval, difference, length, union
 from loadprobe.core.judging.cells import BlindSpan
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.outages import Outage
+from loadprobe.core.judging.outcome import OpKind
 
 MOST = 0.5
 """Two things happen together if they share at least this part of the outage."""
@@ -68,6 +69,9 @@ class Context:
         dark: estimated dark times by (lane, shard), over all op kinds; disjoint.
         hulls: the same with the outages' upper bounds.
         planned: expected darkness.
+        reads: (lane, shard) -> reads of it for each write, where there are both.
+        read_hulls: (lane, shard) -> upper bounds of the dark times of reads alone;
+            disjoint.
         served: returns how many arrivals of a scope, and of what goes where it goes,
             were served in the seconds of [start_ns, end_ns); None if not known.
     """
@@ -77,6 +81,10 @@ class Context:
     hulls: Mapping[tuple[str, str], Sequence[Interval]]
     planned: Sequence[Planned] = ()
     served: "Served | None" = None
+    reads: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    read_hulls: Mapping[tuple[str, str], Sequence[Interval]] = field(
+        default_factory=dict
+    )
 
 
 Served = Callable[[Scope, int, int], int]
@@ -87,12 +95,17 @@ def make_context(
     outages: Sequence[Outage],
     planned: Sequence[Planned] = (),
     served: Served | None = None,
+    *,
+    reads: Mapping[tuple[str, str], float] | None = None,
 ) -> Context:
-    """Return the context of a whole run."""
+    """Return the context of a whole run; see ``Context``."""
     dark: dict[tuple[str, str], list[Interval]] = {}
     hulls: dict[tuple[str, str], list[Interval]] = {}
+    of_reads: dict[tuple[str, str], list[Interval]] = {}
     for o in outages:
         place = (o.scope.lane, o.scope.shard)
+        if o.scope.op is OpKind.READ:
+            of_reads.setdefault(place, []).append(o.hull)
         dark.setdefault(place, []).append((o.start_ns, o.end_ns))
         hulls.setdefault(place, []).append(o.hull)
     return Context(
@@ -101,6 +114,8 @@ def make_context(
         hulls={place: union(spans) for place, spans in hulls.items()},
         planned=tuple(planned),
         served=served,
+        reads=reads or {},
+        read_hulls={place: union(spans) for place, spans in of_reads.items()},
     )
 
 

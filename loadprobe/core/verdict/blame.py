@@ -88,6 +88,16 @@ class Watched:
                 found[scope.lane].add(scope.shard)
         return {lane: tuple(sorted(names)) for lane, names in found.items()}
 
+    def reads_per_write(self) -> dict[tuple[str, str], float]:
+        """Return (lane, shard) -> reads of it for each write, where there are both."""
+        found: dict[tuple[str, str], float] = {}
+        for scope, totals in self.scope_totals.items():
+            writes = totals.arrivals if scope.op is OpKind.WRITE else 0
+            reads = self.scope_totals.get(scope._replace(op=OpKind.READ))
+            if writes and reads is not None:
+                found[scope.lane, scope.shard] = reads.arrivals / writes
+        return found
+
     def facts(self, op: OpKind | None = None) -> list[LaneFacts]:
         """Return what attribution needs to know of the lanes; ``op`` as in shards."""
         shards = self.shards(op)
@@ -150,7 +160,8 @@ def blame(
         beside = [o for o in watched.outages if o.scope.op.witnessed_as is op]
         facts = watched.facts(op)
         parts = cut_at_plan(add_light(own, facts, beside), planned)
-        context = make_context(facts, beside, planned, served)
+        reads = watched.reads_per_write()
+        context = make_context(facts, beside, planned, served, reads=reads)
         found += (
             Blamed(part, attribute(part, context))
             for part in cut_at_witness(parts, facts, beside)

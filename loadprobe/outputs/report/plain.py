@@ -28,6 +28,7 @@ _SHOWN_NAMES = 3
 _CAUSES: dict[str, str] = {
     Cause.CLUSTER: "all shards at once",
     Cause.SHARD: "the shard itself",
+    Cause.WRITES: "the shard refused writes, and served reads",
     Cause.ACCESS: "login or permission was refused",
     Cause.PATH: "its name was not resolved (DNS)",
     Cause.TRANSPORT: "TCP or TLS alone, the other one was served",

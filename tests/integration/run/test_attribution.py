@@ -266,3 +266,17 @@ async def test_a_name_breaks(cluster: LocalCluster) -> None:
     verdict = trial.verdict()
     assert causes(verdict, least_ms=200) == {"path": {"tcp 0002"}}, verdict.outages
     assert "DNS did not resolve" in sentence(verdict.summary, "path")
+
+
+async def test_writes_alone_are_refused(cluster: LocalCluster) -> None:
+    """A primary that lacks replicas serves reads: a cause of its own, on all lanes."""
+    node = await cluster.primary_of("0002")
+    async with observing(cluster, TCP, TLS) as trial:
+        await node.command("CONFIG", "SET", "min-replicas-to-write", "1")
+        await asyncio.sleep(BROKEN_S)
+        await node.command("CONFIG", "SET", "min-replicas-to-write", "0")
+    verdict = trial.verdict()
+    assert causes(verdict) == {"writes": {"tcp 0002", "tls 0002"}}
+    assert {row.op for row in verdict.outages.outages} == {"write"}
+    told = sentence(verdict.summary, "writes")
+    assert "writes were refused (mostly other), and all reads of shard 0002" in told

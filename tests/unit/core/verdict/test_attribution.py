@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -333,3 +334,39 @@ def test_a_witness_that_was_blind_clears_nobody_and_blames_nobody() -> None:
     assert "tcp" not in found.evidence
     half = lane("tcp", blind=[BlindSpan("tcp", 900 * MS, 1_400 * MS)])
     assert attribute(own, make_context([half, APP], [own])).cause is Cause.CLIENT
+
+
+REFUSED = {ErrorClass.READONLY: 60, ErrorClass.RESET: 40}
+
+
+@pytest.mark.parametrize(
+    ("given", "others", "per_write", "cause"),
+    [
+        ({}, [], 1.0, Cause.WRITES),
+        ({}, [outage(900, 2100, shard="0002", op=OpKind.WRITE)], 1.0, Cause.WRITES),
+        ({}, [outage(900, 1100)], 1.0, Cause.SHARD),
+        ({}, [outage(2100, 2200)], 1.0, Cause.WRITES),
+        ({}, [], 0.0, Cause.SHARD),
+        ({}, [], 0.04, Cause.SHARD),
+        ({"classes": {ErrorClass.READONLY: 49, ErrorClass.RESET: 51}}, [], 1.0, None),
+        ({"op": OpKind.READ}, [], 1.0, None),
+    ],
+)
+def test_writes_alone(
+    given: dict[str, Any],
+    others: Sequence[Outage],
+    per_write: float,
+    cause: Cause | None,
+) -> None:
+    """Refused by the server while reads of the shard were due, and none failed."""
+    plain = outage(1000, 2000, op=given.get("op", OpKind.WRITE))
+    own = replace(plain, classes=given.get("classes", REFUSED), failed=100)
+    reads = {("tcp", "0001"): per_write}
+    context = make_context([TCP], [own, *others], reads=reads)
+    found = attribute(own, context)
+    assert found.cause == (cause or Cause.SHARD)
+    if cause is Cause.WRITES:
+        assert found.evidence == (
+            "60 of 100 writes were refused (mostly readonly), and all reads of shard "
+            "0001 on lane tcp were served"
+        )
