@@ -9,6 +9,7 @@ from loadprobe.control.permissions.policy import (
     allow,
     make_policy,
     make_statements,
+    node_metrics,
 )
 
 FOLDER = Path(__file__).resolve().parents[1] / "deploy" / "iam"
@@ -19,6 +20,7 @@ _PLACE = GroupName("GROUP", "REGION", "ACCOUNT")
 def make_policies() -> dict[str, str]:
     """Return the text of every file by its name."""
     documents = {name: make_statements([name], _PLACE) for name in GRANTS}
+    documents["metrics"] = [node_metrics()]
     documents["login"] = [
         allow(
             ["elasticache:Connect"],

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from loadprobe.control.permissions.grants import GRANTS
+from loadprobe.control.permissions.policy import node_metrics
 
 
 def _nodes(
@@ -65,7 +66,7 @@ def no_wildcards(template: dict[str, Any]) -> Iterator[str]:
         for grant in grants
         for action in grant.actions
         if grant.on == ("*",)
-    }
+    } | set(node_metrics()["Action"])
     for path, node in _nodes(template["Resources"]):
         if not (isinstance(node, dict) and node.get("Effect") == "Allow"):
             continue

@@ -323,6 +323,7 @@ _OPERATIONS = {
     ),
     "start_migration": "StartMigration",
     "test_failover": "TestFailover",
+    "test_migration": "TestMigration",
 }
 
 

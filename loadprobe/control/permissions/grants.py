@@ -59,6 +59,17 @@ _OUR_TAGS: PolicyCondition = {
 }
 _MODIFY = Grant(("ModifyReplicationGroup",), (On.GROUP,))
 
+# Tags that come with a request need the action of tagging too. Nothing but the name
+# of the group keeps that from tagging a group of others.
+_CREATE = (
+    Grant(("CreateReplicationGroup",), (On.GROUP, On.ITS_NODES), _MADE_HERE),
+    Grant(
+        ("CreateReplicationGroup",),
+        (On.PARAMETER_GROUPS, On.SUBNET_GROUPS),
+    ),
+    Grant(("AddTagsToResource",), (On.GROUP, On.ITS_NODES), _OUR_TAGS),
+)
+
 GRANTS: Mapping[str, tuple[Grant, ...]] = {
     # Nodes are asked for without an id: all are told, and ours are picked out. Events
     # know no resource.
@@ -67,16 +78,8 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
         Grant(("DescribeCacheClusters",), (On.ALL_NODES,)),
         Grant(("DescribeEvents",), (On.EVERYTHING,)),
     ),
-    # Tags that come with a request need the action of tagging too. Nothing but the name
-    # of the group keeps that from tagging a group of others.
-    "create": (
-        Grant(("CreateReplicationGroup",), (On.GROUP, On.ITS_NODES), _MADE_HERE),
-        Grant(
-            ("CreateReplicationGroup",),
-            (On.PARAMETER_GROUPS, On.SUBNET_GROUPS),
-        ),
-        Grant(("AddTagsToResource",), (On.GROUP, On.ITS_NODES), _OUR_TAGS),
-    ),
+    "create": _CREATE,
+    "seed": _CREATE,
     # A group that migrates cannot be deleted before that is ended.
     DELETE: (
         Grant(("ListTagsForResource",), (On.GROUP,)),
@@ -98,6 +101,7 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
     ),
     "auth_rotate": (_MODIFY,),
     "apply_update": (Grant(("BatchApplyUpdateAction",), (On.GROUP,)),),
+    "migrate_test": (Grant(("TestMigration",), (On.GROUP,)),),
     "migrate_start": (Grant(("StartMigration",), (On.GROUP,)),),
     "migrate_complete": (Grant(("CompleteMigration",), (On.GROUP,)),),
 }
@@ -106,7 +110,7 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
 Names are those of the operations of a scenario; ``DELETE`` is `loadprobe cleanup` too.
 """
 
-CHANGES_NOTHING = frozenset({"exec", "hold", "wait"})
+CHANGES_NOTHING = frozenset({"copy", "cutover", "drain", "exec", "hold", "wait"})
 """Operations of a scenario that need nothing but ``WATCH``."""
 
 
@@ -116,7 +120,7 @@ def purposes_of(operations: tuple[str, ...]) -> tuple[str, ...]:
     A group that is created is deleted at the end.
     """
     wanted = {WATCH, *operations} - CHANGES_NOTHING
-    if "create" in wanted:
+    if wanted & {"create", "seed"}:
         wanted.add(DELETE)
     return tuple(purpose for purpose in GRANTS if purpose in wanted)
 

@@ -14,6 +14,7 @@ from loadprobe.control.permissions.policy import (
     allow,
     make_policy,
     make_statements,
+    node_metrics,
     partition_of,
 )
 from loadprobe.errors import UsageError
@@ -36,6 +37,7 @@ def policy_of(
     """
     statements = [
         *_of_group(config, operations, account),
+        *_of_node_metrics(config),
         *_of_login(config, account),
         *_of_notices(config),
         *_of_samples(config, account),
@@ -62,6 +64,16 @@ def _of_group(
     group, region = control.replication_group, control.region
     place = GroupName(group, region, account, partition_of(region))
     return make_statements(purposes_of(operations), place)
+
+
+def _of_node_metrics(config: Config) -> Iterable[dict[str, Any]]:
+    control = config.control
+    if (
+        control is not None
+        and control.endpoint_url is None
+        and config.servers.cloudwatch
+    ):
+        yield node_metrics()
 
 
 def _of_login(config: Config, account: str) -> Iterable[dict[str, Any]]:

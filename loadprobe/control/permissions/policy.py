@@ -88,6 +88,11 @@ def make_policy(statements: list[dict[str, Any]]) -> dict[str, Any]:
     return {"Version": _VERSION, "Statement": statements}
 
 
+def node_metrics() -> dict[str, Any]:
+    """Return the statement for metrics of nodes: CloudWatch limits them to nothing."""
+    return allow(["cloudwatch:GetMetricData"], ["*"])
+
+
 def allow(
     actions: Iterable[str],
     resources: Iterable[str],

@@ -23,6 +23,7 @@ from loadprobe.control.mutations.lifecycle import (
     CreateGroup,
     DeleteGroup,
     StartMigration,
+    TryMigration,
 )
 from loadprobe.control.mutations.mutation import Mutation
 from loadprobe.control.mutations.sizes import Scale, SetReplicas
@@ -52,6 +53,7 @@ TAGGING = frozenset({"AddTagsToResource"})
 TOKEN = Secret("correct-horse-battery")
 MUTATIONS: dict[str, tuple[Mutation, ...]] = {
     "create": (CreateGroup(2, 1, "cache.t4g.micro", mark="7f3a"),),
+    "seed": (CreateGroup(2, 1, "cache.t4g.micro", mark="7f3a"),),
     "delete": (DeleteGroup("7f3a"),),
     "tls": (SetTls("preferred"),),
     "failover": (FailOver("0001"),),
@@ -61,6 +63,7 @@ MUTATIONS: dict[str, tuple[Mutation, ...]] = {
     "engine": (UpgradeEngine("valkey", "8.1"),),
     "auth_rotate": (RotateAuth(TOKEN),),
     "apply_update": (ApplyUpdate(),),
+    "migrate_test": (TryMigration("10.0.0.5", 6379),),
     "migrate_start": (StartMigration("10.0.0.5", 6379),),
     "migrate_complete": (CompleteMigration(),),
 }
@@ -72,6 +75,10 @@ STEPS: dict[str, str] = {
     "node_type": 'node_type = "next"',
     "engine": 'version = "8.1"\nengine = "valkey"',
     "auth_rotate": 'token_env = "NEW_TOKEN"',
+    "seed": 'node_type = "cache.t4g.micro"\nsnapshots = ["arn:aws:s3:::bucket/a.rdb"]',
+    "migrate_test": 'source_host = "10.0.0.5"',
+    "copy": 'tool = "command"\ncommand = ["true"]\ntarget_host = "10.0.0.6"',
+    "cutover": 'target_host = "10.0.0.6"\ntarget_tls = true',
     "migrate_start": 'source_host = "10.0.0.5"',
     "exec": 'command = ["true"]',
     "hold": "seconds = 1",
@@ -91,7 +98,7 @@ def written_in(thing: Any) -> set[str]:
 def stage(purpose: str) -> Provider:
     """Return a group to which something can be done."""
     provider = Provider()
-    if purpose == "create":
+    if purpose in ("create", "seed"):
         provider.group = None
     if purpose == "migrate_complete":
         provider.change(Status="migrating")
@@ -136,8 +143,12 @@ def test_nothing_is_allowed_that_is_never_called() -> None:
 
 
 def test_every_operation_of_a_scenario_is_in_the_table() -> None:
-    """A step either changes something, and is in the table, or needs nothing."""
+    """A step either changes something, and is in the table, or needs nothing.
+
+    A copy changes what servers hold, and asks nothing of AWS.
+    """
     changing = {name for name, step in OPERATIONS.items() if step.is_mutation}
+    changing -= {"copy"}
     assert set(GRANTS) == changing | {WATCH}
     assert set(OPERATIONS) - changing == CHANGES_NOTHING
     assert set(MUTATIONS) == changing

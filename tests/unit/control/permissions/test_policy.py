@@ -160,6 +160,7 @@ def test_a_run_that_uses_all() -> None:
         PLACE.arn(On.GROUP),
         f"arn:aws:elasticache:{here}:user:prober",
     ]
+    assert found["cloudwatch:GetMetricData"] == ["*"]
     assert found["sns:Publish"] == [f"arn:aws:sns:{here}:down"]
     assert found["aps:RemoteWrite"] == [f"arn:aws:aps:{here}:workspace/ws-1"]
 
