@@ -60,9 +60,23 @@ async def tunnelled(
         await made.forward(await _endpoints(config.target, transports))
         leading = with_forwards(config, made.forwards)
         if to_all:
-            members = await ask_members(leading.target, transports=transports)
-            await made.forward(a for node, _ in members for a in node.addresses)
+            await lead_to_all(leading, made)
         yield leading, made
     finally:
         with suppress(ProcessLookupError):
             await made.close()
+
+
+async def lead_to_all(config: Config, tunnel: SshTunnel) -> None:
+    """Have forwards to all nodes that there are now.
+
+    Args:
+        config: leads through the tunnel.
+        tunnel: that is open.
+
+    Raises:
+        PreflightError: the endpoint does not tell of them.
+    """
+    transports = {lane.tls for lane in config.lanes}
+    members = await ask_members(config.target, transports=transports)
+    await tunnel.forward(a for node, _ in members for a in node.addresses)

@@ -70,12 +70,13 @@ async def _look(
     target: Target, context: ssl.SSLContext, address: Address, resolver: Resolver
 ) -> SeenCertificate:
     host, port = address
-    mapped = target.address_map.get(f"{host}:{port}", f"{host}:{port}")
-    to_host, _, to_port = mapped.rpartition(":")
-    found = await resolver.resolve(to_host.strip("[]"))
+    way = target.way_to(host, port)
+    if way is None:
+        return SeenCertificate(address, failure="the tunnel has no forward to it yet")
+    found = await resolver.resolve(way[0])
     _, writer = await asyncio.open_connection(
         found[0],
-        int(to_port),
+        way[1],
         ssl=context,
         server_hostname=tls.server_name(target, host),
     )
