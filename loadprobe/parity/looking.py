@@ -8,7 +8,7 @@ from typing import Any
 from hiredis import ReplyError
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
-from loadprobe.core.parity.contents import FIRST, is_whole, read
+from loadprobe.core.parity.contents import FIRST, is_whole, read, weight_of
 from loadprobe.core.parity.glimpse import (
     NO_KEY,
     Finding,
@@ -16,7 +16,7 @@ from loadprobe.core.parity.glimpse import (
     compare,
     ends_between,
 )
-from loadprobe.core.parity.suspects import Seen
+from loadprobe.core.parity.suspects import BothSeen
 from loadprobe.drivers.wire.bulk import BulkCommand
 from loadprobe.parity.side import Side
 
@@ -53,8 +53,8 @@ class Looker:
         source: one side.
         target: the other side.
         tolerance_ns: ends may be so far apart.
-        pace: waits until so many more keys may be looked at; a further slice of a
-            large key counts as one.
+        pace: waits until so many more keys may be looked at; slices of a large key
+            count by what they hold.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Looker:
         self._pace = pace
         self._readings = asyncio.Semaphore(_READINGS)
 
-    async def look(self, keys: Sequence[bytes]) -> list[tuple[bytes, Seen]]:
+    async def look(self, keys: Sequence[bytes]) -> list[tuple[bytes, BothSeen]]:
         """Return those that are not the same, with what was seen of them."""
         async with asyncio.TaskGroup() as group:
             tasks = [
@@ -94,11 +94,11 @@ class Looker:
             if each.finding is not Finding.SAME
         ]
 
-    async def _see(self, key: bytes, source: _View, target: _View, at: int) -> Seen:
+    async def _see(self, key: bytes, source: _View, target: _View, at: int) -> BothSeen:
         first = await self._glimpse(self._source, key, source, at)
         second = await self._glimpse(self._target, key, target, at)
         finding = compare(first, second, tolerance_ns=self._tolerance_ns)
-        return Seen(finding, first, second)
+        return BothSeen(finding, first, second)
 
     async def _glimpse(self, side: Side, key: bytes, view: _View, at: int) -> Glimpse:
         type_name = view.types[at]
@@ -118,8 +118,9 @@ class Looker:
         try:
             question = next(reading)
             async with self._readings:
+                reply: Any = None
                 while True:
-                    await self._pace(1)
+                    await self._pace(weight_of(reply))
                     ((reply,),) = await side.ask([key], BulkCommand(*question))
                     if isinstance(reply, ReplyError):
                         reading.close()

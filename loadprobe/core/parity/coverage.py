@@ -81,7 +81,7 @@ class Walk:
 
 
 @dataclass(slots=True)
-class Course:
+class Coverage:
     """One direction: all keys of one side are looked for.
 
     Args:
@@ -110,7 +110,12 @@ class Course:
             owned: slots that it owns alone now.
         """
         walk = self.walks.get(address)
-        if walk is None or walk.life != life or walk.cursor == FIRST_CURSOR:
+        if (
+            walk is None
+            or walk.life != life
+            or walk.cursor == FIRST_CURSOR
+            or not walk.owned & self.uncovered  # it would come to nothing
+        ):
             walk = self.walks[address] = Walk(address, life, owned)
         return walk
 
