@@ -4,7 +4,7 @@
 .PHONY: help setup server prometheus openssl chromium demo test verify check bench calibrate failovers integration soak chaos kills
 .PHONY: clean
 .PHONY: fuzz lock sbom
-.PHONY: stack pictures compiled matrix
+.PHONY: stack pictures compiled matrix parity
 .NOTPARALLEL:  # two apt-get at a time refuse each other
 
 VENV := .venv
@@ -54,6 +54,7 @@ help:
 	@echo "make calibrate    the meter against outages of known length (20 minutes)"
 	@echo "make matrix       every scenario, both shapes, TCP and TLS: one table (12 minutes)"
 	@echo "make failovers    20 planned failovers under load: nothing may be lost"
+	@echo "make parity       two servers with ten million keys compared (10 minutes, 4 GB)"
 	@echo "make chaos        what goes wrong around a probe against what is told (2 minutes)"
 	@echo "make kills        200 runs killed at random moments (20 to 50 minutes)"
 	@echo "make stack        a cluster, a run, Prometheus and Grafana, until Ctrl-C"
@@ -204,6 +205,10 @@ sbom: $(STAMP)
 
 matrix: setup
 	@$(BIN)/python -m tools.scenario_matrix
+
+# Two servers on loopback, filled and compared.
+parity: setup
+	$(BIN)/python -m benchmarks.parity
 
 # The machine should be quiet. Writes a table of docs/reliability.md.
 chaos: setup

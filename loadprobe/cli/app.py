@@ -1,8 +1,8 @@
 """The commands: their options, and with which exit codes they end.
 
 Exit codes: 0 ok, 1 the run or its scenario failed, or the scenario was stopped, 2 usage
-or preflight, 3 thresholds or expectations not met, 130 interrupted hard (a
-second Ctrl-C, a second or more after the first).
+or preflight, 3 thresholds or expectations not met or data differs, 130 interrupted hard
+(a second Ctrl-C, a second or more after the first).
 """
 
 import sys
