@@ -16,7 +16,7 @@ from loadprobe.core.parity.glimpse import (
     compare,
     ends_between,
 )
-from loadprobe.core.parity.suspects import Seen
+from loadprobe.core.parity.suspects import BothSeen
 from loadprobe.drivers.wire.bulk import BulkCommand
 from loadprobe.parity.side import Side
 
@@ -66,7 +66,7 @@ class Looker:
         self._pace = pace
         self._readings = asyncio.Semaphore(_READINGS)
 
-    async def look(self, keys: Sequence[bytes]) -> list[tuple[bytes, Seen]]:
+    async def look(self, keys: Sequence[bytes]) -> list[tuple[bytes, BothSeen]]:
         """Return those that are not the same, with what was seen of them."""
         async with asyncio.TaskGroup() as group:
             tasks = [
@@ -94,11 +94,11 @@ class Looker:
             if each.finding is not Finding.SAME
         ]
 
-    async def _see(self, key: bytes, source: _View, target: _View, at: int) -> Seen:
+    async def _see(self, key: bytes, source: _View, target: _View, at: int) -> BothSeen:
         first = await self._glimpse(self._source, key, source, at)
         second = await self._glimpse(self._target, key, target, at)
         finding = compare(first, second, tolerance_ns=self._tolerance_ns)
-        return Seen(finding, first, second)
+        return BothSeen(finding, first, second)
 
     async def _glimpse(self, side: Side, key: bytes, view: _View, at: int) -> Glimpse:
         type_name = view.types[at]

@@ -7,7 +7,7 @@ for at the endpoint, at the last one, and where these point to.
 
 from collections.abc import Callable
 
-from loadprobe.core.parity.course import ALL_SLOTS, SlotSet, parse_own_slots, slots_of
+from loadprobe.core.parity.coverage import ALL_SLOTS, SlotSet, parse_own_slots, slots_of
 from loadprobe.core.topology.roles import Address
 from loadprobe.core.topology.slots import SLOTS
 from loadprobe.core.topology.topology import (

@@ -10,18 +10,18 @@ from pathlib import Path
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.core.parity.allowance import Allowance, seconds_left
-from loadprobe.core.parity.course import Course
+from loadprobe.core.parity.coverage import Coverage
 from loadprobe.core.parity.glimpse import NO_KEY
 from loadprobe.core.parity.report import ParityFigures
 from loadprobe.core.parity.selection import Selection
 from loadprobe.core.parity.state import (
     ParityState,
     ParityTerms,
-    courses_of,
+    coverages_of,
     make_state,
     tally_of,
 )
-from loadprobe.core.parity.suspects import Seen, Suspects
+from loadprobe.core.parity.suspects import BothSeen, Suspects
 from loadprobe.core.parity.tally import ParityTally
 from loadprobe.parity.looking import TYPE, Looker
 from loadprobe.parity.side import Side
@@ -96,7 +96,7 @@ class Parity:
         self._selection = Selection(plan.terms.prefix, plan.terms.sample)
         self._allowance = Allowance(plan.keys_per_s)
         self._suspects = Suspects(int(plan.settle_s * NS_PER_S))
-        self._courses = courses_of(state) if state else (Course(), Course())
+        self._coverages = coverages_of(state) if state else (Coverage(), Coverage())
         self._tally = tally_of(state) if state else ParityTally()
         self._before_s = state.elapsed_s if state else 0.0
         self._begun_ns = mono_now_ns()
@@ -124,11 +124,11 @@ class Parity:
             saving = group.create_task(self._save_for_ever())
             walked = asyncio.Event()
             settling = group.create_task(self._settle(walked))
-            for side, course, step in (
-                (self._source, self._courses[0], self._look),
-                (self._target, self._courses[1], self._look_for),
+            for side, coverage, step in (
+                (self._source, self._coverages[0], self._look),
+                (self._target, self._coverages[1], self._look_for),
             ):
-                await Walking(side, course, self._selection, step).run()
+                await Walking(side, coverage, self._selection, step).run()
             walked.set()
             await settling
             saving.cancel()
@@ -146,7 +146,7 @@ class Parity:
     @property
     def figures(self) -> ParityFigures:
         """Return what there is to report by now."""
-        first, second = self._courses
+        first, second = self._coverages
         return ParityFigures(
             self._plan.terms,
             self._tally,
@@ -164,22 +164,22 @@ class Parity:
         Args:
             keys_per_s: how fast it went lately.
         """
-        first, second = self._courses
+        first, second = self._coverages
         is_second = not first.uncovered or second.rounds > 0 or bool(second.walks)
         share = self._selection.share
         # With a prefix nobody knows how many keys there are.
         known = (0, 0) if self._selection.prefix else self._sizes
         sizes = [round(size * share) for size in known]
-        course, total = (second, sizes[1]) if is_second else (first, sizes[0])
+        coverage, total = (second, sizes[1]) if is_second else (first, sizes[0])
         left_s = seconds_left(
-            done=course.keys_looked,
+            done=coverage.keys_looked,
             total=total,
             later=0 if is_second else sizes[1],
             keys_per_s=keys_per_s if total else 0.0,
         )
         return ParityProgress(
             "target" if is_second else "source",
-            course.keys_looked,
+            coverage.keys_looked,
             total,
             keys_per_s,
             left_s,
@@ -190,7 +190,7 @@ class Parity:
     @property
     def looked(self) -> int:
         """Return how many keys were looked at, of both directions."""
-        return sum(course.keys_looked for course in self._courses)
+        return sum(coverage.keys_looked for coverage in self._coverages)
 
     @property
     def _elapsed_s(self) -> float:
@@ -243,7 +243,7 @@ class Parity:
             for key in keys:
                 self._decide(key, found.get(key), now_ns)
 
-    def _decide(self, key: bytes, seen: Seen | None, now_ns: int) -> None:
+    def _decide(self, key: bytes, seen: BothSeen | None, now_ns: int) -> None:
         if seen is None:
             self._suspects.drop(key)
             self._tally.settled += 1
@@ -256,7 +256,7 @@ class Parity:
     def _state(self) -> ParityState:
         return make_state(
             self._plan.terms,
-            self._courses,
+            self._coverages,
             self._suspects.keys,
             self._tally,
             elapsed_s=self._elapsed_s,

@@ -12,7 +12,7 @@ from hiredis import ReplyError
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.core.judging.outcome import ErrorClass
-from loadprobe.core.parity.course import SlotSet, Walk
+from loadprobe.core.parity.coverage import SlotSet, Walk
 from loadprobe.core.topology.roles import Address
 from loadprobe.core.topology.slots import slot_of
 from loadprobe.drivers import resp
@@ -23,7 +23,7 @@ from loadprobe.drivers.wire.redirect import parse_redirect
 from loadprobe.errors import RunError
 from loadprobe.parity.link import LinkLost, NodeLink
 from loadprobe.parity.map import ClusterMap, SingleMap
-from loadprobe.parity.patience import PATIENCE_S, Patience
+from loadprobe.parity.retrying import PATIENCE_S, Retrying
 
 REFRESH_NS = NS_PER_S // 5
 """The map is not asked for more often on account of redirections."""
@@ -91,9 +91,9 @@ class Side:
         for link in self._links.values():
             link.abort()
 
-    def patience(self) -> Patience:
+    def patience(self) -> Retrying:
         """Return patience with this side."""
-        return Patience(f"{self.name} {self.where}", self._patience_s)
+        return Retrying(f"{self.name} {self.where}", self._patience_s)
 
     @property
     def where(self) -> str:

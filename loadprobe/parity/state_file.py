@@ -11,7 +11,7 @@ from loadprobe.core.parity.state import (
     STATE_VERSION,
     ParityState,
     ParityTerms,
-    courses_of,
+    coverages_of,
     tally_of,
 )
 from loadprobe.errors import PreflightError, UsageError
@@ -36,7 +36,7 @@ def load_state(path: Path, terms: ParityTerms) -> ParityState | None:
         raise UsageError(f"--state {path}: cannot be read: {exc.strerror}") from exc
     try:
         state = msgspec.json.decode(text, type=ParityState)
-        courses_of(state)
+        coverages_of(state)
         tally_of(state)
     except (msgspec.MsgspecError, ValueError) as exc:
         raise UsageError(

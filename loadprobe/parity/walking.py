@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
-from loadprobe.core.parity.course import FIRST_CURSOR, Course, SlotSet, Walk
+from loadprobe.core.parity.coverage import FIRST_CURSOR, Coverage, SlotSet, Walk
 from loadprobe.core.parity.selection import Selection
 from loadprobe.core.topology.roles import Address
 from loadprobe.core.topology.slots import SLOTS, slot_of
@@ -35,7 +35,7 @@ class Walking:
 
     Args:
         side: the side.
-        course: how far it is; it is kept up to date.
+        coverage: how far it is; it is kept up to date.
         selection: which keys are wanted.
         step: looks at keys.
         stuck_s: see ``_STUCK_S``.
@@ -44,14 +44,14 @@ class Walking:
     def __init__(
         self,
         side: Side,
-        course: Course,
+        coverage: Coverage,
         selection: Selection,
         step: Step,
         *,
         stuck_s: float = _STUCK_S,
     ) -> None:
         self._side = side
-        self._course = course
+        self._coverage = coverage
         self._selection = selection
         self._step = step
         self._stuck_s = stuck_s
@@ -65,28 +65,28 @@ class Walking:
         Raises:
             RunError: a node does not answer any more, or refuses.
         """
-        course = self._course
+        coverage = self._coverage
         moved_ns = mono_now_ns()
-        while course.uncovered:
-            before = course.uncovered
+        while coverage.uncovered:
+            before = coverage.uncovered
             owners = await self._owners()
-            course.drop(course.walks.keys() - {_text(owner) for owner in owners})
+            coverage.drop(coverage.walks.keys() - {_text(owner) for owner in owners})
             async with asyncio.TaskGroup() as group:
                 for owner in owners:
                     group.create_task(self._walk_node(owner))
-            course.rounds += 1
-            if course.uncovered != before:
+            coverage.rounds += 1
+            if coverage.uncovered != before:
                 moved_ns = mono_now_ns()
             elif mono_now_ns() - moved_ns > self._stuck_s * NS_PER_S:
                 break
             else:
                 await asyncio.sleep(_PAUSE_S)
-        course.drop(list(course.walks))  # what they began is covered by others
+        coverage.drop(list(coverage.walks))  # what they began is covered by others
 
     async def _owners(self) -> list[Address]:
         """Return the primaries that have slots which are not covered."""
         await self._side.refresh()
-        uncovered = self._course.uncovered
+        uncovered = self._coverage.uncovered
         found = self._side.map.slots_by_owner
         return [owner for owner, slots in found.items() if slots & uncovered]
 
@@ -96,13 +96,13 @@ class Walking:
         while True:
             try:
                 life, owned = await self._side.standing(address)
-                if not owned & self._course.uncovered:
+                if not owned & self._coverage.uncovered:
                     return
-                walk = self._course.begin(_text(address), life, owned)
+                walk = self._coverage.begin(_text(address), life, owned)
                 if await self._walk(walk, address):
                     after, owned = await self._side.standing(address)
                     if after == life:
-                        self._course.end(walk, owned)
+                        self._coverage.end(walk, owned)
                         return
                 patience.renew()
             except LinkLost as exc:
@@ -132,7 +132,7 @@ class Walking:
                     if mono_now_ns() - confirmed_ns > _CONFIRM_NS:
                         confirmed_ns = mono_now_ns()
                         life, owned = await self._side.standing(address)
-                        if not self._course.confirm(walk, owned) or life != walk.life:
+                        if not self._coverage.confirm(walk, owned) or life != walk.life:
                             break
                     found = await self._side.scan(scanned, address, self._words)
                 except LinkLost as exc:  # a group would wrap it
@@ -157,7 +157,7 @@ class Walking:
 
     def _again(self) -> frozenset[int] | None:
         """Return the slots to look at; None: all, as it is the first time."""
-        return _members(self._course.uncovered) if self._course.rounds else None
+        return _members(self._coverage.uncovered) if self._coverage.rounds else None
 
     def _wanted(
         self, keys: Sequence[bytes], slots: frozenset[int] | None

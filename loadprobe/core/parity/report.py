@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from loadprobe.core.parity.allowance import most_that_differ
-from loadprobe.core.parity.course import NO_SLOTS, SlotSet
+from loadprobe.core.parity.coverage import NO_SLOTS, SlotSet
 from loadprobe.core.parity.glimpse import DIFFERENCES, Finding
 from loadprobe.core.parity.state import ParityTerms
 from loadprobe.core.parity.tally import KeyExample, ParityTally, as_text

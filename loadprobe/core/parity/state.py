@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from loadprobe.core.parity.course import Course, Walk
+from loadprobe.core.parity.coverage import Coverage, Walk
 from loadprobe.core.parity.glimpse import Finding
 from loadprobe.core.parity.tally import KeyExample, ParityTally
 
@@ -35,7 +35,7 @@ class ParityTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ttl_tolerance_s: float
 
 
-class _Course(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _PlainCoverage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``uncovered`` and ``owned`` are sets of slots as hexadecimal numbers."""
 
     uncovered: str
@@ -64,7 +64,7 @@ class ParityState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         terms: what is compared.
         elapsed_s: how long it took until then.
         is_over: there is nothing left to be done.
-        courses: of the source, and of the target.
+        coverages: of the source, and of the target.
         suspects: keys that still have to be looked at again.
     """
 
@@ -72,7 +72,7 @@ class ParityState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     terms: ParityTerms
     elapsed_s: float
     is_over: bool
-    courses: tuple[_Course, _Course]
+    coverages: tuple[_PlainCoverage, _PlainCoverage]
     suspects: list[bytes]
     counts: list[_Count]
     settled: int
@@ -83,7 +83,7 @@ class ParityState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def make_state(
     terms: ParityTerms,
-    courses: tuple[Course, Course],
+    coverages: tuple[Coverage, Coverage],
     suspects: list[bytes],
     tally: ParityTally,
     *,
@@ -94,13 +94,13 @@ def make_state(
 
     Args:
         terms: what is compared.
-        courses: of the source, and of the target.
+        coverages: of the source, and of the target.
         suspects: keys that still have to be looked at again.
         tally: what was found.
         elapsed_s: how long it has taken.
         is_over: there is nothing left to be done.
     """
-    first, second = map(_plain_course, courses)
+    first, second = map(_plain_coverage, coverages)
     return ParityState(
         STATE_VERSION,
         terms,
@@ -116,13 +116,13 @@ def make_state(
     )
 
 
-def courses_of(state: ParityState) -> tuple[Course, Course]:
+def coverages_of(state: ParityState) -> tuple[Coverage, Coverage]:
     """Return how far a state is, of the source and of the target.
 
     Raises:
         ValueError: a number in it is none.
     """
-    first, second = map(_course, state.courses)
+    first, second = map(_coverage, state.coverages)
     return first, second
 
 
@@ -139,7 +139,7 @@ def tally_of(state: ParityState) -> ParityTally:
     return tally
 
 
-def _plain_course(course: Course) -> _Course:
+def _plain_coverage(coverage: Coverage) -> _PlainCoverage:
     walks = [
         {
             "address": walk.address,
@@ -148,13 +148,15 @@ def _plain_course(course: Course) -> _Course:
             "cursor": walk.cursor.decode(),
             "looked": walk.looked,
         }
-        for walk in course.walks.values()
+        for walk in coverage.walks.values()
     ]
-    return _Course(f"{course.uncovered:x}", course.looked, course.rounds, walks)
+    return _PlainCoverage(
+        f"{coverage.uncovered:x}", coverage.looked, coverage.rounds, walks
+    )
 
 
-def _course(plain: _Course) -> Course:
-    course = Course(int(plain.uncovered, 16), {}, plain.looked, plain.rounds)
+def _coverage(plain: _PlainCoverage) -> Coverage:
+    coverage = Coverage(int(plain.uncovered, 16), {}, plain.looked, plain.rounds)
     for row in plain.walks:
         try:
             walk = Walk(
@@ -166,5 +168,5 @@ def _course(plain: _Course) -> Course:
             )
         except (KeyError, TypeError) as exc:
             raise ValueError(f"a walk without {exc}") from exc
-        course.walks[walk.address] = walk
-    return course
+        coverage.walks[walk.address] = walk
+    return coverage

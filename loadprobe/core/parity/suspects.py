@@ -17,7 +17,7 @@ ROOM = 50_000
 """Suspects at a time; while there are as many, no new keys are looked at."""
 
 
-class Fate(StrEnum):
+class SuspectFate(StrEnum):
     """What becomes of a suspect after a look."""
 
     DIFFERENT = "different"
@@ -26,7 +26,7 @@ class Fate(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class BothSeen:
     """What a look at both sides showed.
 
     Args:
@@ -45,7 +45,7 @@ class _Suspect:
     """Looks that there were, and the last of them; None: it is of an earlier life."""
 
     looks: int
-    last: Seen | None
+    last: BothSeen | None
     due_ns: int
 
 
@@ -79,7 +79,7 @@ class Suspects:
         """Return when the next look is due; None: there is nothing to wait for."""
         return self._all[self._waiting[0]].due_ns if self._waiting else None
 
-    def add(self, key: bytes, seen: Seen, now_ns: int) -> None:
+    def add(self, key: bytes, seen: BothSeen, now_ns: int) -> None:
         """Take a key that differed at its first look."""
         if key not in self._all:
             self._all[key] = _Suspect(1, seen, now_ns + self._settle_ns)
@@ -105,12 +105,12 @@ class Suspects:
         """Forget a key that was taken: both sides are the same by now."""
         del self._all[key]
 
-    def judge(self, key: bytes, seen: Seen, now_ns: int) -> Fate:
+    def judge(self, key: bytes, seen: BothSeen, now_ns: int) -> SuspectFate:
         """Return what becomes of a key that was taken and still differs."""
         suspect = self._all[key]
         suspect.looks += 1
         fate = _judge(suspect, seen)
-        if fate is Fate.AGAIN:
+        if fate is SuspectFate.AGAIN:
             suspect.last, suspect.due_ns = seen, now_ns + self._settle_ns
             self._waiting.append(key)
         else:
@@ -118,7 +118,7 @@ class Suspects:
         return fate
 
 
-def _judge(suspect: _Suspect, seen: Seen) -> Fate:
+def _judge(suspect: _Suspect, seen: BothSeen) -> SuspectFate:
     last = suspect.last
     if (
         last is not None
@@ -126,5 +126,5 @@ def _judge(suspect: _Suspect, seen: Seen) -> Fate:
         and not has_changed(last.source, seen.source)
         and not has_changed(last.target, seen.target)
     ):
-        return Fate.DIFFERENT
-    return Fate.AGAIN if suspect.looks < MOST_LOOKS else Fate.CHANGING
+        return SuspectFate.DIFFERENT
+    return SuspectFate.AGAIN if suspect.looks < MOST_LOOKS else SuspectFate.CHANGING

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from loadprobe.core.parity.glimpse import DIFFERENCES, Finding, Glimpse
-from loadprobe.core.parity.suspects import Fate, Seen
+from loadprobe.core.parity.suspects import BothSeen, SuspectFate
 
 MOST_REMEMBERED = 200_000
 MOST_EXAMPLES = 20
@@ -70,11 +70,11 @@ class ParityTally:
         """Return how many keys of a kind there are."""
         return sum(count for (each, _), count in self.counts.items() if each is kind)
 
-    def note(self, key: bytes, fate: Fate, seen: Seen) -> None:
+    def note(self, key: bytes, fate: SuspectFate, seen: BothSeen) -> None:
         """Count a key whose fate is decided."""
-        if fate is Fate.AGAIN or self._was_counted(key):
+        if fate is SuspectFate.AGAIN or self._was_counted(key):
             return
-        if fate is Fate.CHANGING:
+        if fate is SuspectFate.CHANGING:
             self.changing += 1
             kind = CHANGING
         else:
@@ -119,7 +119,7 @@ def as_text(name: bytes) -> str:
     return name.decode(errors="backslashreplace")
 
 
-def _about(seen: Seen) -> str:
+def _about(seen: BothSeen) -> str:
     source, target = seen.source, seen.target
     if seen.finding is Finding.TYPE:
         return f"{as_text(source.type)} in source, {as_text(target.type)} in target"

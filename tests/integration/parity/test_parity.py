@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from loadprobe.config.keys import Target
 from loadprobe.core.parity import tally
-from loadprobe.core.parity.course import parse_own_slots, slots_of
+from loadprobe.core.parity.coverage import parse_own_slots, slots_of
 from loadprobe.core.parity.glimpse import Finding
 from loadprobe.core.topology.slots import slot_of
 from loadprobe.errors import PreflightError
@@ -103,7 +103,7 @@ async def test_all_planted_differences_are_found(sides: tuple[Target, Target]) -
 async def move_slots(
     cluster: LocalCluster, moved: list[list[int]], is_over: asyncio.Event
 ) -> int:
-    """Move slots from one shard to the other, a few at a time, to and fro, until told.
+    """Move slots between two shards, a few at a time, until told.
 
     Returns:
         How often some were moved.
@@ -173,9 +173,9 @@ async def test_slots_in_between_are_asked_for_and_walked_again(
     single, cluster = sides
     async with comparing(cluster, single, keys_per_s=0) as parity:
         running = asyncio.create_task(parity.run())
-        course = parity._courses[0]
-        await until(lambda: course.rounds > 1, what="rounds")
-        assert course.uncovered == slots_of((slot, slot) for slot in moved)
+        coverage = parity._coverages[0]
+        await until(lambda: coverage.rounds > 1, what="rounds")
+        assert coverage.uncovered == slots_of((slot, slot) for slot in moved)
         await close_slots(moved, sharded, old, new)
         await running
         figures = parity.figures

@@ -21,7 +21,7 @@ from tests.support.planted import KINDS, planted
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PLANTED = list(planted(12))
-SAME = sames(2500, KINDS)
+SAME = sames(1800, KINDS)
 ODD = "odd:\x1b[31m\nline\u202e"
 
 
@@ -93,8 +93,8 @@ def looked(state: Path) -> int:
     """Return how many keys were looked at by a state."""
     if not state.exists():
         return 0
-    courses = json.loads(state.read_bytes())["courses"]
-    return sum(c["looked"] + sum(w["looked"] for w in c["walks"]) for c in courses)
+    coverages = json.loads(state.read_bytes())["coverages"]
+    return sum(c["looked"] + sum(w["looked"] for w in c["walks"]) for c in coverages)
 
 
 @pytest.mark.alone

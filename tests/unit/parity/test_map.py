@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from loadprobe.core.parity.course import ALL_SLOTS, NO_SLOTS, slots_of
+from loadprobe.core.parity.coverage import ALL_SLOTS, NO_SLOTS, slots_of
 from loadprobe.core.topology.roles import Address, RoleView
 from loadprobe.parity.link import LinkLost, NodeLink
 from loadprobe.parity.map import ClusterMap, GetLink, SingleMap

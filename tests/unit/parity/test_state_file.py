@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from loadprobe.core.parity.course import Course
+from loadprobe.core.parity.coverage import Coverage
 from loadprobe.core.parity.state import ParityState, ParityTerms, make_state
 from loadprobe.core.parity.tally import ParityTally
 from loadprobe.errors import PreflightError, UsageError
@@ -20,7 +20,7 @@ def state(**more: object) -> ParityState:
     """Return a state of a comparison that has just begun."""
     made = make_state(
         TERMS,
-        (Course(), Course()),
+        (Coverage(), Coverage()),
         [b"\xff"],
         ParityTally(),
         elapsed_s=1,

@@ -6,18 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadprobe.core.parity.glimpse import Finding, Glimpse, compare
-from loadprobe.core.parity.suspects import MOST_LOOKS, Fate, Seen, Suspects
+from loadprobe.core.parity.suspects import MOST_LOOKS, BothSeen, SuspectFate, Suspects
 from tests.support.examples import examples
 
 SETTLE_NS = 5_000
 CONTENTS = st.sampled_from([b"1", b"2", b"3", None])
 
 
-def seen(source: bytes | None, target: bytes | None) -> Seen:
+def seen(source: bytes | None, target: bytes | None) -> BothSeen:
     """Return what two contents of a string show."""
     one = Glimpse(b"string", source, None, 0)
     other = Glimpse(b"string", target, None, 0)
-    return Seen(compare(one, other, tolerance_ns=0), one, other)
+    return BothSeen(compare(one, other, tolerance_ns=0), one, other)
 
 
 @given(st.lists(st.tuples(CONTENTS, CONTENTS), min_size=1, max_size=8))
@@ -36,11 +36,11 @@ def test_every_suspect_has_the_fate_of_its_looks(
         assert suspects.take_due(now_ns, 9) == [b"key"]
         fate = suspects.judge(b"key", seen(*look), now_ns)
         if look == before and None not in look:
-            assert fate is Fate.DIFFERENT
+            assert fate is SuspectFate.DIFFERENT
         elif number == MOST_LOOKS:
-            assert fate is Fate.CHANGING
+            assert fate is SuspectFate.CHANGING
         else:
-            assert fate is Fate.AGAIN
+            assert fate is SuspectFate.AGAIN
             continue
         assert not suspects
         return
@@ -69,9 +69,9 @@ def test_suspects_of_an_earlier_life_are_looked_at_twice() -> None:
     suspects = Suspects(SETTLE_NS)
     suspects.restore([b"a", b"b", b"a"], 7)
     assert suspects.take_due(7, 9) == [b"a", b"b"]
-    assert suspects.judge(b"a", seen(b"1", b"2"), 7) is Fate.AGAIN
+    assert suspects.judge(b"a", seen(b"1", b"2"), 7) is SuspectFate.AGAIN
     suspects.drop(b"b")
     assert suspects.due_ns == 7 + SETTLE_NS
     assert suspects.take_due(7 + SETTLE_NS, 9) == [b"a"]
-    assert suspects.judge(b"a", seen(b"1", b"2"), 7) is Fate.DIFFERENT
+    assert suspects.judge(b"a", seen(b"1", b"2"), 7) is SuspectFate.DIFFERENT
     assert len(suspects) == 0

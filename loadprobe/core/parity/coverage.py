@@ -81,7 +81,7 @@ class Walk:
 
 
 @dataclass(slots=True)
-class Course:
+class Coverage:
     """One direction: all keys of one side are looked for.
 
     Args:

@@ -13,7 +13,7 @@ _FIRST_S = 0.01
 _LONGEST_S = 0.5
 
 
-class Patience:
+class Retrying:
     """Waits between tries, a little longer each time.
 
     Args:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadprobe.core.parity.course import (
+from loadprobe.core.parity.coverage import (
     ALL_SLOTS,
     NO_SLOTS,
-    Course,
+    Coverage,
     parse_own_slots,
     slots_of,
 )
@@ -94,20 +94,20 @@ class MovingCluster:
 def test_no_key_is_missed_while_slots_move(seed: int, unrest: float) -> None:
     """When all slots are covered, each key was seen on the node where it was."""
     random = Random(seed)
-    cluster, course = MovingCluster(random), Course()
+    cluster, coverage = MovingCluster(random), Coverage()
     seen: set[tuple[int, int]] = set()
-    while course.uncovered:
-        if course.rounds == 10:
+    while coverage.uncovered:
+        if coverage.rounds == 10:
             unrest = 0.0  # moves end some time
             while cluster.moving:
                 cluster.change()
-        course.drop({n for n in course.walks if not cluster.owned(int(n))})
+        coverage.drop({n for n in coverage.walks if not cluster.owned(int(n))})
         for node in range(NODES):
             owned = cluster.owned(node)
-            if not owned & course.uncovered:
+            if not owned & coverage.uncovered:
                 continue
             life = str(cluster.lives[node])
-            walk = course.begin(str(node), life, owned)
+            walk = coverage.begin(str(node), life, owned)
             at = int(walk.cursor)
             while at < len(cluster.places[node]):
                 if str(cluster.lives[node]) != life:
@@ -120,43 +120,43 @@ def test_no_key_is_missed_while_slots_move(seed: int, unrest: float) -> None:
                 walk.cursor = b"%d" % at
                 if random.random() < unrest:
                     cluster.change()
-                    course.confirm(walk, cluster.owned(node))
+                    coverage.confirm(walk, cluster.owned(node))
             if str(cluster.lives[node]) == life:
-                course.end(walk, cluster.owned(node))
-        course.rounds += 1
+                coverage.end(walk, cluster.owned(node))
+        coverage.rounds += 1
     assert seen == {(group, n) for group in range(GROUPS) for n in range(KEYS)}
 
 
 def test_a_walk_covers_what_was_owned_at_both_ends() -> None:
     """What came or went meanwhile stays to be walked again."""
-    course = Course()
-    walk = course.begin("a:1", "x", slots_of([(0, 100)]))
+    coverage = Coverage()
+    walk = coverage.begin("a:1", "x", slots_of([(0, 100)]))
     walk.looked = 7
-    assert course.end(walk, slots_of([(50, 200)])) == slots_of([(50, 100)])
-    assert course.uncovered == ALL_SLOTS & ~slots_of([(50, 100)])
-    assert course.keys_looked == 7
+    assert coverage.end(walk, slots_of([(50, 200)])) == slots_of([(50, 100)])
+    assert coverage.uncovered == ALL_SLOTS & ~slots_of([(50, 100)])
+    assert coverage.keys_looked == 7
 
 
 def test_a_slot_that_was_away_for_a_while_is_not_covered() -> None:
     """Its keys may have come back to where the walk was already."""
-    course = Course()
-    walk = course.begin("a:1", "x", slots_of([(0, 100)]))
-    course.confirm(walk, slots_of([(0, 6), (8, 100)]))
-    course.confirm(walk, slots_of([(0, 100)]))
-    assert course.end(walk, slots_of([(0, 100)])) == slots_of([(0, 6), (8, 100)])
+    coverage = Coverage()
+    walk = coverage.begin("a:1", "x", slots_of([(0, 100)]))
+    coverage.confirm(walk, slots_of([(0, 6), (8, 100)]))
+    coverage.confirm(walk, slots_of([(0, 100)]))
+    assert coverage.end(walk, slots_of([(0, 100)])) == slots_of([(0, 6), (8, 100)])
 
 
 def test_a_walk_goes_on_in_the_same_life_only() -> None:
     """A cursor means nothing to another process; its keys are counted anew."""
-    course = Course()
-    walk = course.begin("a:1", "x", ALL_SLOTS)
+    coverage = Coverage()
+    walk = coverage.begin("a:1", "x", ALL_SLOTS)
     walk.cursor, walk.looked = b"99", 500
-    assert course.begin("a:1", "x", NO_SLOTS) is walk
-    assert course.keys_looked == 500
-    anew = course.begin("a:1", "y", ALL_SLOTS)
-    assert (anew.cursor, course.keys_looked) == (b"0", 0)
-    course.drop(["a:1", "b:1"])
-    assert not course.walks
+    assert coverage.begin("a:1", "x", NO_SLOTS) is walk
+    assert coverage.keys_looked == 500
+    anew = coverage.begin("a:1", "y", ALL_SLOTS)
+    assert (anew.cursor, coverage.keys_looked) == (b"0", 0)
+    coverage.drop(["a:1", "b:1"])
+    assert not coverage.walks
 
 
 LINE = "id 127.0.0.1:1@2 {flags} - 0 0 7 connected {slots}\n"
