@@ -8,7 +8,7 @@ from typing import Any
 from hiredis import ReplyError
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
-from loadprobe.core.parity.contents import FIRST, is_whole, read
+from loadprobe.core.parity.contents import FIRST, is_whole, read, weight_of
 from loadprobe.core.parity.glimpse import (
     NO_KEY,
     Finding,
@@ -53,8 +53,8 @@ class Looker:
         source: one side.
         target: the other side.
         tolerance_ns: ends may be so far apart.
-        pace: waits until so many more keys may be looked at; a further slice of a
-            large key counts as one.
+        pace: waits until so many more keys may be looked at; slices of a large key
+            count by what they hold.
     """
 
     def __init__(
@@ -118,8 +118,9 @@ class Looker:
         try:
             question = next(reading)
             async with self._readings:
+                reply: Any = None
                 while True:
-                    await self._pace(1)
+                    await self._pace(weight_of(reply))
                     ((reply,),) = await side.ask([key], BulkCommand(*question))
                     if isinstance(reply, ReplyError):
                         reading.close()

@@ -25,7 +25,10 @@ MOST_OPAQUE_BYTES = 16 * 1024 * 1024
 
 _FIRST_BYTES = 4096
 _FIRST_ITEMS = 64
-_MOST_ITEMS = 1000
+_MOST_ITEMS = 500
+"""Of a slice: SCAN takes a server about a microsecond for each, or some."""
+
+_WEIGHT_ITEMS, _WEIGHT_BYTES = 10, 4096
 _DUMP_END = 10
 """Version and checksum at the end of what DUMP tells: versions write it differently."""
 
@@ -79,6 +82,16 @@ def is_whole(type_name: bytes, first: Any) -> bool:
     if type_name == b"list":
         return len(first) < _FIRST_ITEMS
     return type_name in _SCAN and first[0] == _CURSOR_END
+
+
+def weight_of(reply: Any) -> int:
+    """Return how many keys a slice counts as, for the rate: what it costs a server."""
+    if isinstance(reply, bytes):
+        return 1 + len(reply) // _WEIGHT_BYTES
+    if not isinstance(reply, list):
+        return 1
+    is_scan = len(reply) == 2 and isinstance(reply[1], list)
+    return 1 + len(reply[1] if is_scan else reply) // _WEIGHT_ITEMS
 
 
 def read(type_name: bytes, first: Any) -> Reading:

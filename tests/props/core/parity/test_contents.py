@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadprobe.core.parity.contents import FIRST, Question, is_whole, read
+from loadprobe.core.parity.contents import FIRST, Question, is_whole, read, weight_of
 from tests.support.examples import examples
 
 NAMES = st.binary(max_size=6)
@@ -150,10 +150,16 @@ def test_slices_of_large_elements_become_small() -> None:
     """After large elements fewer are asked for, after small ones more."""
     large = Holder({b"%d" % n: b"x" * 20_000 for n in range(200)})
     small = Holder({b"%d" % n: b"x" for n in range(5000)})
-    for holder, bound in ((large, 13), (small, 1000)):
+    for holder, bound in ((large, 13), (small, 500)):
         assert holder.digest() is not None
         counts = [int(q.after[2]) for q in holder.asked if q.before == (b"HSCAN",)]
         assert counts[-1] == bound
+
+
+def test_slices_count_by_what_they_hold() -> None:
+    """Ten elements or 4 KiB are as much as a key, in whatever shape they come."""
+    assert [weight_of(each) for each in (None, 7, b"", b"x" * 8192)] == [1, 1, 1, 3]
+    assert weight_of([b"17", [b"x"] * 40]) == weight_of([b"x"] * 40) == 5
 
 
 def test_scores_are_compared_as_numbers() -> None:
