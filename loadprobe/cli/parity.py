@@ -22,7 +22,7 @@ from loadprobe.harmless import harmless_json
 if TYPE_CHECKING:
     from loadprobe.parity.parity import Parity, ParityPlan, ParityProgress
 
-_EXIT_STOPPED = 1
+_EXIT_NOT_COMPLETE = 1
 _EXIT_DIFFERENT = 3
 _TOLD_EVERY_S = 5.0
 _KEYS_PER_S = 10_000
@@ -197,9 +197,10 @@ async def _compare(configs: list[Config], plan: "ParityPlan", *, as_json: bool) 
         source.close()
         target.close()
     _report(comparison, as_json=as_json)
-    if not is_over:
-        return _EXIT_STOPPED
-    return _EXIT_DIFFERENT if comparison.figures.tally.different else 0
+    figures = comparison.figures
+    if is_over and figures.tally.different:
+        return _EXIT_DIFFERENT
+    return 0 if figures.is_complete else _EXIT_NOT_COMPLETE
 
 
 async def _completed(config: Config) -> Config:

@@ -110,7 +110,12 @@ class Coverage:
             owned: slots that it owns alone now.
         """
         walk = self.walks.get(address)
-        if walk is None or walk.life != life or walk.cursor == FIRST_CURSOR:
+        if (
+            walk is None
+            or walk.life != life
+            or walk.cursor == FIRST_CURSOR
+            or not walk.owned & self.uncovered  # it would come to nothing
+        ):
             walk = self.walks[address] = Walk(address, life, owned)
         return walk
 

@@ -44,6 +44,11 @@ class ParityFigures:
     elapsed_s: float
     is_over: bool
 
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether every key was looked at."""
+        return self.is_over and self.unseen == NO_SLOTS
+
 
 def parity_document(figures: ParityFigures) -> dict[str, Any]:
     """Return the report for machines; keys are in it as text, and exactly in base64."""
@@ -55,7 +60,7 @@ def parity_document(figures: ParityFigures) -> dict[str, Any]:
         "prefix": as_text(terms.prefix),
         "sample": terms.sample,
         "ttl_tolerance_s": terms.ttl_tolerance_s,
-        "is_complete": figures.is_over and figures.unseen == NO_SLOTS,
+        "is_complete": figures.is_complete,
         "elapsed_s": round(figures.elapsed_s, 3),
         "keys": {"source": figures.source_keys, "target": figures.target_keys},
         "different": {
@@ -120,6 +125,9 @@ def _verdict(figures: ParityFigures) -> str:
         words = f"no key of the sample differs: at most {share:.3%} of all do (95 %)"
     else:
         words = "no key differs"
+    unsaid = tally.changing + tally.count_of(Finding.NOT_COMPARABLE)
+    if unsaid:
+        words += f"; of {unsaid:,} nothing can be said"
     if not figures.is_over:
         words += f", so far: not complete, {figures.suspects:,} to be looked at again"
     return f"Verdict: {words} ({figures.elapsed_s:,.0f} s)"

@@ -74,11 +74,6 @@ class Suspects:
         """Return all of them, to be kept."""
         return list(self._all)
 
-    @property
-    def due_ns(self) -> int | None:
-        """Return when the next look is due; None: there is nothing to wait for."""
-        return self._all[self._waiting[0]].due_ns if self._waiting else None
-
     def add(self, key: bytes, seen: BothSeen, now_ns: int) -> None:
         """Take a key that differed at its first look."""
         if key not in self._all:

@@ -153,6 +153,10 @@ def test_a_walk_goes_on_in_the_same_life_only() -> None:
     walk.cursor, walk.looked = b"99", 500
     assert coverage.begin("a:1", "x", NO_SLOTS) is walk
     assert coverage.keys_looked == 500
+    assert not coverage.confirm(walk, NO_SLOTS)
+    anew = coverage.begin("a:1", "x", ALL_SLOTS)
+    assert (anew.cursor, anew.owned) == (b"0", ALL_SLOTS), "it would cover nothing"
+    anew.cursor, anew.looked = b"99", 500
     anew = coverage.begin("a:1", "y", ALL_SLOTS)
     assert (anew.cursor, coverage.keys_looked) == (b"0", 0)
     coverage.drop(["a:1", "b:1"])

@@ -120,5 +120,7 @@ def test_reports_say_what_was_counted(
     *_, verdict = parity_lines(figures)
     assert (f"{tally.different:,} keys differ" in verdict) is bool(tally.different)
     assert ("not complete" in verdict) is not is_over
+    unsaid = tally.changing + document["not_comparable"]["total"]
+    assert (f"of {unsaid:,} nothing can be said" in verdict) is bool(unsaid)
     if not tally.different and is_over:
         assert "at most 0.332%" in verdict
