@@ -57,7 +57,7 @@ help:
 	@echo "make failovers    20 planned failovers under load: nothing may be lost"
 	@echo "make parity       two servers with ten million keys compared (10 minutes, 4 GB)"
 	@echo "make chaos        what goes wrong around a probe against what is told (2 minutes)"
-	@echo "make kills        200 runs killed at random moments (20 to 50 minutes)"
+	@echo "make kills        200 runs killed at random moments, and gone on with (30 to 60 minutes)"
 	@echo "make stack        a cluster, a run, Prometheus and Grafana, until Ctrl-C"
 	@echo "make bundle       one file that an instance of AWS installs (ARCHITECTURE=x86_64 for x86)"
 	@echo "make function     the same for Lambda"
