@@ -94,6 +94,13 @@ class Maintaining:
             metrics.set("maintenance_active", value=0)
             metrics.add("maintenances_total", by=0)
 
+    def go_on(self, events: Iterable[Event]) -> None:
+        """Go on with what was noticed by the process before."""
+        if self._tracker is not None:
+            known = self._load(self._aggregate.outages, self._planned())
+            self._tracker.go_on(events, known)
+            self._metrics.set("maintenance_active", value=float(self.is_active))
+
     @property
     def is_active(self) -> bool:
         """Tell whether something is being done to the group."""

@@ -171,6 +171,7 @@ class Published:
         for event in past.events:
             self.health.take_event(event.event)
             self.view.take_event(event.event)
+        self.maintaining.go_on(event.event for event in past.events)
 
     def _make_samples(
         self,

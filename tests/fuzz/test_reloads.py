@@ -1,4 +1,4 @@
-"""Whatever a reload is asked for, it is in force as a whole or refused with a reason."""
+"""Whatever a reload is asked for, all of it is in force, or none: then it says why."""
 
 import asyncio
 import os

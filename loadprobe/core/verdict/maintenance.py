@@ -136,6 +136,27 @@ class MaintenanceTracker:
         self.current: Maintenance | None = None
         self.past: deque[MaintenanceOver] = deque(maxlen=100)
 
+    def go_on(self, events: Iterable[Event], outages: Iterable[Outage]) -> None:
+        """Go on after another process: numbers, and a maintenance that was not over.
+
+        Args:
+            events: of that process, in their order.
+            outages: that it saw, of the load, without those by plan.
+        """
+        for event in events:
+            match event:
+                case MaintenanceBegun():
+                    self._count = max(self._count, event.number)
+                    start_ns = self._clock.to_mono(event.start_unix_ns)
+                    self.current = Maintenance(
+                        event.number, event.reason, start_ns, event.mono_ns
+                    )
+                case MaintenanceOver():
+                    self.current = None
+                    self.past.append(event)
+                    self._over_ns = self._clock.to_mono(event.end_unix_ns)
+        self._outages += outages
+
     # --- signs -----------------------------------------------------------------------
 
     def take_event(self, event: Event) -> None:

@@ -173,3 +173,24 @@ def test_what_never_ends_is_given_up() -> None:
     assert play.tracker.current is not None
     play.until(3602)
     assert play.tracker.current is None
+
+
+def test_the_next_process_goes_on_with_it() -> None:
+    """Numbers go on, and what was not over is over later, with all of its outages."""
+    first = Play()
+    first.see(RoleChanged(10 * S, "0001", ""))
+    first.until(20)
+    first.see(RoleChanged(30 * S, "0002", ""))
+    second = Play()
+    own = outage(30_100, 30_600)
+    second.tracker.go_on(first.told, [own])
+    assert second.tracker.current is not None
+    assert second.tracker.current.number == 2
+    second.until(60)
+    assert second.tracker.current is None
+    assert (second.over.number, second.over.outages) == (2, 1)
+    assert [over.number for over in second.tracker.past] == [1, 2]
+    second.see(RoleChanged(80 * S, "0001", ""))
+    begun = second.told[-1]
+    assert isinstance(begun, MaintenanceBegun)
+    assert begun.number == 3
