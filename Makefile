@@ -55,7 +55,7 @@ help:
 	@echo "make matrix       every scenario, both shapes, TCP and TLS: one table (12 minutes)"
 	@echo "make failovers    20 planned failovers under load: nothing may be lost"
 	@echo "make chaos        what goes wrong around a probe against what is told (2 minutes)"
-	@echo "make kills        200 runs killed at random moments (20 to 50 minutes)"
+	@echo "make kills        200 runs killed at random moments, and gone on with (30 to 60 minutes)"
 	@echo "make stack        a cluster, a run, Prometheus and Grafana, until Ctrl-C"
 	@echo "make pictures     draw the dashboards of real runs into docs/img"
 	@echo "make soak         make kills, then a run of SOAK_S=$(SOAK_S) s while the cluster changes"
