@@ -28,6 +28,7 @@ def test_what_takes_long_is_put_off_but_not_for_long(
         return now_ns
 
     collected: list[int] = []
+    second = 0
     monkeypatch.setattr(memory, "mono_now_ns", slow_clock)
     monkeypatch.setattr(gc, "get_count", lambda: (10_000, 0, 0))
     monkeypatch.setattr(gc, "collect", lambda: collected.append(second))
