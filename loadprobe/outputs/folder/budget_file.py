@@ -22,6 +22,7 @@ from loadprobe.clock import NS_PER_S
 from loadprobe.core.budget.accounts import Accounts, Entry, Snapshot
 from loadprobe.outputs.folder.appending import AppendFile, Room
 from loadprobe.outputs.folder.private import FILE_MODE, FOLDER_MODE
+from loadprobe.outputs.folder.regular import open_regular
 from loadprobe.outputs.folder.syncing import Syncing
 
 SCHEMA_VERSION = 1
@@ -244,7 +245,7 @@ def read_budget(path: Path, *, until_ns: int | None = None) -> Accounts:
 
 def _lines(path: Path) -> Iterator[msgspec.Raw]:
     """Yield what whole lines hold, up to the first that is not."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         content = file.read(_LARGEST_BYTES)
     for line in content.splitlines(keepends=True):
         try:

@@ -1,5 +1,6 @@
 """Error budgets outlive their process, in a file of their own."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -171,6 +172,11 @@ def test_how_it_stood_at_an_earlier_time(tmp_path: Path) -> None:
     assert [at(101), at(200), at(205)] == [(51, 101), (150, 200), (150, 200)]
     assert at(205.1) is None  # nobody had it then
     assert find_budget(tmp_path, "night", "b:1", 60 * NS_PER_S) is None
+    (first, *_) = files(tmp_path)
+    pipe = first.with_name(first.name.replace("00000001", "00000099"))
+    os.mkfifo(pipe)  # somebody else's folder: nothing is waited for
+    assert at(60.5) == (30, 60)
+    pipe.unlink()
     again.begin(accounts.snapshot())
     assert at(60) is None  # the first one has gone
     assert at(150) == (100, 150)
