@@ -1,5 +1,6 @@
 """Garbage and memory of a probe process: what it does to itself while it measures."""
 
+import ctypes
 import gc
 import resource
 from pathlib import Path
@@ -14,6 +15,10 @@ _SHARE = 1_000
 _TIDY_AT_LEAST_EVERY_NS = 30 * NS_PER_S
 """But not rarer than this: it may have taken long because much was let go of, and the
 more comes together until the next one, the longer that takes."""
+
+
+_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)
+"""Gives what was freed in between back to the system (glibc, malloc_trim(3))."""
 
 
 class Collections:
@@ -50,7 +55,8 @@ class Collections:
         if young < _WORTH_IT and not any(older):
             return
         begun_ns = mono_now_ns()
-        gc.collect()
+        if gc.collect() and _TRIM is not None:
+            _TRIM(0)
         took_ns = mono_now_ns() - begun_ns
         pause_ns = max(_TIDY_EVERY_NS, _SHARE * took_ns)
         self._tidy_ns = now_ns + min(pause_ns, _TIDY_AT_LEAST_EVERY_NS)
