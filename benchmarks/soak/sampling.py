@@ -1,8 +1,10 @@
 """What the program holds, second by second: memory, files, threads, its folder."""
 
 import asyncio
+import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -102,8 +104,8 @@ def _sample(at_s: float, pid: int, folder: Path, scrape_ms: float | None) -> Sam
 
 
 def _sizes(folder: Path) -> Iterator[int]:
-    for path in folder.rglob("*"):
-        try:
-            yield path.stat().st_size if path.is_file() else 0
-        except FileNotFoundError:
-            continue  # it was made smaller just now
+    # What is made smaller, or gets its name, just now is left out: files and folders.
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                yield os.stat(os.path.join(place, name)).st_size  # noqa: PTH116, PTH118

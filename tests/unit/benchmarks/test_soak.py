@@ -1,5 +1,6 @@
 """What a soak came to: slopes, what was missed and what was false."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from benchmarks.chaos.judging import Truth
 from benchmarks.soak.comparing import _false, _missed
 from benchmarks.soak.doing import Course
 from benchmarks.soak.figures import BEGIN, END, Soaked, slope_of, with_soak
-from benchmarks.soak.sampling import Sample
+from benchmarks.soak.sampling import Sample, _sizes
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
@@ -91,6 +92,25 @@ def test_an_outage_where_nothing_was_done_is_false() -> None:
     assert _false(course, [*ALL, other], []) == ([], 1)
     change = Truth(None, (19 * S, 20 * S), "failovers", BOTH, ("0001",))
     assert _false(Course(stops=[STOP], changes=[change]), [*ALL, other], []) == ([], 0)
+
+
+def test_folders_that_go_while_they_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run renames and removes parts of its folder: what is left is added up."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_bytes(bytes(10))
+    scan = os.scandir
+
+    def scanned(path: str) -> object:
+        if str(path).endswith("b"):
+            raise FileNotFoundError(path)
+        return scan(path)
+
+    assert sum(_sizes(tmp_path)) == 20
+    monkeypatch.setattr(os, "scandir", scanned)
+    assert sum(_sizes(tmp_path)) == 10
 
 
 def test_the_page(tmp_path: Path) -> None:
