@@ -85,7 +85,7 @@ def test_a_run(function: LambdaRuntime) -> None:
     assert answer["verdict"]
     assert answer["exit_code"] == 0
     (lane,) = answer["summary"]["lanes"]
-    assert lane["lane"] == "tcp"
+    assert lane["name"] == "tcp"
     assert answer["summary"]["duration_s"] >= 2
 
 
