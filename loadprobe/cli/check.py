@@ -54,8 +54,13 @@ async def _check(config: Config, path: str, scenario: "Scenario | None") -> None
             plan, _ = await plan_run(config, options, shared)
             config, dormant = plan.config, plan.dormant
         must_exist = scenario is None or scenario.creates is None
+        steps = () if scenario is None else scenario.steps
         async for line in preflight(
-            config, shared, dormant=dormant, must_exist=must_exist
+            config,
+            shared,
+            dormant=dormant,
+            must_exist=must_exist,
+            operations=tuple(step.operation for step in steps),
         ):
             mark = "[green]pass[/green]" if line.passed else "[red]FAIL[/red]"
             console.print(f"{mark}  {line.name:<14} ", end="", markup=True)
