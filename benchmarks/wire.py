@@ -26,7 +26,7 @@ from loadprobe.compiled import HOW
 from loadprobe.config import keys as config
 from loadprobe.core.judging.outcome import OpKind
 from loadprobe.core.judging.results import Results
-from loadprobe.probe.messages import Snapshot
+from loadprobe.probe.messages import ProbeSnapshot
 from loadprobe.run.hearing import Listeners
 from loadprobe.run.load import Measurement as Probing
 
@@ -176,7 +176,7 @@ class _Watch:
         self.last: dict[int, _Reading] = {}
         self.skipped = 0
 
-    def take(self, snapshot: Snapshot) -> None:
+    def take(self, snapshot: ProbeSnapshot) -> None:
         """Count the served arrivals of a snapshot."""
         before = self.last.get(snapshot.process)
         ops = sum(len(block.due) // 8 for block in snapshot.blocks)

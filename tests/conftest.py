@@ -10,7 +10,10 @@ import pytest
 import uvloop
 from hypothesis import settings
 
-from tests.support.examples import FACTOR
+# What helpers assert is shown with its values, too; only before they are imported.
+pytest.register_assert_rewrite("tests.support")
+
+from tests.support.examples import FACTOR  # noqa: E402
 
 # A shared machine may stop for longer than any deadline; pytest-timeout ends a hang.
 settings.register_profile("loadprobe", deadline=None, max_examples=100 * FACTOR)

@@ -35,7 +35,7 @@ class Axis(msgspec.Struct, frozen=True):
     values: list[str]
 
 
-class Cell(msgspec.Struct, frozen=True):
+class BenchCell(msgspec.Struct, frozen=True):
     """One point of the matrix, and one of its repeats.
 
     Args:
@@ -73,7 +73,7 @@ def parse_axis(name: str, text: str) -> Axis:
     return Axis(name, values)
 
 
-def order_cells(axes: Sequence[Axis], *, repeats: int, seed: int) -> list[Cell]:
+def order_cells(axes: Sequence[Axis], *, repeats: int, seed: int) -> list[BenchCell]:
     """Return all cells in the order in which they are run.
 
     Raises:
@@ -90,11 +90,11 @@ def order_cells(axes: Sequence[Axis], *, repeats: int, seed: int) -> list[Cell]:
         )
     varied = [axis.name for axis in axes if len(axis.values) > 1]
     draw = random.Random(seed)  # noqa: S311 - an order that can be told again
-    cells: list[Cell] = []
+    cells: list[BenchCell] = []
     for repeat in range(1, repeats + 1):
         block = list(points)
         draw.shuffle(block)
-        cells += (Cell(_label(point, varied), point, repeat) for point in block)
+        cells += (BenchCell(_label(point, varied), point, repeat) for point in block)
     return cells
 
 
@@ -103,10 +103,10 @@ def labels_in_order(axes: Sequence[Axis]) -> list[str]:
     return list(dict.fromkeys(c.label for c in _unshuffled(axes)))
 
 
-def _unshuffled(axes: Sequence[Axis]) -> Iterator[Cell]:
+def _unshuffled(axes: Sequence[Axis]) -> Iterator[BenchCell]:
     varied = [axis.name for axis in axes if len(axis.values) > 1]
     for point in _points(axes):
-        yield Cell(_label(point, varied), point, 1)
+        yield BenchCell(_label(point, varied), point, 1)
 
 
 def _label(point: Mapping[str, str], varied: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from loadprobe.bench.axes import Axis, Cell, order_cells
+from loadprobe.bench.axes import Axis, BenchCell, order_cells
 from loadprobe.errors import UsageError
 
 SCHEMA_VERSION = 1
@@ -23,7 +23,7 @@ Where = Literal["local", "given", "created"]
 ``created``: a group is created by the API for each cell, and deleted after it."""
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+class BenchManifest(msgspec.Struct, frozen=True, kw_only=True):
     """The content of ``bench.json``.
 
     Args:
@@ -56,7 +56,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     finds_capacity: bool = False
 
-    def cells(self) -> list[Cell]:
+    def cells(self) -> list[BenchCell]:
         """Return all cells in their order."""
         return order_cells(self.axes, repeats=self.repeats, seed=self.seed)
 
@@ -83,7 +83,7 @@ class Ended(msgspec.Struct, frozen=True):
     capacity_per_s: tuple[float, float | None] | None = None
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
+def write_manifest(folder: Path, manifest: BenchManifest) -> None:
     """Begin a bench in a folder.
 
     Raises:
@@ -101,7 +101,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         raise UsageError(f"cannot write {str(folder)!r}: {exc.strerror}") from exc
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> BenchManifest:
     """Return what a bench is.
 
     Raises:
@@ -109,7 +109,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / BENCH
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+        manifest = msgspec.json.decode(path.read_bytes(), type=BenchManifest)
     except OSError as exc:
         raise UsageError(
             f"{str(folder)!r} holds no bench: cannot read {BENCH}: {exc.strerror}"

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from loadprobe.bench.manifest import Manifest
+from loadprobe.bench.manifest import BenchManifest
 from loadprobe.errors import UsageError
 from loadprobe.local.background import down, up
 from loadprobe.local.cluster.servers import find_engine, find_server
@@ -35,7 +35,7 @@ class Place:
 
 @asynccontextmanager
 async def place_of(
-    manifest: Manifest, values: Mapping[str, str], *, has_tls: bool
+    manifest: BenchManifest, values: Mapping[str, str], *, has_tls: bool
 ) -> AsyncIterator[Place]:
     """Have a place for a cell, for as long as the cell lasts.
 
@@ -57,7 +57,7 @@ async def place_of(
             await down(options.name)
 
 
-def check_axes(manifest: Manifest) -> None:
+def check_axes(manifest: BenchManifest) -> None:
     """Refuse axes that the place of a bench cannot vary.
 
     Raises:
@@ -136,7 +136,9 @@ def _sections(state: LocalState) -> dict[str, dict[str, object]]:
     }
 
 
-def _create_step(manifest: Manifest, values: Mapping[str, str]) -> dict[str, object]:
+def _create_step(
+    manifest: BenchManifest, values: Mapping[str, str]
+) -> dict[str, object]:
     step: dict[str, object] = {
         "node_type": manifest.node_type,
         "shards": int(values.get("shards", _SHARDS)),

@@ -9,11 +9,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
-from loadprobe.bench.axes import Cell
+from loadprobe.bench.axes import BenchCell
 from loadprobe.bench.capacity import Capacity, find_capacity
 from loadprobe.bench.cell_files import make_config, make_scenario, with_rates
 from loadprobe.bench.child import ChildRun, run_child, run_folders
-from loadprobe.bench.manifest import Ended, Manifest, add_ended, read_ended
+from loadprobe.bench.manifest import BenchManifest, Ended, add_ended, read_ended
 from loadprobe.bench.places import Place, place_of
 from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.config.file import parse_config
@@ -49,7 +49,7 @@ class BenchRunner:
     def __init__(
         self,
         folder: Path,
-        manifest: Manifest,
+        manifest: BenchManifest,
         stopping: Stopping,
         tell: Callable[[str], None],
     ) -> None:
@@ -85,7 +85,7 @@ class BenchRunner:
         each = fmean(ended.seconds for ended in self._ended)
         return f", about {duration_text(round(each * cells * NS_PER_S))} to go"
 
-    async def _run_cell(self, cell: Cell) -> bool:
+    async def _run_cell(self, cell: BenchCell) -> bool:
         """Run a cell and write down that it has ended; False if it was told to end."""
         begun_ns = mono_now_ns()
         has_tls = any(lane.tls for lane in self._config_of(cell).lanes)
@@ -105,7 +105,7 @@ class BenchRunner:
         add_ended(self._folder, self._ended)
         return True
 
-    async def _run_once(self, cell: Cell, place: Place) -> _Found | None:
+    async def _run_once(self, cell: BenchCell, place: Place) -> _Found | None:
         """Return the run of a cell and its exit code; None if we were told to end."""
         ran = await self._run_child(cell, place, self._folder / cell.label)
         if ran is None:
@@ -113,7 +113,7 @@ class BenchRunner:
         assert ran.folder is not None
         return _Found(ran.folder, ran.code)
 
-    async def _find_capacity(self, cell: Cell, place: Place) -> _Found | None:
+    async def _find_capacity(self, cell: BenchCell, place: Place) -> _Found | None:
         """Return the run at the capacity, and that; None if we were told to end."""
         runs = capacity_folder(self._folder, cell.label, cell.repeat)
 
@@ -133,7 +133,7 @@ class BenchRunner:
             return None
         return _Found(found.run, 0, (found.kept_per_s, found.failed_per_s))
 
-    def _config_of(self, cell: Cell) -> Config:
+    def _config_of(self, cell: BenchCell) -> Config:
         """Return the configuration of a cell, wherever it is run."""
         given = self._manifest
         sections = {"target": {"host": "any"}} if given.where == "local" else {}
@@ -143,7 +143,7 @@ class BenchRunner:
         return parse_config(text, where="")
 
     async def _run_child(
-        self, cell: Cell, place: Place, runs: Path, multiple: float = 1.0
+        self, cell: BenchCell, place: Place, runs: Path, multiple: float = 1.0
     ) -> ChildRun | None:
         """Run a cell's command to its end; None if we were told to end.
 
@@ -170,7 +170,7 @@ class BenchRunner:
         return ran
 
     def _write_files(
-        self, cell: Cell, place: Place, runs: Path, multiple: float
+        self, cell: BenchCell, place: Place, runs: Path, multiple: float
     ) -> list[str]:
         """Write the files of a cell; return the words of the command that runs it."""
         given = self._manifest
@@ -217,7 +217,7 @@ def capacity_folder(folder: Path, label: str, repeat: int) -> Path:
     return folder / label / f"capacity-{repeat}"
 
 
-def set_aside_unended(folder: Path, manifest: Manifest) -> None:
+def set_aside_unended(folder: Path, manifest: BenchManifest) -> None:
     """Set aside what a bench that was killed has left of its last cell."""
     ended = read_ended(folder)
     counted = {folder / each.run for each in ended}

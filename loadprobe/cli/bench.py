@@ -14,8 +14,7 @@ from loadprobe.errors import UsageError
 
 if TYPE_CHECKING:
     from loadprobe.bench.axes import Axis
-    from loadprobe.bench.manifest import Ended, Manifest, Where
-    from loadprobe.core.comparing.comparison import Group, Run
+    from loadprobe.bench.manifest import BenchManifest, Where
 
 _MOST_SEED = 1_000_000
 
@@ -176,7 +175,7 @@ def _manifest(
     duration: str,
     node_type: str | None,
     finds_capacity: bool,
-) -> "Manifest":
+) -> "BenchManifest":
     """Return the bench, after everything was checked that can be."""
     import platform
     from secrets import randbelow
@@ -184,7 +183,7 @@ def _manifest(
     from loadprobe import __version__
     from loadprobe.bench.capacity import check_capacity
     from loadprobe.bench.cell_files import make_config, make_scenario
-    from loadprobe.bench.manifest import Manifest
+    from loadprobe.bench.manifest import BenchManifest
     from loadprobe.bench.places import check_axes
     from loadprobe.cli.durations import parse_duration
     from loadprobe.config.file import parse_config
@@ -200,7 +199,7 @@ def _manifest(
     text = read_file(path)
     where = _where(decode(text, where=path), node_type)
     file = find_scenario(scenario) if scenario is not None else None
-    manifest = Manifest(
+    manifest = BenchManifest(
         config=text,
         config_name=path,
         scenario=read_file(file) if file is not None else "",
@@ -241,7 +240,7 @@ def _where(raw: dict[str, object], node_type: str | None) -> "Where":
     return "given" if {"target", "control"} & raw.keys() else "local"
 
 
-def _new_folder(manifest: "Manifest") -> Path:
+def _new_folder(manifest: "BenchManifest") -> Path:
     from datetime import UTC, datetime
 
     from loadprobe.clock import NS_PER_S, wall_now_ns
@@ -251,7 +250,7 @@ def _new_folder(manifest: "Manifest") -> Path:
     return Path("runs") / f"{at:%Y%m%dT%H%M%SZ}-bench-{what}"
 
 
-def _explain(manifest: "Manifest", folder: Path) -> None:
+def _explain(manifest: "BenchManifest", folder: Path) -> None:
     """Say what is going to be run, and what that costs."""
     from loadprobe.bench.places import node_count
 
@@ -270,7 +269,7 @@ def _explain(manifest: "Manifest", folder: Path) -> None:
         )
 
 
-def _agree(manifest: "Manifest", *, is_created: bool, is_changed: bool) -> None:
+def _agree(manifest: "BenchManifest", *, is_created: bool, is_changed: bool) -> None:
     if manifest.where == "created" and not is_created:
         raise UsageError("nothing was created; agree to what it costs: --yes-create")
     if manifest.where == "given" and manifest.scenario and not is_changed:
@@ -280,7 +279,7 @@ def _agree(manifest: "Manifest", *, is_created: bool, is_changed: bool) -> None:
         )
 
 
-async def _run(folder: Path, manifest: "Manifest") -> bool:
+async def _run(folder: Path, manifest: "BenchManifest") -> bool:
     from loadprobe.bench.runner import BenchRunner
     from loadprobe.signals import Stopping
 
@@ -289,71 +288,8 @@ async def _run(folder: Path, manifest: "Manifest") -> bool:
         return await BenchRunner(folder, manifest, stopping, tell=say).run()
 
 
-def groups_of_bench(folder: Path, by: str | None) -> "tuple[list[Group], list[str]]":
-    """Return the runs of a bench in groups, and what differs between those.
-
-    Args:
-        folder: of the bench.
-        by: an axis: one group for each of its values; None: one for each point.
-
-    Raises:
-        UsageError: there is no such axis, or a run cannot be read.
-    """
-    from loadprobe.bench.axes import labels_in_order
-    from loadprobe.bench.manifest import read_ended, read_manifest
-    from loadprobe.core.comparing.comparison import Group, Run
-    from loadprobe.outputs.comparing.circumstances import compared_run
-    from loadprobe.run.aftermath import load_any_run
-
-    manifest = read_manifest(folder)
-    names = [axis.name for axis in manifest.axes]
-    if by is not None and by not in names:
-        raise UsageError(
-            f"--by {by}: {str(folder)!r} has no such axis; it has "
-            f"{', '.join(names) or 'none'}"
-        )
-    values = {cell.label: cell.values for cell in manifest.cells()}
-    labels = {
-        label: label if by is None else f"{by}={values[label][by]}"
-        for label in labels_in_order(manifest.axes)
-    }
-    runs: dict[str, list[Run]] = {group: [] for group in labels.values()}
-    for ended in read_ended(folder):
-        run = compared_run(load_any_run(folder / ended.run))
-        runs[labels[ended.label]].append(_with_capacity(run, ended))
-    groups = [Group(label, of) for label, of in runs.items() if of]
-    differs = [_fact(name) for name in names]
-    if manifest.finds_capacity:  # each run is the one at the rate that was found
-        differs.append("lanes.rate_per_s")
-    return groups, differs
-
-
-def _with_capacity(run: "Run", ended: "Ended") -> "Run":
-    """Return a run with the capacity that its cell found, if it has an upper bound."""
-    from dataclasses import replace
-
-    from loadprobe.core.comparing.figures import Figure
-    from loadprobe.core.verdict.quantities import Bounds
-
-    if ended.capacity_per_s is None:
-        return run
-    kept, failed = ended.capacity_per_s
-    if failed is None:
-        warn(
-            f"{ended.label}, repeat {ended.repeat}: the capacity is above {kept:,.0f} "
-            "per second, where the probe's own limit is"
-        )
-        return run
-    bars = Bounds(kept, kept, failed)
-    return replace(run, figures={**run.figures, Figure("capacity_per_s"): bars})
-
-
-def _fact(axis: str) -> str:
-    """Return what an axis is called among the circumstances of a run."""
-    return {"driver": "lanes.driver", "tls": "lanes.tls"}.get(axis, axis)
-
-
 def _compare(folder: Path) -> None:
+    from loadprobe.bench.groups import groups_of_bench
     from loadprobe.cli.compare import write_comparison_page
     from loadprobe.core.comparing.comparison import compare_groups
     from loadprobe.outputs.comparing.markdown import render_markdown
@@ -362,7 +298,7 @@ def _compare(folder: Path) -> None:
     from loadprobe.outputs.folder.documents import encode_document
     from loadprobe.outputs.live.console import make_console
 
-    groups, axes = groups_of_bench(folder, None)
+    groups, axes = groups_of_bench(folder, None, warn)
     document = compare_groups(groups, axes=axes)
     shown = shown_figures(document, chosen=frozenset(), is_full=False)
     (folder / "compare.json").write_bytes(encode_document(document))

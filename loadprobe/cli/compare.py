@@ -15,7 +15,7 @@ from loadprobe.errors import UsageError
 from loadprobe.harmless import harmless_json
 
 if TYPE_CHECKING:
-    from loadprobe.core.comparing.comparison import Group
+    from loadprobe.core.comparing.comparison import RunGroup
     from loadprobe.core.comparing.document import (
         ComparisonDocument,
         FigureComparison,
@@ -176,19 +176,19 @@ def write_comparison_page(
     keep_page(path, make_comparison_page(document, shown, overlaid))
 
 
-def _groups(named: Sequence[str], by: str | None) -> tuple[list["Group"], list[str]]:
+def _groups(named: Sequence[str], by: str | None) -> tuple[list["RunGroup"], list[str]]:
     """Return groups of runs, and what differs between them on purpose."""
+    from loadprobe.bench.groups import groups_of_bench
     from loadprobe.bench.manifest import is_bench
-    from loadprobe.cli.bench import groups_of_bench
 
     if len(named) == 1 and is_bench(Path(named[0])):
-        return groups_of_bench(Path(named[0]), by)
+        return groups_of_bench(Path(named[0]), by, warn)
     if by is not None:
         raise UsageError(f"--by {by} is about the folder of one bench; name that alone")
     return load_groups(named), []
 
 
-def load_groups(named: Sequence[str]) -> list["Group"]:
+def load_groups(named: Sequence[str]) -> list["RunGroup"]:
     """Read runs, in the groups in which they are named.
 
     Args:
@@ -197,7 +197,7 @@ def load_groups(named: Sequence[str]) -> list["Group"]:
     Raises:
         UsageError: there are fewer than two groups, or a folder cannot be read.
     """
-    from loadprobe.core.comparing.comparison import Group
+    from loadprobe.core.comparing.comparison import RunGroup
     from loadprobe.outputs.comparing.circumstances import compared_run
     from loadprobe.run.aftermath import load_any_run
 
@@ -211,7 +211,7 @@ def load_groups(named: Sequence[str]) -> list["Group"]:
             "more folders, or give repeats labels: before=RUN before=RUN after=RUN"
         )
     return [
-        Group(label, [compared_run(load_any_run(path)) for path in paths])
+        RunGroup(label, [compared_run(load_any_run(path)) for path in paths])
         for label, paths in folders.items()
     ]
 

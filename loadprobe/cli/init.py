@@ -17,7 +17,7 @@ from loadprobe.config.url import parse_endpoint
 from loadprobe.errors import PreflightError, UsageError
 
 if TYPE_CHECKING:
-    from loadprobe.run.asking import Told
+    from loadprobe.run.asking import EndpointAnswer
 
 
 def init(
@@ -92,13 +92,13 @@ async def ask_endpoint(target: Target, *, must_tls: bool) -> Found:
     Raises:
         UsageError: it cannot be reached, or used as it was said.
     """
-    from loadprobe.run.asking import Told, ask
+    from loadprobe.run.asking import EndpointAnswer, ask
 
     addresses = await _look_up(target.host)
     password = target.read_password()
     if must_tls:
         by_tls = await ask(target, with_tls=True, password=password)
-        plain = Told(is_served=False)
+        plain = EndpointAnswer(is_served=False)
     else:
         # By plaintext without the password: the same port may speak TLS.
         by_tls, plain = await asyncio.gather(
@@ -142,7 +142,9 @@ async def _look_up(host: str) -> str:
         ) from exc
 
 
-def _failure(by_tls: "Told", plain: "Told", *, must_tls: bool) -> str:
+def _failure(
+    by_tls: "EndpointAnswer", plain: "EndpointAnswer", *, must_tls: bool
+) -> str:
     """Return why neither transport can be used: the one that came further tells."""
     from loadprobe.core.judging.outcome import ErrorClass
 

@@ -190,11 +190,11 @@ async def with_cluster_mode(config: Config, *, wait_s: float | None) -> Config:
     Raises:
         UsageError: a certificate or the password cannot be used.
     """
-    from loadprobe.run.asking import Told, ask
+    from loadprobe.run.asking import EndpointAnswer, ask
 
     target = config.target
     password = target.read_password()
-    told = Told(is_served=False)
+    told = EndpointAnswer(is_served=False)
     with suppress(TimeoutError):
         async with asyncio.timeout(wait_s):
             while not told.is_served:

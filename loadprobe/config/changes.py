@@ -26,7 +26,7 @@ _IN_MID_RUN = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class ChangedKeys:
     """Paths of keys whose values are others, in the order of the file.
 
     Args:
@@ -46,7 +46,7 @@ class Changes:
         return any(key.partition(".")[0] == section for key in self.swapped)
 
 
-def changes(old: Config, new: Config) -> Changes:
+def changes(old: Config, new: Config) -> ChangedKeys:
     """Return what is different in a new configuration."""
     before, after = _flat(to_plain(old)), _flat(to_plain(new))
     keys = _outermost(
@@ -67,7 +67,7 @@ def changes(old: Config, new: Config) -> Changes:
         section, _, rest = key.partition(".")
         return section != "lanes" or rest.partition(".")[0] not in ramps | closed
 
-    return Changes(
+    return ChangedKeys(
         tuple(key for key in keys if can_change(key)),
         tuple(key for key in keys if not can_change(key)),
     )

@@ -18,7 +18,7 @@ _EXPECTED = 'expected "redis://host:port", or "rediss://host:port" for TLS'
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class UrlEndpoint:
     """What a URL says of an endpoint.
 
     Args:
@@ -39,7 +39,7 @@ def is_url(text: str) -> bool:
     return _URL.match(text) is not None
 
 
-def parse_url(text: str, *, where: str) -> Endpoint:
+def parse_url(text: str, *, where: str) -> UrlEndpoint:
     """Return the endpoint that a URL names.
 
     Args:
@@ -70,7 +70,7 @@ def parse_url(text: str, *, where: str) -> Endpoint:
             "a URL ends after host and port: what is measured is database 0, and the "
             "rest is said by options (see loadprobe run --help)",
         )
-    return Endpoint(
+    return UrlEndpoint(
         host=host,
         port=port or DEFAULT_PORT,
         tls=parts.scheme in _TLS,
@@ -78,7 +78,7 @@ def parse_url(text: str, *, where: str) -> Endpoint:
     )
 
 
-def parse_endpoint(text: str, *, where: str) -> Endpoint:
+def parse_endpoint(text: str, *, where: str) -> UrlEndpoint:
     """Return the endpoint that a URL, ``host:port`` or ``host`` names.
 
     Raises:

@@ -43,7 +43,7 @@ def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _text)
 
 
-class Alert(NamedTuple):
+class AlertRule(NamedTuple):
     """One alert: its name, how grave it is, when it fires, and what a person reads."""
 
     name: str
@@ -83,9 +83,9 @@ def _burning(rate: float, long: str, short: str) -> str:
     return f"{dark_ratio(long)} > {limit}\nand {dark_ratio(short)} > {limit}"
 
 
-def _alerts() -> Iterator[Alert]:
+def _alerts() -> Iterator[AlertRule]:
     current = by("max", open_unplanned(_ALL), *_SCOPE)
-    yield Alert(
+    yield AlertRule(
         "LoadprobeOutage",
         "critical",
         f"{current} > 10",
@@ -94,7 +94,7 @@ def _alerts() -> Iterator[Alert]:
         "No {{ $labels.op }} has been served for {{ $value | humanizeDuration }}. Open "
         "the maintenance window dashboard: which lanes and shards, since what event?",
     )
-    yield Alert(
+    yield AlertRule(
         "LoadprobeBudgetBurnsFast",
         "critical",
         _burning(14.4, "1h", "5m"),
@@ -103,7 +103,7 @@ def _alerts() -> Iterator[Alert]:
         "At this rate ({{ $value | humanizePercentage }} of the last hour dark) the "
         "budget of 30 days is gone in two.",
     )
-    yield Alert(
+    yield AlertRule(
         "LoadprobeBudgetBurnsSlowly",
         "warning",
         _burning(6, "6h", "30m"),
@@ -114,7 +114,7 @@ def _alerts() -> Iterator[Alert]:
     )
     burn = _ALL("error_budget_burn_rate", window_='="3d"')
     still = _ALL("error_budget_burn_rate", window_='="6h"')
-    yield Alert(
+    yield AlertRule(
         "LoadprobeBudgetBurnsForDays",
         "warning",
         f"{by('max', burn, *_PLACE)} > 1\nand {by('max', still, *_PLACE)} > 1",
@@ -124,7 +124,7 @@ def _alerts() -> Iterator[Alert]:
         "long as [slo] availability allows. The probe's own reckoning, over all runs.",
     )
     left = _ALL("error_budget_left_seconds")
-    yield Alert(
+    yield AlertRule(
         "LoadprobeBudgetSpent",
         "warning",
         f"-{by('min', left, *_PLACE, 'period')} > 0",
@@ -134,7 +134,7 @@ def _alerts() -> Iterator[Alert]:
         "allows. The probe's own reckoning, over all runs.",
     )
     blind = by("max", f"rate({_ALL('blind_time_seconds_total', '5m')})", *_LANE)
-    yield Alert(
+    yield AlertRule(
         "LoadprobeBlind",
         "warning",
         f"{blind} > 0.01",
@@ -143,7 +143,7 @@ def _alerts() -> Iterator[Alert]:
         "It was stalled for {{ $value | humanizePercentage }} of the last 5 minutes: "
         "outages in that time are not seen. Give it a CPU, or less load.",
     )
-    yield Alert(
+    yield AlertRule(
         "LoadprobeDown",
         "warning",
         f'up{{job="{JOB}"}} == 0',
@@ -154,7 +154,7 @@ def _alerts() -> Iterator[Alert]:
     )
     lost = _ALL("lost_writes_total")
     grown = f"increase({_ALL('lost_writes_total', '15m')})"
-    yield Alert(
+    yield AlertRule(
         "LoadprobeLostWrites",
         "critical",
         f"{by('sum', grown, *_LANE, 'shard')} > 0\n"
@@ -166,7 +166,7 @@ def _alerts() -> Iterator[Alert]:
     )
     now = f"rate({_ALL('operations_total', '2m')})"
     before = f"rate({_ALL('operations_total', '1h')})"
-    yield Alert(
+    yield AlertRule(
         "LoadprobeLaneSilent",
         "warning",
         f"{by('sum', now, *_LANE)} == 0\nand {by('sum', before, *_LANE)} > 0",
@@ -177,11 +177,11 @@ def _alerts() -> Iterator[Alert]:
     yield _untold()
 
 
-def _untold() -> Alert:
+def _untold() -> AlertRule:
     """Return the alert of notices that do not arrive: by another way than theirs."""
     waiting = by("max", _ALL("webhook_queue_notices"), *_WEBHOOK)
     dropped = f"increase({_ALL('webhook_notices_dropped_total', '1h')})"
-    return Alert(
+    return AlertRule(
         "LoadprobeNoticesNotSent",
         "warning",
         f"{waiting} > 0\nor {by('sum', dropped, *_WEBHOOK)} > 0",
@@ -192,7 +192,7 @@ def _untold() -> Alert:
     )
 
 
-def _plain(alert: Alert) -> dict[str, Any]:
+def _plain(alert: AlertRule) -> dict[str, Any]:
     rule: dict[str, Any] = {"alert": alert.name, "expr": alert.expr}
     if alert.lasting != "0s":
         rule["for"] = alert.lasting

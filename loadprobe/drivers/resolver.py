@@ -77,6 +77,11 @@ class Resolver:
         self._known[host] = (mono_now_ns() + kept_ns, addresses)
         return addresses
 
+    def kept_ns(self, host: str) -> int:
+        """Return for how long, in ns, the answer to a name is still kept."""
+        kept = self._known.get(host)
+        return 0 if kept is None else max(0, kept[0] - mono_now_ns())
+
     def failed_since(self, host: str, at_ns: int) -> int:
         """Return when a name was asked for, given that it failed at a later time.
 

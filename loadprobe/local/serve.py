@@ -24,7 +24,7 @@ from loadprobe.local.cluster.processes import start_ticks
 from loadprobe.local.cluster.settings import TlsMode
 from loadprobe.local.state import (
     LocalState,
-    NodeState,
+    SavedNode,
     claimed,
     remove_state,
     write_state,
@@ -218,7 +218,7 @@ def _state(
     if cluster is None:
         return state
     nodes = [
-        NodeState(
+        SavedNode(
             name=node.name,
             node_group_id=shard.node_group_id,
             host=node.host,

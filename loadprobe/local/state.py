@@ -19,7 +19,7 @@ from loadprobe.local.cluster.processes import is_process
 SCHEMA_VERSION = 1
 
 
-class NodeState(msgspec.Struct, frozen=True):
+class SavedNode(msgspec.Struct, frozen=True):
     """One node as it was when the cluster became ready.
 
     Args:
@@ -68,7 +68,7 @@ class LocalState(msgspec.Struct, frozen=True):
     tls_port: int | None
     ca_file: str | None
     password_file: str | None
-    nodes: list[NodeState]
+    nodes: list[SavedNode]
     cluster_mode: bool = True
     name_server: str = ""
     access_key: str = ""

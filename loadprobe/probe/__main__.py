@@ -19,9 +19,9 @@ from loadprobe.errors import LoadprobeError, ProbeCrashed, UsageError
 from loadprobe.logs import logging_to_stderr
 from loadprobe.probe.messages import (
     HEADER_BYTES,
-    Failed,
     FromProbe,
     Plan,
+    ProbeFailed,
     ToProbe,
     decode_to_probe,
     encode_frame,
@@ -100,7 +100,7 @@ async def _serve(read_fd: int, write_fd: int) -> int:
                 text = str(cause)
             else:
                 text = "".join(traceback.format_exception(exc))
-            send(Failed(plan.process, isinstance(cause, UsageError), text))
+            send(ProbeFailed(plan.process, isinstance(cause, UsageError), text))
             code = cause.exit_code if isinstance(cause, LoadprobeError) else 1
     reading.cancel()
     output.close()

@@ -12,7 +12,7 @@ from loadprobe.drivers.wire.sockets import SocketPoller
 from loadprobe.probe.connects import Connects
 from loadprobe.probe.lag import LEAST_LAG_NS, Lag
 from loadprobe.probe.lane import LaneRunner
-from loadprobe.probe.messages import Acknowledged, Plan, Snapshot, Start
+from loadprobe.probe.messages import Acknowledged, Plan, ProbeSnapshot, Start
 from loadprobe.probe.reports import Reports
 from loadprobe.probe.ticker import Ticker
 
@@ -41,7 +41,7 @@ class Beat:
         *,
         lag: Lag,
         poller: SocketPoller | None,
-        send: Callable[[Snapshot | Acknowledged], None],
+        send: Callable[[ProbeSnapshot | Acknowledged], None],
     ) -> None:
         self._stall_ns = plan.probe.stall_ms * NS_PER_MS
         self._lanes = lanes

@@ -24,10 +24,10 @@ from loadprobe.probe.messages import (
     Change,
     ChangeRate,
     Detour,
-    Failed,
     Finished,
     FromProbe,
     Plan,
+    ProbeFailed,
     Ready,
     Start,
     Stop,
@@ -109,18 +109,18 @@ class FleetProbe:
                 if not isinstance(last, Finished) and self.has_begun:
                     self._on_death(Death(self.process, mono_now_ns(), cause))
                 return
-            if isinstance(last, Failed) and not last.preflight:
+            if isinstance(last, ProbeFailed) and not last.preflight:
                 raise ProbeCrashed(
                     f"probe process {self.process} met an error it has no name for; "
                     f"this is a defect of loadprobe, please report it:\n{last.text}"
                 )
             if first and not self.has_begun:
-                if isinstance(last, Failed):
+                if isinstance(last, ProbeFailed):
                     raise PreflightError(last.text)
                 raise RunError(
                     f"probe process {self.process} ended before the run: {cause}"
                 )
-            if isinstance(last, Failed):
+            if isinstance(last, ProbeFailed):
                 cause = last.text
             self._on_death(Death(self.process, mono_now_ns(), cause))
             first = False
@@ -181,7 +181,7 @@ class FleetProbe:
                     case Ready():
                         self._on_message(last)
                         self._on_ready(last)
-                    case Finished() | Failed():
+                    case Finished() | ProbeFailed():
                         break
                     case _:
                         self._on_message(last)

@@ -305,7 +305,7 @@ class LaneHealth(msgspec.Struct, frozen=True):
     connects_by_shard: dict[tuple[str, str], int] = {}
 
 
-class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
+class ProbeSnapshot(msgspec.Struct, frozen=True, tag="snapshot"):
     """Everything that decided since the snapshot before.
 
     Args:
@@ -389,7 +389,7 @@ class Finished(msgspec.Struct, frozen=True, tag="finished"):
     process: int
 
 
-class Failed(msgspec.Struct, frozen=True, tag="failed"):
+class ProbeFailed(msgspec.Struct, frozen=True, tag="failed"):
     """The last frame of any other end.
 
     Args:
@@ -408,12 +408,12 @@ FromProbe = (
     | LoginRenewed
     | CertificatesRefused
     | Ready
-    | Snapshot
+    | ProbeSnapshot
     | ReadBack
     | Acknowledged
     | LookedUp
     | Finished
-    | Failed
+    | ProbeFailed
 )
 
 _HEADER = struct.Struct(">I")

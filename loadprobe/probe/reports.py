@@ -7,7 +7,7 @@ from loadprobe.clock import NS_PER_MS, process_cpu_ns
 from loadprobe.probe.connects import Connects
 from loadprobe.probe.lane import LaneRunner
 from loadprobe.probe.memory import Collections, rss_bytes
-from loadprobe.probe.messages import Acknowledged, Plan, Snapshot
+from loadprobe.probe.messages import Acknowledged, Plan, ProbeSnapshot
 from loadprobe.probe.remembering import Remembering
 
 _EVERY_NS = 250 * NS_PER_MS
@@ -33,7 +33,7 @@ class Reports:
         plan: Plan,
         lanes: Sequence[LaneRunner],
         issuers: Sequence[LaneRunner | Connects],
-        send: Callable[[Snapshot | Acknowledged], None],
+        send: Callable[[ProbeSnapshot | Acknowledged], None],
     ) -> None:
         self._process = plan.process
         self._lanes = lanes
@@ -66,7 +66,7 @@ class Reports:
         stalls, self.stalls = self.stalls, []
         lags, self.lag_ns = self.lag_ns, array("q")
         self._send(
-            Snapshot(
+            ProbeSnapshot(
                 process=self._process,
                 seq=self._seq,
                 taken_ns=now_ns,

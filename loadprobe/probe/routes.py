@@ -11,7 +11,7 @@ from loadprobe.probe.messages import Detour, TopologySeen, UseEndpoint
 
 
 @dataclass(slots=True)
-class Route:
+class LaneRoute:
     """Where one lane goes.
 
     Args:
@@ -38,10 +38,10 @@ class Routes:
     """
 
     def __init__(self, lanes: Iterable[Lane], target: Target) -> None:
-        self._routes = {lane.name: Route(lane.tls, target) for lane in lanes}
+        self._routes = {lane.name: LaneRoute(lane.tls, target) for lane in lanes}
         self._cut_overs = 0
 
-    def __getitem__(self, lane: str) -> Route:
+    def __getitem__(self, lane: str) -> LaneRoute:
         """Return the route of a lane."""
         return self._routes[lane]
 

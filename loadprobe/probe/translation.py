@@ -7,10 +7,10 @@ import msgspec
 from loadprobe.core.judging.columns import Block, Scope
 from loadprobe.core.judging.outcome import OpKind
 from loadprobe.core.topology.shard_names import ShardNames
-from loadprobe.probe.messages import LaneHealth, Snapshot
+from loadprobe.probe.messages import LaneHealth, ProbeSnapshot
 
 
-def read_blocks(snapshot: Snapshot, names: ShardNames) -> dict[Scope, Block]:
+def read_blocks(snapshot: ProbeSnapshot, names: ShardNames) -> dict[Scope, Block]:
     """Return the arrivals of a snapshot by scope."""
     blocks: dict[Scope, Block] = {}
     for row in snapshot.blocks:
@@ -23,7 +23,7 @@ def read_blocks(snapshot: Snapshot, names: ShardNames) -> dict[Scope, Block]:
     return blocks
 
 
-def translate_health(snapshot: Snapshot, names: ShardNames) -> Snapshot:
+def translate_health(snapshot: ProbeSnapshot, names: ShardNames) -> ProbeSnapshot:
     """Return a snapshot whose health part has canonical names."""
     lanes = [_translate(health, snapshot.process, names) for health in snapshot.lanes]
     return msgspec.structs.replace(snapshot, lanes=lanes)

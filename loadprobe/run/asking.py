@@ -24,7 +24,7 @@ TIMEOUT_MS = 3000
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class EndpointAnswer:
     """What an endpoint told, asked by one transport.
 
     Args:
@@ -44,7 +44,9 @@ class Told:
     wants_login: bool = False
 
 
-async def ask(target: Target, *, with_tls: bool, password: str | None = None) -> Told:
+async def ask(
+    target: Target, *, with_tls: bool, password: str | None = None
+) -> EndpointAnswer:
     """Ask an endpoint by one transport.
 
     Args:
@@ -62,13 +64,13 @@ async def ask(target: Target, *, with_tls: bool, password: str | None = None) ->
     made = await dialer.dial(target.host, port, lambda: Connection(owner, owner, None))
     if isinstance(made, DialFailure):
         failure = explain_dial_failure(made, target.host, port, dialer)
-        return Told(is_served=False, failure=failure, error=made.error)
+        return EndpointAnswer(is_served=False, failure=failure, error=made.error)
     try:
         async with asyncio.timeout(TIMEOUT_MS / 1000):
             return await _ask(made, target.host)
     except (OSError, TimeoutError) as exc:
         said = str(exc) or f"no answer within {TIMEOUT_MS} ms"
-        return Told(
+        return EndpointAnswer(
             is_served=False,
             failure=f"{target.host}:{port} took the connection, then: {said}; is it a "
             "Valkey or Redis port?",
@@ -78,13 +80,13 @@ async def ask(target: Target, *, with_tls: bool, password: str | None = None) ->
         made.abort()
 
 
-async def _ask(connection: Connection, host: str) -> Told:
+async def _ask(connection: Connection, host: str) -> EndpointAnswer:
     pong = await connection.request(resp.PING)
     if isinstance(pong, hiredis.ReplyError):
         if _is_locked(pong):
-            return Told(is_served=True, wants_login=True)
+            return EndpointAnswer(is_served=True, wants_login=True)
     elif pong != resp.PONG:
-        return Told(
+        return EndpointAnswer(
             is_served=False,
             failure=f"{host} answers, but not as Valkey or Redis does; check the port",
             error=ErrorClass.OTHER,
@@ -92,17 +94,17 @@ async def _ask(connection: Connection, host: str) -> Told:
     slots = await connection.request(resp.CLUSTER_SLOTS)
     if isinstance(slots, list):
         shards = len(merge(None, parse_slots(slots, asked_host=host), None).shards)
-        return Told(is_served=True, is_cluster=True, shards=shards)
+        return EndpointAnswer(is_served=True, is_cluster=True, shards=shards)
     if isinstance(slots, hiredis.ReplyError):
         if _is_locked(slots):
-            return Told(is_served=True, wants_login=True)
+            return EndpointAnswer(is_served=True, wants_login=True)
         if "cluster support disabled" in str(slots):
-            return Told(is_served=True, is_cluster=False)
+            return EndpointAnswer(is_served=True, is_cluster=False)
     info = await connection.request(resp.encode(b"INFO", b"cluster"))
     is_cluster = None
     if isinstance(info, bytes) and b"cluster_enabled:" in info:
         is_cluster = b"cluster_enabled:1" in info
-    return Told(is_served=True, is_cluster=is_cluster)
+    return EndpointAnswer(is_served=True, is_cluster=is_cluster)
 
 
 def _is_locked(error: hiredis.ReplyError) -> bool:

@@ -36,7 +36,7 @@ FIGURES_EVERY_NS = 10 * NS_PER_S
 """How often figures are reckoned while nothing is dark."""
 
 
-class Metrics(Protocol):
+class BudgetMetrics(Protocol):
     """What figures are shown with; see ``outputs.metrics.run_metrics``."""
 
     def replace(self, metric: str, series: dict[tuple[str, ...], float]) -> None:
@@ -61,7 +61,7 @@ class Budgeting:
         config: Config,
         aggregate: Aggregate,
         clock: ClockPair,
-        metrics: Metrics,
+        metrics: BudgetMetrics,
         *,
         planned: Callable[[], Sequence[Planned]],
         now_ns: Callable[[], int] = mono_now_ns,

@@ -3,6 +3,7 @@
 import resource
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from loadprobe.config.keys import Config, Lane
 from loadprobe.errors import UsageError
@@ -28,6 +29,13 @@ class Check:
     detail: str
     is_needed: bool = True
     may_come: bool = False
+
+    @property
+    def state(self) -> Literal["pass", "warn", "fail"]:
+        """Return pass, warn (a run can begin all the same) or fail (it cannot)."""
+        if self.passed:
+            return "pass"
+        return "fail" if self.is_needed else "warn"
 
 
 def connections_of(lanes: Sequence[Lane], dormant: Collection[str] = ()) -> int:

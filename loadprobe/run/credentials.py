@@ -56,7 +56,7 @@ class Lanes(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldSecrets:
     """What the references of a target hold at one time.
 
     Args:
@@ -68,7 +68,7 @@ class Held:
     digests: dict[str, str]
 
 
-def read_credentials(target: Target, *, tls: bool) -> Held:
+def read_credentials(target: Target, *, tls: bool) -> HeldSecrets:
     """Read everything that a target's references name, and check that it fits.
 
     Args:
@@ -87,7 +87,7 @@ def read_credentials(target: Target, *, tls: bool) -> Held:
             for key in FILES
             if (path := getattr(target, key)) is not None
         }
-    return Held(password, digests)
+    return HeldSecrets(password, digests)
 
 
 class CredentialWatch:
@@ -133,7 +133,7 @@ class CredentialWatch:
         self.on_refused: Callable[[], None] | None = None
 
     @property
-    def held(self) -> Held:
+    def held(self) -> HeldSecrets:
         """Return what is in force."""
         return self._held
 
@@ -172,7 +172,7 @@ class CredentialWatch:
         self._stamps, self._is_half, self.problem = stamps, False, None
         self._take(held, by=by)
 
-    async def change(self, target: Target, held: Held) -> None:
+    async def change(self, target: Target, held: HeldSecrets) -> None:
         """Use the references of another configuration from now on.
 
         Args:
@@ -185,10 +185,10 @@ class CredentialWatch:
             self._stamps = await asyncio.to_thread(_look, target)
             self._is_half, self.problem = False, None
             if is_other:
-                self._held = Held(None, self._held.digests)
+                self._held = HeldSecrets(None, self._held.digests)
             self._take(held, by="reload")
 
-    def _take(self, held: Held, *, by: str) -> None:
+    def _take(self, held: HeldSecrets, *, by: str) -> None:
         """Use what is held now instead of what was before."""
         before, self._held = self._held, held
         old, new = before.digests, held.digests
@@ -212,7 +212,7 @@ class CredentialWatch:
         if isinstance(message, CertificatesRefused):
             self._tell_problem(f"probe process {message.process}: {message.reason}")
             # Read and told again at the next look.
-            self._stamps, self._held = (), Held(self._held.password, {})
+            self._stamps, self._held = (), HeldSecrets(self._held.password, {})
             return
         now_ns, lane, process = self._now_ns(), message.lane, message.process
         reason = message.reason if message.refused else None

@@ -24,7 +24,7 @@ from loadprobe.core.judging.results import Sealed
 from loadprobe.core.verdict.controller_log import ControllerLog, SlotMove
 from loadprobe.core.verdict.measured import Course, DataFound, ObserverHealth
 from loadprobe.outputs.folder.sealed_lines import Figures
-from loadprobe.probe.messages import LaneHealth, Snapshot
+from loadprobe.probe.messages import LaneHealth, ProbeSnapshot
 
 _KEPT_EVENTS = 1000
 _EARLIER = -1
@@ -73,7 +73,7 @@ class Health:
         self._away: deque[Interval] = deque(maxlen=_KEPT_EVENTS)
         self._slot_moves: deque[SlotMove] = deque(maxlen=_KEPT_EVENTS)
 
-    def take_health(self, snapshot: Snapshot) -> None:
+    def take_health(self, snapshot: ProbeSnapshot) -> None:
         """Take the health part of a snapshot."""
         health = self.processes[snapshot.process]
         if snapshot.seq == 1:
@@ -183,7 +183,7 @@ class Health:
         return sum(h.cpu_before_ns + h.cpu_ns for h in self.processes.values())
 
 
-def lags_ns(snapshot: Snapshot) -> "array[int]":
+def lags_ns(snapshot: ProbeSnapshot) -> "array[int]":
     """Return the loop lags that a snapshot tells."""
     lags: array[int] = array("q")
     lags.frombytes(snapshot.lag_ns)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from loadprobe.core.topology.topology import Topology
 from loadprobe.outputs.metrics.run_metrics import RunMetrics
-from loadprobe.probe.messages import LaneHealth, Snapshot
+from loadprobe.probe.messages import LaneHealth, ProbeSnapshot
 from loadprobe.run.health import lags_ns
 
 
@@ -20,7 +20,7 @@ class HealthMetrics:
         self._metrics = metrics
         self._connections: dict[str, dict[int, Mapping[str, int]]] = defaultdict(dict)
 
-    def take_health(self, snapshot: Snapshot) -> None:
+    def take_health(self, snapshot: ProbeSnapshot) -> None:
         """Take the health part of a snapshot."""
         process = str(snapshot.process)
         observe = self._metrics.observe

@@ -20,8 +20,8 @@ from loadprobe.probe.messages import (
     LoginRenewed,
     LookedUp,
     PrefillProgress,
+    ProbeSnapshot,
     ReadBack,
-    Snapshot,
     TopologySeen,
 )
 from loadprobe.probe.translation import read_blocks, translate_health
@@ -67,7 +67,7 @@ class Listeners:
     """
 
     emit: Emit = _ignore
-    on_snapshot: Callable[[Snapshot], None] = _ignore
+    on_snapshot: Callable[[ProbeSnapshot], None] = _ignore
     on_prefill: Callable[[Prefilled], None] = _ignore
     on_lost: Callable[[str, str, int], None] = _ignore_lost
     on_acknowledged: Callable[[Acknowledged], None] = _ignore
@@ -144,7 +144,7 @@ class Hearing:
     def take(self, message: FromProbe) -> None:
         """Take a message of a process."""
         match message:
-            case Snapshot():
+            case ProbeSnapshot():
                 self._take_snapshot(message)
             case PrefillProgress():
                 self._progress[message.process, message.lane] = message
@@ -178,7 +178,7 @@ class Hearing:
             self._listeners.on_lost(found.lane, shard, lost)
         self._listeners.on_gone(found.lane, found.lost_keys)
 
-    def _take_snapshot(self, snapshot: Snapshot) -> None:
+    def _take_snapshot(self, snapshot: ProbeSnapshot) -> None:
         process = snapshot.process
         self.heard_ns[process] = mono_now_ns()
         self.watermark_ns[process] = snapshot.watermark_ns

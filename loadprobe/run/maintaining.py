@@ -34,7 +34,7 @@ _QUIET_POLLS = 10
 """It is over when no sign came in so many polls, and in the quiet time of incidents."""
 
 
-class Metrics(Protocol):
+class MaintenanceMetrics(Protocol):
     """Where it is shown; see ``outputs.metrics.run_metrics``."""
 
     def set(self, metric: str, *labels: str, value: float) -> None:
@@ -67,7 +67,7 @@ class Maintaining:
         config: Config,
         aggregate: Aggregate,
         clock: ClockPair,
-        metrics: Metrics,
+        metrics: MaintenanceMetrics,
         *,
         emit: Emit,
         planned: Callable[[], Sequence[Planned]],

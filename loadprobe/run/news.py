@@ -19,7 +19,7 @@ from loadprobe.outputs.folder.sealed_lines import (
     WorkRow,
     Written,
 )
-from loadprobe.probe.messages import Snapshot
+from loadprobe.probe.messages import ProbeSnapshot
 from loadprobe.run.health import Health, work_of
 
 FIGURES_EVERY_NS = 10 * NS_PER_S
@@ -27,7 +27,7 @@ FIGURES_EVERY_NS = 10 * NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Informants:
     """Who knows what is not judged, but belongs to the verdict.
 
     Args:
@@ -56,7 +56,7 @@ class Seconds:
         self._redirects: Counter[tuple[str, int, str]] = Counter()
         self.p99: list[SecondP99] = []
 
-    def take_health(self, snapshot: Snapshot) -> None:
+    def take_health(self, snapshot: ProbeSnapshot) -> None:
         """Take what lanes did to their target."""
         second = snapshot.taken_ns // NS_PER_S
         for lane in snapshot.lanes:
@@ -96,7 +96,9 @@ class News:
         figures_ns: when its figures were last written.
     """
 
-    def __init__(self, told: Told, health: Health, *, figures_ns: int = 0) -> None:
+    def __init__(
+        self, told: Informants, health: Health, *, figures_ns: int = 0
+    ) -> None:
         self._told = told
         self._health = health
         self._figures_ns = figures_ns

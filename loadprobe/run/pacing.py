@@ -31,7 +31,7 @@ from loadprobe.core.events import (
 )
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.results import Sealed
-from loadprobe.core.load.alert import Alert, Reason
+from loadprobe.core.load.alert import Alert, AlertReason
 from loadprobe.core.load.restraint import Restraint
 from loadprobe.outputs.metrics.run_metrics import RunMetrics
 from loadprobe.probe.rates import LaneRates
@@ -126,19 +126,23 @@ class Pacing:
                 | NodeRemoved()
                 | EndpointMoved()
             ):
-                self._alert.touch(Reason.ROLE_CHANGE, self._now_ns())
+                self._alert.touch(AlertReason.ROLE_CHANGE, self._now_ns())
             case MarkMade():
-                self._alert.touch(Reason.MARK, self._now_ns())
+                self._alert.touch(AlertReason.MARK, self._now_ns())
             case ProviderTold() | UpdateSeen() | GroupStatusSeen():
-                self._alert.touch(Reason.MAINTENANCE, self._now_ns())
+                self._alert.touch(AlertReason.MAINTENANCE, self._now_ns())
             case MaintenanceBegun():
-                self._alert.begin(Reason.MAINTENANCE, str(event.number), self._now_ns())
+                self._alert.begin(
+                    AlertReason.MAINTENANCE, str(event.number), self._now_ns()
+                )
             case MaintenanceOver():
-                self._alert.end(Reason.MAINTENANCE, str(event.number), self._now_ns())
+                self._alert.end(
+                    AlertReason.MAINTENANCE, str(event.number), self._now_ns()
+                )
             case StepBegun():
-                self._alert.begin(Reason.STEP, event.step, self._now_ns())
+                self._alert.begin(AlertReason.STEP, event.step, self._now_ns())
             case StepEnded():
-                self._alert.end(Reason.STEP, event.step, self._now_ns())
+                self._alert.end(AlertReason.STEP, event.step, self._now_ns())
 
     def take_sealed(self, sealed: Sealed) -> None:
         """Take the outages that opened and ended."""
@@ -146,11 +150,11 @@ class Pacing:
         now_ns = self._now_ns()
         for outage in sealed.opened:
             if not outage.scope.op.is_apart:
-                self._alert.begin(Reason.OUTAGE, _name(outage.scope), now_ns)
+                self._alert.begin(AlertReason.OUTAGE, _name(outage.scope), now_ns)
         for outage in sealed.closed:
             if not outage.scope.op.is_apart:  # a short one was never open
-                self._alert.begin(Reason.OUTAGE, _name(outage.scope), now_ns)
-                self._alert.end(Reason.OUTAGE, _name(outage.scope), now_ns)
+                self._alert.begin(AlertReason.OUTAGE, _name(outage.scope), now_ns)
+                self._alert.end(AlertReason.OUTAGE, _name(outage.scope), now_ns)
 
     # --- what is done about it -----------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The line of a preflight about permissions: which are missing, as far as is told."""
+"""The line of a check about permissions: which are missing, as far as is told."""
 
 from loadprobe.config.keys import Control
 from loadprobe.control.permissions.asking import changes_of, denied_reads

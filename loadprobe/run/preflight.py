@@ -28,7 +28,6 @@ from loadprobe.outputs.remote_write.login import check_login
 from loadprobe.outputs.remote_write.sender import ask
 from loadprobe.outputs.webhooks.reach import reach
 from loadprobe.run.checks import Check, open_files
-from loadprobe.run.permission_check import check_permissions
 from loadprobe.run.target_checks import check_server
 
 
@@ -38,7 +37,6 @@ async def preflight(
     *,
     dormant: Collection[str] = (),
     must_exist: bool = True,
-    operations: tuple[str, ...] | None = None,
 ) -> AsyncIterator[Check]:
     """Yield the result of every check, in an order in which causes come first.
 
@@ -47,16 +45,12 @@ async def preflight(
         shared: the API of its group, which stays open.
         dormant: names of lanes whose transport the cluster does not serve yet.
         must_exist: False for a replication group that is to be created.
-        operations: those of the scenario, whose permissions are asked for as well;
-            None does not ask for any.
     """
     async for check in _around(config, dormant):
         yield check
     target = _target(config, shared, dormant=dormant, must_exist=must_exist)
     async for check in target:
         yield check
-    if operations is not None and config.control is not None:
-        yield await check_permissions(config.control, shared, operations)
 
 
 async def _around(config: Config, dormant: Collection[str]) -> AsyncIterator[Check]:
@@ -76,7 +70,7 @@ async def _target(
     config: Config, shared: SharedApi, *, dormant: Collection[str], must_exist: bool
 ) -> AsyncIterator[Check]:
     """Yield what is about the target; see ``preflight``."""
-    password, check = await _password(config)
+    password, check = await read_login(config)
     yield check
     if not check.passed:
         return
@@ -204,7 +198,8 @@ async def _webhook(webhook: Webhook) -> Check:
     return Check(name, passed=True, detail=found)
 
 
-async def _password(config: Config) -> tuple[str | None, Check]:
+async def read_login(config: Config) -> tuple[str | None, Check]:
+    """Return the password, or token, that lanes log in with, and what is said of it."""
     target = config.target
     try:
         if target.iam_user is not None:

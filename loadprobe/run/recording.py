@@ -47,13 +47,13 @@ from loadprobe.run.going_on import Past, add_activity_before
 from loadprobe.run.held import held_items
 from loadprobe.run.incident_keeping import IncidentKeeping, write_folders
 from loadprobe.run.junit import write_junit
-from loadprobe.run.news import Told
+from loadprobe.run.news import Informants
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.published import Published
 from loadprobe.run.sealing import Sealing
 from loadprobe.run.segmenting import Segmenting
 from loadprobe.run.sinks import Sinks
-from loadprobe.run.upkeep import Upkeep, retention_of
+from loadprobe.run.upkeep import FolderUpkeep, retention_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Recording:
         console: Console,
         clock: ClockPair,
         begun_ns: int,
-        told: Told,
+        told: Informants,
         past: Past | None = None,
     ) -> None:
         self._plan = plan
@@ -159,7 +159,7 @@ class Recording:
         )
         self._keeps_incidents = plan.segment_ns is not None
         published.metrics.before_scrape = self._sealing.flush
-        self.upkeep = Upkeep(
+        self.upkeep = FolderUpkeep(
             folder,
             retention_of(plan.config.output),
             published.metrics,
@@ -174,7 +174,7 @@ class Recording:
         published.view.state = "running"
         self._tell_begun(begun_ns, told)
 
-    def _tell_begun(self, begun_ns: int, told: Told) -> None:
+    def _tell_begun(self, begun_ns: int, told: Informants) -> None:
         """Say that the run begins, or goes on."""
         past = self._past
         if past is None:

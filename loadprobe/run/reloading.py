@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from loadprobe.clock import NS_PER_S, mono_now_ns, wall_now_ns
-from loadprobe.config.changes import Changes, changes
+from loadprobe.config.changes import ChangedKeys, changes
 from loadprobe.config.keys import Config
 from loadprobe.core.events import ConfigReloaded, Emit, ReloadRefused
 from loadprobe.core.judging.outcome import ErrorClass
@@ -21,14 +21,14 @@ from loadprobe.drivers.wire.dial import Dialer, DialFailure
 from loadprobe.drivers.wire.seed import Bystander
 from loadprobe.errors import LoadprobeError, UsageError
 from loadprobe.outputs.webhooks.reach import prepare_receiver
-from loadprobe.run.credentials import Held, read_credentials
+from loadprobe.run.credentials import HeldSecrets, read_credentials
 from loadprobe.run.plan import Reread
 
 BY_SIGNAL = "signal"
 
 logger = logging.getLogger(__name__)
 
-Swapping = Callable[[Config, Changes, Held], Awaitable[None]]
+Swapping = Callable[[Config, ChangedKeys, HeldSecrets], Awaitable[None]]
 """Has a configuration in force, given what differs in it and what it refers to."""
 
 
@@ -72,7 +72,7 @@ class Reloading:
         *,
         emit: Emit,
         metrics: Gauges,
-        held: Callable[[], Held],
+        held: Callable[[], HeldSecrets],
     ) -> None:
         self._held = held
         self._config = config
@@ -101,7 +101,7 @@ class Reloading:
             self._show(is_done=True)
             return Reloaded(True, f"changed: {keys}" if keys else "nothing has changed")
 
-    async def _reload(self) -> Changes:
+    async def _reload(self) -> ChangedKeys:
         """Return what has changed, and is in force.
 
         Raises:
@@ -131,7 +131,7 @@ class Reloading:
             self._metrics.set(name, value=wall_now_ns() / NS_PER_S)
 
 
-async def check_again(config: Config) -> Held:
+async def check_again(config: Config) -> HeldSecrets:
     """Check what a configuration refers to, as at the start.
 
     Args:
@@ -150,7 +150,7 @@ async def check_again(config: Config) -> Held:
     return held
 
 
-async def _try_login(config: Config, held: Held) -> None:
+async def _try_login(config: Config, held: HeldSecrets) -> None:
     """Log in at the endpoint; one that cannot be reached now is no reason to refuse.
 
     Raises:

@@ -33,7 +33,7 @@ from loadprobe.run.endings import (
 )
 from loadprobe.run.going_on import Past
 from loadprobe.run.hearing import Prefilled
-from loadprobe.run.news import Told
+from loadprobe.run.news import Informants
 from loadprobe.run.opening import tell_address
 from loadprobe.run.plan import Reread, RunPlan
 from loadprobe.run.recording import AtEnd, Recording
@@ -223,7 +223,7 @@ class Run:
             clock=crew.clock,
             begun_ns=self._begun_ns,
             past=past,
-            told=Told(
+            told=Informants(
                 planned=lambda: crew.steering.all_planned,
                 record=lambda: self._changing.record,
                 written=lambda: crew.measurement.written,

@@ -15,13 +15,13 @@ from loadprobe.outputs.folder.folder import RunFolder
 from loadprobe.outputs.folder.sealed_changes import SealedChanges
 from loadprobe.outputs.folder.sealed_lines import (
     Beginning,
-    Latencies,
+    LatenciesLine,
     Rules,
 )
 from loadprobe.outputs.folder.segments import Why
-from loadprobe.probe.messages import Snapshot
+from loadprobe.probe.messages import ProbeSnapshot
 from loadprobe.run.health import Health
-from loadprobe.run.news import News, Seconds, Told
+from loadprobe.run.news import Informants, News, Seconds
 from loadprobe.run.segmenting import Segmenting
 
 LINE_EVERY_NS = 600 * NS_PER_MS
@@ -61,7 +61,7 @@ class Sealing:
         *,
         segments: Segmenting,
         health: Health,
-        told: Told,
+        told: Informants,
         is_first: bool = True,
         now_ns: Callable[[], int] = mono_now_ns,
     ) -> None:
@@ -78,7 +78,7 @@ class Sealing:
         self._seconds = Seconds()
         self._news = News(told, health)
 
-    def take_health(self, snapshot: Snapshot) -> None:
+    def take_health(self, snapshot: ProbeSnapshot) -> None:
         """Take what lanes did to their target."""
         self._seconds.take_health(snapshot)
 
@@ -148,7 +148,7 @@ class Sealing:
         self._write(now_ns, latencies=latencies, end_ns=end_ns)
 
     def _write(
-        self, now_ns: int, *, latencies: Latencies | None, end_ns: int | None = None
+        self, now_ns: int, *, latencies: LatenciesLine | None, end_ns: int | None = None
     ) -> None:
         line = msgspec.structs.replace(
             self._changes.make_line(),
@@ -162,7 +162,7 @@ class Sealing:
         self._line_ns = now_ns
         self._folder.add_sealed(line)
 
-    def _latencies(self, now_ns: int, *, is_last: bool = False) -> Latencies | None:
+    def _latencies(self, now_ns: int, *, is_last: bool = False) -> LatenciesLine | None:
         """Return the latencies since the last time, if it is time to write them."""
         part, least_ns, most_ns = LATENCIES_EVERY
         pause_ns = min(max((now_ns - self._begun_ns) // part, least_ns), most_ns)

@@ -26,7 +26,7 @@ from loadprobe.outputs.page.live_document import (
     grown_document,
     zero_at,
 )
-from loadprobe.outputs.page.recent import KEPT_S, Part, Recent
+from loadprobe.outputs.page.recent import KEPT_S, Recent, RecentPart
 from loadprobe.run.health import Health
 
 MOST_OUTAGES = 100
@@ -154,7 +154,7 @@ class Showing:
         zero_s = self._zero_s
         return zero_s is not None and self._recent.until_s - zero_s > 2 * self._kept_s
 
-    def _begins_anew(self, whole: Part) -> bool:
+    def _begins_anew(self, whole: RecentPart) -> bool:
         """Choose from when on pages count; tell whether that is another moment.
 
         A page may begin with some time of which it is told nothing.
@@ -215,8 +215,8 @@ class Showing:
         self,
         now: Callable[[], Now],
         zero_s: int,
-        news: Part | None,
-        whole: Part | None,
+        news: RecentPart | None,
+        whole: RecentPart | None,
     ) -> tuple[bytes | None, bytes | None]:
         """Return what is told to those who know the rest, and to those who do not."""
         stands, zero = now(), zero_at(self._clock, zero_s)

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from loadprobe.core.events import Event
 from loadprobe.core.judging.results import Sealed
-from loadprobe.probe.messages import Snapshot
+from loadprobe.probe.messages import ProbeSnapshot
 
 
 @runtime_checkable
@@ -32,7 +32,7 @@ class TakesSealed(Protocol):
 class TakesHealth(Protocol):
     """Is told how probes are doing."""
 
-    def take_health(self, snapshot: Snapshot) -> None:
+    def take_health(self, snapshot: ProbeSnapshot) -> None:
         """Take the health part of a snapshot."""
 
 
@@ -72,7 +72,7 @@ class Sinks:
         for sink in self._sealed:
             sink.take_sealed(sealed)
 
-    def take_health(self, snapshot: Snapshot) -> None:
+    def take_health(self, snapshot: ProbeSnapshot) -> None:
         """Pass on how a probe is doing."""
         for sink in self._health:
             sink.take_health(snapshot)

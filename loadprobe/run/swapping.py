@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from loadprobe.config.changes import Changes
+from loadprobe.config.changes import ChangedKeys
 from loadprobe.config.keys import Config
-from loadprobe.run.credentials import FILES, CredentialWatch, Held
+from loadprobe.run.credentials import FILES, CredentialWatch, HeldSecrets
 from loadprobe.run.load import Measurement
 from loadprobe.run.pacing import Pacing
 from loadprobe.run.published import Published
@@ -44,7 +44,9 @@ class Swap:
         self._published = published
         self._recording = recording
 
-    async def __call__(self, config: Config, what: Changes, held: Held) -> None:
+    async def __call__(
+        self, config: Config, what: ChangedKeys, held: HeldSecrets
+    ) -> None:
         """Run by another configuration from now on.
 
         Args:

@@ -29,7 +29,7 @@ from loadprobe.core.verdict.occasions import (
     OpenIncident,
     TellingRules,
 )
-from loadprobe.outputs.webhooks.sender import Metrics, Sender, queue_file
+from loadprobe.outputs.webhooks.sender import Sender, WebhookMetrics, queue_file
 
 Blaming = Callable[[Sequence[Outage]], Sequence[Blamed]]
 
@@ -52,7 +52,7 @@ class Telling:
         config: Config,
         aggregate: Aggregate,
         clock: ClockPair,
-        metrics: Metrics,
+        metrics: WebhookMetrics,
         *,
         target: Callable[[], str],
         blame: Blaming,

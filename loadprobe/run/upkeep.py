@@ -50,7 +50,7 @@ def retention_of(output: Output) -> Retention:
     )
 
 
-class Upkeep:
+class FolderUpkeep:
     """Keeps the folder of a run (see the module).
 
     Args:

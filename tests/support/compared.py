@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from loadprobe.core.comparing.comparison import Group, Run
+from loadprobe.core.comparing.comparison import ComparedRun, RunGroup
 from loadprobe.core.comparing.figures import Figure
 from loadprobe.core.comparing.obstacles import Circumstances
 from loadprobe.core.verdict.quantities import Bounds, DowntimeMs
@@ -19,20 +19,20 @@ def bounds(value: float, bar: float = 0.0) -> Bounds:
     return Bounds(value, value - bar, value + bar)
 
 
-def group(label: str, figures: dict[Figure, Sequence[float]]) -> Group:
+def group(label: str, figures: dict[Figure, Sequence[float]]) -> RunGroup:
     """Return a group with one run for each value of its figures."""
     count = max(len(values) for values in figures.values())
     runs = [
-        Run(
+        ComparedRun(
             Circumstances(f"{label}/{at}", "clean", 0.0),
             {f: bounds(values[at]) for f, values in figures.items()},
         )
         for at in range(count)
     ]
-    return Group(label, runs)
+    return RunGroup(label, runs)
 
 
-def dark_group(label: str, *values: float) -> Group:
+def dark_group(label: str, *values: float) -> RunGroup:
     """Return a group of runs with these dark times."""
     return group(label, {Figure("dark_ms"): values})
 

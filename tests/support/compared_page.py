@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from loadprobe.core.comparing.comparison import Group, compare_groups
+from loadprobe.core.comparing.comparison import RunGroup, compare_groups
 from loadprobe.core.comparing.document import ComparisonDocument
 from loadprobe.core.phase_names import Phase
 from loadprobe.core.steps import ScenarioState, StepState
@@ -48,7 +48,7 @@ def compared(groups: Mapping[str, Sequence[RunData]]) -> Compared:
     """Compare runs, the baseline first."""
     document = compare_groups(
         [
-            Group(label, [compared_run(run) for run in of])
+            RunGroup(label, [compared_run(run) for run in of])
             for label, of in groups.items()
         ]
     )

@@ -17,7 +17,7 @@ from botocore.exceptions import (
 )
 
 from loadprobe.clock import ClockPair
-from loadprobe.control.mutations.mutate import Caller, Pace, mutate
+from loadprobe.control.mutations.mutate import Caller, TimeLimits, mutate
 from loadprobe.control.mutations.mutation import Mutation
 from loadprobe.control.mutations.phase_log import Phases
 from loadprobe.control.provider.api import ElastiCacheApi
@@ -371,7 +371,7 @@ class Story:
             mutation,
             Phases(step, mutation.operation, self.events.append),
             topology=self.provider,
-            pace=Pace(deadline_s, poll_s=5.0, evidence_s=60.0, ready_s=ready_s),
+            pace=TimeLimits(deadline_s, poll_s=5.0, evidence_s=60.0, ready_s=ready_s),
             caller=Caller(obstacle),
         )
 

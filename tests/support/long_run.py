@@ -17,9 +17,9 @@ from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.outputs.folder.folder import RunFolder
 from loadprobe.outputs.folder.holding import segment_paths
 from loadprobe.outputs.folder.retention import Retention
-from loadprobe.outputs.folder.upkeep import Order, Report, Upkeep
+from loadprobe.outputs.folder.upkeep import Order, Report, UpkeepWork
 from loadprobe.run.aftermath import load_any_run
-from loadprobe.run.news import Told
+from loadprobe.run.news import Informants
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.published import Published
 from loadprobe.run.recording import AtEnd, Recording
@@ -100,7 +100,7 @@ class LongRun:
             console=Console(file=io.StringIO(), quiet=True),
             clock=START,
             begun_ns=self.now_ns,
-            told=Told(planned=list, record=lambda: None, written=lambda: None),
+            told=Informants(planned=list, record=lambda: None, written=lambda: None),
         )
         self.last = Report()
 
@@ -133,7 +133,7 @@ class LongRun:
             incidents=self.recording.incidents.take(20),
             now_unix_ns=START.to_wall(self.now_ns),
         )
-        self.last = Upkeep(order, disk_ratio=lambda _: 0.0).carry_out()
+        self.last = UpkeepWork(order, disk_ratio=lambda _: 0.0).carry_out()
         assert self.last.problem == ""
 
     def conclude(self) -> None:

@@ -17,7 +17,7 @@ from loadprobe.core.verdict.beside import Planned
 from loadprobe.outputs.folder.folder import RunFolder
 from loadprobe.outputs.folder.sealed_lines import Written
 from loadprobe.run.going_on import find_past
-from loadprobe.run.news import Told
+from loadprobe.run.news import Informants
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.published import Published
 from loadprobe.run.recording import AtEnd, Recording
@@ -98,7 +98,7 @@ class Recorded:
             console=Console(file=io.StringIO()),
             clock=CLOCK,
             begun_ns=begun_ns,
-            told=Told(
+            told=Informants(
                 planned=lambda: self.planned,
                 record=lambda: None,
                 written=lambda: self.written,

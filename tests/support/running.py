@@ -34,7 +34,7 @@ from loadprobe.core.verdict.verdict import Verdict, summarize
 from loadprobe.local.api.control_plane import ControlPlane
 from loadprobe.local.cluster.cluster import LocalCluster
 from loadprobe.local.cluster.node import LocalNode
-from loadprobe.probe.messages import Snapshot
+from loadprobe.probe.messages import ProbeSnapshot
 from loadprobe.run.health import work_of
 from loadprobe.run.hearing import Listeners, Prefilled
 from loadprobe.run.load import Measurement
@@ -166,7 +166,7 @@ class Trial:
         )
         return self._measurement
 
-    def _take_snapshot(self, snapshot: Snapshot) -> None:
+    def _take_snapshot(self, snapshot: ProbeSnapshot) -> None:
         self.snapshots += 1
         self.rss_bytes[snapshot.process] = snapshot.rss_bytes
         for lane in snapshot.lanes:

@@ -13,7 +13,7 @@ import pytest
 
 from loadprobe.clock import NS_PER_S, read_clock_pair
 from loadprobe.config.keys import Config, Control, Lane, Target
-from loadprobe.control.mutations.mutate import Caller, Pace, Withheld
+from loadprobe.control.mutations.mutate import Caller, TimeLimits, Withheld
 from loadprobe.control.mutations.mutation import Mutation
 from loadprobe.control.mutations.phase_log import Phases
 from loadprobe.control.provider.faults import ApiRefused
@@ -333,7 +333,7 @@ class Stage:
         phases: Phases,
         *,
         topology: object,
-        pace: Pace,
+        pace: TimeLimits,
         caller: Caller,
     ) -> StepRecord:
         """Do what ``mutations.mutate`` does: phases, time, another state."""

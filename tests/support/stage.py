@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from loadprobe.clock import wall_now_ns
 from loadprobe.config.keys import Control, Target
-from loadprobe.control.mutations.mutate import Pace, mutate
+from loadprobe.control.mutations.mutate import TimeLimits, mutate
 from loadprobe.control.mutations.mutation import Mutation
 from loadprobe.control.mutations.phase_log import Phases
 from loadprobe.control.provider.api import ElastiCacheApi, open_api
@@ -60,7 +60,7 @@ class Stage:
             mutation,
             Phases(step or mutation.operation, mutation.operation, self.journal.append),
             topology=self.watch,
-            pace=Pace(deadline_s, poll_s=POLL_S, evidence_s=evidence_s),
+            pace=TimeLimits(deadline_s, poll_s=POLL_S, evidence_s=evidence_s),
         )
 
 

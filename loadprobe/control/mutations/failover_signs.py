@@ -13,7 +13,12 @@ from loadprobe.control.mutations.changes import FailOver
 from loadprobe.control.mutations.phase_log import Phases
 from loadprobe.control.mutations.signs import TopologySource
 from loadprobe.control.provider.api import ElastiCacheApi
-from loadprobe.control.provider.event_texts import EventKind, Meaning, classify, is_ours
+from loadprobe.control.provider.event_texts import (
+    EventKind,
+    EventMeaning,
+    classify,
+    is_ours,
+)
 from loadprobe.control.provider.faults import (
     ApiRefused,
     ApiUnanswered,
@@ -177,7 +182,7 @@ class FailoverSigns:
                 )
                 self._phases.enter(completion)
 
-    async def _new_meanings(self) -> list[Meaning]:
+    async def _new_meanings(self) -> list[EventMeaning]:
         """Return this shard's events since the call, oldest first.
 
         What was there before the call is left out by identity rather than by date,

@@ -8,7 +8,12 @@ provider may know better, it decides.
 import re
 
 from loadprobe.clock import NS_PER_S
-from loadprobe.control.provider.event_texts import EventKind, Meaning, classify, is_ours
+from loadprobe.control.provider.event_texts import (
+    EventKind,
+    EventMeaning,
+    classify,
+    is_ours,
+)
 from loadprobe.control.provider.replies import NodeGroup
 from loadprobe.control.provider.secret import Secret
 from loadprobe.control.provider.state import ABSENT, AVAILABLE, GroupState
@@ -250,7 +255,7 @@ def is_version(there: str, wanted: str) -> bool:
     return bool(asked) and version_of(there)[: len(asked)] == asked
 
 
-def _meanings(state: GroupState, *, within_ns: int) -> list[Meaning]:
+def _meanings(state: GroupState, *, within_ns: int) -> list[EventMeaning]:
     since = state.seen_unix_ns - within_ns
     return [
         classify(record, group_id=state.group.id, members=state.members or {})

@@ -48,7 +48,7 @@ class Withheld(ControlError):
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class TimeLimits:
     """How long the parts of a mutation may take, in seconds.
 
     Args:
@@ -90,7 +90,7 @@ async def mutate(
     phases: Phases,
     *,
     topology: TopologySource,
-    pace: Pace,
+    pace: TimeLimits,
     caller: Caller | None = None,
 ) -> StepRecord:
     """Change the group and wait until provider and cluster agree that it is done.
@@ -140,7 +140,7 @@ async def mutate(
 class _Calling:
     """The time until a call was accepted."""
 
-    def __init__(self, change: UnderWay, pace: Pace, caller: Caller) -> None:
+    def __init__(self, change: UnderWay, pace: TimeLimits, caller: Caller) -> None:
         self._change = change
         self._mutation, self._what = change.mutation, change.what
         self._phases, self._signs = change.phases, change.signs

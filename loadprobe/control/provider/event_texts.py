@@ -47,7 +47,7 @@ class EventKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
+class EventMeaning:
     """An event understood.
 
     Args:
@@ -148,7 +148,7 @@ def is_ours(record: ProviderRecord, *, group_id: str, members: Iterable[str]) ->
 
 def classify(
     record: ProviderRecord, *, group_id: str, members: Mapping[str, str]
-) -> Meaning:
+) -> EventMeaning:
     """Return what an event means.
 
     Args:
@@ -162,7 +162,7 @@ def classify(
     for node in (to_node, from_node, record.source_identifier):
         if node_group is None and node is not None:
             node_group = _node_group_of(node, group_id=group_id, members=members)
-    return Meaning(record, kind, node_group, from_node, to_node)
+    return EventMeaning(record, kind, node_group, from_node, to_node)
 
 
 class NewEvents:
@@ -216,7 +216,7 @@ class FailoverGrouping:
         self._failovers: dict[str, list[_Failover]] = {}
         self._begun: Counter[str] = Counter()
 
-    def assign(self, meaning: Meaning) -> str | None:
+    def assign(self, meaning: EventMeaning) -> str | None:
         """Return the failover an event belongs to; None if it belongs to none."""
         if meaning.node_group is None or meaning.kind is EventKind.OTHER:
             return None

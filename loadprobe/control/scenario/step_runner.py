@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from loadprobe.clock import mono_now_ns
 from loadprobe.control.created import markers
-from loadprobe.control.mutations.mutate import Caller, Pace, Withheld, mutate
+from loadprobe.control.mutations.mutate import Caller, TimeLimits, Withheld, mutate
 from loadprobe.control.mutations.mutation import Mutation
 from loadprobe.control.mutations.phase_log import Phases
 from loadprobe.control.provider.faults import (
@@ -234,7 +234,7 @@ class StepRunner:
                 mutation,
                 phases,
                 topology=self._around.topology,
-                pace=Pace(deadline_s=step.deadline_s, poll_s=self._around.poll_s),
+                pace=TimeLimits(deadline_s=step.deadline_s, poll_s=self._around.poll_s),
                 caller=Caller(lambda: self._brake.reason, before_call, not_applied),
             )
             progress.shards = record.shards

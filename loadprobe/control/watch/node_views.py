@@ -252,7 +252,7 @@ class NodeClient:
         """Return the next cursor, and keys that match a pattern.
 
         Args:
-            cursor: ``b"0"`` at the begin, and the last one that is returned.
+            cursor: ``b"0"`` first, then the one that was returned.
             pattern: of names.
             count: how many keys are looked at.
 

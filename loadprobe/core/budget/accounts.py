@@ -54,7 +54,7 @@ class PlaceAccount(msgspec.Struct, frozen=True):
     account: Account
 
 
-class Snapshot(msgspec.Struct, frozen=True):
+class BudgetSnapshot(msgspec.Struct, frozen=True):
     """All accounts at a time.
 
     Args:
@@ -76,8 +76,8 @@ class Accounts:
         until_ns: everything due before was judged, UNIX; 0 if nothing was.
     """
 
-    def __init__(self, known: Snapshot | None = None) -> None:
-        known = known or Snapshot()
+    def __init__(self, known: BudgetSnapshot | None = None) -> None:
+        known = known or BudgetSnapshot()
         self.until_ns = known.until_ns
         self._accounts: dict[Place, Account] = {
             (row.lane, row.shard): row.account for row in known.places
@@ -147,9 +147,9 @@ class Accounts:
             self._settled[place, start_ns] = known
         return known[1]
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> BudgetSnapshot:
         """Return all accounts; what nothing is known of any more is left out."""
-        return Snapshot(
+        return BudgetSnapshot(
             self.until_ns,
             [
                 PlaceAccount(lane, shard, account)

@@ -25,7 +25,7 @@ from loadprobe.core.verdict.quantities import Bounds
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ComparedRun:
     """A run that is compared: in what it was made, and its figures."""
 
     around: Circumstances
@@ -33,11 +33,11 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class RunGroup:
     """Repeats of the same thing; one run may be a group."""
 
     label: str
-    runs: Sequence[Run]
+    runs: Sequence[ComparedRun]
 
     def points(self, figure: Figure) -> list[Bounds]:
         """Return the values of the runs that have such a figure."""
@@ -45,7 +45,7 @@ class Group:
 
 
 def compare_groups(
-    groups: Sequence[Group], *, axes: Collection[str] = (), level: float = LEVEL
+    groups: Sequence[RunGroup], *, axes: Collection[str] = (), level: float = LEVEL
 ) -> ComparisonDocument:
     """Return how groups of runs differ from the first of them.
 
@@ -70,13 +70,13 @@ class _Pair:
     """A group beside the baseline, in one figure."""
 
     figure: Figure
-    group: Group
+    group: RunGroup
     result: BoundedComparison
     found: float | None
 
 
 def _compare_figures(
-    groups: Sequence[Group], figures: Sequence[Figure], level: float
+    groups: Sequence[RunGroup], figures: Sequence[Figure], level: float
 ) -> list[FigureComparison]:
     order = {kind: at for at, kind in enumerate(MEANINGS)}
     differences: dict[Figure, list[Difference]] = {figure: [] for figure in figures}
@@ -94,7 +94,7 @@ def _compare_figures(
 
 
 def _pairs(
-    groups: Sequence[Group], figures: Sequence[Figure], level: float
+    groups: Sequence[RunGroup], figures: Sequence[Figure], level: float
 ) -> list[_Pair]:
     baseline, *others = groups
     pairs: list[_Pair] = []
@@ -140,7 +140,7 @@ def _difference(pair: _Pair, p: float, comparisons: int, level: float) -> Differ
 
 
 def _figure(
-    figure: Figure, groups: Sequence[Group], differences: list[Difference]
+    figure: Figure, groups: Sequence[RunGroup], differences: list[Difference]
 ) -> FigureComparison:
     meaning = MEANINGS[figure.kind]
     return FigureComparison(

@@ -33,7 +33,7 @@ Kind = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
+class FigureMeaning:
     """What a kind of figure is.
 
     Attributes:
@@ -47,22 +47,24 @@ class Meaning:
     is_main: bool = False
 
 
-MEANINGS: dict[Kind, Meaning] = {
-    "dark_ms": Meaning("time in which some shard was down", "ms", is_main=True),
-    "client_dark_ms": Meaning("the same, as client libraries saw it", "ms", True),
-    "shard_dark_ms": Meaning("time in which this shard was down", "ms", True),
-    "all_shards_dark_ms": Meaning("time in which all shards were down", "ms"),
-    "planned_ms": Meaning("darkness by plan", "ms"),
-    "settled_ms": Meaning("from the API call until the change was done", "ms", True),
-    "p50_ms": Meaning("median response time", "ms"),
-    "p99_ms": Meaning("response time, 99th percentile", "ms", is_main=True),
-    "p99_9_ms": Meaning("response time, 99.9th percentile", "ms"),
-    "served_per_s": Meaning("served arrivals per second", "/s", is_main=True),
-    "capacity_per_s": Meaning("highest rate that met the thresholds", "/s", True),
-    "failed_percent": Meaning("arrivals that failed", "%"),
-    "client_seconds_lost": Meaning("sum of the time in failed calls", "s"),
-    "lost_writes": Meaning("acknowledged writes that were lost", ""),
-    "stale_reads": Meaning("reads older than an acknowledged write", ""),
+MEANINGS: dict[Kind, FigureMeaning] = {
+    "dark_ms": FigureMeaning("time in which some shard was down", "ms", is_main=True),
+    "client_dark_ms": FigureMeaning("the same, as client libraries saw it", "ms", True),
+    "shard_dark_ms": FigureMeaning("time in which this shard was down", "ms", True),
+    "all_shards_dark_ms": FigureMeaning("time in which all shards were down", "ms"),
+    "planned_ms": FigureMeaning("darkness by plan", "ms"),
+    "settled_ms": FigureMeaning(
+        "from the API call until the change was done", "ms", True
+    ),
+    "p50_ms": FigureMeaning("median response time", "ms"),
+    "p99_ms": FigureMeaning("response time, 99th percentile", "ms", is_main=True),
+    "p99_9_ms": FigureMeaning("response time, 99.9th percentile", "ms"),
+    "served_per_s": FigureMeaning("served arrivals per second", "/s", is_main=True),
+    "capacity_per_s": FigureMeaning("highest rate that met the thresholds", "/s", True),
+    "failed_percent": FigureMeaning("arrivals that failed", "%"),
+    "client_seconds_lost": FigureMeaning("sum of the time in failed calls", "s"),
+    "lost_writes": FigureMeaning("acknowledged writes that were lost", ""),
+    "stale_reads": FigureMeaning("reads older than an acknowledged write", ""),
 }
 
 

@@ -35,7 +35,7 @@ _MOST_TIME_HALVINGS = 3
 _MOST_BREAKDOWNS = 3
 
 
-class Reason(StrEnum):
+class DropReason(StrEnum):
     """Why samples were dropped."""
 
     QUEUE_FULL = "queue_full"
@@ -136,7 +136,7 @@ class Delivery:
     queue_samples: int
     batch_samples: int
     sent: int = 0
-    dropped: Counter[Reason] = field(default_factory=Counter)
+    dropped: Counter[DropReason] = field(default_factory=Counter)
     retries: int = 0
     _queue: deque[MsSamples] = field(default_factory=deque)
     _count: int = 0
@@ -160,7 +160,7 @@ class Delivery:
     @property
     def lost(self) -> int:
         """Return how many samples were dropped for another reason than room."""
-        return self.dropped.total() - self.dropped[Reason.QUEUE_FULL]
+        return self.dropped.total() - self.dropped[DropReason.QUEUE_FULL]
 
     def offer(self, batches: Iterable[MsSamples]) -> None:
         """Take batches in; those of a series come by time."""
@@ -175,13 +175,13 @@ class Delivery:
                 _, rest = _cut(oldest, excess)
                 self._queue.appendleft(rest)
                 self._grow(rest, 1)
-                self._drop(excess, Reason.QUEUE_FULL)
+                self._drop(excess, DropReason.QUEUE_FULL)
             else:
-                self._drop(len(oldest), Reason.QUEUE_FULL)
+                self._drop(len(oldest), DropReason.QUEUE_FULL)
 
     def miss(self, count: int) -> None:
         """Count samples that were gone before they could be taken in."""
-        self._drop(count, Reason.QUEUE_FULL)
+        self._drop(count, DropReason.QUEUE_FULL)
 
     def next(self, now_ns: int) -> Part | None:
         """Return what is to be sent, and then answered for; None if nothing waits."""
@@ -231,7 +231,7 @@ class Delivery:
             return 0.0
         self._failures += 1
         if answer is Answer.REFUSED:
-            self._drop(len(part), Reason.REFUSED)
+            self._drop(len(part), DropReason.REFUSED)
         elif answer is Answer.BROKEN and part.breakdowns + 1 >= _MOST_BREAKDOWNS:
             # Its halves have one try each: they are about to tell which it is.
             self._isolate(replace(part, breakdowns=_MOST_BREAKDOWNS - 1))
@@ -241,7 +241,7 @@ class Delivery:
 
     def give_up(self) -> None:
         """Drop all that waits: there is no time left."""
-        self._drop(len(self), Reason.ENDED)
+        self._drop(len(self), DropReason.ENDED)
         self._parts.clear()
         self._queue.clear()
         self._count = self._size_bytes = 0
@@ -249,7 +249,7 @@ class Delivery:
     def _try_again(self, part: Part, answer: Answer, now_ns: int) -> None:
         assert part.since_ns is not None, "it was sent"
         if now_ns - part.since_ns > RETRY_S * NS_PER_S:
-            self._drop(len(part), Reason.GAVE_UP)
+            self._drop(len(part), DropReason.GAVE_UP)
             return
         self.retries += 1
         is_broken = answer is Answer.BROKEN
@@ -261,7 +261,9 @@ class Delivery:
         if halves is None or self._requests_left < 2:
             # Receivers reject what they have, and this may have reached them.
             is_repeated = part.unanswered > 0
-            self._drop(len(part), Reason.REPEATED if is_repeated else Reason.REJECTED)
+            self._drop(
+                len(part), DropReason.REPEATED if is_repeated else DropReason.REJECTED
+            )
             return
         self._requests_left -= 2
         self.retries += 2
@@ -298,7 +300,7 @@ class Delivery:
         self._count += sign * len(batch)
         self._size_bytes += sign * batch.size_bytes
 
-    def _drop(self, count: int, reason: Reason) -> None:
+    def _drop(self, count: int, reason: DropReason) -> None:
         self.dropped[reason] += count
 
 

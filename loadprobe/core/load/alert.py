@@ -9,7 +9,7 @@ on for an instant. After the last of it the load stays high for ``quiet_ns``.
 from enum import StrEnum
 
 
-class Reason(StrEnum):
+class AlertReason(StrEnum):
     """Why the load is high."""
 
     OUTAGE = "outage"
@@ -30,22 +30,22 @@ class Alert:
     def __init__(self, *, quiet_ns: int, longest_ns: int) -> None:
         self._quiet_ns = quiet_ns
         self._longest_ns = longest_ns
-        self._begun: dict[tuple[Reason, str], int] = {}
+        self._begun: dict[tuple[AlertReason, str], int] = {}
         self._until_ns = 0
-        self._reason: Reason | None = None
+        self._reason: AlertReason | None = None
 
     def use(self, *, quiet_ns: int, longest_ns: int) -> None:
         """Go by other lengths from now on."""
         self._quiet_ns = quiet_ns
         self._longest_ns = longest_ns
 
-    def touch(self, reason: Reason, now_ns: int) -> None:
+    def touch(self, reason: AlertReason, now_ns: int) -> None:
         """Take note that something happened."""
         if self._reason is None or now_ns >= self._until_ns:
             self._reason = reason
         self._until_ns = max(self._until_ns, now_ns + self._quiet_ns)
 
-    def begin(self, reason: Reason, name: str, now_ns: int) -> None:
+    def begin(self, reason: AlertReason, name: str, now_ns: int) -> None:
         """Take note that something goes on, if that is not known yet.
 
         Args:
@@ -57,13 +57,13 @@ class Alert:
             self._begun[reason, name] = now_ns
             self.touch(reason, now_ns)
 
-    def end(self, reason: Reason, name: str, now_ns: int) -> None:
+    def end(self, reason: AlertReason, name: str, now_ns: int) -> None:
         """Take note that it is over; of what is not known nothing happens."""
         begun_ns = self._begun.pop((reason, name), None)
         if begun_ns is not None:
             self.touch(reason, min(now_ns, begun_ns + self._longest_ns))
 
-    def reason(self, now_ns: int) -> Reason | None:
+    def reason(self, now_ns: int) -> AlertReason | None:
         """Return what the load is high for, as it began; None: it is to be low.
 
         Call it with times that do not go back.

@@ -43,7 +43,7 @@ class ServiceUpdate:
 
 
 @dataclass(slots=True)
-class NodeUpdate:
+class NodeUpdateProgress:
     """How far a node has come.
 
     Args:
@@ -68,7 +68,7 @@ class NodeUpdate:
 
 
 @dataclass(slots=True)
-class UpdateAction:
+class GroupUpdateProgress:
     """How far a group has come with an update.
 
     Args:
@@ -87,7 +87,7 @@ class UpdateAction:
     status: str
     modified: datetime
     initiated: datetime | None = None
-    nodes: dict[str, dict[str, NodeUpdate]] = field(default_factory=dict)
+    nodes: dict[str, dict[str, NodeUpdateProgress]] = field(default_factory=dict)
 
     @property
     def updated(self) -> int:
@@ -117,7 +117,7 @@ class UpdateAction:
         for shard, name in members:
             known = before.get(shard, {}).get(name)
             if known is None or known.status != "complete":
-                known = NodeUpdate("waiting-to-start", now)
+                known = NodeUpdateProgress("waiting-to-start", now)
             self.nodes.setdefault(shard, {})[name] = known
         self.initiated = now
         self.enter("waiting-to-start", now=now)
@@ -132,7 +132,7 @@ class UpdateBook:
 
     def __init__(self, now: datetime) -> None:
         self.updates = {_FIRST: ServiceUpdate(_FIRST, now)}
-        self._actions: dict[tuple[str, str], UpdateAction] = {}
+        self._actions: dict[tuple[str, str], GroupUpdateProgress] = {}
 
     def add(self, update: ServiceUpdate) -> None:
         """Release an update; one of the same name, and its actions, are replaced."""
@@ -154,7 +154,7 @@ class UpdateBook:
 
     def action(
         self, group_id: str, update: ServiceUpdate, *, created: datetime
-    ) -> UpdateAction:
+    ) -> GroupUpdateProgress:
         """Return how far a group has come; it begins as "not-applied".
 
         Args:
@@ -165,7 +165,7 @@ class UpdateBook:
         key = group_id, update.name
         if key not in self._actions:
             since = max(created, update.released)
-            self._actions[key] = UpdateAction(
+            self._actions[key] = GroupUpdateProgress(
                 group_id, update, since, "not-applied", since
             )
         return self._actions[key]

@@ -55,7 +55,7 @@ class LocalShard:
 
 
 @dataclass(frozen=True, slots=True)
-class NodeLine:
+class ClusterNodesLine:
     """One line of CLUSTER NODES (redis.io/commands/cluster-nodes).
 
     Args:
@@ -130,13 +130,17 @@ def plan_moves(
     return moves
 
 
-def parse_nodes(text: str) -> list[NodeLine]:
+def parse_nodes(text: str) -> list[ClusterNodesLine]:
     """Parse the reply of CLUSTER NODES."""
     return [_node_line(line.split()) for line in text.splitlines() if line.strip()]
 
 
 def is_whole(
-    state: Mapping[str, str], lines: Iterable[NodeLine], *, nodes: int, replicas: int
+    state: Mapping[str, str],
+    lines: Iterable[ClusterNodesLine],
+    *,
+    nodes: int,
+    replicas: int,
 ) -> bool:
     """Tell whether one node sees the whole cluster as it should be.
 
@@ -155,13 +159,13 @@ def is_whole(
     )
 
 
-def _node_line(words: list[str]) -> NodeLine:
+def _node_line(words: list[str]) -> ClusterNodesLine:
     ranges = []
     for word in words[8:]:
         if not word.startswith("["):
             first, _, last = word.partition("-")
             ranges.append(SlotRange(int(first), int(last or first)))
-    return NodeLine(
+    return ClusterNodesLine(
         node_id=words[0],
         flags=frozenset(words[2].split(",")),
         primary_id=words[3],

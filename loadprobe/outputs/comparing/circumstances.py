@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from loadprobe.clock import NS_PER_S
-from loadprobe.core.comparing.comparison import Run
+from loadprobe.core.comparing.comparison import ComparedRun
 from loadprobe.core.comparing.figures import figures_of
 from loadprobe.core.comparing.obstacles import Circumstances
 from loadprobe.outputs.folder.reader import RunData
@@ -13,7 +13,7 @@ _FREE = {"name", "target", "output", "http", "control", "webhooks", "remote_writ
 """Sections of the configuration that may differ: what is measured, and who is told."""
 
 
-def compared_run(data: RunData) -> Run:
+def compared_run(data: RunData) -> ComparedRun:
     """Return a run folder that was read, as it is compared."""
     summary = data.summary
     blind_s = max((lane.blind_ms for lane in summary.lanes), default=0.0) / _MS_PER_S
@@ -24,7 +24,7 @@ def compared_run(data: RunData) -> Run:
         blind_part=blind_s / duration_s if duration_s > 0 else 0.0,
         facts=dict(_facts(data)),
     )
-    return Run(around, figures_of(summary))
+    return ComparedRun(around, figures_of(summary))
 
 
 def _facts(data: RunData) -> Iterator[tuple[str, object]]:

@@ -13,7 +13,7 @@ from loadprobe.outputs.folder.private import FILE_MODE, open_private
 PENDING_LIMIT_BYTES = 32 * 1024 * 1024
 
 
-class Room:
+class WaitingMemory:
     """Memory for what waits to be written; several files may share it.
 
     Args:
@@ -53,7 +53,7 @@ class AppendFile:
         path: Path,
         *,
         header: bytes,
-        room: Room | None = None,
+        room: WaitingMemory | None = None,
         losses: Counter[str] | None = None,
     ) -> None:
         self.path = path
@@ -63,7 +63,7 @@ class AppendFile:
         self._pending: deque[bytes] = deque([header])
         self._pending_bytes = len(header)
         self._written_of_first = 0
-        self._room = room or Room()
+        self._room = room or WaitingMemory()
         self._room.used_bytes += len(header)
         self._losses = Counter[str]() if losses is None else losses
         self._written_bytes = 0

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import msgspec
 
-from loadprobe.core.budget.accounts import Accounts, Entry, Snapshot
-from loadprobe.outputs.folder.appending import AppendFile, Room
+from loadprobe.core.budget.accounts import Accounts, BudgetSnapshot, Entry
+from loadprobe.outputs.folder.appending import AppendFile, WaitingMemory
 from loadprobe.outputs.folder.private import FILE_MODE, FOLDER_MODE
 from loadprobe.outputs.folder.syncing import Syncing
 
@@ -45,7 +45,7 @@ class Header(msgspec.Struct, frozen=True):
     schema_version: int
     run: str
     target: str
-    known: Snapshot
+    known: BudgetSnapshot
 
 
 _FRAME = msgspec.json.Decoder(tuple[int, msgspec.Raw])
@@ -100,7 +100,7 @@ class BudgetFile:
             )
             return Accounts()
 
-    def begin(self, known: Snapshot) -> None:
+    def begin(self, known: BudgetSnapshot) -> None:
         """Begin the file anew; after ``load``, and when it has grown."""
         if self._lock is None:
             return
@@ -111,7 +111,7 @@ class BudgetFile:
         self._file = AppendFile(
             self._path(self._generation),
             header=line,
-            room=Room(len(line) + _PENDING_LIMIT_BYTES),
+            room=WaitingMemory(len(line) + _PENDING_LIMIT_BYTES),
         )
         self._begun_bytes = len(line)
         self._file.flush()

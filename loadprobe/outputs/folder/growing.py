@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from loadprobe.core.judging.cells import FILM_MAGIC
-from loadprobe.outputs.folder.appending import AppendFile, Room
+from loadprobe.outputs.folder.appending import AppendFile, WaitingMemory
 from loadprobe.outputs.folder.documents import (
     CELLS,
     EVENTS,
@@ -21,10 +21,10 @@ class Rooms:
     """Memory for all files of a run: what a verdict needs does not share it."""
 
     def __init__(self) -> None:
-        self.verdict = Room()
-        self.others = Room()
+        self.verdict = WaitingMemory()
+        self.others = WaitingMemory()
 
-    def of(self, name: str) -> Room:
+    def of(self, name: str) -> WaitingMemory:
         """Return that of a file."""
         return self.verdict if name in (SEALED, EVENTS) else self.others
 

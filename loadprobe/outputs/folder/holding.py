@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from loadprobe.outputs.folder.removing import INCIDENT, own_files
-from loadprobe.outputs.folder.retention import Held
+from loadprobe.outputs.folder.retention import StoredItem
 from loadprobe.outputs.folder.segments import SEGMENT, number_of, paths_of
 
 INCIDENTS = "incidents"
@@ -35,7 +35,9 @@ def segment_paths(folder: Path) -> list[Path]:
     return [path for path in paths_of(folder) if path.is_dir() and own_files(path)]
 
 
-def held_segments(folder: Path, *, first_growing: int | None = None) -> list[Held]:
+def held_segments(
+    folder: Path, *, first_growing: int | None = None
+) -> list[StoredItem]:
     """Return the segments of a run that do not grow; by time.
 
     Args:
@@ -45,7 +47,7 @@ def held_segments(folder: Path, *, first_growing: int | None = None) -> list[Hel
     paths = segment_paths(folder)
     begun = [_begun_unix_ns(path) for path in paths]
     return [
-        Held(path, start, max(start, end))
+        StoredItem(path, start, max(start, end))
         for path, (start, end) in zip(paths, pairwise(begun), strict=False)
         if first_growing is None or number_of(path) < first_growing
     ]
@@ -57,14 +59,14 @@ def incident_paths(folder: Path) -> list[Path]:
     return sorted(path for path in found if (path / INCIDENT).is_file())
 
 
-def held_incidents(folder: Path) -> list[Held]:
+def held_incidents(folder: Path) -> list[StoredItem]:
     """Return the incidents of a run that have a folder; by time."""
-    held: list[Held] = []
+    held: list[StoredItem] = []
     for path in incident_paths(folder):
         with suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
             content = (path / INCIDENT).read_bytes()
             span = msgspec.json.decode(content, type=_Span)
-            held.append(Held(path, span.start_unix_ns, span.end_unix_ns))
+            held.append(StoredItem(path, span.start_unix_ns, span.end_unix_ns))
     return held
 
 

@@ -45,7 +45,7 @@ class Retention(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class StoredItem:
     """A segment that does not grow any more, or the folder of an incident.
 
     Args:
@@ -67,7 +67,7 @@ class Held:
 class Shrink:
     """Have no steps of a segment shorter than so many seconds."""
 
-    held: Held
+    held: StoredItem
     step_s: int
     latencies_s: int
 
@@ -76,7 +76,7 @@ class Shrink:
 class Remove:
     """Remove a segment or the folder of an incident; ``why`` is a key of [output]."""
 
-    held: Held
+    held: StoredItem
     why: str
 
 
@@ -84,7 +84,7 @@ Step = Shrink | Remove
 
 
 def by_age(
-    segments: Sequence[Held], retention: Retention, now_unix_ns: int
+    segments: Sequence[StoredItem], retention: Retention, now_unix_ns: int
 ) -> Iterator[Step]:
     """Yield what is due because of its age, oldest first."""
     for held in segments:
@@ -100,7 +100,7 @@ def by_age(
 
 
 def to_make_room(
-    segments: Sequence[Held], incidents: Sequence[Held], why: str
+    segments: Sequence[StoredItem], incidents: Sequence[StoredItem], why: str
 ) -> Iterator[Step]:
     """Yield what goes next while there is too much: the oldest first.
 

@@ -20,13 +20,13 @@ from loadprobe.core.judging.results import Sealed
 from loadprobe.outputs.folder.outage_growth import growth_of
 from loadprobe.outputs.folder.sealed_lines import (
     Checkpoint,
-    Failed,
+    FailedLine,
     Growth,
-    Latencies,
+    LatenciesLine,
     LatencyPart,
     ScopeBefore,
     SealedLine,
-    Served,
+    ServedLine,
 )
 
 
@@ -58,16 +58,16 @@ class _Scope:
             totals.lost_ns,
         )
 
-    def served(self, now: "_Scope") -> Served | None:
+    def served(self, now: "_Scope") -> ServedLine | None:
         """Return what was served since."""
         served = now.counts[Outcome.SERVED] - self.counts[Outcome.SERVED]
         observed_ms = now.observed_ms - self.observed_ms
         observed_ns = now.observed_ns - self.observed_ns
         if not served and not observed_ms:
             return None
-        return Served(self.number, served, observed_ms, observed_ns)
+        return ServedLine(self.number, served, observed_ms, observed_ns)
 
-    def failed(self, now: "_Scope") -> Failed | None:
+    def failed(self, now: "_Scope") -> FailedLine | None:
         """Return what else was counted since."""
         outcomes: dict[Outcome, int] = {
             outcome: now.counts[outcome] - self.counts[outcome]
@@ -77,7 +77,7 @@ class _Scope:
         }
         if not outcomes and now.unseen == self.unseen:
             return None
-        return Failed(
+        return FailedLine(
             self.number,
             outcomes,
             {
@@ -182,7 +182,7 @@ class SealedChanges:
 
     def make_latencies(
         self, lanes: Iterable[str], *, series_bytes: int, histograms_bytes: int
-    ) -> Latencies:
+    ) -> LatenciesLine:
         """Return the latencies since the last time.
 
         Args:
@@ -203,7 +203,7 @@ class SealedChanges:
                     now.lateness.since(before.lateness).to_sparse(),
                 )
             )
-        return Latencies(parts, series_bytes, histograms_bytes)
+        return LatenciesLine(parts, series_bytes, histograms_bytes)
 
     def _checkpoint(self) -> Checkpoint:
         """Return what the line with all that was judged cannot say otherwise."""
@@ -233,10 +233,10 @@ class SealedChanges:
         self._begun_ns |= begun
         return begun
 
-    def _count(self) -> tuple[list[Scope], list[Served], list[Failed]]:
+    def _count(self) -> tuple[list[Scope], list[ServedLine], list[FailedLine]]:
         added: list[Scope] = []
-        served: list[Served] = []
-        failed: list[Failed] = []
+        served: list[ServedLine] = []
+        failed: list[FailedLine] = []
         for scope, totals in self._aggregate.scope_totals.items():
             before = self._scopes.get(scope)
             if before is None:

@@ -72,7 +72,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     dropped: int
 
 
-class Served(msgspec.Struct, frozen=True, array_like=True):
+class ServedLine(msgspec.Struct, frozen=True, array_like=True):
     """Served arrivals of a scope (``scope`` is its number), and what was observed."""
 
     scope: int
@@ -81,7 +81,7 @@ class Served(msgspec.Struct, frozen=True, array_like=True):
     observed_ns: int = 0
 
 
-class Failed(msgspec.Struct, frozen=True, array_like=True):
+class FailedLine(msgspec.Struct, frozen=True, array_like=True):
     """What else was counted of a scope; as ``ScopeTotals`` has it."""
 
     scope: int
@@ -183,7 +183,7 @@ class LatencyPart(msgspec.Struct, frozen=True):
     lateness: SparseHistogram
 
 
-class Latencies(msgspec.Struct, frozen=True):
+class LatenciesLine(msgspec.Struct, frozen=True):
     """Latencies of complete seconds, and how long the files of seconds were then.
 
     Args:
@@ -245,8 +245,8 @@ class SealedLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     checkpoint: Checkpoint | None = None
     begun_ns: dict[str, int] = {}
     scopes: list[Scope] = []
-    served: list[Served] = []
-    failed: list[Failed] = []
+    served: list[ServedLine] = []
+    failed: list[FailedLine] = []
     blind: list[tuple[str, int, int]] = []
     closed: list[Outage] = []
     dropped: list[int] = []
@@ -257,7 +257,7 @@ class SealedLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     work: list[WorkRow] = []
     redirects: list[RedirectRow] = []
     p99: list[P99Row] = []
-    latencies: Latencies | None = None
+    latencies: LatenciesLine | None = None
     scenario: ScenarioRecord | None = None
     written: Written | None = None
     counted: Counted | None = None

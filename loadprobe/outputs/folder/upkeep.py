@@ -35,11 +35,11 @@ from loadprobe.outputs.folder.removing import (
     remove_files,
 )
 from loadprobe.outputs.folder.retention import (
-    Held,
     Remove,
     Retention,
     Shrink,
     Step,
+    StoredItem,
     by_age,
     to_make_room,
 )
@@ -98,7 +98,7 @@ class Report(msgspec.Struct, frozen=True):
     problem: str = ""
 
 
-class Pace:
+class Throttle:
     """Lets work be done at most a quarter of the time, some milliseconds at once.
 
     Args:
@@ -124,7 +124,7 @@ class Pace:
         self._since_ns = self._now_ns()
 
 
-class Upkeep:
+class UpkeepWork:
     """Carries an order out (see the module).
 
     Args:
@@ -189,7 +189,7 @@ class Upkeep:
         size = sum(map(size_of, self._held()))
         return "retain_gb" if size > retention.retain_gb * BYTES_PER_GB else ""
 
-    def _segments(self) -> list[Held]:
+    def _segments(self) -> list[StoredItem]:
         return held_segments(self._folder, first_growing=self._order.first_growing)
 
     def _held(self) -> list[Path]:
@@ -266,7 +266,7 @@ def main() -> int:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return 0
-        report = Upkeep(order, tick=Pace()).carry_out()
+        report = UpkeepWork(order, tick=Throttle()).carry_out()
     sys.stdout.buffer.write(msgspec.json.encode(report))
     return 0
 

@@ -40,7 +40,7 @@ _OURS = 500
 """Statuses from here on are a defect of ours."""
 
 
-class Room:
+class Admission:
     """How many connections there are, and from where. Pure.
 
     Args:
@@ -89,7 +89,7 @@ class Door:
         self._server = server
         self._tls = tls
         self._logger = logger
-        self._room = Room(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        self._room = Admission(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         self._listening: list[socket.socket] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -160,8 +160,8 @@ class Door:
             if not connection.is_made:
                 self._room.free(address)
 
-    def _make(self) -> "Connection":
-        return Connection(
+    def _make(self) -> "HttpConnection":
+        return HttpConnection(
             self._server,
             loop=asyncio.get_running_loop(),
             keepalive_timeout=_IDLE_S,
@@ -171,7 +171,7 @@ class Door:
         )
 
 
-class Connection(web.RequestHandler):
+class HttpConnection(web.RequestHandler):
     """A connection that is cut if it asks for nothing, or does not take its replies.
 
     It does not tell a malformed request back to its sender: there may be a password in
@@ -183,7 +183,7 @@ class Connection(web.RequestHandler):
         is_made: it began to be served, and gives its room back at its end.
     """
 
-    room: Room
+    room: Admission
     address: str
     is_made = False
     _untaken: asyncio.TimerHandle | None = None

@@ -62,7 +62,7 @@ class Watcher:
             return await self._waiting.get()
 
 
-class Watched(Protocol):
+class WatchedRun(Protocol):
     """A run that pages watch, and the page; see ``run.showing``."""
 
     page: bytes
@@ -81,7 +81,7 @@ class Watched(Protocol):
         ...
 
 
-_WATCHED: web.AppKey[Watched] = web.AppKey("watched")
+_WATCHED: web.AppKey[WatchedRun] = web.AppKey("watched")
 
 
 def message(event: str, document: object) -> bytes:
@@ -89,7 +89,7 @@ def message(event: str, document: object) -> bytes:
     return b"event: " + event.encode() + b"\ndata: " + encode_json(document) + b"\n\n"
 
 
-def add_live_page(app: web.Application, watched: Watched) -> None:
+def add_live_page(app: web.Application, watched: WatchedRun) -> None:
     """Add the page and what it is told."""
     app[_WATCHED] = watched
     app.router.add_get("/", _page)

@@ -24,7 +24,7 @@ from loadprobe.outputs.http.guard import (
     add_headers,
     guard,
 )
-from loadprobe.outputs.http.live_page import Watched, add_live_page
+from loadprobe.outputs.http.live_page import WatchedRun, add_live_page
 from loadprobe.outputs.http.reload import Reload, add_reload
 from loadprobe.outputs.http.web_access import Access
 
@@ -53,7 +53,7 @@ def make_app(
     not_ready: NotReady,
     api: RunApi | None,
     reload: Reload | None,
-    watched: Watched | None,
+    watched: WatchedRun | None,
     access: Access,
     only_near: bool,
 ) -> web.Application:
@@ -149,7 +149,7 @@ async def start_http(
     render_ms: Render | None = None,
     api: RunApi | None = None,
     reload: Reload | None = None,
-    watched: Watched | None = None,
+    watched: WatchedRun | None = None,
     http: Http = _PLAIN,
 ) -> HttpServer:
     """Serve until ``stop`` is called.

@@ -23,7 +23,7 @@ from prometheus_client.samples import Sample
 from loadprobe.core.judging.histogram import Histogram
 from loadprobe.outputs.metrics.catalogue import BY_NAME, CATALOGUE
 from loadprobe.outputs.metrics.metric import CLUSTER_LABEL, Metric, MetricKind
-from loadprobe.outputs.metrics.snapshot import Labels, MetricsSource, Snapshot
+from loadprobe.outputs.metrics.snapshot import Labels, MetricsSnapshot, MetricsSource
 
 _PATIENCE_S = 10.0
 """A loop that does not get to read the values for so long gives none."""
@@ -59,17 +59,17 @@ class CatalogueCollector(Collector):
         """
         return families(self._read())
 
-    def _read(self) -> Snapshot:
+    def _read(self) -> MetricsSnapshot:
         loop = self._loop
         if loop is None or loop.is_closed() or _runs_here(loop):
             return self._source.snapshot()
         return asyncio.run_coroutine_threadsafe(self._take(), loop).result(_PATIENCE_S)
 
-    async def _take(self) -> Snapshot:
+    async def _take(self) -> MetricsSnapshot:
         return self._source.snapshot()
 
 
-def families(snapshot: Snapshot) -> Iterator[Family]:
+def families(snapshot: MetricsSnapshot) -> Iterator[Family]:
     """Yield the metrics that have series; errors are those of ``collect``."""
     _check(snapshot.values, is_histogram=False)
     _check(snapshot.histograms, is_histogram=True)

@@ -28,7 +28,7 @@ from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.outcome import ErrorClass, Outcome
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.plan_edges import planned_certain_ns, planned_parts
-from loadprobe.outputs.metrics.snapshot import Labels, Snapshot
+from loadprobe.outputs.metrics.snapshot import Labels, MetricsSnapshot
 
 _MS_PER_S = 1000
 _OUTCOMES = tuple(outcome.label for outcome in Outcome)
@@ -236,7 +236,7 @@ class RunMetrics:
 
     # what a scrape reads
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> MetricsSnapshot:
         """Return all series of this moment."""
         self.before_scrape()
         values = {metric: series.copy() for metric, series in self._values.items()}
@@ -245,7 +245,7 @@ class RunMetrics:
         histograms: dict[str, dict[Labels, Histogram]] = {}
         for metric, labels, histogram in self._distributions():
             histograms.setdefault(metric, {})[labels] = histogram.copy()
-        return Snapshot(self.cluster, values, histograms)
+        return MetricsSnapshot(self.cluster, values, histograms)
 
     def _judged_values(self) -> Iterator[Value]:
         """Yield the counters and gauges that are kept nowhere else."""

@@ -13,7 +13,7 @@ Labels = tuple[str, ...]
 """Label values, in the order of the catalogue and without the name of the target."""
 
 
-class Snapshot(NamedTuple):
+class MetricsSnapshot(NamedTuple):
     """All series of one moment, by metric (no prefix) and labels.
 
     Args:
@@ -30,6 +30,6 @@ class Snapshot(NamedTuple):
 class MetricsSource(Protocol):
     """What has metrics to show."""
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> MetricsSnapshot:
         """Return all series of this moment, in a few milliseconds at most."""
         ...

@@ -10,7 +10,7 @@ from typing import Any
 from loadprobe.clock import NS_PER_MS
 from loadprobe.core.judging.histogram import Histogram
 from loadprobe.core.judging.outcome import Outcome
-from loadprobe.outputs.page.seconds import Course
+from loadprobe.outputs.page.seconds import StepSeries
 
 MOST_COLUMNS = 240
 BOUNDS_NS = tuple(round(100_000 * 10 ** (n / 6)) for n in range(-2, 31))
@@ -19,7 +19,7 @@ BOUNDS_NS = tuple(round(100_000 * 10 ** (n / 6)) for n in range(-2, 31))
 _QUANTILES = {"p50": 0.5, "p99": 0.99, "p99_9": 0.999}
 
 
-def latency_columns(course: Course) -> list[dict[str, Any]]:
+def latency_columns(course: StepSeries) -> list[dict[str, Any]]:
     """Return latencies of each lane and kind in ms by step; null without a value."""
     keys = dict.fromkeys((lane, kind) for lane, kind, _ in course.latencies)
     return [
@@ -28,7 +28,7 @@ def latency_columns(course: Course) -> list[dict[str, Any]]:
     ]
 
 
-def heat(course: Course) -> dict[str, Any]:
+def heat(course: StepSeries) -> dict[str, Any]:
     """Return how many response times lay where and when.
 
     Returns:
@@ -68,7 +68,9 @@ def heat_row(histogram: Histogram) -> list[int]:
     return [after - before for before, after in pairwise(totals)]
 
 
-def stretches(course: Course, spans: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
+def stretches(
+    course: StepSeries, spans: Sequence[tuple[int, int]]
+) -> list[dict[str, Any]]:
     """Return what every lane was like before, while and after things happened.
 
     Args:
@@ -105,7 +107,7 @@ def _total(column: Sequence[int], steps: Sequence[int]) -> int:
 
 
 def _parts(
-    course: Course, spans: Sequence[tuple[int, int]]
+    course: StepSeries, spans: Sequence[tuple[int, int]]
 ) -> list[tuple[str, list[int]]]:
     """Return the steps of each stretch."""
     edges, steps = course.grid.edges, range(len(course.grid))
@@ -122,7 +124,7 @@ def _parts(
     return [("before", before), ("meanwhile", sorted(meanwhile)), ("after", after)]
 
 
-def _columns(course: Course, lane: str, kind: str) -> dict[str, list[float | None]]:
+def _columns(course: StepSeries, lane: str, kind: str) -> dict[str, list[float | None]]:
     rows = [
         quantiles_of(found) if (found := course.latencies.get((lane, kind, n))) else {}
         for n in range(len(course.grid))

@@ -32,7 +32,7 @@ from loadprobe.core.verdict.texts import duration_text
 from loadprobe.outputs.folder.reader import PastEvent, RunData
 from loadprobe.outputs.page.course import heat, latency_columns, stretches
 from loadprobe.outputs.page.film import film_document
-from loadprobe.outputs.page.seconds import Coarse, Course, Grid, make_grid
+from loadprobe.outputs.page.seconds import Coarse, Grid, StepSeries, make_grid
 from loadprobe.outputs.page.zero import Zero
 from loadprobe.outputs.wording import date_text, event_text
 
@@ -42,7 +42,7 @@ MOST_EVENTS = 4_000
 MOST_MOMENTS = 200
 
 
-def page_document(run: RunData, course: Course) -> dict[str, Any]:
+def page_document(run: RunData, course: StepSeries) -> dict[str, Any]:
     """Return all that a page of a run shows.
 
     Args:
@@ -226,7 +226,7 @@ def _grid(grid: Grid, zero: Zero) -> dict[str, list[float]]:
     }
 
 
-def _missing(run: RunData, course: Course) -> list[str]:
+def _missing(run: RunData, course: StepSeries) -> list[str]:
     """Return what the page does not have, as sentences."""
     torn = [f"the last line of {name} is torn, and left out" for name in run.torn]
     told = Counter(course.problems)

@@ -19,14 +19,14 @@ from loadprobe.core.verdict.outage_document import OutageRow
 from loadprobe.core.verdict.summary import Summary
 from loadprobe.outputs.folder.reader import RunData
 from loadprobe.outputs.page.packing import MOST_BYTES, blind_spans, pack_film
-from loadprobe.outputs.page.seconds import Course
+from loadprobe.outputs.page.seconds import StepSeries
 from loadprobe.outputs.page.zero import Zero
 
 _OPS = {op.label: op for op in OpKind}
 
 
 def film_document(
-    run: RunData, course: Course, zero: Zero, *, most_bytes: int = MOST_BYTES
+    run: RunData, course: StepSeries, zero: Zero, *, most_bytes: int = MOST_BYTES
 ) -> dict[str, Any]:
     """Return the rows of the film, what is known of each, and its cells.
 
@@ -113,7 +113,7 @@ def _scopes(summary: Summary, film: Iterable[Frame]) -> list[Scope]:
     return sorted(dict.fromkeys(scopes), key=lambda scope: lanes.index(scope.lane))
 
 
-def _served(course: Course, scope: Scope, zero: Zero) -> list[list[float]]:
+def _served(course: StepSeries, scope: Scope, zero: Zero) -> list[list[float]]:
     return [
         [
             (first * NS_PER_S - zero.mono_ns) / NS_PER_MS,
@@ -124,7 +124,7 @@ def _served(course: Course, scope: Scope, zero: Zero) -> list[list[float]]:
 
 
 def _failing(
-    course: Course, scope: Scope, zero: Zero, filmed: Mapping[Scope, Covered]
+    course: StepSeries, scope: Scope, zero: Zero, filmed: Mapping[Scope, Covered]
 ) -> list[list[float]]:
     """Return seconds with failures but no cells: from, length, dark, grey, in ms."""
     there = filmed.get(scope, Covered.of(()))

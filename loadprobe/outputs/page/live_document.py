@@ -26,8 +26,8 @@ from loadprobe.outputs.page.course import BOUNDS_NS
 from loadprobe.outputs.page.document import PAGE_VERSION, about_run, event_rows
 from loadprobe.outputs.page.film import filmed_spans
 from loadprobe.outputs.page.packing import blind_spans, pack_film
-from loadprobe.outputs.page.recent import Part
-from loadprobe.outputs.page.seconds import Course, Grid
+from loadprobe.outputs.page.recent import RecentPart
+from loadprobe.outputs.page.seconds import Grid, StepSeries
 from loadprobe.outputs.page.zero import Zero
 
 _OPS = {op.label: op for op in OpKind}
@@ -65,7 +65,12 @@ def zero_at(clock: ClockPair, second: int) -> Zero:
 
 
 def first_document(
-    about: tuple[RunInfo, Path], part: Part, now: Now, zero: Zero, *, is_short: bool
+    about: tuple[RunInfo, Path],
+    part: RecentPart,
+    now: Now,
+    zero: Zero,
+    *,
+    is_short: bool,
 ) -> dict[str, Any]:
     """Return what a page is told first.
 
@@ -102,7 +107,7 @@ def first_document(
     }
 
 
-def grown_document(part: Part, now: Now, zero: Zero) -> dict[str, Any]:
+def grown_document(part: RecentPart, now: Now, zero: Zero) -> dict[str, Any]:
     """Return what a page is told of a later moment.
 
     Args:
@@ -145,7 +150,7 @@ def changed(grown: dict[str, Any], before: Now | None, now: Now) -> dict[str, An
     return told
 
 
-def _film(part: Part, now: Now, zero: Zero) -> dict[str, Any]:
+def _film(part: RecentPart, now: Now, zero: Zero) -> dict[str, Any]:
     packed = pack_film(
         part.frames,
         {scope: row for row, scope in enumerate(now.scopes)},
@@ -174,9 +179,9 @@ def _film(part: Part, now: Now, zero: Zero) -> dict[str, Any]:
     }
 
 
-def _served(part: Part, zero: Zero) -> dict[Scope, list[list[float]]]:
+def _served(part: RecentPart, zero: Zero) -> dict[Scope, list[list[float]]]:
     """Return when scopes had arrivals that were served, in whole seconds."""
-    course = Course(Grid((part.since_s, part.since_s + 1)))
+    course = StepSeries(Grid((part.since_s, part.since_s + 1)))
     for row in part.seconds:
         if row.counts[Outcome.SERVED]:
             course.add_counts(series_row(row), 0, 1)
@@ -186,7 +191,7 @@ def _served(part: Part, zero: Zero) -> dict[Scope, list[list[float]]]:
     }
 
 
-def _failing(part: Part, zero: Zero) -> dict[Scope, list[list[float]]]:
+def _failing(part: RecentPart, zero: Zero) -> dict[Scope, list[list[float]]]:
     """Return seconds with failures but no cells: from, length, dark, grey, in ms."""
     if not part.settled:
         return {}
@@ -214,10 +219,10 @@ def _planned(
     return found
 
 
-def _course(part: Part, zero: Zero) -> dict[str, Any]:
+def _course(part: RecentPart, zero: Zero) -> dict[str, Any]:
     """Return counts and latencies of single seconds."""
     grid = Grid(tuple(range(part.since_s, part.until_s + 1)))
-    course = Course(grid)
+    course = StepSeries(grid)
     for counts in part.seconds:
         course.add_counts(series_row(counts), 0, 1)
     rows = {(row.lane, row.second): row for row in part.latencies}

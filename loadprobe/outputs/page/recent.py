@@ -49,7 +49,7 @@ class LaneSecond:
 
 
 @dataclass(slots=True)
-class Part:
+class RecentPart:
     """What became known in a stretch of time.
 
     Args:
@@ -101,7 +101,7 @@ class Recent:
         self._failing: deque[SecondCounts] = deque()
         self._latencies: deque[LaneSecond] = deque()
         self._events: deque[PastEvent] = deque(maxlen=MOST_EVENTS)
-        self._new = Part(0, 0)
+        self._new = RecentPart(0, 0)
         self._is_watched = False
 
     def take_event(self, event: Event) -> None:
@@ -133,11 +133,11 @@ class Recent:
         """Tell whether a second was judged."""
         return self._first_s is not None and self.until_s > self._first_s
 
-    def whole(self) -> Part:
+    def whole(self) -> RecentPart:
         """Return all that is kept; a second was judged."""
         assert self._first_s is not None, "the run has begun"
         since_s = max(self._first_s, self.until_s - self._kept_s)
-        part = Part(
+        part = RecentPart(
             since_s,
             self.until_s,
             frames=list(self._frames),
@@ -151,7 +151,7 @@ class Recent:
         self._begin_news()
         return part
 
-    def news(self) -> Part:
+    def news(self) -> RecentPart:
         """Return what has come since the last time that anything was returned."""
         part = self._new
         part.until_s = self.until_s
@@ -166,7 +166,7 @@ class Recent:
         self._begin_news()
 
     def _begin_news(self) -> None:
-        self._new = Part(self.until_s, self.until_s)
+        self._new = RecentPart(self.until_s, self.until_s)
 
     def _settled(self, since_s: int) -> list[SecondCounts]:
         until_s = self.until_s - LATER_S

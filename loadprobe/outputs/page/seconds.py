@@ -135,7 +135,7 @@ def coarse_parts(path: Path) -> list[Coarse]:
 
 
 @dataclass(slots=True)
-class Course:
+class StepSeries:
     """Counts and latencies by step.
 
     Args:
@@ -201,9 +201,9 @@ class Course:
         return total
 
 
-def load_course(path: Path, grid: Grid, *, with_latencies: bool = True) -> Course:
+def load_course(path: Path, grid: Grid, *, with_latencies: bool = True) -> StepSeries:
     """Read what is told of seconds in a run folder; see the module."""
-    course = Course(grid)
+    course = StepSeries(grid)
     try:
         segments: Sequence[Segment] = load_segments(path)
     except UsageError as exc:
@@ -219,7 +219,7 @@ def load_course(path: Path, grid: Grid, *, with_latencies: bool = True) -> Cours
     return course
 
 
-def _read_series(course: Course, segment: Segment) -> None:
+def _read_series(course: StepSeries, segment: Segment) -> None:
     file, shift_s = segment.path / SERIES, segment.shift_ns // NS_PER_S
     if not is_begun(file, set()):
         course.problems += _not_there(file)
@@ -232,7 +232,7 @@ def _read_series(course: Course, segment: Segment) -> None:
         raise UsageError(f"{file} does not belong to this run: {exc!r}") from exc
 
 
-def _read_histograms(course: Course, segment: Segment) -> None:
+def _read_histograms(course: StepSeries, segment: Segment) -> None:
     file, shift_s = segment.path / HISTOGRAMS, segment.shift_ns // NS_PER_S
     if not is_begun(file, set()):
         course.problems += _not_there(file)

@@ -18,7 +18,7 @@ from yarl import URL
 from loadprobe import __version__
 from loadprobe.clock import NS_PER_MS, ClockPair, mono_now_ns, wall_now_ns
 from loadprobe.config.remote_write import RemoteWrite
-from loadprobe.core.judging.delivery import Answer, Delivery, Reason, answer_of
+from loadprobe.core.judging.delivery import Answer, Delivery, DropReason, answer_of
 from loadprobe.core.judging.ms_log import MsLog
 from loadprobe.core.judging.ms_samples import MsSamples
 from loadprobe.errors import LoadprobeError
@@ -45,7 +45,7 @@ _MS_PER_S = 1000
 logger = logging.getLogger(__name__)
 
 
-class Metrics(Protocol):
+class RemoteWriteMetrics(Protocol):
     """Where the sending of samples is counted."""
 
     def set(self, metric: str, *labels: str, value: float) -> None:
@@ -53,7 +53,7 @@ class Metrics(Protocol):
         ...
 
 
-class Reply(NamedTuple):
+class WriteReply(NamedTuple):
     """What became of one request.
 
     Args:
@@ -103,7 +103,7 @@ class Receiver:
         *,
         cluster: str = "",
         shift_ms: int = 0,
-    ) -> Reply:
+    ) -> WriteReply:
         """Send one request; its making is a thread's work.
 
         Args:
@@ -125,10 +125,10 @@ class Receiver:
         try:
             body, headers = await asyncio.to_thread(prepare)
         except LoadprobeError as exc:
-            return Reply(Answer.BUSY, str(exc))
+            return WriteReply(Answer.BUSY, str(exc))
         return await self._post(body, headers)
 
-    async def _post(self, body: bytes, headers: dict[str, str]) -> Reply:
+    async def _post(self, body: bytes, headers: dict[str, str]) -> WriteReply:
         assert self._session is not None
         url = self._remote.url
         try:
@@ -141,23 +141,23 @@ class Receiver:
                 said = await reply.content.read(_SHOWN_BYTES)
         except aiohttp.ClientConnectorError as exc:
             text = f"{url} cannot be reached: {exc.__cause__ or exc}"
-            return Reply(Answer.BUSY, _shown(text, headers))
+            return WriteReply(Answer.BUSY, _shown(text, headers))
         except TimeoutError:
             waited = f"no answer within {self._remote.timeout_ms} ms"
-            return Reply(Answer.NONE, f"{url}: {waited}")
+            return WriteReply(Answer.NONE, f"{url}: {waited}")
         except (aiohttp.ClientError, OSError) as exc:
             text = f"{url}: {str(exc) or type(exc).__name__}"
-            return Reply(Answer.NONE, _shown(text, headers))
+            return WriteReply(Answer.NONE, _shown(text, headers))
         answer = answer_of(reply.status)
         text = f"{url} answered {reply.status} {reply.reason}"
         if answer not in (Answer.TAKEN, Answer.REFUSED):
             text += f": {said.decode(errors='replace')}"
         after = reply.headers.get("Retry-After", "")
         asked_s = retry_after_s(after, wall_now_ns())
-        return Reply(answer, _shown(text, headers), asked_s)
+        return WriteReply(answer, _shown(text, headers), asked_s)
 
 
-async def ask(remote: RemoteWrite) -> Reply:
+async def ask(remote: RemoteWrite) -> WriteReply:
     """Send a request without samples, to see what the receiver says.
 
     Raises:
@@ -193,7 +193,7 @@ class RemoteWriter:
         *,
         clock: ClockPair,
         cluster: Callable[[], str],
-        metrics: Metrics,
+        metrics: RemoteWriteMetrics,
     ) -> None:
         self._remote = remote
         self._cursor = log.cursor()
@@ -276,7 +276,7 @@ class RemoteWriter:
     def _show(self) -> None:
         delivery, show = self._delivery, self._metrics.set
         show("remote_write_samples_sent_total", value=delivery.sent)
-        for reason in Reason:
+        for reason in DropReason:
             count = delivery.dropped[reason]
             show("remote_write_samples_dropped_total", reason.value, value=count)
         show("remote_write_retries_total", value=delivery.retries)

@@ -32,7 +32,7 @@ _WORD = re.compile(rf"[A-Za-z0-9_-]{{{_TELLING},}}")
 _MS_PER_S = 1000
 
 
-class Reply(NamedTuple):
+class ReceiverReply(NamedTuple):
     """What became of one request.
 
     Args:
@@ -56,14 +56,14 @@ class _Request(NamedTuple):
     secrets: frozenset[str]
 
 
-async def send_notice(webhook: Webhook, notice: Notice) -> Reply:
+async def send_notice(webhook: Webhook, notice: Notice) -> ReceiverReply:
     """Send a notice once; whatever goes wrong is in the reply."""
     if webhook.kind == "sns":
         return await _publish(webhook, notice)
     try:
         request = await asyncio.to_thread(_prepare, webhook, notice)
     except LoadprobeError as exc:
-        return Reply(Fate.LATER, str(exc))
+        return ReceiverReply(Fate.LATER, str(exc))
     timeout = aiohttp.ClientTimeout(total=webhook.timeout_ms / _MS_PER_S)
     connector = aiohttp.TCPConnector(
         limit=1, force_close=True, ssl=request.tls if request.tls is not None else True
@@ -100,9 +100,9 @@ def place_of(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-async def _publish(webhook: Webhook, notice: Notice) -> Reply:
+async def _publish(webhook: Webhook, notice: Notice) -> ReceiverReply:
     fate, text = await asyncio.to_thread(publish, webhook, notice)
-    return Reply(fate, _one_line(text))
+    return ReceiverReply(fate, _one_line(text))
 
 
 def _prepare(webhook: Webhook, notice: Notice) -> _Request:
@@ -132,7 +132,7 @@ def _prepare(webhook: Webhook, notice: Notice) -> _Request:
 
 async def _post(
     session: aiohttp.ClientSession, request: _Request, timeout_ms: int
-) -> Reply:
+) -> ReceiverReply:
     place = place_of(request.url)
     try:
         async with session.post(
@@ -145,17 +145,17 @@ async def _post(
     except aiohttp.ClientConnectorError as exc:
         # Its own text is not shown, nor that of any other: it may have the address.
         why = exc.os_error.strerror or type(exc.os_error).__name__
-        return Reply(Fate.LATER, _one_line(f"{place} cannot be reached: {why}"))
+        return ReceiverReply(Fate.LATER, _one_line(f"{place} cannot be reached: {why}"))
     except TimeoutError:
-        return Reply(Fate.LATER, f"{place}: no answer within {timeout_ms} ms")
+        return ReceiverReply(Fate.LATER, f"{place}: no answer within {timeout_ms} ms")
     except (aiohttp.ClientError, OSError, ValueError) as exc:
-        return Reply(Fate.LATER, f"{place}: {type(exc).__name__}, no answer")
+        return ReceiverReply(Fate.LATER, f"{place}: {type(exc).__name__}, no answer")
     fate = fate_of(reply.status)
     text = f"{place} answered {reply.status}"
     if fate is not Fate.TAKEN:
         text += f": {_harmless(said.decode(errors='replace'), request.secrets)}"
     after = reply.headers.get("Retry-After", "")
-    return Reply(fate, _one_line(text), retry_after_s(after, wall_now_ns()))
+    return ReceiverReply(fate, _one_line(text), retry_after_s(after, wall_now_ns()))
 
 
 def _harmless(said: str, secrets: frozenset[str]) -> str:

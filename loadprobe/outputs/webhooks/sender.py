@@ -30,7 +30,7 @@ FOLDER = ".webhooks"
 logger = logging.getLogger(__name__)
 
 
-class Metrics(Protocol):
+class WebhookMetrics(Protocol):
     """Where the sending of notices is counted."""
 
     def set(self, metric: str, *labels: str, value: float) -> None:
@@ -52,7 +52,9 @@ class Sender:
         problem: why notices are not taken now, or None.
     """
 
-    def __init__(self, webhook: Webhook, file: QueueFile, metrics: Metrics) -> None:
+    def __init__(
+        self, webhook: Webhook, file: QueueFile, metrics: WebhookMetrics
+    ) -> None:
         self._webhook = webhook
         self._file = file
         self._metrics = metrics

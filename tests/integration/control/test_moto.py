@@ -14,7 +14,7 @@ from moto.server import ThreadedMotoServer
 
 from loadprobe.config.keys import Control
 from loadprobe.control.mutations.lifecycle import CreateGroup, DeleteGroup
-from loadprobe.control.mutations.mutate import Pace, mutate
+from loadprobe.control.mutations.mutate import TimeLimits, mutate
 from loadprobe.control.mutations.mutation import Mutation, modify
 from loadprobe.control.mutations.phase_log import Phases
 from loadprobe.control.mutations.sizes import Scale
@@ -101,7 +101,7 @@ async def carry_out(
         mutation,
         Phases("step", mutation.operation, journal.append),
         topology=Unwatched(),
-        pace=Pace(deadline_s=1.0, poll_s=0.05, evidence_s=0.2),
+        pace=TimeLimits(deadline_s=1.0, poll_s=0.05, evidence_s=0.2),
     )
 
 

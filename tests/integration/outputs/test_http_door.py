@@ -8,7 +8,7 @@ import pytest
 import trustme
 
 from loadprobe.outputs.http import door
-from loadprobe.outputs.http.door import Room
+from loadprobe.outputs.http.door import Admission
 from tests.support.http_stage import Stage, ask, exchange, serving
 from tests.support.running import until
 
@@ -100,23 +100,23 @@ async def test_handshakes_that_fail_leave_their_room(
 
 def test_descriptors_stay_for_the_run() -> None:
     """The run opens connections of its own when it restarts or fails over."""
-    room = Room(1024)
+    room = Admission(1024)
     assert room.take("10.0.0.1", 895)
     assert not room.take("10.0.0.1", 896)
-    small = Room(64)
+    small = Admission(64)
     assert small.take("10.0.0.1", 47)
     assert not small.take("10.0.0.1", 48)
 
 
 def test_one_address_has_a_part_of_the_room() -> None:
     """Others get in; on loopback anybody may have the same address."""
-    room = Room(100_000)
+    room = Admission(100_000)
     assert all(room.take("10.0.0.1", 9) for _ in range(door.MOST_OF_ONE_ADDRESS))
     assert not room.take("10.0.0.1", 9)
     assert room.take("10.0.0.2", 9)
     room.free("10.0.0.1")
     assert room.take("10.0.0.1", 9)
-    near = Room(100_000)
+    near = Admission(100_000)
     for _ in range(door.MOST_CONNECTIONS):
         assert near.take("::1", 9)
     assert not near.take("::1", 9)

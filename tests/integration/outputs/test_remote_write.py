@@ -16,7 +16,7 @@ import trustme
 from loadprobe.clock import ClockPair, wall_now_ns
 from loadprobe.config.remote_write import RemoteWrite
 from loadprobe.core.judging import delivery
-from loadprobe.core.judging.delivery import Reason
+from loadprobe.core.judging.delivery import DropReason
 from loadprobe.core.judging.ms_log import MsLog
 from loadprobe.core.judging.ms_samples import MsKind, MsSamples, MsSeries
 from loadprobe.outputs.remote_write import sender as remote_write
@@ -71,7 +71,7 @@ class Sender:
         return +Counter(
             {
                 str(reason): int(self.counts["samples_dropped_total", reason])
-                for reason in Reason
+                for reason in DropReason
             }
         )
 

@@ -110,7 +110,7 @@ async def test_no_password_in_the_clear(
 
     async def ask(
         target: Target, *, with_tls: bool, password: str | None = None
-    ) -> asking.Told:
+    ) -> asking.EndpointAnswer:
         asked.append((with_tls, password))
         return await plain_ask(target, with_tls=with_tls, password=password)
 

@@ -14,7 +14,7 @@ import pytest
 from loadprobe.local.cluster.cluster import LocalCluster
 from loadprobe.local.cluster.ports import free_ports
 from loadprobe.outputs.folder.retention import Retention
-from loadprobe.outputs.folder.upkeep import Order, Upkeep
+from loadprobe.outputs.folder.upkeep import Order, UpkeepWork
 from tests.scripted.hook import Answer, Hook
 from tests.support.api_rig import Rig, rig
 from tests.support.bad_input import Ended, environment, finish, start, toml
@@ -286,7 +286,7 @@ async def test_a_sidecar_tells_no_secret(tmp_path: Path) -> None:
         for shown in await reports_of(folder):
             stage.assert_untold(shown)
         assert (folder / "report.html").is_file()
-        Upkeep(Order(str(folder), Retention(), first_growing=2)).carry_out()
+        UpkeepWork(Order(str(folder), Retention(), first_growing=2)).carry_out()
         assert list(folder.rglob("*.zst")), "no segment was packed"
         assert marks.seen_in_files(stage.runs) == {}
 

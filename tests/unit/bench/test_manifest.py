@@ -8,8 +8,8 @@ import pytest
 from loadprobe.bench.axes import Axis
 from loadprobe.bench.manifest import (
     CELLS,
+    BenchManifest,
     Ended,
-    Manifest,
     add_ended,
     read_ended,
     read_manifest,
@@ -19,7 +19,7 @@ from loadprobe.bench.places import check_axes
 from loadprobe.bench.runner import ASIDE, set_aside_unended
 from loadprobe.errors import PreflightError, UsageError
 
-MANIFEST = Manifest(
+MANIFEST = BenchManifest(
     config="[[lanes]]\nname = 'a'\n",
     config_name="bench.toml",
     scenario="",

@@ -9,7 +9,7 @@ from loadprobe.config.keys import Config, Http, Lane, Target
 from loadprobe.core.topology.topology import Node, Shard, Topology
 from loadprobe.drivers.base import DriverStats
 from loadprobe.outputs.metrics.run_metrics import RunMetrics
-from loadprobe.probe.messages import LaneHealth, ReadBack, Snapshot, TopologySeen
+from loadprobe.probe.messages import LaneHealth, ProbeSnapshot, ReadBack, TopologySeen
 from loadprobe.run.health_metrics import HealthMetrics
 from loadprobe.run.hearing import Listeners
 from loadprobe.run.load import Measurement
@@ -51,7 +51,7 @@ def health(stats: DriverStats) -> LaneHealth:
 
 def test_counts_by_shard() -> None:
     """Redirects, connections and lost writes have the one name of their shard."""
-    snapshots: list[Snapshot] = []
+    snapshots: list[ProbeSnapshot] = []
     lost: list[tuple[str, str, int]] = []
     measurement = Measurement(
         Config(
@@ -72,7 +72,9 @@ def test_counts_by_shard() -> None:
     stats.connects["ok"] += 3  # of a library that does not tell where
     measurement.aggregate.start_process(0, 0)
     measurement.hearing.take(
-        Snapshot(0, 1, 0, 0, [], [health(stats)], [], b"", [], cpu_ns=0, rss_bytes=0)
+        ProbeSnapshot(
+            0, 1, 0, 0, [], [health(stats)], [], b"", [], cpu_ns=0, rss_bytes=0
+        )
     )
     measurement.hearing.take(ReadBack(0, "tcp", 9, 3, 0, {"0001": 1, "0002": 2}))
     assert lost == [("tcp", "0002", 1), ("tcp", "0001", 2)]

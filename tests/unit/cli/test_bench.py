@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from loadprobe.bench.axes import Axis
-from loadprobe.bench.manifest import Ended, Manifest, add_ended, write_manifest
+from loadprobe.bench.manifest import BenchManifest, Ended, add_ended, write_manifest
 from loadprobe.cli import app as cli
 from tests.support.compared import write_run
 
@@ -14,7 +14,7 @@ from tests.support.compared import write_run
 @pytest.fixture
 def bench(tmp_path: Path) -> Path:
     """Return a bench of two cells that have both ended."""
-    manifest = Manifest(
+    manifest = BenchManifest(
         config="[[lanes]]\nname = 'tcp'\n",
         config_name="bench.toml",
         scenario="",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadprobe.config.url import Endpoint, is_url, parse_endpoint, parse_url
+from loadprobe.config.url import UrlEndpoint, is_url, parse_endpoint, parse_url
 from loadprobe.errors import ConfigError
 
 SECRET = "hunter2-is-no-secret"
@@ -11,16 +11,16 @@ SECRET = "hunter2-is-no-secret"
 @pytest.mark.parametrize(
     ("text", "endpoint"),
     [
-        ("redis://127.0.0.1:7000", Endpoint("127.0.0.1", 7000)),
-        ("redis://127.0.0.1", Endpoint("127.0.0.1", 6379)),
-        ("REDIS://Name.example/", Endpoint("name.example", 6379)),
-        ("rediss://h:6380/0", Endpoint("h", 6380, tls=True)),
-        ("valkey://h", Endpoint("h")),
-        ("valkeys://h", Endpoint("h", tls=True)),
-        ("redis://ann%40x@[::1]:7000", Endpoint("::1", 7000, username="ann@x")),
+        ("redis://127.0.0.1:7000", UrlEndpoint("127.0.0.1", 7000)),
+        ("redis://127.0.0.1", UrlEndpoint("127.0.0.1", 6379)),
+        ("REDIS://Name.example/", UrlEndpoint("name.example", 6379)),
+        ("rediss://h:6380/0", UrlEndpoint("h", 6380, tls=True)),
+        ("valkey://h", UrlEndpoint("h")),
+        ("valkeys://h", UrlEndpoint("h", tls=True)),
+        ("redis://ann%40x@[::1]:7000", UrlEndpoint("::1", 7000, username="ann@x")),
     ],
 )
-def test_urls(text: str, endpoint: Endpoint) -> None:
+def test_urls(text: str, endpoint: UrlEndpoint) -> None:
     """A URL says host, port, transport and user, as it does to client libraries."""
     assert is_url(text)
     assert parse_url(text, where="here") == endpoint
@@ -60,14 +60,14 @@ def test_no_password_in_a_url(user: str) -> None:
 @pytest.mark.parametrize(
     ("text", "endpoint"),
     [
-        ("h", Endpoint("h")),
-        ("h:7000", Endpoint("h", 7000)),
-        ("::1", Endpoint("::1")),
-        ("[::1]:7000", Endpoint("::1", 7000)),
-        ("rediss://h", Endpoint("h", tls=True)),
+        ("h", UrlEndpoint("h")),
+        ("h:7000", UrlEndpoint("h", 7000)),
+        ("::1", UrlEndpoint("::1")),
+        ("[::1]:7000", UrlEndpoint("::1", 7000)),
+        ("rediss://h", UrlEndpoint("h", tls=True)),
     ],
 )
-def test_endpoints_without_a_scheme(text: str, endpoint: Endpoint) -> None:
+def test_endpoints_without_a_scheme(text: str, endpoint: UrlEndpoint) -> None:
     """Host and port alone are enough where nothing else can be meant."""
     assert parse_endpoint(text, where="here") == endpoint
 

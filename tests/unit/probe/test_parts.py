@@ -16,18 +16,18 @@ from loadprobe.probe.messages import (
     HEADER_BYTES,
     MAX_FRAME_BYTES,
     Acknowledged,
-    Failed,
     Finished,
     FromProbe,
     LaneHealth,
     LookedUp,
     Plan,
     PrefillProgress,
+    ProbeFailed,
+    ProbeSnapshot,
     ReadBack,
     Ready,
     ScopeBlock,
     Share,
-    Snapshot,
     Start,
     Stop,
     TopologySeen,
@@ -96,7 +96,7 @@ _FROM_PROBE: list[FromProbe] = [
     Ready(1, 4711, {"tcp": ("0001", "0002")}),
     TopologySeen(1, "tcp", single("h", 1)),
     TopologySeen(1, "tcp", single("h", 1), 2),
-    Snapshot(
+    ProbeSnapshot(
         0,
         1,
         2,
@@ -113,7 +113,7 @@ _FROM_PROBE: list[FromProbe] = [
     Acknowledged(0, "tcp", b"k" * 8, b"v" * 8),
     LookedUp(0, "tcp", 2, b"k" * 8, 0, {"0001": 1}),
     Finished(1),
-    Failed(1, True, "nothing listens there"),
+    ProbeFailed(1, True, "nothing listens there"),
 ]
 
 

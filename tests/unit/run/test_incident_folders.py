@@ -18,7 +18,7 @@ from loadprobe.outputs.folder.incident_folder import (
 from loadprobe.outputs.folder.reader import load_run
 from loadprobe.outputs.folder.removing import read_removals
 from loadprobe.outputs.folder.retention import Retention
-from loadprobe.outputs.folder.upkeep import Order, Upkeep
+from loadprobe.outputs.folder.upkeep import Order, UpkeepWork
 from loadprobe.run import sealing
 from loadprobe.run.segmenting import Segmenting
 from tests.support.recorded import BEGIN_NS, CLOCK, MS, Recorded, S
@@ -90,7 +90,7 @@ def test_while_it_lasts(tmp_path: Path, runs: list[Recorded]) -> None:
     records = recorded.recording.incidents.take(10)
     assert len(records) == 1
     order = Order(str(run), Retention(), incidents=records, now_unix_ns=CLOCK.wall_ns)
-    assert Upkeep(order).carry_out().incidents == 1
+    assert UpkeepWork(order).carry_out().incidents == 1
     [path] = folders(run)
     seconds = [row.second for row in read_lines(path / documents.SERIES, SeriesRow)]
     assert (min(seconds), max(seconds)) == (10 + 30, 10 + 151)
@@ -116,11 +116,11 @@ def test_it_is_kept_longest(tmp_path: Path, runs: list[Recorded]) -> None:
     [path] = folders(run)
     content = {file: file.read_bytes() for file in path.iterdir()}
     late = CLOCK.wall_ns + 10**18
-    Upkeep(Order(str(run), Retention(), now_unix_ns=late)).carry_out()
+    UpkeepWork(Order(str(run), Retention(), now_unix_ns=late)).carry_out()
     assert not (run / documents.CELLS).exists()
     assert {file: file.read_bytes() for file in path.iterdir()} == content
     order = Order(str(run), Retention(retain_gb=1e-9), now_unix_ns=late)
-    assert Upkeep(order).carry_out().removed_incidents == 1
+    assert UpkeepWork(order).carry_out().removed_incidents == 1
     assert not path.exists()
     assert read_removals(run)[-1].what == "incidents"
 
@@ -166,6 +166,6 @@ def test_half_a_folder_is_made_anew(tmp_path: Path, runs: list[Recorded]) -> Non
     path = IncidentFolders(run).write(record)
     assert path is not None
     path.rename(path.with_name(f".{path.name}.new"))
-    assert Upkeep(Order(str(run))).carry_out().incidents == 0
+    assert UpkeepWork(Order(str(run))).carry_out().incidents == 0
     assert IncidentFolders(run).write(record) == path
     assert folders(run) == [path]

@@ -11,7 +11,7 @@ from loadprobe.outputs.folder import documents
 from loadprobe.outputs.folder.reader import RunData
 from loadprobe.outputs.folder.retention import Retention
 from loadprobe.outputs.folder.segments import segment_path
-from loadprobe.outputs.folder.upkeep import Order, Upkeep
+from loadprobe.outputs.folder.upkeep import Order, UpkeepWork
 from loadprobe.outputs.report.report import render_text
 from loadprobe.run import sealing
 from loadprobe.run.aftermath import load_any_run
@@ -46,7 +46,7 @@ def keep(run: Path, retention: Retention, *, hours: float = 0.0) -> None:
     segments = (segment_path(run, number) / "segment.json" for number in range(1, 6))
     latest = max(path.stat().st_mtime_ns for path in segments)
     now_unix_ns = latest + round(hours * HOUR_NS)
-    report = Upkeep(Order(str(run), retention, now_unix_ns=now_unix_ns)).carry_out()
+    report = UpkeepWork(Order(str(run), retention, now_unix_ns=now_unix_ns)).carry_out()
     assert report.problem == ""
 
 
@@ -123,7 +123,7 @@ def test_damage_before_it_is_set_aside(run: Path) -> None:
     assert len(after.missing) == 3
     assert all("is damaged: it ends too early" in text for text in after.missing)
     order = Order(str(run), Retention(), verify=True, now_unix_ns=CLOCK.wall_ns)
-    assert Upkeep(order).carry_out().damaged == 3
+    assert UpkeepWork(order).carry_out().damaged == 3
     assert load_any_run(run).missing == tuple(
         f"segments/0002/{name}.ndjson was damaged, and is set aside: "
         "it is not what was written"

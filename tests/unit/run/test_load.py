@@ -17,8 +17,8 @@ from loadprobe.errors import PreflightError, RunError
 from loadprobe.probe.messages import (
     FromProbe,
     LaneHealth,
+    ProbeSnapshot,
     ScopeBlock,
-    Snapshot,
     TopologySeen,
     UseEndpoint,
     UseLogin,
@@ -84,7 +84,7 @@ def begun(clock: Clock, events: list[Event] | None = None) -> Measurement:
 
 def snapshot(watermark_ns: int) -> FromProbe:
     """Return a snapshot that says only how far everything is decided."""
-    return Snapshot(
+    return ProbeSnapshot(
         process=0,
         seq=0,
         taken_ns=watermark_ns,
@@ -356,7 +356,7 @@ async def test_a_lane_that_cannot_be_woken(monkeypatch: pytest.MonkeyPatch) -> N
         await measurement.wake(["tls"])
 
 
-def block(process: int, lane: str, shard: str) -> Snapshot:
+def block(process: int, lane: str, shard: str) -> ProbeSnapshot:
     """Return a snapshot with one served arrival."""
     now = array("q", [mono_now_ns()]).tobytes()
     health = LaneHealth(
@@ -364,7 +364,7 @@ def block(process: int, lane: str, shard: str) -> Snapshot:
     )
     row = ScopeBlock(lane, shard, 0, now, now, now, b"")
     plain = snapshot(0)
-    assert isinstance(plain, Snapshot)
+    assert isinstance(plain, ProbeSnapshot)
     return msgspec.structs.replace(
         plain, process=process, blocks=[row, row], lanes=[health]
     )
@@ -374,7 +374,7 @@ async def test_processes_that_name_shards_differently(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Arrivals and health are counted by one name, whatever a process calls a shard."""
-    told: list[Snapshot] = []
+    told: list[ProbeSnapshot] = []
     listeners = Listeners(on_snapshot=told.append)
     async with running(monkeypatch, listeners=listeners) as measurement:
         await measurement.wake(["tls"])

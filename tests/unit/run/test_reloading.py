@@ -6,12 +6,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from loadprobe.config.changes import Changes
+from loadprobe.config.changes import ChangedKeys
 from loadprobe.config.file import parse_config
 from loadprobe.config.keys import Config
 from loadprobe.core.events import ConfigReloaded, Event, ReloadRefused
 from loadprobe.errors import ConfigError
-from loadprobe.run.credentials import Held
+from loadprobe.run.credentials import HeldSecrets
 from loadprobe.run.reloading import Reloading
 
 SECRET = "hunter2-is-no-secret"
@@ -39,7 +39,7 @@ class Stage:
         self.swapped: list[tuple[Config, Sequence[str]]] = []
         self.events: list[Event] = []
         self.gauges: dict[str, float] = {}
-        self.held = Held(SECRET, {})
+        self.held = HeldSecrets(SECRET, {})
         self.reloading = Reloading(
             self.read(),
             self.read,
@@ -53,7 +53,7 @@ class Stage:
         """Read the configuration."""
         return parse_config(self.text, where="run.toml")
 
-    async def swap(self, config: Config, what: Changes, held: Held) -> None:
+    async def swap(self, config: Config, what: ChangedKeys, held: HeldSecrets) -> None:
         """Take a configuration."""
         self.swapped.append((config, what.swapped))
         self.held = held

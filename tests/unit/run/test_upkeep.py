@@ -11,7 +11,7 @@ from loadprobe.outputs.folder.documents import EVENTS, SERIES
 from loadprobe.outputs.folder.folder import RunFolder
 from loadprobe.outputs.folder.retention import Retention
 from loadprobe.outputs.metrics.run_metrics import RunMetrics
-from loadprobe.run.upkeep import Upkeep, retention_of
+from loadprobe.run.upkeep import FolderUpkeep, retention_of
 from tests.support.aggregating import ONE
 
 S = 1_000_000_000
@@ -27,7 +27,7 @@ class Kept:
         self.metrics = RunMetrics(
             "c", aggregate=Aggregate([ONE]), clock=ClockPair(0, 0)
         )
-        self.upkeep = Upkeep(
+        self.upkeep = FolderUpkeep(
             self.folder, Retention(), self.metrics, now_ns=lambda: self.now_ns
         )
 

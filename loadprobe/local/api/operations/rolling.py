@@ -47,14 +47,14 @@ async def replace_all(
         if shard.node_group_id in without:
             continue
         primary = await group.cluster.primary_of(shard.node_group_id)
-        teller = _Teller(
+        teller = _StepEvents(
             plane, group, change, primary, on_node, has_replicas=len(shard.nodes) > 1
         )
         await replace_shard(group.cluster, shard, server=server, on_step=teller.on_step)
         change.done_nodes.update(node.name for node in shard.nodes)
 
 
-class _Teller:
+class _StepEvents:
     """Turns the steps of one shard into events.
 
     Names outlive processes: a new node bears the name of the one it replaces. All new

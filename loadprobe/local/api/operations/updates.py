@@ -12,9 +12,9 @@ from loadprobe.local.api.operations.rolling import replace_all
 from loadprobe.local.api.plane import Plane, now
 from loadprobe.local.api.service_updates import (
     UNDER_WAY,
-    NodeUpdate,
+    GroupUpdateProgress,
+    NodeUpdateProgress,
     ServiceUpdate,
-    UpdateAction,
 )
 from loadprobe.local.cluster.node import LocalNode
 
@@ -49,7 +49,7 @@ async def batch_apply_update_action(plane: Plane, params: Params) -> dict[str, A
     """BatchApplyUpdateAction: what cannot be done is in the reply, not a fault."""
     update = plane.updates.update(params["ServiceUpdateName"])
 
-    def apply(group: ReplicationGroup, action: UpdateAction) -> None:
+    def apply(group: ReplicationGroup, action: GroupUpdateProgress) -> None:
         if update.status != "available":
             raise _refused(f"Service update {update.name} is {update.status}.")
         if action.status in UNDER_WAY or action.status == "complete":
@@ -70,7 +70,7 @@ async def batch_stop_update_action(plane: Plane, params: Params) -> dict[str, An
     """BatchStopUpdateAction: the node group under way is completed, no further one."""
     update = plane.updates.update(params["ServiceUpdateName"])
 
-    def stop(_group: ReplicationGroup, action: UpdateAction) -> None:
+    def stop(_group: ReplicationGroup, action: GroupUpdateProgress) -> None:
         if action.status not in ("waiting-to-start", "in-progress"):
             raise _refused(f"The update action is {action.status}.")
         action.enter("stopping", now=now())
@@ -78,7 +78,9 @@ async def batch_stop_update_action(plane: Plane, params: Params) -> dict[str, An
     return _each(plane, params, update, stop)
 
 
-def _application(plane: Plane, group: ReplicationGroup, action: UpdateAction) -> Change:
+def _application(
+    plane: Plane, group: ReplicationGroup, action: GroupUpdateProgress
+) -> Change:
     def on_node(step: str, node: LocalNode) -> None:
         status = {"started": "in-progress", "removed": "complete"}.get(step)
         for members in action.nodes.values():
@@ -125,7 +127,7 @@ def _each(
     plane: Plane,
     params: Params,
     update: ServiceUpdate,
-    act: Callable[[ReplicationGroup, UpdateAction], None],
+    act: Callable[[ReplicationGroup, GroupUpdateProgress], None],
 ) -> dict[str, Any]:
     """Do something for each group of a request; return the reply."""
     processed, unprocessed = [], []
@@ -152,7 +154,7 @@ def _each(
 
 def _matching(
     plane: Plane, params: Params
-) -> list[tuple[ReplicationGroup, UpdateAction]]:
+) -> list[tuple[ReplicationGroup, GroupUpdateProgress]]:
     name = params.get("ServiceUpdateName")
     updates = list(plane.updates.updates.values())
     if name is not None:
@@ -177,7 +179,7 @@ def _matching(
 
 def _action(
     plane: Plane, group: ReplicationGroup, update: ServiceUpdate
-) -> UpdateAction:
+) -> GroupUpdateProgress:
     return plane.updates.action(group.group_id, update, created=group.created)
 
 
@@ -197,7 +199,7 @@ def _service_update(update: ServiceUpdate) -> dict[str, Any]:
 
 
 def _update_action(
-    group: ReplicationGroup, action: UpdateAction, *, with_nodes: bool
+    group: ReplicationGroup, action: GroupUpdateProgress, *, with_nodes: bool
 ) -> dict[str, Any]:
     update = action.update
     described: dict[str, Any] = {
@@ -229,7 +231,9 @@ def _update_action(
     return described
 
 
-def _member(action: UpdateAction, name: str, node: NodeUpdate) -> dict[str, Any]:
+def _member(
+    action: GroupUpdateProgress, name: str, node: NodeUpdateProgress
+) -> dict[str, Any]:
     described: dict[str, Any] = {
         "CacheClusterId": name,
         "CacheNodeId": CACHE_NODE_ID,

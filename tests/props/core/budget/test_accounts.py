@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from loadprobe.clock import NS_PER_S
 from loadprobe.core.budget.account import Bands, Sums
-from loadprobe.core.budget.accounts import Accounts, Dark, Entry, Seen, Snapshot
+from loadprobe.core.budget.accounts import Accounts, BudgetSnapshot, Dark, Entry, Seen
 from loadprobe.core.budget.calendar import WINDOWS_NS, periods, window_start_ns
 from loadprobe.core.intervals import Interval, difference
 from tests.support.examples import examples
@@ -120,7 +120,7 @@ class Play:
         self.truth = Truth()
         self._course = course
         self._rows = dict(zip(course.outages, course.planned, strict=False))
-        self._saved = Snapshot()
+        self._saved = BudgetSnapshot()
         self._log: list[bytes] = []
         self._told: set[Span] = set()
 
@@ -158,7 +158,7 @@ class Play:
     def save(self) -> None:
         """Begin the file anew."""
         text = msgspec.json.encode(self.accounts.snapshot())
-        self._saved = msgspec.json.decode(text, type=Snapshot)
+        self._saved = msgspec.json.decode(text, type=BudgetSnapshot)
         self._log.clear()
 
     def restart(self, until: int, *, is_resumed: bool) -> None:
@@ -167,7 +167,7 @@ class Play:
             self.truth.add(self._open)
             self._told |= {s for s in self._rows if s[0] < until}
         text = msgspec.json.encode(self._saved)
-        self.accounts = Accounts(msgspec.json.decode(text, type=Snapshot))
+        self.accounts = Accounts(msgspec.json.decode(text, type=BudgetSnapshot))
         for line in [*self._log, *self._log]:
             self.accounts.take(msgspec.json.decode(line, type=Entry))
         self.accounts.resume(_ns((0, until))[1])

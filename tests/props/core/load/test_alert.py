@@ -3,14 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadprobe.core.load.alert import Alert, Reason
+from loadprobe.core.load.alert import Alert, AlertReason
 
 QUIET, LONGEST = 60, 3_600
 NEWS = st.lists(
     st.tuples(
         st.integers(0, 900),
         st.sampled_from(["touch", "begin", "end", "ask"]),
-        st.sampled_from(list(Reason)),
+        st.sampled_from(list(AlertReason)),
         st.sampled_from("ab"),
     ),
     max_size=30,
@@ -19,11 +19,11 @@ NEWS = st.lists(
 
 @given(NEWS)
 def test_it_is_high_as_long_as_needed_and_no_longer(
-    news: list[tuple[int, str, Reason, str]],
+    news: list[tuple[int, str, AlertReason, str]],
 ) -> None:
     """High exactly while something goes on that is not too long, and quiet after it."""
     alert = Alert(quiet_ns=QUIET, longest_ns=LONGEST)
-    begun: dict[tuple[Reason, str], int] = {}
+    begun: dict[tuple[AlertReason, str], int] = {}
     held_ns = None  # until when something went on
     now = 1_000
     for pause, what, reason, name in news:
@@ -48,11 +48,11 @@ def test_it_is_high_as_long_as_needed_and_no_longer(
 def test_the_reason_is_the_one_it_began_with() -> None:
     """What comes on top of it does not change why the load is high; a new time does."""
     alert = Alert(quiet_ns=10, longest_ns=100)
-    alert.begin(Reason.OUTAGE, "0001", 0)
-    alert.touch(Reason.MARK, 1)
-    assert alert.reason(2) is Reason.OUTAGE
-    alert.end(Reason.OUTAGE, "0001", 5)
-    assert alert.reason(14) is Reason.OUTAGE
+    alert.begin(AlertReason.OUTAGE, "0001", 0)
+    alert.touch(AlertReason.MARK, 1)
+    assert alert.reason(2) is AlertReason.OUTAGE
+    alert.end(AlertReason.OUTAGE, "0001", 5)
+    assert alert.reason(14) is AlertReason.OUTAGE
     assert alert.reason(15) is None
-    alert.touch(Reason.MARK, 20)
-    assert alert.reason(20) is Reason.MARK
+    alert.touch(AlertReason.MARK, 20)
+    assert alert.reason(20) is AlertReason.MARK

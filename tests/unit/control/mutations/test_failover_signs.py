@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from loadprobe.control.mutations.changes import FailOver
-from loadprobe.control.mutations.mutate import Pace, mutate
+from loadprobe.control.mutations.mutate import TimeLimits, mutate
 from loadprobe.control.mutations.phase_log import Phases
 from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.replies import Endpoint, Group
@@ -180,7 +180,7 @@ class Run:
             FailOver(shard),
             Phases("first", FailOver.operation, self.events.append),
             topology=self.provider,
-            pace=Pace(deadline_s, poll_s=0.001, evidence_s=0.05, ready_s=0.05),
+            pace=TimeLimits(deadline_s, poll_s=0.001, evidence_s=0.05, ready_s=0.05),
         )
 
 

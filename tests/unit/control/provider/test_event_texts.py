@@ -4,8 +4,8 @@ import pytest
 
 from loadprobe.control.provider.event_texts import (
     EventKind,
+    EventMeaning,
     FailoverGrouping,
-    Meaning,
     NewEvents,
     classify,
     is_ours,
@@ -24,7 +24,9 @@ def record(
     return ProviderRecord(source, source_type, int(at_s * SECOND_NS), message)
 
 
-def understood(message: str, *, source: str = "rg", at_s: float = 1000.0) -> Meaning:
+def understood(
+    message: str, *, source: str = "rg", at_s: float = 1000.0
+) -> EventMeaning:
     """Classify an event of our group."""
     return classify(
         record(message, source=source, at_s=at_s), group_id="rg", members=MEMBERS

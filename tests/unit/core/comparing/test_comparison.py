@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadprobe.core.comparing.comparison import Group, compare_groups
+from loadprobe.core.comparing.comparison import RunGroup, compare_groups
 from loadprobe.core.comparing.document import ComparisonDocument
 from loadprobe.core.comparing.figures import MEANINGS, Figure, figures_of
 from loadprobe.core.comparing.obstacles import Circumstances, find_obstacles
@@ -13,7 +13,7 @@ SHORT = 100.0, 101, 102, 103, 104, 105
 LONG = 200.0, 201, 202, 203, 204, 205
 
 
-def dark(*groups: Group) -> ComparisonDocument:
+def dark(*groups: RunGroup) -> ComparisonDocument:
     """Return the comparison of groups."""
     return compare_groups(groups)
 

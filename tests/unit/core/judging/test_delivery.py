@@ -16,8 +16,8 @@ from loadprobe.core.judging.delivery import (
     SPAN_MS,
     Answer,
     Delivery,
+    DropReason,
     Part,
-    Reason,
     answer_of,
 )
 from loadprobe.core.judging.ms_samples import MsKind, MsSamples, MsSeries
@@ -103,7 +103,7 @@ def test_the_oldest_make_room() -> None:
     """A queue that is full drops its oldest samples, just as many as must go."""
     delivery = Delivery(25, 5)
     delivery.offer([batch_of("1", *range(start, start + 10)) for start in (0, 10, 20)])
-    assert delivery.dropped == {Reason.QUEUE_FULL: 5}
+    assert delivery.dropped == {DropReason.QUEUE_FULL: 5}
     assert (len(delivery), delivery.oldest_ms) == (25, 5)
     delivery.offer([batch_of("1", *range(30, 60))])
     assert (len(delivery), delivery.oldest_ms) == (25, 35)
@@ -116,7 +116,7 @@ def test_many_small_batches_make_room_too() -> None:
     delivery.offer(batch_of("1", ms) for ms in range(60_000))
     size_bytes = batch_of("1", 0).size_bytes
     assert len(delivery) == QUEUE_BYTES // size_bytes
-    assert delivery.dropped[Reason.QUEUE_FULL] + len(delivery) == 60_000
+    assert delivery.dropped[DropReason.QUEUE_FULL] + len(delivery) == 60_000
     assert delivery.oldest_ms == 60_000 - len(delivery)
 
 
@@ -134,7 +134,7 @@ def test_the_queue_moves_on_while_the_receiver_is_away() -> None:
     following = delivery.next(0)
     assert following is not None
     assert following.batches[0].ms[0] == 80
-    assert delivery.dropped == {Reason.QUEUE_FULL: 75}
+    assert delivery.dropped == {DropReason.QUEUE_FULL: 75}
 
 
 @pytest.mark.parametrize("answer", [Answer.REJECTED, Answer.BROKEN])
@@ -149,7 +149,7 @@ def test_one_series_that_is_rejected_stands_alone(answer: Answer) -> None:
         (f"{n:02}", ms) for n in range(12) for ms in range(20)
     } - bad
     assert len(receiver.taken) == delivery.sent == 220
-    assert delivery.dropped == {Reason.REJECTED: 20}
+    assert delivery.dropped == {DropReason.REJECTED: 20}
     assert receiver.requests <= 30
 
 
@@ -160,7 +160,7 @@ def test_samples_that_are_too_old_stand_alone() -> None:
     receiver = Receiver(delivery, taker({("1", ms) for ms in range(20)}))
     receiver.drain()
     assert receiver.taken == [("1", ms) for ms in range(24, 64)]
-    assert delivery.dropped == {Reason.REJECTED: 24}
+    assert delivery.dropped == {DropReason.REJECTED: 24}
 
 
 def test_halves_are_cut_where_they_must() -> None:
@@ -171,7 +171,7 @@ def test_halves_are_cut_where_they_must() -> None:
     receiver = Receiver(delivery, taker({("1", 0)}))
     receiver.drain()
     assert receiver.taken == [("1", ms) for ms in range(2, 20)]
-    assert delivery.dropped == {Reason.REJECTED: 2}
+    assert delivery.dropped == {DropReason.REJECTED: 2}
 
 
 def test_a_receiver_that_rejects_everything_is_not_asked_for_ever() -> None:
@@ -181,7 +181,7 @@ def test_a_receiver_that_rejects_everything_is_not_asked_for_ever() -> None:
     receiver = Receiver(delivery, lambda _: Answer.REJECTED)
     receiver.drain()
     assert receiver.requests <= 65
-    assert delivery.dropped == {Reason.REJECTED: 5000}
+    assert delivery.dropped == {DropReason.REJECTED: 5000}
 
 
 def test_what_was_sent_before_without_an_answer_is_told_apart() -> None:
@@ -191,7 +191,7 @@ def test_what_was_sent_before_without_an_answer_is_told_apart() -> None:
     answers = iter([Answer.NONE, Answer.REJECTED, Answer.TAKEN, Answer.REJECTED])
     receiver = Receiver(delivery, lambda _: next(answers))
     receiver.drain()
-    assert delivery.dropped == {Reason.REPEATED: 1}
+    assert delivery.dropped == {DropReason.REPEATED: 1}
     assert delivery.sent == 1
 
 
@@ -202,7 +202,7 @@ def test_who_is_stopped_while_sending_does_not_know() -> None:
     delivery.next(0)
     receiver = Receiver(delivery, lambda _: Answer.REJECTED)
     receiver.drain()
-    assert delivery.dropped == {Reason.REPEATED: 1}
+    assert delivery.dropped == {DropReason.REPEATED: 1}
 
 
 def test_pauses_grow_and_end() -> None:
@@ -213,7 +213,7 @@ def test_pauses_grow_and_end() -> None:
     receiver.drain()
     assert receiver.pauses[:4] == [0.5, 1.0, 2.0, 4.0]
     assert max(receiver.pauses) == LONGEST_PAUSE_S
-    assert delivery.dropped == {Reason.GAVE_UP: 1}
+    assert delivery.dropped == {DropReason.GAVE_UP: 1}
     assert RETRY_S < receiver.now_ns / S < RETRY_S + 2 * LONGEST_PAUSE_S
     assert delivery.retries == receiver.requests - 1
 
@@ -247,7 +247,7 @@ def test_a_refusal_is_not_repeated_and_slows_down() -> None:
     receiver = Receiver(delivery, lambda _: Answer.REFUSED)
     receiver.drain(most=2)
     assert receiver.pauses == [0.5, 1.0]
-    assert delivery.dropped == {Reason.REFUSED: 2}
+    assert delivery.dropped == {DropReason.REFUSED: 2}
     assert delivery.retries == 0
 
 
@@ -258,7 +258,7 @@ def test_the_end() -> None:
     delivery.next(0)
     delivery.miss(3)
     delivery.give_up()
-    assert delivery.dropped == {Reason.ENDED: 5, Reason.QUEUE_FULL: 3}
+    assert delivery.dropped == {DropReason.ENDED: 5, DropReason.QUEUE_FULL: 3}
     assert delivery.next(0) is None
 
 

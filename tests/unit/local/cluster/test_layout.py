@@ -4,7 +4,7 @@ import pytest
 
 from loadprobe.local.cluster.layout import (
     SLOTS,
-    NodeLine,
+    ClusterNodesLine,
     SlotRange,
     even_slots,
     is_whole,
@@ -45,7 +45,7 @@ def test_slots_are_covered_once(shards: int) -> None:
 def test_reads_roles_epochs_and_slots() -> None:
     """A line gives flags, primary, epoch and owned slots; moving slots are left out."""
     first, _, replica, _ = parse_nodes(NODES)
-    assert first == NodeLine(
+    assert first == ClusterNodesLine(
         node_id="aa",
         flags=frozenset({"myself", "master"}),
         primary_id="-",

@@ -21,7 +21,7 @@ from loadprobe.local.cluster.ports import free_ports
 from loadprobe.local.cluster.processes import is_process, send_signal, start_ticks
 from loadprobe.local.state import (
     LocalState,
-    NodeState,
+    SavedNode,
     claimed,
     read_state,
     remove_state,
@@ -51,7 +51,7 @@ def a_state(*, pid: int, ticks: int) -> LocalState:
         tls_port=None,
         ca_file=None,
         password_file=None,
-        nodes=[NodeState("test-0001-001", "0001", "127.0.0.1", 2, None)],
+        nodes=[SavedNode("test-0001-001", "0001", "127.0.0.1", 2, None)],
     )
 
 

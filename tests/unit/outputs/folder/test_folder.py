@@ -15,7 +15,7 @@ from loadprobe.core.judging.results import Sealed
 from loadprobe.errors import PreflightError
 from loadprobe.outputs.folder import documents
 from loadprobe.outputs.folder import folder as run_folder
-from loadprobe.outputs.folder.appending import AppendFile, Room
+from loadprobe.outputs.folder.appending import AppendFile, WaitingMemory
 from loadprobe.outputs.folder.folder import RunFolder, check_writable
 
 # 2026-01-02 03:04:05 UTC
@@ -149,7 +149,7 @@ def test_append_keeps_order_and_bounds(
         return taken
 
     monkeypatch.setattr(os, "write", write)
-    file = AppendFile(tmp_path / "f", header=b"head\n", room=Room(25))
+    file = AppendFile(tmp_path / "f", header=b"head\n", room=WaitingMemory(25))
     file.append(b"first-line\n")
     file.append(b"second\n")
     file.append(b"third-does-not-fit\n")

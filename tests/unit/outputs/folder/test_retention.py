@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from loadprobe.outputs.folder.retention import (
-    Held,
     Remove,
     Retention,
     Shrink,
+    StoredItem,
     by_age,
     to_make_room,
 )
@@ -17,10 +17,10 @@ H = 3600 * 1_000_000_000
 NOW = 1_000_000 * H
 
 
-def held(name: str, age_h: float) -> Held:
+def held(name: str, age_h: float) -> StoredItem:
     """Return an hour that ended so many hours ago."""
     ended = NOW - round(age_h * H)
-    return Held(Path(name), ended - H, ended)
+    return StoredItem(Path(name), ended - H, ended)
 
 
 @pytest.mark.parametrize(

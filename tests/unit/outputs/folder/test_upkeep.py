@@ -13,7 +13,7 @@ from loadprobe.outputs.folder.documents import SERIES
 from loadprobe.outputs.folder.forms import find_form, step_of
 from loadprobe.outputs.folder.removing import read_removals
 from loadprobe.outputs.folder.retention import Retention
-from loadprobe.outputs.folder.upkeep import Order, Pace, Report, Upkeep, size_of
+from loadprobe.outputs.folder.upkeep import Order, Report, Throttle, UpkeepWork, size_of
 from tests.support.segments import write_segment
 
 H = 3600 * 1_000_000_000
@@ -49,7 +49,7 @@ def upkeep(
         return left.pop(0) if left else 0.0
 
     order = Order(str(run), retention, now_unix_ns=START + round(hours * H))
-    return Upkeep(order, disk_ratio=disk_ratio).carry_out()
+    return UpkeepWork(order, disk_ratio=disk_ratio).carry_out()
 
 
 def segment(run: Path, number: int) -> Path:
@@ -75,7 +75,7 @@ def test_by_age(run: Path) -> None:
 def test_what_may_still_grow(run: Path) -> None:
     """A segment whose last lines still wait to be written is left alone."""
     order = Order(str(run), Retention(), first_growing=10, now_unix_ns=START + 99 * H)
-    assert Upkeep(order).carry_out().segments == 9
+    assert UpkeepWork(order).carry_out().segments == 9
     assert steps(run) == [60] * 9 + [1] * 3
     assert (segment(run, 10) / SERIES).is_file()
 
@@ -141,7 +141,7 @@ def test_a_damaged_segment_is_told(run: Path) -> None:
     path = segment(run, 3) / "events.ndjson.zst"
     path.write_bytes(path.read_bytes()[:-9])
     order = Order(str(run), Retention(), verify=True, now_unix_ns=START + HOURS * H)
-    report = Upkeep(order).carry_out()
+    report = UpkeepWork(order).carry_out()
     assert report.damaged == 1
     assert path.with_name("events.ndjson.zst.damaged").is_file()
     assert steps(run) == [60] * 6 + [1] * 6
@@ -173,7 +173,7 @@ def test_little_at_a_time() -> None:
         now += round(seconds * 1e9)
         rested += seconds
 
-    pace = Pace(lambda: now, sleep)
+    pace = Throttle(lambda: now, sleep)
     for _ in range(1000):
         now += 1_000_000
         pace()

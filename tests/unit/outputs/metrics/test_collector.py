@@ -14,7 +14,7 @@ from loadprobe.core.judging.histogram import Histogram
 from loadprobe.outputs.metrics.catalogue import CATALOGUE
 from loadprobe.outputs.metrics.collector import CatalogueCollector
 from loadprobe.outputs.metrics.page import make_registry, make_renderer
-from loadprobe.outputs.metrics.snapshot import Labels, Snapshot
+from loadprobe.outputs.metrics.snapshot import Labels, MetricsSnapshot
 
 
 @dataclass(slots=True)
@@ -25,12 +25,14 @@ class Noting:
     lag: Histogram = field(default_factory=Histogram)
     readers: list[int] = field(default_factory=list)
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> MetricsSnapshot:
         """Return one value and one histogram."""
         self.readers.append(threading.get_ident())
         lag: dict[Labels, Histogram] = {("0",): self.lag}
         shards: dict[Labels, float] = {(): self.shards}
-        return Snapshot("c", {"cluster_shards": shards}, {"loop_lag_seconds": lag})
+        return MetricsSnapshot(
+            "c", {"cluster_shards": shards}, {"loop_lag_seconds": lag}
+        )
 
 
 class Counting(Collector):

@@ -42,7 +42,7 @@ from loadprobe.outputs.metrics.exposition import Format, choose_format
 from loadprobe.outputs.metrics.ms_page import render_ms_page
 from loadprobe.outputs.metrics.page import make_encoder, make_registry, make_renderer
 from loadprobe.outputs.metrics.run_metrics import RunMetrics
-from loadprobe.outputs.metrics.snapshot import Labels, MetricsSource, Snapshot
+from loadprobe.outputs.metrics.snapshot import Labels, MetricsSnapshot, MetricsSource
 from loadprobe.outputs.reference import metrics_page
 from tests.support.events import phase, provider_told
 from tests.support.paths import ROOT
@@ -60,9 +60,9 @@ class Fixed:
     values: dict[str, dict[Labels, float]] = field(default_factory=dict)
     histograms: dict[str, dict[Labels, Histogram]] = field(default_factory=dict)
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> MetricsSnapshot:
         """Return the given series."""
-        return Snapshot("c", self.values, self.histograms)
+        return MetricsSnapshot("c", self.values, self.histograms)
 
 
 def make_metrics(*planned: Planned) -> RunMetrics:

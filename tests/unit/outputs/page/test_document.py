@@ -18,7 +18,7 @@ from loadprobe.outputs.page import document as documents
 from loadprobe.outputs.page.document import grid_of, page_document
 from loadprobe.outputs.page.seconds import (
     Coarse,
-    Course,
+    StepSeries,
     coarse_parts,
     load_course,
     make_grid,
@@ -129,7 +129,7 @@ def test_latencies_that_cannot_be_are_named(
 def test_events_have_the_time_of_who_tells_them() -> None:
     """A provider's event stands where the provider says, not where it was seen."""
     run = make_run()
-    told = page_document(run, Course(grid_of(run)))
+    told = page_document(run, StepSeries(grid_of(run)))
     provider = next(event for event in told["events"] if event["kind"] == "provider")
     assert provider["at"] == pytest.approx(10_000 + 2_600)
     assert told["calls"] == {"failover": "TestFailover(NodeGroupId=0002)"}
@@ -148,7 +148,7 @@ def test_stalls_are_the_first_to_be_left_out(monkeypatch: pytest.MonkeyPatch) ->
     ]
     past = [PastEvent.of(event_line(stall, START.clock)) for stall in stalls]
     run = replace(run, events=(*past, *run.events))
-    told = page_document(run, Course(grid_of(run)))
+    told = page_document(run, StepSeries(grid_of(run)))
     assert [event["kind"] for event in told["events"]].count("stall") == 1
     assert told["events_left_out"] == 9
 
@@ -162,7 +162,7 @@ def test_the_longest_outages_stay(monkeypatch: pytest.MonkeyPatch) -> None:
         msgspec.structs.replace(first, upper_ms=ms, start_unix_ns=n)
         for n, ms in enumerate((30.0, 10.0, 20.0))
     ]
-    told = page_document(replace(run, outages=tuple(rows)), Course(grid_of(run)))
+    told = page_document(replace(run, outages=tuple(rows)), StepSeries(grid_of(run)))
     assert [row["upper_ms"] for row in told["outages"]] == [30.0, 20.0]
     assert told["outages_left_out"] == 1
 
@@ -172,7 +172,7 @@ def test_the_configuration_is_a_file_again() -> None:
     run = make_run()
     config = {"name": "x", "control": None, "lanes": [{"name": "tcp", "keys": None}]}
     info = msgspec.structs.replace(run.info, config=config)
-    told = page_document(replace(run, info=info), Course(grid_of(run)))
+    told = page_document(replace(run, info=info), StepSeries(grid_of(run)))
     expected = 'name = "x"\nlanes = [\n    { name = "tcp" },\n]\n'
     assert told["run"]["config_toml"] == expected
 
@@ -201,7 +201,7 @@ def test_darkness_by_plan_is_that_of_connections_too() -> None:
         for lane, shard in (("tcp", "0002"), ("tcp", "0001"))
     ]
     run = replace(run, outages=tuple(planned), film=tuple(chunks))
-    film = page_document(run, Course(grid_of(run)))["film"]
+    film = page_document(run, StepSeries(grid_of(run)))["film"]
     spans = {
         (row["lane"], row["shard"], row["op"]): row["planned"] for row in film["rows"]
     }
@@ -244,7 +244,7 @@ def test_minutes_of_a_segment_are_found(tmp_path: Path) -> None:
 def test_a_course_counts_every_outcome() -> None:
     """Columns are named after the outcomes of the run folder."""
     run = make_run()
-    told = page_document(run, Course(grid_of(run)))
+    told = page_document(run, StepSeries(grid_of(run)))
     assert told["film"]["outcomes"] == [outcome.label for outcome in Outcome]
     assert told["length_ms"] == 60_000.0
     assert told["zero_unix_ns"] == START.wall_ns // MS * MS

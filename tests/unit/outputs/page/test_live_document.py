@@ -12,7 +12,7 @@ from loadprobe.outputs.page.live_document import (
     grown_document,
     zero_at,
 )
-from loadprobe.outputs.page.recent import LaneSecond, Part
+from loadprobe.outputs.page.recent import LaneSecond, RecentPart
 from tests.support.reports import START, make_run
 
 READS = Scope("tcp", "0002", OpKind.READ)
@@ -42,14 +42,14 @@ def now() -> Now:
     )
 
 
-def grown(part: Part) -> dict[str, Any]:
+def grown(part: RecentPart) -> dict[str, Any]:
     """Return what is told of a part."""
     return grown_document(part, now(), ZERO)
 
 
 def test_served_seconds_are_spans() -> None:
     """Of each row the seconds that served it are joined."""
-    part = Part(BASE_S, BASE_S + 4)
+    part = RecentPart(BASE_S, BASE_S + 4)
     part.seconds = [second(READS, n, served=5) for n in (0, 1, 3)]
     rows = grown(part)["film"]["rows"]
     assert [row["op"] for row in rows] == ["read", "write"]
@@ -58,7 +58,7 @@ def test_served_seconds_are_spans() -> None:
 
 def test_failures_without_cells_are_whole_seconds() -> None:
     """Only of seconds whose cells would be there by now."""
-    part = Part(BASE_S + 8, BASE_S + 9)
+    part = RecentPart(BASE_S + 8, BASE_S + 9)
     part.seconds = [second(READS, 8, served=0, refused=3)]
     part.settled = [second(READS, 2, served=1, refused=7)]
     rows = grown(part)["film"]["rows"]
@@ -67,7 +67,7 @@ def test_failures_without_cells_are_whole_seconds() -> None:
 
 def test_every_second_has_a_place() -> None:
     """Counts and latencies are columns of the same length, null without a value."""
-    part = Part(BASE_S, BASE_S + 2)
+    part = RecentPart(BASE_S, BASE_S + 2)
     part.seconds = [second(READS, 1, served=4), second(WRITES, 1, served=2)]
     figures: dict[str, float | None] = {"p50": 1.5, "max": 2.0}
     part.latencies = [LaneSecond("tcp", BASE_S + 1, figures, figures, [6])]
@@ -87,7 +87,7 @@ def test_a_page_is_told_what_it_does_not_show() -> None:
     late = zero_at(START.clock, BASE_S + 3600)
 
     def missing(zero: Any, *, is_short: bool) -> list[str]:
-        part = Part(BASE_S, BASE_S + 1)
+        part = RecentPart(BASE_S, BASE_S + 1)
         about = run.info, Path("runs/x")
         told = first_document(about, part, now(), zero, is_short=is_short)
         assert told["run"]["folder"] == "x"

@@ -4,7 +4,7 @@ from loadprobe.core.events import MarkMade
 from loadprobe.core.judging.cells import FilmChunk
 from loadprobe.core.judging.columns import Block
 from loadprobe.core.judging.outcome import Outcome
-from loadprobe.outputs.page.recent import LATER_S, Part, Recent
+from loadprobe.outputs.page.recent import LATER_S, Recent, RecentPart
 from tests.support.http_stage import CLOCK, MS, S, Stage, arrivals
 
 
@@ -29,7 +29,7 @@ class Course:
             self._second += 1
 
 
-def cells(part: Part) -> list[tuple[int, int]]:
+def cells(part: RecentPart) -> list[tuple[int, int]]:
     """Return the failed cells: (ms, arrivals)."""
     chunks = [frame for frame in part.frames if isinstance(frame, FilmChunk)]
     return [
