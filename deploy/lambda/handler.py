@@ -104,13 +104,14 @@ def _check() -> tuple[int, dict[str, Any]]:
     """Check, and return what was found, or else what was said."""
     with tempfile.TemporaryDirectory() as folder:
         config = _write_config(Path(folder))
-        code, said = _loadprobe("check", str(config), within_s=_CHECK_SECONDS)
-    lines = said.splitlines()
-    return _STATUS.get(code, 500), {
-        "ready": code == 0,
-        "exit_code": code,
-        "said": lines,
-    }
+        words = ("check", str(config), "--json")
+        code, shown, said = _loadprobe(*words, within_s=_CHECK_SECONDS)
+    answer: dict[str, Any] = {"ready": code == 0, "exit_code": code}
+    try:
+        answer["checks"] = json.loads(shown)["checks"]
+    except ValueError:
+        answer["said"] = f"{shown}{said}".splitlines()
+    return _STATUS.get(code, 500), answer
 
 
 def _run(seconds: int, left_s: int) -> tuple[int, dict[str, Any]]:
