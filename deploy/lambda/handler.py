@@ -101,16 +101,17 @@ def _body_of(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check() -> tuple[int, dict[str, Any]]:
-    """Check, and return what was said."""
+    """Check, and return what was found, or else what was said."""
     with tempfile.TemporaryDirectory() as folder:
         config = _write_config(Path(folder))
-        code, said = _loadprobe("check", str(config), within_s=_CHECK_SECONDS)
-    lines = said.splitlines()
-    return _STATUS.get(code, 500), {
-        "ready": code == 0,
-        "exit_code": code,
-        "said": lines,
-    }
+        words = ("check", str(config), "--json")
+        code, shown, said = _loadprobe(*words, within_s=_CHECK_SECONDS)
+    answer: dict[str, Any] = {"ready": code == 0, "exit_code": code}
+    try:
+        answer["checks"] = json.loads(shown)["checks"]
+    except ValueError:
+        answer["said"] = f"{shown}{said}".splitlines()
+    return _STATUS.get(code, 500), answer
 
 
 def _run(seconds: int, left_s: int) -> tuple[int, dict[str, Any]]:
@@ -118,19 +119,21 @@ def _run(seconds: int, left_s: int) -> tuple[int, dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         config = _write_config(Path(folder))
         words = ("run", str(config), "--for", f"{seconds}s")
-        code, said = _loadprobe(*words, within_s=left_s - 5)
+        code, shown, said = _loadprobe(*words, within_s=left_s - 5)
         found = sorted(Path(folder).glob("runs/*/summary.json"))
         summary = json.loads(found[-1].read_bytes()) if found else {}
     answer: dict[str, Any] = {
         name: summary.get(name) for name in ("state", "headline", "verdict")
     }
     answer["exit_code"] = code
-    answer |= {"summary": summary} if summary else {"said": said.splitlines()}
+    answer |= (
+        {"summary": summary} if summary else {"said": f"{shown}{said}".splitlines()}
+    )
     return _STATUS.get(code, 500), answer
 
 
-def _loadprobe(*words: str, within_s: float) -> tuple[int, str]:
-    """Run a command; return its exit code, and what it said."""
+def _loadprobe(*words: str, within_s: float) -> tuple[int, str, str]:
+    """Run a command; return its exit code, and what is on its two outputs."""
     # The runtime finds packages by a path of its own, which it does not pass on.
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     secret = os.environ.get("PASSWORD_SECRET")
@@ -140,17 +143,16 @@ def _loadprobe(*words: str, within_s: float) -> tuple[int, str]:
         done = subprocess.run(
             [sys.executable, "-m", "loadprobe", *words],
             env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            capture_output=True,
             timeout=within_s,
             check=False,
             text=True,
         )
     except subprocess.TimeoutExpired as exc:
-        said = (exc.stdout or b"").decode(errors="replace")
-        return 1, f"{said}\nnot at its end within {within_s:g} s, so it was ended"
+        shown = (exc.stdout or b"").decode(errors="replace")
+        return 1, shown, f"not at its end within {within_s:g} s, so it was ended"
     logger.info("%s: exit code %d", words[0], done.returncode)
-    return done.returncode, done.stdout
+    return done.returncode, done.stdout, done.stderr
 
 
 def _read_secret(arn: str) -> str:

@@ -93,6 +93,7 @@ async def _look(config: Config, scenario: "Scenario | None") -> "AsyncIterator[C
     from loadprobe.control.provider.shared import SharedApi
     from loadprobe.control.reach.ways import lead_to_all, tunnelled
     from loadprobe.run.examining.examine import examine
+    from loadprobe.run.permission_check import check_permissions
     from loadprobe.run.plan import RunOptions
     from loadprobe.run.preflight import preflight
     from loadprobe.run.preparing import plan_run
@@ -116,6 +117,10 @@ async def _look(config: Config, scenario: "Scenario | None") -> "AsyncIterator[C
                 await lead_to_all(config, tunnel)
             async for check in examine(config, shared, dormant=dormant):
                 yield check
+        if is_ready and config.control is not None:
+            steps = () if scenario is None else scenario.steps
+            operations = tuple(step.operation for step in steps)
+            yield await check_permissions(config.control, shared, operations)
 
 
 def _show(check: "Check") -> None:

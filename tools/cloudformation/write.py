@@ -22,6 +22,7 @@ _ONLY_OF_OURS = frozenset({WATCH, "create", "delete"})
 _LINE = re.compile(r"^( *)#\+ (\S+)(?: (\S+))?$")
 _VALUE = re.compile(r"#= (\S+)$")
 
+_HEAD = "# Made by python -m tools.cloudformation.write from tools/cloudformation."
 _COMMON = {"most-shards": str(MOST_SHARDS)}
 _VALUES: dict[str, dict[str, str]] = {
     "cluster-and-probe.yaml": {
@@ -47,7 +48,9 @@ _PIECES: dict[str, dict[str, str]] = {
 
 def make_templates() -> dict[str, str]:
     """Return the text of every template by its name."""
-    return {name: "\n".join(_filled(name, name, "")) + "\n" for name in _VALUES}
+    return {
+        name: "\n".join([_HEAD, *_filled(name, name, "")]) + "\n" for name in _VALUES
+    }
 
 
 def _filled(template: str, piece: str, indent: str, of: str = "") -> Iterator[str]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from loadprobe.config.addresses import is_loopback
 from loadprobe.config.keys import Config
 from loadprobe.control.permissions.grants import purposes_of
 from loadprobe.control.permissions.policy import (
@@ -44,8 +45,8 @@ def policy_of(
     ]
     if not statements:
         raise UsageError(
-            "a run of this configuration asks nothing of AWS: it has neither [control] "
-            "nor iam_user, and sends nothing there"
+            "a run of this configuration asks nothing of AWS: it has no [control], or "
+            "one whose API is on this machine, no iam_user, and sends nothing there"
         )
     return make_policy(statements)
 
@@ -59,7 +60,7 @@ def _of_group(
             "a scenario needs to know the replication group: add [control] "
             "replication_group to the configuration"
         )
-    if control is None or control.endpoint_url is not None:
+    if control is None or is_loopback(control.endpoint_url):
         return ()
     group, region = control.replication_group, control.region
     place = GroupName(group, region, account, partition_of(region))

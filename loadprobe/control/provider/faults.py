@@ -44,11 +44,13 @@ class ApiRefused(ControlError):
     Args:
         text: the whole message.
         code: the error code of the reply, "" if the refusal is our own.
+        operation: what was called, if a reply refused it.
     """
 
-    def __init__(self, text: str, *, code: str = "") -> None:
+    def __init__(self, text: str, *, code: str = "", operation: str = "") -> None:
         super().__init__(text)
         self.code = code
+        self.operation = operation
 
 
 class ApiUnanswered(ControlError):
@@ -179,6 +181,11 @@ def is_throttled(fault: ApiRefused) -> bool:
     return "Throttl" in fault.code or fault.code in _LIMITED
 
 
+def is_denied(fault: ApiRefused) -> bool:
+    """Tell whether a permission is missing."""
+    return fault.code in _DENIED
+
+
 def has_bad_keys(fault: ApiFault) -> bool:
     """Tell whether the credentials were refused; they may be renewed meanwhile."""
     return isinstance(fault, ApiRefused) and fault.code in _BAD_KEYS
@@ -200,7 +207,9 @@ def _explain_reply(exc: ClientError, *, call: str, operation: str) -> ApiFault:
         advice = "renew the credentials and check the clock of this host"
     else:
         advice = _ADVICE.get(code, "change the request or the group accordingly")
-    return ApiRefused(f"{call} was refused with {said}; {advice}", code=code)
+    return ApiRefused(
+        f"{call} was refused with {said}; {advice}", code=code, operation=operation
+    )
 
 
 def _doubt(operation: str) -> str:

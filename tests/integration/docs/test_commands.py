@@ -21,7 +21,7 @@ from loadprobe.clock import mono_now_ns
 from loadprobe.local.api.control_plane import ControlPlane
 from loadprobe.local.api.plane import Knobs
 from loadprobe.local.cluster.cluster import LocalCluster
-from tests.support.docs_blocks import block, blocks
+from tests.support.docs_blocks import block
 
 pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]
 
@@ -141,7 +141,7 @@ async def test_local_python(plane: ControlPlane, tmp_path: Path) -> None:
 
 async def test_local_aws(plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
     """The calls of the AWS CLI in docs/local.md are taken, one after the other."""
-    (example,) = [b for b in blocks("console") if "aws elasticache" in b.text]
+    example = block("docs/local.md", holding="aws elasticache")
     async with LocalCluster(shards=3, replicas_per_shard=1) as cluster:
         plane.add_group("local", cluster)
         for words in example.commands:

@@ -122,6 +122,9 @@ async def test_check_knows_the_scenario(plane: ControlPlane, tmp_path: Path) -> 
     assert "--scenario NAME" in " ".join(alone.out.split())
     assert fits.code == 0, fits
     assert "group 'my-cluster' is to be created" in fits.out
+    assert "all reads are allowed; whether AddTagsToResource, CompleteMigration," in (
+        " ".join(fits.out.split())
+    )
 
 
 async def test_the_way_out_is_named(plane: ControlPlane, tmp_path: Path) -> None:

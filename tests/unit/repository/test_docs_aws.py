@@ -80,8 +80,9 @@ def test_a_stack_can_be_made(words: list[str]) -> None:
 def test_the_bundle_is_of_the_version() -> None:
     """The name of the bundle is the one that `make bundle` gives it here."""
     text = (ROOT / "docs" / "aws.md").read_text()
-    names = set(re.findall(r"loadprobe-[\d.]+-arm64\.tar\.gz", text))
-    assert names == {f"loadprobe-{loadprobe.__version__}-arm64.tar.gz"}
+    names = set(re.findall(r"loadprobe-[\d.]+-arm64\.[a-z.]+", text))
+    name = f"loadprobe-{loadprobe.__version__}-arm64"
+    assert names == {f"{name}.tar.gz", f"{name}.zip"}
 
 
 def test_the_table_of_parameters() -> None:

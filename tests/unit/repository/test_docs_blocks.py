@@ -22,7 +22,17 @@ from tests.support.paths import ROOT
 
 LANE = '[[lanes]]\nname = "tcp"\n'
 TARGET = '[target]\nhost = "127.0.0.1"\n'
-_PROGRAMS = {"loadprobe", "make", "pip", "python", "curl", "aws", "export", "systemctl"}
+_PROGRAMS = {
+    "loadprobe",
+    "make",
+    "pip",
+    "python",
+    "curl",
+    "aws",
+    "export",
+    "helm",
+    "systemctl",
+}
 _MAKEFILE = (ROOT / "Makefile").read_text()
 _EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
     "optional-dependencies"

@@ -10,6 +10,7 @@ import re
 import stat
 import subprocess
 import tarfile
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import pytest
 from loadprobe.config.file import parse_config
 from tests.support.cloudformation import Stack
 from tests.support.paths import ROOT
-from tools.bundle import make_bundle
+from tools.bundle import make_bundle, make_function
 
 TEMPLATE = ROOT / "deploy" / "cloudformation" / "probe-only.yaml"
 SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:lp-AbCdEf"
@@ -210,3 +211,21 @@ def test_a_bundle_is_the_same_each_time(tmp_path: Path) -> None:
         unit = archive.extractfile("loadprobe.service")
         assert unit is not None
         assert unit.read() == (ROOT / "deploy" / "loadprobe.service").read_bytes()
+
+
+def test_a_function_is_the_same_each_time(tmp_path: Path) -> None:
+    """The handler stands where Lambda looks for it, beside what it imports."""
+    package = tmp_path / "packages" / "loadprobe"
+    (package / "__pycache__").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "__pycache__" / "__init__.pyc").touch()
+    first = make_function(tmp_path / "packages", tmp_path / "first.zip")
+    os.utime(package / "__init__.py", (0, 0))
+    second = make_function(tmp_path / "packages", tmp_path / "second.zip")
+
+    assert first == second
+    with zipfile.ZipFile(tmp_path / "first.zip") as archive:
+        assert archive.namelist() == ["handler.py", "loadprobe/__init__.py"]
+        handler = ROOT / "deploy" / "lambda" / "handler.py"
+        assert archive.read("handler.py") == handler.read_bytes()
+        assert all(info.external_attr >> 16 == 0o644 for info in archive.infolist())

@@ -134,6 +134,16 @@ def test_partitions_are_those_of_the_sdk() -> None:
     assert PLACE.arn(On.GROUP).startswith("arn:aws:elasticache:eu-west-1:123456789012:")
 
 
+def test_an_endpoint_of_a_vpc() -> None:
+    """An API that is asked by way of an interface endpoint is that of AWS."""
+    url = "https://vpce-1.elasticache.eu-west-1.vpce.amazonaws.com"
+    text = f'{CONTROL}endpoint_url = "{url}"\n{LANES}'
+    config = parse_config(text, where="my.toml")
+    assert policy_of(config, (), account="*") == policy_of(
+        parse_config(CONTROL + LANES, where="my.toml"), (), account="*"
+    )
+
+
 def test_a_run_that_uses_all() -> None:
     """A policy has what logs in, publishes and sends, and each for its resource."""
     text = (
