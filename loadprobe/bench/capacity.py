@@ -12,7 +12,7 @@ import msgspec
 
 from loadprobe.bench.cell_files import MOST_PER_S
 from loadprobe.bench.child import ChildRun
-from loadprobe.config.keys import Config
+from loadprobe.config.keys import Config, Slo
 from loadprobe.core.comparing.obstacles import MOST_BLIND
 from loadprobe.core.load.capacity import CapacitySearch
 from loadprobe.core.verdict.summary import Summary
@@ -67,7 +67,7 @@ def check_capacity(config: Config) -> None:
         UsageError: it has no threshold, or a lane without a rate that stays.
     """
     slo = config.slo
-    if slo.max_outage_ms is None and slo.availability is None and slo.p99_ms is None:
+    if slo == Slo():
         raise UsageError(
             "--capacity finds the highest rate that meets [slo], and [slo] has no "
             "threshold; add for example p99_ms = 5 and availability = 0.999"

@@ -18,6 +18,9 @@ _FIGURES = {
     "outage_ms": ("max_outage_ms", ">"),
     "availability": ("availability", "<"),
     "p99_ms": ("p99_ms", ">"),
+    "lost_writes": ("max_lost_writes", ">"),
+    "errors": ("max_errors", ">"),
+    "blind_ms": ("max_blind_ms", ">"),
 }
 """Figure -> the key of [slo] that is its limit, and how a run is beyond it."""
 
@@ -26,7 +29,8 @@ FailIf = Annotated[
     typer.Option(
         metavar="CONDITION",
         help="Exit with 3 if this holds at the end: 'outage_ms > 100', "
-        "'availability < 0.999' or 'p99_ms > 5'. Goes over thresholds of a file.",
+        "'availability < 0.999', 'p99_ms > 5', 'lost_writes > 0', 'errors > 0' or "
+        "'blind_ms > 500'. Goes over thresholds of a file.",
     ),
 ]
 
@@ -77,9 +81,10 @@ def _limit(text: str) -> tuple[str, float]:
             f"--fail-if {text!r}: a limit of {condition.figure} is written "
             f"'{condition.figure} {beyond} {condition.limit:g}'"
         )
+    limit = condition.limit
     try:
-        msgspec.convert({key: condition.limit}, Slo)
+        msgspec.convert({key: int(limit) if limit.is_integer() else limit}, Slo)
     except msgspec.ValidationError as exc:
         expected = describe_key("slo", key)
         raise UsageError(f"--fail-if {text!r}: expected {expected}") from exc
-    return key, condition.limit
+    return key, int(limit) if limit.is_integer() else limit

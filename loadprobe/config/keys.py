@@ -199,12 +199,27 @@ class Output(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_disk_ratio: Ratio = 0.9
 
 
+_Count = Annotated[int, Meta(ge=0, le=1_000_000_000_000)]
+
+
 class Slo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Thresholds; a run that misses one exits with code 3."""
+    """Thresholds; a run that misses one exits with code 3.
+
+    Args:
+        max_outage_ms: the longest outage of any scope.
+        availability: the least share of arrivals served.
+        p99_ms: the largest 99th percentile of response times.
+        max_lost_writes: acknowledged writes that may be gone.
+        max_errors: arrivals that may fail, those by plan left out.
+        max_blind_ms: the longest time in which a lane was not looked at.
+    """
 
     max_outage_ms: Annotated[float, Meta(ge=0.0, le=86_400_000.0)] | None = None
     availability: Ratio | None = None
     p99_ms: Annotated[float, Meta(gt=0.0, le=86_400_000.0)] | None = None
+    max_lost_writes: _Count | None = None
+    max_errors: _Count | None = None
+    max_blind_ms: Annotated[float, Meta(ge=0.0, le=86_400_000.0)] | None = None
 
 
 class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

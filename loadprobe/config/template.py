@@ -17,6 +17,7 @@ listen = "127.0.0.1:9121"         # metrics and the API of the run; "" serves no
 # max_outage_ms = 1000
 # availability = 0.999
 # p99_ms = 10
+# max_lost_writes = 0
 
 # [control]                       # only to see, or to cause, what ElastiCache does
 # replication_group = "my-cluster"

@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+import msgspec
+
 from loadprobe.clock import NS_PER_MS, ClockPair, mono_now_ns
 from loadprobe.config.keys import Config
 from loadprobe.control.scenario.keys import Expect
@@ -158,7 +160,7 @@ def rules_of(config: Config, expect: Expect | None = None) -> Rules:
     return Rules(
         quiet_ns=config.probe.quiet_ms * NS_PER_MS,
         stall_ns=config.probe.stall_ms * NS_PER_MS,
-        slo=SloLimits(slo.max_outage_ms, slo.availability, slo.p99_ms),
+        slo=SloLimits(**msgspec.structs.asdict(slo)),
         expected=Expected() if expect is None else _expected(expect),
     )
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import accumulate, repeat
 from operator import mul, rshift
-from typing import TypedDict
+from typing import TypedDict, cast
 
 _SUB_BITS = 7
 _TOP_BITS = 41
@@ -281,9 +281,10 @@ class Histogram:
             ValueError: there is no such histogram.
         """
         new = cls()
-        for index, count in sparse["buckets"]:
+        counts = dict(cast("list[tuple[int, int]]", sparse["buckets"]))
+        for index in (min(counts), max(counts)) if counts else ():
             bucket_bounds(index)  # raises
-            new._counts[index] = count
+        new._counts.update(counts)
         new.count = new._counts.total()
         new.sum_ns, new.overflow = sparse["sum_ns"], sparse["overflow"]
         new.min_ns, new.max_ns = sparse["min_ns"], sparse["max_ns"]

@@ -80,7 +80,7 @@ def judge(measured: Measured) -> Judgement:
     load, apart = split(measured.results)
     run = _judged(measured, load, measured.course.activity)
     connecting = _judged(measured, apart, None)
-    checks = check_slo(run, measured.slo)
+    checks = check_slo(run, measured.slo, lost_writes=measured.data.lost_writes)
     phases, scenario = _judge_scenario(measured, run)
     absent = measured.data.absent_reads
     known = Findings(

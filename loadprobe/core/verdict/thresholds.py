@@ -3,6 +3,7 @@
 Planned darkness counts against none of them, and neither does what was not seen.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from loadprobe.core.judging.histogram import Histogram
@@ -18,10 +19,42 @@ class SloLimits:
     max_outage_ms: float | None = None
     availability: float | None = None
     p99_ms: float | None = None
+    max_lost_writes: int | None = None
+    max_errors: int | None = None
+    max_blind_ms: float | None = None
 
 
-def check_slo(run: JudgedRun, limits: SloLimits) -> list[SloResult]:
-    """Return each threshold with what was measured; without a value it is not met."""
+def check_slo(
+    run: JudgedRun, limits: SloLimits, *, lost_writes: int | None = None
+) -> list[SloResult]:
+    """Return each threshold with what was measured; without a value it is not met.
+
+    Args:
+        run: what was looked at.
+        limits: the thresholds.
+        lost_writes: acknowledged writes that are gone; None if not all were read back.
+    """
+    return [*_served(run, limits), *_counted(run, limits, lost_writes)]
+
+
+def _counted(
+    run: JudgedRun, limits: SloLimits, lost_writes: int | None
+) -> Iterator[SloResult]:
+    errors = sum(totals.arrivals - totals.served for totals in run.totals)
+    errors -= sum(outage.failed for outage in run.planned)
+    lanes = run.watched.lane_totals.values()
+    blind_ms = ms(max((totals.blind_ns for totals in lanes), default=0))
+    for name, limit, actual in (
+        ("max_lost_writes", limits.max_lost_writes, lost_writes),
+        ("max_errors", limits.max_errors, errors),
+        ("max_blind_ms", limits.max_blind_ms, blind_ms),
+    ):
+        if limit is not None:
+            met = actual is not None and actual <= limit
+            yield SloResult(name, limit, actual, met)
+
+
+def _served(run: JudgedRun, limits: SloLimits) -> list[SloResult]:
     checks: list[SloResult] = []
     if limits.max_outage_ms is not None:
         longest = max((o.seen_ns for o in run.outages), default=0)

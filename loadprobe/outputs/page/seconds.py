@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
+from typing import cast
 
 from loadprobe.clock import NEVER_NS, NS_PER_S
 from loadprobe.core.judging.columns import Scope
@@ -268,8 +269,11 @@ class _Sum:
         if sparse["min_ns"] is None or sparse["max_ns"] is None:
             return
         counts = self.counts
-        for index, count in sparse["buckets"]:
-            counts[index] += count
+        if counts:
+            for index, count in sparse["buckets"]:
+                counts[index] += count
+        else:  # of most steps the only line
+            counts.update(cast("list[tuple[int, int]]", sparse["buckets"]))
         self.sum_ns += sparse["sum_ns"]
         self.overflow += sparse["overflow"]
         self.least_ns.append(sparse["min_ns"])

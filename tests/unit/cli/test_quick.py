@@ -124,6 +124,8 @@ def test_conditions_are_thresholds() -> None:
     assert limits() == Slo(p99_ms=3.0)
     assert limits("outage_ms > 100", "availability<0.999") == Slo(100.0, 0.999, 3.0)
     assert limits("p99_ms > 5") == Slo(p99_ms=5.0)
+    counted = limits("lost_writes > 0", "errors > 12", "blind_ms > 250.5")
+    assert counted == Slo(None, None, 3.0, 0, 12, 250.5)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +139,7 @@ def test_conditions_are_thresholds() -> None:
         (["outage_ms >= 100"], "is written 'outage_ms > 100'"),
         (["availability > 0.9"], "is written 'availability < 0.9'"),
         (["availability < 99"], "expected a ratio from 0 to 1"),
+        (["errors > 0.5"], "expected a whole number from 0"),
         (["p99_ms > 0"], "expected a number above 0"),
         (["p99_ms > 1", "p99_ms > 2"], "there is another one of this figure"),
     ],

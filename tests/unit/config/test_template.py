@@ -66,7 +66,7 @@ def test_what_is_commented_out_can_be_used() -> None:
     head, _, rest = text.partition("# [slo]")
     lines = [line.removeprefix("# ") for line in f"# [slo]{rest}".splitlines()]
     config = parse_config(head + "\n".join(lines), where="run.toml")
-    assert config.slo == Slo(1000.0, 0.999, 10.0)
+    assert config.slo == Slo(1000.0, 0.999, 10.0, 0)
     assert config.control is not None
     assert config.control.replication_group == "my-cluster"
 

@@ -11,7 +11,7 @@ from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.judging.results import Results
 from loadprobe.core.verdict.beside import Planned
-from loadprobe.core.verdict.measured import Changes, Measured, ObserverHealth
+from loadprobe.core.verdict.measured import Changes, DataFound, Measured, ObserverHealth
 from loadprobe.core.verdict.quantities import Bounds
 from loadprobe.core.verdict.summary import SloResult, Summary
 from loadprobe.core.verdict.thresholds import SloLimits
@@ -243,6 +243,27 @@ def test_thresholds() -> None:
     ]
     assert summary.slo[0].actual == 400
     assert summary.verdict[-2] == "max_outage_ms is missed: 400, limit 100"
+
+
+def test_thresholds_of_what_is_counted() -> None:
+    """Lost writes, failures and blind time; what is by plan is left out."""
+    stalls = ((410 * MS, 600 * MS),)
+    dark = dict.fromkeys((f"tcp_{n}" for n in (1, 2, 3)), range(700, 1000))
+    measured = Measured(
+        run(everywhere(**dark, tls_2=range(300, 350)), stalls=stalls),
+        CLOCK,
+        S,
+        slo=SloLimits(max_lost_writes=2, max_errors=50, max_blind_ms=100),
+        data=DataFound(lost_writes=2),
+        changes=Changes(planned=[Planned("tcp", 690 * MS, 1000 * MS)]),
+    )
+    assert summarize(measured).summary.slo == [
+        SloResult("max_lost_writes", 2, 2, True),
+        SloResult("max_errors", 50, 50, True),
+        SloResult("max_blind_ms", 100, 190, False),
+    ]
+    (check,) = judged(run(everywhere()), SloLimits(max_lost_writes=0)).summary.slo
+    assert (check.actual, check.is_met) == (None, False)
 
 
 def test_thresholds_without_a_value_are_missed() -> None:
