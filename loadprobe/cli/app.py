@@ -345,7 +345,7 @@ def report(
     from loadprobe.run.aftermath import load_any_run
     from loadprobe.run.junit import write_junit
 
-    data = load_any_run(run_folder)
+    data = load_any_run(run_folder, is_partial=True)
     if junit is not None:
         write_junit(junit, data)
     if as_html or as_png or output is not None:

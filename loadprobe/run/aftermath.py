@@ -36,8 +36,13 @@ _STILL_RUNNING = "the scenario was not over yet"
 _GONE = "the run's process was gone before the scenario ended"
 
 
-def load_any_run(path: Path) -> RunData:
+def load_any_run(path: Path, *, is_partial: bool = False) -> RunData:
     """Read a run folder, and judge the run if that was not done.
+
+    Args:
+        path: the folder.
+        is_partial: leave damaged files out of what stands beside the verdict, and say
+            so; a verdict that is damaged itself is judged anew.
 
     Raises:
         UsageError: it is no run folder, nothing of the run was judged, it was written
@@ -46,14 +51,25 @@ def load_any_run(path: Path) -> RunData:
     info = load_info(path)
     # Asked first: a run may come to its end while we read.
     writer = find_writer(path)
-    if has_verdict(path):
-        return load_run(path)
     torn: set[str] = set()
     left_out: set[str] = set()
+    damage: UsageError | None = None
+    if has_verdict(path):
+        try:
+            return load_run(path, is_partial=is_partial)
+        except UsageError as exc:
+            if not is_partial:
+                raise
+            damage = exc
+            left_out.add(f"the verdict was judged anew: {exc}")
     replay = read_sealed(path, torn, left_out)
+    if replay is None and damage is not None:
+        raise damage
     if replay is None:
         raise UsageError(f"{str(path)!r}: {_nothing_judged(writer)}")
-    beside = load_beside(path, torn, is_whole=False, left_out=left_out)
+    beside = load_beside(
+        path, torn, is_whole=False, left_out=left_out, is_partial=is_partial
+    )
     # While it is being written, a last line that is not whole yet is not torn.
     torn = torn if writer is None else set()
     run = _judge(path, info, replay, beside, torn, is_running=writer is not None)

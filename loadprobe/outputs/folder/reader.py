@@ -5,6 +5,7 @@ program or of another format is refused, a file torn by a crash is read up to th
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -110,8 +111,13 @@ class Beside:
     film: tuple[Frame, ...]
 
 
-def load_run(path: Path) -> RunData:
+def load_run(path: Path, *, is_partial: bool = False) -> RunData:
     """Read the folder of a run that has a verdict.
+
+    Args:
+        path: the folder.
+        is_partial: of what stands beside the verdict (outages one by one, events, film)
+            a file that is damaged or not there is left out, and said to be.
 
     Raises:
         UsageError: it is no run folder, it has no verdict yet, it was written in
@@ -126,17 +132,33 @@ def load_run(path: Path) -> RunData:
     torn: set[str] = set()
     left_out: set[str] = set()
     is_whole = len(paths_of(path)) == 1
-    beside = load_beside(path, torn, is_whole=is_whole, left_out=left_out)
+    outages: tuple[OutageRow, ...] = ()
+    with _leaving_out(left_out if is_partial else None):
+        outages = tuple(read_document(path / OUTAGES, OutageList).outages)
+    beside = load_beside(
+        path, torn, is_whole=is_whole, left_out=left_out, is_partial=is_partial
+    )
     return RunData(
         path=path,
         info=info,
         summary=read_document(path / SUMMARY, Summary),
-        outages=tuple(read_document(path / OUTAGES, OutageList).outages),
+        outages=outages,
         events=beside.events,
         film=beside.film,
         torn=tuple(sorted(torn)),
         missing=(*find_missing(path), *sorted(left_out)),
     )
+
+
+@contextmanager
+def _leaving_out(left_out: set[str] | None) -> Iterator[None]:
+    """Note what cannot be read, and go on without it; None: that is an error."""
+    try:
+        yield
+    except UsageError as exc:
+        if left_out is None:
+            raise
+        left_out.add(f"left out: {exc}")
 
 
 def has_verdict(path: Path) -> bool:
@@ -169,6 +191,7 @@ def load_beside(
     *,
     is_whole: bool = True,
     left_out: set[str] | None = None,
+    is_partial: bool = False,
 ) -> Beside:
     """Read events and film.
 
@@ -179,6 +202,7 @@ def load_beside(
             nothing to hold yet.
         left_out: what is said of damaged files of earlier segments, which are left
             out, is added to it.
+        is_partial: files of the last segment are left out in the same way.
 
     Raises:
         UsageError: a file of the last segment is missing, foreign, of another format,
@@ -192,8 +216,12 @@ def load_beside(
             film += film_of(segment, torn)
         except UsageError as exc:
             damaged.add(str(exc))
-    events = load_events(path, torn, damaged, is_whole=is_whole)
-    film += film_of(last, torn, is_whole=is_whole)
+    events: tuple[PastEvent, ...] = ()
+    kept = damaged if is_partial else None
+    with _leaving_out(kept):
+        events = load_events(path, torn, damaged, is_whole=is_whole)
+    with _leaving_out(kept):
+        film += film_of(last, torn, is_whole=is_whole)
     if left_out is not None:
         left_out |= damaged
     return Beside(events, tuple(film))

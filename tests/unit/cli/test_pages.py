@@ -1,5 +1,7 @@
 """``loadprobe report`` as a page and as Markdown."""
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,46 @@ def test_markdown_is_printed(folder: Path) -> None:
     assert ended.exit_code == 0
     assert ended.stdout.startswith("## run: outage - 1 incident: shard 0002")
     assert "| who | dark ms |" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("cells.film", b"LPFILM01\x00\x00\x00\x05abcde"),
+        ("cells.film", None),
+        ("events.ndjson", b'{"schema_version":1,"file":"events"}\n{}\n{}\n'),
+        ("outages.json", b"{"),
+    ],
+)
+def test_what_is_damaged_is_left_out(
+    folder: Path, tmp_path: Path, name: str, content: bytes | None
+) -> None:
+    """The verdict stands without it, on the page and as text, which say what is not."""
+    copy = Path(shutil.copytree(folder, tmp_path / "run"))
+    if content is None:
+        (copy / name).unlink()
+    else:
+        (copy / name).write_bytes(content)
+    ended = CliRunner().invoke(app, ["report", str(copy), "--html"])
+    assert ended.exit_code == 0
+    page = (copy / "report.html").read_text()
+    (missing,) = re.findall(r'"missing":\[("left out: [^]]*)\]', page)
+    assert name in missing
+    assert "shard 0002 was dark on lane tcp for" in page
+    ended = CliRunner().invoke(app, ["report", str(copy), "--full"])
+    assert ended.exit_code == 0
+    assert "Missing: left out: " in ended.stdout
+    with pytest.raises(UsageError, match=re.escape(name)):
+        load_run(copy)
+
+
+def test_a_damaged_verdict_is_an_error(folder: Path, tmp_path: Path) -> None:
+    """Nothing stands without it, if nothing is there to judge the run anew by."""
+    copy = Path(shutil.copytree(folder, tmp_path / "run"))
+    (copy / "summary.json").write_bytes(b"{")
+    ended = CliRunner().invoke(app, ["report", str(copy)])
+    assert isinstance(ended.exception, UsageError)
+    assert "summary.json was not written by loadprobe, or is damaged" in str(ended.exception)
 
 
 def test_a_page_that_cannot_be_written_is_an_error(folder: Path) -> None:

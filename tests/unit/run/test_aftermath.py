@@ -72,6 +72,22 @@ def test_the_verdict_from_the_folder_is_that_of_the_end(recorded: Recorded) -> N
     assert essence(load_any_run(without_verdict(path))) == essence(expected)
 
 
+def test_a_damaged_verdict_is_judged_anew(recorded: Recorded) -> None:
+    """A partial report has the verdict of what was sealed, and says so; others fail."""
+    recorded.measure(3000 * MS)
+    recorded.written = Written(2, is_complete=True)
+    recorded.conclude(lost_writes=2)
+    path = recorded.folder.path
+    expected = load_run(path)
+    (path / "summary.json").write_bytes(b"{")
+    with pytest.raises(UsageError, match=r"summary.json was not written"):
+        load_any_run(path)
+    run = load_any_run(path, is_partial=True)
+    assert essence(run) == essence(expected)
+    (said,) = run.missing
+    assert said.startswith("the verdict was judged anew: ")
+
+
 def test_an_interrupted_run_says_up_to_when_it_is_complete(recorded: Recorded) -> None:
     """It has a verdict, with the outage that was open then and all that was counted."""
     recorded.measure(2000 * MS)
