@@ -48,6 +48,27 @@ async def serving(folder: Path) -> AsyncIterator[Servers]:
 
 
 @dataclass(frozen=True, slots=True)
+class ServersWithOne(Servers):
+    """A cluster with password and TLS, and a server without any of them.
+
+    Args:
+        single: the latter.
+    """
+
+    single: LocalCluster
+
+
+@asynccontextmanager
+async def serving_with_one(folder: Path) -> AsyncIterator[ServersWithOne]:
+    """Start both."""
+    async with (
+        serving(folder) as served,
+        LocalCluster(**ONE_NODE, cluster_mode=False, tls_mode="none") as single,
+    ):
+        yield ServersWithOne(served.closed, folder, single)
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """How a command ended."""
 

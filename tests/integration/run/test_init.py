@@ -1,7 +1,6 @@
 """What endpoints tell of themselves, and the configuration that is written of it."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,42 +11,27 @@ from loadprobe.config.file import load_config
 from loadprobe.config.keys import Target
 from loadprobe.config.template import Found
 from loadprobe.errors import UsageError
-from loadprobe.local.cluster.cluster import LocalCluster
 from loadprobe.run import asking
 from tests.support.bad_input import (
     NOBODY_LISTENS,
-    ONE_NODE,
     SECRET,
-    Servers,
+    ServersWithOne,
     assert_refused,
     finish,
-    serving,
+    serving_with_one,
     start,
 )
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@dataclass(frozen=True, slots=True)
-class Both(Servers):
-    """A cluster with password and TLS, and a server without any of them.
-
-    Args:
-        single: the latter.
-    """
-
-    single: LocalCluster
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Both]:
+async def servers(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[ServersWithOne]:
     """Start both once."""
-    folder = tmp_path_factory.mktemp("init")
-    async with (
-        serving(folder) as served,
-        LocalCluster(**ONE_NODE, cluster_mode=False, tls_mode="none") as single,
-    ):
-        yield Both(served.closed, folder, single)
+    async with serving_with_one(tmp_path_factory.mktemp("init")) as started:
+        yield started
 
 
 @pytest.fixture
@@ -62,7 +46,7 @@ async def found(target: Target, *, must_tls: bool = False) -> Found:
 
 
 @pytest.mark.usefixtures("_impatient")
-async def test_without_anything(servers: Both) -> None:
+async def test_without_anything(servers: ServersWithOne) -> None:
     """A plain server is known for one."""
     single = servers.single
     told = await found(Target(single.host, single.port))
@@ -71,7 +55,7 @@ async def test_without_anything(servers: Both) -> None:
 
 
 @pytest.mark.usefixtures("_impatient")
-async def test_a_login(servers: Both) -> None:
+async def test_a_login(servers: ServersWithOne) -> None:
     """Without a password it is known that one is wanted; with it, the rest as well."""
     closed = Target(servers.closed.host, servers.closed.port)
     told = await found(closed)
@@ -83,7 +67,7 @@ async def test_a_login(servers: Both) -> None:
 
 
 @pytest.mark.usefixtures("_impatient")
-async def test_what_cannot_be_used(servers: Both, tmp_path: Path) -> None:
+async def test_what_cannot_be_used(servers: ServersWithOne, tmp_path: Path) -> None:
     """A wrong password, an unknown authority and a wrong name or port are told."""
     closed = servers.closed
     assert closed.tls_port is not None
@@ -103,7 +87,7 @@ async def test_what_cannot_be_used(servers: Both, tmp_path: Path) -> None:
 
 
 async def test_no_password_in_the_clear(
-    servers: Both, monkeypatch: pytest.MonkeyPatch
+    servers: ServersWithOne, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To a port that speaks TLS it is sent by TLS alone."""
     asked: list[tuple[bool, str | None]] = []
@@ -130,7 +114,7 @@ async def test_no_password_in_the_clear(
     assert len(asked) == 2
 
 
-async def test_the_command(servers: Both, tmp_path: Path) -> None:
+async def test_the_command(servers: ServersWithOne, tmp_path: Path) -> None:
     """It writes a file that can be read, and none over another one."""
     closed, path = servers.closed, tmp_path / "my.toml"
     words = ["init", f"rediss://{closed.host}:{closed.tls_port}", "-o", str(path)]

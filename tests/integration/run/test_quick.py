@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +9,13 @@ import pytest
 import pytest_asyncio
 
 from loadprobe.cli.quick import Quick, with_cluster_mode
-from loadprobe.local.cluster.cluster import LocalCluster
 from tests.support.bad_input import (
     NOBODY_LISTENS,
-    ONE_NODE,
     SECRET,
     Ended,
-    Servers,
+    ServersWithOne,
     finish,
-    serving,
+    serving_with_one,
     start,
 )
 
@@ -26,26 +23,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 SMALL = ("--for", "0.3s", "--rate", "200", "--workers", "4", "--keys", "100")
 
 
-@dataclass(frozen=True, slots=True)
-class Both(Servers):
-    """A cluster with password and TLS, and a server without any of them.
-
-    Args:
-        single: the latter.
-    """
-
-    single: LocalCluster
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Both]:
+async def servers(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[ServersWithOne]:
     """Start both once."""
-    folder = tmp_path_factory.mktemp("quick")
-    async with (
-        serving(folder) as served,
-        LocalCluster(**ONE_NODE, cluster_mode=False, tls_mode="none") as single,
-    ):
-        yield Both(served.closed, folder, single)
+    async with serving_with_one(tmp_path_factory.mktemp("quick")) as started:
+        yield started
 
 
 async def ended(folder: Path, *words: str, **env: str) -> Ended:
@@ -62,7 +46,7 @@ def config_of(folder: Path) -> dict[str, Any]:
     return config
 
 
-async def test_without_cluster_mode(servers: Both, tmp_path: Path) -> None:
+async def test_without_cluster_mode(servers: ServersWithOne, tmp_path: Path) -> None:
     """The endpoint tells that itself; a limit that is kept is exit code 0."""
     url = f"redis://{servers.single.host}:{servers.single.port}"
     done = await ended(tmp_path, "run", url, *SMALL, "--fail-if", "outage_ms > 60000")
@@ -75,7 +59,7 @@ async def test_without_cluster_mode(servers: Both, tmp_path: Path) -> None:
     assert done.out.splitlines()[-1].startswith("Page: ")
 
 
-async def test_with_all_of_it(servers: Both, tmp_path: Path) -> None:
+async def test_with_all_of_it(servers: ServersWithOne, tmp_path: Path) -> None:
     """TLS, cluster mode and a password by reference; a limit missed is exit code 3."""
     cluster = servers.closed
     done = await ended(
@@ -96,7 +80,7 @@ async def test_with_all_of_it(servers: Both, tmp_path: Path) -> None:
     assert SECRET not in done.out
 
 
-async def test_one_that_does_not_tell(servers: Both) -> None:
+async def test_one_that_does_not_tell(servers: ServersWithOne) -> None:
     """Without a login, or nobody there for so long, all stays as it would be."""
     closed = Quick().config(f"redis://{servers.closed.host}:{servers.closed.port}")
     assert await with_cluster_mode(closed, wait_s=None) == closed

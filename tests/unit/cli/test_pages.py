@@ -83,7 +83,9 @@ def test_a_damaged_verdict_is_an_error(folder: Path, tmp_path: Path) -> None:
     (copy / "summary.json").write_bytes(b"{")
     ended = CliRunner().invoke(app, ["report", str(copy)])
     assert isinstance(ended.exception, UsageError)
-    assert "summary.json was not written by loadprobe, or is damaged" in str(ended.exception)
+    assert "summary.json was not written by loadprobe, or is damaged" in str(
+        ended.exception
+    )
 
 
 def test_a_page_that_cannot_be_written_is_an_error(folder: Path) -> None:
