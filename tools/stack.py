@@ -24,6 +24,7 @@ from loadprobe.local.cluster.settings import TlsMode
 
 ROOT = Path(__file__).resolve().parents[1]
 _SHIPPED_TARGET, _SHIPPED_INTERVAL = "loadprobe:9121", "5s"
+_FINE = (None, 0, 3)  # a scenario may well use up the error budget
 _CONFIG = """
 name = "{name}"
 
@@ -42,6 +43,9 @@ port = {cluster.port}
 [control]
 replication_group = "{name}"
 endpoint_url = "{api}"
+
+[slo]
+availability = 0.999
 
 [[lanes]]
 name = "tcp"
@@ -224,9 +228,9 @@ async def main(arguments: Sequence[str] | None = None) -> None:
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:
             task.cancel()
-        if process.returncode:
+        if process.returncode not in _FINE:
             print((folder / "stack.log").read_text()[-2000:], file=sys.stderr)
-    if process.returncode:
+    if process.returncode not in _FINE:
         raise SystemExit(process.returncode)
 
 

@@ -70,7 +70,7 @@ def _now(board: Board) -> None:
             about="Clusters of which a probe was scraped.",
         ),
         number(
-            "Probes that do not answer",
+            "Silent probes",
             instant('sum(up{job=~"$job"} == bool 0)'),
             about="Targets of the chosen jobs that could not be scraped. A probe whose "
             "run has ended is one of them.",
@@ -90,6 +90,13 @@ def _now(board: Board) -> None:
             steps=PLANNED_ABOVE_ZERO,
         ),
         number(
+            "In maintenance",
+            instant(f"sum({by('max', _ALL('maintenance_active'), CLUSTER_LABEL)})"),
+            about="Clusters to which something is being done by the provider or by "
+            "anybody else, not by a scenario of ours.",
+            steps=PLANNED_ABOVE_ZERO,
+        ),
+        number(
             "Lost writes",
             instant(f"sum({_ALL.growth('lost_writes_total', _RANGE)})"),
             about="Acknowledged writes that were gone when they were read back.",
@@ -106,7 +113,7 @@ def _now(board: Board) -> None:
             about="Longest first, without darkness by plan. Empty is good.",
             sort="For",
         ),
-        width=9,
+        width=6,
         height=7,
     )
 

@@ -162,7 +162,7 @@ def _verdict(board: Board) -> None:
             decimals=3,
         ),
         number(
-            "Open at the end",
+            "Still open",
             instant(f"sum({still_open} > bool 0)"),
             about="Scopes that are in an outage that is not by plan.",
             steps=WARN_ABOVE_ZERO,

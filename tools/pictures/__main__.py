@@ -31,7 +31,7 @@ PICTURES = {
         "Dark, at worst",
         "Dark by plan",
         "Available, at worst",
-        "Open at the end",
+        "Still open",
         "Failed arrivals",
         "Damage",
         "Probe blind",

@@ -312,12 +312,16 @@ class RunMetrics:
             dark_ns += current.lower_ns
             unseen_ns += current.unseen_ns
             planned_ns += planned_certain_ns(current, planned)
-        for metric, known_ms, time_ns in (
-            ("dark_time_seconds_total", self._dark_ms, dark_ns),
-            ("planned_dark_seconds_total", self._planned_ms, planned_ns),
-            ("unseen_time_seconds_total", self._unseen_ms, unseen_ns),
+        dark_ms = dark_ns // NS_PER_MS
+        # What is left of the whole must not change by a rounded millisecond while only
+        # the planned part grows: it would be shown as darkness.
+        planned_ms = dark_ms - (dark_ns - planned_ns) // NS_PER_MS
+        for metric, known_ms, time_ms in (
+            ("dark_time_seconds_total", self._dark_ms, dark_ms),
+            ("planned_dark_seconds_total", self._planned_ms, planned_ms),
+            ("unseen_time_seconds_total", self._unseen_ms, unseen_ns // NS_PER_MS),
         ):
-            yield Value(metric, _labels(scope), _grown(known_ms, scope, time_ns))
+            yield Value(metric, _labels(scope), _grown(known_ms, scope, time_ms))
 
     def _outage_values(
         self,
@@ -347,9 +351,9 @@ class RunMetrics:
         return self._clock.to_wall(mono_ns) / NS_PER_S
 
 
-def _grown(known_ms: dict[Scope, int], scope: Scope, now_ns: int) -> float:
+def _grown(known_ms: dict[Scope, int], scope: Scope, now_ms: int) -> float:
     """Return a time in s that is not less than it was, and remember it."""
-    time_ms = known_ms[scope] = max(now_ns // NS_PER_MS, known_ms.get(scope, 0))
+    time_ms = known_ms[scope] = max(now_ms, known_ms.get(scope, 0))
     return time_ms / _MS_PER_S
 
 

@@ -458,6 +458,39 @@ def test_what_is_dark_by_plan_has_series_of_its_own() -> None:
     assert planned_s == 0
 
 
+def test_darkness_by_plan_adds_no_rounded_millisecond() -> None:
+    """While darkness by plan grows, what is left of all darkness stays as it was."""
+    aggregate = Aggregate([LaneInfo("tcp", False, (0,), 50 * MS)])
+    aggregate.start_process(0, 0)
+    plans: list[Planned] = []
+    metrics = RunMetrics(
+        "c", aggregate=aggregate, clock=ClockPair(0, 0), planned=lambda: plans
+    )
+    scope = Scope("tcp", "0001", OpKind.READ)
+    left: set[float] = set()
+    dues = range(0, 6 * S, 10_370_000)  # no whole milliseconds
+    for start in range(0, 6 * S, 100 * MS):
+        end = start + 100 * MS
+        block = Block()
+        for due in (due for due in dues if start <= due < end):
+            if S <= due < 1500 * MS or due >= 3 * S:
+                row = (due, due, due + 1000, Outcome.REFUSED, ErrorClass.LOADING)
+                block.add_failure(Failure(*row, due, due + 1000))
+            else:
+                block.add_served(due, due, due + 1000)
+        plans[:] = [Planned("tcp", 2900 * MS, end)] if end > 2900 * MS else []
+        aggregate.add(0, {scope: block}, watermark_ns=end)
+        metrics.take_ended(aggregate.seal().closed)
+        find = partial(Scrape(page_of(metrics)[0]).find, cluster="c", lane="tcp")
+        whole = find("dark_time_seconds_total", shard="0001", op="read") or 0.0
+        planned = find("planned_dark_seconds_total", shard="0001", op="read") or 0.0
+        if end > 2 * S:
+            left.add(round(whole - planned, 6))
+    assert planned > 2.5
+    assert len(left) == 1
+    assert left.pop() == pytest.approx(0.5, abs=0.02)
+
+
 def test_a_plan_for_another_shard_excuses_nothing() -> None:
     """Neither does one for another lane."""
     metrics = make_metrics(
