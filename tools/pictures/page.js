@@ -21,7 +21,9 @@ function text(value, unit, decimals) {
     if (a < 1e-3) return trim(v * 1e6) + " µs";
     if (a < 1) return trim(v * 1e3) + " ms";
     if (a < 120) return fix(v, 4) + " s";
-    return trim(v / 60, 3) + " min";
+    if (a < 7200) return trim(v / 60, 3) + " min";
+    if (a < 172800) return trim(v / 3600, 3) + " hours";
+    return a < 1209600 ? trim(v / 86400, 3) + " days" : trim(v / 604800, 3) + " weeks";
   }
   if (unit === "percentunit") return fix(v * 100, 5) + " %";
   if (unit === "dateTimeAsIso") return new Date(v).toISOString().replace("T", " ").slice(0, 23);
