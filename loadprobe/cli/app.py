@@ -349,16 +349,9 @@ def report(
     if junit is not None:
         write_junit(junit, data)
     if as_html or as_png or output is not None:
-        from loadprobe.cli.pages import save_page, save_picture
+        from loadprobe.cli.pages import save
 
-        if as_html and as_png and output is not None:
-            raise UsageError(
-                "--output is one file; give --html and --png one after the other"
-            )
-        if as_html or not as_png:
-            save_page(data, output)
-        if as_png:
-            save_picture(data, output)
+        save(data, output, has_page=as_html or not as_png, has_picture=as_png)
     elif as_markdown:
         from loadprobe.outputs.page.markdown import render_markdown
 

@@ -12,6 +12,22 @@ from loadprobe.outputs.page.page import write_page
 from loadprobe.outputs.page.still import write_still
 
 
+def save(run: RunData, file: Path | None, *, has_page: bool, has_picture: bool) -> None:
+    """Write the page of a run, a picture of its film, or both.
+
+    Raises:
+        UsageError: one of them cannot be written, or both would be one file.
+    """
+    if has_page and has_picture and file is not None:
+        raise UsageError(
+            "--output is one file; give --html and --png one after the other"
+        )
+    if has_page:
+        save_page(run, file)
+    if has_picture:
+        save_picture(run, file)
+
+
 def save_picture(run: RunData, file: Path | None) -> None:
     """Draw the film of a run into a file, or into one in its folder.
 

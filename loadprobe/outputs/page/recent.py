@@ -101,15 +101,13 @@ class Recent:
         self.until_s = 0
         self.is_short = False
         self._first_s: int | None = None
-        self._until_ns = 0
         self._cells = 0
         self._frames: deque[Frame] = deque()
         self._seconds: deque[SecondCounts] = deque()
         self._failing: deque[SecondCounts] = deque()
         self._latencies: deque[LaneSecond] = deque()
         self._events: deque[PastEvent] = deque(maxlen=MOST_EVENTS)
-        self._servers: deque[ServerRow] = deque(maxlen=MOST_SERVER_ROWS)
-        self._untold: list[ServerRow] = []
+        self._servers = _ServerRows()
         self._new = Part(0, 0)
         self._is_watched = False
 
@@ -122,15 +120,12 @@ class Recent:
 
     def take_servers(self, rows: Sequence[ServerRow]) -> None:
         """Take what servers told."""
-        self._servers += rows
-        if self._is_watched:
-            self._untold += rows
+        self._servers.take(rows, has_readers=self._is_watched)
 
     def take_sealed(self, sealed: Sealed) -> None:
         """Take what became certain."""
         if self._first_s is None and sealed.seconds:
             self._first_s = min(row.second for row in sealed.seconds)
-        self._until_ns = max(self._until_ns, sealed.until_ns)
         self.until_s = max(self.until_s, sealed.until_ns // NS_PER_S)
         latencies = list(_lane_seconds(sealed))
         self._seconds += sealed.seconds
@@ -162,10 +157,9 @@ class Recent:
             events=list(self._events),
             settled=self._settled(since_s - LATER_S),
             filmed=list(self._frames),
-            servers=[row for row in self._servers if row.second < self.until_s],
+            servers=self._servers.whole(self.until_s),
         )
         self._is_watched = True
-        self._untold = [row for row in self._servers if row.second >= self.until_s]
         self._begin_news()
         return part
 
@@ -175,21 +169,18 @@ class Recent:
         part.until_s = self.until_s
         part.settled = self._settled(part.since_s - LATER_S)
         part.filmed = list(self._frames) if part.settled else []
-        untold = self._untold
-        part.servers = [row for row in untold if row.second < part.until_s]
-        self._untold = [row for row in untold if row.second >= part.until_s]
+        part.servers = self._servers.news(part.until_s)
         self._begin_news()
         return part
 
     def end(self) -> None:
         """Note that nothing comes any more: the second that was begun is the last."""
-        if self._first_s is not None:
-            self.until_s = max(self.until_s, -(-self._until_ns // NS_PER_S))
+        latest = max((row.second for row in self._seconds), default=-1)
+        self.until_s = max(self.until_s, latest + 1)
 
     def leave(self) -> None:
         """Note that nobody watches any more."""
         self._is_watched = False
-        self._untold = []
         self._begin_news()
 
     def _begin_news(self) -> None:
@@ -205,14 +196,42 @@ class Recent:
         for rows in (self._seconds, self._failing, self._latencies):
             while rows and rows[0].second < oldest_s:
                 rows.popleft()
-        while self._servers and self._servers[0].second < oldest_s:
-            self._servers.popleft()
+        self._servers.forget(oldest_s)
         frames = self._frames
         while frames and (
             self._cells > self._most_cells or _end_s(frames[0]) < oldest_s
         ):
             self.is_short |= _end_s(frames[0]) >= oldest_s
             self._cells -= _size(frames.popleft())
+
+
+class _ServerRows:
+    """What servers told lately: before their second is judged, or after it."""
+
+    def __init__(self) -> None:
+        self._rows: deque[ServerRow] = deque(maxlen=MOST_SERVER_ROWS)
+        self._untold: list[ServerRow] = []
+
+    def take(self, rows: Sequence[ServerRow], *, has_readers: bool) -> None:
+        """Keep rows; without readers nobody has to be told of them by themselves."""
+        self._rows += rows
+        self._untold = [*self._untold, *rows] if has_readers else []
+
+    def whole(self, until_s: int) -> list[ServerRow]:
+        """Return all rows of complete seconds; later ones are news."""
+        self._untold = list(self._rows)
+        return self.news(until_s)
+
+    def news(self, until_s: int) -> list[ServerRow]:
+        """Return rows of complete seconds that were not returned before."""
+        untold = self._untold
+        self._untold = [row for row in untold if row.second >= until_s]
+        return [row for row in untold if row.second < until_s]
+
+    def forget(self, oldest_s: int) -> None:
+        """Let go of what is older."""
+        while self._rows and self._rows[0].second < oldest_s:
+            self._rows.popleft()
 
 
 def _lane_seconds(sealed: Sealed) -> Iterable[LaneSecond]:

@@ -38,6 +38,14 @@ def test_a_page_goes_where_it_is_wanted(folder: Path, tmp_path: Path) -> None:
     assert b"shard 0002 was dark on lane tcp for" in page.read_bytes()
 
 
+def test_page_and_picture_are_two_files(folder: Path, tmp_path: Path) -> None:
+    """One name for both is refused."""
+    words = ["report", str(folder), "--html", "--png", "-o", str(tmp_path / "x")]
+    ended = CliRunner().invoke(app, words)
+    assert "--output is one file" in str(ended.exception)
+    assert not (tmp_path / "x").exists()
+
+
 def test_markdown_is_printed(folder: Path) -> None:
     """--markdown says the verdict on standard output."""
     ended = CliRunner().invoke(app, ["report", str(folder), "--markdown"])
