@@ -11,9 +11,14 @@ const SERVER_CHARTS = [
   ["ops_per_s", "operations, of anybody", "per second", (value) => countText(Math.round(value)), () => true],
   ["cpu_percent", "CPU time", "% of a core", (value) => `${fixed(value, 0)} %`, () => true],
   ["clients", "connections, of anybody", "most in a step", (value) => countText(Math.round(value)), () => true],
-  ["memory_mb", "memory for data and buffers", "MB, most in a step", (value) => fixed(value, value < 10 ? 2 : 0), () => true],
-  ["lag_kb", "replicas: what they have not received", "kB, most in a step", (value) => fixed(value, value < 10 ? 1 : 0), (values) => values.some((value) => value !== null)],
+  ["memory_mb", "memory for data and buffers", "MB, most in a step", amountText, () => true],
+  ["lag_kb", "replicas: what they have not received", "kB, most in a step", amountText, (values) => values.some((value) => value !== null)],
 ];
+
+// Without digits that say nothing: "12.5", "10".
+function amountText(value) {
+  return String(Number(value.toFixed(2)));
+}
 
 // made: makes a figure of a chart, or does something else with it.
 export function serverCharts(run, common, made = chart) {
