@@ -10,7 +10,15 @@ import msgspec
 import pytest
 from playwright.sync_api import Browser
 
-from loadprobe.outputs.folder.documents import PAGE
+from loadprobe.core.topology.node_metrics import MetricRow
+from loadprobe.core.topology.server_side import ServerRow
+from loadprobe.outputs.folder.documents import (
+    CLOUDWATCH,
+    PAGE,
+    SERVERS,
+    encode_json,
+)
+from loadprobe.outputs.folder.growing import header_of
 from loadprobe.outputs.folder.reader import RunData, load_run
 from loadprobe.outputs.page.page import write_page
 from loadprobe.outputs.page.still import write_still
@@ -22,6 +30,7 @@ from tests.support.page_runs import (
     long_run,
     planted_run,
 )
+from tests.support.reports import START, S
 from tests.support.written_run import write_run
 
 pytestmark = [
@@ -73,6 +82,45 @@ def test_a_page_shows_all_without_a_request(
     for part in ("Over time", "Whose fault", "could not see", "How it was run"):
         assert part in text
     assert "Not all is here" not in text
+
+
+def test_servers_stand_under_what_clients_saw(browser: Browser, tmp_path: Path) -> None:
+    """What they tell, and CloudWatch of them, has charts and a table of its own."""
+    run = planted_run(tmp_path / "run", length_s=180, dark_at_ms=90_000)
+    first = START.mono_ns // S
+    roles = ["primary"] * 100 + ["replica"] * 80
+    rows = [
+        ServerRow("h:1", "0002", role, first + n, 1000, 50, 9, 7, 2_500_000, None, 0)
+        for n, role in enumerate(roles)
+        if not 120 <= n < 125
+    ]
+    minutes = [
+        MetricRow(
+            "g-1", START.wall_ns // S // 60 * 60 + 60 * n, {"CPUUtilization": 7.5}
+        )
+        for n in range(3)
+    ]
+    with (run.path / SERVERS).open("wb") as file:
+        file.write(header_of(SERVERS))
+        file.write(b"".join(encode_json(row) + b"\n" for row in rows))
+    with (run.path / CLOUDWATCH).open("wb") as file:
+        file.write(header_of(CLOUDWATCH))
+        file.write(b"".join(encode_json(row) + b"\n" for row in minutes))
+    config = {"control": {"replication_group": "g", "endpoint_url": None}}
+    run = replace(run, info=msgspec.structs.replace(run.info, config=config))
+    with showing(browser, written(run)) as shown:
+        text = shown.page.inner_text("#time")
+        ranges = shown.ask(
+            "() => [...document.querySelectorAll('#time .u-over')]"
+            ".map((each) => each.clientWidth)"
+        )
+    assert (shown.requests, shown.complaints) == ([], [])
+    assert "Servers: operations, of anybody" in text
+    assert "CloudWatch: CPUUtilization" in text
+    assert "CloudWatch tells of whole minutes" in text
+    assert "no answer from" in text
+    assert text.index("arrivals offered") < text.index("Servers, over the same time")
+    assert len(ranges) >= 6
 
 
 def test_a_picture_of_the_film(browser: Browser, tmp_path: Path) -> None:

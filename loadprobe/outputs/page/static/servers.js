@@ -9,7 +9,7 @@ const REPLICA_DASH = [5, 4];
 const MOST_ROLES = 6;
 const SERVER_CHARTS = [
   ["ops_per_s", "operations, of anybody", "per second", (value) => countText(Math.round(value)), () => true],
-  ["cpu_percent", "CPU time", "% of a core", (value) => `${fixed(value, 0)} %`, () => true],
+  ["cpu_percent", "CPU time", "% of a core", (value) => `${amountText(value)} %`, () => true],
   ["clients", "connections, of anybody", "most in a step", (value) => countText(Math.round(value)), () => true],
   ["memory_mb", "memory for data and buffers", "MB, most in a step", amountText, () => true],
   ["lag_kb", "replicas: what they have not received", "kB, most in a step", amountText, (values) => values.some((value) => value !== null)],
@@ -47,17 +47,17 @@ export function serverTable(run) {
   const nodes = run.servers?.nodes ?? [];
   if (nodes.length === 0) return null;
   const most = (values) => values.reduce((known, value) => (value !== null && (known === null || value > known) ? value : known), null);
-  const text = (value, digits) => (value === null ? "-" : fixed(value, digits));
+  const text = (value, digits, unit = "") => (value === null ? "-" : `${fixed(value, digits)}${unit}`);
   const columns = [["shard", "text"], ["server", "text"], ["was", "text"], ["operations/s, most", "number"], ["CPU, most", "number"], ["connections, most", "number"], ["memory, most", "number"], ["lag, most", "number"], ["without its primary", "number"]];
   const rows = nodes.map((node) => [
     node.shard,
     node.node,
     rolesText(run, node.is_primary),
     text(most(node.ops_per_s), 0),
-    `${text(most(node.cpu_percent), 0)} %`,
+    text(most(node.cpu_percent), 0, " %"),
     text(most(node.clients), 0),
-    `${text(most(node.memory_mb), 1)} MB`,
-    `${text(most(node.lag_kb), 1)} kB`,
+    text(most(node.memory_mb), 1, " MB"),
+    text(most(node.lag_kb), 1, " kB"),
     lengthText(node.unlinked_ms.reduce((sum, value) => sum + (value ?? 0), 0)),
   ]);
   const left = run.servers.left_out;
