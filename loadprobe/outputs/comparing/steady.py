@@ -15,20 +15,20 @@ from loadprobe.outputs.folder.forms import find_form, step_of
 from loadprobe.outputs.folder.reader import RunData, load_segments
 
 
-class _Sum(msgspec.Struct):
+class _TimesSum(msgspec.Struct):
     buckets: list[tuple[int, int]]
     sum_ns: int
     overflow: int
 
 
-class _SumRow(msgspec.Struct):
+class _TimesSumRow(msgspec.Struct):
     """Of a ``HistogramRow`` what a mean needs."""
 
     lane: str
     op: str
     second: int
     kind: str
-    histogram: _Sum
+    histogram: _TimesSum
 
 
 def steady_lanes(run: RunData) -> dict[str, Steady]:
@@ -72,7 +72,7 @@ def _seconds(path: Path) -> Iterator[tuple[str, int, int, int]]:
         found = find_form(segment.path, HISTOGRAMS)
         if found is None or step_of(found) > 1 or not is_begun(file, set()):
             continue
-        for row in read_lines(file, _SumRow):
+        for row in read_lines(file, _TimesSumRow):
             if row.kind == "response" and row.op != OpKind.CONNECT.label:
                 told = row.histogram
                 count = told.overflow + sum(count for _, count in told.buckets)
