@@ -100,6 +100,7 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
         Grant(("ModifyReplicationGroup",), (On.GROUP, On.PARAMETER_GROUPS)),
     ),
     "auth_rotate": (_MODIFY,),
+    "durability": (_MODIFY,),
     "apply_update": (Grant(("BatchApplyUpdateAction",), (On.GROUP,)),),
     "migrate_test": (Grant(("TestMigration",), (On.GROUP,)),),
     "migrate_start": (Grant(("StartMigration",), (On.GROUP,)),),

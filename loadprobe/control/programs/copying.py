@@ -37,7 +37,7 @@ _GRACE_S = 5.0
 
 
 @dataclass(slots=True)
-class _Process:
+class _CopyProcess:
     """One process of a copy, and what is known of it.
 
     Args:
@@ -109,7 +109,7 @@ class Copying:
         self._emit = emit
         self._secrets = secrets
         self._processes = [
-            _Process(run, OutputJournal(step, emit, secrets)) for run in runs
+            _CopyProcess(run, OutputJournal(step, emit, secrets)) for run in runs
         ]
         self._folder: Path | None = None
         self._followers: list[asyncio.Task[None]] = []
@@ -203,7 +203,7 @@ class Copying:
 
     # --- beside everything else ------------------------------------------------------
 
-    async def _follow(self, each: _Process) -> None:
+    async def _follow(self, each: _CopyProcess) -> None:
         """Read what a process says until it has ended."""
         assert each.process is not None
         try:
@@ -231,7 +231,7 @@ class Copying:
                 self._look()
                 await asyncio.sleep(_POLL_S)
 
-    async def _ask(self, each: _Process, session: aiohttp.ClientSession) -> None:
+    async def _ask(self, each: _CopyProcess, session: aiohttp.ClientSession) -> None:
         """Ask a process how far it is; one that does not answer is where it was."""
         try:
             async with session.get(

@@ -50,6 +50,8 @@ def check_transfers(
     lanes, group = [*lanes, *scenario.lanes], state.group
     for step in scenario.steps:
         try:
+            if isinstance(step, CopyStep | CutoverStep):
+                _check_way(target)
             if isinstance(step, CopyStep):
                 _check_program(step)
             if isinstance(step, MigrateTestStep | MigrateStartStep):
@@ -62,6 +64,14 @@ def check_transfers(
         except ControlError as exc:
             where = f"scenario {scenario.name}, step {step.label}"
             raise PreflightError(f"{where}: {exc}") from exc
+
+
+def _check_way(source: Target) -> None:
+    if source.tunnel is not None:
+        raise ControlError(
+            "[target.tunnel] leads to the nodes of one cluster only; run loadprobe "
+            "where both ends of the migration can be reached, without a tunnel"
+        )
 
 
 def told_transfer(step: Transfer, group: Group) -> str:

@@ -18,7 +18,7 @@ SILENT_NS = 3 * NS_PER_S
 
 
 @dataclass(slots=True)
-class _Seen:
+class _WaySeen:
     """What is known of the way to a node.
 
     Args:
@@ -45,7 +45,7 @@ class ReachLog:
 
     def __init__(self) -> None:
         self.unreached: dict[str, str] = {}
-        self._seen: dict[tuple[str, int], _Seen] = {}
+        self._seen: dict[tuple[str, int], _WaySeen] = {}
 
     def take(
         self,
@@ -74,7 +74,7 @@ class ReachLog:
         for key in self._seen.keys() - there.keys():
             news += self._end(self._seen.pop(key), now_ns, is_gone=True)
         for key, member in there.items():
-            seen = self._seen.setdefault(key, _Seen(member.address, now_ns))
+            seen = self._seen.setdefault(key, _WaySeen(member.address, now_ns))
             reason = unmapped.get(member.address) or _misled(member, seen, tellers)
             reason = reason or _silent(member, seen, asked, now_ns)
             if reason is None:
@@ -91,7 +91,7 @@ class ReachLog:
                 )
         return news
 
-    def _end(self, seen: _Seen, now_ns: int, *, is_gone: bool) -> list[NodeReached]:
+    def _end(self, seen: _WaySeen, now_ns: int, *, is_gone: bool) -> list[NodeReached]:
         """Return that a node is reached, if it was told that it is not."""
         if seen.told is None:
             return []
@@ -106,7 +106,7 @@ def _key(member: Announced) -> tuple[str, int]:
 
 
 def _silent(
-    member: Announced, seen: _Seen, asked: Collection[NodeAddress], now_ns: int
+    member: Announced, seen: _WaySeen, asked: Collection[NodeAddress], now_ns: int
 ) -> str | None:
     """Return what is said of a node that has never answered, although it was asked."""
     if seen.has_answered or not any(a in asked for a in member.addresses):
@@ -119,7 +119,7 @@ def _silent(
 
 
 def _misled(
-    member: Announced, seen: _Seen, tellers: Mapping[NodeAddress, str]
+    member: Announced, seen: _WaySeen, tellers: Mapping[NodeAddress, str]
 ) -> str | None:
     """Return what is wrong with the way to a node at which somebody answers."""
     for address in member.addresses:

@@ -14,6 +14,7 @@ from loadprobe.control.mutations.changes import (
     ApplyUpdate,
     FailOver,
     RotateAuth,
+    SetDurability,
     SetNodeType,
     SetTls,
     UpgradeEngine,
@@ -35,7 +36,7 @@ from loadprobe.control.permissions.grants import (
     actions_of,
     purposes_of,
 )
-from loadprobe.control.provider import calls
+from loadprobe.control.provider import calls, known_calls
 from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.secret import Secret
 from loadprobe.control.scenario.keys import OPERATIONS
@@ -62,6 +63,7 @@ MUTATIONS: dict[str, tuple[Mutation, ...]] = {
     "node_type": (SetNodeType("cache.t4g.small"),),
     "engine": (UpgradeEngine("valkey", "8.1"),),
     "auth_rotate": (RotateAuth(TOKEN),),
+    "durability": (SetDurability("sync"),),
     "apply_update": (ApplyUpdate(),),
     "migrate_test": (TryMigration("10.0.0.5", 6379),),
     "migrate_start": (StartMigration("10.0.0.5", 6379),),
@@ -74,6 +76,7 @@ STEPS: dict[str, str] = {
     "replicas": 'count = "+1"',
     "node_type": 'node_type = "next"',
     "engine": 'version = "8.1"\nengine = "valkey"',
+    "durability": 'mode = "sync"',
     "auth_rotate": 'token_env = "NEW_TOKEN"',
     "seed": 'node_type = "cache.t4g.micro"\nsnapshots = ["arn:aws:s3:::bucket/a.rdb"]',
     "migrate_test": 'source_host = "10.0.0.5"',
@@ -100,6 +103,9 @@ def stage(purpose: str) -> Provider:
     provider = Provider()
     if purpose in ("create", "seed"):
         provider.group = None
+    if purpose == "durability":
+        for cluster in provider.clusters:
+            cluster |= {"Engine": "valkey", "EngineVersion": "9.0.1"}
     if purpose == "migrate_complete":
         provider.change(Status="migrating")
     if purpose == "auth_rotate":
@@ -223,6 +229,7 @@ def test_what_a_rehearsal_calls(
 
     config = Config(lanes=(Lane("tls", tls=True),), control=Control("rg"))
     monkeypatch.setenv("NEW_TOKEN", TOKEN.reveal())
+    monkeypatch.setattr(known_calls, "takes", lambda _operation, _argument: True)
     run(rehearse(config, scenario, Shared()))  # type: ignore[arg-type]
 
     assert provider.operations <= actions_of(*purposes_of((operation,)))

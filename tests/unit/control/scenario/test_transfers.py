@@ -1,18 +1,28 @@
 """Steps that move data and lanes: their keys, their plan, and what they do."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
+from loadprobe.config.keys import Tunnel
+from loadprobe.control.mutations.phase_log import Phases
+from loadprobe.control.provider import known_calls
+from loadprobe.control.scenario.brake import Brake
 from loadprobe.control.scenario.file import Scenario, parse_scenario
+from loadprobe.control.scenario.known_steps import check_known
+from loadprobe.control.scenario.lanes import LaneEndpoints
 from loadprobe.control.scenario.transfer_keys import CopyStep, CutoverStep, DrainStep
 from loadprobe.control.scenario.transfer_plan import check_transfers, told_transfer
+from loadprobe.control.scenario.transferring import Transferring
 from loadprobe.core.events import LaneWentOver
 from loadprobe.core.steps import StepState
-from loadprobe.errors import ConfigError, PreflightError
+from loadprobe.core.topology.topology import Node, Shard, Topology
+from loadprobe.errors import ConfigError, ControlError, PreflightError
 from tests.support.scenario_stage import CONFIG, PLAIN, Stage, group_of, state_of
 
 GROUP = group_of(3)
@@ -96,6 +106,18 @@ def test_a_lane_that_would_stay_behind() -> None:
         check_transfers(parsed("cutover"), CONFIG.lanes, STATE, target=CONFIG.target)
     plain = [lane for lane in CONFIG.lanes if not lane.tls]
     check_transfers(parsed("cutover"), plain, STATE, target=CONFIG.target)
+
+
+@pytest.mark.parametrize(
+    "step", ["cutover", 'copy; tool = "command"; command = ["true"]']
+)
+def test_a_tunnel_leads_to_one_cluster(step: str) -> None:
+    """It is said before anything is copied, or led to where nothing leads."""
+    plain = [lane for lane in CONFIG.lanes if not lane.tls]
+    target = msgspec.structs.replace(CONFIG.target, tunnel=Tunnel("user@bastion"))
+    with pytest.raises(PreflightError, match="nodes of one cluster only"):
+        check_transfers(parsed(step), plain, STATE, target=target)
+    check_transfers(parsed(step), plain, STATE, target=CONFIG.target)
 
 
 def only_plain(stage: Stage) -> None:
@@ -199,3 +221,67 @@ def test_a_seed_comes_first_or_after_what_is_about_the_source() -> None:
         parsed("drain", seed)
     with pytest.raises(ConfigError, match='"seed" can only be the first step'):
         parsed("failover", seed, "cutover")
+
+
+@pytest.mark.parametrize(
+    "step",
+    ['durability; mode = "async"', 'create; node_type = "s"; durability = "sync"'],
+)
+def test_what_the_installed_botocore_does_not_know(
+    monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """It is told which one does, before anything is changed."""
+    scenario = parsed(step)
+    monkeypatch.setattr(known_calls, "takes", lambda _operation, _argument: False)
+    with pytest.raises(
+        PreflightError, match=r"does not know Durability .* 1\.44\.8 do"
+    ):
+        check_known(scenario)
+    monkeypatch.setattr(known_calls, "takes", lambda _operation, _argument: True)
+    check_known(scenario)
+
+
+def test_what_botocore_knows() -> None:
+    """By its own service model."""
+    assert known_calls.takes("CreateReplicationGroup", "SnapshotArns")
+    assert not known_calls.takes("CreateReplicationGroup", "Nothing")
+    assert not known_calls.takes("NoSuchCall", "SnapshotArns")
+
+
+def test_one_process_for_each_shard_of_the_source(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each has the primary as its source, and a status port of its own."""
+    told = tmp_path / "told"
+    stub = tmp_path / "redis-shake"
+    stub.write_text(f'#!/bin/sh\ngrep -e "^address" -e status_port "$1" >> {told}\n')
+    stub.chmod(0o755)
+    nodes = [Node(f"n{number}", "10.0.0.1", 7000 + number) for number in (1, 2)]
+    shards = [Shard(f"000{n.id[1]}", ((0, 1),), n, (), epoch=1) for n in nodes]
+    topology = SimpleNamespace(current=Topology(tuple(shards)))
+    stage = Stage(monkeypatch, GROUP)
+    only_plain(stage)
+    around = replace(stage.around(), topology=topology)
+    transferring = Transferring(
+        around,
+        LaneEndpoints(parsed("cutover"), around.config.target, stage.lanes),
+        Brake(),
+    )
+    step = CopyStep(
+        operation="copy", tool="redis-shake", program=str(stub), per_shard=True
+    )
+
+    async def copy() -> None:
+        phases = Phases("copy", "copy", stage.events.append)
+        try:
+            with pytest.raises(ControlError, match="ended with exit code 0"):
+                await transferring.take(step, phases, GROUP)
+        finally:
+            await transferring.close()
+
+    asyncio.run(copy())
+    lines = told.read_text().splitlines()
+    sources = {line for line in lines if "10.0.0.1" in line}
+    assert sources == {'address = "10.0.0.1:7001"', 'address = "10.0.0.1:7002"'}
+    assert lines.count(f'address = "{PLAIN.host}:{PLAIN.port}"') == 2
+    assert len({line for line in lines if "status_port" in line}) == 2
