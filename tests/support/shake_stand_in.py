@@ -22,6 +22,7 @@ from redis import Redis
 from redis.cluster import RedisCluster
 
 _CHUNK = 65_536
+_AT_ONCE = 500
 
 
 class Follower:
@@ -119,11 +120,19 @@ class Follower:
 
     def _copy(self, host: str, port: int, password: str | None) -> None:
         source = Redis(host=host, port=port, password=password)
-        for key in source.scan_iter(count=500):
-            value = source.dump(key)
-            if value is not None:
-                self.target.restore(key, 0, value, replace=True)
-                self.rdb_sent_bytes += len(value)
+        cursor, begun = 0, False
+        while cursor or not begun:
+            begun = True
+            cursor, keys = source.scan(cursor, count=_AT_ONCE)
+            asked = source.pipeline(transaction=False)
+            for key in keys:
+                asked.dump(key)
+            told = self.target.pipeline()
+            for key, value in zip(keys, asked.execute(), strict=True):
+                if value is not None:
+                    told.restore(key, 0, value, replace=True)
+                    self.rdb_sent_bytes += len(value)
+            told.execute()
 
     def _apply(self, words: list[bytes]) -> None:
         if words[0].upper() == b"SET":

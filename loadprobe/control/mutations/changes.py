@@ -51,6 +51,34 @@ class SetTls(OfAllShards):
 
 
 @dataclass(frozen=True, slots=True)
+class SetDurability(OfAllShards):
+    """Have writes made durable before they are acknowledged, after that, or never."""
+
+    mode: Literal["sync", "async", "disabled"]
+    operation: ClassVar[str] = "durability"
+
+    def describe(self) -> str:
+        """Return one line for people."""
+        return f"durability to {self.mode!r}"
+
+    def plan(self, state: GroupState) -> tuple[ApiCall, ...]:
+        """Return the call."""
+        guards.check_available(state, self.describe())
+        if self.is_reached(state):
+            return ()
+        guards.check_durable(state, self.describe())
+        return (modify(state, Durability=self.mode),)
+
+    def is_reached(self, state: GroupState) -> bool:
+        """Tell whether it is in effect."""
+        return state.group.durability == self.mode
+
+    def after(self, state: GroupState) -> GroupState:
+        """Return the group with it."""
+        return with_group(state, durability=self.mode)
+
+
+@dataclass(frozen=True, slots=True)
 class FailOver(OfAllShards):
     """Fail one shard over; "1" means "0001"."""
 

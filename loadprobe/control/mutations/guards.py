@@ -26,6 +26,7 @@ _REPLACEMENT_NS = 30 * 60 * NS_PER_S
 observed from the call to "Finished recovery"."""
 
 _TLS_FROM = {"redis": (7, 0), "valkey": (7, 2)}
+_DURABLE_FROM = (9, 0)
 _TLS_MODES = ("none", "preferred", "required")
 _TOKEN = re.compile(r"[A-Za-z0-9!&#$^<>-]{16,128}")
 
@@ -74,6 +75,17 @@ def check_tls_step(state: GroupState, mode: str, what: str) -> None:
                 f"{what}: {cluster.id} runs {cluster.engine} {cluster.engine_version}; "
                 "transit encryption of a running group can be changed from Redis OSS "
                 "7.0 and Valkey 7.2 on; upgrade the engine first"
+            )
+
+
+def check_durable(state: GroupState, what: str) -> None:
+    """Refuse nodes that know no durability (user guide: from Valkey 9.0 on)."""
+    for cluster in state.clusters:
+        is_new = version_of(cluster.engine_version) >= _DURABLE_FROM
+        if cluster.engine != "valkey" or not is_new:
+            raise ControlError(
+                f"{what}: {cluster.id} runs {cluster.engine} {cluster.engine_version}; "
+                "durability needs Valkey 9.0 or newer; upgrade the engine first"
             )
 
 

@@ -66,6 +66,7 @@ class CreateGroup(OfAllShards):
         tags: name -> value; who made it, and its mark, are added.
         mark: a random text that no other group has; "" for a group that loadprobe is
             never to delete.
+        durability: of writes; None leaves it to the provider.
         snapshots: what it is seeded from: ARNs of RDB files in S3, or whatever the
             provider takes for them.
     """
@@ -86,6 +87,7 @@ class CreateGroup(OfAllShards):
     tags: Mapping[str, str] = field(default_factory=dict)
     mark: str = ""
     snapshots: tuple[str, ...] = ()
+    durability: Literal["sync", "async", "disabled"] | None = None
     operation: ClassVar[str] = "create"
 
     def describe(self) -> str:
@@ -137,6 +139,7 @@ class CreateGroup(OfAllShards):
             "CacheSubnetGroupName": self.subnet_group,
             "SecurityGroupIds": list(self.security_groups) or None,
             "Port": self.port,
+            "Durability": self.durability,
             "SnapshotArns": list(self.snapshots) or None,
             "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
         }

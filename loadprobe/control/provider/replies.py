@@ -90,6 +90,8 @@ class Group:
         created_unix_ns: when the group was made, the provider's time.
         reader: the endpoint of the replicas, without cluster mode.
         arn: its resource name; "" if the provider tells none.
+        durability: "sync", "async" or "disabled" as it is in effect; "" if it is not
+            told.
     """
 
     id: str
@@ -107,6 +109,7 @@ class Group:
     created_unix_ns: int | None = None
     reader: Endpoint | None = None
     arn: str = ""
+    durability: str = ""
 
     @property
     def members(self) -> dict[str, str]:
@@ -262,6 +265,7 @@ def read_group(reply: Reply, call: Call) -> Group:
         auth_changed_unix_ns=_moment(reply.get("AuthTokenLastModifiedDate")),
         created_unix_ns=_moment(reply.get("ReplicationGroupCreateTime")),
         arn=reply.get("ARN", ""),
+        durability=reply.get("EffectiveDurability", reply.get("Durability", "")),
     )
 
 

@@ -32,6 +32,7 @@ Shard = Annotated[
     ),
 ]
 TlsMode = Literal["none", "preferred", "required"]
+Durability = Literal["sync", "async", "disabled"]
 
 RECORDED = "any"
 """``expect.max_lost_writes``: losses are reported, and not judged."""
@@ -63,6 +64,7 @@ class CreateStep(BaseStep, frozen=True, kw_only=True):
         subnet_group: the cache subnet group it is placed in.
         security_groups: ids of its security groups.
         parameter_group: its cache parameter group.
+        durability: of its writes, from Valkey 9.0 on; the provider's choice if absent.
         keep: the group stays when the run ends, whatever ends it; else it is deleted.
     """
 
@@ -75,6 +77,7 @@ class CreateStep(BaseStep, frozen=True, kw_only=True):
     subnet_group: Text | None = None
     security_groups: Names | None = None
     parameter_group: Text | None = None
+    durability: Durability | None = None
     keep: bool = False
 
 
@@ -96,6 +99,12 @@ class TlsStep(BaseStep, frozen=True, kw_only=True):
     """Change the TLS mode by one: none, preferred, required, or back."""
 
     mode: TlsMode
+
+
+class DurabilityStep(BaseStep, frozen=True, kw_only=True):
+    """Change when writes are made durable: before they are acknowledged, or after."""
+
+    mode: Durability
 
 
 class FailoverStep(BaseStep, frozen=True, kw_only=True):
@@ -249,6 +258,7 @@ Step = (
     | SeedStep
     | DeleteStep
     | TlsStep
+    | DurabilityStep
     | FailoverStep
     | ScaleStep
     | ReplicasStep
@@ -272,6 +282,7 @@ OPERATIONS: dict[str, type[Step]] = {
     "seed": SeedStep,
     "delete": DeleteStep,
     "tls": TlsStep,
+    "durability": DurabilityStep,
     "failover": FailoverStep,
     "scale": ScaleStep,
     "replicas": ReplicasStep,

@@ -32,6 +32,7 @@ from loadprobe.control.scenario.keys import (
     Step,
     WaitStep,
 )
+from loadprobe.control.scenario.known_steps import check_known
 from loadprobe.control.scenario.transfer_keys import CopyStep, CutoverStep, DrainStep
 from loadprobe.control.scenario.transfer_plan import check_transfers, told_transfer
 from loadprobe.control.scenario.turns import (
@@ -92,6 +93,7 @@ async def rehearse(config: Config, scenario: Scenario, shared: SharedApi) -> lis
         )
     if makes_it and is_local:
         scenario = choose_engine(scenario, state.engine_versions)
+    check_known(scenario)
     check_transfers(
         scenario, config.lanes, state, target=config.target, is_local=is_local
     )

@@ -12,6 +12,7 @@ from loadprobe.control.mutations.changes import (
     ApplyUpdate,
     FailOver,
     RotateAuth,
+    SetDurability,
     SetNodeType,
     SetTls,
     UpgradeEngine,
@@ -37,6 +38,7 @@ from loadprobe.control.scenario.keys import (
     AuthRotateStep,
     CreateStep,
     DeleteStep,
+    DurabilityStep,
     EngineStep,
     ExecStep,
     FailoverStep,
@@ -161,8 +163,8 @@ def resolve(
             found = _create(step, memory.mark)
         case DeleteStep():
             found = DeleteGroup(memory.mark)
-        case TlsStep():
-            found = SetTls(step.mode)
+        case TlsStep() | DurabilityStep():
+            found = _set_mode(step)
         case FailoverStep():
             found = FailOver(turn.shard or step.shard)
         case ScaleStep() | ReplicasStep():
@@ -209,6 +211,7 @@ def _create(step: CreateStep, mark: str) -> CreateGroup:
         subnet_group=step.subnet_group,
         security_groups=step.security_groups or (),
         mark=mark,
+        durability=step.durability,
         snapshots=_snapshots(step),
     )
 
@@ -248,6 +251,12 @@ def _replace_nodes(
             f"{state.group.id}; name one (node_type = ...)"
         )
     return SetNodeType(state.node_types[0])
+
+
+def _set_mode(step: TlsStep | DurabilityStep) -> SetTls | SetDurability:
+    if isinstance(step, TlsStep):
+        return SetTls(step.mode)
+    return SetDurability(step.mode)
 
 
 def _migrate(

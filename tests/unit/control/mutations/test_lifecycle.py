@@ -8,6 +8,7 @@ import pytest
 from loadprobe.control.mutations.changes import (
     ApplyUpdate,
     RotateAuth,
+    SetDurability,
     SetNodeType,
     UpgradeEngine,
 )
@@ -345,3 +346,23 @@ def test_only_a_migration_under_way_can_be_completed() -> None:
     assert "rg is 'available', not 'migrating'" in text
     assert CompleteMigration().is_reached(state())
     assert CompleteMigration().agrees(topology(*THREE), state())
+
+
+def test_durability() -> None:
+    """Of Valkey 9.0 and newer; what is in effect already is not asked for."""
+    mutation = SetDurability("async")
+    new = state(engine="valkey", version="9.0.1", durability="sync")
+    assert only(mutation, new).arguments == {
+        "ReplicationGroupId": "rg",
+        "ApplyImmediately": True,
+        "Durability": "async",
+    }
+    after = mutation.after(new)
+    assert mutation.is_reached(after)
+    assert mutation.plan(after) == ()
+    for engine, version in (("valkey", "8.1"), ("redis", "7.1")):
+        text = refused(mutation, state(engine=engine, version=version))
+        assert "durability needs Valkey 9.0 or newer" in text
+    made = CreateGroup(1, 0, "small", durability="sync")
+    assert only(made, absent()).arguments["Durability"] == "sync"
+    assert "Durability" not in only(CreateGroup(1, 0, "small"), absent()).arguments

@@ -27,6 +27,7 @@ from loadprobe.control.scenario.keys import (
     TlsStep,
 )
 from loadprobe.control.scenario.step_keys import BaseStep
+from loadprobe.control.scenario.transfer_keys import TargetedStep
 from loadprobe.errors import ConfigError, UsageError
 from tests.support.paths import ROOT
 
@@ -61,6 +62,7 @@ def test_every_operation_has_a_good_example() -> None:
     required: dict[str, dict[str, object]] = {
         "create": {"node_type": "cache.t4g.micro"},
         "tls": {"mode": "preferred"},
+        "durability": {"mode": "async"},
         "scale": {"shards": "+1"},
         "replicas": {"count": 2},
         "node_type": {"node_type": "next"},
@@ -242,6 +244,10 @@ def test_every_key_is_documented() -> None:
     for operation, kind in OPERATIONS.items():
         rows = page.partition("### `[[steps]]`")[2].splitlines()
         (row,) = [row for row in rows if row.startswith(f"| `{operation}` |")]
+        if operation == "seed":  # it has those of "create"
+            row += next(each for each in rows if each.startswith("| `create` |"))
+        if issubclass(kind, TargetedStep):
+            row += page.partition("#### Copies and cut-overs")[2].partition("###")[0]
         keys = {field.name for field in msgspec.structs.fields(kind)} - common
         assert [key for key in keys if f"`{key}`" not in row] == []
     tops = [field.name for field in msgspec.structs.fields(ScenarioKeys)]

@@ -7,7 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from loadprobe.control.provider import known_calls
 from loadprobe.control.scenario.file import Scenario, parse_scenario
+from loadprobe.control.scenario.known_steps import check_known
 from loadprobe.control.scenario.transfer_keys import CopyStep, CutoverStep, DrainStep
 from loadprobe.control.scenario.transfer_plan import check_transfers, told_transfer
 from loadprobe.core.events import LaneWentOver
@@ -199,3 +201,28 @@ def test_a_seed_comes_first_or_after_what_is_about_the_source() -> None:
         parsed("drain", seed)
     with pytest.raises(ConfigError, match='"seed" can only be the first step'):
         parsed("failover", seed, "cutover")
+
+
+@pytest.mark.parametrize(
+    "step",
+    ['durability; mode = "async"', 'create; node_type = "s"; durability = "sync"'],
+)
+def test_what_the_installed_botocore_does_not_know(
+    monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """It is told which one does, before anything is changed."""
+    scenario = parsed(step)
+    monkeypatch.setattr(known_calls, "takes", lambda _operation, _argument: False)
+    with pytest.raises(
+        PreflightError, match=r"does not know Durability .* 1\.44\.8 do"
+    ):
+        check_known(scenario)
+    monkeypatch.setattr(known_calls, "takes", lambda _operation, _argument: True)
+    check_known(scenario)
+
+
+def test_what_botocore_knows() -> None:
+    """By its own service model."""
+    assert known_calls.takes("CreateReplicationGroup", "SnapshotArns")
+    assert not known_calls.takes("CreateReplicationGroup", "Nothing")
+    assert not known_calls.takes("NoSuchCall", "SnapshotArns")

@@ -1,0 +1,28 @@
+"""What the installed botocore knows of the ElastiCache API.
+
+Its service model decides which calls and arguments can be sent; the provider learns new
+ones every few months.
+"""
+
+from functools import cache
+
+import botocore
+import botocore.session
+
+DURABILITY_SINCE = "1.44.8"
+"""A botocore that is known to have Durability, PrepareMigration and StopMigration."""
+
+
+@cache
+def takes(operation: str, argument: str) -> bool:
+    """Tell whether a call can be made with an argument."""
+    model = botocore.session.get_session().get_service_model("elasticache")
+    if operation not in model.operation_names:
+        return False
+    shape = model.operation_model(operation).input_shape
+    return shape is not None and argument in shape.members
+
+
+def installed() -> str:
+    """Return the version of botocore."""
+    return str(botocore.__version__)
