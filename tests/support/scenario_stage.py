@@ -315,6 +315,17 @@ class Stage:
         for module in modules:
             monkeypatch.setattr(module, "mono_now_ns", now_ns)
 
+    def around(self) -> Surroundings:
+        """Return the run around a scenario."""
+        return Surroundings(
+            self.config,
+            self.api,  # type: ignore[arg-type]
+            None,  # type: ignore[arg-type]
+            lanes=self.lanes,
+            load=self.load,
+            emit=self.events.append,
+        )
+
     def run(
         self, text: str | Scenario, *, stop_at_s: float | None = None
     ) -> ScenarioRecord:
@@ -324,15 +335,9 @@ class Stage:
         async def carry_out() -> None:
             try:
                 async with asyncio.timeout(stop_at_s):
-                    around = Surroundings(
-                        self.config,
-                        self.api,  # type: ignore[arg-type]
-                        None,  # type: ignore[arg-type]
-                        lanes=self.lanes,
-                        load=self.load,
-                        emit=self.events.append,
+                    await run_scenario(
+                        scenario, self.around(), on_record=self.records.append
                     )
-                    await run_scenario(scenario, around, on_record=self.records.append)
             except TimeoutError:
                 assert stop_at_s is not None
             self.ended_s = asyncio.get_running_loop().time()

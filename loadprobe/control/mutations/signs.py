@@ -133,7 +133,7 @@ class StateSigns:
             missing.append(f"the end of what is pending ({', '.join(pending)})")
         if not mutation.is_reached(state):
             missing.append(f"the target ({mutation.describe()})")
-        elif not self._is_believed():
+        elif not self._is_believed() and not await self._is_tested():
             missing.append("a sign that it began")
         if not self._agrees(state):
             missing.append("the same in the cluster's own view")
@@ -199,12 +199,18 @@ class StateSigns:
             )
         return []
 
+    async def _is_tested(self) -> bool:
+        """Tell whether an event says that a test is over: nothing else shows it."""
+        kinds = [self._kind(record) for record in await self._new_records()]
+        return EventKind.MIGRATION_TESTED in kinds
+
+    def _kind(self, record: ProviderRecord) -> EventKind:
+        group_id, members = self._api.group_id, self._api.members
+        return classify(record, group_id=group_id, members=members).kind
+
     async def _check_not_given_up(self) -> None:
         for record in await self._new_records():
-            kind = classify(
-                record, group_id=self._api.group_id, members=self._api.members
-            ).kind
-            if kind is EventKind.FAILED:
+            if self._kind(record) is EventKind.FAILED:
                 raise ControlError(
                     f"{self._mutation.describe()}: the provider gave it up: "
                     f"{record.message!r} ({record.source_identifier})"

@@ -117,6 +117,8 @@ async def end_program(process: asyncio.subprocess.Process) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     if process.returncode is None:
         await process.wait()
+    # What it has started may have held the pipes open until now.
+    process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 @dataclass(slots=True)

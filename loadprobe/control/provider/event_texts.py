@@ -43,6 +43,7 @@ class EventKind(StrEnum):
     RESHARDED = "resharded"
     UPDATE_ENDED = "update_ended"
     MIGRATION_STARTED = "migration_started"
+    MIGRATION_TESTED = "migration_tested"
     OTHER = "other"
 
 
@@ -131,6 +132,7 @@ _PATTERNS: tuple[tuple[EventKind, re.Pattern[str]], ...] = (
         re.compile(r"Service update \S+ ended for replication group \S+"),
     ),
     (EventKind.MIGRATION_STARTED, re.compile(r"Start Migration successful for \S+")),
+    (EventKind.MIGRATION_TESTED, re.compile(r"Test Migration successful for \S+")),
 )
 
 

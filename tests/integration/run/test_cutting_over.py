@@ -23,19 +23,25 @@ CONNECTING = msgspec.structs.replace(WIRE, connect_rate_per_s=20.0)
 PLANTED = 5
 
 
-async def test_lanes_go_over_to_another_shape(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "tls", [False, pytest.param(True, marks=pytest.mark.alone)], ids=["tcp", "tls"]
+)
+async def test_lanes_go_over_to_another_shape(tmp_path: Path, *, tls: bool) -> None:
     """Nothing fails; what the other cluster lacks is found, and nothing else."""
     secret = tmp_path / "password"
     secret.write_text("of-the-source\n")
     async with (
         LocalCluster(
-            shards=1, replicas_per_shard=0, cluster_mode=False, tls=False,
+            shards=1, replicas_per_shard=0, cluster_mode=False, tls=tls,
             password="of-the-source",
         ) as source,
-        LocalCluster(shards=2, replicas_per_shard=0, tls=False) as there,
+        LocalCluster(shards=2, replicas_per_shard=0, tls=tls) as there,
     ):  # fmt: skip
         target = target_of(source, password_file=str(secret))
-        async with measuring(config_of(target, CONNECTING, CLIENT)) as trial:
+        lanes = [
+            msgspec.structs.replace(each, tls=tls) for each in (CONNECTING, CLIENT)
+        ]
+        async with measuring(config_of(target, *lanes)) as trial:
             moving = trial.measurement.cutting_over
             (node,) = source.nodes
             old = await values_of(node)
@@ -54,10 +60,10 @@ async def test_lanes_go_over_to_another_shape(tmp_path: Path) -> None:
             elsewhere = target_of(there)
             with pytest.raises(RunError, match=r"are not connected to the cluster"):
                 await trial.measurement.go_over(
-                    tls=False, target=closed(elsewhere), password=None, within_s=0.3
+                    tls=tls, target=closed(elsewhere), password=None, within_s=0.3
                 )
             went = await trial.measurement.go_over(
-                tls=False, target=elsewhere, password=None, within_s=10.0
+                tls=tls, target=elsewhere, password=None, within_s=10.0
             )
             assert await values_of(node) == held, "written after it was held"
             let_go_ns = moving.release_writes()
@@ -83,7 +89,7 @@ async def test_lanes_go_over_to_another_shape(tmp_path: Path) -> None:
 
 def closed(target: Target) -> Target:
     """Return a target at a port where nobody listens."""
-    return msgspec.structs.replace(target, port=1)
+    return msgspec.structs.replace(target, port=1, tls_port=None)
 
 
 async def sizes(cluster: LocalCluster) -> list[tuple[str, str]]:

@@ -219,3 +219,50 @@ async def test_seed(tmp_path: Path) -> None:
     shards = set(ran.of("tcp")["downtime_ms"]["shards"])
     assert shards == {"0001", "0002"}
     assert ": deleted\n" in ran.text
+
+
+async def test_online_migration_without_a_loss(tmp_path: Path) -> None:
+    """Tested, started, drained, completed: the lanes go over after all that."""
+    source = LocalCluster(
+        shards=1, replicas_per_shard=0, cluster_mode=False, tls=False, name="source"
+    )
+    async with source, rehearsing("none", cluster_mode=False) as (_, plane):
+        config = config_for(plane, tmp_path, tls=False)
+        target = target_of(source, name_server=plane.name_server)
+        from_source = f"source_host = '{source.host}'\nsource_port = {source.port}"
+        scenario = parse_scenario(
+            f"""
+            description = "online, and nothing is lost"
+            baseline_s = 1.0
+            after_s = 1.0
+            [[steps]]
+            operation = "migrate_test"
+            {from_source}
+            [[steps]]
+            operation = "migrate_start"
+            {from_source}
+            hold_after_s = 0.5
+            [[steps]]
+            operation = "drain"
+            hold_after_s = 0.2
+            [[steps]]
+            operation = "migrate_complete"
+            hold_after_s = 0.2
+            [[steps]]
+            operation = "cutover"
+            hold_after_s = 0.5
+            """,
+            where="s.toml",
+            name="online",
+        )
+        ran = await carry_out(
+            msgspec.structs.replace(config, target=target, lanes=(LANE,)), scenario
+        )
+    ran.check()
+    assert ran.outages == []
+    assert there(ran)["lost"] == there(ran)["unread"] == 0
+    assert there(ran)["checked"] > 0
+    told = [e["fields"]["message"] for e in ran.events if e["kind"] == "provider_event"]
+    assert any("Test Migration successful" in text for text in told), told
+    assert "went_over" in ran.scenario["steps"][3]
+    assert ran.scenario["steps"][3]["went_over"] == []

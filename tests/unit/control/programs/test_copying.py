@@ -9,7 +9,8 @@ import pytest
 
 from loadprobe.control.programs.copying import Copying
 from loadprobe.control.programs.course import CopyCourse
-from loadprobe.control.programs.tools import ToolRun
+from loadprobe.control.programs.ends import DataEnd
+from loadprobe.control.programs.tools import ToolRun, riot
 from loadprobe.control.provider.secret import Secret
 from loadprobe.core.events import Event, ExecLine, StepProblem
 from loadprobe.errors import ControlError
@@ -120,3 +121,26 @@ async def test_a_program_that_is_not_there() -> None:
     with pytest.raises(ControlError, match="'/nowhere/tool' could not be started"):
         await it.begin()
     await it.end()
+
+
+async def test_riot_by_a_stub(tmp_path: Path) -> None:
+    """The argument file is where its command line says; a line says that it follows."""
+    stub = tmp_path / "riot"
+    stub.write_text('#!/bin/sh\ncat "${1#@}"; echo "scan done, live"; sleep 60\n')
+    stub.chmod(0o755)
+    end = DataEnd("db", 6379, password=Secret("hidden"))
+    events: list[Event] = []
+    it = copying([riot(str(stub), end, end, live=True, caught_up="live$")], events)
+    await it.begin()
+    await until_done(it)
+    assert it.follows
+    await it.end()
+    said = [event.line for event in events if isinstance(event, ExecLine)]
+    assert said == [
+        '"replicate"',
+        '"redis://:****@db:6379"',
+        '"redis://:****@db:6379"',
+        '"--mode"',
+        '"live"',
+        "scan done, live",
+    ]

@@ -49,6 +49,8 @@ def understood(message: str, *, source: str = "rg", at_s: float = 1000.0) -> Mea
         ),
         ("Complete Migration successful for rg", EventKind.MIGRATION_COMPLETED),
         ("Start Migration successful for rg", EventKind.MIGRATION_STARTED),
+        ("Test Migration successful for rg", EventKind.MIGRATION_TESTED),
+        ("Test Migration failed for rg: it is newer", EventKind.FAILED),
         ("Replication group rg created", EventKind.CREATED),
         ("Replication group rg deleted", EventKind.DELETED),
         (

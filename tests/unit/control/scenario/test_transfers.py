@@ -1,20 +1,27 @@
 """Steps that move data and lanes: their keys, their plan, and what they do."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
+from loadprobe.control.mutations.phase_log import Phases
 from loadprobe.control.provider import known_calls
+from loadprobe.control.scenario.brake import Brake
 from loadprobe.control.scenario.file import Scenario, parse_scenario
 from loadprobe.control.scenario.known_steps import check_known
+from loadprobe.control.scenario.lanes import LaneEndpoints
 from loadprobe.control.scenario.transfer_keys import CopyStep, CutoverStep, DrainStep
 from loadprobe.control.scenario.transfer_plan import check_transfers, told_transfer
+from loadprobe.control.scenario.transferring import Transferring
 from loadprobe.core.events import LaneWentOver
 from loadprobe.core.steps import StepState
-from loadprobe.errors import ConfigError, PreflightError
+from loadprobe.core.topology.topology import Node, Shard, Topology
+from loadprobe.errors import ConfigError, ControlError, PreflightError
 from tests.support.scenario_stage import CONFIG, PLAIN, Stage, group_of, state_of
 
 GROUP = group_of(3)
@@ -226,3 +233,42 @@ def test_what_botocore_knows() -> None:
     assert known_calls.takes("CreateReplicationGroup", "SnapshotArns")
     assert not known_calls.takes("CreateReplicationGroup", "Nothing")
     assert not known_calls.takes("NoSuchCall", "SnapshotArns")
+
+
+def test_one_process_for_each_shard_of_the_source(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each has the primary as its source, and a status port of its own."""
+    told = tmp_path / "told"
+    stub = tmp_path / "redis-shake"
+    stub.write_text(f'#!/bin/sh\ngrep -e "^address" -e status_port "$1" >> {told}\n')
+    stub.chmod(0o755)
+    nodes = [Node(f"n{number}", "10.0.0.1", 7000 + number) for number in (1, 2)]
+    shards = [Shard(f"000{n.id[1]}", ((0, 1),), n, (), epoch=1) for n in nodes]
+    topology = SimpleNamespace(current=Topology(tuple(shards)))
+    stage = Stage(monkeypatch, GROUP)
+    only_plain(stage)
+    around = replace(stage.around(), topology=topology)
+    transferring = Transferring(
+        around,
+        LaneEndpoints(parsed("cutover"), around.config.target, stage.lanes),
+        Brake(),
+    )
+    step = CopyStep(
+        operation="copy", tool="redis-shake", program=str(stub), per_shard=True
+    )
+
+    async def copy() -> None:
+        phases = Phases("copy", "copy", stage.events.append)
+        try:
+            with pytest.raises(ControlError, match="ended with exit code 0"):
+                await transferring.take(step, phases, GROUP)
+        finally:
+            await transferring.close()
+
+    asyncio.run(copy())
+    lines = told.read_text().splitlines()
+    sources = {line for line in lines if "10.0.0.1" in line}
+    assert sources == {'address = "10.0.0.1:7001"', 'address = "10.0.0.1:7002"'}
+    assert lines.count(f'address = "{PLAIN.host}:{PLAIN.port}"') == 2
+    assert len({line for line in lines if "status_port" in line}) == 2
