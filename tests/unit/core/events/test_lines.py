@@ -12,6 +12,8 @@ from loadprobe.core.events import (
     ClockStepped,
     CompletionTold,
     ConfigReloaded,
+    CopyCaughtUp,
+    CopySeen,
     CredentialsChanged,
     EndpointFollowed,
     EndpointLost,
@@ -21,10 +23,14 @@ from loadprobe.core.events import (
     Event,
     ExecEnded,
     ExecLine,
+    FullCopyBegun,
+    FullCopyDone,
     GroupStatusSeen,
     HoldBegun,
     KnownEvent,
     LanesBegun,
+    LanesMoved,
+    LaneWentOver,
     LaneWoken,
     LoadRestrained,
     LoginsRenewed,
@@ -64,6 +70,8 @@ from loadprobe.core.events import (
     UnknownEvent,
     UpdateSeen,
     WindowSeen,
+    WritesResumed,
+    WritesStopped,
 )
 from loadprobe.core.events.lines import PlainEvent, plain, read
 from loadprobe.core.steps import ScenarioState, StepState
@@ -257,6 +265,24 @@ LINES: list[tuple[Event, str, str, str]] = [
         "problem",
         '{"step":"x","text":"why"}',
     ),
+    (
+        CopySeen(AT, "x", "syncing rdb", 5, 10, None),
+        "controller",
+        "copy",
+        (
+            '{"step":"x","state":"syncing rdb","done_bytes":5,"all_bytes":10,'
+            '"lag_bytes":null}'
+        ),
+    ),
+    (
+        LaneWentOver(AT, "x", "tcp", 10, lost=1, overwritten=2, unread=None),
+        "controller",
+        "went_over",
+        (
+            '{"step":"x","lane":"tcp","checked":10,"lost":1,"overwritten":2,'
+            '"unread":null}'
+        ),
+    ),
     *(
         (phase(details), "controller", "phase", f"{{{PHASE}{rest}}}")
         for details, rest in (
@@ -294,6 +320,12 @@ LINES: list[tuple[Event, str, str, str]] = [
             (MutationSettled(), '"settled"'),
             (ReplicasRecovered(), '"replicas_recovered"'),
             (MutationFailed("why"), '"failed","reason":"why"'),
+            (FullCopyBegun("riot"), '"copy_begun","tool":"riot"'),
+            (FullCopyDone(), '"copy_done"'),
+            (CopyCaughtUp(None), '"caught_up","lag_bytes":null'),
+            (WritesStopped(), '"writes_held"'),
+            (LanesMoved("db:1"), '"lanes_moved","endpoint":"db:1"'),
+            (WritesResumed(), '"writes_resumed"'),
         )
     ),
     (
