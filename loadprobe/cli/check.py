@@ -91,7 +91,7 @@ async def _check(
 async def _look(config: Config, scenario: "Scenario | None") -> "AsyncIterator[Check]":
     """Yield all checks; those of how well a run will see only if one can begin."""
     from loadprobe.control.provider.shared import SharedApi
-    from loadprobe.control.reach.ways import lead_to_all, tunnelled
+    from loadprobe.control.reach.ways import tunnelled
     from loadprobe.run.examining.examine import examine
     from loadprobe.run.permission_check import check_permissions
     from loadprobe.run.plan import RunOptions
@@ -105,7 +105,7 @@ async def _look(config: Config, scenario: "Scenario | None") -> "AsyncIterator[C
             plan, _ = await plan_run(config, options, shared)
             config, dormant = plan.config, plan.dormant
         must_exist = scenario is None or scenario.creates is None
-        config, tunnel = await stack.enter_async_context(tunnelled(config))
+        config, _ = await stack.enter_async_context(tunnelled(config, to_all=True))
         is_ready = True
         async for check in preflight(
             config, shared, dormant=dormant, must_exist=must_exist
@@ -113,8 +113,6 @@ async def _look(config: Config, scenario: "Scenario | None") -> "AsyncIterator[C
             is_ready = is_ready and check.state != "fail"
             yield check
         if is_ready:
-            if tunnel is not None:
-                await lead_to_all(config, tunnel)
             async for check in examine(config, shared, dormant=dormant):
                 yield check
         if is_ready and config.control is not None:

@@ -11,6 +11,7 @@ from loadprobe.control.reach.members import ask_members
 from loadprobe.control.reach.tunnel import SshTunnel
 from loadprobe.core.topology.announced import NodeAddress
 from loadprobe.drivers.resolver import Resolver
+from loadprobe.errors import PreflightError
 
 
 def with_forwards(config: Config, forwards: dict[str, str]) -> Config:
@@ -60,23 +61,10 @@ async def tunnelled(
         await made.forward(await _endpoints(config.target, transports))
         leading = with_forwards(config, made.forwards)
         if to_all:
-            await lead_to_all(leading, made)
+            with suppress(PreflightError):  # who asks nodes is told by these
+                members = await ask_members(leading.target, transports=transports)
+                await made.forward(a for node, _ in members for a in node.addresses)
         yield leading, made
     finally:
         with suppress(ProcessLookupError):
             await made.close()
-
-
-async def lead_to_all(config: Config, tunnel: SshTunnel) -> None:
-    """Have forwards to all nodes that there are now.
-
-    Args:
-        config: leads through the tunnel.
-        tunnel: that is open.
-
-    Raises:
-        PreflightError: the endpoint does not tell of them.
-    """
-    transports = {lane.tls for lane in config.lanes}
-    members = await ask_members(config.target, transports=transports)
-    await tunnel.forward(a for node, _ in members for a in node.addresses)

@@ -59,6 +59,10 @@ SWAPPED: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         ("lanes.growing.deadline_ms",),
     ),
     ({"replaced": ('"one"', '"two"')}, ("target.password_file",)),
+    (
+        {"replaced": ('"one"', '"one"\naddress_map = { "a:1" = "b:2" }')},
+        ("target.address_map",),
+    ),
     ({"replaced": ("0.999", "0.9")}, ("slo.availability",)),
     ({"replaced": ("https://h/p", "https://h/q")}, ("webhooks.hook.url",)),
     (
