@@ -66,13 +66,10 @@ SshHost = Annotated[
         description='what ssh logs in to, such as "ec2-user@bastion"',
     ),
 ]
-SshOption = Annotated[
-    str,
-    Meta(
-        pattern=r"^[A-Za-z]+[ =][^\n\r]+\Z",
-        max_length=2048,
-        description='options of ssh, such as "Port=2222"',
-    ),
+SshOption = Annotated[str, Meta(pattern=r"^[A-Za-z]+[ =][^\n\r]+\Z", max_length=2048)]
+SshOptions = Annotated[
+    tuple[SshOption, ...],
+    Meta(max_length=64, description='a list of options of ssh, such as "Port=2222"'),
 ]
 
 
@@ -86,7 +83,10 @@ class Tunnel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     ssh: SshHost
-    options: tuple[SshOption, ...] = ()
+    options: SshOptions = ()
+
+
+TunnelSection = Annotated[Tunnel, Meta(description="a [target.tunnel] section")]
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -136,7 +136,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     address_map: AddressMap = {}
     reader_host: Text | None = None
     name_server: NameServer | None = None
-    tunnel: Tunnel | None = None
+    tunnel: TunnelSection | None = None
 
     def at(self, *, tls: bool, host: str, port: int) -> "Target":
         """Return the target with another endpoint for lanes of one transport."""

@@ -173,9 +173,11 @@ def _explain(message: str, raw: Mapping[str, object], keys: Keys) -> tuple[str, 
     elif missing is not None:
         problem = f"missing; expected {keys.describe(section, key)}"
     else:
-        expected = keys.describe(section, key) or keys.items.get(
-            _INDEX.sub("", key), keys.otherwise
-        )
+        # An item of a list is described as the list is, or as a section.
+        whole = _INDEX.sub("", key)
+        expected = keys.describe(section, whole) if section else None
+        expected = keys.describe(section, key) or expected
+        expected = expected or keys.items.get(whole, keys.otherwise)
         problem = f"{shown(_value_at(raw, path))} is not usable; expected {expected}"
     return path, problem
 

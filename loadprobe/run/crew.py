@@ -200,6 +200,8 @@ class Crew:
             published.telling.send(),
             published.showing.run(),
         ]
+        if self.plan.tunnel is None:  # else it goes on already
+            found.append(self.reach.run())
         if self.iam is not None:
             found.append(self.iam.run())
         if api is None:

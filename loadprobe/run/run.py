@@ -154,8 +154,9 @@ class Run:
                 if crew.iam is not None:
                     await crew.iam.begin()
                 probing = crew.measurement.spawn(group)
-                # Probes need ways to the nodes before they can be ready.
-                companions.start(group, (crew.reach.run(),))
+                if crew.plan.tunnel is not None:
+                    # Probes need forwards to the nodes before they can be ready.
+                    companions.start(group, (crew.reach.run(),))
                 if not await self._wait_until_ready():
                     for task in probing:  # ends its process, also a starting one
                         task.cancel()

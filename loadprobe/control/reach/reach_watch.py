@@ -124,9 +124,10 @@ class ReachWatch:
             if self.tunnel is not None:
                 group.create_task(self.tunnel.keep())
             group.create_task(self._follow())
-            while self.is_needed:
+            while True:
                 self._news.clear()
-                await self.look()
+                if self.is_needed:  # an address map may come by a reload
+                    await self.look()
                 try:
                     async with asyncio.timeout(_LOOK_S):
                         await self._news.wait()

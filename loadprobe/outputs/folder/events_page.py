@@ -22,6 +22,8 @@ _SOURCES = (
     "operator",
     "provider",
     "topology",
+    "reach",
+    "tunnel",
     "controller",
     "maintenance",
 )

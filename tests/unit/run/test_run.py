@@ -56,6 +56,9 @@ class Unprobed:
         self.ready = asyncio.Event()
         self.ready.set()
 
+    def use_forwards(self) -> None:
+        """Do nothing: there is nobody to tell."""
+
     def spawn(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         """Start what never ends by itself."""
 
