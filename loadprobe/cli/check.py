@@ -56,7 +56,7 @@ async def _check(config: Config, path: str, scenario: "Scenario | None") -> None
             plan, _ = await plan_run(config, options, shared)
             config, dormant = plan.config, plan.dormant
         must_exist = scenario is None or scenario.creates is None
-        config, _ = await stack.enter_async_context(tunnelled(config))
+        config, _ = await stack.enter_async_context(tunnelled(config, to_all=True))
         async for line in preflight(
             config, shared, dormant=dormant, must_exist=must_exist
         ):

@@ -185,7 +185,7 @@ def _cut_off() -> Iterator[Alert]:
         "warning",
         f"{by('max', _ALL('unreached_nodes'), CLUSTER_LABEL)} > 0",
         "0s",
-        "{{ $value }} nodes of {{ $labels.cluster }} cannot be reached",
+        "Nodes of {{ $labels.cluster }} cannot be reached: {{ $value }}",
         "A node came, or was replaced, and no entry of address_map or rule of the NAT "
         "leads to it: compare with loadprobe access nat --check. The live view says "
         "which node it is.",

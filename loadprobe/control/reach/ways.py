@@ -11,6 +11,7 @@ from loadprobe.control.reach.members import ask_members
 from loadprobe.control.reach.tunnel import SshTunnel
 from loadprobe.core.topology.announced import NodeAddress
 from loadprobe.drivers.resolver import Resolver
+from loadprobe.errors import PreflightError
 
 
 def with_forwards(config: Config, forwards: dict[str, str]) -> Config:
@@ -60,8 +61,9 @@ async def tunnelled(
         await made.forward(await _endpoints(config.target, transports))
         leading = with_forwards(config, made.forwards)
         if to_all:
-            members = await ask_members(leading.target, transports=transports)
-            await made.forward(a for node, _ in members for a in node.addresses)
+            with suppress(PreflightError):  # who asks nodes is told by these
+                members = await ask_members(leading.target, transports=transports)
+                await made.forward(a for node, _ in members for a in node.addresses)
         yield leading, made
     finally:
         with suppress(ProcessLookupError):
