@@ -1,6 +1,7 @@
 """A cluster that fails over, and that grows by a shard, as its own commands do it."""
 
 from loadprobe.local.cluster.cluster import LocalCluster
+from loadprobe.local.cluster.formation import all_serve
 from loadprobe.local.cluster.layout import LocalShard
 from loadprobe.local.cluster.membership import attach, launch
 from loadprobe.local.cluster.node import LocalNode
@@ -29,6 +30,7 @@ async def join_shard(cluster: LocalCluster) -> tuple[LocalNode, LocalNode]:
     primary, replica = shard.nodes
     await launch(cluster, shard.nodes)
     await attach(cluster, [replica], primary)
+    await until_true(lambda: all_serve([primary]))
     return primary, replica
 
 
