@@ -1,7 +1,7 @@
 # Every target sets up what it needs by itself; what is there already costs nothing.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup server prometheus openssl chromium demo test verify check bench calibrate failovers integration soak chaos kills
+.PHONY: help setup server prometheus openssl chromium network demo test verify check bench calibrate failovers integration soak chaos kills
 .PHONY: clean
 .PHONY: fuzz lock sbom
 .PHONY: stack pictures compiled matrix
@@ -121,6 +121,21 @@ openssl:
 	( set -e; apt_install openssl "no openssl on PATH; install it, for example with \
 'apt-get install openssl'" ) || echo "setup: new keys by TLS are not tested" >&2
 
+# A real NAT and a real sshd, which tests start by themselves on ports of their own: the
+# service that comes with the package is not started now, nor at the next boot.
+network:
+	@$(APT_INSTALL); \
+	if command -v nft >/dev/null && command -v iptables-restore >/dev/null \
+	  && command -v ip >/dev/null && command -v ssh >/dev/null && [ -x /usr/sbin/sshd ]; \
+	then exit 0; fi; \
+	( set -e; \
+	  for package in nftables iptables iproute2 openssh-client openssh-server; do \
+	    apt_install $$package "NAT and tunnels are tested with nftables, iptables, \
+iproute2, openssh-client and openssh-server; install $$package"; \
+	  done; \
+	  $$as_root env SYSTEMD_OFFLINE=1 update-rc.d ssh disable >/dev/null 2>&1 || true ) \
+	|| echo "setup: NAT and tunnels are not tested" >&2
+
 # A copy of loadprobe whose measuring loop is compiled, in a folder of its own: what runs
 # from here stays plain Python. Needs a C compiler and the headers of Python.
 COMPILED := build/compiled
@@ -149,13 +164,13 @@ demo: setup
 # Most of these wait most of the time, so four at a time do not need four cores. In the
 # order of their folders, the many short ones come last and fill every process to the end.
 # What could not be tested here is told with the reason (-rs).
-test: setup prometheus openssl compiled
+test: setup prometheus openssl network compiled
 	$(BIN)/python -m pytest -q -rs -n 4 --dist loadscope --no-loadscope-reorder \
 	  -m "not alone"
 
 # What measures in real time, or is much work, has the machine for itself, one after the
 # other.
-verify: setup prometheus openssl chromium compiled
+verify: setup prometheus openssl chromium network compiled
 	$(BIN)/python -m pytest -q -rs -m alone
 
 fuzz: setup
