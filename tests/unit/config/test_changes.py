@@ -51,6 +51,10 @@ def config(*replaced: tuple[str, str], more: str = "") -> Config:
 SWAPPED: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"replaced": ("rate_per_s = 100", "rate_per_s = 7")}, ("lanes.tcp.rate_per_s",)),
     ({"replaced": ('"one"', '"two"')}, ("target.password_file",)),
+    (
+        {"replaced": ('"one"', '"one"\naddress_map = { "a:1" = "b:2" }')},
+        ("target.address_map",),
+    ),
     ({"replaced": ("0.999", "0.9")}, ("slo.availability",)),
     ({"replaced": ("https://h/p", "https://h/q")}, ("webhooks.hook.url",)),
     (

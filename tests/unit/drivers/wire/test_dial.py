@@ -12,7 +12,7 @@ import pytest
 import uvloop
 
 from loadprobe.clock import mono_now_ns
-from loadprobe.config.keys import Target
+from loadprobe.config.keys import Target, Tunnel
 from loadprobe.core.judging.outcome import ErrorClass
 from loadprobe.drivers import resp
 from loadprobe.drivers.wire.connection import Connection
@@ -176,3 +176,39 @@ async def test_addresses_in_brackets() -> None:
         dialer = Dialer(target, None, None, 5_000)
         with await dialer._connect("10.0.0.1", 6379, None) as connected:
             assert connected.getpeername()[:2] == listening.getsockname()[:2]
+
+
+@pytest.mark.parametrize(
+    ("announced", "key"),
+    [("10.0.0.1", "10.0.0.1:6379"), ("2001:db8::1", "[2001:db8::1]:6379")],
+)
+def test_the_way_to_a_node(announced: str, key: str) -> None:
+    """An entry leads there, an IPv6 address in brackets; else the address does.
+
+    With a tunnel nothing else leads there, not even what is reachable.
+    """
+    there = {key: "127.0.0.1:7001"}
+    assert Target("db", address_map=there).way_to(announced, 6379) == (
+        "127.0.0.1",
+        7001,
+    )
+    assert Target("db").way_to(announced, 6379) == (announced, 6379)
+    tunnel = Tunnel("bastion")
+    assert Target("db", tunnel=tunnel).way_to(announced, 6379) is None
+    way = Target("db", tunnel=tunnel, address_map=there).way_to(announced, 6379)
+    assert way == ("127.0.0.1", 7001)
+
+
+async def test_without_a_forward_nothing_is_tried() -> None:
+    """A node that the tunnel does not lead to yet is unreachable, at once."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        _, port = listening.getsockname()
+        dialer = Dialer(Target("db", tunnel=Tunnel("bastion")), None, None, 5_000)
+        found = [dialer.knock("127.0.0.1", port)]
+        made = await dialer.dial("127.0.0.1", port, Greeting)
+        assert not isinstance(made, Greeting)
+        found.append(made)
+    for failure in found:
+        assert isinstance(failure, DialFailure)
+        assert failure.error is ErrorClass.UNREACHABLE
+        assert "no forward" in failure.detail
