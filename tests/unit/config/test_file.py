@@ -214,6 +214,15 @@ def test_the_environment_overrides_the_file(
     assert config.control.replication_group == "007"
 
 
+def test_the_forwards_of_a_tunnel_are_no_part_of_the_configuration() -> None:
+    """They are others in every run, and a run that goes on has the same digest."""
+    text = SMALLEST + '[target.tunnel]\nssh = "b"\n'
+    config = with_environment(text)
+    before = to_plain(config)
+    config.target.address_map["10.0.0.1:1"] = "127.0.0.1:2"
+    assert to_plain(config) == before
+
+
 def test_every_scalar_key_has_a_variable() -> None:
     """Each key outside of the lanes has a variable; it may refuse the value."""
     for section, field in FIELDS:

@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from loadprobe.config.keys import Config, Control, Http, Lane, Output, Target
+from loadprobe.config.keys import Config, Control, Http, Lane, Output, Target, Tunnel
 from loadprobe.config.remote_write import RemoteWrite
 from loadprobe.control.provider import shared as shared_api
 from loadprobe.control.provider.shared import SharedApi
@@ -59,6 +60,28 @@ async def test_without_an_endpoint_all_lanes_are_dormant(tmp_path: Path) -> None
     assert all(check.passed for check in found.values()), found
     assert found.keys() >= {"output", "open files", "certificates", "tcp dormant"}
     assert "dns" not in found
+
+
+@pytest.mark.parametrize(
+    ("way", "detail"),
+    [
+        ({"address_map": {"cfg.invalid:6379": "127.0.0.1:1"}}, "address_map"),
+        (
+            {
+                "address_map": {"cfg.invalid:6379": "127.0.0.1:1"},
+                "tunnel": Tunnel("bastion"),
+            },
+            "the tunnel",
+        ),
+    ],
+)
+async def test_a_name_that_is_reached_otherwise_need_not_resolve(
+    tmp_path: Path, way: dict[str, Any], detail: str
+) -> None:
+    """Outside nobody knows the names inside, and nobody has to."""
+    found = await checks(Target("cfg.invalid", **way), tmp_path, "tls", "tls2")
+    assert found["dns"].passed
+    assert found["dns"].detail == f"cfg.invalid is reached by {detail}"
 
 
 async def check_receiver(remote: RemoteWrite, folder: Path) -> Check:

@@ -21,7 +21,13 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.samples import Sample
 
 from loadprobe.clock import ClockPair
-from loadprobe.core.events import RoleChanged
+from loadprobe.core.events import (
+    NodeReached,
+    NodeUnreached,
+    RoleChanged,
+    TunnelBroken,
+    TunnelOpened,
+)
 from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.columns import Block, Failure, Scope
 from loadprobe.core.judging.histogram import Histogram
@@ -307,6 +313,27 @@ def test_catalogue_is_sound() -> None:
 def test_page() -> None:
     """docs/metrics.md is the catalogue, word for word."""
     assert PAGE.read_text() == metrics_page()
+
+
+def test_ways_to_the_nodes() -> None:
+    """Nodes that are not reached are counted once each; a tunnel is up, or is not."""
+    metrics = RunMetrics("c", aggregate=Aggregate([]), clock=ClockPair(0, 0))
+    metrics.begin_reach(by_tunnel=True)
+
+    def shown() -> list[float]:
+        values = metrics.snapshot().values
+        names = ("unreached_nodes", "tunnel_up", "tunnel_breaks_total")
+        return [values[name][()] for name in names]
+
+    assert shown() == [0, 1, 0]
+    for shard in ("", "0001"):
+        metrics.take_event(NodeUnreached(0, "a:1", shard, "no entry", 0.0))
+    metrics.take_event(NodeUnreached(0, "b:1", "", "no entry", 0.0))
+    metrics.take_event(TunnelBroken(0, "bastion", "closed", 0.0))
+    assert shown() == [2, 0, 1]
+    metrics.take_event(NodeReached(0, "a:1", is_gone=False))
+    metrics.take_event(TunnelOpened(0, "bastion", 5.0))
+    assert shown() == [1, 1, 1]
 
 
 def one_of_each() -> Fixed:
