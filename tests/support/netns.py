@@ -6,6 +6,7 @@ Outside there is no route to the nodes: what is served outside went through the 
 import asyncio
 import os
 import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -51,15 +52,30 @@ async def call(*command: str, given: str = "") -> str:
     Raises:
         AssertionError: it failed.
     """
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate(given.encode())
-    assert process.returncode == 0, (command, out, err)
-    return out.decode()
+    code, out = await ended(*command, given=given)
+    assert code == 0, (command, out)
+    return out
+
+
+async def ended(*command: str, given: str = "") -> tuple[int, str]:
+    """Run a program to its end; return its exit code and all that it printed.
+
+    Args:
+        command: the program and its arguments.
+        given: its standard input.
+    """
+    with tempfile.TemporaryFile() as source:  # unlike a pipe, it need not be read
+        source.write(given.encode())
+        source.seek(0)
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=source,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        out, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode()
 
 
 @dataclass(frozen=True, slots=True)

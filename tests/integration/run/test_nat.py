@@ -19,6 +19,7 @@ from tests.support.netns import (
     NAT_OUTSIDE,
     InsideCluster,
     Networks,
+    ended,
     needs_netns,
     networks,
 )
@@ -49,17 +50,12 @@ class Nat:
 
     async def access(self, *options: str, given: str = "") -> tuple[int, str]:
         """Run ``loadprobe access nat``; return its exit code and what it printed."""
-        process = await asyncio.create_subprocess_exec(
+        return await ended(
             *self.networks.within(self.where),
             *(sys.executable, "-m", "loadprobe", "access", "nat", str(self.config)),
             *("--outside", NAT_OUTSIDE, "--first-port", str(FIRST_PORT), *options),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+            given=given,
         )
-        out, _ = await process.communicate(given.encode())
-        assert process.returncode is not None
-        return process.returncode, out.decode()
 
     async def check(self) -> tuple[int, str]:
         """Compare the rules that are in force."""
