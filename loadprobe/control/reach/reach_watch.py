@@ -7,7 +7,7 @@ mostly there is time: nodes join a cluster before they are given slots.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
 from loadprobe.config.keys import Target
@@ -225,10 +225,12 @@ class ReachWatch:
             )
         )
 
-    async def _unmapped(self, members: Iterable[Announced]) -> dict[str, str]:
+    async def _unmapped(self, members: Sequence[Announced]) -> dict[str, str]:
         """Return the nodes without an entry that cannot be reached directly either."""
         mapped = self._target.address_map
         found: dict[str, str] = {}
+        there = {member.address for member in members}
+        self._knocked = {a: seen for a, seen in self._knocked.items() if a in there}
         for member in members:
             if not any(_is_mapped(mapped, *address) for address in member.addresses):
                 problem = await self._ask(member)

@@ -39,7 +39,6 @@ class SshTunnel:
         heard_ns: returns when a node answered through it last, monotonic.
         on_moved: called when forwards have other ports than before.
         is_open: whether it is.
-        breaks: how often it broke.
         problem: why it cannot be opened again, or who forbids what, or None.
     """
 
@@ -48,7 +47,6 @@ class SshTunnel:
         self.heard_ns: Callable[[], int | None] = lambda: None
         self.on_moved: Callable[[], None] = lambda: None
         self.is_open = False
-        self.breaks = 0
         self.problem: str | None = None
         self.forwards = forwards
         self._to = tunnel.ssh
@@ -76,7 +74,6 @@ class SshTunnel:
             await self._connection.wait()
             broken_ns = mono_now_ns()
             self.is_open = False
-            self.breaks += 1
             heard_ns = self.heard_ns()
             silent_ms = 0.0 if heard_ns is None else (broken_ns - heard_ns) / NS_PER_MS
             reason = self._connection.reason

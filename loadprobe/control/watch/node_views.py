@@ -149,25 +149,41 @@ class NodeLogin:
             **self._settings,
         )
         return NodeClient(
-            Redis.from_pool(pool), host, self.password, timeout_s=self._timeout_s
+            Redis.from_pool(pool),
+            (host, port),
+            self._way_in(host, port),
+            timeout_s=self._timeout_s,
         )
+
+    def is_as_now(self, client: "NodeClient") -> bool:
+        """Tell whether a client goes and logs in as one would that is opened now."""
+        return client.way_in == self._way_in(*client.address)
+
+    def _way_in(self, host: str, port: int) -> "WayIn":
+        return self._target.way_to(host, port), self.password
+
+
+WayIn = tuple[Address | None, str | None]
+"""Where a client connects to (None: nothing leads there), and its password."""
 
 
 class NodeClient:
     """One node, asked one thing at a time.
 
     Attributes:
-        host: as announced.
-        password: what it logs in with.
+        address: as announced.
+        host: of it.
+        way_in: where it connects to, and the password that it logs in with.
     """
 
     def __init__(
-        self, client: Redis, host: str, password: str | None, *, timeout_s: float
+        self, client: Redis, address: Address, way_in: "WayIn", *, timeout_s: float
     ) -> None:
         self._client = client
         self._timeout_s = timeout_s
-        self.host = host
-        self.password = password
+        self.address = address
+        self.host = address[0]
+        self.way_in = way_in
 
     async def view(self) -> NodeView:
         """Return the node's view of the cluster.

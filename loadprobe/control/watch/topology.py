@@ -330,7 +330,7 @@ class TopologyWatch:
                 else await client.role(address)
             )
         except NodeSilent as silent:
-            if client.password != route.login.password:
+            if not route.login.is_as_now(client):
                 return False
             if route is self._route:
                 self._note_state(route, address, "silent", reason=str(silent))
