@@ -106,11 +106,11 @@ def check_client(lane: Lane, target: Target, at: str) -> None:
             f"{name} is not installed; pip install 'loadprobe[{name}]', or set another "
             "driver",
         )
-    if name == "coredis" and target.address_map:
+    if name == "coredis" and (target.address_map or target.tunnel is not None):
+        key = "address_map" if target.address_map else "tunnel"
         raise ConfigError(
             f"{at}.driver",
-            "coredis cannot be told target.address_map; remove that, or use another "
-            "driver",
+            f"coredis cannot be told target.{key}; remove that, or use another driver",
         )
     if name == "valkey-glide" and target.name_server is not None:
         raise ConfigError(
