@@ -29,8 +29,8 @@ _CAUSES: dict[str, str] = {
     Cause.CLUSTER: "all shards at once",
     Cause.SHARD: "the shard itself",
     Cause.ACCESS: "login or permission was refused",
-    Cause.PATH: "its name was not resolved (DNS)",
-    Cause.TRANSPORT: "TCP or TLS alone, the other one was served",
+    Cause.PATH: "nothing led there: a missing rule, or its name (DNS)",
+    Cause.TRANSPORT: "the tunnel, or one of TCP and TLS alone",
     Cause.CLIENT: "the client library, the cluster answered others",
 }
 """Whose fault it was."""
