@@ -9,6 +9,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+RUNS := $(VENV)/.runs
 STAMP := $(VENV)/.installed
 SOAK_S ?= 1800
 FUZZ ?= 50
@@ -68,7 +69,8 @@ help:
 
 setup: $(STAMP) server
 
-$(STAMP): pyproject.toml constraints.txt
+# what a run needs is a tenth of what tests need: the demo does not wait for the rest.
+$(RUNS): pyproject.toml constraints.txt
 	@set -e; $(APT_INSTALL); $(FIND_PYTHON); \
 	if [ ! -x $(BIN)/python ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
 	  no_python="no Python 3.11 or newer on PATH; install one, for example with \
@@ -84,8 +86,13 @@ its venv module, for example with 'apt-get install $$python-venv'"; \
 	  $$python -m venv --clear $(VENV); \
 	fi; \
 	echo "setup: installing loadprobe and its pinned dependencies into $(VENV)"; \
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'; \
+	$(BIN)/python -m pip install -q -c constraints.txt -e .; \
 	touch $@
+
+$(STAMP): $(RUNS)
+	@echo "setup: installing what tests and benchmarks need, too"; \
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	@touch $@
 
 # Servers are started by loadprobe only, on free ports: the service that comes with the
 # package is not started now, nor at the next boot.
@@ -169,7 +176,7 @@ Python, for example with 'apt-get install python3-dev'"; fi; \
 	  --no-build-isolation --target $(COMPILED) .; \
 	touch $@
 
-demo: setup
+demo: $(RUNS) server
 	@$(BIN)/loadprobe demo
 
 # Most of these wait most of the time, so four at a time do not need four cores. In the
