@@ -69,7 +69,7 @@ help:
 
 setup: $(STAMP) server
 
-# what a run needs is a tenth of what tests need: the demo does not wait for the rest.
+# What a run needs is a tenth of what tests need: the demo does not wait for the rest.
 $(RUNS): pyproject.toml constraints.txt
 	@set -e; $(APT_INSTALL); $(FIND_PYTHON); \
 	if [ ! -x $(BIN)/python ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \

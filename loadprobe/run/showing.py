@@ -17,6 +17,7 @@ from loadprobe.core.judging.results import Sealed
 from loadprobe.core.topology.server_side import ServerRow
 from loadprobe.core.verdict.parts import outage_row
 from loadprobe.core.verdict.so_far import still, summarize_so_far
+from loadprobe.core.verdict.steps_so_far import StepsSoFar, summarize_steps
 from loadprobe.outputs.folder.documents import PAGE, RunInfo
 from loadprobe.outputs.http.live_page import Watcher, message
 from loadprobe.outputs.http.run_view import RunView
@@ -70,6 +71,7 @@ class Showing:
         self._late_ns = late_ns
         self._kept_s = kept_s
         self._recent = Recent(clock, kept_s=kept_s)
+        self._steps = StepsSoFar()
         self._zero_s: int | None = None
         self._sent_s = 0
         self._joining: list[Watcher] = []
@@ -83,6 +85,7 @@ class Showing:
     def take_event(self, event: Event) -> None:
         """Take a line of the journal."""
         self._recent.take_event(event)
+        self._steps.take_event(event)
 
     def take_servers(self, rows: Sequence[ServerRow]) -> None:
         """Take what servers told."""
@@ -209,6 +212,9 @@ class Showing:
         )
         stale_reads = view.stale_reads()
         state, problems = view.state, list(view.live.problems)
+        so_far = self._steps.scenario
+        controller = self._health.course.controller
+        told_by_provider = tuple(self._health.provider_events)
         lanes = [msgspec.to_builtins(lane) for lane in view.lanes_now()]
 
         def made() -> Now:
@@ -219,6 +225,17 @@ class Showing:
                 headline=verdict.headline,
                 stale_reads=stale_reads,
                 most_incidents=MOST_INCIDENTS,
+            )
+            scenario = (
+                None
+                if so_far is None
+                else summarize_steps(
+                    so_far,
+                    run,
+                    controller=controller,
+                    events=told_by_provider,
+                    clock=self._clock,
+                )
             )
             latest = run.blamed[-MOST_OUTAGES:]
             return Now(
@@ -231,6 +248,9 @@ class Showing:
                 scopes=scopes,
                 lanes=lanes,
                 problems=problems,
+                scenario=scenario,
+                going_on=so_far.going_on if so_far else (),
+                is_scenario_over=so_far is not None and so_far.is_over,
             )
 
         return made

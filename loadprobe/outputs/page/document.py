@@ -76,7 +76,7 @@ def page_document(
         "outages_left_out": left_out,
         "events": events,
         "events_left_out": more_events,
-        "calls": _calls(run.events),
+        "calls": calls_of(run.events),
         "phase_words": {str(phase): words for phase, words in WORDS.items()},
         "film": film_document(run, course, zero),
         "course": {
@@ -195,7 +195,7 @@ def _kind(past: PastEvent) -> str:
             return "topology" if past.line.source == "topology" else "other"
 
 
-def _calls(events: Iterable[PastEvent]) -> dict[str, str]:
+def calls_of(events: Iterable[PastEvent]) -> dict[str, str]:
     """Return the API call of each step."""
     return {
         event.step: event.details.call

@@ -5,7 +5,7 @@ what can have changed is whole in it, while seconds, cells, blind spans and even
 only the new ones. ``static/live.js`` adds them up.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,18 @@ from loadprobe.core.judging.outcome import OpKind, Outcome
 from loadprobe.core.phase_names import WORDS
 from loadprobe.core.verdict.attribution import Cause
 from loadprobe.core.verdict.outage_document import OutageRow
+from loadprobe.core.verdict.scenario_document import ScenarioSummary
 from loadprobe.core.verdict.summary import Summary
 from loadprobe.core.verdict.texts import duration_text
 from loadprobe.outputs.folder.documents import RunInfo, series_row
 from loadprobe.outputs.folder.reader import RunData
 from loadprobe.outputs.page.course import BOUNDS_NS
-from loadprobe.outputs.page.document import PAGE_VERSION, about_run, event_rows
+from loadprobe.outputs.page.document import (
+    PAGE_VERSION,
+    about_run,
+    calls_of,
+    event_rows,
+)
 from loadprobe.outputs.page.film import filmed_spans
 from loadprobe.outputs.page.packing import blind_spans, pack_film
 from loadprobe.outputs.page.recent import RecentPart
@@ -34,6 +40,7 @@ from loadprobe.outputs.page.zero import Zero
 _OPS = {op.label: op for op in OpKind}
 _KINDS = ("response", "service")
 _NOTED_MS = 2_000
+_GOING_ON = "going on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,9 @@ class Now:
         scopes: all of them, in the order in which they are shown.
         lanes: of each what the table of lanes shows.
         problems: what the operator should know now.
+        scenario: what is to be said of its steps; None if there is none.
+        going_on: names of the steps that go on.
+        is_scenario_over: the scenario has ended.
     """
 
     state: str
@@ -57,6 +67,9 @@ class Now:
     scopes: Sequence[Scope]
     lanes: Sequence[Mapping[str, object]]
     problems: Sequence[str]
+    scenario: ScenarioSummary | None = None
+    going_on: Collection[str] = ()
+    is_scenario_over: bool = False
 
 
 def zero_at(clock: ClockPair, second: int) -> Zero:
@@ -101,7 +114,6 @@ def first_document(
         "run": about_run(run),
         "budget": "",
         "phase_words": {str(phase): words for phase, words in WORDS.items()},
-        "calls": {},
         "stretches": [],
         "missing": missing,
         **grown_document(part, now, zero),
@@ -122,7 +134,8 @@ def grown_document(part: RecentPart, now: Now, zero: Zero) -> dict[str, Any]:
         "state": now.state,
         "length_ms": (now.summary.end_unix_ns - zero.wall_ns) / NS_PER_MS,
         "lasted": duration_text(round(now.summary.duration_s) * NS_PER_S),
-        "summary": msgspec.to_builtins(now.summary),
+        "summary": msgspec.to_builtins(now.summary) | {"scenario": _scenario(now)},
+        "calls": calls_of(part.events),
         "outages": msgspec.to_builtins(now.outages),
         "outages_left_out": now.outages_left_out,
         "events": events,
@@ -141,6 +154,19 @@ def grown_document(part: RecentPart, now: Now, zero: Zero) -> dict[str, Any]:
             for row in part.servers
         ],
     }
+
+
+def _scenario(now: Now) -> dict[str, Any] | None:
+    """Return the scenario as a summary has it; what goes on says so."""
+    if now.scenario is None:
+        return None
+    told: dict[str, Any] = msgspec.to_builtins(now.scenario)
+    if not now.is_scenario_over:
+        told["state"] = _GOING_ON
+    for step in told["steps"]:
+        if step["name"] in now.going_on:
+            step["state"] = _GOING_ON
+    return told
 
 
 def changed(grown: dict[str, Any], before: Now | None, now: Now) -> dict[str, Any]:

@@ -14,7 +14,15 @@ import pytest_asyncio
 from playwright.sync_api import Error as PlaywrightError
 
 from loadprobe.config.keys import Config, Http
-from loadprobe.core.events import MarkMade
+from loadprobe.core.events import (
+    CallBegun,
+    Event,
+    MarkMade,
+    PhaseEntered,
+    PrimaryPromoted,
+    ScenarioBegun,
+    StepBegun,
+)
 from loadprobe.local.cluster.cluster import LocalCluster
 from loadprobe.outputs.http.server import HttpServer
 from tests.support.browser import CHROMIUM, Shown, a_browser, opened
@@ -196,16 +204,27 @@ async def test_hostile_names_are_text(tmp_path: Path) -> None:
     assert set(requests) == {f"{served.url}live"}
 
 
+def phase_of(at_ns: int, details: Any) -> PhaseEntered:
+    """Return a phase of a failover of shard 0002."""
+    return PhaseEntered(at_ns, "failover", "failover", "0002", details)
+
+
 async def test_a_page_that_grew_shows_what_a_new_one_does(tmp_path: Path) -> None:
-    """Told in parts or at once, the film and the charts are the same."""
+    """Told in parts or at once, film, charts and the steps so far are the same."""
     stage = LiveStage.make(tmp_path)
+    journal: dict[int, list[Event]] = {
+        1: [ScenarioBegun(S, "failover"), StepBegun(S, "failover", "failover")],
+        2: [phase_of(2 * S, CallBegun("TestFailover(NodeGroupId=0002)"))],
+        4: [phase_of(2 * S + 600 * MS, PrimaryPromoted("a", "b"))],
+    }
     loop = asyncio.get_running_loop()
 
     def look(shown: Shown) -> tuple[Any, ...]:
         shown.settle()
         heights = range(TOP, 18, 3)
         film = [shown.colours(row, y) for row in (0, 1) for y in heights]
-        tables = [shown.page.inner_text(name) for name in ("#now", "#cause", "header")]
+        names = ("#now", "#cause", "#steps", "header")
+        tables = [shown.page.inner_text(name) for name in names]
         return shown.view, film, tables, shown.ask(_CHARTS)
 
     async with live(stage) as served:
@@ -214,6 +233,8 @@ async def test_a_page_that_grew_shows_what_a_new_one_does(tmp_path: Path) -> Non
             def pass_second() -> None:
                 begin = stage.second * S
                 dark = (begin + 300 * MS, begin + 700 * MS)
+                for event in journal.get(stage.second, ()):
+                    loop.call_soon_threadsafe(stage.showing.take_event, event)
                 loop.call_soon_threadsafe(
                     stage.pass_second, *([dark] if stage.second in {2, 5} else [])
                 )
@@ -238,6 +259,12 @@ async def test_a_page_that_grew_shows_what_a_new_one_does(tmp_path: Path) -> Non
         early, late = await asyncio.to_thread(watch)
     assert early == late
     assert len(early[3]) >= 3, "there are charts"
+    steps = early[2][2]
+    assert "Scenario failover: going on" in steps
+    assert "failover, shard 0002: going on" in steps
+    assert "TestFailover(NodeGroupId=0002)" in steps
+    assert "another node is primary" in steps
+    assert "lane tcp first error" in steps
     dark = tuple(bytes.fromhex("8c0d35"))
     assert any(dark in line for line in early[1])
 

@@ -10,6 +10,7 @@ export function grow(run, part) {
   // Long lists are left out if they are as they were.
   run.outages = part.outages ?? run.outages;
   run.summary = { ...part.summary, incidents: part.summary.incidents ?? run.summary.incidents };
+  Object.assign(run.calls, part.calls);
   run.run.lasted = part.lasted;
   run.run.problems = part.problems;
   run.events.push(...part.events);
