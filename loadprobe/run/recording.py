@@ -282,6 +282,7 @@ class Recording:
         )
         self._folder.write_document(RUN, info)
         self._published.showing.about = info, self._folder.path
+        self._published.showing.limits = self._rules.slo
         return info
 
     def conclude(self, results: Results, ending: AtEnd) -> tuple[Summary, list[str]]:

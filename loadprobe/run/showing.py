@@ -18,6 +18,7 @@ from loadprobe.core.topology.server_side import ServerRow
 from loadprobe.core.verdict.parts import outage_row
 from loadprobe.core.verdict.so_far import still, summarize_so_far
 from loadprobe.core.verdict.steps_so_far import StepsSoFar, summarize_steps
+from loadprobe.core.verdict.thresholds import SloLimits
 from loadprobe.outputs.folder.documents import PAGE, RunInfo
 from loadprobe.outputs.http.live_page import Watcher, message
 from loadprobe.outputs.http.run_view import RunView
@@ -52,6 +53,7 @@ class Showing:
     Attributes:
         page: the page; it is set before it is served.
         about: what is run, and its folder; None before the load begins.
+        limits: thresholds that a run has now.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Showing:
     ) -> None:
         self.page = b""
         self.about: tuple[RunInfo, Path] | None = None
+        self.limits = SloLimits()
         self._view = view
         self._clock = clock
         self._health = health
@@ -212,7 +215,7 @@ class Showing:
         )
         stale_reads = view.stale_reads()
         state, problems = view.state, list(view.live.problems)
-        so_far = self._steps.scenario
+        limits, so_far = self.limits, self._steps.scenario
         controller = self._health.course.controller
         told_by_provider = tuple(self._health.provider_events)
         lanes = [msgspec.to_builtins(lane) for lane in view.lanes_now()]
@@ -221,8 +224,8 @@ class Showing:
             summary = summarize_so_far(
                 run,
                 health,
-                state=verdict.state,
-                headline=verdict.headline,
+                limits=limits,
+                words=(verdict.state, verdict.headline),
                 stale_reads=stale_reads,
                 most_incidents=MOST_INCIDENTS,
             )

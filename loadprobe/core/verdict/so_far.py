@@ -16,6 +16,7 @@ from loadprobe.core.verdict.judgement import observer_summary
 from loadprobe.core.verdict.measured import ObserverHealth
 from loadprobe.core.verdict.parts import incident_summary, lane_summary, scope_summary
 from loadprobe.core.verdict.summary import SCHEMA_VERSION, State, Summary
+from loadprobe.core.verdict.thresholds import SloLimits, check_slo
 
 
 def still(run: JudgedRun, going_on: Collection[Scope]) -> JudgedRun:
@@ -54,8 +55,8 @@ def summarize_so_far(
     run: JudgedRun,
     health: ObserverHealth,
     *,
-    state: State,
-    headline: str,
+    limits: SloLimits,
+    words: tuple[State, str],
     stale_reads: int,
     most_incidents: int,
 ) -> Summary:
@@ -64,8 +65,8 @@ def summarize_so_far(
     Args:
         run: the load, judged until now.
         health: how the probe itself does.
-        state: the worst in a word.
-        headline: all that matters in one line.
+        limits: thresholds; lost writes are looked for at the end.
+        words: the worst in a word, and all that matters in one line.
         stale_reads: how many were found until now.
         most_incidents: so many of the latest ones are in it.
     """
@@ -78,8 +79,8 @@ def summarize_so_far(
     witnesses = run.witnesses
     return Summary(
         schema_version=SCHEMA_VERSION,
-        state=state,
-        headline=headline,
+        state=words[0],
+        headline=words[1],
         verdict=[],
         start_unix_ns=clock.to_wall(start_ns),
         end_unix_ns=clock.to_wall(watched.end_ns),
@@ -95,7 +96,7 @@ def summarize_so_far(
             for incident in run.incidents[-most_incidents:]
         ],
         observer=observer_summary(watched, health),
-        slo=[],
+        slo=check_slo(run, replace(limits, max_lost_writes=None)),
         lost_writes=None,
         stale_reads=stale_reads,
         wrong=run.wrong,

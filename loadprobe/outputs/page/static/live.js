@@ -6,7 +6,7 @@ import { el, note, section, table } from "./dom.js";
 import { filmSection } from "./film.js";
 import { grow } from "./growth.js";
 import { heatMaps } from "./heat.js";
-import { causeSection, eventsSection, incidentsSection, observerSection, setupSection, stepsSection } from "./sections.js";
+import { causeSection, checksSection, eventsSection, incidentsSection, observerSection, setupSection, stepsSection } from "./sections.js";
 import { serverCharts, serverTable } from "./servers.js";
 import { verdictSection } from "./verdict.js";
 import { clockText, countText, fixed, lengthText } from "./words.js";
@@ -74,7 +74,7 @@ class LivePage {
     this.film = film;
     this.parts = new Map();
     this.charts = new LiveCharts();
-    const places = ["verdict", "now", "film", "incidents", "steps", "time", "servers", "cause", "observer", "events", "setup"];
+    const places = ["verdict", "now", "film", "incidents", "steps", "time", "servers", "cause", "checks", "observer", "events", "setup"];
     this.places = new Map(places.map((name) => [name, el("div", {})]));
     this.places.get("film").append(element);
     this.places.get("time").append(section("time", "Over time", this.charts.element, note("Shaded: incidents. A step is a second; quantiles are of all its arrivals.")));
@@ -106,6 +106,7 @@ class LivePage {
     this.put("incidents", () => incidentsSection(run, film), run.summary.incidents);
     this.put("steps", () => stepsSection(run), run.summary.scenario);
     this.put("cause", () => causeSection(run, film), run.outages);
+    this.put("checks", () => checksSection(run), run.summary.slo);
     this.put("servers", () => serverTable(run));
     this.put("observer", () => observerSection(run));
     this.put("events", () => eventsSection(run, film), run.events.length);

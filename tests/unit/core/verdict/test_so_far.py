@@ -3,6 +3,7 @@
 from loadprobe.core.verdict.measured import ObserverHealth
 from loadprobe.core.verdict.so_far import still, summarize_so_far
 from loadprobe.core.verdict.summary import Summary
+from loadprobe.core.verdict.thresholds import SloLimits
 from tests.support.http_stage import S, Stage, arrivals, ended_and_open
 
 
@@ -12,8 +13,8 @@ def so_far(stage: Stage, *, most_incidents: int = 10) -> Summary:
     return summarize_so_far(
         still(*stage.view.judged()),
         ObserverHealth(),
-        state=verdict.state,
-        headline=verdict.headline,
+        limits=SloLimits(max_outage_ms=50, max_lost_writes=0),
+        words=(verdict.state, verdict.headline),
         stale_reads=0,
         most_incidents=most_incidents,
     )
@@ -28,6 +29,8 @@ def test_it_says_what_the_verdict_so_far_says() -> None:
     assert [scope.outages for scope in summary.scopes] == [1, 1]
     assert (summary.state, summary.headline) == (verdict.state, verdict.headline)
     assert summary.lost_writes is None, "it is not checked before the end"
+    (check,) = summary.slo
+    assert (check.name, check.limit, check.is_met) == ("max_outage_ms", 50, False)
     assert [incident.outages for incident in summary.incidents] == [1, 1]
     assert len(so_far(stage, most_incidents=1).incidents) == 1
 
