@@ -199,6 +199,23 @@ class CredentialWatch:
                 self._held = HeldSecrets(None, self._held.digests)
             self._take(held, by="reload")
 
+    async def follow(self, target: Target) -> None:
+        """Look after the references of another target, where the lanes log in now.
+
+        What those of the former one hold is no matter of theirs any more.
+        """
+        async with self._lock:
+            self._target = target
+            self._stamps = await asyncio.to_thread(_look, target)
+            self._is_half, self.problem, self._again_ns = False, None, None
+            self.on_refused = None
+            try:
+                self._held = await asyncio.to_thread(
+                    read_credentials, target, tls=self._tls
+                )
+            except (UsageError, OSError) as exc:
+                self._tell_problem(f"{exc}; what was read before stays in force")
+
     def _take(self, held: HeldSecrets, *, by: str) -> None:
         """Use what is held now instead of what was before."""
         before, self._held = self._held, held

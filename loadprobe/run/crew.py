@@ -7,6 +7,7 @@ is started here: ``watching`` returns what is to go on beside the measuring.
 from collections.abc import Callable, Coroutine, Sequence
 
 from loadprobe.clock import ClockPair, mono_now_ns, process_cpu_ns, read_clock_pair
+from loadprobe.config.keys import Target
 from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.events import ProviderEvents
 from loadprobe.control.provider.maintenance import MaintenanceWatch
@@ -108,6 +109,7 @@ class Crew:
         self.iam = make_iam_logins(config.target, self.steering, emit)
         if self.iam is not None:
             self.credentials.on_refused = self.iam.renew_soon
+        self.steering.on_gone_over = self._on_gone_over
         self.published = Published(
             plan,
             self.measurement.aggregate,
@@ -257,6 +259,12 @@ class Crew:
 
     def _on_topology(self, topology: Topology) -> None:
         self.reach.hear(topology)
+
+    async def _on_gone_over(self, target: Target) -> None:
+        """Have the logins of another cluster looked after: it has none of IAM."""
+        if self.iam is not None:
+            self.iam.is_over = True
+        await self.credentials.follow(target)
 
     def _on_credentials(self, told: LoginRenewed | CertificatesRefused) -> None:
         self.credentials.heard(told)

@@ -45,6 +45,7 @@ class IamLogins:
 
     Attributes:
         problem: why there is no fresh token, or None.
+        is_over: the lanes log in otherwise from now on.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class IamLogins:
         self._now_ns = now_ns
         self._due_ns = 0
         self.problem: str | None = None
+        self.is_over = False
 
     async def begin(self) -> None:
         """Log in for the first time.
@@ -81,10 +83,13 @@ class IamLogins:
         self._lanes.use_login(self._user, token)
 
     async def run(self) -> None:
-        """Go on with fresh tokens until cancelled."""
+        """Go on with fresh tokens, until the lanes log in otherwise."""
         pause_s = self._fresh_s
         while True:
             await asyncio.sleep(pause_s)
+            if self.is_over:
+                self.problem = None
+                return
             pause_s = self._fresh_s if await self.refresh() else RETRY_S
 
     def renew_soon(self) -> None:
@@ -102,6 +107,8 @@ class IamLogins:
             self.problem = str(exc)
             return False
         self.problem = None
+        if self.is_over:  # meanwhile
+            return True
         if self._now_ns() < self._due_ns:
             self._lanes.use_login(self._user, token)
             return True

@@ -31,6 +31,10 @@ async def _direct(_host: str, _port: int) -> None:
     """Do nothing: the way to an endpoint is its address."""
 
 
+async def _unheard(_target: Target) -> None:
+    """Do nothing: nobody looks after logins."""
+
+
 class Steering:
     """The load as a scenario's ``LaneControl`` and ``LoadView``.
 
@@ -42,6 +46,7 @@ class Steering:
 
     Attributes:
         ask_way: has a way to an endpoint made, before lanes go there.
+        on_gone_over: called with the target of lanes that went over to it.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class Steering:
         self._on_endpoint: Callable[[str, int], None] = lambda _host, _port: None
         self._on_woken = on_woken
         self.ask_way: Callable[[str, int], Awaitable[None]] = _direct
+        self.on_gone_over: Callable[[Target], Awaitable[None]] = _unheard
         self._planned: dict[tuple[str, str | None], list[Planned]] = {}
         self._before = (0, 0)
         self._username = config.target.username
@@ -107,6 +113,7 @@ class Steering:
         self._username = target.username
         self._on_endpoint(target.host, target.port_of(tls=tls))
         self._watch.go_over(target, password, tls=tls)
+        await self.on_gone_over(target)
         return went_over
 
     async def hold_writes(self, *, within_s: float) -> int:

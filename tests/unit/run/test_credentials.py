@@ -167,3 +167,29 @@ async def test_a_login_that_is_refused(secret: Path) -> None:
     stage.watch.heard(LoginRenewed(0, "tcp", 3, 0, ""))
     renewed = [event for event in stage.events if isinstance(event, LoginsRenewed)]
     assert [(event.renewed, event.refused) for event in renewed] == [(0, 3), (3, 0)]
+
+
+async def test_lanes_that_went_over_have_other_references(
+    secret: Path, tmp_path: Path
+) -> None:
+    """The source's password never comes to the target, whose own is looked after."""
+    there = tmp_path / "password-there"
+    there.write_text("of-the-target\n")
+    stage = Stage(Target(host="h", password_file=str(secret)))
+    await stage.watch.follow(Target(host="t", password_file=str(there)))
+    write(secret, "second of the source\n")
+    await stage.watch.look()
+    assert stage.told == []
+    assert stage.events == []
+    write(there, "second-of-the-target\n")
+    await stage.watch.look()
+    assert stage.told == [(None, "second-of-the-target", 0.0)]
+
+
+async def test_a_target_without_a_password(secret: Path) -> None:
+    """Nothing is sent to it, whatever the source's file holds later."""
+    stage = Stage(Target(host="h", password_file=str(secret)))
+    await stage.watch.follow(Target(host="t"))
+    write(secret, "second of the source\n")
+    await stage.watch.look()
+    assert stage.told == []

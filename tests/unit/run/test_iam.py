@@ -93,6 +93,15 @@ async def test_without_credentials() -> None:
     assert stage.logins.problem is None
 
 
+async def test_lanes_that_went_over_get_no_token() -> None:
+    """A token is for one cache; the lanes are at another cluster."""
+    stage = Stage()
+    await stage.logins.begin()
+    stage.logins.is_over = True
+    assert await stage.logins.refresh()
+    assert len(stage.told) == 1
+
+
 async def test_a_refused_login_is_renewed_with_the_next_token() -> None:
     """What a server refused once is tried again before its time."""
     stage = Stage()
