@@ -77,6 +77,22 @@ class Told:
         """Note it."""
         self.told.append((username, password))
 
+    async def go_over(self, **_: object) -> list[object]:
+        """Be there at once, as lanes are."""
+        return []
+
+
+class Watch:
+    """A watch that follows the lanes."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str | None, str | None]] = []
+
+    def go_over(self, target: Target, password: str | None, *, tls: bool) -> None:
+        """Note where it is led."""
+        del tls
+        self.told.append((target.host, password))
+
 
 async def test_a_password_alone_is_that_of_whoever_logs_in() -> None:
     """By name, as servers that stay open beside it want one; probes and watch alike."""
@@ -94,6 +110,26 @@ async def test_a_password_alone_is_that_of_whoever_logs_in() -> None:
         ("somebody", "third"),
     ]
     assert watch.told == measurement.told
+
+
+async def test_who_looks_after_logins_is_told_of_another_cluster() -> None:
+    """After the lanes and the watch are there."""
+    measurement, watch = Told(), Watch()
+    config = Config(target=Target("127.0.0.1"), lanes=(Lane("tcp"),))
+    probes: Any = measurement
+    topology: Any = watch
+    steering = Steering(config, probes, topology, on_woken=lambda *_: None)
+    steering.begin(on_endpoint=lambda _host, _port: None)
+    gone: list[Target] = []
+
+    async def on_gone_over(target: Target) -> None:
+        assert watch.told == [("there", "secret")]
+        gone.append(target)
+
+    steering.on_gone_over = on_gone_over
+    there = Target("there")
+    await steering.go_over(tls=False, target=there, password="secret", within_s=1.0)
+    assert gone == [there]
 
 
 @pytest.mark.parametrize(
