@@ -119,7 +119,6 @@ async def test_who_looks_after_logins_is_told_of_another_cluster() -> None:
     probes: Any = measurement
     topology: Any = watch
     steering = Steering(config, probes, topology, on_woken=lambda *_: None)
-    steering.begin(on_endpoint=lambda _host, _port: None)
     gone: list[Target] = []
 
     async def on_gone_over(target: Target) -> None:
