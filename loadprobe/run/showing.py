@@ -15,6 +15,7 @@ from loadprobe.clock import NS_PER_S, ClockPair, mono_now_ns
 from loadprobe.core.events import Event
 from loadprobe.core.judging.results import Sealed
 from loadprobe.core.topology.server_side import ServerRow
+from loadprobe.core.verdict.clients_so_far import ClientsSoFar
 from loadprobe.core.verdict.parts import outage_row
 from loadprobe.core.verdict.so_far import still, summarize_so_far
 from loadprobe.core.verdict.steps_so_far import StepsSoFar, summarize_steps
@@ -75,6 +76,7 @@ class Showing:
         self._kept_s = kept_s
         self._recent = Recent(clock, kept_s=kept_s)
         self._steps = StepsSoFar()
+        self._clients = ClientsSoFar()
         self._zero_s: int | None = None
         self._sent_s = 0
         self._joining: list[Watcher] = []
@@ -208,7 +210,9 @@ class Showing:
     def _now(self) -> Callable[[], Now]:
         """Return what makes out how the run stands, from what it is at this moment."""
         view = self._view
-        run, verdict = still(*view.judged()), view.verdict()
+        counted, going_on = view.judged()
+        run, verdict = still(counted, going_on), view.verdict()
+        clients = self._clients.look(run, going_on, self._health.activity)
         scopes = view.scopes
         health = self._health.observer(
             run.watched.lane_totals.values(), late_ns=self._late_ns
@@ -243,7 +247,7 @@ class Showing:
             latest = run.blamed[-MOST_OUTAGES:]
             return Now(
                 state=state,
-                summary=summary,
+                summary=msgspec.structs.replace(summary, clients=list(clients)),
                 outages=[
                     outage_row(part, clock=self._clock, incident=0) for part in latest
                 ],

@@ -46,7 +46,10 @@ def test_a_policy_for_a_run(
     statements = json.loads(result.stdout)["Statement"]
     found = {action for statement in statements for action in statement["Action"]}
     wanted = actions_of(WATCH, *purposes)
-    assert found == {f"elasticache:{action}" for action in wanted}
+    assert found == {
+        "cloudwatch:GetMetricData",
+        *(f"elasticache:{action}" for action in wanted),
+    }
     account = "123456789012" if "--account" in options else "*"
     (first, *_) = statements
     assert first["Resource"] == [

@@ -105,7 +105,7 @@ class LivePage {
     this.put("now", () => nowSection(run));
     this.put("incidents", () => incidentsSection(run, film), run.summary.incidents);
     this.put("steps", () => stepsSection(run), run.summary.scenario);
-    this.put("cause", () => causeSection(run, film), run.outages);
+    this.put("cause", () => causeSection(run, film), [run.outages, run.summary.clients]);
     this.put("checks", () => checksSection(run), run.summary.slo);
     this.put("servers", () => serverTable(run));
     this.put("observer", () => observerSection(run));
