@@ -19,16 +19,20 @@ from loadprobe.drivers.errors import is_defect
 from loadprobe.errors import LoadprobeError, ProbeCrashed, UsageError
 from loadprobe.liveness import bind_life_to_parent
 from loadprobe.logs import logging_to_stderr
-from loadprobe.probe.messages import (
+from loadprobe.probe.frames import (
     HEADER_BYTES,
-    FromProbe,
-    Plan,
-    ProbeFailed,
-    ToProbe,
-    UseForwards,
     decode_to_probe,
     encode_frame,
     frame_length,
+)
+from loadprobe.probe.messages import (
+    FromProbe,
+    ProbeFailed,
+)
+from loadprobe.probe.orders import (
+    Plan,
+    ToProbe,
+    UseForwards,
 )
 from loadprobe.probe.process import ProbeProcess
 from loadprobe.signals import NUMBERS

@@ -12,7 +12,14 @@ from loadprobe.drivers.wire.sockets import SocketPoller
 from loadprobe.probe.connects import Connects
 from loadprobe.probe.lag import LEAST_LAG_NS, Lag
 from loadprobe.probe.lane import LaneRunner
-from loadprobe.probe.messages import Acknowledged, Plan, ProbeSnapshot, Start
+from loadprobe.probe.messages import (
+    Acknowledged,
+    ProbeSnapshot,
+)
+from loadprobe.probe.orders import (
+    Plan,
+    Start,
+)
 from loadprobe.probe.reports import Reports
 from loadprobe.probe.ticker import Ticker
 

@@ -26,7 +26,8 @@ from loadprobe.drivers.wire.driver import WireDriver
 from loadprobe.drivers.wire.greeting import Greeting
 from loadprobe.probe.deadlines import Deadlines
 from loadprobe.probe.lag import Lag
-from loadprobe.probe.messages import ScopeBlock, Share
+from loadprobe.probe.messages import ScopeBlock
+from loadprobe.probe.orders import Share
 
 _SAID_NO = frozenset({*REPLY_CLASSES.values(), ErrorClass.OTHER})
 

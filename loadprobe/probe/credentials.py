@@ -17,6 +17,8 @@ from loadprobe.probe.messages import (
     CertificatesRefused,
     FromProbe,
     LoginRenewed,
+)
+from loadprobe.probe.orders import (
     UseCertificates,
     UseLogin,
 )

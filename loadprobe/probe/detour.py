@@ -17,7 +17,7 @@ from loadprobe.drivers.wire.driver import WireDriver
 from loadprobe.drivers.wire.sockets import SocketPoller
 from loadprobe.errors import PreflightError
 from loadprobe.probe.lane import LaneRunner
-from loadprobe.probe.messages import Detour
+from loadprobe.probe.orders import Detour
 
 _CONNECT_S = 4.0
 

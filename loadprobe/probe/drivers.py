@@ -13,7 +13,10 @@ from loadprobe.drivers.settings import MOST_VALUE_BYTES, DriverSettings, Sending
 from loadprobe.drivers.wire.dial import Dialer
 from loadprobe.drivers.wire.driver import WireDriver
 from loadprobe.drivers.wire.sockets import SocketPoller
-from loadprobe.probe.messages import Plan, Share
+from loadprobe.probe.orders import (
+    Plan,
+    Share,
+)
 
 
 def make_driver(

@@ -19,22 +19,26 @@ import msgspec
 from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.errors import LoadprobeError, PreflightError, ProbeCrashed, RunError
 from loadprobe.logs import log_again
-from loadprobe.probe.messages import (
+from loadprobe.probe.frames import (
     HEADER_BYTES,
-    Change,
-    ChangeRate,
-    Detour,
-    Finished,
-    FromProbe,
-    Plan,
-    ProbeFailed,
-    Ready,
-    Start,
-    Stop,
-    ToProbe,
     decode_from_probe,
     encode_frame,
     frame_length,
+)
+from loadprobe.probe.messages import (
+    Finished,
+    FromProbe,
+    ProbeFailed,
+    Ready,
+)
+from loadprobe.probe.orders import (
+    Change,
+    ChangeRate,
+    Detour,
+    Plan,
+    Start,
+    Stop,
+    ToProbe,
 )
 
 _RESTART_PAUSE_S = 0.5

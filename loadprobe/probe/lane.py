@@ -22,7 +22,11 @@ from loadprobe.probe.keys import LaneKeys
 from loadprobe.probe.lag import Lag
 from loadprobe.probe.loops import make_loop
 from loadprobe.probe.making import Maker
-from loadprobe.probe.messages import LaneHealth, ScopeBlock, Share
+from loadprobe.probe.messages import (
+    LaneHealth,
+    ScopeBlock,
+)
+from loadprobe.probe.orders import Share
 
 # A name of this module is found faster than a member of an enum.
 _WRITE = OpKind.WRITE

@@ -15,7 +15,7 @@ from loadprobe.core.load.pace import Pace
 from loadprobe.core.load.schedule import Schedule, make_schedule
 from loadprobe.drivers.base import Arrival
 from loadprobe.probe.making import Fill
-from loadprobe.probe.messages import Share
+from loadprobe.probe.orders import Share
 from loadprobe.probe.rates import configured_pace
 
 Submit = Callable[[Sequence[Arrival]], None]

@@ -17,7 +17,7 @@ from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival
 from loadprobe.probe.content import SingleKeys
 from loadprobe.probe.keys import LaneKeys
-from loadprobe.probe.messages import Share
+from loadprobe.probe.orders import Share
 
 Fill = Callable[[Sequence[Arrival], int], None]
 

@@ -22,8 +22,9 @@ from loadprobe.errors import PreflightError
 from loadprobe.probe.connects import Connects
 from loadprobe.probe.drivers import make_driver
 from loadprobe.probe.lane import LaneRunner
-from loadprobe.probe.messages import FromProbe, Plan
+from loadprobe.probe.messages import FromProbe
 from loadprobe.probe.moves import FoundThere, GoneOver, GoOver, HoldWrites, WritesHeld
+from loadprobe.probe.orders import Plan
 from loadprobe.probe.prefill import read_keys
 
 _TRY_AGAIN_S = 0.25

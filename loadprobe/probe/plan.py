@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from loadprobe.config.keys import Lane
-from loadprobe.probe.messages import Share
+from loadprobe.probe.orders import Share
 
 
 def share_out(

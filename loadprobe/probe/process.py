@@ -26,26 +26,28 @@ from loadprobe.probe.drivers import make_driver
 from loadprobe.probe.lag import Lag
 from loadprobe.probe.lane import LaneRunner
 from loadprobe.probe.messages import (
-    Change,
-    ChangeRate,
-    Detour,
     Finished,
     FromProbe,
-    Plan,
     PrefillProgress,
     ReadBack,
     Ready,
+    TopologySeen,
+)
+from loadprobe.probe.moves import GoOver, HoldWrites
+from loadprobe.probe.moving import Crewed, Moving
+from loadprobe.probe.orders import (
+    Change,
+    ChangeRate,
+    Detour,
+    Plan,
     Start,
     Stop,
-    TopologySeen,
     ToProbe,
     UseCertificates,
     UseDeadline,
     UseEndpoint,
     UseLogin,
 )
-from loadprobe.probe.moves import GoOver, HoldWrites
-from loadprobe.probe.moving import Crewed, Moving
 from loadprobe.probe.prefill import prefill, read_back
 from loadprobe.probe.remembering import look_up
 

@@ -10,7 +10,7 @@ from loadprobe.clock import NS_PER_MS, NS_PER_S
 from loadprobe.config.keys import Lane
 from loadprobe.core.load.pace import Pace
 from loadprobe.core.load.schedule import first_pace
-from loadprobe.probe.messages import ChangeRate
+from loadprobe.probe.orders import ChangeRate
 
 LEAD_NS = 100 * NS_PER_MS
 _KEPT_NS = 10 * NS_PER_S

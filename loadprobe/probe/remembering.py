@@ -11,7 +11,10 @@ from collections.abc import Mapping
 from loadprobe.drivers.base import Driver
 from loadprobe.probe.keys import LaneKeys
 from loadprobe.probe.lane import LaneRunner
-from loadprobe.probe.messages import Acknowledged, LookedUp
+from loadprobe.probe.messages import (
+    Acknowledged,
+    LookedUp,
+)
 from loadprobe.probe.prefill import read_keys
 
 MOST_KEYS = 10_000

@@ -8,7 +8,11 @@ from loadprobe.clock import NS_PER_MS, process_cpu_ns
 from loadprobe.probe.connects import Connects
 from loadprobe.probe.lane import LaneRunner
 from loadprobe.probe.memory import Collections, rss_bytes
-from loadprobe.probe.messages import Acknowledged, Plan, ProbeSnapshot
+from loadprobe.probe.messages import (
+    Acknowledged,
+    ProbeSnapshot,
+)
+from loadprobe.probe.orders import Plan
 from loadprobe.probe.remembering import Remembering
 
 _EVERY_NS = 250 * NS_PER_MS

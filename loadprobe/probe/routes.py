@@ -7,8 +7,12 @@ import msgspec
 
 from loadprobe.config.keys import Lane, Target
 from loadprobe.core.topology.topology import Topology
-from loadprobe.probe.messages import Detour, TopologySeen, UseEndpoint
+from loadprobe.probe.messages import TopologySeen
 from loadprobe.probe.moves import GoOver
+from loadprobe.probe.orders import (
+    Detour,
+    UseEndpoint,
+)
 
 
 @dataclass(slots=True)

@@ -7,7 +7,10 @@ import msgspec
 from loadprobe.core.judging.columns import Block, Scope
 from loadprobe.core.judging.outcome import OpKind
 from loadprobe.core.topology.shard_names import ShardNames
-from loadprobe.probe.messages import LaneHealth, ProbeSnapshot
+from loadprobe.probe.messages import (
+    LaneHealth,
+    ProbeSnapshot,
+)
 
 
 def read_blocks(snapshot: ProbeSnapshot, names: ShardNames) -> dict[Scope, Block]:

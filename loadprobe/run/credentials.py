@@ -25,7 +25,10 @@ from loadprobe.core.events import (
 )
 from loadprobe.drivers.tls import make_context
 from loadprobe.errors import PreflightError, UsageError
-from loadprobe.probe.messages import CertificatesRefused, LoginRenewed
+from loadprobe.probe.messages import (
+    CertificatesRefused,
+    LoginRenewed,
+)
 
 LOOK_S = 2.0
 AGAIN_NS = 5 * NS_PER_S

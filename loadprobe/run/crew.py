@@ -18,7 +18,10 @@ from loadprobe.control.watch.topology import TopologyWatch
 from loadprobe.core.events import LaneWoken
 from loadprobe.core.load.occupancy import Occupancy
 from loadprobe.core.topology.topology import Topology
-from loadprobe.probe.messages import CertificatesRefused, LoginRenewed
+from loadprobe.probe.messages import (
+    CertificatesRefused,
+    LoginRenewed,
+)
 from loadprobe.run.checks import connections_of
 from loadprobe.run.credentials import CredentialWatch
 from loadprobe.run.going_on import Past

@@ -25,7 +25,10 @@ from loadprobe.core.verdict.blocked_log import BlockedLog
 from loadprobe.core.verdict.controller_log import ControllerLog, SlotMove
 from loadprobe.core.verdict.measured import Course, DataFound, ObserverHealth
 from loadprobe.outputs.folder.sealed_lines import Figures
-from loadprobe.probe.messages import LaneHealth, ProbeSnapshot
+from loadprobe.probe.messages import (
+    LaneHealth,
+    ProbeSnapshot,
+)
 
 _KEPT_EVENTS = 1000
 _EARLIER = -1

@@ -5,7 +5,10 @@ from collections.abc import Mapping
 
 from loadprobe.core.topology.topology import Topology
 from loadprobe.outputs.metrics.run_metrics import RunMetrics
-from loadprobe.probe.messages import LaneHealth, ProbeSnapshot
+from loadprobe.probe.messages import (
+    LaneHealth,
+    ProbeSnapshot,
+)
 from loadprobe.run.health import lags_ns
 
 

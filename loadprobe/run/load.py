@@ -22,10 +22,10 @@ from loadprobe.core.steps import WentOver
 from loadprobe.outputs.folder.ledger_file import Ledger
 from loadprobe.outputs.folder.sealed_lines import Written
 from loadprobe.probe.fleet import Death, FleetProbe
-from loadprobe.probe.messages import (
+from loadprobe.probe.messages import ReadBack
+from loadprobe.probe.orders import (
     Detour,
     Plan,
-    ReadBack,
     Start,
     UseCertificates,
     UseDeadline,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.errors import RunError
 from loadprobe.probe.fleet import FleetProbe, LateProbes, start_late
-from loadprobe.probe.messages import Plan
+from loadprobe.probe.orders import Plan
 
 _PAUSE_S = 0.1
 

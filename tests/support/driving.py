@@ -14,7 +14,10 @@ from loadprobe.drivers.tls import make_context
 from loadprobe.drivers.wire.sockets import SocketPoller
 from loadprobe.local.cluster.cluster import LocalCluster
 from loadprobe.probe.drivers import make_driver
-from loadprobe.probe.messages import Plan, Share
+from loadprobe.probe.orders import (
+    Plan,
+    Share,
+)
 from tests.support.arrivals import Sink, make_arrival
 from tests.support.running import until
 

@@ -16,7 +16,7 @@ from loadprobe.drivers.base import Arrival, DriverStats
 from loadprobe.drivers.renewal import Renewal
 from loadprobe.probe.lag import Lag
 from loadprobe.probe.lane import LaneRunner
-from loadprobe.probe.messages import Share
+from loadprobe.probe.orders import Share
 from tests.support.blocks import read_block
 
 MS = 1_000_000

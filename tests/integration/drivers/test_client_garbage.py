@@ -13,7 +13,10 @@ from loadprobe.drivers.clients.library.base import Handle, Login, Tally
 from loadprobe.drivers.clients.redis_py.library import RedisLike
 from loadprobe.probe.beat import Beat
 from loadprobe.probe.lag import Lag
-from loadprobe.probe.messages import Plan, Share
+from loadprobe.probe.orders import (
+    Plan,
+    Share,
+)
 from tests.support.probe_bench import Bench
 
 S = 1_000_000_000

@@ -23,7 +23,10 @@ from loadprobe.local.cluster.cluster import LocalCluster
 from loadprobe.probe.drivers import make_driver
 from loadprobe.probe.lag import Lag
 from loadprobe.probe.lane import LaneRunner
-from loadprobe.probe.messages import Plan, Share
+from loadprobe.probe.orders import (
+    Plan,
+    Share,
+)
 from loadprobe.probe.prefill import prefill
 from tests.support.blocks import read_block
 from tests.support.driving import strangers

@@ -12,7 +12,10 @@ from loadprobe.config.keys import Lane
 from loadprobe.core.load.schedule import make_schedule
 from loadprobe.drivers.base import Arrival
 from loadprobe.probe.loops import OpenLoop
-from loadprobe.probe.messages import ChangeRate, Share
+from loadprobe.probe.orders import (
+    ChangeRate,
+    Share,
+)
 from loadprobe.probe.rates import LEAD_NS, LaneRates
 from tests.support.examples import examples
 

@@ -9,7 +9,12 @@ from loadprobe.config.keys import Config, Http, Lane, Target
 from loadprobe.core.topology.topology import Node, Shard, Topology
 from loadprobe.drivers.base import DriverStats
 from loadprobe.outputs.metrics.run_metrics import RunMetrics
-from loadprobe.probe.messages import LaneHealth, ProbeSnapshot, ReadBack, TopologySeen
+from loadprobe.probe.messages import (
+    LaneHealth,
+    ProbeSnapshot,
+    ReadBack,
+    TopologySeen,
+)
 from loadprobe.run.health_metrics import HealthMetrics
 from loadprobe.run.hearing import Listeners
 from loadprobe.run.load import Measurement

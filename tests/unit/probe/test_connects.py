@@ -22,7 +22,7 @@ from loadprobe.drivers.wire.dial import Dialer
 from loadprobe.outputs.report.connects import connect_rows
 from loadprobe.probe.connects import Connects
 from loadprobe.probe.lag import Lag
-from loadprobe.probe.messages import Share
+from loadprobe.probe.orders import Share
 from tests.support.blocks import read_block
 from tests.support.clocks import CLOCK
 

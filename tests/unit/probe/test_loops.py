@@ -9,7 +9,7 @@ from loadprobe.config.keys import Lane
 from loadprobe.core.judging.outcome import Outcome
 from loadprobe.drivers.base import Arrival
 from loadprobe.probe.loops import ClosedLoop, Loop, OpenLoop, make_loop
-from loadprobe.probe.messages import Share
+from loadprobe.probe.orders import Share
 
 MS = 1_000_000
 STALL = 20 * MS

@@ -17,7 +17,7 @@ from loadprobe.drivers.base import Arrival
 from loadprobe.probe.content import is_right
 from loadprobe.probe.keys import LaneKeys
 from loadprobe.probe.making import Maker
-from loadprobe.probe.messages import Share
+from loadprobe.probe.orders import Share
 
 
 def topology_of(shards: int) -> Topology:

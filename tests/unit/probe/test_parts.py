@@ -11,33 +11,37 @@ from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.load.recorder import ScopeRecorder
 from loadprobe.core.topology.topology import single
 from loadprobe.probe.beat import Beat
-from loadprobe.probe.lag import Lag
-from loadprobe.probe.messages import (
+from loadprobe.probe.frames import (
     HEADER_BYTES,
     MAX_FRAME_BYTES,
+    decode_from_probe,
+    decode_to_probe,
+    encode_frame,
+    frame_length,
+)
+from loadprobe.probe.lag import Lag
+from loadprobe.probe.messages import (
     Acknowledged,
     Finished,
     FromProbe,
     LaneHealth,
     LookedUp,
-    Plan,
     PrefillProgress,
     ProbeFailed,
     ProbeSnapshot,
     ReadBack,
     Ready,
     ScopeBlock,
+    TopologySeen,
+)
+from loadprobe.probe.orders import (
+    Plan,
     Share,
     Start,
     Stop,
-    TopologySeen,
     ToProbe,
     UseEndpoint,
     UseLogin,
-    decode_from_probe,
-    decode_to_probe,
-    encode_frame,
-    frame_length,
 )
 from loadprobe.probe.plan import share_out
 

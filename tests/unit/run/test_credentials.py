@@ -13,7 +13,10 @@ from loadprobe.core.events import (
     RunProblem,
 )
 from loadprobe.local.cluster.certificates import CertificateSet, write_certificates
-from loadprobe.probe.messages import CertificatesRefused, LoginRenewed
+from loadprobe.probe.messages import (
+    CertificatesRefused,
+    LoginRenewed,
+)
 from loadprobe.run.credentials import CredentialWatch
 
 S = 1_000_000_000

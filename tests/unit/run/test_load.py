@@ -20,6 +20,8 @@ from loadprobe.probe.messages import (
     ProbeSnapshot,
     ScopeBlock,
     TopologySeen,
+)
+from loadprobe.probe.orders import (
     UseEndpoint,
     UseLogin,
 )
