@@ -1,4 +1,4 @@
-"""How orders and messages cross the pipes: their length in 4 bytes, then MessagePack."""
+"""How orders and messages cross the pipes: length in 4 bytes, then MessagePack."""
 
 import struct
 
