@@ -69,6 +69,8 @@ class Webhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         worse_dark_ms: dark for so long, an incident is told of again.
         pause_s: between two notices of an incident that goes on.
         tell_planned: tell of darkness by plan as well.
+        tell_maintenance: tell when others begin to change the group, and when they are
+            done.
     """
 
     name: _Name
@@ -89,6 +91,7 @@ class Webhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     worse_dark_ms: Annotated[int, Meta(ge=1000, le=86_400_000)] = 10_000
     pause_s: Annotated[int, Meta(ge=1, le=86_400)] = 30
     tell_planned: bool = False
+    tell_maintenance: bool = False
 
     @property
     def has_secret_url(self) -> bool:

@@ -16,6 +16,7 @@ from functools import partial
 from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
 from loadprobe.config.keys import Config
 from loadprobe.config.webhooks import Webhook
+from loadprobe.core.events import Event, MaintenanceBegun, MaintenanceOver
 from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.outages import Outage
@@ -23,7 +24,7 @@ from loadprobe.core.judging.results import Sealed
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.blame import Blamed
 from loadprobe.core.verdict.incident_tracker import IncidentTracker
-from loadprobe.core.verdict.notices import Notice, make_notice
+from loadprobe.core.verdict.notices import Notice, maintenance_notice, make_notice
 from loadprobe.core.verdict.occasions import (
     Occasion,
     OpenIncident,
@@ -111,6 +112,13 @@ class Telling:
         """Go on with incidents of this run that are open, before anything is judged."""
         for teller in self._tellers:
             teller.recall(self._aggregate, self._planned())
+
+    def take_event(self, event: Event) -> None:
+        """Have told of maintenance by others whoever wants to know."""
+        if isinstance(event, MaintenanceBegun | MaintenanceOver):
+            for teller in self._tellers:
+                if teller.webhook.tell_maintenance:
+                    teller.take_maintenance(event)
 
     def take_sealed(self, sealed: Sealed) -> None:
         """Take what became certain, and have told what is to be."""
@@ -206,6 +214,19 @@ class _Teller:
         ]
         self._offer(occasions, shards)
 
+    def take_maintenance(self, event: MaintenanceBegun | MaintenanceOver) -> None:
+        """Tell that others begin to change the group, or are done."""
+        notice = maintenance_notice(
+            event,
+            incident=f"{self._config.name}-maintenance-{event.number}-{self._mark('')}",
+            at_unix_ns=self._clock.to_wall(event.mono_ns),
+            run=self._config.name,
+            target=self._target(),
+            probe_host=platform.node(),
+            lanes=[lane.name for lane in self._config.lanes],
+        )
+        self.sender.offer([notice], self._still_open())
+
     def leave(self, shards: Collection[str]) -> None:
         """Tell what is left open by the end of the run."""
         self._offer([o for t in self._trackers for o in t.leave()], shards)
@@ -213,13 +234,15 @@ class _Teller:
     def _offer(self, occasions: Sequence[Occasion], shards: Collection[str]) -> None:
         if not occasions:
             return
-        still_open = [
+        notices = [self._notice(occasion, shards) for occasion in occasions]
+        self.sender.offer(notices, self._still_open())
+
+    def _still_open(self) -> list[OpenIncident]:
+        return [
             replace(found, start_ns=self._clock.to_wall(found.start_ns))
             for tracker in self._trackers
             if (found := tracker.open_incident) is not None
         ]
-        notices = [self._notice(occasion, shards) for occasion in occasions]
-        self.sender.offer(notices, still_open)
 
     def _notice(self, occasion: Occasion, shards: Collection[str]) -> Notice:
         longest = max(occasion.outages, key=lambda o: o.duration_ns, default=None)
@@ -244,9 +267,13 @@ class _Teller:
         unix_ns = self._clock.to_wall(start_ns)
         at = datetime.fromtimestamp(unix_ns // NS_PER_S, UTC)
         ms = unix_ns // NS_PER_MS % 1000
-        whose = f"{platform.node()}/{self._config.name}/{self._target()}/{is_planned}"
-        mark = hashlib.sha256(whose.encode()).hexdigest()[:8]
+        mark = self._mark(str(is_planned))
         return f"{self._config.name}-{at:%Y%m%dT%H%M%S}.{ms:03d}Z-{mark}"
+
+    def _mark(self, more: str) -> str:
+        """Return what tells notices of this machine and target from those of others."""
+        whose = f"{platform.node()}/{self._config.name}/{self._target()}/{more}"
+        return hashlib.sha256(whose.encode()).hexdigest()[:8]
 
 
 def _rules(config: Config, webhook: Webhook, *, is_planned: bool) -> TellingRules:

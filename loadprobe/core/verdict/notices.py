@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 import msgspec
 
 from loadprobe.clock import ClockPair
+from loadprobe.core.events import MaintenanceBegun, MaintenanceOver
 from loadprobe.core.verdict.attribution import Attribution
 from loadprobe.core.verdict.incidents import DarkTime
 from loadprobe.core.verdict.measures import bounds
@@ -54,6 +55,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
         evidence: what that was told from.
         is_all: every shard that is probed was dark.
         is_planned: the darkness was expected.
+        is_maintenance: it is about what others do to the group, dark or not.
         is_test: there is no incident; somebody tries whether notices arrive.
         title: one line.
         text: the rest in words, line by line.
@@ -81,6 +83,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     evidence: str = ""
     is_all: bool = False
     is_planned: bool = False
+    is_maintenance: bool = False
     is_test: bool = False
     title: str = ""
     text: list[str] = []
@@ -153,6 +156,55 @@ def make_notice(
                 else [f"cause: {attribution.cause.value}; {attribution.evidence}"]
             ),
         ],
+    )
+
+
+def maintenance_notice(
+    event: MaintenanceBegun | MaintenanceOver,
+    *,
+    incident: str,
+    at_unix_ns: int,
+    run: str,
+    target: str,
+    probe_host: str,
+    lanes: Collection[str],
+) -> Notice:
+    """Return the notice that others begin to change the group, or are done.
+
+    Args:
+        event: that it has begun, or is over.
+        incident: name of it, the same for both.
+        at_unix_ns: when that was seen.
+        run: name of the run.
+        target: what is measured.
+        probe_host: the machine that measures.
+        lanes: all lanes of the run.
+    """
+    kind, number, end_unix_ns = OccasionKind.OPENED, 1, None
+    dark, outages, head = Bounds(0.0, 0.0, 0.0), 0, "Maintenance has begun"
+    text = [f"shown by {event.reason}; since {clock_text(event.start_unix_ns)} UTC"]
+    if isinstance(event, MaintenanceOver):
+        kind, number, end_unix_ns = OccasionKind.CLOSED, 2, event.end_unix_ns
+        dark = Bounds(event.dark_ms, event.lower_ms, event.upper_ms)
+        outages, head, text = event.outages, "Maintenance is over", [event.verdict]
+    return Notice(
+        id=f"{incident}/{number}",
+        kind=kind,
+        incident=incident,
+        number=number,
+        run=run,
+        target=target,
+        probe_host=probe_host,
+        at_unix_ns=at_unix_ns,
+        start_unix_ns=event.start_unix_ns,
+        end_unix_ns=end_unix_ns,
+        dark_ms=dark,
+        lanes=sorted(lanes)[:_MOST_NAMES],
+        shards=[],
+        outages=outages,
+        is_maintenance=True,
+        title=f"{head}: {target}",
+        text=text,
     )
 
 

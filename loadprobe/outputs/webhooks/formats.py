@@ -132,7 +132,7 @@ def as_pagerduty(notice: Notice, *, routing_key: str) -> dict[str, Any]:
             "timestamp": _iso(notice.at_unix_ns),
             "component": _cut(", ".join(notice.shards), _LONGEST_TITLE),
             "group": notice.run,
-            "class": notice.cause or "test",
+            "class": _class(notice),
             "custom_details": as_json(notice),
         },
     }
@@ -185,15 +185,22 @@ def _color(notice: Notice) -> str:
         return _GREY
     if notice.kind is OccasionKind.CLOSED:
         return _GREEN
-    is_grave = not notice.is_planned and notice.kind is not OccasionKind.LEFT
+    is_told_only = notice.is_planned or notice.is_maintenance
+    is_grave = not is_told_only and notice.kind is not OccasionKind.LEFT
     return _RED if is_grave else _AMBER
 
 
 def _severity(notice: Notice) -> str:
     """Return how grave it is, in PagerDuty's words."""
-    if notice.is_test or notice.is_planned:
+    if notice.is_test or notice.is_planned or notice.is_maintenance:
         return "info"
     return "critical" if notice.is_all else "error"
+
+
+def _class(notice: Notice) -> str:
+    if notice.is_maintenance:
+        return "maintenance"
+    return "test" if notice.is_test else notice.cause or "unknown"
 
 
 def _facts(notice: Notice) -> dict[str, str]:
