@@ -21,6 +21,7 @@ from loadprobe.config.keys import Target
 from loadprobe.core.topology.roles import Address, RoleView, parse_replication
 from loadprobe.core.topology.server_side import PRIMARY, REPLICA, ServerAnswer
 from loadprobe.drivers.clients.library.address import NOWHERE
+from loadprobe.drivers.resolver import Resolver
 from loadprobe.drivers.tls import make_context, server_name
 
 _DEFAULT_USER = "default"
@@ -50,21 +51,33 @@ class NodeView:
 
 
 class _NodeConnection(Connection):
-    """A connection of redis-py with our own TLS context and server name.
+    """A connection of redis-py with our own TLS context, server name and resolver.
 
     redis-py's SSLConnection builds a context per connection (30 ms) and cannot verify
     a name other than the host it connects to.
     """
 
     def __init__(
-        self, *, tls_context: ssl.SSLContext | None, tls_name: str, **settings: Any
+        self,
+        *,
+        tls_context: ssl.SSLContext | None,
+        tls_name: str,
+        resolver: Resolver,
+        **settings: Any,
     ) -> None:
         super().__init__(**settings)
         self._tls_context = tls_context
         self._tls_name = tls_name
+        self._resolver = resolver
+        self._found = ""
+
+    async def _connect(self) -> None:
+        self._found = (await self._resolver.resolve(self.host))[0]
+        await super()._connect()  # type: ignore[no-untyped-call]
 
     def _connection_arguments(self) -> Mapping[str, Any]:
         arguments = dict(super()._connection_arguments())
+        arguments["host"] = self._found
         if self._tls_context is not None:
             arguments["ssl"] = self._tls_context
             arguments["server_hostname"] = self._tls_name
@@ -105,6 +118,7 @@ class NodeLogin:
         self._target = target
         self._timeout_s = timeout_s
         self._context = make_context(target) if tls else None
+        self._resolver = Resolver(target.name_server)
         self._settings: dict[str, Any] = {
             "username": target.username,
             "password": target.read_password(),
@@ -151,6 +165,7 @@ class NodeLogin:
             port=connect_port,
             tls_context=self._context,
             tls_name=server_name(self._target, host),
+            resolver=self._resolver,
             **self._settings,
         )
         return NodeClient(

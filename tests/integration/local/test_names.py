@@ -8,6 +8,7 @@ import pytest
 
 from loadprobe.clock import NS_PER_MS
 from loadprobe.config.keys import Target
+from loadprobe.control.watch.node_views import NodeLogin, NodeSilent
 from loadprobe.core.judging.outcome import ErrorClass
 from loadprobe.drivers.resolver import Resolver
 from loadprobe.drivers.wire.dial import Dialer, DialFailure
@@ -18,7 +19,7 @@ from loadprobe.local.api.name_server import NameServer
 from loadprobe.local.api.plane import Knobs
 from loadprobe.local.cluster.cluster import LocalCluster
 from tests.support.bad_input import NOBODY_LISTENS
-from tests.support.running import until_true
+from tests.support.running import target_of, until_true
 
 
 async def test_answers_are_kept_for_their_ttl() -> None:
@@ -147,3 +148,28 @@ async def test_a_failed_node_is_not_back_before_its_names_have_gone() -> None:
             await asyncio.sleep(0.01)
         await failing_over
     assert seen_early == 0
+
+
+async def test_nodes_are_asked_by_the_name_server_of_the_target() -> None:
+    """Whoever asks a node for itself knows the names that lanes know, by TLS, too."""
+    async with (
+        LocalCluster(shards=1, replicas_per_shard=1, cluster_mode=False) as cluster,
+        NameServer({"primary.loadprobe.test": (cluster.host,)}.get, ttl_s=1) as names,
+    ):
+        target = target_of(
+            cluster, host="primary.loadprobe.test", name_server=names.address
+        )
+        for tls in (False, True):
+            port = target.port_of(tls=tls)
+            node = NodeLogin(target, tls=tls, timeout_s=5.0).open_node(
+                target.host, port
+            )
+            try:
+                assert (await node.role((target.host, port))).is_primary
+            finally:
+                await node.close()
+        nowhere = target_of(cluster, host="nobody.test", name_server=names.address)
+        node = NodeLogin(nowhere, tls=False, timeout_s=5.0).open_node("nobody.test", 1)
+        with pytest.raises(NodeSilent, match="not known"):
+            await node.engine()
+        await node.close()
