@@ -80,7 +80,8 @@ async def test_too_many_workers_are_said_beforehand(
     few: dict[str, object] = {"max_connections_ratio": 0.3}
     path = config_of(servers, tmp_path, lanes=LANE, load=few)
     ended = await finish(await start("check", str(path)))
-    assert ended.code == 2
+    assert ended.code == 0, "a run can begin all the same"
+    assert "warn  tcp ceilings" in ended.out
     assert "all lanes would have 20 of 64 connections of a server, more than" in (
         " ".join(ended.out.split())
     )
@@ -97,5 +98,5 @@ async def test_too_many_workers_are_said_beforehand(
         servers, tmp_path, lanes=LANE, load=enough, target={"username": "few"}
     )
     ended = await finish(await start("check", str(path)))
-    assert ended.code == 2
+    assert ended.code == 0, ended
     assert "give the user +info" in " ".join(ended.out.split())
