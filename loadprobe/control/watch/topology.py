@@ -332,6 +332,8 @@ class TopologyWatch:
             route.roles.pop(address, None)
             route.states.pop(address, None)
             await client.close()
+        if route is self._route:  # what it told last may have outvoted the others
+            self._note_views(route)
 
     async def _look(self, route: Route, client: NodeClient, address: Address) -> bool:
         """Ask one node, and merge again if its view is another one.
