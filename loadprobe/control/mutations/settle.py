@@ -88,12 +88,12 @@ class Settling:
 
     async def _missing_to_settle(self, state: GroupState) -> list[str]:
         self._check_alive(state)
-        self._note_move()
         status = state.group.status
         is_moving = status not in {AVAILABLE, ABSENT}
         if is_moving and Phase.MODIFYING not in self._phases.seen_ns:
             self._phases.enter(StatusChanging(status))
         missing = await self._signs.missing(state)
+        self._note_move()  # here: it may move while signs are looked for
         if self._topology.is_endpoint_behind:
             missing.append("the endpoint at the new primary")
         return missing

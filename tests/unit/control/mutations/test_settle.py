@@ -13,8 +13,11 @@ from loadprobe.control.mutations.lifecycle import (
     StartMigration,
 )
 from loadprobe.control.mutations.mutate import Withheld
+from loadprobe.control.mutations.signs import StateSigns
 from loadprobe.control.mutations.sizes import Scale
 from loadprobe.control.provider.secret import Secret
+from loadprobe.control.provider.state import GroupState
+from loadprobe.control.watch.names import NameMove
 from loadprobe.core.events import (
     CallAccepted,
     CallEvident,
@@ -73,6 +76,25 @@ def test_a_mutation_passes_its_phases(story: Story) -> None:
     assert story.details(StatusChanging).status == "modifying"
     assert (story.seconds("modifying"), story.seconds("settled")) == (5.0, 40.0)
     assert len(story.provider.calls) == 1
+
+
+def test_an_endpoint_that_moves_while_signs_are_looked_for(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the last that was missing, and a phase all the same."""
+    look = StateSigns.missing
+
+    async def missing(signs: StateSigns, state: GroupState) -> list[str]:
+        found = await look(signs, state)
+        if not found:
+            now_ns = int(asyncio.get_running_loop().time() * 1_000_000_000)
+            move = NameMove(now_ns, 1.0, ("10.0.0.1",), ("10.0.0.2",))
+            story.provider.endpoint_move = move
+        return found
+
+    monkeypatch.setattr(StateSigns, "missing", missing)
+    run(story.mutate(SetTls("preferred")))
+    assert story.phases == [*WHOLE[:3], "endpoint_moved", *WHOLE[3:]]
 
 
 def test_what_is_there_already_is_not_sent(story: Story) -> None:
