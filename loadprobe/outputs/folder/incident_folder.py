@@ -120,6 +120,10 @@ class IncidentFolders:
         info = next(filter(None, map(_info_of, reversed(self._segments))), None)
         self._clock = None if info is None else info.clock
 
+    def is_known(self, record: IncidentRecord) -> bool:
+        """Tell whether an incident has a folder."""
+        return any(before.is_same(record) for before in self._known.values())
+
     def write(self, record: IncidentRecord) -> Path | None:
         """Make the folder of an incident, or say anew what it was; return it.
 
