@@ -10,6 +10,7 @@ import pytest
 
 from loadprobe.config.keys import Lane, Probe
 from loadprobe.outputs.folder import documents, syncing
+from loadprobe.outputs.folder.incident_folder import IncidentRecord, read_record
 from loadprobe.outputs.folder.reader import load_run
 from loadprobe.outputs.webhooks import sender
 from loadprobe.run import incident_keeping, load, recording
@@ -95,9 +96,10 @@ def test_what_has_no_folder_comes_first(
     recorded.conclude()
     path = recorded.folder.path
     [known] = (path / "incidents").iterdir()
-    record = incident_keeping.IncidentFolders(path)._known[known]
+    record = read_record(known)
+    assert record is not None
     later = record.end_unix_ns + 3600 * S
-    new = incident_keeping.IncidentRecord(
+    new = IncidentRecord(
         run=record.run, start_unix_ns=later, end_unix_ns=later, clock=record.clock
     )
     times = iter([0, 0, 2 * S])
