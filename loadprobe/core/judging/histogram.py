@@ -271,9 +271,12 @@ class Histogram:
         Returns:
             One count per bound; they do not decrease.
         """
-        filled = sorted(self._filled())
-        indexes = [index for index, _ in filled]
-        totals = [0, *accumulate(count for _, count in filled)]
+        counts = self._counts
+        if not isinstance(counts, Counter):
+            totals = list(accumulate(counts))
+            return [totals[i] for i in _within(tuple(bounds_ns))]
+        indexes = sorted(counts)
+        totals = [0, *accumulate(counts[index] for index in indexes)]
         return [totals[bisect_right(indexes, i)] for i in _within(tuple(bounds_ns))]
 
     def to_sparse(self) -> SparseHistogram:

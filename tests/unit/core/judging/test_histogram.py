@@ -172,6 +172,10 @@ def test_many_buckets_are_counted_as_few_are() -> None:
     few.merge(whole)
     whole.merge(of(*values[:10]))
     assert few == whole
+    bounds = [0, 1, 255, 300, 10**6, 10**9, LIMIT_NS]
+    counted = [sum(value <= bound for value in values) for bound in bounds]
+    for at, bound in zip(before.cumulative(bounds), counted, strict=True):
+        assert at == pytest.approx(bound, abs=20)  # of one bucket
     assert whole.cumulative([LIMIT_NS]) == [whole.count]
     middle = sorted([*values, *values[:10]])[whole.count // 2 - 1]
     assert whole.quantile(0.5) == pytest.approx(middle, rel=1 / 128)
