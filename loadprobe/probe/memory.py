@@ -1,4 +1,4 @@
-"""Garbage and memory of a probe process: what it does to itself while it measures."""
+"""Garbage and memory of a process: what it does to itself while it measures."""
 
 import ctypes
 import gc
@@ -17,8 +17,30 @@ _TIDY_AT_LEAST_EVERY_NS = 30 * NS_PER_S
 more comes together until the next one, the longer that takes."""
 
 
-_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)
+_LIBC = ctypes.CDLL(None)
+_TRIM = getattr(_LIBC, "malloc_trim", None)
 """Gives what was freed in between back to the system (glibc, malloc_trim(3))."""
+
+_MALLOPT = getattr(_LIBC, "mallopt", None)
+_MALLOPTS = {
+    -3: 128 * 1024,  # M_MMAP_THRESHOLD
+    -1: 256 * 1024,  # M_TRIM_THRESHOLD
+    -8: 2,  # M_ARENA_MAX
+}
+"""By number (malloc.h of glibc): what is larger than the first has pages of its own."""
+
+
+def give_back_large_blocks() -> None:
+    """Have memory of large blocks go back to the system as soon as they are freed.
+
+    By itself glibc takes them from the heap once one was freed, whatever their size up
+    to 32 MB: a page of metrics each second, 256 kB for each connection by TLS. Between
+    them small things stay, so the heap grows though ever less of it is used. And each
+    thread that makes pages has a heap of its own.
+    """
+    if _MALLOPT is not None:
+        for option, value in _MALLOPTS.items():
+            _MALLOPT(option, value)
 
 
 class Collections:

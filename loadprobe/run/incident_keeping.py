@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from loadprobe.clock import NS_PER_S, ClockPair
+from loadprobe.clock import NS_PER_S, ClockPair, mono_now_ns
 from loadprobe.core.events import Event, MaintenanceOver
 from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.results import Sealed
@@ -29,8 +29,6 @@ from loadprobe.outputs.folder.incident_folder import (
 
 MOST_WAITING = 1000
 """Incidents that have no folder yet; with more the oldest gets none before the end."""
-
-_SETTLED_NS = 5 * NS_PER_S
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +61,7 @@ class IncidentKeeping:
         self._quiet_ns = quiet_ns
         self._look_ns: int | None = None
         self._until_ns = {False: 0, True: 0}
+        self._since_ns = 0
         self._waiting: deque[IncidentRecord] = deque(maxlen=MOST_WAITING)
 
     def take_event(self, event: Event) -> None:
@@ -85,11 +84,10 @@ class IncidentKeeping:
 
     def take_sealed(self, sealed: Sealed) -> None:
         """Take outages that ended, and notice incidents that are over."""
-        if sealed.closed:
+        if sealed.closed and self._look_ns is None:
             self._look_ns = sealed.until_ns + self._quiet_ns + AROUND_NS
         if self._look_ns is not None and sealed.until_ns >= self._look_ns:
-            self._look_ns = None
-            self._look(sealed.until_ns)
+            self._look_ns = self._look(sealed.until_ns)
 
     def add(self, record: IncidentRecord) -> None:
         """Have a folder made of something else that was an incident, and is over."""
@@ -131,23 +129,35 @@ class IncidentKeeping:
             ),
         ]
 
-    def _look(self, until_ns: int) -> None:
-        since_ns = min(self._until_ns.values())
+    def _look(self, until_ns: int) -> int | None:
+        """Take incidents that are over, with what was around them.
+
+        Returns:
+            When the next one may be over (monotonic ns), None if none is left.
+        """
         found = [
             part
             for part in self._outages()
-            if part.outage.hull_end_ns > since_ns and not part.outage.scope.op.is_apart
+            if part.outage.hull_end_ns > self._since_ns
+            and not part.outage.scope.op.is_apart
         ]
         if not found:
-            return
+            return None
         watched = Watched.so_far(self._aggregate, until_ns).of_load()
         run = judge_run(watched, found, clock=self._clock, quiet_ns=self._quiet_ns)
+        left: list[Incident] = []
         for incident in run.incidents:
-            is_new = incident.start_ns > self._until_ns[incident.is_planned]
-            is_over = incident.end_ns + self._quiet_ns + _SETTLED_NS < until_ns
-            if not incident.is_probe_only and is_new and is_over:
+            if incident.is_probe_only:
+                continue
+            if incident.end_ns + self._quiet_ns + AROUND_NS > until_ns:
+                left.append(incident)
+            elif incident.start_ns > self._until_ns[incident.is_planned]:
                 self._until_ns[incident.is_planned] = incident.end_ns
                 self._waiting.append(self._record(run, incident))
+        ends = (part.outage.hull_end_ns for part in found)
+        self._since_ns = min((i.start_ns for i in left), default=max(ends))
+        next_ns = min((incident.end_ns for incident in left), default=None)
+        return None if next_ns is None else next_ns + self._quiet_ns + AROUND_NS
 
     def _record(self, run: JudgedRun, incident: Incident) -> IncidentRecord:
         keys = {outage.key for outage in incident.outages}
@@ -165,15 +175,34 @@ class IncidentKeeping:
         )
 
 
-def write_folders(folder: Path, records: Iterable[IncidentRecord]) -> None:
+def write_folders(
+    folder: Path, records: Iterable[IncidentRecord], *, within_s: float
+) -> str:
     """Make the folders of incidents that have none, and say anew what all of them were.
 
     At the end of a run, when nothing is measured any more. What cannot be written is
     in the segments.
+
+    Args:
+        folder: of the run.
+        records: what there is to say.
+        within_s: no folder is begun after so long.
+
+    Returns:
+        For which of them there was no time, as a sentence; "" if there was for all.
     """
+    give_up_ns = mono_now_ns() + round(within_s * NS_PER_S)
     try:
         folders = IncidentFolders(folder)
-        for record in records:
-            folders.write(record)
+        left = sorted(records, key=folders.is_known)
+        while left and mono_now_ns() < give_up_ns:
+            folders.write(left.pop(0))
     except (OSError, UsageError) as exc:
         logger.warning("incident_not_written", extra={"lp_reason": str(exc)})
+        return ""
+    if not left:
+        return ""
+    return (
+        f"For the folders of {len(left)} incidents there was no time; they are in the "
+        "verdict, and in the segments."
+    )

@@ -53,7 +53,11 @@ from loadprobe.run.published import Published
 from loadprobe.run.sealing import Sealing
 from loadprobe.run.segmenting import Segmenting
 from loadprobe.run.sinks import Sinks
+from loadprobe.run.time_limit import OutOfTime, time_limit
 from loadprobe.run.upkeep import FolderUpkeep, retention_of
+
+_FOLDERS_S, _SHOWING_S = 10.0, 15.0
+"""At the end: for folders of incidents, then for the report and the page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,14 +328,23 @@ class Recording:
         self._sinks.take_event(RunEnded(end_ns, summary.state))
         self._describe_end(end_ns, ending)
         self._folder.write_document(OUTAGES, verdict.outages)
+        self._folder.write_document(SUMMARY, summary)  # last: what is left is beside it
         if self._keeps_incidents:
-            write_folders(self._folder.path, self.incidents.conclude(verdict))
-        self._folder.write_document(SUMMARY, summary)  # last: with it all is there
+            records = self.incidents.conclude(verdict)
+            if left := write_folders(self._folder.path, records, within_s=_FOLDERS_S):
+                self._say(left)
         path = self._folder.close()
-        run = load_run(path)
         found = [*ending.problems, *self._folder.problems]
-        found += self._report(run, found)
-        found += self._show_page(run)
+        try:
+            with time_limit(_SHOWING_S):
+                run = load_run(path)
+                found += self._report(run, found)
+                found += self._show_page(run)
+        except OutOfTime:
+            self._say(
+                f"Not all of the report was made within {_SHOWING_S:g} s; "
+                f"loadprobe report {path} --html makes it."
+            )
         self._published.showing.end(path)
         return summary, found
 

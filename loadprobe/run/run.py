@@ -20,6 +20,7 @@ from loadprobe.core.events import ClockStepped
 from loadprobe.core.verdict.texts import clock_text
 from loadprobe.errors import LoadprobeError, RunError
 from loadprobe.outputs.folder.folder import RunFolder
+from loadprobe.probe.memory import Collections, give_back_large_blocks
 from loadprobe.run.changing import Changing
 from loadprobe.run.companions import Companions
 from loadprobe.run.crew import Crew
@@ -88,6 +89,7 @@ class Run:
             metrics=crew.published.metrics,
             held=lambda: crew.credentials.held,
         )
+        self._collections = Collections()
         self._is_ready = False
         self._begun_ns = 0
         self._status: Status | None = None
@@ -103,6 +105,7 @@ class Run:
 
     async def _run(self, stack: AsyncExitStack) -> int:
         crew = self._crew
+        give_back_large_blocks()
         # What is there stays: a collection that looks at all of it stops everything.
         gc.collect()
         gc.freeze()
@@ -288,6 +291,7 @@ class Run:
         by_ms = self._wall_watch.look(read_clock_pair)
         if by_ms is not None:
             crew.sinks.take_event(ClockStepped(now_ns, by_ms))
+        self._collections.tidy(now_ns)
         sealed = crew.measurement.seal()
         crew.sinks.take_sealed(sealed)
         recording.refresh(

@@ -66,6 +66,7 @@ class Service:
     def stopping(self) -> None:
         """Say that the run ends, in order."""
         self._send("STOPPING=1")
+        self._send("STATUS=ending: what was measured is judged and written")
 
     def refresh(
         self, status: str, watermarks_ns: Mapping[int, int], now_ns: int

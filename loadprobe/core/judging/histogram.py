@@ -10,18 +10,24 @@ Counts, sum, minimum and maximum are exact, whatever was merged.
 """
 
 import math
+from array import array
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import accumulate, repeat
+from itertools import accumulate, compress, repeat
 from operator import mul, rshift
 from typing import TypedDict, cast
 
 _SUB_BITS = 7
 _TOP_BITS = 41
 _SAMPLE = 256
+_MOST_SPARSE = 400
+"""With more buckets than these a dict takes more memory than an array of them all."""
+
 _LAST_INDEX = ((_TOP_BITS - 8) << _SUB_BITS) + 255
+_MOST = 1 << 50
+_INDEXES = range(_LAST_INDEX + 1)
 
 LIMIT_NS = 1 << _TOP_BITS
 """Values from here on (36 minutes) share the last bucket and count as overflow."""
@@ -94,13 +100,15 @@ class Histogram:
 
     The counts are kept in a dict: the latencies of one second fall into a few hundred
     of the 4480 buckets, for which a dict takes a quarter of the memory of a list, and
-    its C code counts a whole batch at once.
+    its C code counts a whole batch at once. Those of a run fall into ever more, at some
+    90 bytes for each; so from ``_MOST_SPARSE`` on it is an array of all buckets, which
+    takes 36 kB and no more.
     """
 
     __slots__ = ("_counts", "count", "max_ns", "min_ns", "overflow", "sum_ns")
 
     def __init__(self) -> None:
-        self._counts: Counter[int] = Counter()
+        self._counts: Counter[int] | array[int] = Counter()
         self.count = 0
         self.sum_ns = 0
         self.overflow = 0
@@ -138,6 +146,7 @@ class Histogram:
         self.sum_ns += value_ns * count
         if value_ns >= LIMIT_NS:
             self.overflow += count
+        self._be_small()
 
     def record_many(self, values_ns: Iterable[int]) -> None:
         """Count every value once; all or, if one is negative, none.
@@ -175,12 +184,13 @@ class Histogram:
             counts[bucket_index(part << shift)] += count
         self._widen(low, high)
         self.count += len(values)
+        self._be_small()
 
     def merge(self, other: "Histogram") -> None:
         """Add all values of another histogram."""
         if other.min_ns is None or other.max_ns is None:
             return
-        self._counts.update(other._counts)  # noqa: SLF001 - its own kind
+        self._add(other._filled())  # noqa: SLF001 - its own kind
         self._widen(other.min_ns, other.max_ns)
         self.count += other.count
         self.sum_ns += other.sum_ns
@@ -189,7 +199,8 @@ class Histogram:
     def copy(self) -> "Histogram":
         """Return one that does not change with this one."""
         other = Histogram()
-        other._counts = self._counts.copy()
+        counts = self._counts
+        other._counts = counts.copy() if isinstance(counts, Counter) else counts[:]
         other.count = self.count
         other.sum_ns = self.sum_ns
         other.overflow = self.overflow
@@ -206,8 +217,9 @@ class Histogram:
         other = Histogram()
         before = earlier._counts  # noqa: SLF001 - as in merge
         other._counts = Counter(
-            {i: n - before[i] for i, n in self._counts.items() if n != before[i]}
+            {i: n - before[i] for i, n in self._filled() if n != before[i]}
         )
+        other._be_small()
         other.count = self.count - earlier.count
         other.sum_ns = self.sum_ns - earlier.sum_ns
         other.overflow = self.overflow - earlier.overflow
@@ -241,8 +253,8 @@ class Histogram:
         if rank >= self.count:
             return float(self.max_ns)
         below = 0
-        for index in sorted(self._counts):
-            below += self._counts[index]
+        for index, count in sorted(self._filled()):
+            below += count
             if below >= rank:
                 return min(max(_midpoint(index), self.min_ns), self.max_ns)
         raise AssertionError("the counts do not add up to count")
@@ -259,8 +271,12 @@ class Histogram:
         Returns:
             One count per bound; they do not decrease.
         """
-        indexes = sorted(self._counts)
-        totals = [0, *accumulate(self._counts[index] for index in indexes)]
+        counts = self._counts
+        if not isinstance(counts, Counter):
+            totals = list(accumulate(counts))
+            return [totals[i] for i in _within(tuple(bounds_ns))]
+        indexes = sorted(counts)
+        totals = [0, *accumulate(counts[index] for index in indexes)]
         return [totals[bisect_right(indexes, i)] for i in _within(tuple(bounds_ns))]
 
     def to_sparse(self) -> SparseHistogram:
@@ -270,7 +286,7 @@ class Histogram:
             "min_ns": self.min_ns,
             "max_ns": self.max_ns,
             "overflow": self.overflow,
-            "buckets": [[i, self._counts[i]] for i in sorted(self._counts)],
+            "buckets": [list(bucket) for bucket in sorted(self._filled())],
         }
 
     @classmethod
@@ -284,11 +300,38 @@ class Histogram:
         counts = dict(cast("list[tuple[int, int]]", sparse["buckets"]))
         for index in (min(counts), max(counts)) if counts else ():
             bucket_bounds(index)  # raises
-        new._counts.update(counts)
-        new.count = new._counts.total()
+        if counts and not 0 < min(counts.values()) <= max(counts.values()) <= _MOST:
+            raise ValueError(f"a bucket holds 1 to {_MOST} values")
+        new._add(counts.items())
+        new.count = sum(counts.values())
         new.sum_ns, new.overflow = sparse["sum_ns"], sparse["overflow"]
         new.min_ns, new.max_ns = sparse["min_ns"], sparse["max_ns"]
         return new
+
+    def _filled(self) -> Iterable[tuple[int, int]]:
+        """Return the index and the count of every bucket that is not empty."""
+        counts = self._counts
+        if isinstance(counts, Counter):
+            return counts.items()
+        return zip(compress(_INDEXES, counts), filter(None, counts), strict=True)
+
+    def _add(self, filled: Iterable[tuple[int, int]]) -> None:
+        """Count what another histogram has, bucket by bucket."""
+        counts = self._counts
+        if isinstance(counts, Counter) and not counts:
+            counts.update(dict(filled))
+        else:
+            for index, count in filled:
+                counts[index] += count
+        self._be_small()
+
+    def _be_small(self) -> None:
+        """Keep many buckets in an array."""
+        counts = self._counts
+        if isinstance(counts, Counter) and len(counts) > _MOST_SPARSE:
+            self._counts = array("q", bytes(8 * len(_INDEXES)))
+            for index, count in counts.items():
+                self._counts[index] = count
 
     def _widen(self, low_ns: int, high_ns: int) -> None:
         if self.min_ns is None or low_ns < self.min_ns:

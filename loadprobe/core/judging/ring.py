@@ -72,6 +72,8 @@ class Ring:
 
     def push(self, scope: Scope, slab: Slab) -> None:
         """Take newly judged arrivals of a scope."""
+        if not slab.due and not slab.failures:
+            return  # as of a shard that is gone, ever after
         self._slabs.setdefault(scope, []).append(slab)
 
     def served(self, scope: Scope, since_ns: int) -> list[Row]:

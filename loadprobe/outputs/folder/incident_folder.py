@@ -6,6 +6,7 @@ in the forms that segments have. It is made under another name: it is whole or a
 
 import os
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -116,9 +117,25 @@ class IncidentFolders:
         self._directory = folder / INCIDENTS
         found = {path: read_record(path) for path in incident_paths(folder)}
         self._known = {path: known for path, known in found.items() if known}
+        self._by_second: defaultdict[int, list[Path]] = defaultdict(list)
+        for path, known in self._known.items():
+            self._by_second[known.start_unix_ns // _SAME_NS].append(path)
         self._segments = load_segments(folder)
         info = next(filter(None, map(_info_of, reversed(self._segments))), None)
         self._clock = None if info is None else info.clock
+
+    def is_known(self, record: IncidentRecord) -> bool:
+        """Tell whether an incident has a folder."""
+        return self._folder_of(record) is not None
+
+    def _folder_of(self, record: IncidentRecord) -> Path | None:
+        """Return the folder of an incident, without a look at all others."""
+        second = record.start_unix_ns // _SAME_NS
+        for at in (second - 1, second, second + 1):
+            for path in self._by_second.get(at, ()):
+                if self._known[path].is_same(record):
+                    return path
+        return None
 
     def write(self, record: IncidentRecord) -> Path | None:
         """Make the folder of an incident, or say anew what it was; return it.
@@ -131,13 +148,14 @@ class IncidentFolders:
         moment = record.clock or self._clock
         if moment is None:
             return None
-        for path, before in self._known.items():
-            if before.is_same(record):
-                record = msgspec.structs.replace(record, clock=before.clock)
-                if record != before:
-                    replace_whole(path / INCIDENT, encode_document(record))
-                    self._known[path] = record
-                return path
+        known = self._folder_of(record)
+        if known is not None:
+            before = self._known[known]
+            record = msgspec.structs.replace(record, clock=before.clock)
+            if record != before:
+                replace_whole(known / INCIDENT, encode_document(record))
+                self._keep(known, record)
+            return known
         record = msgspec.structs.replace(record, clock=moment)
         path = self._free_path(record)
         new = path.with_name(f".{path.name}.new")
@@ -147,8 +165,12 @@ class IncidentFolders:
         self._fill(new, record, moment.clock)
         new.rename(path)
         sync_folder(self._directory)
-        self._known[path] = record
+        self._keep(path, record)
         return path
+
+    def _keep(self, path: Path, record: IncidentRecord) -> None:
+        self._known[path] = record
+        self._by_second[record.start_unix_ns // _SAME_NS].append(path)
 
     def _free_path(self, record: IncidentRecord) -> Path:
         begun = datetime.fromtimestamp(record.start_unix_ns // NS_PER_S, UTC)

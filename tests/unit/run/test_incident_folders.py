@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from loadprobe.clock import ClockPair
@@ -169,3 +170,33 @@ def test_half_a_folder_is_made_anew(tmp_path: Path, runs: list[Recorded]) -> Non
     assert UpkeepWork(Order(str(run))).carry_out().incidents == 0
     assert IncidentFolders(run).write(record) == path
     assert folders(run) == [path]
+
+
+def test_many_incidents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder of one is found without a look at those of all others."""
+    run = Recorded(tmp_path).folder.path
+    for number in range(60):
+        directory = run / "incidents" / f"20260102T0304{number:02d}Z-1"
+        directory.mkdir(parents=True)
+        record = record_at(number * 10 * S)
+        (directory / "incident.json").write_bytes(msgspec.json.encode(record))
+    compared: list[IncidentRecord] = []
+    is_same = IncidentRecord.is_same
+
+    def counted(self: IncidentRecord, other: IncidentRecord) -> bool:
+        compared.append(other)
+        return is_same(self, other)
+
+    monkeypatch.setattr(IncidentRecord, "is_same", counted)
+    made = IncidentFolders(run)
+    for number in range(60):
+        for shift_ns in (-S, 0, S):  # seen better, it began a little earlier or later
+            assert made.is_known(record_at(number * 10 * S + shift_ns))
+        assert not made.is_known(record_at(number * 10 * S + 5 * S))
+    assert len(compared) <= 4 * 60
+
+
+def record_at(since_ns: int) -> IncidentRecord:
+    """Return an incident of a second."""
+    start_ns = CLOCK.wall_ns + since_ns
+    return IncidentRecord(run="run", start_unix_ns=start_ns, end_unix_ns=start_ns + S)

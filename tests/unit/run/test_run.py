@@ -184,6 +184,13 @@ async def test_a_junit_file_that_cannot_be_written_is_a_problem(
     assert run.text.splitlines()[-1].startswith("Page: ")
 
 
+class Knot:
+    """Something that refers to itself."""
+
+    def __init__(self) -> None:
+        self.own = self
+
+
 def keep_sample(run: Supervised) -> None:
     """Have one sample to send with every seal."""
     batch = MsSamples(MsSeries(MsKind.BLIND, ("tcp",)))
@@ -202,6 +209,32 @@ async def test_collections_pass_over_what_was_there(
     assert await run.run.run() == 0
     assert min(frozen) > 10_000
     assert gc.get_freeze_count() == 0
+
+
+async def test_what_refers_to_itself_is_let_go_of(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Lost connections do not stay until Python happens to look at all there is."""
+    run = Supervised(monkeypatch, tmp_path)
+    left: list[int] = []
+    begin = run.measurement.begin
+
+    def begin_with_knots() -> int:
+        for _ in range(1_000):
+            Knot()
+        return begin()
+
+    def count_knots() -> None:
+        left.append(sum(isinstance(each, Knot) for each in gc.get_objects()))
+
+    monkeypatch.setattr(run.measurement, "begin", begin_with_knots)
+    run.measurement.on_seal = count_knots
+    gc.disable()
+    try:
+        assert await run.run.run() == 0
+    finally:
+        gc.enable()
+    assert left[0] == 0
 
 
 async def test_a_receiver_that_is_away_is_no_matter(

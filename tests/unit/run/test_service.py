@@ -33,7 +33,9 @@ def test_begin_and_end(manager: Manager, service: Service) -> None:
     """Readiness and the end are told once each."""
     service.ready()
     service.stopping()
-    assert manager.heard() == ["READY=1", "STOPPING=1"]
+    *states, status = manager.heard()
+    assert states == ["READY=1", "STOPPING=1"]
+    assert status.startswith("STATUS=ending: ")
 
 
 def test_status_once_a_second(manager: Manager, service: Service) -> None:

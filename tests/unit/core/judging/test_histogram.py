@@ -1,5 +1,8 @@
 """The histogram: exact counts, known corners, plain data."""
 
+import random
+import tracemalloc
+
 import msgspec
 import pytest
 
@@ -136,3 +139,66 @@ def test_what_came_since_merges_with_what_was_before() -> None:
     before.merge(since)
     assert before == histogram
     assert histogram.since(histogram.copy()).count == 0
+
+
+def spread(values: int, seed: int) -> list[int]:
+    """Return values of all lengths from a nanosecond to half an hour."""
+    draw = random.Random(seed)
+    return [draw.getrandbits(draw.randint(0, 41)) for _ in range(values)]
+
+
+def test_many_buckets_are_counted_as_few_are() -> None:
+    """Counts, quantiles and differences do not depend on how buckets are kept."""
+    values = spread(4_000, seed=1)
+    expected: dict[int, int] = {}
+    for value in values:
+        index = bucket_index(value)
+        expected[index] = expected.get(index, 0) + 1
+    half = of(*values[:2_000])
+    before = half.copy()
+    whole = half
+    whole.merge(of(*values[2_000:]))
+    one_by_one = Histogram()
+    for value in values:
+        one_by_one.record(value)
+    assert whole.to_sparse()["buckets"] == [
+        list(row) for row in sorted(expected.items())
+    ]
+    assert whole == one_by_one == Histogram.from_sparse(whole.to_sparse())
+    assert before == of(*values[:2_000])  # a copy does not change with the other
+    before.merge(whole.since(before))
+    assert before == whole
+    few = of(*values[:10])
+    few.merge(whole)
+    whole.merge(of(*values[:10]))
+    assert few == whole
+    bounds = [0, 1, 255, 300, 10**6, 10**9, LIMIT_NS]
+    counted = [sum(value <= bound for value in values) for bound in bounds]
+    for at, bound in zip(before.cumulative(bounds), counted, strict=True):
+        assert at == pytest.approx(bound, abs=20)  # of one bucket
+    assert whole.cumulative([LIMIT_NS]) == [whole.count]
+    middle = sorted([*values, *values[:10]])[whole.count // 2 - 1]
+    assert whole.quantile(0.5) == pytest.approx(middle, rel=1 / 128)
+
+
+def test_memory_of_a_long_run_is_bounded() -> None:
+    """However many buckets are filled, and how often, it takes 36 kB and a little."""
+    second = of(*spread(20_000, seed=2))
+    histograms = [Histogram() for _ in range(3)]
+    tracemalloc.start()
+    for histogram in histograms:
+        histogram.merge(second)
+        histogram.merge(second)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(histograms[0].to_sparse()["buckets"]) > 3_000
+    assert taken < len(histograms) * 45_000
+
+
+@pytest.mark.parametrize("count", [-1, 0, 1 << 60])
+def test_counts_that_cannot_be(count: int) -> None:
+    """Plain data with an impossible count is refused."""
+    sparse = of(1, 2).to_sparse()
+    sparse["buckets"][0][1] = count
+    with pytest.raises(ValueError, match="a bucket holds 1 to"):
+        Histogram.from_sparse(sparse)
