@@ -5,6 +5,7 @@ It exists from the moment the load begins. Nothing is decided here.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import msgspec
 from rich.console import Console
@@ -140,7 +141,8 @@ class Recording:
             digest(to_plain(plan.config)),
             length_ns=plan.segment_ns,
         )
-        segments.begin("start" if past is None else "restart")
+        again: Why = "reload" if past is not None and past.is_by_reload else "restart"
+        segments.begin("start" if past is None else again)
         self._sealing = Sealing(
             folder,
             aggregate,
@@ -192,6 +194,7 @@ class Recording:
                 wall_step_ms=past.wall_step_ms,
                 writes_checked=checked,
                 writes_lost=lost,
+                by_reload=past.is_by_reload,
             )
         )
         for text in past.problems:
@@ -284,6 +287,20 @@ class Recording:
         self._published.showing.about = info, self._folder.path
         self._published.showing.limits = self._rules.slo
         return info
+
+    def hand_over(self, results: Results) -> Path:
+        """Write everything, for the segment that follows at once; return the folder.
+
+        Args:
+            results: all judged arrivals.
+        """
+        self._sinks.take_sealed(results.last)
+        self._take_over()
+        self._published.counter.conclude(results.end_ns)
+        self._sealing.end(results.end_ns)
+        self._published.metrics.before_scrape = lambda: None
+        self._published.hand_over()
+        return self._folder.close()
 
     def conclude(self, results: Results, ending: AtEnd) -> tuple[Summary, list[str]]:
         """Judge, write everything, show the report.

@@ -33,6 +33,7 @@ class ReloadStage:
         (folder / "password").write_text(SECRET)
         self.text = TEXT.format(folder=folder)
         self.swapped: list[tuple[Config, Sequence[str]]] = []
+        self.gone_over: list[tuple[Config, Sequence[str]]] = []
         self.events: list[Event] = []
         self.gauges: dict[str, float] = {}
         self.held = HeldSecrets(SECRET, {})
@@ -40,6 +41,7 @@ class ReloadStage:
             self.read(),
             self.read,
             self.swap,
+            go_over=self.go_over,
             emit=self.events.append,
             metrics=self,
             held=lambda: self.held,
@@ -53,6 +55,10 @@ class ReloadStage:
         """Take a configuration."""
         self.swapped.append((config, what.swapped))
         self.held = held
+
+    async def go_over(self, config: Config, what: ChangedKeys) -> None:
+        """Take a configuration into a new segment."""
+        self.gone_over.append((config, what.anew))
 
     def set(self, metric: str, *labels: str, value: float) -> None:
         """Take a figure."""
