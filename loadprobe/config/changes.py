@@ -110,7 +110,7 @@ def _flat(plain: Mapping[str, object]) -> dict[str, object]:
         elif isinstance(value, Mapping):
             found[section] = True
             found |= {f"{section}.{key}": each for key, each in value.items()}
-        else:
+        elif value is not None:  # else there is no such section
             found[section] = value
     return found
 

@@ -97,14 +97,13 @@ async def launch(
                 return EXIT_INTERRUPTED if stopping.is_urged else code
             plan, api, past = found
             succession = _succession(config, options, shared)
+
+            def make(plan: RunPlan, past: Past | None) -> Run:
+                run = plan, api, console, stopping, service
+                return Run(*run, past=past, succession=succession)
+
             try:
-                code = await _run_on(
-                    partial(Run, console=console, stopping=stopping, service=service),
-                    plan,
-                    api,
-                    past,
-                    succession,
-                )
+                code = await _run_on(make, plan, past, succession)
             except BaseException:
                 await _end_created(plan, api, console, stopping)
                 raise
@@ -144,9 +143,8 @@ def _with_lanes_of(reread: Reread, scenario: Scenario) -> Config:
 
 
 async def _run_on(
-    make: Callable[..., Run],
+    make: Callable[[RunPlan, Past | None], Run],
     plan: RunPlan,
-    api: ElastiCacheApi | None,
     past: Past | None,
     succession: Succession,
 ) -> int:
@@ -155,13 +153,12 @@ async def _run_on(
     Args:
         make: makes a run.
         plan: what to run.
-        api: the open API of the group, if there is one.
         past: the run that goes on, if one does.
         succession: what follows.
     """
     while True:
         try:
-            code = await make(plan, api, past=past, succession=succession).run()
+            code = await make(plan, past).run()
         finally:
             if not succession.is_left:
                 await succession.give_up()

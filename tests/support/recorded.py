@@ -67,7 +67,7 @@ class Recorded:
         config = parse_config(
             text + f'[output]\ndir = "{directory}"\n', where="run.toml"
         )
-        plan = RunPlan(config)
+        plan = self.plan = RunPlan(config)
         self.aggregate = Aggregate([LaneInfo("tcp", False, (0,), 250 * MS)])
         self.written: Written | None = None
         self.planned: list[Planned] = []

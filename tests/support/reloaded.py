@@ -7,6 +7,7 @@ from loadprobe.config.changes import ChangedKeys
 from loadprobe.config.file import parse_config
 from loadprobe.config.keys import Config
 from loadprobe.core.events import Event
+from loadprobe.errors import UsageError
 from loadprobe.run.credentials import HeldSecrets
 from loadprobe.run.reloading import Reloading
 
@@ -34,6 +35,7 @@ class ReloadStage:
         self.text = TEXT.format(folder=folder)
         self.swapped: list[tuple[Config, Sequence[str]]] = []
         self.gone_over: list[tuple[Config, Sequence[str]]] = []
+        self.problem: UsageError | None = None
         self.events: list[Event] = []
         self.gauges: dict[str, float] = {}
         self.held = HeldSecrets(SECRET, {})
@@ -57,7 +59,9 @@ class ReloadStage:
         self.held = held
 
     async def go_over(self, config: Config, what: ChangedKeys) -> None:
-        """Take a configuration into a new segment."""
+        """Take a configuration into a new segment, unless there is a problem."""
+        if self.problem is not None:
+            raise self.problem
         self.gone_over.append((config, what.anew))
 
     def set(self, metric: str, *labels: str, value: float) -> None:

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from loadprobe.clock import ClockPair
+from loadprobe.config.keys import Config, Lane
 from loadprobe.core.events import RunContinued, RunProblem
 from loadprobe.core.intervals import Interval
 from loadprobe.outputs.folder import documents
@@ -14,6 +15,7 @@ from loadprobe.outputs.folder.reader import load_segments
 from loadprobe.outputs.folder.segments import SEGMENT, SegmentInfo, segment_path
 from loadprobe.run import going_on, sealing
 from loadprobe.run.aftermath import load_any_run
+from loadprobe.run.going_on import find_past
 from loadprobe.run.wall_watch import WallWatch
 from tests.support.recorded import BEGIN_NS, MS, Recorded, S
 
@@ -129,13 +131,28 @@ def test_only_a_run_that_nobody_writes_goes_on(tmp_path: Path) -> None:
     first.measure(1000 * MS)
     assert Recorded(tmp_path, resume=True).past is None
     first.folder.close()
-    path = first.folder.path / SEGMENT
-    said = msgspec.json.decode(path.read_bytes(), type=SegmentInfo)
-    other = msgspec.structs.replace(said, config_digest="sha256:0")
-    path.write_bytes(msgspec.json.encode(other))
     for folder in tmp_path.glob("*-2"):  # that of the second one
         (folder / documents.RUN).unlink()
-    assert Recorded(tmp_path, resume=True).past is None
+    config = first.plan.config
+
+    def found(config: Config) -> bool:
+        past = find_past(config)
+        if past is not None:
+            past.lock.release()
+        return past is not None
+
+    elsewhere = msgspec.structs.replace(config.target, port=7)
+    assert not found(msgspec.structs.replace(config, target=elsewhere))
+    assert not found(msgspec.structs.replace(config, name="other"))
+    # What a reload could take over goes on.
+    changed = (*config.lanes, Lane("more"))
+    assert found(msgspec.structs.replace(config, lanes=changed))
+    path = first.folder.path / documents.RUN
+    said = msgspec.json.decode(path.read_bytes())
+    said["config"]["of_another_version"] = 1
+    path.write_bytes(msgspec.json.encode(said))
+    assert found(config)
+    assert not found(msgspec.structs.replace(config, lanes=changed))
 
 
 @pytest.mark.parametrize("is_flipped", [False, True])
