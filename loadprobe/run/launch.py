@@ -162,7 +162,7 @@ async def _run_on(
         finally:
             if not succession.is_left:
                 await succession.give_up()
-        successor = succession.take()
+        successor = await succession.take()
         if successor is None:
             await succession.end()
             return code

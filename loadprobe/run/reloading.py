@@ -88,6 +88,7 @@ class Reloading:
         self._emit = emit
         self._metrics = metrics
         self._lock = asyncio.Lock()
+        self._is_left = False
         self._show(is_done=True)
 
     async def reload(self, *, by: str) -> Reloaded:
@@ -118,6 +119,8 @@ class Reloading:
         Raises:
             LoadprobeError: something is wrong, and nothing has changed.
         """
+        if self._is_left:
+            raise UsageError("a new segment is about to begin: ask again in a second")
         if self._reread is None:
             raise UsageError("this run has no configuration file to read again")
         config = await asyncio.to_thread(self._reread)
@@ -134,6 +137,7 @@ class Reloading:
             await _try_login(config, held)
         if what.anew:
             await self._go_over(config, what)
+            self._is_left = True
         else:
             await self._swap(config, what, held)
         self._config = config

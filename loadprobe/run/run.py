@@ -37,7 +37,7 @@ from loadprobe.run.going_on import Past
 from loadprobe.run.hearing import Prefilled
 from loadprobe.run.load import LAST_READ_BACK_S
 from loadprobe.run.news import Informants
-from loadprobe.run.opening import tell_address
+from loadprobe.run.opening import Opening
 from loadprobe.run.plan import RunOptions, RunPlan
 from loadprobe.run.recording import AtEnd, Recording
 from loadprobe.run.reloading import BY_SIGNAL, Reloading
@@ -120,7 +120,18 @@ class Run:
         stack.callback(gc.unfreeze)
         stack.callback(crew.published.budgeting.close)
         stack.callback(crew.ledger.close)
-        await self._serve(stack)
+        opening = Opening(
+            crew.plan,
+            self._succession,
+            console=self._console,
+            on_problem=self._companions.tell,
+        )
+        await opening.serve(
+            crew.published,
+            stack,
+            not_ready=lambda: None if self._is_ready else "probes are not ready",
+            reload=self._reload,
+        )
         problem = await self._stopping.unless_urged(self._load())
         recording = self._recording
         if self._stopping.is_urged or problem is not None:
@@ -153,30 +164,6 @@ class Run:
         if self._stopping.is_urged:
             return EXIT_INTERRUPTED
         return code if is_sent else RunError.exit_code
-
-    async def _serve(self, stack: AsyncExitStack) -> None:
-        """Serve by HTTP until the stack is closed, and say where."""
-        crew, succession = self._crew, self._succession
-        is_further = succession.path is not None
-        server = None
-        try:
-            server = await crew.published.serve(
-                succession.http(crew.plan.config.http),
-                stack,
-                not_ready=lambda: None if self._is_ready else "probes are not ready",
-                reload=self._reload,
-            )
-        except LoadprobeError as exc:
-            if not is_further:
-                raise
-            # The load of the segment before has ended: nothing keeps this one waiting.
-            self._companions.tell(exc)
-        address = None if server is None else (server.host, server.port)
-        if not is_further or address != succession.address:
-            url = None if server is None else server.url
-            is_opened = crew.plan.is_opened and not is_further
-            tell_address(self._console, url, is_opened=is_opened)
-        succession.address = address
 
     async def _load(self) -> LoadprobeError | None:
         """Measure from the first connection to the last reply; return what failed."""

@@ -66,8 +66,7 @@ class Standby:
             probe.kill()
         for task in self._tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _why(self, within_s: float) -> str:
         ended = [task for task in self._tasks if task.done() and not task.cancelled()]

@@ -160,7 +160,7 @@ class Succession:
         self.path, self.is_left = path, True
         self._sending.append(asyncio.create_task(sending))
 
-    def take(self) -> Successor | None:
+    async def take(self) -> Successor | None:
         """Return what comes after a run that was left; None if nothing does."""
         found = self.next if self.is_left else None
         self.next, self.is_left = None, False
@@ -169,9 +169,10 @@ class Succession:
         if not _is_served_as(self.as_read, found.as_read):
             self.address = None
         self.as_read = found.as_read
-        standby = found.measurement.standby
-        is_there = standby is not None and standby.is_there
-        self.measurement = found.measurement if is_there else None
+        self.measurement, standby = found.measurement, found.measurement.standby
+        if standby is not None and not standby.is_there:
+            await standby.end()
+            self.measurement = None
         return found
 
     async def end(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
@@ -296,6 +297,9 @@ async def test_killed_in_the_middle(
     change(path, ("rate_per_s = 400", "rate_per_s = 300"), more=MORE)
     run.send_signal(signal.SIGHUP)
     await until(lambda: has_reloaded(path), what="the reload")
+    after_s = random.SystemRandom().uniform(0, 0.8)
+    print(f"killed after {after_s} s")  # noqa: T201 - shown if it fails
+    await asyncio.sleep(after_s)  # in any of its parts
     members = family(run.pid)
     os.killpg(run.pid, signal.SIGKILL)
     await asyncio.wait_for(run.communicate(), DEADLINE_S)

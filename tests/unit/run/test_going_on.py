@@ -38,9 +38,11 @@ def killed(directory: Path, until_ms: int = 2000, **more: object) -> Recorded:
     return run
 
 
-def again(directory: Path, until_ms: int = 4000, dark: Interval = DARK) -> Recorded:
+def again(
+    directory: Path, until_ms: int = 4000, dark: Interval = DARK, lane: str = "tcp"
+) -> Recorded:
     """Return a process that has gone on with it, half a second later."""
-    run = Recorded(directory, dark=dark, resume=True)
+    run = Recorded(directory, dark=dark, resume=True, lane=lane)
     run.measure(until_ms * MS)
     return run
 
@@ -122,6 +124,33 @@ def test_it_can_be_gone_again_and_again(tmp_path: Path) -> None:
     (lane,) = summary.lanes
     assert lane.blind_ms == 1500
     assert sum(o.failed for o in load_any_run(path).outages) <= lane.arrivals
+
+
+def test_a_lane_that_is_gone_stays_as_it_was(tmp_path: Path) -> None:
+    """It is neither dark nor blind later; if it comes back it goes on."""
+    killed(tmp_path, 2000)
+    other = again(tmp_path, 4000, lane="other")
+    other.conclude()
+    path = other.folder.path
+    run = load_any_run(path)
+    tcp, new = sorted(run.summary.lanes, key=lambda lane: lane.name, reverse=True)
+    assert (tcp.name, tcp.blind_ms, tcp.arrivals) == ("tcp", 0, 2 * 200)
+    assert (new.name, new.blind_ms, new.arrivals) == ("other", 0, 2 * 150)
+    by_lane = {outage.lane: outage for outage in run.outages}
+    assert by_lane.keys() == {"tcp", "other"}
+    assert (by_lane["tcp"].failed, by_lane["tcp"].open_end) == (50, True)
+    assert (by_lane["tcp"].unseen_ms, by_lane["tcp"].duration_ms) == (0, 500)
+    (path / documents.SUMMARY).unlink()
+    assert load_any_run(path).outages == run.outages
+    back = again(tmp_path, 6000)
+    back.conclude()
+    run = load_any_run(path)
+    lanes = {lane.name: lane for lane in run.summary.lanes}
+    assert lanes["other"].arrivals == new.arrivals
+    assert lanes["tcp"].arrivals == 2 * (200 + 150)
+    # When it was not wanted it was not blind.
+    assert lanes["tcp"].blind_ms == 500
+    assert len(run.outages) == 2
 
 
 def test_only_a_run_that_nobody_writes_goes_on(tmp_path: Path) -> None:
