@@ -294,6 +294,7 @@ class Recording:
         Args:
             results: all judged arrivals.
         """
+        self.view.leave()  # what is open goes on
         self._sinks.take_sealed(results.last)
         self._take_over()
         self._published.counter.conclude(results.end_ns)

@@ -5,7 +5,7 @@ import os
 import random
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
 import aiohttp
@@ -26,6 +26,7 @@ from loadprobe.outputs.folder.ledger_file import read_ledger
 from loadprobe.outputs.folder.reader import RunData, load_segments
 from loadprobe.outputs.folder.segments import SegmentInfo
 from loadprobe.run.aftermath import load_any_run
+from tests.scripted.hook import Hook
 from tests.support.bad_input import (
     DEADLINE_S,
     Servers,
@@ -50,6 +51,12 @@ workers = 2
 rate_per_s = 50
 keys = 50
 prefill = false
+"""
+HOOK = """
+[[webhooks]]
+name = "hook"
+kind = "json"
+url = "http://localhost:{port}/"
 """
 
 pytestmark = [
@@ -79,6 +86,13 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager
 def ending() -> Iterator[ExitStack]:
     """Return what ends processes, also if the test fails."""
     with ExitStack() as stack:
+        yield stack
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def beside() -> AsyncIterator[AsyncExitStack]:
+    """Return what ends what is there beside a run."""
+    async with AsyncExitStack() as stack:
         yield stack
 
 
@@ -138,7 +152,11 @@ async def watch(url: str) -> list[bytes]:
 
 
 async def test_lanes_change_in_an_outage(
-    servers: Servers, tmp_path: Path, manager: Manager, ending: ExitStack
+    servers: Servers,
+    tmp_path: Path,
+    manager: Manager,
+    ending: ExitStack,
+    beside: AsyncExitStack,
 ) -> None:
     """One run, one outage with right bounds, and a gap that is bounded and told."""
     (node,) = servers.closed.nodes
@@ -146,12 +164,13 @@ async def test_lanes_change_in_an_outage(
         servers, tmp_path, lanes=LANE, slo={"availability": 0.9}
     )
     ending.callback(kill_group, run)
-    # With a second lane from the start on, which goes later.
-    change(path, more=GONE)
-    assert await reload(url) == (
-        200,
-        "changed: lanes.gone; a new segment begins for: lanes.gone",
-    )
+    # A lane comes that goes later; what could be swapped comes with it.
+    receiver = await beside.enter_async_context(Hook())
+    hook = HOOK.format(port=receiver.port)
+    change(path, more=hook + GONE)
+    keys = "changed: webhooks.hook, lanes.gone"
+    anew = f"{keys}; a new segment begins for: lanes.gone"
+    assert await reload(url) == (200, anew)
     await until(lambda: len(segments(path)) == 2, what="the segment")
     await ready(url)
     begun = await gauge(url, "config_last_reload_success_timestamp_seconds")
@@ -179,7 +198,7 @@ async def test_lanes_change_in_an_outage(
     await asyncio.sleep(1.5)
     after = await counters(url)
     lit_ns = await refuse_writes(node, is_full=False)
-    await asyncio.sleep(1.5)
+    await until(lambda: len(receiver.taken) == 2, what="an opening and a closing")
     heard = manager.heard()
     assert heard.count("READY=1") == 1
     assert "STOPPING=1" not in heard
@@ -190,10 +209,18 @@ async def test_lanes_change_in_an_outage(
 
     fallen = {k: (v, after.get(k)) for k, v in before.items() if after.get(k, 0) < v}
     assert fallen == {}
+    check_told(receiver)
     blind_ms = check_run(path)
     # A second for what was on its way, and the end of an arrival.
     assert blind_ms <= (back_ns - left_ns) / NS_PER_MS + 1_000
     check_outage(load_any_run(run_folder(path)), dark_ns, lit_ns, blind_ms)
+
+
+def check_told(receiver: Hook) -> None:
+    """Look at what people were told: once that it began, and once that it ended."""
+    opened, closed = (request.document for request in receiver.taken)
+    assert (opened["kind"], closed["kind"]) == ("opened", "closed")
+    assert opened["incident"] == closed["incident"]
 
 
 def check_run(path: Path) -> float:
