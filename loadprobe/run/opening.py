@@ -14,8 +14,8 @@ from loadprobe.run.published import Published
 from loadprobe.run.succession import Succession
 
 
-class Opening:
-    """Opens a run for those who watch it.
+class Serving:
+    """Serves a run to those who watch it.
 
     Args:
         plan: what is run.

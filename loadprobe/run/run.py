@@ -37,7 +37,7 @@ from loadprobe.run.going_on import Past
 from loadprobe.run.hearing import Prefilled
 from loadprobe.run.load import LAST_READ_BACK_S
 from loadprobe.run.news import Informants
-from loadprobe.run.opening import Opening
+from loadprobe.run.opening import Serving
 from loadprobe.run.plan import RunOptions, RunPlan
 from loadprobe.run.recording import AtEnd, Recording
 from loadprobe.run.reloading import BY_SIGNAL, Reloading
@@ -120,13 +120,13 @@ class Run:
         stack.callback(gc.unfreeze)
         stack.callback(crew.published.budgeting.close)
         stack.callback(crew.ledger.close)
-        opening = Opening(
+        serving = Serving(
             crew.plan,
             self._succession,
             console=self._console,
             on_problem=self._companions.tell,
         )
-        await opening.serve(
+        await serving.serve(
             crew.published,
             stack,
             not_ready=lambda: None if self._is_ready else "probes are not ready",

@@ -184,6 +184,23 @@ def test_only_a_run_that_nobody_writes_goes_on(tmp_path: Path) -> None:
     assert not found(msgspec.structs.replace(config, lanes=changed))
 
 
+def test_a_run_that_was_reloaded_goes_on(tmp_path: Path) -> None:
+    """By what it was told last, and by what it could have been told."""
+    first = Recorded(tmp_path)
+    first.measure(1000 * MS)
+    config = first.plan.config
+    (lane,) = config.lanes
+    faster = msgspec.structs.replace(lane, rate_per_s=7.0)
+    changed = msgspec.structs.replace(config, lanes=(faster,))
+    first.recording.use_config(changed)
+    first.folder.close()
+    for each in (changed, config):
+        past = find_past(each)
+        assert past is not None
+        assert past.path == first.folder.path
+        past.lock.release()
+
+
 @pytest.mark.parametrize("is_flipped", [False, True])
 def test_a_damaged_segment_is_not_the_end(tmp_path: Path, is_flipped: bool) -> None:
     """Torn or damaged, it is kept aside; the run goes on from what can be read."""
