@@ -91,6 +91,11 @@ class Reloading:
         self._is_left = False
         self._show(is_done=True)
 
+    async def settled(self) -> None:
+        """Wait until what is asked for is done, or refused."""
+        async with self._lock:
+            return
+
     async def reload(self, *, by: str) -> Reloaded:
         """Read the configuration again; never raises for what is wrong with it."""
         async with self._lock:

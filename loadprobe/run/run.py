@@ -345,11 +345,13 @@ class Run:
         Once another segment is to follow, it is for that one.
         """
         hangup = self._stopping.hangup
-        while self._succession.next is None:
+        while True:
             await hangup.wait()
-            if self._succession.next is None:
-                hangup.clear()
-                await self._reload(BY_SIGNAL)
+            await self._reloading.settled()
+            if self._succession.next is not None:
+                return
+            hangup.clear()
+            await self._reload(BY_SIGNAL)
 
     async def _reload(self, by: str) -> tuple[bool, str]:
         """Read the configuration again; tell whether it is in force, and about it."""
@@ -377,11 +379,10 @@ class Run:
 
     async def _is_left(self) -> bool:
         """Tell whether another segment follows; none does if told to stop before."""
-        if self._stopping.is_set:
-            await self._succession.give_up()
-        if self._succession.next is not None:
+        if self._succession.next is not None and not self._stopping.is_set:
             return True
         self._service.stopping()
+        await self._succession.give_up()
         return False
 
     def _hand_over(self, recording: Recording) -> int:

@@ -100,6 +100,7 @@ class Succession:
         self.address: tuple[str, int] | None = None
         self.path: Path | None = None
         self.is_left = False
+        self._is_over = False
         self._sending: list[asyncio.Task[None]] = []
 
     def begin(self, begun_ns: int, duration_s: float | None) -> None:
@@ -142,10 +143,15 @@ class Succession:
         except LoadprobeError as exc:
             keys = ", ".join(what.anew)
             raise UsageError(f"{keys}: nothing was changed, for {exc}") from exc
+        if self._is_over:
+            assert measurement.standby is not None, "it was made ready"
+            await measurement.standby.end()
+            raise UsageError("nothing was changed, for the run has ended meanwhile")
         self.next = Successor(plan, config, measurement)
 
     async def give_up(self) -> None:
-        """Let go of what was prepared: the run ends."""
+        """Let go of what was prepared, also later: the run ends."""
+        self._is_over = True
         left, self.next = self.next, None
         if left is not None and left.measurement.standby is not None:
             await left.measurement.standby.end()

@@ -295,6 +295,9 @@ async def test_signals_in_the_middle(
     before_ns = mono_now_ns()
     change(path, (MORE, ""))
     status, said = await reload(url)
+    after_s = random.SystemRandom().uniform(0, 0.8)
+    print(f"told to end after {after_s} s")  # noqa: T201 - shown if it fails
+    await asyncio.sleep(after_s)  # in any of its parts
     run.send_signal(signal.SIGTERM)
     assert (status, said) == (
         200,

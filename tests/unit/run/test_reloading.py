@@ -46,6 +46,16 @@ async def test_the_rest_needs_a_segment(tmp_path: Path) -> None:
     assert told.anew == ("lanes.b",)
 
 
+async def test_what_comes_too_late_is_for_the_next_segment(tmp_path: Path) -> None:
+    """What is asked for when all is ready would be forgotten: it is said so."""
+    stage = ReloadStage(tmp_path)
+    await stage.change("[[lanes]]", '[[lanes]]\nname = "b"\n[[lanes]]')
+    said = await stage.change("= 100", "= 50")
+    assert said == "a new segment is about to begin: ask again in a second"
+    assert stage.swapped == []
+    await stage.reloading.settled()
+
+
 async def test_a_segment_that_cannot_be_prepared(tmp_path: Path) -> None:
     """Then nothing changes, and it is said why; the same is tried the next time."""
     stage = ReloadStage(tmp_path)

@@ -163,6 +163,23 @@ async def test_a_run_that_ends_instead(stage: Stage) -> None:
     await stage.next.give_up()
 
 
+async def test_a_run_that_has_ended_when_all_is_ready(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then nothing follows, and nobody is left."""
+    waiting: list[Waiting] = []
+
+    async def end_meanwhile(self: Unprobed, *_: object, **_more: object) -> None:
+        waiting.append(self.standby)
+        await stage.next.give_up()
+
+    monkeypatch.setattr(Unprobed, "make_ready", end_meanwhile)
+    with pytest.raises(UsageError, match="the run has ended meanwhile"):
+        await stage.prepare()
+    assert stage.next.next is None
+    assert [each.is_there for each in waiting] == [False]
+
+
 SCENARIO = stage_scenario(step("failover", shard="0001"))
 BY_TUNNEL = msgspec.structs.replace(
     CONFIG, target=msgspec.structs.replace(CONFIG.target, tunnel=Tunnel("bastion"))
