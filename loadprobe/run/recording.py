@@ -131,6 +131,8 @@ class Recording:
             planned=told.planned,
             is_full=plan.is_full,
         )
+        if past is not None:
+            self.view.go_on(published.aggregate.current().values())
         scenario = plan.scenario
         self._rules = rules_of(
             plan.config, scenario.expect if scenario is not None else None

@@ -196,6 +196,11 @@ class LiveView:
                 self._told_problems.append(problem)
                 self._print(now_ns, f"problem: {problem}")
 
+    def go_on(self, outages: Iterable[Outage]) -> None:
+        """Go on with outages that were shown before."""
+        if self._quiet is not None:
+            self._quiet.go_on(outages)
+
     def leave(self) -> None:
         """Show no more ends of outages: another view goes on at once."""
         self._is_left = True
