@@ -45,5 +45,9 @@ class Companions:
             problem = defect("what runs beside the load", exc)
         else:
             return
+        self.tell(problem)
+
+    def tell(self, problem: LoadprobeError) -> None:
+        """Take note of a failure that ends nothing."""
         self.problems.append(str(problem))
         self._emit(RunProblem(mono_now_ns(), str(problem)))

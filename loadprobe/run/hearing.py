@@ -124,6 +124,10 @@ class Hearing:
         self._progress: dict[tuple[int, str], PrefillProgress] = {}
         self._looked_ns: int | None = None
 
+    def tell(self, listeners: Listeners) -> None:
+        """Tell others from now on."""
+        self._listeners = listeners
+
     def begin(self, process: int, start_ns: int) -> None:
         """Listen to a process from a time on."""
         self._aggregate.start_process(process, start_ns)

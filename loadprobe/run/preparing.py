@@ -82,6 +82,26 @@ async def _check(plan: RunPlan, shared: SharedApi, *, is_going_on: bool) -> None
             raise kind(f"{check.name}: {check.detail}")
 
 
+async def check_next(plan: RunPlan, shared: SharedApi, *, is_serving: bool) -> None:
+    """Make every check for another configuration of a run that goes on.
+
+    Args:
+        plan: what is to be run then.
+        shared: the API of the group.
+        is_serving: this process has the address that HTTP is to be served at.
+
+    Raises:
+        UsageError: it could not go on by it.
+    """
+    address = plan.config.http.address
+    if is_serving and address is not None:
+        host = f"[{address[0]}]" if ":" in address[0] else address[0]
+        # Any port will do to see whether the rest is right.
+        http = msgspec.structs.replace(plan.config.http, listen=f"{host}:0")
+        plan = replace(plan, config=msgspec.structs.replace(plan.config, http=http))
+    await _check(plan, shared, is_going_on=True)
+
+
 async def plan_run(
     config: Config, options: RunOptions, shared: SharedApi
 ) -> tuple[RunPlan, ElastiCacheApi | None]:

@@ -1,7 +1,8 @@
 """The configuration of a run, read again while it lasts: all of it, or nothing.
 
 It is read and checked as at the start, with what it refers to. What differs is swapped
-without a gap, if it can be; one key that cannot be has all of it refused.
+without a gap, if it can be; for the rest the run goes over into a new segment. One key
+that is of another run has all of it refused.
 """
 
 import asyncio
@@ -31,6 +32,9 @@ logger = logging.getLogger(__name__)
 Swapping = Callable[[Config, ChangedKeys, HeldSecrets], Awaitable[None]]
 """Has a configuration in force, given what differs in it and what it refers to."""
 
+GoingOver = Callable[[Config, ChangedKeys], Awaitable[None]]
+"""Has all ready for a new segment with a configuration, given what differs in it."""
+
 
 class Gauges(Protocol):
     """Where it is shown whether the last reload was successful."""
@@ -59,6 +63,7 @@ class Reloading:
         config: as it was read last.
         reread: reads it again; None if there is nothing to read.
         swap: has the run go by it.
+        go_over: has the run go over into a new segment with it.
         emit: where events go.
         metrics: where it is shown.
         held: returns the credentials in force.
@@ -70,6 +75,7 @@ class Reloading:
         reread: Reread | None,
         swap: Swapping,
         *,
+        go_over: GoingOver,
         emit: Emit,
         metrics: Gauges,
         held: Callable[[], HeldSecrets],
@@ -78,10 +84,17 @@ class Reloading:
         self._config = config
         self._reread = reread
         self._swap = swap
+        self._go_over = go_over
         self._emit = emit
         self._metrics = metrics
         self._lock = asyncio.Lock()
+        self._is_left = False
         self._show(is_done=True)
+
+    async def settled(self) -> None:
+        """Wait until what is asked for is done, or refused."""
+        async with self._lock:
+            return
 
     async def reload(self, *, by: str) -> Reloaded:
         """Read the configuration again; never raises for what is wrong with it."""
@@ -95,11 +108,15 @@ class Reloading:
                 logger.error("reload_refused", extra=extra)  # noqa: TRY400
                 self._show(is_done=False)
                 return Reloaded(False, text)
-            self._emit(ConfigReloaded(mono_now_ns(), what.swapped, by))
-            keys = ", ".join(what.swapped)
-            logger.info("config_reloaded", extra={"lp_changed": keys, "lp_by": by})
+            self._emit(ConfigReloaded(mono_now_ns(), what.changed, by, what.anew))
+            keys, anew = ", ".join(what.changed), ", ".join(what.anew)
+            extra = {"lp_changed": keys, "lp_anew": anew, "lp_by": by}
+            logger.info("config_reloaded", extra=extra)
             self._show(is_done=True)
-            return Reloaded(True, f"changed: {keys}" if keys else "nothing has changed")
+            if not keys:
+                return Reloaded(True, "nothing has changed")
+            also = f"; a new segment begins for: {anew}" if anew else ""
+            return Reloaded(True, f"changed: {keys}{also}")
 
     async def _reload(self) -> ChangedKeys:
         """Return what has changed, and is in force.
@@ -107,20 +124,27 @@ class Reloading:
         Raises:
             LoadprobeError: something is wrong, and nothing has changed.
         """
+        if self._is_left:
+            raise UsageError("a new segment is about to begin: ask again in a second")
         if self._reread is None:
             raise UsageError("this run has no configuration file to read again")
         config = await asyncio.to_thread(self._reread)
         what = changes(self._config, config)
-        if what.stuck:
+        if what.fixed:
             raise UsageError(
-                f"{', '.join(what.stuck)}: cannot change while a run lasts; nothing "
-                "was changed, start the run again for that"
+                f"{', '.join(what.fixed)}: a run cannot change that; nothing was "
+                "changed, start another run for it, in another folder or by another "
+                "name, or give the lane another name"
             )
         held = await check_again(config)
         before = self._held().password, self._config.target.username
         if before != (held.password, config.target.username):
             await _try_login(config, held)
-        await self._swap(config, what, held)
+        if what.anew:
+            await self._go_over(config, what)
+            self._is_left = True
+        else:
+            await self._swap(config, what, held)
         self._config = config
         return what
 

@@ -1,6 +1,8 @@
 """Who may have the configuration read again, over real sockets."""
 
 import base64
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -143,3 +145,14 @@ async def test_from_elsewhere_without_users(monkeypatch: pytest.MonkeyPatch) -> 
     finally:
         await server.stop()
     assert asked.by == []
+
+
+async def test_a_server_that_was_stopped_keeps_nobody() -> None:
+    """A run goes over into segments for weeks, each with a server of its own."""
+    asked = Asked()
+    async with serving(asked) as server:
+        assert (await post(server))[0] == 200
+    left = weakref.ref(asked)
+    del asked
+    gc.collect()
+    assert left() is None

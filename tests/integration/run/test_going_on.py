@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from prometheus_client.parser import text_string_to_metric_families
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.config.keys import Lane
@@ -21,7 +20,9 @@ from loadprobe.outputs.folder.reader import RunData, load_segments
 from loadprobe.run.aftermath import load_any_run
 from tests.support.bad_input import DEADLINE_S, Servers, run_folder, serving, start
 from tests.support.commands import assert_gone, family, get, kill_group, start_run
+from tests.support.refusing import refuse_writes
 from tests.support.running import until
+from tests.support.scraping import counters
 
 NAME = "kept"
 CODEC = ValueCodec(NAME, Lane(NAME).value_bytes)
@@ -39,26 +40,6 @@ async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ser
     """Start the server once."""
     async with serving(tmp_path_factory.mktemp("run-going-on")) as started:
         yield started
-
-
-async def refuse_writes(node: LocalNode, *, is_full: bool) -> tuple[int, int]:
-    """Let a server have no memory for writes, or enough; return when that was done."""
-    start_ns = mono_now_ns()
-    bytes_ = 1 if is_full else 0
-    assert await node.pipeline([("CONFIG", "SET", "maxmemory", bytes_)]) == ["OK"]
-    return start_ns, mono_now_ns()
-
-
-async def counters(url: str) -> dict[tuple[object, ...], float]:
-    """Return the counters of the run that ``/metrics`` shows."""
-    page = await get(f"{url}/metrics")
-    assert page is not None
-    return {
-        (sample.name, *sorted(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(page)
-        for sample in family.samples
-        if sample.name.startswith("loadprobe_") and sample.name.endswith("_total")
-    }
 
 
 @pytest.mark.parametrize("how", ["killed", "ended"])

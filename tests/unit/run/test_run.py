@@ -51,6 +51,7 @@ class Unprobed:
         self.names = ShardNames()
         self.end_ns: int | None = None
         self.watermark_ns: dict[int, int] = {}
+        self.standby = None
         self.seals = 0
         self.on_seal: Callable[[], None] = lambda: None
         self.ready = asyncio.Event()
@@ -70,6 +71,9 @@ class Unprobed:
     async def wait_until_ready(self) -> None:
         """Wait for the test."""
         await self.ready.wait()
+
+    def tell(self, listeners: object) -> None:
+        """Have nothing to tell."""
 
     def prepare(self) -> None:
         """Have no lanes that sleep."""
@@ -92,6 +96,7 @@ class Unprobed:
         *,
         meanwhile: Callable[[], object],
         closed: Sequence[str],
+        read_back_s: float,
     ) -> int:
         """End at once."""
         self.end_ns = mono_now_ns()

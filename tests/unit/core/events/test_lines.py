@@ -420,14 +420,15 @@ LINES: list[tuple[Event, str, str, str]] = [
         "continued",
         (
             '{"segment":2,"blind_ms":1.5,"was_killed":true,"is_other_boot":false,'
-            '"wall_step_ms":null,"writes_checked":40,"writes_lost":2}'
+            '"wall_step_ms":null,"writes_checked":40,"writes_lost":2,'
+            '"by_reload":false}'
         ),
     ),
     (
-        ConfigReloaded(AT, ("slo.availability",), "signal"),
+        ConfigReloaded(AT, ("slo.availability", "lanes.b"), "signal", ("lanes.b",)),
         "run",
         "config_reloaded",
-        '{"changed":["slo.availability"],"by":"signal"}',
+        '{"changed":["slo.availability","lanes.b"],"by":"signal","anew":["lanes.b"]}',
     ),
     (
         ReloadRefused(AT, "why", "signal"),
