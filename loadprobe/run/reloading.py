@@ -10,9 +10,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from loadprobe.clock import NS_PER_S, mono_now_ns, wall_now_ns
 from loadprobe.config.changes import ChangedKeys, changes
-from loadprobe.config.keys import Config
+from loadprobe.config.keys import Config, Target
 from loadprobe.core.events import ConfigReloaded, Emit, ReloadRefused
 from loadprobe.core.judging.outcome import ErrorClass
 from loadprobe.drivers.tls import make_context
@@ -30,6 +32,17 @@ logger = logging.getLogger(__name__)
 
 Swapping = Callable[[Config, ChangedKeys, HeldSecrets], Awaitable[None]]
 """Has a configuration in force, given what differs in it and what it refers to."""
+
+
+class Credentials(Protocol):
+    """Who looks after the credentials in force."""
+
+    @property
+    def held(self) -> HeldSecrets:
+        """What is in force."""
+
+    def in_force(self, target: Target) -> Target:
+        """Return the target whose references count, given the configured one."""
 
 
 class Gauges(Protocol):
@@ -61,7 +74,8 @@ class Reloading:
         swap: has the run go by it.
         emit: where events go.
         metrics: where it is shown.
-        held: returns the credentials in force.
+        credentials: those in force. Lanes that have gone over to another cluster log in
+            there: what the configuration refers to is of the former one.
     """
 
     def __init__(
@@ -72,9 +86,9 @@ class Reloading:
         *,
         emit: Emit,
         metrics: Gauges,
-        held: Callable[[], HeldSecrets],
+        credentials: Credentials,
     ) -> None:
-        self._held = held
+        self._credentials = credentials
         self._config = config
         self._reread = reread
         self._swap = swap
@@ -116,13 +130,19 @@ class Reloading:
                 f"{', '.join(what.stuck)}: cannot change while a run lasts; nothing "
                 "was changed, start the run again for that"
             )
-        held = await check_again(config)
-        before = self._held().password, self._config.target.username
-        if before != (held.password, config.target.username):
-            await _try_login(config, held)
+        counting, counted = self._in_force(config), self._in_force(self._config)
+        held = await check_again(counting)
+        before = self._credentials.held.password, counted.target.username
+        if before != (held.password, counting.target.username):
+            await _try_login(counting, held)
         await self._swap(config, what, held)
         self._config = config
         return what
+
+    def _in_force(self, config: Config) -> Config:
+        """Return a configuration with the target whose references count."""
+        target = self._credentials.in_force(config.target)
+        return msgspec.structs.replace(config, target=target)
 
     def _show(self, *, is_done: bool) -> None:
         self._metrics.set("config_last_reload_successful", value=float(is_done))

@@ -86,7 +86,7 @@ class Run:
             crew.swap(self._begun),
             emit=crew.sinks.take_event,
             metrics=crew.published.metrics,
-            held=lambda: crew.credentials.held,
+            credentials=crew.credentials,
         )
         self._is_ready = False
         self._begun_ns = 0
