@@ -72,7 +72,7 @@ async def _reload(folder: Path, text: str, noise: bytes) -> None:
             stage.swap,
             emit=stage.events.append,
             metrics=stage,
-            held=lambda: stage.held,
+            credentials=stage,
         )
         os.write(descriptor, text.encode("utf-8", "surrogatepass") + noise)
         done = await reloading.reload(by="somebody")

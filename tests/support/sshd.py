@@ -79,7 +79,7 @@ class Bastion:
     async def stop(self) -> None:
         """End it, with all that are logged in."""
         for process in self._processes:
-            for child in _children(process.pid):
+            for child in children(process.pid):
                 os.kill(child, 9)
             if process.returncode is None:
                 process.kill()
@@ -89,21 +89,21 @@ class Bastion:
     def cut(self) -> None:
         """End the connections of all that are logged in; new ones are taken."""
         for process in self._processes:
-            for child in _children(process.pid):
+            for child in children(process.pid):
                 os.kill(child, 9)
 
     def freeze(self, number: int) -> None:
         """Send a signal to all that serve who is logged in."""
         for process in self._processes:
-            for child in _children(process.pid):
+            for child in children(process.pid):
                 os.kill(child, number)
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
     """Return all that a process has started, and what those have."""
     path = Path(f"/proc/{pid}/task/{pid}/children")
     found = [int(word) for word in path.read_text().split()] if path.exists() else []
-    return [*found, *(below for child in found for below in _children(child))]
+    return [*found, *(below for child in found for below in children(child))]
 
 
 async def _is_open(port: int) -> bool:

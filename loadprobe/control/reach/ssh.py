@@ -37,6 +37,7 @@ _OURS = (
 )
 _IF_NOT_GIVEN = ("ConnectTimeout=10", "ServerAliveCountMax=3", "ServerAliveInterval=1")
 """A connection that is silent is given up after four seconds."""
+_SESSION = ("-T", "-o", "ControlMaster=no", "-o", "BatchMode=yes")
 OPEN_S = 30.0
 _CONTROL_S = 10.0
 _POLL_S = 0.01
@@ -148,6 +149,24 @@ class SshConnection:
     async def cancel(self, forwards: Sequence[str]) -> None:
         """Remove forwards; connections that are open through them stay."""
         await self._control("cancel", forwards)
+
+    async def run(self, program: str) -> asyncio.subprocess.Process:
+        """Run a program at the other end, in a session of this connection.
+
+        Args:
+            program: as the shell there takes it. What is written to the process that is
+                returned is its input, what it prints can be read there.
+        """
+        parent = os.getpid()
+        return await asyncio.create_subprocess_exec(
+            *(_PROGRAM, "-F", "none", "-S", str(self._socket), *_SESSION),
+            *("tunnel", program),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=lambda: bind_life_to_parent(parent, signal.SIGTERM),
+        )
 
     async def close(self) -> None:
         """End it."""

@@ -1,24 +1,26 @@
 """Runs through a tunnel: a real sshd, real servers, a probe that knows no other way."""
 
 import asyncio
+import os
 import signal
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from loadprobe.clock import wall_now_ns
 from loadprobe.config.keys import Config, Target
 from loadprobe.local.cluster.cluster import LocalCluster
 from tests.support.growing import fail_over, join_shard, take_slots
 from tests.support.journal import begun, events, told
-from tests.support.run_command import run_command
+from tests.support.run_command import Command, run_command
 from tests.support.running import (
     config_of,
     small_lane,
     target_of,
     until_true,
 )
-from tests.support.sshd import Bastion, bastion, needs_sshd
+from tests.support.sshd import Bastion, bastion, children, needs_sshd
 
 pytestmark = [needs_sshd, pytest.mark.alone]
 LANES = (
@@ -30,6 +32,17 @@ LANES = (
 def through(cluster: LocalCluster, there: Bastion) -> Config:
     """Return a configuration whose only way to a cluster is a tunnel."""
     return config_of(target_of(cluster, tunnel=there.tunnel()), *LANES)
+
+
+def master_of(command: Command) -> int:
+    """Return the process of ssh that the tunnel of a command is."""
+    found = [
+        pid
+        for pid in children(command.process.pid)
+        if b"\0-M\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    (pid,) = found
+    return pid
 
 
 async def test_failover_and_scale_out_through_a_tunnel(tmp_path: Path) -> None:
@@ -108,6 +121,51 @@ async def test_a_tunnel_that_hangs(tmp_path: Path) -> None:
     outages = command.document("outages.json")["outages"]
     assert {o["attribution"] for o in outages} == {"transport"}, outages
     assert {o["shard"] for o in outages} == {"0001", "0002"}
+
+
+async def test_a_tunnel_that_stalls(tmp_path: Path) -> None:
+    """One that does not break is told from the cluster: its own echo is silent, too.
+
+    Each end of it is stopped for a second, and so are all servers: that is the
+    cluster's, for the echo answers.
+    """
+    async with (
+        bastion(tmp_path / "bastion") as there,
+        LocalCluster(shards=2, replicas_per_shard=0, tls=False) as cluster,
+        run_command(
+            config_of(target_of(cluster, tunnel=there.tunnel()), LANES[0]), tmp_path
+        ) as command,
+    ):
+        await begun(command)
+        for number in (signal.SIGSTOP, signal.SIGCONT):
+            there.freeze(number)
+            await asyncio.sleep(1.0)
+        for number in (signal.SIGSTOP, signal.SIGCONT):
+            os.kill(master_of(command), number)
+            await asyncio.sleep(1.0)
+        paused_ns = wall_now_ns() - 500_000_000  # what follows begins about now
+        for node in cluster.nodes:
+            node.pause()
+        await asyncio.sleep(1.0)
+        for node in cluster.nodes:
+            node.resume()
+        await asyncio.sleep(1.0)
+        command.send(signal.SIGTERM)
+        code, text = await command.wait()
+    assert code == 0, text
+    assert events(command, "broken") == []
+    stalls = events(command, "answered")
+    assert len(stalls) == len(events(command, "stalled")) == 2
+    assert all(500 < each["fields"]["stalled_ms"] < 2000 for each in stalls), stalls
+    outages = command.document("outages.json")["outages"]
+    by_tunnel = [o for o in outages if o["start_unix_ns"] < paused_ns]
+    others = [o for o in outages if o not in by_tunnel]
+    assert {o["attribution"] for o in by_tunnel} == {"transport"}, by_tunnel
+    assert all("nor did its echo" in o["evidence"] for o in by_tunnel), by_tunnel
+    assert {o["attribution"] for o in others} == {"cluster"}, others
+    assert {o["shard"] for o in by_tunnel} == {o["shard"] for o in others}
+    starts = sorted(o["start_unix_ns"] for o in by_tunnel)
+    assert starts[-1] - starts[0] > 1_000_000_000, "each end was stopped once"
 
 
 async def test_a_tunnel_that_cannot_be_opened(tmp_path: Path) -> None:

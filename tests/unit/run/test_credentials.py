@@ -199,7 +199,7 @@ async def test_a_target_without_a_password(secret: Path) -> None:
 
 
 async def test_a_reload_after_a_cut_over(secret: Path, tmp_path: Path) -> None:
-    """The references of the cluster that the lanes are at count, not those of before."""
+    """The references of where the lanes are count, not those of the source."""
     source = Target(host="h", username="app", password_file=str(secret))
     stage = Stage(source)
     assert stage.watch.in_force(source) is source
