@@ -4,7 +4,7 @@ import asyncio
 import getpass
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,16 +30,20 @@ class Bastion:
     Args:
         folder: its keys and its configuration.
         port: where it listens.
+        host: at which address.
+        within: words of a command that starts another one, elsewhere.
     """
 
     folder: Path
     port: int
+    host: str = "127.0.0.1"
+    within: Sequence[str] = ()
     _processes: list[asyncio.subprocess.Process] = field(default_factory=list)
 
     def tunnel(self, *options: str) -> Tunnel:
         """Return the configuration of a tunnel through it."""
         return Tunnel(
-            f"{self.user}@127.0.0.1",
+            f"{self.user}@{self.host}",
             (
                 f"Port={self.port}",
                 f"IdentityFile={self.folder / 'key'}",
@@ -64,6 +68,7 @@ class Bastion:
         """Start it, and wait until it listens."""
         with (self.folder / "log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
+                *self.within,
                 *(SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config")),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
@@ -72,7 +77,7 @@ class Bastion:
             )
         self._processes.append(process)
         async with asyncio.timeout(_UP_S):
-            while not await _is_open(self.port):
+            while not await _is_open(self.host, self.port):
                 assert process.returncode is None, self.log
                 await asyncio.sleep(0.02)
 
@@ -106,9 +111,9 @@ def children(pid: int) -> list[int]:
     return [*found, *(below for child in found for below in children(child))]
 
 
-async def _is_open(port: int) -> bool:
+async def _is_open(host: str, port: int) -> bool:
     try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        _, writer = await asyncio.open_connection(host, port)
     except OSError:
         return False
     writer.close()
@@ -123,19 +128,26 @@ async def _make_key(path: Path) -> None:
 
 
 @asynccontextmanager
-async def bastion(folder: Path, *settings: str) -> AsyncIterator[Bastion]:
+async def bastion(
+    folder: Path,
+    *settings: str,
+    host: str = "127.0.0.1",
+    within: Sequence[str] = (),
+) -> AsyncIterator[Bastion]:
     """Run an sshd; it is gone after the block.
 
     Args:
         folder: for its files.
         settings: more lines of its configuration.
+        host: where it listens.
+        within: words of a command that starts another one, elsewhere.
     """
     folder.mkdir()
     await _make_key(folder / "key")
     await _make_key(folder / "host_key")
     (port,) = free_ports(1)
     public = (folder / "host_key.pub").read_text().split()
-    known = f"[127.0.0.1]:{port} {public[0]} {public[1]}\n"
+    known = f"[{host}]:{port} {public[0]} {public[1]}\n"
     (folder / "known_hosts").write_text(known)
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # sshd of root wants it
@@ -143,7 +155,7 @@ async def bastion(folder: Path, *settings: str) -> AsyncIterator[Bastion]:
         "\n".join(
             [
                 f"Port {port}",
-                "ListenAddress 127.0.0.1",
+                f"ListenAddress {host}",
                 f"HostKey {folder / 'host_key'}",
                 f"AuthorizedKeysFile {folder / 'key.pub'}",
                 "PidFile none",
@@ -156,7 +168,7 @@ async def bastion(folder: Path, *settings: str) -> AsyncIterator[Bastion]:
             ]
         )
     )
-    made = Bastion(folder, port)
+    made = Bastion(folder, port, host, within)
     try:
         await made.start()
         yield made

@@ -112,6 +112,10 @@ class ReachWatch:
         if self.tunnel is not None and await self.tunnel.forward([(host, port)]) == []:
             self._on_forwards()
 
+    def was_blocked(self, since_ns: int) -> bool:
+        """Tell whether all ways were blocked at some time since then, monotonic."""
+        return self.tunnel is not None and self.tunnel.was_blocked(since_ns)
+
     def _note(self, host: str, port: int) -> None:
         address = host, port
         if address not in self._told:

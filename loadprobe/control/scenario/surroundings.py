@@ -1,12 +1,23 @@
 """What a scenario works on, and whom it tells."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from loadprobe.config.keys import Config, Control
 from loadprobe.control.mutations.signs import TopologySource
 from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.scenario.lanes import LaneControl, LoadView
 from loadprobe.core.events import Emit
+
+
+class Ways(Protocol):
+    """Who knows the ways to the nodes."""
+
+    async def ask_way(self, host: str, port: int) -> None:
+        """Have a way to an endpoint made, if it takes one."""
+
+    def was_blocked(self, since_ns: int) -> bool:
+        """Tell whether all ways were blocked at some time since then, monotonic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +31,7 @@ class Surroundings:
         lanes: the lanes of the run.
         load: the measurement.
         emit: where events go.
+        ways: how nodes are reached.
     """
 
     config: Config
@@ -28,6 +40,7 @@ class Surroundings:
     lanes: LaneControl
     load: LoadView
     emit: Emit
+    ways: Ways
 
     @property
     def control(self) -> Control:
