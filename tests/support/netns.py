@@ -156,10 +156,9 @@ async def way_to_nat(networks: Networks) -> AsyncIterator[None]:
         await call("ip", "route", "add", "unreachable", inside)
         yield
     finally:
-        for words in (("route", "del", "unreachable", inside), ("link", "del", device)):
-            await asyncio.to_thread(
-                run, ["ip", *words], capture_output=True, check=False
-            )
+        for undone in (f"route del unreachable {inside}", f"link del {device}"):
+            command = ["ip", *undone.split()]
+            await asyncio.to_thread(run, command, capture_output=True, check=False)
 
 
 class InsideCluster(LocalCluster):

@@ -61,6 +61,7 @@ class SshTunnel:
         self.forwards = forwards
         self._to = tunnel.ssh
         self._ports: dict[NodeAddress, int] = {}
+        self._names: dict[NodeAddress, NodeAddress] = {}
         self._connection = SshConnection(tunnel, self._refused)
         self._turn = asyncio.Lock()
         self._blocked_ns = 0
@@ -129,6 +130,17 @@ class SshTunnel:
                 self._ports[address] = _free_port()
             return await self._add(new)
 
+    def lead(self, name: NodeAddress, to: NodeAddress) -> None:
+        """Have a name lead by the forward to a node, from now on."""
+        self._names[name] = to
+        self._lead_names()
+
+    def _lead_names(self) -> None:
+        for name, to in self._names.items():
+            local = self.forwards.get(join_address(*to))
+            if local is not None:
+                self.forwards[join_address(*name)] = local
+
     async def drop(self, addresses: Iterable[NodeAddress]) -> None:
         """Remove forwards that nobody needs any more."""
         async with self._turn:
@@ -173,6 +185,7 @@ class SshTunnel:
             else:
                 local = f"{LOOPBACK}:{self._ports[address]}"
                 self.forwards[join_address(*address)] = local
+        self._lead_names()
         if any(self.forwards.get(name, to) != to for name, to in before.items()):
             self.on_moved()
         return failed

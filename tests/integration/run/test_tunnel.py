@@ -9,13 +9,16 @@ import msgspec
 import pytest
 
 from loadprobe.clock import wall_now_ns
-from loadprobe.config.keys import Config, Target
+from loadprobe.config.keys import Config, Control, Target
+from loadprobe.local.api.control_plane import ControlPlane
+from loadprobe.local.api.plane import Knobs
 from loadprobe.local.cluster.cluster import LocalCluster
 from tests.support.growing import fail_over, join_shard, take_slots
 from tests.support.journal import begun, events, told
 from tests.support.run_command import Command, run_command
 from tests.support.running import (
     config_of,
+    named_target,
     small_lane,
     target_of,
     until_true,
@@ -23,6 +26,14 @@ from tests.support.running import (
 from tests.support.sshd import Bastion, bastion, children, needs_sshd
 
 pytestmark = [needs_sshd, pytest.mark.alone]
+FAILOVER = """
+description = "a failover"
+baseline_s = 2
+after_s = 4
+[[steps]]
+operation = "failover"
+shard = "0001"
+"""
 LANES = (
     small_lane("tcp", rate_per_s=600.0, workers=6),
     small_lane("tls", rate_per_s=300.0, workers=4, tls=True),
@@ -181,3 +192,47 @@ async def test_a_tunnel_that_cannot_be_opened(tmp_path: Path) -> None:
     assert code == 2, text
     assert "cannot be opened" in text
     assert "Host key verification failed" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("is_served_by_name", [True, False], ids=["name", "address"])
+async def test_a_group_without_cluster_mode(
+    tmp_path: Path, *, is_served_by_name: bool
+) -> None:
+    """Its endpoint is a name that moves in a failover, and is known here only.
+
+    The lanes follow the primary, and the name leads to it again.
+    """
+    knobs = Knobs(detect_s=0.5, endpoint_delay_s=0.5, endpoint_ttl_s=0)
+    async with (
+        bastion(tmp_path / "bastion") as there,
+        LocalCluster(
+            shards=1, replicas_per_shard=1, cluster_mode=False, name="rg"
+        ) as cluster,
+        ControlPlane(knobs=knobs) as plane,
+    ):
+        plane.add_group("rg", cluster)
+        named = named_target(plane, "rg", tunnel=there.tunnel())
+        host = named.host if is_served_by_name else cluster.host
+        config = config_of(
+            msgspec.structs.replace(named, host=host),
+            *LANES,
+            control=Control("rg", endpoint_url=plane.endpoint_url),
+        )
+        scenario = tmp_path / "failover.toml"
+        scenario.write_text(FAILOVER)
+        options = "--scenario", str(scenario), "--yes", "--full"
+        async with run_command(config, tmp_path, *options) as command:
+            code, text = await command.wait()
+    assert code == 0, text
+    assert events(command, "forward_refused") == []
+    run = command.document("run.json")
+    before, after = (run[f"topology_{end}"]["0001"] for end in ("start", "end"))
+    assert after["primary"] in before["replicas"]
+    assert run["problems"] == []
+    moved = {e["fields"]["host"] for e in events(command, "endpoint_moved")}
+    assert moved == ({named.host} if is_served_by_name else set())
+    outages = command.document("outages.json")["outages"]
+    assert {o["lane"] for o in outages} == {"tcp", "tls"}
+    assert {o["attribution"] for o in outages} == {"shard"}, outages
+    for lane in command.document("summary.json")["lanes"]:
+        assert lane["outcomes"]["served"] > 0.7 * lane["arrivals"], lane

@@ -148,7 +148,8 @@ def check_migration(command: Command, code: int, text: str) -> Sequence[Any]:
 async def test_tls_migration_by_an_address_map(tmp_path: Path) -> None:
     """Endpoints are seen to end through the NAT, and nobody is down but by plan."""
     async with inside(tmp_path, is_named=True) as there:
-        openings, address_map = [], {}
+        openings: list[Opening] = []
+        address_map: dict[str, str] = {}
         for node in there.cluster.nodes:
             name = str(node.settings["cluster-announce-hostname"])
             for inner in node.served_ports:
