@@ -194,8 +194,7 @@ class SshConnection:
             return f"no answer within {_CONTROL_S:g} s"
         finally:
             if process.returncode is None:
-                process.kill()
-                await process.wait()
+                await _kill(process)
         if process.returncode == 0:
             return None
         text = " / ".join(said.decode(errors="replace").split("\n")).strip(" /\r")
@@ -226,8 +225,14 @@ class SshConnection:
                 async with asyncio.timeout(1.0):
                     await process.wait()
             except TimeoutError:
-                process.kill()
-                await process.wait()
+                await _kill(process)
         if self._reading is not None:
             await asyncio.wait({self._reading}, timeout=1.0)
             self._reading.cancel()
+
+
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    """Kill a process, which may have ended meanwhile, and wait for its end."""
+    with suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
