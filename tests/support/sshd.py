@@ -4,8 +4,8 @@ import asyncio
 import getpass
 import os
 import shutil
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,7 +66,9 @@ class Bastion:
 
     async def start(self) -> None:
         """Start it, and wait until it listens."""
-        with (self.folder / "log").open("ab") as log:
+        path = self.folder / "log"
+        before = path.stat().st_size if path.exists() else 0
+        with path.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 *self.within,
                 *(SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config")),
@@ -77,15 +79,14 @@ class Bastion:
             )
         self._processes.append(process)
         async with asyncio.timeout(_UP_S):
-            while not await _is_open(self.host, self.port):
+            while b"Server listening on" not in path.read_bytes()[before:]:
                 assert process.returncode is None, self.log
                 await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
         """End it, with all that are logged in."""
         for process in self._processes:
-            for child in children(process.pid):
-                os.kill(child, 9)
+            send(children(process.pid), 9)
             if process.returncode is None:
                 process.kill()
             await process.wait()
@@ -94,14 +95,19 @@ class Bastion:
     def cut(self) -> None:
         """End the connections of all that are logged in; new ones are taken."""
         for process in self._processes:
-            for child in children(process.pid):
-                os.kill(child, 9)
+            send(children(process.pid), 9)
 
     def freeze(self, number: int) -> None:
         """Send a signal to all that serve who is logged in."""
         for process in self._processes:
-            for child in children(process.pid):
-                os.kill(child, number)
+            send(children(process.pid), number)
+
+
+def send(pids: Iterable[int], number: int) -> None:
+    """Send a signal to processes; one may end by that of another."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def children(pid: int) -> list[int]:
@@ -109,15 +115,6 @@ def children(pid: int) -> list[int]:
     path = Path(f"/proc/{pid}/task/{pid}/children")
     found = [int(word) for word in path.read_text().split()] if path.exists() else []
     return [*found, *(below for child in found for below in children(child))]
-
-
-async def _is_open(host: str, port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection(host, port)
-    except OSError:
-        return False
-    writer.close()
-    return True
 
 
 async def _make_key(path: Path) -> None:
