@@ -34,7 +34,7 @@ Swapping = Callable[[Config, ChangedKeys, HeldSecrets], Awaitable[None]]
 """Has a configuration in force, given what differs in it and what it refers to."""
 
 
-class Credentials(Protocol):
+class InForce(Protocol):
     """Who looks after the credentials in force."""
 
     @property
@@ -86,7 +86,7 @@ class Reloading:
         *,
         emit: Emit,
         metrics: Gauges,
-        credentials: Credentials,
+        credentials: InForce,
     ) -> None:
         self._credentials = credentials
         self._config = config

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
-from loadprobe.control.reach.pulse import PERIOD_NS, Pulse, Stall
+from loadprobe.control.reach.heartbeat import PERIOD_NS, Heartbeat, Stall
 from loadprobe.control.reach.ssh import SshConnection
 
 _PROGRAM = "cat"
@@ -44,18 +44,18 @@ class Echo:
         self._connection = connection
         self._on_silent = on_silent
         self._on_answer = on_answer
-        self._pulse = Pulse()
+        self._beat = Heartbeat()
         self._problem = ""
 
     @property
     def heard_ns(self) -> int | None:
         """Return when it answered last, monotonic; None if it never did."""
-        return self._pulse.heard_ns
+        return self._beat.heard_ns
 
     @property
     def is_silent(self) -> bool:
         """Tell whether it does not answer now, and should."""
-        return self._pulse.stalled_ns is not None
+        return self._beat.stalled_ns is not None
 
     async def run(self) -> None:
         """Ask until cancelled, or until there is no echo to be had."""
@@ -67,12 +67,12 @@ class Echo:
                 return
             ended_ns = mono_now_ns()
             await asyncio.sleep(_AGAIN_S)  # it is cancelled if all of the tunnel ended
-            if self._pulse.stalled_ns is not None:
-                self._on_answer(Stall(self._pulse.stalled_ns, ended_ns))
+            if self._beat.stalled_ns is not None:
+                self._on_answer(Stall(self._beat.stalled_ns, ended_ns))
 
     async def _ask(self) -> None:
         """Ask for as long as there is an echo."""
-        self._pulse, self._problem = Pulse(), ""
+        self._beat, self._problem = Heartbeat(), ""
         process = await self._connection.run(_PROGRAM)
         reading = asyncio.create_task(self._read(process))
         try:
@@ -88,14 +88,14 @@ class Echo:
         self, process: asyncio.subprocess.Process, reading: "asyncio.Task[None]"
     ) -> None:
         assert process.stdin is not None
-        pulse = self._pulse
+        beat = self._beat
         give_up_ns = mono_now_ns() + int(_FIRST_S * NS_PER_S)
         while not (reading.done() or process.stdin.is_closing()):
-            process.stdin.write(b"%d\n" % pulse.ask(mono_now_ns()))
+            process.stdin.write(b"%d\n" % beat.ask(mono_now_ns()))
             await asyncio.sleep(_PERIOD_S)
-            if pulse.look(await _all_read()) and pulse.stalled_ns is not None:
-                self._on_silent(pulse.stalled_ns)
-            if pulse.heard_ns is None and mono_now_ns() >= give_up_ns:
+            if beat.look(await _all_read()) and beat.stalled_ns is not None:
+                self._on_silent(beat.stalled_ns)
+            if beat.heard_ns is None and mono_now_ns() >= give_up_ns:
                 self._problem = f"no answer within {_FIRST_S:g} s"
                 return
 
@@ -110,7 +110,7 @@ class Echo:
             now_ns = mono_now_ns()
             *lines, rest = (rest + data).split(b"\n")
             try:
-                stalls = [self._pulse.hear(int(line), now_ns) for line in lines]
+                stalls = [self._beat.hear(int(line), now_ns) for line in lines]
                 if len(rest) > _READ_BYTES:
                     raise ValueError("a line without an end")
             except ValueError:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.config.keys import Tunnel
 from loadprobe.control.reach.echo import Echo
-from loadprobe.control.reach.pulse import Stall
+from loadprobe.control.reach.heartbeat import Stall
 from loadprobe.control.reach.ssh import SshConnection
 from loadprobe.core.events import (
     Emit,

@@ -29,7 +29,7 @@ class Stall:
     end_ns: int
 
 
-class Pulse:
+class Heartbeat:
     """Judges the answers of an echo (see the module).
 
     One that has never answered has not stalled.
