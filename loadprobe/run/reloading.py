@@ -34,7 +34,7 @@ Swapping = Callable[[Config, ChangedKeys, HeldSecrets], Awaitable[None]]
 """Has a configuration in force, given what differs in it and what it refers to."""
 
 
-class InForce(Protocol):
+class HeldCredentials(Protocol):
     """Who looks after the credentials in force."""
 
     @property
@@ -86,7 +86,7 @@ class Reloading:
         *,
         emit: Emit,
         metrics: Gauges,
-        credentials: InForce,
+        credentials: HeldCredentials,
     ) -> None:
         self._credentials = credentials
         self._config = config
