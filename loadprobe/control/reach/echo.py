@@ -9,15 +9,15 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 
-from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
+from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.control.reach.heartbeat import PERIOD_NS, Heartbeat, Stall
 from loadprobe.control.reach.ssh import SshConnection
 
 _PROGRAM = "cat"
 _PERIOD_S = PERIOD_NS / NS_PER_S
-_TURN_S = 0.002
-_LAG_NS = 10 * NS_PER_MS
-_FIRST_S = 10.0
+_TURNS = 5
+_FIRST_S = 60.0
+"""What a login runs at first may take long."""
 _AGAIN_S = 5.0
 _READ_BYTES = 4096
 
@@ -91,7 +91,8 @@ class Echo:
         beat = self._beat
         give_up_ns = mono_now_ns() + int(_FIRST_S * NS_PER_S)
         while not (reading.done() or process.stdin.is_closing()):
-            process.stdin.write(b"%d\n" % beat.ask(mono_now_ns()))
+            if beat.heard_ns is not None or beat.is_new:
+                process.stdin.write(b"%d\n" % beat.ask(mono_now_ns()))
             await asyncio.sleep(_PERIOD_S)
             if beat.look(await _all_read()) and beat.stalled_ns is not None:
                 self._on_silent(beat.stalled_ns)
@@ -124,10 +125,10 @@ class Echo:
 async def _all_read() -> int:
     """Return a time, monotonic ns, such that all that had come by then was read.
 
-    A loop that was busy has not looked at its sockets, and its timers may be first.
+    A loop that was busy has not looked at its sockets, and its timers may be first. It
+    looks at them once in every turn; who reads is woken in the next.
     """
-    while True:
-        begun_ns = mono_now_ns()
-        await asyncio.sleep(_TURN_S)
-        if mono_now_ns() - begun_ns < _LAG_NS:
-            return begun_ns
+    begun_ns = mono_now_ns()
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
+    return begun_ns

@@ -32,7 +32,8 @@ class Stall:
 class Heartbeat:
     """Judges the answers of an echo (see the module).
 
-    One that has never answered has not stalled.
+    One that has never answered has not stalled. How long the first answer took says
+    nothing of the way: it waits for the shell there to start.
 
     Attributes:
         heard_ns: when it answered last; None if it never did.
@@ -44,8 +45,13 @@ class Heartbeat:
         self.stalled_ns: int | None = None
         self._number = 0
         self._waiting: deque[tuple[int, int]] = deque()
-        self._usual_ns = 0
+        self._usual_ns: int | None = None
         self._silent_ns = 0
+
+    @property
+    def is_new(self) -> bool:
+        """Tell whether nothing was asked yet."""
+        return self._number == 0
 
     def ask(self, now_ns: int) -> int:
         """Return the number of the next question, which is sent now."""
@@ -64,10 +70,10 @@ class Heartbeat:
         while self._waiting and self._waiting[0][0] <= number:
             _, sent_ns = self._waiting.popleft()
         stalled_ns, self.stalled_ns = self.stalled_ns, None
-        if stalled_ns is None:
+        if stalled_ns is None and self.heard_ns is not None:
             took_ns = now_ns - sent_ns
-            before_ns = took_ns if self.heard_ns is None else self._usual_ns
-            self._usual_ns = before_ns + (took_ns - before_ns) // _SMOOTHED_OVER
+            usual_ns = took_ns if self._usual_ns is None else self._usual_ns
+            self._usual_ns = usual_ns + (took_ns - usual_ns) // _SMOOTHED_OVER
         self.heard_ns = now_ns
         if stalled_ns is None:
             return None
@@ -80,7 +86,7 @@ class Heartbeat:
         Args:
             now_ns: all that had come by then was heard.
         """
-        if self.heard_ns is None or not self._waiting:
+        if self._usual_ns is None or not self._waiting:
             return False
         _, sent_ns = self._waiting[0]
         if now_ns - sent_ns <= _PATIENCE_NS + _TRIPS * self._usual_ns:

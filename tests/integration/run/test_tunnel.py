@@ -149,6 +149,8 @@ async def test_a_tunnel_that_stalls(tmp_path: Path) -> None:
         ) as command,
     ):
         await begun(command)
+        await until_true(there.has_echo)
+        await asyncio.sleep(0.5)  # its silence is news once it has answered
         for number in (signal.SIGSTOP, signal.SIGCONT):
             there.freeze(number)
             await asyncio.sleep(1.0)
@@ -167,7 +169,7 @@ async def test_a_tunnel_that_stalls(tmp_path: Path) -> None:
     assert code == 0, text
     assert events(command, "broken") == []
     stalls = events(command, "answered")
-    assert len(stalls) == len(events(command, "stalled")) == 2
+    assert len(stalls) == len(events(command, "stalled")) == 2, text
     assert all(500 < each["fields"]["stalled_ms"] < 2000 for each in stalls), stalls
     outages = command.document("outages.json")["outages"]
     by_tunnel = [o for o in outages if o["start_unix_ns"] < paused_ns]

@@ -63,6 +63,17 @@ def test_one_that_never_answered_has_not_stalled() -> None:
     assert beat.stalled_ns is None
 
 
+def test_how_long_the_first_answer_took_is_not_usual() -> None:
+    """A shell that starts for seconds does not make what stalls look well."""
+    beat = Heartbeat()
+    assert beat.is_new
+    beat.hear(beat.ask(0), 5_000 * MS)
+    beat.hear(beat.ask(5_050 * MS), 5_051 * MS)
+    beat.ask(5_100 * MS)
+    assert not beat.look(5_190 * MS)
+    assert beat.look(5_210 * MS)
+
+
 @pytest.mark.parametrize("number", [0, 21, 1_000])
 def test_an_answer_to_no_question(number: int) -> None:
     """What else comes, such as a greeting, is no answer."""
