@@ -18,6 +18,7 @@ from loadprobe.control.reach.ways import tunnelled
 from loadprobe.control.scenario.described import check_transports, described_endpoint
 from loadprobe.control.scenario.engine_choice import with_engine
 from loadprobe.control.scenario.file import Scenario
+from loadprobe.control.scenario.group_need import missing_group, needs_group
 from loadprobe.control.scenario.lanes import (
     begins_with_group,
     dormant_lanes,
@@ -134,11 +135,8 @@ async def _open_api(
     if config.control is not None:
         must_exist = scenario is None or scenario.creates is None
         return await shared.open(config.control, must_exist=must_exist)
-    if scenario is not None and scenario.steps:
-        raise UsageError(
-            f"scenario {scenario.name} needs to know the replication group: "
-            "add [control] replication_group to the configuration"
-        )
+    if scenario is not None and needs_group(scenario):
+        raise missing_group(scenario)
     return None
 
 

@@ -11,9 +11,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from loadprobe.clock import NS_PER_S, mono_now_ns, wall_now_ns
 from loadprobe.config.changes import ChangedKeys, changes
-from loadprobe.config.keys import Config
+from loadprobe.config.keys import Config, Target
 from loadprobe.core.events import ConfigReloaded, Emit, ReloadRefused
 from loadprobe.core.judging.outcome import ErrorClass
 from loadprobe.drivers.tls import make_context
@@ -34,6 +36,17 @@ Swapping = Callable[[Config, ChangedKeys, HeldSecrets], Awaitable[None]]
 
 GoingOver = Callable[[Config, ChangedKeys], Awaitable[None]]
 """Has all ready for a new segment with a configuration, given what differs in it."""
+
+
+class HeldCredentials(Protocol):
+    """Who looks after the credentials in force."""
+
+    @property
+    def held(self) -> HeldSecrets:
+        """What is in force."""
+
+    def in_force(self, target: Target) -> Target:
+        """Return the target whose references count, given the configured one."""
 
 
 class Gauges(Protocol):
@@ -66,7 +79,8 @@ class Reloading:
         go_over: has the run go over into a new segment with it.
         emit: where events go.
         metrics: where it is shown.
-        held: returns the credentials in force.
+        credentials: those in force. Lanes that have gone over to another cluster log in
+            there: what the configuration refers to is of the former one.
     """
 
     def __init__(
@@ -78,9 +92,9 @@ class Reloading:
         go_over: GoingOver,
         emit: Emit,
         metrics: Gauges,
-        held: Callable[[], HeldSecrets],
+        credentials: HeldCredentials,
     ) -> None:
-        self._held = held
+        self._credentials = credentials
         self._config = config
         self._reread = reread
         self._swap = swap
@@ -136,10 +150,11 @@ class Reloading:
                 "changed, start another run for it, in another folder or by another "
                 "name, or give the lane another name"
             )
-        held = await check_again(config)
-        before = self._held().password, self._config.target.username
-        if before != (held.password, config.target.username):
-            await _try_login(config, held)
+        counting, counted = self._in_force(config), self._in_force(self._config)
+        held = await check_again(counting)
+        before = self._credentials.held.password, counted.target.username
+        if before != (held.password, counting.target.username):
+            await _try_login(counting, held)
         if what.anew:
             await self._go_over(config, what)
             self._is_left = True
@@ -147,6 +162,11 @@ class Reloading:
             await self._swap(config, what, held)
         self._config = config
         return what
+
+    def _in_force(self, config: Config) -> Config:
+        """Return a configuration with the target whose references count."""
+        target = self._credentials.in_force(config.target)
+        return msgspec.structs.replace(config, target=target)
 
     def _show(self, *, is_done: bool) -> None:
         self._metrics.set("config_last_reload_successful", value=float(is_done))

@@ -98,7 +98,7 @@ class Run:
             go_over=self._prepare_next,
             emit=crew.sinks.take_event,
             metrics=crew.published.metrics,
-            held=lambda: crew.credentials.held,
+            credentials=crew.credentials,
         )
         self._collections = Collections()
         self._is_ready = False

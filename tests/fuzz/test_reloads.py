@@ -89,7 +89,7 @@ async def _reload(folder: Path, text: str, noise: bytes) -> None:
             go_over=stage.go_over,
             emit=stage.events.append,
             metrics=stage,
-            held=lambda: stage.held,
+            credentials=stage,
         )
         os.write(descriptor, text.encode("utf-8", "surrogatepass") + noise)
         done = await reloading.reload(by="somebody")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from loadprobe.config.changes import ChangedKeys
 from loadprobe.config.file import parse_config
-from loadprobe.config.keys import Config
+from loadprobe.config.keys import Config, Target
 from loadprobe.core.events import Event
 from loadprobe.errors import UsageError
 from loadprobe.run.credentials import HeldSecrets
@@ -39,6 +39,7 @@ class ReloadStage:
         self.events: list[Event] = []
         self.gauges: dict[str, float] = {}
         self.held = HeldSecrets(SECRET, {})
+        self.gone_over: Target | None = None
         self.reloading = Reloading(
             self.read(),
             self.read,
@@ -46,8 +47,12 @@ class ReloadStage:
             go_over=self.go_over,
             emit=self.events.append,
             metrics=self,
-            held=lambda: self.held,
+            credentials=self,
         )
+
+    def in_force(self, target: Target) -> Target:
+        """Return the target whose references count."""
+        return self.gone_over or target
 
     def read(self) -> Config:
         """Read the configuration."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from loadprobe.config.addresses import is_loopback
 from loadprobe.config.keys import Config
-from loadprobe.control.permissions.grants import purposes_of
+from loadprobe.control.permissions.grants import CHANGES_NOTHING, purposes_of
 from loadprobe.control.permissions.policy import (
     GroupName,
     allow,
@@ -55,7 +55,7 @@ def _of_group(
     config: Config, operations: tuple[str, ...], account: str
 ) -> Iterable[dict[str, Any]]:
     control = config.control
-    if control is None and operations:
+    if control is None and set(operations) - (CHANGES_NOTHING - {"wait"}):
         raise UsageError(
             "a scenario needs to know the replication group: add [control] "
             "replication_group to the configuration"

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from loadprobe.clock import ClockPair
 from loadprobe.control.provider.replies import (
     CacheCluster,
     Call,
@@ -100,6 +101,12 @@ class ApiCall:
         """Return it for people, secrets masked."""
         shown = ", ".join(f"{name}={value}" for name, value in self.arguments.items())
         return f"{self.operation}({shown})"
+
+
+def no_group() -> GroupState:
+    """Return what stands for the group where there is none to ask about."""
+    never = ClockPair(0, 0)
+    return GroupState(absent_group("", Call("", never, never, "", None)))
 
 
 def absent_group(group_id: str, call: Call) -> Group:

@@ -37,6 +37,7 @@ _OURS = (
 )
 _IF_NOT_GIVEN = ("ConnectTimeout=10", "ServerAliveCountMax=3", "ServerAliveInterval=1")
 """A connection that is silent is given up after four seconds."""
+_SESSION = ("-T", "-o", "ControlMaster=no", "-o", "BatchMode=yes")
 OPEN_S = 30.0
 _CONTROL_S = 10.0
 _POLL_S = 0.01
@@ -149,6 +150,24 @@ class SshConnection:
         """Remove forwards; connections that are open through them stay."""
         await self._control("cancel", forwards)
 
+    async def run(self, program: str) -> asyncio.subprocess.Process:
+        """Run a program at the other end, in a session of this connection.
+
+        Args:
+            program: as the shell there takes it. What is written to the process that is
+                returned is its input, what it prints can be read there.
+        """
+        parent = os.getpid()
+        return await asyncio.create_subprocess_exec(
+            *(_PROGRAM, "-F", "none", "-S", str(self._socket), *_SESSION),
+            *("tunnel", program),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=lambda: bind_life_to_parent(parent, signal.SIGTERM),
+        )
+
     async def close(self) -> None:
         """End it."""
         await self._end()
@@ -175,8 +194,7 @@ class SshConnection:
             return f"no answer within {_CONTROL_S:g} s"
         finally:
             if process.returncode is None:
-                process.kill()
-                await process.wait()
+                await _kill(process)
         if process.returncode == 0:
             return None
         text = " / ".join(said.decode(errors="replace").split("\n")).strip(" /\r")
@@ -207,8 +225,14 @@ class SshConnection:
                 async with asyncio.timeout(1.0):
                     await process.wait()
             except TimeoutError:
-                process.kill()
-                await process.wait()
+                await _kill(process)
         if self._reading is not None:
             await asyncio.wait({self._reading}, timeout=1.0)
             self._reading.cancel()
+
+
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    """Kill a process, which may have ended meanwhile, and wait for its end."""
+    with suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()

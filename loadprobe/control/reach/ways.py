@@ -1,16 +1,14 @@
 """The way that a configuration asks for: opened before anything is connected to."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from socket import gaierror
 
 import msgspec
 
-from loadprobe.config.keys import Config, Target
+from loadprobe.config.keys import Config
+from loadprobe.control.reach.endpoints import EndpointForwards
 from loadprobe.control.reach.members import ask_members
 from loadprobe.control.reach.tunnel import SshTunnel
-from loadprobe.core.topology.announced import NodeAddress
-from loadprobe.drivers.resolver import Resolver
 from loadprobe.errors import PreflightError
 
 
@@ -18,21 +16,6 @@ def with_forwards(config: Config, forwards: dict[str, str]) -> Config:
     """Return a configuration whose target shares a table of forwards."""
     target = msgspec.structs.replace(config.target, address_map=forwards)
     return msgspec.structs.replace(config, target=target)
-
-
-async def _endpoints(target: Target, transports: Iterable[bool]) -> list[NodeAddress]:
-    """Return where a target is asked first: its endpoints, by each transport.
-
-    Without cluster mode the nodes that they point to are known by their addresses.
-    """
-    hosts = [host for host in (target.host, target.reader_host) if host]
-    if not target.cluster:
-        resolver = Resolver(target.name_server)
-        for host in tuple(hosts):
-            with suppress(gaierror):
-                hosts += await resolver.resolve(host)
-    ports = sorted({target.port_of(tls=tls) for tls in transports})
-    return [(host, port) for host in hosts for port in ports]
 
 
 @asynccontextmanager
@@ -58,7 +41,7 @@ async def tunnelled(
     try:
         await made.open()
         transports = {lane.tls for lane in config.lanes}
-        await made.forward(await _endpoints(config.target, transports))
+        await EndpointForwards(made, config.target, transports).ask_all()
         leading = with_forwards(config, made.forwards)
         if to_all:
             with suppress(PreflightError):  # who asks nodes is told by these

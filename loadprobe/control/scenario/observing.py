@@ -71,7 +71,7 @@ class Observing:
         patience = Patience(limit_s=_PATIENCE_S)
         while not self._brake.reason:
             try:
-                state = await self._around.api.describe_state()
+                state = await self._around.group_api.describe_state()
             except (ApiRefused, ApiUnanswered, ApiUnreachable) as fault:
                 patience.tolerate(fault)
                 if mono_now_ns() >= deadline_ns:

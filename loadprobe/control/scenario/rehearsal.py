@@ -14,10 +14,15 @@ from loadprobe.control.mutations.mutation import Mutation
 from loadprobe.control.provider.event_texts import EventKind, classify
 from loadprobe.control.provider.secret import Secret
 from loadprobe.control.provider.shared import SharedApi
-from loadprobe.control.provider.state import AVAILABLE, GroupState, Need
+from loadprobe.control.provider.state import AVAILABLE, GroupState, Need, no_group
 from loadprobe.control.scenario import tokens
 from loadprobe.control.scenario.engine_choice import choose_engine
 from loadprobe.control.scenario.file import Scenario
+from loadprobe.control.scenario.group_need import (
+    copied_to,
+    missing_group,
+    needs_group,
+)
 from loadprobe.control.scenario.keys import (
     RECORDED,
     ApplyUpdateStep,
@@ -45,7 +50,7 @@ from loadprobe.control.scenario.turns import (
     rounds,
     turns,
 )
-from loadprobe.errors import ControlError, PreflightError, UsageError
+from loadprobe.errors import ControlError, PreflightError
 
 _NEEDS: dict[type[Step], Need] = {
     ApplyUpdateStep: Need.UPDATES,
@@ -72,10 +77,11 @@ async def rehearse(config: Config, scenario: Scenario, shared: SharedApi) -> lis
     if not scenario.steps:
         return plan_scenario(scenario, None)
     if config.control is None:
-        raise UsageError(
-            f"scenario {scenario.name} needs to know the replication group: add "
-            "[control] replication_group to the configuration"
-        )
+        if needs_group(scenario):
+            raise missing_group(scenario)
+        state = no_group()
+        check_transfers(scenario, config.lanes, state, target=config.target)
+        return plan_scenario(scenario, state)
     makes_it = scenario.has(CreateStep)
     needs = {_NEEDS[type(step)] for step in scenario.steps if type(step) in _NEEDS}
     is_local = config.control.endpoint_url is not None
@@ -111,12 +117,12 @@ def plan_scenario(scenario: Scenario, state: GroupState | None) -> list[str]:
         PreflightError: a step is certain to fail.
     """
     lines = [f"scenario {scenario.name}: {scenario.description}"]
-    if state is not None:
+    if state is not None and state.group.id:
         lines.append(f"group {_described(state)}")
     if not scenario.steps:
         lines.append("  nothing is changed; load until the run ends")
     else:
-        assert state is not None, "steps are about a group"
+        assert state is not None, "it is known with the steps"
         lines += _planned(scenario, state)
     lines += [
         f"a lane of the scenario: {lane.name}, {lane.driver} over "
@@ -136,6 +142,15 @@ def changes_existing_group(scenario: Scenario) -> bool:
     """Tell whether a group that was there before is changed."""
     is_changed = any(step.is_mutation for step in scenario.steps)
     return is_changed and not scenario.has(CreateStep)
+
+
+def what_changes(config: Config, scenario: Scenario) -> str | None:
+    """Return the name of what was there before and is changed, None if nothing is."""
+    if not changes_existing_group(scenario):
+        return None
+    if config.control is None:
+        return copied_to(scenario)
+    return config.control.replication_group
 
 
 def check_failover_quota(scenario: Scenario, state: GroupState, wanted: int) -> None:

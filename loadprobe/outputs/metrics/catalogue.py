@@ -358,6 +358,12 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     _gauge("tunnel_up", "1", (), "1 while the tunnel is open, else 0."),
     _counter("tunnel_breaks_total", "1", (), "How often the tunnel broke."),
+    _counter(
+        "tunnel_stalls_total",
+        "1",
+        (),
+        "How often the other end of the tunnel did not answer for a while.",
+    ),
     _gauge("cluster_slots", "1", ("shard",), "Hash slots of a shard."),
     _counter(
         "role_changes_total",

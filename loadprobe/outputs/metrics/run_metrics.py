@@ -22,6 +22,7 @@ from loadprobe.core.events import (
     RoleChanged,
     TunnelBroken,
     TunnelOpened,
+    TunnelStalled,
 )
 from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.columns import Scope
@@ -214,6 +215,7 @@ class RunMetrics:
         if by_tunnel:
             self.set("tunnel_up", value=1)
             self.add("tunnel_breaks_total", by=0)
+            self.add("tunnel_stalls_total", by=0)
 
     def take_event(self, event: Event) -> None:
         """Show a phase, an event of the provider, a change of roles or a mark."""
@@ -234,6 +236,8 @@ class RunMetrics:
             case TunnelBroken():
                 self.set("tunnel_up", value=0)
                 self.add("tunnel_breaks_total")
+            case TunnelStalled():
+                self.add("tunnel_stalls_total")
             case ProviderTold():
                 self.set(
                     "provider_event_timestamp_seconds",

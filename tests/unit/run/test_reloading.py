@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from loadprobe.config.keys import Config
+from loadprobe.config.keys import Config, Target
 from loadprobe.core.events import ConfigReloaded, ReloadRefused
 from loadprobe.errors import ConfigError, UsageError
 from loadprobe.run.reloading import Reloading
@@ -114,7 +114,7 @@ async def test_without_a_file(tmp_path: Path) -> None:
         go_over=stage.go_over,
         emit=stage.events.append,
         metrics=stage,
-        held=lambda: stage.held,
+        credentials=stage,
     )
     done = await reloading.reload(by="signal")
     assert not done.is_done
@@ -127,6 +127,20 @@ async def test_a_password_that_nobody_can_check_now(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("another")
     assert (await stage.reloading.reload(by="signal")).is_done
     assert stage.held.password == "another"
+
+
+async def test_what_the_source_of_a_migration_refers_to(tmp_path: Path) -> None:
+    """After a cut-over its files may be gone; those of the target are read again."""
+    stage = ReloadStage(tmp_path)
+    there = tmp_path / "password-there"
+    there.write_text("of-the-target")
+    stage.gone_over = Target("127.0.0.1", port=1, password_file=str(there))
+    (tmp_path / "password").unlink()
+    assert await stage.change("= 100", "= 50") == "changed: lanes.tcp.rate_per_s"
+    assert stage.held.password == "of-the-target"
+    there.unlink()
+    assert "target.password_file" in await stage.change("= 50", "= 60")
+    assert stage.held.password == "of-the-target"
 
 
 async def test_a_file_that_is_gone(tmp_path: Path) -> None:

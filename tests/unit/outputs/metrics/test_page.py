@@ -27,6 +27,7 @@ from loadprobe.core.events import (
     RoleChanged,
     TunnelBroken,
     TunnelOpened,
+    TunnelStalled,
 )
 from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.columns import Block, Failure, Scope
@@ -333,6 +334,10 @@ def test_ways_to_the_nodes() -> None:
     assert shown() == [2, 0, 1]
     metrics.take_event(NodeReached(0, "a:1", is_gone=False))
     metrics.take_event(TunnelOpened(0, "bastion", 5.0))
+    assert shown() == [1, 1, 1]
+    stalls = metrics.snapshot().values["tunnel_stalls_total"]
+    metrics.take_event(TunnelStalled(0, "bastion", 250.0))
+    assert (stalls[()], metrics.snapshot().values["tunnel_stalls_total"][()]) == (0, 1)
     assert shown() == [1, 1, 1]
 
 
