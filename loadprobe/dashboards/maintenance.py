@@ -280,7 +280,8 @@ def _who_and_when(board: Board) -> None:
                 Column("film_to", f"{first_ms} + {FILM_MS}", hidden=True),
             ),
             about="A row for each lane, shard and op kind. A click on the dark time "
-            f"shows the {FILM_MS // 1000} s around the beginning of the latest outage.",
+            f"shows the {FILM_MS // 1000} s around the beginning of the latest outage "
+            "that was not by plan.",
             sort="Dark, not by plan",
             link=(
                 "Film of the latest outage",
