@@ -46,6 +46,7 @@ class Changing:
                 lanes=crew.steering,
                 load=crew.steering,
                 emit=crew.sinks.take_event,
+                withheld=crew.plan.withheld,
             )
             await run_scenario(scenario, around, on_record=self._take_record)
         finally:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from loadprobe.config.keys import Config, Control
+from loadprobe.config.keys import SDK_VARIABLES, Config, Control
 from loadprobe.control.mutations.signs import TopologySource
 from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.scenario.lanes import LaneControl, LoadView
@@ -20,6 +20,7 @@ class Surroundings:
         lanes: the lanes of the run.
         load: the measurement.
         emit: where events go.
+        withheld: environment variables that no process of ours inherits: secrets.
     """
 
     config: Config
@@ -28,6 +29,12 @@ class Surroundings:
     lanes: LaneControl
     load: LoadView
     emit: Emit
+    withheld: frozenset[str] = frozenset()
+
+    @property
+    def withheld_from_others(self) -> frozenset[str]:
+        """What programs of somebody else's do not inherit: they may call AWS."""
+        return self.withheld - frozenset(SDK_VARIABLES)
 
     @property
     def control(self) -> Control:

@@ -381,7 +381,7 @@ async def test_a_defect_that_meets_a_signal_is_logged(
     for error, is_told in ((KeyError("lost"), True), (RunError("given up"), False)):
         stopping = Stopping()
 
-        async def work(stopping: Stopping = stopping, error: Exception = error) -> None:
+        async def work(stopping: Stopping = stopping, error: Exception = error) -> int:
             stopping.event.set()
             raise error
 
