@@ -1,12 +1,12 @@
 """The way that a configuration asks for: opened before anything is connected to."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager, suppress
 from socket import gaierror
 
 import msgspec
 
-from loadprobe.config.keys import Config, Target
+from loadprobe.config.keys import SDK_VARIABLES, Config, Target, secret_variables
 from loadprobe.control.reach.members import ask_members
 from loadprobe.control.reach.tunnel import SshTunnel
 from loadprobe.core.topology.announced import NodeAddress
@@ -37,7 +37,7 @@ async def _endpoints(target: Target, transports: Iterable[bool]) -> list[NodeAdd
 
 @asynccontextmanager
 async def tunnelled(
-    config: Config, *, to_all: bool = False
+    config: Config, *, to_all: bool = False, withheld: Collection[str] = ()
 ) -> AsyncIterator[tuple[Config, SshTunnel | None]]:
     """Open the tunnel of a configuration, with forwards to its endpoints, if any.
 
@@ -46,6 +46,8 @@ async def tunnelled(
     Args:
         config: with the endpoint.
         to_all: with forwards to all nodes that there are now, too.
+        withheld: variables that ssh does not inherit, besides those that the
+            configuration names. It has those of the SDK: a proxy command may call AWS.
 
     Raises:
         PreflightError: it cannot be opened, and why.
@@ -54,7 +56,8 @@ async def tunnelled(
     if tunnel is None:
         yield config, None
         return
-    made = SshTunnel(tunnel, {})
+    secret = secret_variables(config).union(withheld) - frozenset(SDK_VARIABLES)
+    made = SshTunnel(tunnel, {}, withheld=secret)
     try:
         await made.open()
         transports = {lane.tls for lane in config.lanes}
