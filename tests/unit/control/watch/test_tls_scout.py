@@ -26,7 +26,7 @@ class Asked:
     ("reply", "port"),
     [
         ([b"tls-port", b"7777"], 7777),
-        ([b"tls-port", b"0"], 6380),
+        ([b"tls-port", b"0"], None),
         ([b"tls-port", b"many"], 6380),
         ([b"tls-port", b"9" * 5_000], 6380),
         ([b"tls-port", []], 6380),
@@ -34,7 +34,7 @@ class Asked:
         (5, 6380),
     ],
 )
-async def test_what_is_no_port_is_none(reply: object, port: int) -> None:
+async def test_what_is_no_port_is_none(reply: object, port: int | None) -> None:
     """Then it is the one of the configuration."""
     scout: Any = TlsScout(Target("127.0.0.1", port=6379, tls_port=6380))
     scout._asking = Asked(reply)
