@@ -13,7 +13,6 @@ from hiredis import ProtocolError, Reader, ReplyError
 
 from loadprobe.drivers import resp
 
-
 _MOST_REPLY_BYTES = 1 << 30
 """Of one reply: an element has 512 MiB at most (``proto-max-bulk-len``, by default)."""
 
