@@ -84,6 +84,21 @@ async def test_silent_handshakes_take_no_more_than_their_room(
         writer.close()
 
 
+async def test_a_handshake_that_does_not_come(
+    tls: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is waited for a while, then its place is for others."""
+    monkeypatch.setattr(door, "_HANDSHAKE_S", 0.2)
+    async with serving(Stage.make(), web_config_file=tls) as server:
+        silent = await asyncio.open_connection(server.host, server.port)
+        room = server._door._room
+        await until(lambda: bool(room._by_address), what="it was let in")
+        async with asyncio.timeout(10):
+            assert await silent[0].read() == b""
+        await until(lambda: not room._by_address, what="room is given back")
+        silent[1].close()
+
+
 async def test_handshakes_that_fail_leave_their_room(
     tls: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
