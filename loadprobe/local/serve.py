@@ -64,7 +64,9 @@ class LocalOptions(Struct, frozen=True, forbid_unknown_fields=True):
         log_level: from which on it logs.
     """
 
-    name: Annotated[str, Meta(pattern=r"^[a-z](-?[a-z0-9])*$", max_length=30)] = "local"
+    name: Annotated[str, Meta(pattern=r"^[a-z](-?[a-z0-9])*\Z", max_length=30)] = (
+        "local"
+    )
     shards: Annotated[int, Meta(ge=0, le=90)] = 3
     replicas: Annotated[int, Meta(ge=0, le=5)] = 1
     cluster_mode: bool = True
