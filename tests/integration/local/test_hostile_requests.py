@@ -1,8 +1,7 @@
-"""What a request to the local control plane cannot do: leave its folder, or be an option."""
+"""What a request to the local control plane cannot do: leave its folder, say."""
 
 import os
 import socket
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,7 @@ IDS = [
 ]
 
 
-async def refusal(plane: ControlPlane, changes: Mapping[str, str]) -> str:
+async def refusal(plane: ControlPlane, changes: dict[str, str]) -> str:
     """Ask for a group; return the code of the fault."""
     async with (
         aiohttp.ClientSession() as session,

@@ -56,6 +56,20 @@ async def test_a_connection_that_rests_between_requests(
         writer.close()
 
 
+async def test_a_request_that_does_not_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a connection that was used before it is waited for as long, and no longer."""
+    monkeypatch.setattr(door, "HEAD_S", 0.2)
+    request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    async with serving(Stage.make()) as server:
+        reader, writer = await asyncio.open_connection(server.host, server.port)
+        writer.write(request)
+        assert await reader.readuntil(b"ok\n")
+        writer.write(request[:-4])
+        async with asyncio.timeout(10):
+            assert await reader.read() == b""
+        writer.close()
+
+
 async def test_silent_handshakes_take_no_more_than_their_room(
     tls: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
