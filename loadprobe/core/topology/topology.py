@@ -8,7 +8,6 @@ A shard keeps its name through failovers and resharding: it follows its nodes.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -110,7 +109,7 @@ def _text(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def parse_slots(reply: Sequence[object], *, asked_host: str) -> SlotsView:
+def parse_slots(reply: object, *, asked_host: str) -> SlotsView:
     """Read a reply to CLUSTER SLOTS (Redis 4 to 8, Valkey 7.2 to 9).
 
     Args:
@@ -124,6 +123,8 @@ def parse_slots(reply: Sequence[object], *, asked_host: str) -> SlotsView:
             or of ports that cannot be.
     """
     rows = []
+    if not isinstance(reply, list):
+        raise ValueError("CLUSTER SLOTS is no list")  # noqa: TRY004 - of theirs
     if len(reply) > SLOTS:
         raise ValueError(f"CLUSTER SLOTS has {len(reply)} rows")
     for row in reply:
