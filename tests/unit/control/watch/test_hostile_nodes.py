@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from loadprobe.config.keys import Target
+from loadprobe.control.watch import node_connection
 from loadprobe.control.watch.node_views import NodeClient, NodeLogin, NodeSilent
 from loadprobe.drivers.resp import MOST_MAP_BYTES, encode_bulk
 
@@ -151,3 +152,12 @@ async def test_replicas_are_those_that_are_told() -> None:
         assert await client.linked_replicas() == 1
     async with node(encode_bulk(told + b"state=online")) as client:
         assert len((await client.role(("127.0.0.1", 1))).replicas) == 1
+
+
+async def test_each_reply_has_its_own_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was answered before, on a connection that is kept, counts no more."""
+    monkeypatch.setattr(node_connection, "MOST_MAP_BYTES", 1_000)
+    text = encode_bulk(b"redis_version:7.0.15\r\n" + b"#" * 400)
+    async with node(*[text] * 20) as client:
+        for _ in range(20):
+            assert await client.engine() == "redis 7.0.15"
