@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from loadprobe.errors import UsageError
+from loadprobe.liveness import start_ticks
 from loadprobe.local.api.control_plane import ControlPlane
 from loadprobe.local.cluster import folders
 from loadprobe.local.serve import LocalOptions
@@ -140,3 +141,24 @@ def test_a_folder_of_somebody_else_is_not_used(
     monkeypatch.setattr(Path, "lstat", lambda path: Foreign() if path else stat(path))
     with pytest.raises(UsageError, match="belongs to uid"):
         folders.runtime_folder()
+
+
+def test_only_folders_of_dead_owners_are_removed(tmp_path: Path) -> None:
+    """What lives, is of another namespace, or is not named so at all, stays."""
+    space = Path("/proc/self/ns/pid").stat().st_ino
+    ticks = start_ticks(os.getpid())
+    dead = f"cluster-{space}-{os.getpid()}-1-x"
+    staying = [
+        f"cluster-{space}-{os.getpid()}-{ticks}-x",
+        f"cluster-{space + 1}-{os.getpid()}-1-x",
+        f"cluster-{space}-notes",
+        f"cluster-{space}-a-b-c",
+        "cluster-of-somebody",
+        "documents",
+    ]
+    for name in (dead, *staying):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    assert folders.remove_abandoned(tmp_path) == [tmp_path / dead]
+    assert {path.name for path in tmp_path.iterdir()} == set(staying)
+    assert all((tmp_path / name / "file").exists() for name in staying)
