@@ -46,14 +46,16 @@ class Companions:
         except Exception as exc:  # noqa: BLE001 - it is told, and is not the load
             self.take_defect("what runs beside the load", exc)
 
-    def take_defect(self, what: str, error: Exception) -> None:
-        """Note an error that nothing expects.
+    def take_defect(self, what: str, error: Exception) -> str:
+        """Note an error that nothing expects; return what is told of it.
 
         Args:
             what: what met it.
             error: what it met.
         """
-        self._note(str(defect(what, error)))
+        problem = str(defect(what, error))
+        self._note(problem)
+        return problem
 
     def take_defects(
         self, errors: Iterable[Exception], *, beside: LoadprobeError | None

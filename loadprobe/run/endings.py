@@ -72,7 +72,7 @@ async def send_last(
 
 
 def loop_errors(
-    tell: Callable[[str, Exception], None],
+    tell: Callable[[str, Exception], object],
 ) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
     """Return what takes errors that the event loop reports: nobody else has them.
 

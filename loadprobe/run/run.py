@@ -327,6 +327,8 @@ class Run:
         self._service.reloading(mono_now_ns())
         try:
             done = await self._reloading.reload(by=by)
+        except Exception as exc:  # noqa: BLE001 - it is told, and is not the load
+            return False, self._companions.take_defect("a reload", exc)
         finally:
             self._service.ready()
         return done.is_done, done.text

@@ -57,7 +57,7 @@ async def test_pages_of_others_take_no_room(
     stage: LiveStage, headers: dict[str, str]
 ) -> None:
     """They could read nothing, but would keep those out who watch."""
-    async with live(stage) as server:
+    async with live(stage) as server, asyncio.timeout(10):
         assert (await ask(server, "/live", headers=headers)).status == 403
     assert stage.showing.watchers == 0
 

@@ -319,6 +319,29 @@ async def test_what_only_the_loop_knows_is_a_problem_of_the_run(
     assert "unexpected_error" in caplog.text
 
 
+async def test_a_defect_in_a_reload_is_a_problem(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whoever asks is told, the run goes on, and can be asked again."""
+    run = Supervised(monkeypatch, tmp_path)
+
+    async def fail(*, by: str) -> None:
+        raise KeyError(by)
+
+    monkeypatch.setattr(run.run._reloading, "reload", fail)
+    told: list[tuple[bool, str]] = []
+
+    async def ask() -> None:
+        told.extend([await run.run._reload(by) for by in ("alice", "signal")])
+
+    monkeypatch.setattr(run.run._crew, "watching", lambda: [ask()])
+    assert await run.run.run() == 1
+    assert [is_done for is_done, _ in told] == [False, False]
+    problems = run.document("run.json")["problems"]
+    assert problems == [text for _, text in told]
+    assert "a reload met an error it has no name for" in problems[0]
+
+
 async def test_what_a_transport_meets_is_no_defect(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
