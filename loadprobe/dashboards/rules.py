@@ -16,6 +16,7 @@ from loadprobe.dashboards.promql import (
     Source,
     by,
     open_unplanned,
+    share,
     unplanned,
 )
 from loadprobe.outputs.metrics.metric import CLUSTER_LABEL
@@ -92,8 +93,7 @@ def _records() -> Iterator[dict[str, str]]:
 
         dark = by("sum", unplanned(grown), *_SCOPE)
         seen = by("sum", grown(_OBSERVED), *_SCOPE)
-        expr = f"clamp_max({dark} / ({seen} > 0), 1)"
-        yield {"record": dark_ratio(window), "expr": expr}
+        yield {"record": dark_ratio(window), "expr": share(dark, seen)}
 
 
 def _burning(rate: float, long: str, short: str) -> str:

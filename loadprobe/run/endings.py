@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
@@ -16,6 +17,8 @@ from loadprobe.errors import RunError
 EXIT_SLO = 3
 STOPPED_EARLY = "stopped before the load began; nothing was measured"
 UNDONE = "the scenario was not begun: nothing was changed"
+
+_OF_THE_NETWORK = (ConnectionError, TimeoutError, ssl.SSLError)
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +90,9 @@ def loop_errors(
         if not is_defect(context):
             return
         error = context.get("exception")
-        is_network = "transport" in context and isinstance(error, OSError)
+        is_network = isinstance(error, _OF_THE_NETWORK) or (
+            "transport" in context and isinstance(error, OSError)
+        )
         if isinstance(error, Exception) and not is_network:
             tell("the event loop", error)
         else:
