@@ -21,6 +21,7 @@ from loadprobe.config.webhooks import LARGEST_WEBHOOKS, Webhook
 __all__ = [
     "LARGEST_LANES",
     "LARGEST_PORT",
+    "SDK_VARIABLES",
     "SECTIONS",
     "Client",
     "Config",
@@ -336,7 +337,8 @@ def with_endpoint(
     return msgspec.structs.replace(config, target=target)
 
 
-_OF_THE_SDK = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
+SDK_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
+"""Secrets of the SDK: what others run beside a run may have a use for them."""
 
 
 def secret_variables(config: Config) -> frozenset[str]:
@@ -346,7 +348,7 @@ def secret_variables(config: Config) -> frozenset[str]:
     """
     remote = config.remote_write
     names = [config.target.password_env, remote.password_env if remote else None]
-    names += _OF_THE_SDK
+    names += SDK_VARIABLES
     for hook in config.webhooks:
         names += (hook.url_env, hook.token_env, hook.routing_key_env)
     return frozenset(name for name in names if name)

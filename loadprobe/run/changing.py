@@ -47,6 +47,7 @@ class Changing:
                 load=crew.steering,
                 emit=crew.sinks.take_event,
                 ways=crew.reach,
+                withheld=crew.plan.withheld,
             )
             await run_scenario(scenario, around, on_record=self._take_record)
         finally:

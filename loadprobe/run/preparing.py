@@ -63,7 +63,7 @@ async def prepare(
     """
     async with AsyncExitStack() as own:
         plan, api = await plan_run(config, options, shared)
-        opening = tunnelled(plan.config)
+        opening = tunnelled(plan.config, withheld=plan.withheld)
         config, tunnel = await (stack or own).enter_async_context(opening)
         plan = replace(plan, config=config, tunnel=tunnel)
         past = find(plan)

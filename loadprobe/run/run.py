@@ -27,10 +27,10 @@ from loadprobe.run.changing import Changing
 from loadprobe.run.companions import Companions
 from loadprobe.run.crew import Crew
 from loadprobe.run.endings import (
-    defect,
+    all_errors,
     exit_code,
     first_error,
-    on_loop_error,
+    loop_errors,
     send_last,
     tell_stopped_early,
 )
@@ -110,7 +110,9 @@ class Run:
 
     async def run(self) -> int:
         """Run and report; return the exit code."""
-        asyncio.get_running_loop().set_exception_handler(on_loop_error)
+        asyncio.get_running_loop().set_exception_handler(
+            loop_errors(self._companions.take_defect)
+        )
         async with AsyncExitStack() as stack:
             return await self._run(stack)
 
@@ -224,7 +226,7 @@ class Run:
             # What was measured is worth more than a clean traceback.
             if self._recording is None:
                 raise
-            problem = problem or defect("the run", first_error(group_error))
+            problem = companions.take_defects(all_errors(group_error), beside=problem)
         return problem
 
     def _begin(self) -> Recording:
@@ -364,6 +366,8 @@ class Run:
         self._service.reloading(mono_now_ns())
         try:
             done = await self._reloading.reload(by=by)
+        except Exception as exc:  # noqa: BLE001 - it is told, and is not the load
+            return False, self._companions.take_defect("a reload", exc)
         finally:
             if self._succession.next is None:  # else it is when the load goes on
                 self._service.ready()

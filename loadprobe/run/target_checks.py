@@ -22,6 +22,7 @@ from loadprobe.drivers.wire.seed import Bystander
 from loadprobe.errors import UsageError
 from loadprobe.run.checks import Check, connections_of, open_files
 
+_MOST_TEXT = 200
 _REDIRECTS = frozenset({ErrorClass.MOVED, ErrorClass.ASK})
 _MAY_COME = frozenset(
     {
@@ -227,12 +228,12 @@ async def _cluster(
                 detail = explain_slots_error(str(reply), host, port)
                 return Check(name, passed=False, detail=detail)
             return _refusal(name, f"CLUSTER {word} at {host}:{port}", reply)
-    assert isinstance(slots, list)
-    topology = merge(
-        None,
-        parse_slots(slots, asked_host=host),
-        parse_nodes(nodes) if isinstance(nodes, bytes) else None,
-    )
+    try:
+        told = parse_nodes(nodes) if isinstance(nodes, bytes) else None
+        topology = merge(None, parse_slots(slots, asked_host=host), told)
+    except ValueError as exc:
+        detail = f"{host}:{port} tells no view of the cluster: {str(exc)[:_MOST_TEXT]}"
+        return Check(name, passed=False, detail=detail)
     state = re.search(rb"cluster_state:(\w+)", info if isinstance(info, bytes) else b"")
     if state is None or state[1] != b"ok":
         return Check(

@@ -123,3 +123,17 @@ def test_a_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path: Path) -> None:
         load_config(str(tmp_path / "pipe"))
     with pytest.raises(ConfigError, match="it is longer than 4194304 bytes"):
         load_config("/dev/zero")
+
+
+def test_a_pipe_that_somebody_holds_open_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has it open may never write."""
+    monkeypatch.setattr("loadprobe.config.bounded_file._PATIENCE_S", 0.05)
+    os.mkfifo(tmp_path / "pipe")
+    held = os.open(tmp_path / "pipe", os.O_RDWR)
+    try:
+        with pytest.raises(ConfigError, match="nobody writes into it"):
+            load_config(str(tmp_path / "pipe"))
+    finally:
+        os.close(held)

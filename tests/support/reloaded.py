@@ -39,7 +39,7 @@ class ReloadStage:
         self.events: list[Event] = []
         self.gauges: dict[str, float] = {}
         self.held = HeldSecrets(SECRET, {})
-        self.gone_over: Target | None = None
+        self.elsewhere: Target | None = None
         self.reloading = Reloading(
             self.read(),
             self.read,
@@ -52,7 +52,7 @@ class ReloadStage:
 
     def in_force(self, target: Target) -> Target:
         """Return the target whose references count."""
-        return self.gone_over or target
+        return self.elsewhere or target
 
     def read(self) -> Config:
         """Read the configuration."""

@@ -300,6 +300,7 @@ class Stage:
         tls_after_s: TLS is served so long after the call that switches it on; None
             is when that has settled.
         config: where the lanes are at first.
+        withheld: environment variables with secrets.
     """
 
     def __init__(
@@ -318,6 +319,7 @@ class Stage:
         self.unneeded: set[str] = set()
         self.on_call: Callable[[Mutation], None] = lambda _: None
         self.tls_after_s: float | None = None
+        self.withheld: frozenset[str] = frozenset()
         monkeypatch.setattr(step_runner, "mutate", self._mutate)
         monkeypatch.setattr(
             transports, "TlsScout", lambda _target, **_: Scout(self.tls_after_s)
@@ -337,6 +339,7 @@ class Stage:
             load=self.load,
             emit=self.events.append,
             ways=DirectWays(),
+            withheld=self.withheld,
         )
 
     def run(

@@ -15,7 +15,7 @@ import shutil
 import signal
 import tempfile
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -42,6 +42,8 @@ OPEN_S = 30.0
 _CONTROL_S = 10.0
 _POLL_S = 0.01
 _KEPT_LINES = 6
+_LONGEST_LINE = 500
+_MOST_TOLD = 100
 _REFUSED = ("prohibited", "Name or service not known", "name resolution")
 """In what ssh says of a forward if the other end is to blame, and not the node."""
 
@@ -52,10 +54,18 @@ class SshConnection:
     Args:
         tunnel: where to.
         on_refused: takes what the other end has against a forward, once for each text.
+        withheld: environment variables that ssh, and what it starts, do not inherit.
     """
 
-    def __init__(self, tunnel: Tunnel, on_refused: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        tunnel: Tunnel,
+        on_refused: Callable[[str], None],
+        *,
+        withheld: Collection[str] = (),
+    ) -> None:
         self._tunnel = tunnel
+        self._env = {k: v for k, v in os.environ.items() if k not in withheld}
         self._on_refused = on_refused
         self._folder = Path(tempfile.mkdtemp(prefix="lp-ssh-"))
         self._socket = self._folder / "s"
@@ -99,6 +109,7 @@ class SshConnection:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
+                env=self._env,
                 start_new_session=True,  # Ctrl-C is for us: we end it when all is read
                 preexec_fn=lambda: bind_life_to_parent(parent, signal.SIGTERM),
             )
@@ -185,6 +196,7 @@ class SshConnection:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
+            env=self._env,
             start_new_session=True,
         )
         try:
@@ -203,16 +215,23 @@ class SshConnection:
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         """Keep the last that it says; what it says of single connections is no news."""
         assert process.stderr is not None
-        with suppress(ValueError):  # a line without an end
-            while line := await process.stderr.readline():
-                text = line.decode(errors="replace").strip()
-                if "open failed" not in text:
-                    self._said.append(text)
-                elif any(word in text for word in _REFUSED):
-                    text = text.partition("open failed: ")[2]
-                    if text not in self._told:
-                        self._told.add(text)
-                        self._on_refused(text)
+        while True:
+            try:
+                line = await process.stderr.readline()
+            except ValueError:  # longer than a reader takes; the rest comes next
+                continue
+            if not line:
+                return
+            self._take(line.decode(errors="replace").strip()[:_LONGEST_LINE])
+
+    def _take(self, text: str) -> None:
+        if "open failed" not in text:
+            self._said.append(text)
+        elif any(word in text for word in _REFUSED):
+            text = text.partition("open failed: ")[2]
+            if text not in self._told and len(self._told) < _MOST_TOLD:
+                self._told.add(text)
+                self._on_refused(text)
 
     async def _end(self) -> None:
         process = self._process

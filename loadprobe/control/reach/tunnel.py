@@ -7,7 +7,7 @@ for as long as it takes.
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.config.keys import Tunnel
@@ -42,6 +42,7 @@ class SshTunnel:
         tunnel: where to.
         forwards: announced address -> address on loopback; is kept here, and read by
             everybody who connects.
+        withheld: environment variables that its processes do not inherit: secrets.
 
     Attributes:
         emit: where events go.
@@ -52,7 +53,13 @@ class SshTunnel:
         problem: why it cannot be opened again, or who forbids what, or None.
     """
 
-    def __init__(self, tunnel: Tunnel, forwards: dict[str, str]) -> None:
+    def __init__(
+        self,
+        tunnel: Tunnel,
+        forwards: dict[str, str],
+        *,
+        withheld: Collection[str] = (),
+    ) -> None:
         self.emit: Emit = _ignore
         self.heard_ns: Callable[[], int | None] = lambda: None
         self.on_moved: Callable[[], None] = lambda: None
@@ -62,7 +69,7 @@ class SshTunnel:
         self._to = tunnel.ssh
         self._ports: dict[NodeAddress, int] = {}
         self._names: dict[NodeAddress, NodeAddress] = {}
-        self._connection = SshConnection(tunnel, self._refused)
+        self._connection = SshConnection(tunnel, self._refused, withheld=withheld)
         self._turn = asyncio.Lock()
         self._blocked_ns = 0
         self._echo = Echo(

@@ -1,11 +1,11 @@
 """The way that a configuration asks for: opened before anything is connected to."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
 
 import msgspec
 
-from loadprobe.config.keys import Config
+from loadprobe.config.keys import SDK_VARIABLES, Config, secret_variables
 from loadprobe.control.reach.endpoints import EndpointForwards
 from loadprobe.control.reach.members import ask_members
 from loadprobe.control.reach.tunnel import SshTunnel
@@ -20,7 +20,7 @@ def with_forwards(config: Config, forwards: dict[str, str]) -> Config:
 
 @asynccontextmanager
 async def tunnelled(
-    config: Config, *, to_all: bool = False
+    config: Config, *, to_all: bool = False, withheld: Collection[str] = ()
 ) -> AsyncIterator[tuple[Config, SshTunnel | None]]:
     """Open the tunnel of a configuration, with forwards to its endpoints, if any.
 
@@ -29,6 +29,8 @@ async def tunnelled(
     Args:
         config: with the endpoint.
         to_all: with forwards to all nodes that there are now, too.
+        withheld: variables that ssh does not inherit, besides those that the
+            configuration names. It has those of the SDK: a proxy command may call AWS.
 
     Raises:
         PreflightError: it cannot be opened, and why.
@@ -37,7 +39,8 @@ async def tunnelled(
     if tunnel is None:
         yield config, None
         return
-    made = SshTunnel(tunnel, {})
+    secret = secret_variables(config).union(withheld) - frozenset(SDK_VARIABLES)
+    made = SshTunnel(tunnel, {}, withheld=secret)
     try:
         await made.open()
         transports = {lane.tls for lane in config.lanes}

@@ -103,6 +103,13 @@ class Scenario:
         return any(isinstance(step, kinds) for step in self.steps)
 
     @property
+    def secret_variables(self) -> frozenset[str]:
+        """Names of the environment variables that hold secrets of the steps."""
+        keys = ("token_env", "target_password_env")
+        names = (getattr(step, key, None) for step in self.steps for key in keys)
+        return frozenset(name for name in names if name)
+
+    @property
     def creates(self) -> CreateStep | None:
         """The step that creates the group, None if it is there before."""
         return next((s for s in self.steps if isinstance(s, CreateStep)), None)

@@ -62,6 +62,7 @@ class Observing:
                     emit=emit,
                     timeout_s=step.timeout_s,
                     secrets=secrets,
+                    withheld=self._around.withheld_from_others,
                 )
             case _:
                 assert_never(step)

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
-from loadprobe.config.keys import Config, Control
+from loadprobe.config.keys import SDK_VARIABLES, Config, Control
 from loadprobe.control.mutations.signs import TopologySource
 from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.state import GroupState, Need, no_group
@@ -34,6 +34,7 @@ class Surroundings:
         load: the measurement.
         emit: where events go.
         ways: how nodes are reached.
+        withheld: environment variables that no process of ours inherits: secrets.
     """
 
     config: Config
@@ -43,6 +44,12 @@ class Surroundings:
     load: LoadView
     emit: Emit
     ways: Ways
+    withheld: frozenset[str] = frozenset()
+
+    @property
+    def withheld_from_others(self) -> frozenset[str]:
+        """What programs of somebody else's do not inherit: they may call AWS."""
+        return self.withheld - frozenset(SDK_VARIABLES)
 
     @property
     def group_api(self) -> ElastiCacheApi:

@@ -1,30 +1,41 @@
 """Asks one cluster node for its view of the cluster, on a connection of its own.
 
 Rule: everything that the network, TLS or the server can do is a NodeSilent with a short
-reason; any other exception is a bug of ours and passes.
+reason; any other exception is a bug of ours and passes. A reply that is no answer to
+what was asked, or has no end, is what a server can do.
 """
 
 import asyncio
-import ssl
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.connection import Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError, RedisError
 
 from loadprobe.clock import mono_now_ns
 from loadprobe.config.keys import Target
+from loadprobe.control.watch.node_connection import NodeConnection
 from loadprobe.core.topology.roles import Address, RoleView, parse_replication
 from loadprobe.core.topology.server_side import PRIMARY, REPLICA, ServerAnswer
+from loadprobe.core.topology.topology import (
+    NodesView,
+    SlotsView,
+    parse_nodes,
+    parse_slots,
+)
 from loadprobe.drivers.clients.library.address import NOWHERE
 from loadprobe.drivers.resolver import Resolver
 from loadprobe.drivers.tls import make_context, server_name
 
 _DEFAULT_USER = "default"
+_MOST_REASON = 300
+_MOST_STATE = 20
+_MOST_VERSION = 40
+_REPLICA = re.compile(r"slave\d+")
 
 
 class NodeSilent(Exception):
@@ -49,39 +60,30 @@ class NodeView:
     nodes: bytes
     info: Mapping[str, str]
 
+    def read(self, asked_host: str) -> "ReadView":
+        """Return what it tells.
 
-class _NodeConnection(Connection):
-    """A connection of redis-py with our own TLS context, server name and resolver.
+        Args:
+            asked_host: where it was asked, for nodes that are told without a host.
 
-    redis-py's SSLConnection builds a context per connection (30 ms) and cannot verify
-    a name other than the host it connects to.
-    """
+        Raises:
+            NodeSilent: it is no view.
+        """
+        try:
+            state = self.info.get("cluster_state", "fail")[:_MOST_STATE]
+            epoch = int(self.info.get("cluster_current_epoch", "0"))
+            slots = parse_slots(self.slots, asked_host=asked_host)
+            return ReadView(state, epoch, (slots, parse_nodes(self.nodes)))
+        except ValueError as exc:
+            raise NodeSilent(_reason(exc)) from exc
 
-    def __init__(
-        self,
-        *,
-        tls_context: ssl.SSLContext | None,
-        tls_name: str,
-        resolver: Resolver,
-        **settings: Any,
-    ) -> None:
-        super().__init__(**settings)
-        self._tls_context = tls_context
-        self._tls_name = tls_name
-        self._resolver = resolver
-        self._found = ""
 
-    async def _connect(self) -> None:
-        self._found = (await self._resolver.resolve(self.host))[0]
-        await super()._connect()  # type: ignore[no-untyped-call]
+class ReadView(NamedTuple):
+    """What a view tells: the state of the cluster, its epoch, and its nodes."""
 
-    def _connection_arguments(self) -> Mapping[str, Any]:
-        arguments = dict(super()._connection_arguments())
-        arguments["host"] = self._found
-        if self._tls_context is not None:
-            arguments["ssl"] = self._tls_context
-            arguments["server_hostname"] = self._tls_name
-        return arguments
+    state: str
+    epoch: int
+    nodes: tuple[SlotsView, NodesView]
 
 
 def named_user(username: str | None) -> str:
@@ -159,7 +161,7 @@ class NodeLogin:
         way = self._target.way_to(host, port)
         connect_host, connect_port = way or NOWHERE
         pool = ConnectionPool(
-            connection_class=_NodeConnection,
+            connection_class=NodeConnection,
             max_connections=1,
             host=connect_host,
             port=connect_port,
@@ -211,10 +213,9 @@ class NodeClient:
         Raises:
             NodeSilent: no connection, no reply in time, or an error reply.
         """
-        slots = await self._ask(b"CLUSTER", b"SLOTS")
-        nodes = await self._ask(b"CLUSTER", b"NODES")
-        info = await self._ask(b"CLUSTER", b"INFO")
-        return NodeView(slots, nodes, read_info(info))
+        slots = await self.slots()
+        nodes = await self._text(b"CLUSTER", b"NODES")
+        return NodeView(slots, nodes, await self._info(b"CLUSTER", b"INFO"))
 
     async def role(self, address: Address) -> RoleView:
         """Return the node's role, without cluster mode.
@@ -226,9 +227,10 @@ class NodeClient:
             NodeSilent: as above, or it tells no role.
         """
         try:
-            return parse_replication(await self._ask(b"INFO", b"replication"), address)
+            text = await self._text(b"INFO", b"replication")
+            return parse_replication(text, address)
         except ValueError as exc:
-            raise NodeSilent(str(exc)) from exc
+            raise NodeSilent(_reason(exc)) from exc
 
     async def engine(self) -> str:
         """Return engine and version, for example "valkey 8.1.1".
@@ -236,10 +238,10 @@ class NodeClient:
         Raises:
             NodeSilent: as above.
         """
-        info = read_info(await self._ask(b"INFO", b"server"))
-        if "valkey_version" in info:
-            return f"valkey {info['valkey_version']}"
-        return f"redis {info.get('redis_version', '')}".rstrip()
+        info = await self._info(b"INFO", b"server")
+        name = "valkey" if "valkey_version" in info else "redis"
+        version = info.get(f"{name}_version", "")[:_MOST_VERSION]
+        return f"{name} {version}".rstrip()
 
     async def linked_replicas(self) -> int:
         """Return how many replicas this node, a primary, serves in state online.
@@ -247,10 +249,9 @@ class NodeClient:
         Raises:
             NodeSilent: as above.
         """
-        info = read_info(await self._ask(b"INFO", b"replication"))
-        count = int(info.get("connected_slaves", "0"))
-        states = [info.get(f"slave{index}", "") for index in range(count)]
-        return sum("state=online" in state.split(",") for state in states)
+        info = await self._info(b"INFO", b"replication")
+        told = (text for name, text in info.items() if _REPLICA.fullmatch(name))
+        return sum("state=online" in text.split(",") for text in told)
 
     async def follows_source(self) -> bool:
         """Tell whether this node is a replica whose link is up and in step.
@@ -258,7 +259,7 @@ class NodeClient:
         Raises:
             NodeSilent: as above.
         """
-        info = read_info(await self._ask(b"INFO", b"replication"))
+        info = await self._info(b"INFO", b"replication")
         return (
             info.get("role") == "slave"
             and info.get("master_link_status") == "up"
@@ -271,7 +272,7 @@ class NodeClient:
         Raises:
             NodeSilent: as above, or it does not tell.
         """
-        text = await self._ask(b"INFO")
+        text = await self._text(b"INFO")
         return parse_server_side(text, mono_now_ns())
 
     async def slots(self) -> list[Any]:
@@ -280,7 +281,10 @@ class NodeClient:
         Raises:
             NodeSilent: as above.
         """
-        return list(await self._ask(b"CLUSTER", b"SLOTS"))
+        reply = await self._ask(b"CLUSTER", b"SLOTS")
+        if not isinstance(reply, list):
+            raise NodeSilent("its answer to CLUSTER SLOTS is no list")
+        return reply
 
     async def scan(
         self, cursor: bytes, pattern: bytes, *, count: int
@@ -295,10 +299,13 @@ class NodeClient:
         Raises:
             NodeSilent: as above.
         """
-        following, keys = await self._ask(
+        reply = await self._ask(
             *(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"%d" % count)
         )
-        return following, keys
+        match reply:
+            case [bytes(following), [*keys]] if all(type(k) is bytes for k in keys):
+                return following, keys
+        raise NodeSilent("its answer to SCAN is no cursor with keys")
 
     async def unlink(self, keys: Sequence[bytes]) -> None:
         """Delete keys of one slot; their memory is freed beside other commands.
@@ -312,6 +319,16 @@ class NodeClient:
         """Close the connection."""
         await self._client.aclose()
 
+    async def _info(self, *command: bytes) -> dict[str, str]:
+        return read_info(await self._text(*command))
+
+    async def _text(self, *command: bytes) -> bytes:
+        reply = await self._ask(*command)
+        if not isinstance(reply, bytes):
+            asked = b" ".join(command).decode()
+            raise NodeSilent(f"its answer to {asked} is no text")
+        return reply
+
     async def _ask(self, *command: bytes) -> Any:
         # Words in bytes: redis-py finds no callback for them and leaves replies raw.
         try:
@@ -322,15 +339,22 @@ class NodeClient:
         except TimeoutError as exc:
             raise NodeSilent(f"no reply in {self._timeout_s:g} s") from exc
         except NoPermissionError as exc:
-            raise NodeDenied(f"{type(exc).__name__}: {exc}") from exc
+            raise NodeDenied(_reason(exc)) from exc
         except (RedisError, OSError) as exc:
-            raise NodeSilent(f"{type(exc).__name__}: {exc}") from exc
+            raise NodeSilent(_reason(exc)) from exc
         except RuntimeError as exc:
             # uvloop 0.22 raises it, without a class of its own, for a write to a
             # connection that was lost since the last reply.
             if "handler is closed" not in str(exc):
                 raise
             raise NodeSilent(f"connection lost: {exc}") from exc
+
+
+def _reason(exc: Exception) -> str:
+    """Return what a server or the system says, as short as it has to be."""
+    text = str(exc)
+    rest = "..." if len(text) > _MOST_REASON else ""
+    return f"{type(exc).__name__}: {text[:_MOST_REASON]}{rest}"
 
 
 def parse_server_side(text: bytes, at_ns: int) -> ServerAnswer:
@@ -368,6 +392,6 @@ def parse_server_side(text: bytes, at_ns: int) -> ServerAnswer:
 
 def read_info(text: bytes) -> dict[str, str]:
     """Parse the "name:value" lines of CLUSTER INFO and INFO."""
-    lines = text.decode().splitlines()
+    lines = text.decode(errors="replace").splitlines()
     pairs = (line.partition(":") for line in lines if line and not line.startswith("#"))
     return {name: value for name, _, value in pairs}

@@ -99,8 +99,9 @@ class TlsScout:
                     )
                 if self._asking is not None:
                     reply = await self._asking.request(_TLS_PORT)
-                    if isinstance(reply, list) and len(reply) == 2:
-                        return int(reply[1]) or None
+                    match reply:
+                        case [_, bytes(told)] if told.isdigit() and len(told) <= 5:
+                            return int(told) or None
         except (OSError, TimeoutError):
             self._hang_up()
         return self._target.port_of(tls=True)

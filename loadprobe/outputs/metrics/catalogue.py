@@ -220,13 +220,14 @@ CATALOGUE: tuple[Metric, ...] = (
         "outage_last_start_timestamp_seconds",
         "unix s",
         _SCOPE,
-        "Estimated start of the latest outage of the scope.",
+        "Estimated start of the latest outage of the scope that is not by plan.",
     ),
     _gauge(
         "outage_last_end_timestamp_seconds",
         "unix s",
         _SCOPE,
-        "Estimated end of the latest outage of the scope that has ended.",
+        "Estimated end of the latest outage of the scope that has ended and was not by "
+        "plan.",
     ),
     _counter(
         "redirects_total",

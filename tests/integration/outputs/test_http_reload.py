@@ -126,6 +126,15 @@ async def test_a_token_alone_is_no_user(tmp_path: Path) -> None:
         assert (await post(server))[0] == 200
 
 
+async def test_a_name_that_points_here_is_not_enough() -> None:
+    """Where every Host may read, a page with such a name still reloads nothing."""
+    asked = Asked()
+    async with serving(asked, Http(insecure_listen=True)) as server:
+        assert (await post(server, Host="page.example.org"))[0] == 403
+        assert asked.by == []
+        assert (await post(server))[0] == 200
+
+
 async def test_from_elsewhere_without_users(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where everybody may read nobody may reload, whatever Host is named."""
     asked = Asked()

@@ -134,7 +134,7 @@ async def test_what_the_source_of_a_migration_refers_to(tmp_path: Path) -> None:
     stage = ReloadStage(tmp_path)
     there = tmp_path / "password-there"
     there.write_text("of-the-target")
-    stage.gone_over = Target("127.0.0.1", port=1, password_file=str(there))
+    stage.elsewhere = Target("127.0.0.1", port=1, password_file=str(there))
     (tmp_path / "password").unlink()
     assert await stage.change("= 100", "= 50") == "changed: lanes.tcp.rate_per_s"
     assert stage.held.password == "of-the-target"
