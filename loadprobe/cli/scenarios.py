@@ -112,7 +112,7 @@ def confirm_changes(config: Config, scenario: "Scenario", lines: list[str]) -> N
 
     if config.control is None or not changes_existing_group(scenario):
         return
-    group = config.control.replication_group
+    group = config.control.cache
     if not sys.stdin.isatty():
         raise UsageError(
             f"scenario {scenario.name} changes the existing group {group}, and there "
