@@ -13,7 +13,7 @@ from loadprobe.control.mutations.migration_guards import check_source
 from loadprobe.control.provider.replies import Group
 from loadprobe.control.provider.state import GroupState
 from loadprobe.control.scenario.file import Scenario
-from loadprobe.control.scenario.keys import SeedStep
+from loadprobe.control.scenario.keys import SeedStep, cuts_over
 from loadprobe.control.scenario.migrate_keys import (
     MigratePrepareStep,
     MigrateStartStep,
@@ -61,6 +61,8 @@ def check_transfers(
                 _check_prepared(step, target, lanes)
                 if not is_local:
                     _check_follower(scenario, state)
+            if cuts_over(step) and not scenario.has(CutoverStep):
+                _check_moved(lanes, group)
             if isinstance(step, SeedStep) and not is_local:
                 _check_snapshots(step)
             if isinstance(step, CreateServerlessStep) and not is_local:
@@ -127,10 +129,22 @@ def _check_prepared(
             "the lanes log in at the source; put its password into a secret of Secrets "
             "Manager, and set source_secret_arn"
         )
-    if all(lane.tls for lane in lanes) and step.source_ca_file is None:
+    has_tls = all(lane.tls for lane in lanes)
+    is_there = step.source_port == target.port_of(tls=True)
+    if has_tls and is_there and step.source_ca_file is None:
         raise ControlError(
             "the source is reached by TLS; set source_ca_file to the certificates by "
             "which ElastiCache is to know it"
+        )
+
+
+def _check_moved(lanes: Sequence[Lane], group: Group) -> None:
+    """Refuse lanes that would stay at the source: a serverless cache has only TLS."""
+    left = [lane.name for lane in lanes if not lane.tls]
+    if left and not group.kind.has_nodes:
+        raise ControlError(
+            f"the {group.named} is reached by TLS, and lane {left[0]} is of plaintext: "
+            "it would stay at the source; set tls = true in the lane, or remove it"
         )
 
 
