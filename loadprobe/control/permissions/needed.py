@@ -72,6 +72,7 @@ def _of_node_metrics(config: Config) -> Iterable[dict[str, Any]]:
     if (
         control is not None
         and control.endpoint_url is None
+        and not control.is_serverless  # whose nodes nobody is told
         and config.servers.cloudwatch
     ):
         yield node_metrics()

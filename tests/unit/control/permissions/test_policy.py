@@ -171,6 +171,24 @@ def test_an_endpoint_of_a_vpc() -> None:
     )
 
 
+def test_a_run_about_a_serverless_cache() -> None:
+    """Its policy names the cache, and asks for nothing of nodes."""
+    text = f'[control]\nserverless_cache = "sc"\nregion = "eu-west-1"\n{LANES}'
+    policy = policy_of(
+        parse_config(text, where="my.toml"), ("create_serverless",), account="1"
+    )
+    found = {
+        (action, tuple(statement["Resource"]))
+        for statement in policy["Statement"]
+        for action in statement["Action"]
+    }
+    here = "arn:aws:elasticache:eu-west-1:1:serverlesscache:sc"
+    for action in ("DescribeServerlessCaches", "CreateServerlessCache"):
+        assert (f"elasticache:{action}", (here,)) in found
+    assert not any("ReplicationGroup" in action for action, _ in found)
+    assert not any(action.startswith("cloudwatch:") for action, _ in found)
+
+
 def test_a_run_that_uses_all() -> None:
     """A policy has what logs in, publishes and sends, and each for its resource."""
     text = (
