@@ -2,7 +2,7 @@
 
 import json
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def config(plane: ControlPlane, source: LocalCluster, *, host: str = "") -> Conf
     return config_of(target, LANE, control=control)
 
 
-def options(folder: Path, *steps: dict[str, object]) -> tuple[str, ...]:
+def options(folder: Path, *steps: Mapping[str, object]) -> tuple[str, ...]:
     """Write a scenario; return the options that have it carried out."""
     path = folder / "s.toml"
     sections = [

@@ -1,27 +1,41 @@
 """Steps of serverless caches: which there are, and what is told before they begin."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from loadprobe.clock import read_clock_pair
-from loadprobe.config.keys import Control, Lane, Target
+from loadprobe.config.keys import Config, Control, Lane, Target
 from loadprobe.control.created import markers
+from loadprobe.control.created.cleanup import next_call
+from loadprobe.control.mutations.marks import MARK_TAG
+from loadprobe.control.mutations.mutation import with_group, with_migration
 from loadprobe.control.provider import known_calls
 from loadprobe.control.provider.kinds import SERVERLESS_CACHE
 from loadprobe.control.provider.replies import Call, Endpoint, Group
-from loadprobe.control.provider.serverless import Serverless
-from loadprobe.control.provider.state import GroupState
+from loadprobe.control.provider.serverless import Migration, Serverless
+from loadprobe.control.provider.shared import SharedApi
+from loadprobe.control.provider.state import ApiCall, GroupState
 from loadprobe.control.scenario.file import Scenario, parse_scenario
 from loadprobe.control.scenario.fitting_steps import check_fitting
 from loadprobe.control.scenario.known_steps import check_known
+from loadprobe.control.scenario.lanes import (
+    LaneControl,
+    LaneEndpoints,
+    dormant_lanes,
+    never_served,
+)
 from loadprobe.control.scenario.migrate_keys import MigratePrepareStep
 from loadprobe.control.scenario.rehearsal import plan_scenario
 from loadprobe.control.scenario.source_certificate import read_certificate
 from loadprobe.control.scenario.transfer_plan import check_transfers
 from loadprobe.errors import ControlError, PreflightError
+from loadprobe.run.plan import RunOptions
+from loadprobe.run.preparing import plan_run
 from tests.support.newer_botocore import newer_botocore
 
 RG, CACHE = Control("rg"), Control(serverless_cache="sc")
@@ -193,3 +207,50 @@ def test_notes_of_a_group_and_a_cache_of_one_name(
     markers.remove(cache)
     assert markers.own(cache) is None
     assert markers.own(group) is not None
+
+
+@pytest.mark.parametrize(
+    ("step", "goes_over"),
+    [("migrate_start", False), ("migrate_start; auto_cutover = true", True)],
+)
+def test_lanes_go_over_with_the_provider(step: str, *, goes_over: bool) -> None:
+    """At the source they stay there until the provider ends the migration."""
+    scenario = parsed('migrate_prepare; source_host = "db"', step)
+    assert scenario.cuts_over == goes_over
+    lanes = cast("LaneControl", SimpleNamespace(lanes=()))
+    endpoints = LaneEndpoints(scenario, Target("db", 6379), lanes)
+    assert endpoints.is_elsewhere == goes_over
+    (_, start) = scenario.steps
+    asyncio.run(endpoints.follow(start, before="required", group=CACHE_STATE.group))
+    assert not endpoints.is_elsewhere
+    assert endpoints.of(tls=True) == Endpoint("cache", 6379)
+
+
+def test_a_created_cache_is_waited_for() -> None:
+    """All lanes sleep until it is there; those of plaintext never would wake."""
+    scenario = parsed("create_serverless")
+    lanes = (Lane("tls", tls=True), Lane("tcp"))
+    assert dormant_lanes(scenario, None, lanes) == {"tls", "tcp"}
+    assert [lane.name for lane in never_served(scenario, lanes)] == ["tcp"]
+
+
+def test_what_ends_a_cache() -> None:
+    """One that follows a source is promoted by force before it is deleted."""
+    ours = replace(CACHE_STATE, tags={MARK_TAG: "7f3a"})
+    assert next_call(ours, "7f3a") == ApiCall(
+        "DeleteServerlessCache", {"ServerlessCacheName": "sc"}
+    )
+    following = with_migration(ours, Migration("syncing"))
+    assert next_call(following, "7f3a") == ApiCall(
+        "CompleteMigration", {"ServerlessCacheName": "sc", "Force": True}
+    )
+    assert next_call(with_group(ours, status="modifying"), "7f3a") is None
+
+
+async def test_a_run_is_not_planned_either() -> None:
+    """Not by `check`, nor by a program: nothing was asked, for nobody would answer."""
+    control = Control(serverless_cache="sc", endpoint_url="http://127.0.0.1:1")
+    config = Config(lanes=(Lane("tls", tls=True),), control=control)
+    async with SharedApi() as shared:
+        with pytest.raises(PreflightError, match="failover is not for a serverless"):
+            await plan_run(config, RunOptions(scenario=parsed("failover")), shared)

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import botocore.loaders
-from botocore.model import ServiceModel
+from botocore.model import ServiceModel, StructureShape
 
 from loadprobe.local.api.newer_model import FILE, OPERATIONS, with_newer
 from tools.newer_model import newer_parts, trimmed
@@ -26,9 +26,13 @@ def test_every_shape_that_is_used_is_there() -> None:
         operation = model.operation_model(name)
         assert operation.input_shape is not None
         assert "ServerlessCacheName" in operation.input_shape.members
+        assert operation.output_shape is not None
         assert "ServerlessCache" in operation.output_shape.members
         assert {shape.name for shape in operation.error_shapes}
-    migration = model.shape_for("ServerlessCache").members["Migration"]
+    cache = model.shape_for("ServerlessCache")
+    assert isinstance(cache, StructureShape)
+    migration = cache.members["Migration"]
+    assert isinstance(migration, StructureShape)
     assert set(migration.members) >= {"Status", "MigrationEndpoint", "CutoverMode"}
 
 
