@@ -187,11 +187,13 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the ElastiCache API is, and what of it is the target.
 
+    Exactly one of replication group and serverless cache is given.
+
     Args:
-        replication_group: a replication group; or instead
-        region: of the API.
-        endpoint_url: another endpoint of it.
-        serverless_cache: a serverless cache.
+        replication_group: id of the replication group.
+        region: AWS region of the API.
+        endpoint_url: another endpoint of the API than that of AWS.
+        serverless_cache: name of the serverless cache.
     """
 
     replication_group: Text | None = None

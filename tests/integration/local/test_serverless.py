@@ -1,13 +1,19 @@
 """Serverless caches of the local control plane, by an SDK: real servers behind each."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from loadprobe.local.api.groups import ReplicationGroup
+from loadprobe.local.api.operations import serverless
 from loadprobe.local.cluster.cluster import LocalCluster
+from loadprobe.local.cluster.layout import SlotRange
+from loadprobe.local.cluster.seeding import slot_of
+from loadprobe.local.cluster.servers import ServerBinary
 from tests.support.api_rig import DEADLINE_S, QUICK, Rig, read_all, rig, write
 from tests.support.newer_botocore import newer_botocore
 
@@ -51,7 +57,17 @@ async def create(of: Rig, **more: Any) -> dict[str, Any]:
 async def test_a_cache_from_its_creation_to_its_end(caches: Rig) -> None:
     """It has one endpoint with TLS, is changed while it serves, and is then gone."""
     tags = [{"Key": "who", "Value": "a test"}]
-    made = await create(caches, CacheUsageLimits={"DataStorage": GB}, Tags=tags)
+    async with source_of(cluster_mode=False) as source:
+        written = await write(source, 20)
+        await source.nodes[0].command("SAVE")
+        file = str(source.nodes[0].folder / "dump.rdb")
+        made = await create(
+            caches,
+            CacheUsageLimits={"DataStorage": GB},
+            SnapshotArnsToRestore=[file],
+            Tags=tags,
+        )
+    assert await read_all(caches.plane.cluster("cache")) == written
     servers = caches.plane.cluster("cache")
     assert servers.tls_mode == "required"
     assert made["Endpoint"]["Port"] == servers.tls_port
@@ -117,6 +133,44 @@ async def refused_codes(of: Rig) -> list[str]:
     return [await of.refused(call, **args) for call, args in CALLS.values()]
 
 
+@pytest.mark.alone
+async def test_an_upgrade_of_a_cache(
+    caches: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every server is replaced, nobody is told of nodes, and no key is lost."""
+
+    async def same_again(servers: ReplicationGroup, _wanted: object) -> ServerBinary:
+        return servers.cluster.server
+
+    await create(caches)
+    cluster = caches.plane.cluster("cache")
+    primaries = [await cluster.primary_of(s.node_group_id) for s in cluster.shards]
+    for primary in primaries:
+        slots = cluster.shard(primary.name.split("-")[1]).slots
+        key = next(f"k{n}" for n in count() if owns(slots, f"k{n}"))
+        await primary.command("SET", key, "value")
+    written = await read_all(cluster)
+    former = {node.pid for node in cluster.nodes}
+    monkeypatch.setattr(serverless, "wanted_server", same_again)
+    await caches.client.modify_serverless_cache(**NAME, MajorEngineVersion="7")
+    assert (await until(caches, "modifying"))["FullEngineVersion"]
+    await until(caches, "available")
+    assert former.isdisjoint(node.pid for node in cluster.nodes)
+    assert await read_all(cluster) == written
+    assert len(written) == len(primaries)
+    assert await caches.texts() == [
+        "cache: Serverless cache cache created",
+        "cache: Serverless cache cache updated",
+    ]
+
+
+def owns(slots: Sequence[SlotRange], key: str) -> bool:
+    """Tell whether the slot of a key is among some."""
+    slot = slot_of(key.encode())
+    return any(owned.first <= slot <= owned.last for owned in slots)
+
+
+@pytest.mark.alone
 async def test_migrations_into_a_cache(caches: Rig) -> None:
     """What the source holds is there after the cut-over, made or by itself."""
     await create(caches)
