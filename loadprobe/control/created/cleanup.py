@@ -18,13 +18,13 @@ from loadprobe.control.mutations.marks import MARK_TAG, carries, not_ours
 from loadprobe.control.mutations.migrations import CompleteMigration, is_syncing
 from loadprobe.control.provider.api import ElastiCacheApi, open_api
 from loadprobe.control.provider.faults import (
-    NOT_FOUND,
     ApiFault,
     ApiRefused,
     ApiUnanswered,
     ApiUnreachable,
     Patience,
 )
+from loadprobe.control.provider.kinds import NOT_FOUND
 from loadprobe.control.provider.state import (
     AT_REST,
     AVAILABLE,

@@ -52,6 +52,7 @@ class PrepareMigration(_AtTheSource):
     def plan(self, state: GroupState) -> tuple[ApiCall, ...]:
         """Return the call."""
         guards.check_available(state, self.describe())
+        _check_reachable(state, self.describe())
         open_ = _open(state)
         if open_ is not None and not open_.is_over:
             raise ControlError(
@@ -163,6 +164,24 @@ class StopMigration(_AtTheSource):
     def after(self, state: GroupState) -> GroupState:
         """Return a cache whose migration has stopped."""
         return with_migration(state, Migration("stopped"))
+
+
+def _check_reachable(state: GroupState, what: str) -> None:
+    """Refuse a cache whose network no migration leads to (user guide)."""
+    serverless = state.group.serverless
+    if serverless is None:
+        return
+    if serverless.network_type not in {"", "ipv4"}:
+        raise ControlError(
+            f"{what}: {state.group.id} is of the network type "
+            f"{serverless.network_type!r}, and a migration needs 'ipv4'; create "
+            "another cache"
+        )
+    if serverless.connection_type == "public":
+        raise ControlError(
+            f"{what}: {state.group.id} has a public endpoint, and a migration needs "
+            "one in a VPC; create another cache"
+        )
 
 
 def _open(state: GroupState) -> Migration | None:

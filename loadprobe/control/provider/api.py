@@ -13,12 +13,11 @@ from loadprobe.config import keys as config
 from loadprobe.control.provider.calls import Calls
 from loadprobe.control.provider.clients import open_clients, open_metrics
 from loadprobe.control.provider.faults import (
-    NOT_FOUND,
     UNKNOWN_ACTION,
     ApiRefused,
     ApiUnanswered,
 )
-from loadprobe.control.provider.kinds import REPLICATION_GROUP, Kind, kind_of
+from loadprobe.control.provider.kinds import NOT_FOUND, REPLICATION_GROUP, Kind, kind_of
 from loadprobe.control.provider.node_metrics import NodeMetrics
 from loadprobe.control.provider.replies import (
     CacheCluster,

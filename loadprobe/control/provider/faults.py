@@ -28,14 +28,13 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
-from loadprobe.control.provider.kinds import KINDS, any_not_found
+from loadprobe.control.provider.kinds import KINDS, NOT_FOUND
 from loadprobe.control.provider.secret import MASK
 from loadprobe.errors import ControlError
 
 THROTTLED_BY_CUSTOMER_RATE = "APICallRateForCustomerExceeded"
 """A throttle code that botocore's retry modes do not know (botocore 1.40)."""
 
-NOT_FOUND = any_not_found()
 UNKNOWN_ACTION = "InvalidAction"
 
 

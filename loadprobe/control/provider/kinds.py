@@ -4,7 +4,6 @@ Pure. All that differs between the two where one code serves both is said here; 
 of them cannot do at all is refused by name before (see ``scenario.fitting_steps``).
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from loadprobe.config.keys import Control
@@ -60,14 +59,12 @@ SERVERLESS_CACHE = Kind(
     has_nodes=False,
 )
 KINDS = (REPLICATION_GROUP, SERVERLESS_CACHE)
+NOT_FOUND = frozenset(kind.not_found for kind in KINDS)
+"""Codes of the faults for what is not there."""
+
 _SERVERLESS = "serverless-cache"
 
 
 def kind_of(control: Control) -> Kind:
     """Return the kind of what ``[control]`` names."""
     return SERVERLESS_CACHE if control.is_serverless else REPLICATION_GROUP
-
-
-def any_not_found(kinds: Iterable[Kind] = KINDS) -> frozenset[str]:
-    """Return the codes of faults for what is not there."""
-    return frozenset(kind.not_found for kind in kinds)

@@ -123,6 +123,8 @@ class Serverless:
         major_version: such as "8".
         full_version: such as "8.1"; "" if it is not told.
         limits: of its use.
+        network_type: "ipv4", "ipv6" or "dual_stack"; "" if it is not told.
+        connection_type: "vpc" or "public"; "" if it is not told.
         migration: the one that is open; None if there is none, or the installed
             botocore does not know of any.
     """
@@ -131,6 +133,8 @@ class Serverless:
     major_version: str
     full_version: str = ""
     limits: Limits = NO_LIMITS
+    network_type: str = ""
+    connection_type: str = ""
     migration: Migration | None = None
 
     @property
@@ -147,6 +151,8 @@ def read_serverless(reply: Mapping[str, Any]) -> Serverless:
         major_version=reply.get("MajorEngineVersion", ""),
         full_version=reply.get("FullEngineVersion", ""),
         limits=_read_limits(reply.get("CacheUsageLimits", {})),
+        network_type=reply.get("NetworkType", ""),
+        connection_type=reply.get("ConnectionType", ""),
         migration=Migration(
             migration.get("Status", ""), migration.get("CutoverMode", "")
         )

@@ -1,4 +1,8 @@
-"""Steps that need a call or an argument of the API which not every botocore knows."""
+"""Steps that need a call or an argument of the API which not every botocore knows.
+
+aioboto3 asks for one botocore exactly, so a newer one cannot be put in its place. But
+the SDK looks for service models in ``AWS_DATA_PATH`` first: those of a newer one do.
+"""
 
 from collections.abc import Iterator
 
@@ -32,7 +36,8 @@ def check_known(scenario: Scenario, *, is_serverless: bool = False) -> None:
                 raise PreflightError(
                     f"scenario {scenario.name}, step {step.label}: botocore "
                     f"{known_calls.installed()} does not know {argument} of "
-                    f"{operation}; {since} does: pip install --upgrade aioboto3"
+                    f"{operation}; {since} does: pip install --target NEWER "
+                    f"'botocore>={since}', and set AWS_DATA_PATH=NEWER/botocore/data"
                 )
 
 

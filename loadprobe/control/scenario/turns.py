@@ -335,7 +335,9 @@ def _migrate(
                 certificate=read_certificate(step),
             )
         case MigrateStartStep() if not state.group.kind.has_nodes:
-            return StartSync(step.auto_cutover, step.clear_target)
+            return StartSync(
+                auto_cutover=step.auto_cutover, clear_target=step.clear_target
+            )
         case MigrateStartStep():
             assert step.source_host is not None, "see fitting_steps"
             return StartMigration(step.source_host, step.source_port)

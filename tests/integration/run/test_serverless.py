@@ -177,7 +177,7 @@ async def test_a_botocore_that_is_too_old(
     for step, message in (
         (
             {"operation": "migrate_prepare", "source_host": "10.0.0.5"},
-            "1.44.8 does: pip install --upgrade aioboto3",
+            "AWS_DATA_PATH=NEWER/botocore/data",
         ),
         ({"operation": "failover"}, "failover is not for a serverless cache"),
     ):

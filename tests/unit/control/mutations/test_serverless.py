@@ -51,7 +51,7 @@ def cache(
         "tls_mode": "required",
         "call": CALL,
         "kind": SERVERLESS_CACHE,
-        "serverless": Serverless(engine, major, full, LIMITS, migration),
+        "serverless": Serverless(engine, major, full, LIMITS, migration=migration),
     }
     return GroupState(Group(**(plain | group)))
 
@@ -188,6 +188,24 @@ def test_a_migration_is_prepared() -> None:
     assert not plain.is_reached(cache(Migration("completed")))
     assert plain.is_reached(plain.after(cache()))
     assert plain.is_reached(cache(Migration("READY")))
+
+
+@pytest.mark.parametrize(
+    ("there", "problem"),
+    [
+        (
+            Serverless("valkey", "8", network_type="dual_stack"),
+            "migration needs 'ipv4'",
+        ),
+        (Serverless("valkey", "8", connection_type="public"), "needs one in a VPC"),
+    ],
+)
+def test_a_network_that_no_migration_leads_to(there: Serverless, problem: str) -> None:
+    """It is told before the call, where the provider tells of it."""
+    text = refused(PrepareMigration("10.0.0.5", 6379), cache(serverless=there))
+    assert problem in text
+    fine = Serverless("valkey", "8", network_type="ipv4", connection_type="vpc")
+    assert PrepareMigration("10.0.0.5", 6379).plan(cache(serverless=fine))
 
 
 def test_a_migration_is_started_and_stopped() -> None:
