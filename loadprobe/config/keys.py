@@ -185,15 +185,9 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the ElastiCache API is, and what of it is the target.
+    """Where the ElastiCache API is, and which group or cache there is the target.
 
-    Exactly one of replication group and serverless cache is given.
-
-    Args:
-        replication_group: id of the replication group.
-        region: AWS region of the API.
-        endpoint_url: another endpoint of the API than that of AWS.
-        serverless_cache: name of the serverless cache.
+    Exactly one of ``replication_group`` and ``serverless_cache`` is given.
     """
 
     replication_group: Text | None = None
