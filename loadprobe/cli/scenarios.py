@@ -113,7 +113,9 @@ def confirm_changes(config: Config, scenario: "Scenario", lines: list[str]) -> N
     name = what_changes(config, scenario)
     if name is None:
         return
-    kind = "cluster at" if config.control is None else "group"
+    kind = "cluster at"
+    if config.control is not None:
+        kind = "serverless cache" if config.control.is_serverless else "group"
     if not sys.stdin.isatty():
         raise UsageError(
             f"scenario {scenario.name} changes the existing {kind} {name}, and there "

@@ -186,11 +186,25 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the ElastiCache API is, and which replication group is the target."""
+    """Where the ElastiCache API is, and which group or cache there is the target.
 
-    replication_group: Text
+    Exactly one of ``replication_group`` and ``serverless_cache`` is given.
+    """
+
+    replication_group: Text | None = None
     region: Text = "us-east-1"
     endpoint_url: Text | None = None
+    serverless_cache: Text | None = None
+
+    @property
+    def cache(self) -> str:
+        """Return the name of what is the target: one of the two is given."""
+        return self.replication_group or self.serverless_cache or ""
+
+    @property
+    def is_serverless(self) -> bool:
+        """Tell whether it is a serverless cache."""
+        return self.serverless_cache is not None
 
     @property
     def poll_s(self) -> float:

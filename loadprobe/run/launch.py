@@ -185,7 +185,7 @@ async def _end_created(
     create = plan.scenario.creates if plan.scenario is not None else None
     if api is None or plan.config.control is None or create is None:
         return True
-    group = plan.config.control.replication_group
+    group = plan.config.control.cache
     left = f"{group} is left behind and costs; delete it: loadprobe cleanup"
     try:
         marker = markers.own(plan.config.control)

@@ -106,7 +106,7 @@ class RunPlan:
     def group_id(self) -> str:
         """Replication group, or ""."""
         control = self.config.control
-        return control.replication_group if control is not None else ""
+        return control.cache if control is not None else ""
 
     @property
     def where(self) -> str:

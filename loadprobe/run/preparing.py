@@ -18,7 +18,9 @@ from loadprobe.control.reach.ways import tunnelled
 from loadprobe.control.scenario.described import check_transports, described_endpoint
 from loadprobe.control.scenario.engine_choice import with_engine
 from loadprobe.control.scenario.file import Scenario
+from loadprobe.control.scenario.fitting_steps import check_fitting
 from loadprobe.control.scenario.group_need import missing_group, needs_group
+from loadprobe.control.scenario.known_steps import check_known
 from loadprobe.control.scenario.lanes import (
     begins_with_group,
     dormant_lanes,
@@ -112,6 +114,9 @@ async def plan_run(
         UsageError: they do not fit, or the API refused or did not answer.
     """
     scenario = options.scenario
+    if scenario is not None and config.control is not None:
+        check_fitting(scenario, config.control)
+        check_known(scenario, is_serverless=config.control.is_serverless)
     try:
         api = await _open_api(config, scenario, shared)
         if api is not None and scenario is not None and _is_elsewhere(config):

@@ -88,7 +88,7 @@ class Observing:
             if mono_now_ns() >= deadline_ns:
                 left = f", pending: {', '.join(pending)}" if pending else ""
                 raise ControlError(
-                    f"step {step.label}: the group {state.group.id} is {status!r}"
+                    f"step {step.label}: the {state.group.named} is {status!r}"
                     f"{left} after {step.deadline_s:g} s, not {step.until!r}; raise "
                     "deadline_s, or see its events for the reason"
                 )

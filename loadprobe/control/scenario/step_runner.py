@@ -25,11 +25,11 @@ from loadprobe.control.scenario.brake import Brake
 from loadprobe.control.scenario.file import Scenario
 from loadprobe.control.scenario.keys import (
     AuthRotateStep,
-    CreateStep,
     DeleteStep,
     ExecStep,
-    MigrateCompleteStep,
+    Making,
     Step,
+    cuts_over,
 )
 from loadprobe.control.scenario.lanes import Darkness, LaneEndpoints
 from loadprobe.control.scenario.observing import Observing
@@ -236,7 +236,7 @@ class StepRunner:
 
         def before_call(now_ns: int) -> None:
             progress.called_ns = now_ns
-            if isinstance(step, CreateStep):
+            if isinstance(step, Making):
                 markers.write(
                     self._around.control,
                     now_ns=self._around.group_api.provider_now_ns,
@@ -246,7 +246,7 @@ class StepRunner:
 
         def not_applied() -> None:
             progress.is_applied = False
-            if isinstance(step, CreateStep):
+            if isinstance(step, Making):
                 markers.remove(self._around.control)
 
         name = progress.turn.name
@@ -280,7 +280,7 @@ class StepRunner:
             await self._around.lanes.use_password(token.reveal())
         group = await self._described()
         await self._endpoints.follow(step, before=before.tls_mode, group=group)
-        if isinstance(step, MigrateCompleteStep) and not self._endpoints.is_elsewhere:
+        if cuts_over(step) and not self._endpoints.is_elsewhere:
             self._around.lanes.release_writes()
 
     async def _described(self) -> Group:
