@@ -73,7 +73,11 @@ class Echo:
     async def _ask(self) -> None:
         """Ask for as long as there is an echo."""
         self._beat, self._problem = Heartbeat(), ""
-        process = await self._connection.run(_PROGRAM)
+        try:
+            process = await self._connection.run(_PROGRAM)
+        except OSError as exc:  # this machine has no room for another process
+            self._problem = str(exc)
+            return
         reading = asyncio.create_task(self._read(process))
         try:
             await self._question(process, reading)

@@ -131,6 +131,8 @@ class ReachWatch:
         async with asyncio.TaskGroup() as group:
             if self.tunnel is not None:
                 group.create_task(self.tunnel.keep())
+            if self._endpoints is not None:
+                group.create_task(self._follow_names(self._endpoints))
             group.create_task(self._follow())
             while True:
                 self._news.clear()
@@ -142,6 +144,13 @@ class ReachWatch:
                 except TimeoutError:
                     pass
 
+    async def _follow_names(self, endpoints: EndpointForwards) -> None:
+        """Have endpoints lead where they point; nobody waits for a slow name server."""
+        while True:
+            if await endpoints.follow():
+                self._on_forwards()
+            await asyncio.sleep(_LOOK_S)
+
     async def _follow(self) -> None:
         """Look as soon as the cluster is another one."""
         while True:
@@ -151,8 +160,6 @@ class ReachWatch:
 
     async def look(self) -> None:
         """See to all nodes that are announced now."""
-        if self._endpoints is not None and await self._endpoints.follow():
-            self._on_forwards()
         members = await self._members()
         shards = primaries(self._watch.current)
         if self.tunnel is not None:

@@ -46,8 +46,8 @@ class SshTunnel:
 
     Attributes:
         emit: where events go.
-        heard_ns: returns when a node answered through it last, monotonic. So does what
-            is asked of its other end, if that can be asked.
+        heard_ns: returns when a node answered through it last, monotonic. What its own
+            echo answered counts beside that.
         on_moved: called when forwards have other ports than before.
         is_open: whether it is.
         problem: why it cannot be opened again, or who forbids what, or None.

@@ -255,7 +255,10 @@ def test_one_process_for_each_shard_of_the_source(
     """Each has the primary as its source, and a status port of its own."""
     told = tmp_path / "told"
     stub = tmp_path / "redis-shake"
-    stub.write_text(f'#!/bin/sh\ngrep -e "^address" -e status_port "$1" >> {told}\n')
+    stub.write_text(  # none ends before the other one has begun
+        f'#!/bin/sh\ngrep -e "^address" -e status_port "$1" >> {told}\n'
+        f"while [ $(grep -c status_port {told}) -lt 2 ]; do sleep 0.01; done\n"
+    )
     stub.chmod(0o755)
     nodes = [Node(f"n{number}", "10.0.0.1", 7000 + number) for number in (1, 2)]
     shards = [Shard(f"000{n.id[1]}", ((0, 1),), n, (), epoch=1) for n in nodes]
