@@ -152,7 +152,8 @@ async def test_what_was_written_before_is_looked_for(
     def is_kept() -> bool:
         kept = read_ledger(run_folder(path)).get(NAME, {})
         return all(
-            kept.get(number, 0) > version for number, (_, version) in early.items()
+            number in kept and kept[number].version > version
+            for number, (_, version) in early.items()
         )
 
     members = family(run.pid)
