@@ -125,6 +125,12 @@ class Server:
         self._put(key, Stored(found.value, now_ns + int(rest[0]) * NS_PER_S), now_ns)
         return 1
 
+    def has_lost(self, command: bytes) -> bool:
+        """Tell whether the value that a command is about had been lost."""
+        reader = hiredis.Reader()
+        reader.feed(command)
+        return reader.gets()[1] in self.lost
+
     def lose(self, key: bytes, now_ns: int) -> bool:
         """Lose a key that is there; tell whether it was."""
         if self.get(key, now_ns) is None:
@@ -215,18 +221,24 @@ class Rig:
     def send(
         self,
         command: bytes,
-        take: Callable[[object], None],
+        take: "Callable[[object, bool], None]",
         *,
         there_ns: int | None = None,
         back_ns: int | None = None,
     ) -> None:
-        """Have a command carried out, and the reply taken; None: after ``delay_ns``."""
+        """Have a command carried out, and the reply taken; None: after ``delay_ns``.
+
+        Whoever takes it is told as well whether what was there had been lost by then.
+        """
         there = self.delay_ns if there_ns is None else there_ns
         back = self.delay_ns if back_ns is None else back_ns
 
         def arrive() -> None:
+            was_lost = self.server.has_lost(command)
             reply = self.server.carry_out(command, self.now_ns)
-            self.at(self.now_ns + back, lambda: self.heard(lambda: take(reply)))
+            self.at(
+                self.now_ns + back, lambda: self.heard(lambda: take(reply, was_lost))
+            )
 
         self.at(self.now_ns + there, arrive)
 
@@ -235,7 +247,7 @@ class Rig:
         if not self.is_reachable:
             raise ConnectionRefusedError
         answer = Answer()
-        self.send(command, answer.set)
+        self.send(command, lambda reply, _: answer.set(reply))
         return answer
 
     def fill(self) -> None:
@@ -253,10 +265,12 @@ class Rig:
         assert record.slot == slot
         record.begin_write(version)
         value = self.keys.content.encode(number, version)
-        self.send(command, lambda _: record.acked(version, value), **delays)
+        self.send(command, lambda _, __: record.acked(version, value), **delays)
         return version
 
-    def read(self, number: int, judge: "Callable[[Arrival, object], None]") -> None:
+    def read(
+        self, number: int, judge: "Callable[[Arrival, object, bool], None]"
+    ) -> None:
         """Read a key, and have the reply judged."""
         record = self.keys.record(number)
         arrival = Arrival(
@@ -272,7 +286,7 @@ class Rig:
             record.value,
             sent=self.now_ns,
         )
-        self.send(record.get, lambda reply: judge(arrival, reply))
+        self.send(record.get, lambda reply, was_lost: judge(arrival, reply, was_lost))
 
     def is_right(self, arrival: Arrival, reply: object) -> bool:
         """Judge a reply."""

@@ -38,14 +38,14 @@ class Course:
 
     def read(self, number: int) -> None:
         """Read a key, and hold what is said against what is so."""
-        self.rig.read(number, lambda arrival, reply: self.judge(arrival, reply, number))
+        rig = self.rig
 
-    def judge(self, arrival: Arrival, reply: object, number: int) -> None:
-        """Compare the judgement of a reply with the truth."""
-        name = self.rig.name(number)
-        was_lost = name in self.rig.server.lost
-        is_right = self.rig.is_right(arrival, reply)
-        self.compare(number, reply, arrival.sent, was_lost=was_lost, is_right=is_right)
+        def judge(arrival: Arrival, reply: object, was_lost: bool) -> None:
+            is_right = rig.is_right(arrival, reply)
+            sent_ns = arrival.sent
+            self.compare(number, reply, sent_ns, was_lost=was_lost, is_right=is_right)
+
+        rig.read(number, judge)
 
     def compare(
         self,
