@@ -212,6 +212,7 @@ class Rig:
         self.is_looking = False
         self.run(for_ns)
         self.is_looking = True
+        self.renewing.look(self.now_ns)
         missed, self._missed = self._missed, []
         for call in missed:
             call()
