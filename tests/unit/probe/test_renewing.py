@@ -132,6 +132,17 @@ def test_an_expired_key_that_cannot_be_written_yet() -> None:
         assert judged(made, 0)
 
 
+def test_an_expired_key_that_the_load_writes() -> None:
+    """It is not written once more."""
+    with rig(keys=1) as made:
+        made.fill()
+        made.stop(2 * TTL_S * S)
+        made.write(0, there_ns=10 * MS, back_ns=10 * MS)
+        assert judged(made, 0, wait_ns=S)
+        assert asked(made, b"SET") == 2
+        assert made.keys.gone == set()
+
+
 def test_a_failover_may_lose_the_last_renewal() -> None:
     """The key ends with the renewal before; nobody could renew it: it is not lost."""
     with rig(keys=1) as made:
@@ -285,6 +296,7 @@ def test_what_another_lane_wrote() -> None:
         assert read(None, 1_001), "nobody knows when it was written"
         assert key.value is NIL
         assert read(7, 1_002)
+        assert key.value is not NIL, "it is there after all"
         assert read(8, 1_010)
         assert not read(None, 1_000 + TTL_S - 5), "it was written after 1,000 s"
         assert read(8, 1_011)
