@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from loadprobe.clock import NS_PER_S
+from loadprobe.clock import NS_PER_S, boot_now_ns
+from loadprobe.config.keys import Lane
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.outcome import OpKind
 from loadprobe.core.load.foreign_key import ForeignKey
@@ -12,7 +13,9 @@ from loadprobe.core.load.lifetimes import LONG_AGO, Lifetimes
 from loadprobe.core.load.recorder import ScopeRecorder
 from loadprobe.core.load.values import NIL
 from loadprobe.drivers.base import Arrival
+from loadprobe.probe import lane as lane_module
 from tests.support.expiring import MS, START_NS, TTL_S, Rig, rig
+from tests.support.probe_bench import START, Bench, Store
 
 S = NS_PER_S
 
@@ -260,6 +263,57 @@ class _Never:
 
     def add_done_callback(self, call: object) -> None:
         """Keep nothing."""
+
+
+@pytest.mark.parametrize(
+    ("lane", "is_renewed"),
+    [
+        ({"read_only": True, "prefill": False, "read_ratio": 1.0}, False),
+        ({"read_only": True}, False),
+        ({"prefill": False, "read_ratio": 1.0}, False),
+        ({"read_ratio": 1.0}, True),
+        ({"prefill": False, "read_ratio": 0.5}, True),
+        ({"ttl_s": 0}, False),
+        ({"multi_key": 2}, False),
+    ],
+)
+def test_lanes_that_write_nothing_renew_nothing(
+    lane: dict[str, Any], is_renewed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither those that only read, nor those whose keys have no TTL."""
+    sent: list[bytes] = []
+
+    def request(_store: Store, _slot: int, command: bytes) -> Any:
+        sent.append(command)
+        return _Never()
+
+    monkeypatch.setattr(Store, "request", request)
+    bench = Bench(**lane)
+    for number in range(40):
+        bench.lane.keys.remember(number, 1)
+    now = boot_now_ns()
+    monkeypatch.setattr(lane_module, "boot_now_ns", lambda: now)
+    for _ in range(30_000):
+        now += 100 * MS
+        bench.lane.give_up(START)
+    assert bool(sent) is is_renewed
+    assert all(b"EXPIRE" in command for command in sent)
+
+
+@pytest.mark.parametrize(
+    ("lane", "ttl_s"),
+    [
+        ({}, 3600),
+        ({"keys": 450_000}, 3600),
+        ({"keys": 10_000_000}, 80_000),
+        ({"keys": 10_000_000, "ttl_s": 7}, 7),
+        ({"ttl_s": 0}, 0),
+        ({"multi_key": 2}, 0),
+    ],
+)
+def test_the_ttl_of_a_lane(lane: dict[str, Any], ttl_s: int) -> None:
+    """An hour, or as long as it takes to renew very many keys, or what was asked."""
+    assert Lane("tcp", **lane).key_ttl_s == ttl_s
 
 
 def test_versions_tell_when_they_were_made() -> None:
