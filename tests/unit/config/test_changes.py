@@ -84,6 +84,10 @@ ANEW: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         {"replaced": ('loop = "closed"', 'loop = "closed"\ndeadline_ms = 9')},
         ("lanes.fast.deadline_ms",),
     ),
+    (
+        {"replaced": ("rate_per_s = 100", "rate_per_s = 100\nttl_s = 900")},
+        ("lanes.tcp.ttl_s",),
+    ),
     ({"more": '[http]\nlisten = ""'}, ("http.listen",)),
     ({"more": "[probe]\nstall_ms = 30"}, ("probe.stall_ms",)),
     ({"replaced": ('host = "h"', 'host = "h"\ntls_port = 7')}, ("target.tls_port",)),

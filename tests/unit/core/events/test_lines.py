@@ -430,7 +430,7 @@ LINES: list[tuple[Event, str, str, str]] = [
         (
             '{"segment":2,"blind_ms":1.5,"was_killed":true,"is_other_boot":false,'
             '"wall_step_ms":null,"writes_checked":40,"writes_lost":2,'
-            '"by_reload":false}'
+            '"writes_expired":0,"by_reload":false}'
         ),
     ),
     (
