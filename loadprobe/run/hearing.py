@@ -218,7 +218,7 @@ class Hearing:
         }
         if not written or heard < written:
             return None
-        if any(result.unread for result in self.read_backs):
+        if any(result.unread or result.expired for result in self.read_backs):
             return None
         if any(found.unread for found in self.looked_up):
             return None

@@ -444,11 +444,12 @@ class Measurement:
         return self.hearing.lost_writes(self._roster.lanes)
 
     @property
-    def looked_up(self) -> tuple[int, int]:
-        """Return how many keys of an earlier process were read, and how many lost."""
+    def looked_up(self) -> tuple[int, int, int]:
+        """Return how many keys of an earlier process were read, lost, and expired."""
         found = self.hearing.looked_up
         lost = sum(sum(each.lost_by_shard.values()) for each in found)
-        return sum(each.checked for each in found), lost
+        expired = sum(each.expired for each in found)
+        return sum(each.checked for each in found), lost, expired
 
     @property
     def written(self) -> Written | None:

@@ -181,7 +181,7 @@ class Recording:
             self._describe()
             self._sinks.take_event(RunStarted(begun_ns, self._plan.config.name))
             return
-        checked, lost = told.looked_up()
+        checked, lost, expired = told.looked_up()
         self._sinks.take_event(
             RunContinued(
                 begun_ns,
@@ -192,6 +192,7 @@ class Recording:
                 wall_step_ms=past.wall_step_ms,
                 writes_checked=checked,
                 writes_lost=lost,
+                writes_expired=expired,
             )
         )
         for text in past.problems:

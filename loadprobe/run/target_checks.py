@@ -38,8 +38,9 @@ _MAY_COME = frozenset(
     }
 )
 _PERMISSIONS = (
-    "give the user +ping +time +get +set +cluster|slots +cluster|nodes +cluster|info "
-    "and the keys ~lp:* (see ACL SETUSER)"
+    "give the user +ping +time +get +set +expire +cluster|slots +cluster|nodes "
+    "+cluster|info and the keys ~lp:* (see ACL SETUSER); lanes with ttl_s = 0 need "
+    "+persist instead of +expire"
 )
 
 
@@ -198,6 +199,9 @@ async def _access(
         if lane.prefill or lane.read_ratio < 1:
             # XX: only if it exists, and it does not.
             commands.append(("SET", resp.encode(b"SET", key, b"", b"XX")))
+            if lane.multi_key == 1:
+                expire = resp.encode_expire(key, lane.key_ttl_s)
+                commands.append(("EXPIRE" if lane.key_ttl_s else "PERSIST", expire))
         for name, command in commands:
             reply = await connection.request(command)
             if (

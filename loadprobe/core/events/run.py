@@ -26,6 +26,7 @@ class RunContinued(Fact, frozen=True, tag="run/continued"):
             cannot be told, as the machine was started anew.
         writes_checked: keys that were read, of those that the process before wrote.
         writes_lost: those of them whose value, or a newer one, was not there.
+        writes_expired: those of them that were not there, and may have expired.
     """
 
     segment: int
@@ -35,6 +36,7 @@ class RunContinued(Fact, frozen=True, tag="run/continued"):
     wall_step_ms: float | None
     writes_checked: int = 0
     writes_lost: int = 0
+    writes_expired: int = 0
 
 
 class ClockStepped(Fact, frozen=True, tag="run/clock_stepped"):

@@ -326,6 +326,20 @@ CATALOGUE: tuple[Metric, ...] = (
         "Reads of keys that are not there on purpose (miss_ratio), to which nil is the "
         "right reply.",
     ),
+    _counter(
+        "expired_reads_total",
+        "1",
+        ("lane", "shard"),
+        "Reads of keys that are not there, and whose TTL may have passed: nobody could "
+        "renew them for that long.",
+    ),
+    _counter(
+        "key_renewals_total",
+        "1",
+        ("lane",),
+        "Keys whose TTL was renewed beside the load, and those written anew after it "
+        "had passed.",
+    ),
     _gauge(
         "controller_phase",
         "1",

@@ -84,6 +84,10 @@ STUCK: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         {"replaced": ('loop = "closed"', 'loop = "closed"\ndeadline_ms = 9')},
         ("lanes.fast.deadline_ms",),
     ),
+    (
+        {"replaced": ("rate_per_s = 100", "rate_per_s = 100\nttl_s = 900")},
+        ("lanes.tcp.ttl_s",),
+    ),
     ({"more": '[control]\nreplication_group = "g"'}, ("control",)),
     ({"more": '[http]\nlisten = ""'}, ("http.listen",)),
 ]

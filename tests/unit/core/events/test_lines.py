@@ -420,7 +420,7 @@ LINES: list[tuple[Event, str, str, str]] = [
         "continued",
         (
             '{"segment":2,"blind_ms":1.5,"was_killed":true,"is_other_boot":false,'
-            '"wall_step_ms":null,"writes_checked":40,"writes_lost":2}'
+            '"wall_step_ms":null,"writes_checked":40,"writes_lost":2,"writes_expired":0}'
         ),
     ),
     (
