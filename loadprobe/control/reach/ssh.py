@@ -37,7 +37,10 @@ _OURS = (
 )
 _IF_NOT_GIVEN = ("ConnectTimeout=10", "ServerAliveCountMax=3", "ServerAliveInterval=1")
 """A connection that is silent is given up after four seconds."""
-_SESSION = ("-T", "-o", "ControlMaster=no", "-o", "BatchMode=yes")
+_SESSION = (
+    *("-T", "-o", "ControlMaster=no", "-o", "BatchMode=yes"),
+    *("-o", "ProxyCommand=false"),  # without the connection there is no way of its own
+)
 OPEN_S = 30.0
 _CONTROL_S = 10.0
 _POLL_S = 0.01
@@ -175,6 +178,7 @@ class SshConnection:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
+            env=self._env,
             start_new_session=True,
             preexec_fn=lambda: bind_life_to_parent(parent, signal.SIGTERM),
         )

@@ -54,3 +54,25 @@ async def test_ssh_inherits_no_secret(
     assert environment.keys() & {"OUR_PASSWORD", "OUR_TOKEN"} == set()
     assert environment.keys() >= {"AWS_SECRET_ACCESS_KEY", "OTHER"}
     assert not any("the value" in word for word in arguments)
+
+
+async def test_a_session_goes_by_the_connection_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without the connection nobody is asked who has the name that stands for it."""
+    told = tmp_path / "told"
+    script = f"json.dump([sys.argv, dict(os.environ)], open({str(told)!r}, 'w'))"
+    pretend(monkeypatch, tmp_path, script)
+    monkeypatch.setenv("OUR_TOKEN", "a secret")
+    connection = SshConnection(Tunnel("bastion"), print, withheld={"OUR_TOKEN"})
+    try:
+        session = await connection.run("cat")
+        await session.communicate()
+    finally:
+        await connection.close()
+    (_, *arguments), environment = json.loads(told.read_text())
+    assert "OUR_TOKEN" not in environment
+    asked = ["/usr/bin/ssh", "-G", *arguments[:-1]]
+    meant = await asyncio.create_subprocess_exec(*asked, stdout=asyncio.subprocess.PIPE)
+    printed, _ = await meant.communicate()
+    assert "proxycommand false" in printed.decode().splitlines()
