@@ -90,7 +90,7 @@ class ServerSideWatch:
         )
 
     async def run(self) -> None:
-        """Ask until cancelled."""
+        """Ask until cancelled; what was answered until then is passed on."""
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
@@ -99,16 +99,14 @@ class ServerSideWatch:
                     rest_ns = NS_PER_S - self._now_ns() % NS_PER_S + _LATE_NS
                     await asyncio.sleep(rest_ns / NS_PER_S)
         finally:
+            self._pass_on()
             for node in list(self._clients):
                 await self._close(node)
 
     def look(self, group: asyncio.TaskGroup) -> None:
         """Pass on what was answered since the last time, and ask again."""
         now_ns = self._now_ns()
-        answers, self._answers = self._answers, {}
-        rows = self._side.rows(answers)
-        if rows and self._needs_rows():
-            self._take_rows(rows)
+        self._pass_on()
         self._side.forget(now_ns - _FORGET_NS)
         nodes = self._wanted()
         shards = {shard for shard, _ in nodes.values()}
@@ -126,6 +124,13 @@ class ServerSideWatch:
                 asking = self._ask(node, shard, is_primary=is_primary)
                 self._asking[node] = group.create_task(asking)
         self._looks += 1
+
+    def _pass_on(self) -> None:
+        """Pass on what was answered since the last time."""
+        answers, self._answers = self._answers, {}
+        rows = self._side.rows(answers)
+        if rows and self._needs_rows():
+            self._take_rows(rows)
 
     def _wanted(self) -> dict[Node, tuple[str, bool]]:
         """Return who is to be asked: the shard of each, and whether it is primary."""

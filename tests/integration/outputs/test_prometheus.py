@@ -46,6 +46,7 @@ SCOPE = ("lane", "shard", "op")
 ONLY_AT_TIMES = {
     "controller_phase",
     "controller_phase_start_timestamp_seconds",
+    "expired_reads_total",
     "folder_damaged_files",
     "folder_removed_total",
     "gc_pause_seconds",

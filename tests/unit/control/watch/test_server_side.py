@@ -169,6 +169,19 @@ async def test_one_connection_for_each_server() -> None:
     assert seen.rows[1].lag_bytes == 100
 
 
+async def test_the_last_answers_are_passed_on() -> None:
+    """What was answered when nobody looks any more is told, too."""
+    seen = Watching(Servers(one_shard(0), {1: ANSWER}))
+    asking = asyncio.create_task(seen.watch.run())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert seen.rows == []
+    asking.cancel()
+    await asyncio.wait([asking])
+    assert [row.node for row in seen.rows] == ["h:1"]
+    assert seen.servers.closed == 1
+
+
 async def test_nobody_is_asked_for_nothing() -> None:
     """Only primaries for the sake of ceilings, and nobody if nothing is wanted."""
     seen = Watching(Servers(one_shard(1), {1: ANSWER, 2: ANSWER}))
