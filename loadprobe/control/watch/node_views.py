@@ -5,26 +5,28 @@ reason; any other exception is a bug of ours and passes.
 """
 
 import asyncio
-import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.connection import Connection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoPermissionError, RedisError
+import msgspec
+from hiredis import ReplyError
 
 from loadprobe.clock import mono_now_ns
 from loadprobe.config.keys import Target
 from loadprobe.core.topology.roles import Address, RoleView, parse_replication
 from loadprobe.core.topology.server_side import PRIMARY, REPLICA, ServerAnswer
-from loadprobe.drivers.clients.library.address import NOWHERE
+from loadprobe.drivers import resp
 from loadprobe.drivers.resolver import Resolver
-from loadprobe.drivers.tls import make_context, server_name
+from loadprobe.drivers.tls import make_context
+from loadprobe.drivers.wire.connection import Connection
+from loadprobe.drivers.wire.dial import Dialer, DialFailure
+from loadprobe.drivers.wire.seed import Bystander
 
 _DEFAULT_USER = "default"
+_CLUSTER_INFO = resp.encode(b"CLUSTER", b"INFO")
+_INFO = resp.encode(b"INFO")
+_INFO_SERVER = resp.encode(b"INFO", b"server")
 
 
 class NodeSilent(Exception):
@@ -48,40 +50,6 @@ class NodeView:
     slots: list[Any]
     nodes: bytes
     info: Mapping[str, str]
-
-
-class _NodeConnection(Connection):
-    """A connection of redis-py with our own TLS context, server name and resolver.
-
-    redis-py's SSLConnection builds a context per connection (30 ms) and cannot verify
-    a name other than the host it connects to.
-    """
-
-    def __init__(
-        self,
-        *,
-        tls_context: ssl.SSLContext | None,
-        tls_name: str,
-        resolver: Resolver,
-        **settings: Any,
-    ) -> None:
-        super().__init__(**settings)
-        self._tls_context = tls_context
-        self._tls_name = tls_name
-        self._resolver = resolver
-        self._found = ""
-
-    async def _connect(self) -> None:
-        self._found = (await self._resolver.resolve(self.host))[0]
-        await super()._connect()  # type: ignore[no-untyped-call]
-
-    def _connection_arguments(self) -> Mapping[str, Any]:
-        arguments = dict(super()._connection_arguments())
-        arguments["host"] = self._found
-        if self._tls_context is not None:
-            arguments["ssl"] = self._tls_context
-            arguments["server_hostname"] = self._tls_name
-        return arguments
 
 
 def named_user(username: str | None) -> str:
@@ -119,24 +87,12 @@ class NodeLogin:
         self._timeout_s = timeout_s
         self._context = make_context(target) if tls else None
         self._resolver = Resolver(target.name_server)
-        self._settings: dict[str, Any] = {
-            "username": target.username,
-            "password": target.read_password(),
-            # Timeouts are ours (see NodeClient): redis-py 8.1 sends through
-            # asyncio.wait_for, which on Python 3.11 can swallow a cancellation.
-            "socket_timeout": None,
-            "socket_connect_timeout": None,
-            "socket_keepalive": True,
-            "retry": Retry(NoBackoff(), 0),
-            "protocol": 2,
-            "decode_responses": False,
-        }
-        if password is not None:
-            self._settings["password"] = password
+        self._password = target.read_password() if password is None else password
 
     def use_login(self, username: str | None, password: str | None) -> None:
         """Let clients that are opened from now on log in as somebody."""
-        self._settings["username"], self._settings["password"] = username, password
+        self._target = msgspec.structs.replace(self._target, username=username)
+        self._password = password
 
     def use_certificates(self, target: Target) -> None:
         """Let clients that are opened from now on use what certificate files hold now.
@@ -151,28 +107,17 @@ class NodeLogin:
     @property
     def password(self) -> str | None:
         """Return the password of clients that are opened now."""
-        password: str | None = self._settings["password"]
-        return password
+        return self._password
 
     def open_node(self, host: str, port: int) -> "NodeClient":
         """Return a client, not yet connected, of a node announced as host and port."""
-        way = self._target.way_to(host, port)
-        connect_host, connect_port = way or NOWHERE
-        pool = ConnectionPool(
-            connection_class=_NodeConnection,
-            max_connections=1,
-            host=connect_host,
-            port=connect_port,
-            tls_context=self._context,
-            tls_name=server_name(self._target, host),
-            resolver=self._resolver,
-            **self._settings,
+        dialer = Dialer(
+            self._target, self._context, self._password, round(self._timeout_s * 1000)
         )
+        dialer.resolver = self._resolver
+        dialer.takes_unsynced = True
         return NodeClient(
-            Redis.from_pool(pool),
-            (host, port),
-            self._way_in(host, port),
-            timeout_s=self._timeout_s,
+            dialer, (host, port), self._way_in(host, port), timeout_s=self._timeout_s
         )
 
     def is_as_now(self, client: "NodeClient") -> bool:
@@ -180,7 +125,7 @@ class NodeLogin:
         return client.way_in == self._way_in(*client.address)
 
     def _way_in(self, host: str, port: int) -> "WayIn":
-        return self._target.way_to(host, port), self.password
+        return self._target.way_to(host, port), self._password
 
 
 WayIn = tuple[Address | None, str | None]
@@ -188,7 +133,13 @@ WayIn = tuple[Address | None, str | None]
 
 
 class NodeClient:
-    """One node, asked one thing at a time.
+    """One node, asked one thing at a time, on one connection that is kept.
+
+    Args:
+        dialer: opens the connection.
+        address: as announced.
+        way_in: see ``WayIn``.
+        timeout_s: bound of each question, with the connection attempt it may need.
 
     Attributes:
         address: as announced.
@@ -197,9 +148,10 @@ class NodeClient:
     """
 
     def __init__(
-        self, client: Redis, address: Address, way_in: "WayIn", *, timeout_s: float
+        self, dialer: Dialer, address: Address, way_in: "WayIn", *, timeout_s: float
     ) -> None:
-        self._client = client
+        self._dialer = dialer
+        self._connection: Connection | None = None
         self._timeout_s = timeout_s
         self.address = address
         self.host = address[0]
@@ -211,9 +163,9 @@ class NodeClient:
         Raises:
             NodeSilent: no connection, no reply in time, or an error reply.
         """
-        slots = await self._ask(b"CLUSTER", b"SLOTS")
-        nodes = await self._ask(b"CLUSTER", b"NODES")
-        info = await self._ask(b"CLUSTER", b"INFO")
+        slots, nodes, info = await self._ask_all(
+            resp.CLUSTER_SLOTS, resp.CLUSTER_NODES, _CLUSTER_INFO
+        )
         return NodeView(slots, nodes, read_info(info))
 
     async def role(self, address: Address) -> RoleView:
@@ -226,7 +178,7 @@ class NodeClient:
             NodeSilent: as above, or it tells no role.
         """
         try:
-            return parse_replication(await self._ask(b"INFO", b"replication"), address)
+            return parse_replication(await self._ask(resp.REPLICATION), address)
         except ValueError as exc:
             raise NodeSilent(str(exc)) from exc
 
@@ -236,7 +188,7 @@ class NodeClient:
         Raises:
             NodeSilent: as above.
         """
-        info = read_info(await self._ask(b"INFO", b"server"))
+        info = read_info(await self._ask(_INFO_SERVER))
         if "valkey_version" in info:
             return f"valkey {info['valkey_version']}"
         return f"redis {info.get('redis_version', '')}".rstrip()
@@ -247,7 +199,7 @@ class NodeClient:
         Raises:
             NodeSilent: as above.
         """
-        info = read_info(await self._ask(b"INFO", b"replication"))
+        info = read_info(await self._ask(resp.REPLICATION))
         count = int(info.get("connected_slaves", "0"))
         states = [info.get(f"slave{index}", "") for index in range(count)]
         return sum("state=online" in state.split(",") for state in states)
@@ -258,7 +210,7 @@ class NodeClient:
         Raises:
             NodeSilent: as above.
         """
-        info = read_info(await self._ask(b"INFO", b"replication"))
+        info = read_info(await self._ask(resp.REPLICATION))
         return (
             info.get("role") == "slave"
             and info.get("master_link_status") == "up"
@@ -271,7 +223,7 @@ class NodeClient:
         Raises:
             NodeSilent: as above, or it does not tell.
         """
-        text = await self._ask(b"INFO")
+        text = await self._ask(_INFO)
         return parse_server_side(text, mono_now_ns())
 
     async def slots(self) -> list[Any]:
@@ -280,7 +232,7 @@ class NodeClient:
         Raises:
             NodeSilent: as above.
         """
-        return list(await self._ask(b"CLUSTER", b"SLOTS"))
+        return list(await self._ask(resp.CLUSTER_SLOTS))
 
     async def scan(
         self, cursor: bytes, pattern: bytes, *, count: int
@@ -295,9 +247,8 @@ class NodeClient:
         Raises:
             NodeSilent: as above.
         """
-        following, keys = await self._ask(
-            *(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"%d" % count)
-        )
+        words = b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"%d" % count
+        following, keys = await self._ask(resp.encode(*words))
         return following, keys
 
     async def unlink(self, keys: Sequence[bytes]) -> None:
@@ -306,31 +257,69 @@ class NodeClient:
         Raises:
             NodeSilent: as above.
         """
-        await self._ask(b"UNLINK", *keys)
+        await self._ask(resp.encode(b"UNLINK", *keys))
 
     async def close(self) -> None:
         """Close the connection."""
-        await self._client.aclose()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abort()
 
-    async def _ask(self, *command: bytes) -> Any:
-        # Words in bytes: redis-py finds no callback for them and leaves replies raw.
+    async def _ask(self, command: bytes) -> Any:
+        (reply,) = await self._ask_all(command)
+        return reply
+
+    async def _ask_all(self, *commands: bytes) -> list[Any]:
+        """Return the replies to commands that are sent together.
+
+        Raises:
+            NodeSilent: no connection, not all replies in time, or an error reply.
+        """
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._client.execute_command(  # type: ignore[no-untyped-call]
-                    *command
-                )
+                connection = await self._connected()
+                asked = [connection.request(command) for command in commands]
+                replies = [await each for each in asked]
         except TimeoutError as exc:
+            await self.close()  # what is asked next would have to wait for it
             raise NodeSilent(f"no reply in {self._timeout_s:g} s") from exc
-        except NoPermissionError as exc:
-            raise NodeDenied(f"{type(exc).__name__}: {exc}") from exc
-        except (RedisError, OSError) as exc:
+        except OSError as exc:
+            await self.close()
             raise NodeSilent(f"{type(exc).__name__}: {exc}") from exc
         except RuntimeError as exc:
             # uvloop 0.22 raises it, without a class of its own, for a write to a
             # connection that was lost since the last reply.
             if "handler is closed" not in str(exc):
                 raise
+            await self.close()
             raise NodeSilent(f"connection lost: {exc}") from exc
+        for reply in replies:
+            if isinstance(reply, ReplyError):
+                raise _refusal(str(reply))
+        return replies
+
+    async def _connected(self) -> Connection:
+        """Return the connection; open another one if it has ended.
+
+        Raises:
+            NodeSilent: there is none.
+        """
+        connection = self._connection
+        if connection is not None and not connection.is_closing:
+            return connection
+        owner = Bystander()
+        made = await self._dialer.dial(
+            *self.address, lambda: Connection(owner, owner, None)
+        )
+        if isinstance(made, DialFailure):
+            raise _refusal(made.detail)
+        self._connection = made
+        return made
+
+
+def _refusal(text: str) -> NodeSilent:
+    """Return what a failure means, by what the system or the server said."""
+    return NodeDenied(text) if text.startswith("NOPERM") else NodeSilent(text)
 
 
 def parse_server_side(text: bytes, at_ns: int) -> ServerAnswer:
