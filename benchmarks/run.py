@@ -21,6 +21,7 @@ from benchmarks import (
     metrics,
     multiplexed,
     open_loop,
+    quiet,
     redis_benchmark,
     scraping,
     sidecar,
@@ -63,6 +64,12 @@ def _benchmarks(sidecar_s: float) -> dict[str, Benchmark]:
         del repeats, seconds
         return sidecar.run(target, length_s=sidecar_s, say=say)
 
+    def watching(
+        target: Target, *, repeats: int, seconds: float, say: Callable[[str], None]
+    ) -> Found:
+        del repeats, seconds
+        return quiet.run(target, length_s=sidecar_s, say=say)
+
     return {
         "cost": cost.run,
         "multiplexed": multiplexed.run,
@@ -73,6 +80,7 @@ def _benchmarks(sidecar_s: float) -> dict[str, Benchmark]:
         "hour": hour.run,
         "metrics": metrics.run,
         "sidecar": beside,
+        "quiet": watching,
     }
 
 

@@ -278,8 +278,7 @@ class NodeClient:
         try:
             async with asyncio.timeout(self._timeout_s):
                 connection = await self._connected()
-                asked = [connection.request(command) for command in commands]
-                replies = [await each for each in asked]
+                replies = [await each for each in connection.request_all(commands)]
         except TimeoutError as exc:
             await self.close()  # what is asked next would have to wait for it
             raise NodeSilent(f"no reply in {self._timeout_s:g} s") from exc

@@ -11,7 +11,7 @@ transport, refer to each other no more: they are gone as soon as nobody needs th
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from hiredis import ProtocolError, Reader, ReplyError
@@ -326,6 +326,14 @@ class Connection:
         self.pending.append(future)
         self.write(command)
         return future
+
+    def request_all(self, commands: Sequence[bytes]) -> "list[asyncio.Future[object]]":
+        """Send commands at once; see ``request`` for their replies."""
+        create_future = asyncio.get_running_loop().create_future
+        futures: list[asyncio.Future[object]] = [create_future() for _ in commands]
+        self.pending.extend(futures)
+        self.write(b"".join(commands))
+        return futures
 
     @property
     def has_spoken(self) -> bool:
