@@ -15,7 +15,6 @@ _TITLES = {
     "open_loop": "Open loop: how late arrivals are sent",
     "two_processes": "Two probe processes",
     "sidecar": "Sidecar",
-    "quiet": "Quiet sidecar",
     "growth": "More workers, more shards",
     "hour": "An hour of arrivals",
     "metrics": "The pages for Prometheus",

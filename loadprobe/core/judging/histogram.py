@@ -191,9 +191,9 @@ class Histogram:
         if other.min_ns is None or other.max_ns is None:
             return
         if self.min_ns is None:
-            self._counts = other.copy()._counts
+            self._counts = other.copy()._counts  # noqa: SLF001 - its own kind
         else:
-            self._add(other._filled())  # noqa: SLF001 - its own kind
+            self._add(other._filled())  # noqa: SLF001 - as above
         self._widen(other.min_ns, other.max_ns)
         self.count += other.count
         self.sum_ns += other.sum_ns
