@@ -1,7 +1,7 @@
 # Every target sets up what it needs by itself; what is there already costs nothing.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup server prometheus openssl redis-cli network migrations chromium demo test verify check bench calibrate failovers integration soak chaos kills
+.PHONY: help setup server prometheus openssl redis-cli network migrations ways chromium demo test verify check bench calibrate failovers integration soak chaos kills
 .PHONY: clean
 .PHONY: bundle function fuzz lock sbom
 .PHONY: stack pictures compiled matrix parity
@@ -55,6 +55,7 @@ help:
 	@echo "make calibrate    the meter against outages of known length (20 minutes)"
 	@echo "make matrix       every scenario, both shapes, TCP and TLS: one table (12 minutes)"
 	@echo "make migrations   the ways to migrate beside each other: one table (3 minutes)"
+	@echo "make ways         what a NAT and a tunnel add to a round trip: one table (1 minute)"
 	@echo "make failovers    20 planned failovers under load: nothing may be lost"
 	@echo "make parity       two servers with ten million keys compared (10 minutes, 4 GB)"
 	@echo "make chaos        what goes wrong around a probe against what is told (2 minutes)"
@@ -271,6 +272,10 @@ kills: setup
 # The machine should be quiet. Writes the table of docs/migration.md.
 migrations: setup redis-cli
 	$(BIN)/python -m benchmarks.migrations
+
+# Needs root. Writes a table of docs/reach.md.
+ways: setup network
+	$(BIN)/python -m benchmarks.ways
 
 failovers: setup
 	$(BIN)/python -m benchmarks.failovers

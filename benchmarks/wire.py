@@ -124,6 +124,7 @@ def closed_lane(
         read_ratio=0.5,
         value_bytes=case.value_bytes,
         keys=KEYS,
+        ttl_s=0,  # what is beside it sends a plain SET; ``benchmarks.ttl`` has the rest
         connect_rate_per_s=0.0,
     )
 

@@ -19,6 +19,19 @@ mono_now_ns = time.monotonic_ns
 """Return CLOCK_MONOTONIC in nanoseconds (bare C function: it runs per operation)."""
 
 
+_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def boot_now_ns() -> int:
+    """Return CLOCK_BOOTTIME in nanoseconds, which goes on while the machine sleeps.
+
+    It is shared by all processes of a host, too, and begins anew with each start. For
+    what passes for others meanwhile: the TTL of keys. Without it (it is Linux' own)
+    CLOCK_MONOTONIC.
+    """
+    return time.clock_gettime_ns(_BOOT)
+
+
 def wall_now_ns() -> int:
     """Return the UNIX time in nanoseconds."""
     return time.time_ns()
@@ -33,6 +46,27 @@ def read_boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     except (OSError, ValueError):
         return ""
+
+
+@dataclass(frozen=True, slots=True)
+class BootClock:
+    """What times of ``boot_now_ns`` mean to a process that reads them later.
+
+    Args:
+        boot_id: of which start of the machine they are (see ``read_boot_id``).
+        now_ns: of now.
+        to_wall_ns: what leads to UNIX times.
+    """
+
+    boot_id: str
+    now_ns: int
+    to_wall_ns: int
+
+
+def read_boot_clock() -> BootClock:
+    """Read the clock that goes on while the machine sleeps."""
+    now_ns = boot_now_ns()
+    return BootClock(read_boot_id(), now_ns, wall_now_ns() - now_ns)
 
 
 def process_cpu_ns() -> int:

@@ -7,6 +7,7 @@ down what was measured; the process is gone two seconds later, whatever it hangs
 """
 
 import asyncio
+import logging
 import os
 import signal
 import threading
@@ -16,6 +17,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
+from loadprobe.errors import LoadprobeError
 from loadprobe.logs import write_out
 
 EXIT_INTERRUPTED = 130
@@ -29,6 +31,7 @@ _LOGGING_S = 0.5
 _UNWIND_S = 0.5
 
 _T = TypeVar("_T")
+logger = logging.getLogger(__name__)
 
 
 class Stopping:
@@ -162,6 +165,11 @@ async def _unless(
         await asyncio.wait({task}, timeout=unwind_s)
     if event.is_set():
         if task.done() and not task.cancelled():
-            task.exception()  # of no interest any more
+            problem = task.exception()
+            # What failed for the signal is of no interest any more; a defect is.
+            if isinstance(problem, Exception) and not isinstance(
+                problem, LoadprobeError
+            ):
+                logger.error("unexpected_error", exc_info=problem)
         return None
     return task.result()

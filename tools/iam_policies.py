@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from loadprobe.control.permissions.grants import GRANTS
+from loadprobe.control.permissions.grants import GRANTS, SERVERLESS_GRANTS
 from loadprobe.control.permissions.policy import (
     GroupName,
     allow,
@@ -17,9 +17,18 @@ _PLACE = GroupName("GROUP", "REGION", "ACCOUNT")
 """What a person puts in."""
 
 
+def serverless_file(purpose: str) -> str:
+    """Return the name of the file for something done to a serverless cache."""
+    return f"serverless_{purpose.removesuffix('_serverless')}"
+
+
 def make_policies() -> dict[str, str]:
     """Return the text of every file by its name."""
     documents = {name: make_statements([name], _PLACE) for name in GRANTS}
+    documents |= {
+        serverless_file(name): make_statements([name], _PLACE, SERVERLESS_GRANTS)
+        for name in SERVERLESS_GRANTS
+    }
     documents["metrics"] = [node_metrics()]
     documents["login"] = [
         allow(

@@ -1,5 +1,6 @@
 """The command that finds out all that can be found out before a run."""
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ from loadprobe.cli.scenarios import LogLevel, choose_scenario, run_async
 from loadprobe.config.file import load_config
 from loadprobe.config.keys import Config
 from loadprobe.errors import PreflightError
+from loadprobe.harmless import harmless_json
 
 if TYPE_CHECKING:
     from loadprobe.control.scenario.file import Scenario
@@ -74,7 +76,8 @@ async def _check(
                 for check in found
             ],
         }
-        say(encode_document(document).decode(), end="")
+        sys.stdout.buffer.write(harmless_json(encode_document(document)))
+        sys.stdout.flush()
     failed = [check for check in found if check.state == "fail"]
     if failed:
         first = failed[0]

@@ -103,29 +103,32 @@ def _parse_variables(texts: list[str]) -> dict[str, str]:
 
 
 def confirm_changes(config: Config, scenario: "Scenario", lines: list[str]) -> None:
-    """Have a person agree to changes of a group that was there before.
+    """Have a person agree to changes of a group, or cluster, that was there before.
 
     Raises:
-        UsageError: the answer is not the group's name, or there is nobody to ask.
+        UsageError: the answer is not its name, or there is nobody to ask.
     """
-    from loadprobe.control.scenario.rehearsal import changes_existing_group
+    from loadprobe.control.scenario.rehearsal import what_changes
 
-    if config.control is None or not changes_existing_group(scenario):
+    name = what_changes(config, scenario)
+    if name is None:
         return
-    group = config.control.replication_group
+    kind = "cluster at"
+    if config.control is not None:
+        kind = "serverless cache" if config.control.is_serverless else "group"
     if not sys.stdin.isatty():
         raise UsageError(
-            f"scenario {scenario.name} changes the existing group {group}, and there "
+            f"scenario {scenario.name} changes the existing {kind} {name}, and there "
             "is no terminal to ask at; look at --dry-run, then give --yes"
         )
     warn("\n".join(lines))
-    _ask_for_name(group, question=f"This changes {group}.")
+    _ask_for_name(name, question=f"This changes {name}.")
 
 
-def _ask_for_name(group: str, *, question: str) -> None:
+def _ask_for_name(name: str, *, question: str) -> None:
     warn(f"{question} Type its name to go on: ", end="")
-    if sys.stdin.readline().strip() != group:
-        raise UsageError(f"that is not {group!r}; nothing was changed")
+    if sys.stdin.readline().strip() != name:
+        raise UsageError(f"that is not {name!r}; nothing was changed")
 
 
 def mention_left_behind() -> None:

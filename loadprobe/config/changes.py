@@ -1,4 +1,7 @@
-"""What two configurations differ in, and what of it can change while a run lasts. Pure.
+"""What two configurations differ in, and what of it one run can take over. Pure.
+
+Some keys are swapped while the load goes on, others with a new segment of the run. With
+the rest it would be another run: figures of it would not be of the same thing any more.
 
 Keys are named by their path, lanes and webhooks in it by their names:
 ``lanes.tcp.rate_per_s``.
@@ -18,12 +21,21 @@ _IN_MID_RUN = re.compile(
     r"|load\.[^.]+"
     r"|slo\.[^.]+"
     r"|webhooks(\..+)?"
-    r"|output\.(segment_hours|seconds_hours|latency_seconds_hours|minutes_days"
+    r"|output\.(resume|segment_hours|seconds_hours|latency_seconds_hours|minutes_days"
     r"|retain_days|retain_gb|max_disk_ratio)"
     r"|target\.(username|password_file|password_env|ca_file|cert_file|key_file)"
     r"|target\.address_map"
 )
 """Keys that are swapped without a gap."""
+
+_OF_THE_RUN = re.compile(
+    r"name|output\.dir|control(\..+)?|target\.(host|port|cluster)"
+    r"|lanes\.[^.]+\.(driver|tls|loop|read_from|keyspace|value_bytes|multi_key)"
+)
+"""Keys that say what is measured, and what a lane's figures and values are.
+
+A lane may come or go as a whole: one that is to be different has another name.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +43,23 @@ class ChangedKeys:
     """Paths of keys whose values are others, in the order of the file.
 
     Args:
-        swapped: take effect while the run lasts.
-        stuck: need the run to be started again.
+        swapped: can take effect while the load goes on.
+        anew: need a new segment of the run.
+        fixed: need another run.
     """
 
     swapped: tuple[str, ...]
-    stuck: tuple[str, ...]
+    anew: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         """Tell whether anything is different."""
-        return bool(self.swapped or self.stuck)
+        return bool(self.swapped or self.anew or self.fixed)
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """Return all that one run can take over."""
+        return self.swapped + self.anew
 
     def under(self, section: str) -> bool:
         """Tell whether a key of a section is swapped."""
@@ -70,9 +89,12 @@ def changes(old: Config, new: Config) -> ChangedKeys:
         fixed = closed if name == "deadline_ms" else ramps | closed
         return section != "lanes" or lane not in fixed
 
+    fixed = [key for key in keys if _OF_THE_RUN.fullmatch(key) is not None]
+    rest = [key for key in keys if key not in fixed]
     return ChangedKeys(
-        tuple(key for key in keys if can_change(key)),
-        tuple(key for key in keys if not can_change(key)),
+        tuple(key for key in rest if can_change(key)),
+        tuple(key for key in rest if not can_change(key)),
+        tuple(fixed),
     )
 
 
@@ -88,7 +110,7 @@ def _flat(plain: Mapping[str, object]) -> dict[str, object]:
         elif isinstance(value, Mapping):
             found[section] = True
             found |= {f"{section}.{key}": each for key, each in value.items()}
-        else:
+        elif value is not None:  # else there is no such section
             found[section] = value
     return found
 

@@ -21,6 +21,7 @@ from loadprobe.config.keys import (
     LARGEST_PORT,
     SECTIONS,
     Config,
+    Control,
     Lane,
     Target,
 )
@@ -231,6 +232,8 @@ def _check(config: Config, where: str) -> None:
             "section to ask the API for the endpoint",
         )
     _check_target(config.target, f"{where}: target")
+    if config.control is not None:
+        _check_named(config.control, f"{where}: control")
     if config.control is not None and config.control.endpoint_url is not None:
         check_url(
             config.control.endpoint_url,
@@ -252,6 +255,19 @@ def _check(config: Config, where: str) -> None:
             )
         check_lane(lane, config.target, at)
     check_keyspaces(config.lanes, where)
+
+
+def _check_named(control: Control, at: str) -> None:
+    """Check that exactly one of what the API knows is named."""
+    if (control.replication_group is None) == (control.serverless_cache is None):
+        are_both = control.replication_group is not None
+        raise ConfigError(
+            at,
+            f"{'both' if are_both else 'neither'} replication_group "
+            f"{'and' if are_both else 'nor'} serverless_cache "
+            f"{'are' if are_both else 'is'} given; name what is behind [target], one "
+            "of the two",
+        )
 
 
 def _check_target(target: Target, at: str) -> None:

@@ -51,10 +51,14 @@ def with_iam_user(config: Config) -> Config:
     if target.iam_user is None:
         return config
     cache, region = target.iam_cache, target.iam_region
+    is_serverless = target.iam_serverless
+    if cache is None and control is not None:
+        cache, is_serverless = control.cache, control.is_serverless
     target = msgspec.structs.replace(
         target,
         username=target.iam_user,
-        iam_cache=cache or (control.replication_group if control else None),
+        iam_cache=cache,
+        iam_serverless=is_serverless,
         iam_region=region or (control.region if control else None),
     )
     return msgspec.structs.replace(config, target=target)

@@ -21,6 +21,7 @@ from loadprobe.config.webhooks import LARGEST_WEBHOOKS, Webhook
 __all__ = [
     "LARGEST_LANES",
     "LARGEST_PORT",
+    "SDK_VARIABLES",
     "SECTIONS",
     "Client",
     "Config",
@@ -185,11 +186,25 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the ElastiCache API is, and which replication group is the target."""
+    """Where the ElastiCache API is, and which group or cache there is the target.
 
-    replication_group: Text
+    Exactly one of ``replication_group`` and ``serverless_cache`` is given.
+    """
+
+    replication_group: Text | None = None
     region: Text = "us-east-1"
     endpoint_url: Text | None = None
+    serverless_cache: Text | None = None
+
+    @property
+    def cache(self) -> str:
+        """Return the name of what is the target: one of the two is given."""
+        return self.replication_group or self.serverless_cache or ""
+
+    @property
+    def is_serverless(self) -> bool:
+        """Tell whether it is a serverless cache."""
+        return self.serverless_cache is not None
 
     @property
     def poll_s(self) -> float:
@@ -336,7 +351,8 @@ def with_endpoint(
     return msgspec.structs.replace(config, target=target)
 
 
-_OF_THE_SDK = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
+SDK_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
+"""Secrets of the SDK: what others run beside a run may have a use for them."""
 
 
 def secret_variables(config: Config) -> frozenset[str]:
@@ -346,7 +362,7 @@ def secret_variables(config: Config) -> frozenset[str]:
     """
     remote = config.remote_write
     names = [config.target.password_env, remote.password_env if remote else None]
-    names += _OF_THE_SDK
+    names += SDK_VARIABLES
     for hook in config.webhooks:
         names += (hook.url_env, hook.token_env, hook.routing_key_env)
     return frozenset(name for name in names if name)

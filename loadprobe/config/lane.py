@@ -7,6 +7,11 @@ from msgspec import Meta
 
 from loadprobe.config.values import Name, Ratio
 
+LONGEST_TTL_S = 30 * 86_400
+_TTL_S = 3600
+_KEYS_PER_TTL_S = 125
+"""All keys are renewed in an eighth of the TTL if need be, 1,000 a second at most."""
+
 
 class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How an application sets its client library up; absent keys are not passed on.
@@ -100,6 +105,8 @@ class Lane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         keys: number of keys of the lane.
         keyspace: lanes of the same one share their keys: each writes its part of them,
             and reads all; the name of the lane if it is not set.
+        ttl_s: TTL of the keys, which is renewed while a run lasts; 0 is none. If it is
+            not set it is an hour, or what very many keys need (see ``key_ttl_s``).
         prefill: write all keys before the load starts.
         processes: probe processes that share the lane.
         connect_rate_per_s: new connections per second and shard ("wire" only; 1 if it
@@ -128,6 +135,7 @@ class Lane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     value_bytes: Annotated[int, Meta(ge=24, le=1_048_576)] = 64
     keys: Annotated[int, Meta(ge=1, le=10_000_000)] = 10_000
     keyspace: Name | None = None
+    ttl_s: Annotated[int, Meta(ge=0, le=LONGEST_TTL_S)] | None = None
     prefill: bool = True
     processes: Annotated[int, Meta(ge=1, le=64)] = 1
     connect_rate_per_s: Annotated[float, Meta(ge=0.0, le=100.0)] | None = None
@@ -151,6 +159,18 @@ class Lane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def key_prefix(self) -> str:
         """Return what the names of its keys begin with, after "lp:"."""
         return self.keyspace or self.name
+
+    @property
+    def key_ttl_s(self) -> int:
+        """Return the TTL of its keys in seconds; 0 is none: MSET takes none."""
+        if self.ttl_s is not None:
+            return self.ttl_s
+        return 0 if self.multi_key > 1 else max(_TTL_S, self.least_ttl_s)
+
+    @property
+    def least_ttl_s(self) -> int:
+        """Return the shortest TTL in which all keys can be renewed in time."""
+        return -(-self.keys // _KEYS_PER_TTL_S)
 
     @property
     def connects_per_s(self) -> float:

@@ -5,11 +5,14 @@ from collections.abc import Sequence
 
 from loadprobe.config.client import check_client
 from loadprobe.config.keys import Target
-from loadprobe.config.lane import Lane
+from loadprobe.config.lane import LONGEST_TTL_S, Lane
 from loadprobe.errors import ConfigError
 
 # Values name their key in four bytes, and there are spare keys for every slot.
 _MOST_KEYS = 1_000_000_000
+
+_LEAST_TTL_S = 5
+_DEADLINES = 4
 
 
 def check_lane(lane: Lane, target: Target, at: str) -> None:
@@ -25,6 +28,7 @@ def check_lane(lane: Lane, target: Target, at: str) -> None:
     """
     _check_schedule(lane, at)
     _check_parts(lane, at)
+    _check_ttl(lane, at)
     _check_client(lane, target, at)
 
 
@@ -46,12 +50,13 @@ def check_keyspaces(lanes: Sequence[Lane], where: str) -> None:
         parts[space] += lane.processes
         if other is lane:
             continue
-        for key in ("keys", "value_bytes", "multi_key"):
+        for key in ("keys", "value_bytes", "multi_key", "key_ttl_s"):
             if getattr(lane, key) != getattr(other, key):
+                named = "ttl_s" if key == "key_ttl_s" else key
                 raise ConfigError(
                     at,
                     f"{lane.name} and {other.name} share the keys of {space!r} and "
-                    f"differ in {key}; set the same, or another keyspace",
+                    f"differ in {named}; set the same, or another keyspace",
                 )
         strange = next((each for each in (other, lane) if not each.is_witness), None)
         if strange is not None or lane.multi_key > 1:
@@ -137,6 +142,39 @@ def _check_parts(lane: Lane, at: str) -> None:
         raise ConfigError(
             f"{at}.keys",
             f"{lane.keys} keys for {lane.processes} processes; every process needs one",
+        )
+
+
+def _check_ttl(lane: Lane, at: str) -> None:
+    """Check that keys can be renewed before their TTL has passed."""
+    ttl_s = lane.key_ttl_s
+    if not ttl_s or lane.read_only:
+        return
+    if lane.multi_key > 1:
+        raise ConfigError(
+            f"{at}.ttl_s",
+            "MSET, by which sets of keys are written, takes no TTL; remove it (sets "
+            "stay until `loadprobe clean`), or multi_key",
+        )
+    if ttl_s < _LEAST_TTL_S:
+        raise ConfigError(
+            f"{at}.ttl_s",
+            f"{ttl_s} is too short to be renewed in time; expected 0 for none, or "
+            f"{_LEAST_TTL_S} seconds to {LONGEST_TTL_S}",
+        )
+    if ttl_s < lane.least_ttl_s:
+        raise ConfigError(
+            f"{at}.ttl_s",
+            f"{ttl_s} is too short for {lane.keys} keys: to renew them in time would "
+            "take more than 1,000 commands a second; expected "
+            f"{lane.least_ttl_s} or more, 0 for none, or fewer keys",
+        )
+    if ttl_s * 1000 < _DEADLINES * lane.deadline_ms:
+        raise ConfigError(
+            f"{at}.ttl_s",
+            f"{ttl_s} s is less than {_DEADLINES} times deadline_ms "
+            f"({lane.deadline_ms}): a key could be gone before its write is judged; "
+            f"expected {-(-_DEADLINES * lane.deadline_ms // 1000)} or more, or 0",
         )
 
 

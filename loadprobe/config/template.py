@@ -20,7 +20,7 @@ listen = "127.0.0.1:9121"         # metrics and the API of the run; "" serves no
 # max_lost_writes = 0
 
 # [control]                       # only to see, or to cause, what ElastiCache does
-# replication_group = "my-cluster"
+# replication_group = "my-cluster"     # or serverless_cache = "my-cache"
 # region = "us-east-1"
 """
 

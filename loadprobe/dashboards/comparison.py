@@ -10,7 +10,7 @@ from loadprobe.dashboards.panels import (
     ranged,
     rows,
 )
-from loadprobe.dashboards.promql import PLANNED, by, chosen, unplanned
+from loadprobe.dashboards.promql import PLANNED, by, chosen, share, unplanned
 from loadprobe.outputs.metrics.metric import CLUSTER_LABEL
 
 UID = "loadprobe-shards"
@@ -64,9 +64,8 @@ def _table(board: Board) -> None:
         return _total(name, *_SCOPE)
 
     dark = unplanned(of_scopes)
-    least = by(
-        "min", f"1 - {dark} / ({of_scopes('observed_time_seconds_total')} > 0)", *_KEYS
-    )
+    seen = of_scopes("observed_time_seconds_total")
+    least = by("min", f"1 - {share(dark, seen)}", *_KEYS)
     failed = _total("operations_total", outcome=f'!="{Outcome.SERVED.label}"')
     served = _total("operations_total", outcome=f'="{Outcome.SERVED.label}"')
     seconds = by("max", _total("observed_time_seconds_total", *_SCOPE), *_KEYS)
@@ -121,8 +120,8 @@ def _graphs(board: Board) -> None:
     def grown(name: str) -> str:
         return _RUN.growth(name, "$__rate_interval")
 
-    share = f"{unplanned(grown)} / ({grown('observed_time_seconds_total')} > 0)"
-    dark = by("max", _of_run(by("max", share, *_PROBE)), *keys)
+    part = share(unplanned(grown), grown("observed_time_seconds_total"))
+    dark = by("max", _of_run(by("max", part, *_PROBE)), *keys)
     for title, expr, unit, about in (
         (
             "Served",

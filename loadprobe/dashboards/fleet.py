@@ -18,6 +18,7 @@ from loadprobe.dashboards.promql import (
     by,
     chosen,
     open_unplanned,
+    share,
     unplanned,
 )
 from loadprobe.outputs.metrics.metric import CLUSTER_LABEL
@@ -127,7 +128,7 @@ def _budget(board: Board) -> None:
     dark = by("sum", unplanned(grown), *scope)
     planned = by("sum", grown(PLANNED), *scope)
     observed = by("sum", grown(_OBSERVED), *scope)
-    unavailable = by("max", f"{dark} / ({observed} > 0)", CLUSTER_LABEL)
+    unavailable = by("max", share(dark, observed), CLUSTER_LABEL)
     left = f"1 - {unavailable} / (1 - $objective)"
     board.add(
         rows(
@@ -245,7 +246,7 @@ def _over_time(board: Board) -> None:
     def grown(name: str) -> str:
         return _ALL.growth(name, "$__rate_interval")
 
-    ratio = f"{unplanned(grown)} / ({grown(_OBSERVED)} > 0)"
+    ratio = share(unplanned(grown), grown(_OBSERVED))
     board.add(
         lines(
             "Available",

@@ -37,6 +37,7 @@ from loadprobe.dashboards.promql import (
     by,
     chosen,
     open_unplanned,
+    share,
     unplanned,
 )
 from loadprobe.outputs.metrics.metric import CLUSTER_LABEL
@@ -155,7 +156,7 @@ def _verdict(board: Board) -> None:
         ),
         number(
             "Available, at worst",
-            instant(f"1 - (max({down} / ({seen} > 0)) or {none})"),
+            instant(f"1 - (max({share(down, seen)}) or {none})"),
             about="One minus the outages of the first figure over the time observed.",
             unit="percentunit",
             steps=((None, "red"), (0.99, "orange"), (0.999, "green")),
@@ -206,8 +207,8 @@ def _verdict(board: Board) -> None:
 
 def _who_and_when(board: Board) -> None:
     board.row("Who was dark, and when")
-    parts = f"{unplanned(_RUN.ahead)} / ({_RUN.ahead(_OBSERVED)} > 0)"
-    share = f"clamp_max({by('max', parts, 'lane', 'shard')}, 1)"
+    parts = share(unplanned(_RUN.ahead), _RUN.ahead(_OBSERVED))
+    darkest = by("max", parts, "lane", "shard")
     planned = by("max", _RUN.ahead(PLANNED), "lane", "shard")
     grey = by("max", _RUN.ahead("grey_time_seconds_total"), "lane", "shard")
     blind = by("max", _RUN.ahead("blind_time_seconds_total"), "lane", "shard")
@@ -215,8 +216,8 @@ def _who_and_when(board: Board) -> None:
         states(
             "Shards",
             ranged(
-                f"({share} > {_LEAST}) or (({planned} > 0) * 0 - 3)"
-                f" or (({grey} > 0) * 0 - 1) or (({blind} > 0) * 0 - 2) or {share}",
+                f"({darkest} > {_LEAST}) or (({planned} > 0) * 0 - 3)"
+                f" or (({grey} > 0) * 0 - 1) or (({blind} > 0) * 0 - 2) or {darkest}",
                 "{{lane}} {{shard}}",
             ),
             about="From counters, so no outage is missed however short. The colour is "
@@ -261,7 +262,7 @@ def _who_and_when(board: Board) -> None:
                 Column("Perhaps dark, unseen", growth[_UNSEEN], unit="s"),
                 Column(
                     "Available",
-                    f"1 - {dark} / ({growth[_OBSERVED]} > 0)",
+                    f"1 - {share(dark, growth[_OBSERVED])}",
                     unit="percentunit",
                 ),
                 Column("Some failed", growth["grey_time_seconds_total"], unit="s"),
@@ -280,7 +281,8 @@ def _who_and_when(board: Board) -> None:
                 Column("film_to", f"{first_ms} + {FILM_MS}", hidden=True),
             ),
             about="A row for each lane, shard and op kind. A click on the dark time "
-            f"shows the {FILM_MS // 1000} s around the beginning of the latest outage.",
+            f"shows the {FILM_MS // 1000} s around the beginning of the latest outage "
+            "that was not by plan.",
             sort="Dark, not by plan",
             link=(
                 "Film of the latest outage",

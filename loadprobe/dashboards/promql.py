@@ -175,6 +175,14 @@ def unplanned(read: Callable[[str], str]) -> str:
     return f"clamp_min({read(DARK)} - {read(PLANNED)}, 0)"
 
 
+def share(part: str, whole: str) -> str:
+    """Return a share, at most 1; nothing where the whole is nothing.
+
+    After a restart that no scrape saw, less may be known of the whole than of its part.
+    """
+    return f"clamp_max({part} / ({whole} > 0), 1)"
+
+
 def open_unplanned(read: Callable[[str], str]) -> str:
     """Return the length of each open outage without what is by plan; 0 without one."""
     current, planned = "outage_current_seconds", "outage_current_planned_seconds"

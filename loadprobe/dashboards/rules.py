@@ -11,7 +11,14 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from loadprobe.dashboards.promql import DARK, PLANNED, Source, by, open_unplanned
+from loadprobe.dashboards.promql import (
+    DARK,
+    Source,
+    by,
+    open_unplanned,
+    share,
+    unplanned,
+)
 from loadprobe.outputs.metrics.metric import CLUSTER_LABEL
 
 OBJECTIVE = 0.999
@@ -21,6 +28,7 @@ JOB = "loadprobe"
 """Name of the job that scrapes /metrics."""
 
 WINDOWS = ("5m", "30m", "1h", "6h")
+_OBSERVED = "observed_time_seconds_total"
 _ALL = Source()
 _SCOPE = (CLUSTER_LABEL, "lane", "shard", "op")
 _LANE = (CLUSTER_LABEL, "lane")
@@ -69,13 +77,23 @@ def dark_ratio(window: str) -> str:
 
 
 def _records() -> Iterator[dict[str, str]]:
+    """Yield the shares, which lie between 0 and 1 whatever is scraped.
+
+    What was by plan is taken from each series by its growth, which is exact. Rates are
+    not: they add more to a counter that has counted before than to one that begins at
+    zero, so that darkness by plan would count in part. A restart that no scrape saw (a
+    counter is beyond what it was) leaves out what was counted before, of one counter
+    and not of the other: hence both limits. Where nothing was observed there is no
+    share at all.
+    """
     for window in WINDOWS:
-        dark, planned, seen = (
-            by("sum", f"rate({_ALL(name, window)})", *_SCOPE)
-            for name in (DARK, PLANNED, "observed_time_seconds_total")
-        )
-        expr = f"({dark} - {planned}) / ({seen} > 0)"
-        yield {"record": dark_ratio(window), "expr": expr}
+
+        def grown(name: str, window: str = window) -> str:
+            return _ALL.growth(name, window)
+
+        dark = by("sum", unplanned(grown), *_SCOPE)
+        seen = by("sum", grown(_OBSERVED), *_SCOPE)
+        yield {"record": dark_ratio(window), "expr": share(dark, seen)}
 
 
 def _burning(rate: float, long: str, short: str) -> str:

@@ -25,10 +25,12 @@ class Asked:
     Args:
         key: its name.
         value: what to write; None reads.
+        ttl_s: of the key that is written; 0 is none.
     """
 
     key: bytes
     value: bytes | None = None
+    ttl_s: int = 0
 
 
 @dataclass(slots=True, eq=False)

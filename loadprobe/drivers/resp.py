@@ -36,9 +36,25 @@ def encode_get(key: bytes) -> bytes:
     return b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n" % (len(key), key)
 
 
-def encode_set_head(key: bytes) -> bytes:
-    """Return a SET command up to the value, which follows as a bulk string."""
-    return b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n" % (len(key), key)
+def encode_set_head(key: bytes, *, with_ttl: bool = False) -> bytes:
+    """Return a SET command up to the value, which follows as a bulk string.
+
+    With a TTL there follows ``encode_ttl`` after that.
+    """
+    words = 5 if with_ttl else 3
+    return b"*%d\r\n$3\r\nSET\r\n$%d\r\n%b\r\n" % (words, len(key), key)
+
+
+def encode_ttl(ttl_s: int) -> bytes:
+    """Return the end of a SET command that gives the key a TTL, in whole seconds."""
+    return encode_bulk(b"EX") + encode_bulk(b"%d" % ttl_s)
+
+
+def encode_expire(key: bytes, ttl_s: int) -> bytes:
+    """Return the command that begins the TTL of a key anew; 0 takes it away."""
+    if ttl_s:
+        return encode(b"EXPIRE", key, b"%d" % ttl_s)
+    return encode(b"PERSIST", key)
 
 
 def parse(reply: bytes) -> object:

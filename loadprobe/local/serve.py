@@ -34,6 +34,9 @@ from loadprobe.logs import Level
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
+LocalName = Annotated[str, Meta(pattern=r"^[a-z](-?[a-z0-9])*\Z", max_length=30)]
+
+
 class LocalOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """What to run.
 
@@ -64,7 +67,7 @@ class LocalOptions(Struct, frozen=True, forbid_unknown_fields=True):
         log_level: from which on it logs.
     """
 
-    name: Annotated[str, Meta(pattern=r"^[a-z](-?[a-z0-9])*$", max_length=30)] = "local"
+    name: LocalName = "local"
     shards: Annotated[int, Meta(ge=0, le=90)] = 3
     replicas: Annotated[int, Meta(ge=0, le=5)] = 1
     cluster_mode: bool = True

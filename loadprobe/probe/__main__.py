@@ -11,12 +11,13 @@ import resource
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
 from contextlib import suppress
 
 import uvloop
 
 from loadprobe.drivers.errors import is_defect
-from loadprobe.errors import LoadprobeError, ProbeCrashed, UsageError
+from loadprobe.errors import ProbeCrashed, UsageError
 from loadprobe.liveness import bind_life_to_parent
 from loadprobe.logs import logging_to_stderr
 from loadprobe.probe.frames import (
@@ -43,20 +44,18 @@ async def _read_commands(
     commands: "asyncio.Queue[ToProbe | None]",
     serving: list[ProbeProcess],
 ) -> None:
-    try:
-        with suppress(asyncio.IncompleteReadError):
-            while True:
-                header = await reader.readexactly(HEADER_BYTES)
-                payload = await reader.readexactly(frame_length(header))
-                command = decode_to_probe(payload)
-                if isinstance(command, UseForwards):
-                    for process in serving:  # who connects reads no commands
-                        process.use_forwards(command.forwards)
-                else:
-                    commands.put_nowait(command)
-    finally:
-        # Also if a frame could not be read: nothing that is understood will follow.
-        commands.put_nowait(None)
+    """Pass commands on; None is the end of standard input."""
+    with suppress(asyncio.IncompleteReadError):
+        while True:
+            header = await reader.readexactly(HEADER_BYTES)
+            payload = await reader.readexactly(frame_length(header))
+            command = decode_to_probe(payload)
+            if isinstance(command, UseForwards):
+                for process in serving:  # who connects reads no commands
+                    process.use_forwards(command.forwards)
+            else:
+                commands.put_nowait(command)
+    commands.put_nowait(None)
 
 
 async def _serve(read_fd: int, write_fd: int) -> int:
@@ -73,18 +72,7 @@ async def _serve(read_fd: int, write_fd: int) -> int:
                 closed.set_result(exc)
 
     output, _ = await loop.connect_write_pipe(Output, os.fdopen(write_fd, "wb"))
-    crash: asyncio.Future[None] = loop.create_future()
-
-    def on_crash(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-        exc = context.get("exception")
-        if is_defect(context) and not crash.done():
-            crash.set_exception(
-                exc
-                if isinstance(exc, Exception)
-                else ProbeCrashed(str(context.get("message")))
-            )
-
-    loop.set_exception_handler(on_crash)
+    crash = _first_crash(loop)
 
     def send(message: FromProbe) -> None:
         output.write(encode_frame(message))
@@ -92,6 +80,9 @@ async def _serve(read_fd: int, write_fd: int) -> int:
     commands: asyncio.Queue[ToProbe | None] = asyncio.Queue()
     serving: list[ProbeProcess] = []
     reading = asyncio.create_task(_read_commands(reader, commands, serving))
+    reading.add_done_callback(
+        lambda done: _end_reading(done, crash, None if serving else commands)
+    )
     plan = await commands.get()
     code = 0
     if isinstance(plan, Plan):
@@ -111,13 +102,9 @@ async def _serve(read_fd: int, write_fd: int) -> int:
             else:
                 working.result()
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is reported
-            cause = _first_cause(exc)
-            if isinstance(cause, UsageError):
-                text = str(cause)
-            else:
-                text = "".join(traceback.format_exception(exc))
-            send(ProbeFailed(plan.process, isinstance(cause, UsageError), text))
-            code = cause.exit_code if isinstance(cause, LoadprobeError) else 1
+            failed = _failure(plan.process, exc)
+            send(failed)
+            code = UsageError.exit_code if failed.preflight else 1
     reading.cancel()
     output.close()
     if not closed.done():
@@ -125,10 +112,57 @@ async def _serve(read_fd: int, write_fd: int) -> int:
     return code
 
 
-def _first_cause(exc: BaseException) -> BaseException:
-    while isinstance(exc, BaseExceptionGroup):
-        exc = exc.exceptions[0]
-    return exc
+def _first_crash(loop: asyncio.AbstractEventLoop) -> "asyncio.Future[None]":
+    """Return what has the first error that the event loop reports."""
+    crash: asyncio.Future[None] = loop.create_future()
+
+    def on_crash(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        exc = context.get("exception")
+        if is_defect(context) and not crash.done():
+            crash.set_exception(
+                exc
+                if isinstance(exc, Exception)
+                else ProbeCrashed(str(context.get("message")))
+            )
+
+    loop.set_exception_handler(on_crash)
+    return crash
+
+
+def _end_reading(
+    done: "asyncio.Task[None]",
+    crash: "asyncio.Future[None]",
+    commands: "asyncio.Queue[ToProbe | None] | None",
+) -> None:
+    """Take the end of what reads commands: nothing that is understood will follow.
+
+    Args:
+        done: it.
+        crash: has its error.
+        commands: where a plan is waited for; None once there is one.
+    """
+    if done.cancelled() or (error := done.exception()) is None:
+        return
+    if commands is not None:
+        commands.put_nowait(None)
+    elif not crash.done():
+        crash.set_exception(error)
+
+
+def _failure(process: int, exc: Exception) -> ProbeFailed:
+    """Return what is told of an error: the target's doing only if all of it is."""
+    causes = list(_causes(exc))
+    if all(isinstance(cause, UsageError) for cause in causes):
+        return ProbeFailed(process, True, str(causes[0]))
+    return ProbeFailed(process, False, "".join(traceback.format_exception(exc)))
+
+
+def _causes(exc: BaseException) -> Iterator[BaseException]:
+    if not isinstance(exc, BaseExceptionGroup):
+        yield exc
+        return
+    for each in exc.exceptions:
+        yield from _causes(each)
 
 
 def main() -> int:

@@ -28,20 +28,25 @@ class Content(Protocol):
         absent: the reply to a read of absent keys, encoded.
         is_read_only: nothing is written here, so any version is right, and none.
         tail: the end of all values, if it is left out of what is kept of each.
+        end: what follows what is kept in a command that writes: the tail, and the TTL.
     """
 
     absent: bytes
     is_read_only: bool
     tail: bytes
+    end: bytes
 
     def make_key(self, number: int) -> KeyRecord:
         """Return the record of a key, or of a set of keys."""
 
     def encode(self, number: int, version: int) -> bytes:
-        """Return what goes between the head of a command that writes and the tail."""
+        """Return what goes between the head of a command that writes and the end."""
 
     def encode_absent(self, number: int) -> bytes:
         """Return the command that reads what is never written."""
+
+    def encode_renewal(self, number: int) -> bytes | None:
+        """Return the command that begins the TTL anew; None if there is none."""
 
     def version_of(self, number: int, reply: object) -> int | None:
         """Return the version that a reply holds; None if it is not all right."""
@@ -78,12 +83,17 @@ class SingleKeys:
         self._apart = _apart(lane)
         self.is_read_only = lane.read_only
         self.tail = self._codec.tail
+        self._ttl_s = lane.key_ttl_s
+        self.end = self.tail
+        if self._ttl_s:
+            self.end += resp.encode_ttl(self._ttl_s)
         self.encode = self._codec.encode_begin
 
     def make_key(self, number: int) -> KeyRecord:
         """Return the record of a key, which another share of its lanes may write."""
         name, slot = self._name(number), self._keyspace.slot(number)
-        get, head = resp.encode_get(name), resp.encode_set_head(name)
+        get = resp.encode_get(name)
+        head = resp.encode_set_head(name, with_ttl=self._ttl_s > 0)
         return (KeyRecord if self._keyspace.owns(number) else ForeignKey)(
             number, slot=slot, read_slot=slot + self._apart, get=get, set_head=head
         )
@@ -96,6 +106,10 @@ class SingleKeys:
         """Return a GET of what is never written."""
         return resp.encode_get(self._keyspace.absent_key(number))
 
+    def encode_renewal(self, number: int) -> bytes | None:
+        """Return EXPIRE, or PERSIST if keys have no TTL: another run gave it one."""
+        return resp.encode_expire(self._name(number), self._ttl_s)
+
     def ask_read(self, number: int) -> Asked:
         """Return a read of a key in plain values."""
         return Asked(self._name(number))
@@ -106,7 +120,8 @@ class SingleKeys:
 
     def ask_write(self, number: int, version: int) -> Asked:
         """Return the writing of a version of a key."""
-        return Asked(self._name(number), self._codec.encode(number, version))
+        value = self._codec.encode(number, version)
+        return Asked(self._name(number), value, self._ttl_s)
 
     def version_of(self, number: int, reply: object) -> int | None:
         """Return the version that a reply holds; None if it is not all right."""
@@ -131,7 +146,8 @@ class SingleKeys:
 class KeySets:
     """Sets of keys in one slot: MGET and MSET.
 
-    The keys of set k are named as key k, with ``.0``, ``.1`` ... behind it.
+    The keys of set k are named as key k, with ``.0``, ``.1`` ... behind it. They have
+    no TTL: MSET takes none.
 
     Args:
         lane: the lane.
@@ -139,6 +155,7 @@ class KeySets:
     """
 
     tail = b""
+    end = b""
 
     def __init__(self, lane: Lane, keyspace: Keyspace) -> None:
         self._keyspace = keyspace
@@ -183,6 +200,10 @@ class KeySets:
         """Return an MGET of what is never written."""
         names = self._names(self._keyspace.absent_key(number))
         return resp.encode(b"MGET", *names)
+
+    def encode_renewal(self, number: int) -> bytes | None:  # noqa: ARG002
+        """Return nothing: they have no TTL."""
+        return None
 
     def _values(self, reply: object) -> Sequence[object] | None:
         is_set = isinstance(reply, list) and len(reply) == self._count
@@ -240,11 +261,21 @@ def _version(codec: ValueCodec, index: int, value: object) -> int | None:
     return None
 
 
-def is_right(content: Content, arrival: Arrival, reply: object) -> bool:
+class Expiry(Protocol):
+    """Knows which keys may be gone because their TTL has passed."""
+
+    def excuses(self, arrival: Arrival) -> bool:
+        """Tell whether a read may find nothing; the key is taken for expired then."""
+
+    def date(self, arrival: Arrival) -> None:
+        """Take note of when a read was sent whose value is remembered next."""
+
+
+def is_right(content: Content, arrival: Arrival, reply: object, expiry: Expiry) -> bool:
     """Judge the content of a reply, count what it shows, take it into the ledger.
 
     A replica that does not know a write yet is stale, not wrong: also if it does not
-    know the key.
+    know the key. A key that may have expired is neither.
     """
     recorder = arrival.recorder
     key = arrival.key
@@ -268,7 +299,11 @@ def is_right(content: Content, arrival: Arrival, reply: object) -> bool:
     if verdict is ReadVerdict.OK:
         version = content.version_of(key.index, reply)
         if version is not None:
+            expiry.date(arrival)
             content.remember(key, version)
+        return True
+    if verdict is ReadVerdict.MISSING and expiry.excuses(arrival):
+        recorder.expired += 1
         return True
     is_behind = (
         verdict is ReadVerdict.MISSING and recorder.scope.op is OpKind.REPLICA_READ

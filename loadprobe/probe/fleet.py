@@ -109,15 +109,16 @@ class FleetProbe:
         first = True
         while True:
             last, cause = await self._run_once(first)
-            if isinstance(last, Finished) or self._stopping:
-                if not isinstance(last, Finished) and self.has_begun:
-                    self._on_death(Death(self.process, mono_now_ns(), cause))
-                return
+            # Also while it ends: a defect is never taken for a death.
             if isinstance(last, ProbeFailed) and not last.preflight:
                 raise ProbeCrashed(
                     f"probe process {self.process} met an error it has no name for; "
                     f"this is a defect of loadprobe, please report it:\n{last.text}"
                 )
+            if isinstance(last, Finished) or self._stopping:
+                if not isinstance(last, Finished) and self.has_begun:
+                    self._on_death(Death(self.process, mono_now_ns(), cause))
+                return
             if first and not self.has_begun:
                 if isinstance(last, ProbeFailed):
                     raise PreflightError(last.text)

@@ -15,6 +15,7 @@ def take_health(
     *,
     skipped: int,
     too_late: int,
+    renewed: int,
 ) -> LaneHealth:
     """Return the counters since the last call, and begin them anew.
 
@@ -24,6 +25,7 @@ def take_health(
         recorders: of its scopes.
         skipped: arrivals that were left out since.
         too_late: arrivals that were answered after they had ended since.
+        renewed: keys whose TTL began anew beside the load since.
     """
     stats = driver.take_stats()
     return LaneHealth(
@@ -45,6 +47,8 @@ def take_health(
         replica_stale=_take(recorders, "stale", apart=True),
         wrong=_take(recorders, "wrong"),
         absent=_take(recorders, "absent"),
+        expired=_take(recorders, "expired"),
+        renewed=renewed,
     )
 
 

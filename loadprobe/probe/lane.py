@@ -6,7 +6,7 @@ maker (``probe.making``).
 
 from collections.abc import Sequence
 
-from loadprobe.clock import NS_PER_MS
+from loadprobe.clock import NS_PER_MS, boot_now_ns
 from loadprobe.config.keys import Probe
 from loadprobe.core.judging.columns import Failure
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
@@ -27,6 +27,7 @@ from loadprobe.probe.messages import (
     ScopeBlock,
 )
 from loadprobe.probe.orders import Share
+from loadprobe.probe.renewing import Renewing
 
 # A name of this module is found faster than a member of an enum.
 _WRITE = OpKind.WRITE
@@ -66,6 +67,9 @@ class LaneRunner:
         )
         self._use_deadlines()
         self._too_late = 0
+        self._renewing = Renewing(self.keys, self._maker.shard_of)
+        self._writes = not lane.read_only and (lane.prefill or lane.read_ratio < 1)
+        self._cut_over: int | None = None
         self._lag = lag
         self.unread_since = lag.unread_since
         self.looked_since = lag.looked_since
@@ -74,6 +78,8 @@ class LaneRunner:
         """Set the driver that sends the arrivals."""
         self._driver = driver
         self._loop.attach(driver.submit)
+        if self._writes:
+            self._renewing.attach(driver.request)
 
     def _use_deadlines(self) -> None:
         # With the shorter of two the hot path takes nothing for served that was not.
@@ -85,13 +91,27 @@ class LaneRunner:
         self._deadlines.change(from_ns, deadline_ns)
         self._use_deadlines()
 
-    def on_topology(self, topology: Topology) -> None:
-        """Spread the arrivals over the shards of a new topology."""
+    def on_topology(self, topology: Topology, cut_over: int = 0) -> None:
+        """Spread the arrivals over the shards of a new topology.
+
+        Args:
+            topology: it.
+            cut_over: number of the cut-over that led to it.
+        """
+        if self._cut_over is not None and cut_over != self._cut_over:
+            self.keys.lifetimes.move(boot_now_ns())
+        self._cut_over = cut_over
         self._maker.on_topology(topology)
 
     def hold_writes(self, *, is_held: bool) -> None:
         """Read where the schedule says write, or do as it says again."""
         self._maker.hold_writes(is_held=is_held)
+        self._renewing.hold(is_held=is_held)
+
+    @property
+    def is_renewing(self) -> bool:
+        """Tell whether a command is outstanding that renews a key."""
+        return self._renewing.out.total() > 0
 
     def shard_of(self, key: int) -> str:
         """Return the shard that a key belongs to."""
@@ -110,6 +130,7 @@ class LaneRunner:
     def stop(self, at_ns: int) -> None:
         """Make no arrival due at or after a time."""
         self._loop.stop(at_ns)
+        self._renewing.stop()
 
     def issue_due(self, now_ns: int) -> tuple[int, int | None]:
         """Send what is due; see ``Loop`` for what is returned."""
@@ -146,7 +167,7 @@ class LaneRunner:
 
     def replied(self, arrival: Arrival, reply: object, done_ns: int) -> None:
         """Judge a reply that is late, or not literally the expected one."""
-        right = is_right(self.keys.content, arrival, reply)
+        right = is_right(self.keys.content, arrival, reply, self.keys)
         if arrival.decided:
             self._too_late += 1
             return
@@ -232,6 +253,7 @@ class LaneRunner:
         if self._deadlines.is_changing:
             self._deadlines.forget(now_ns)
             self._use_deadlines()
+        self._renewing.look(boot_now_ns())
 
     def _time_out(self, arrival: Arrival) -> None:
         self._driver.suspect(arrival.slot)
@@ -268,5 +290,6 @@ class LaneRunner:
             self._driver,
             self._maker.recorders.values(),
             skipped=self._loop.take_skipped(),
+            renewed=self._renewing.take_renewed(),
             too_late=too_late,
         )

@@ -79,11 +79,9 @@ def _collected(
 
 
 def _complete(arrivals: Sequence[Arrival], tail: bytes) -> None:
-    """Add to commands and expected values what all values end with."""
+    """Add to expected values what all values end with."""
     for arrival in arrivals:
-        if arrival.op is _WRITE:
-            arrival.command += tail
-        elif arrival.expect is not NIL:
+        if arrival.op is not _WRITE and arrival.expect is not NIL:
             arrival.expect += tail
 
 
@@ -193,7 +191,7 @@ class Maker:
     def _fill(self, arrivals: Sequence[Arrival], index: int) -> None:
         """Fill for the wire driver, which sends commands as they are made here."""
         keys = self._keys
-        encode = keys.content.encode
+        encode, end = keys.content.encode, keys.content.end
         version, write, written = keys.version, _WRITE, resp.OK_REPLY
         loads = self._find_loads(index, len(arrivals))
         if self._keeps_together:
@@ -210,7 +208,7 @@ class Maker:
                 key.begin_write(version)
                 arrival.key = key
                 arrival.slot = key.slot
-                arrival.command = key.set_head + value
+                arrival.command = key.set_head + value + end
                 arrival.expect = written
                 arrival.version = version
                 arrival.value = value

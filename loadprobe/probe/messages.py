@@ -125,6 +125,8 @@ class LaneHealth(msgspec.Struct, frozen=True):
     wrong: dict[str, int]
     replica_stale: dict[str, int] = {}
     absent: dict[str, int] = {}
+    expired: dict[str, int] = {}
+    renewed: int = 0
     redirects_by_shard: dict[tuple[str, str], int] = {}
     connects_by_shard: dict[tuple[str, str], int] = {}
 
@@ -166,6 +168,7 @@ class ReadBack(msgspec.Struct, frozen=True, tag="read_back"):
         unread: those that could not be read.
         lost_by_shard: the lost ones, by the shard of their key.
         lost_keys: which they are, as a column of unsigned numbers of 8 bytes.
+        expired: keys that were not there, and whose TTL may have passed.
     """
 
     process: int
@@ -175,6 +178,7 @@ class ReadBack(msgspec.Struct, frozen=True, tag="read_back"):
     unread: int
     lost_by_shard: dict[str, int] = {}
     lost_keys: bytes = b""
+    expired: int = 0
 
 
 class Acknowledged(msgspec.Struct, frozen=True, tag="acknowledged"):
@@ -183,12 +187,14 @@ class Acknowledged(msgspec.Struct, frozen=True, tag="acknowledged"):
     Args:
         keys: which, as a column of unsigned numbers of 8 bytes.
         versions: of each, likewise: it, or a newer one, is there from now on.
+        set_ns: when its TTL began, or later, as signed numbers (``clock.boot_now_ns``).
     """
 
     process: int
     lane: str
     keys: bytes
     versions: bytes
+    set_ns: bytes
 
 
 class LookedUp(msgspec.Struct, frozen=True, tag="looked_up"):
@@ -199,6 +205,7 @@ class LookedUp(msgspec.Struct, frozen=True, tag="looked_up"):
         lost_keys: those that do not have what was remembered, as a column.
         unread: those that could not be read.
         lost_by_shard: the lost ones, by the shard of their key.
+        expired: keys that were not there, and whose TTL may have passed.
     """
 
     process: int
@@ -207,6 +214,7 @@ class LookedUp(msgspec.Struct, frozen=True, tag="looked_up"):
     lost_keys: bytes
     unread: int
     lost_by_shard: dict[str, int] = {}
+    expired: int = 0
 
 
 class Finished(msgspec.Struct, frozen=True, tag="finished"):

@@ -73,7 +73,7 @@ class FoundThere(msgspec.Struct, frozen=True, tag="found_there"):
         checked: those that were read.
         lost: those whose acknowledged value, or a newer one, was not there.
         overwritten: those that were written there before they were looked at.
-        unread: those that could not be read.
+        unread: those that could not be read, or were not there and may have expired.
     """
 
     process: int

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 import msgspec
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
-from loadprobe.core.load.ledger import ReadVerdict
 from loadprobe.core.topology.topology import Topology
 from loadprobe.drivers.base import Driver, OnTopology
 from loadprobe.drivers.tls import make_context
@@ -31,6 +30,7 @@ _TRY_AGAIN_S = 0.25
 _LOOK_S = 0.005
 _COMPLETE_NS = 5 * NS_PER_S
 _LAST_REPLIES_NS = 20 * NS_PER_MS
+_RENEWALS_NS = NS_PER_S
 
 
 class _HeldBack:
@@ -115,7 +115,9 @@ class Moving:
     async def _tell_held(self, since_ns: int) -> None:
         """Wait until every write that was made before has ended, and say so."""
         while any(
-            lane.watermark_ns(mono_now_ns()) < since_ns for lane in self.crewed.lanes
+            lane.watermark_ns(now_ns := mono_now_ns()) < since_ns
+            or (lane.is_renewing and now_ns < since_ns + _RENEWALS_NS)
+            for lane in self.crewed.lanes
         ):
             await asyncio.sleep(_LOOK_S)
         self.send(WritesHeld(self.plan.process, mono_now_ns()))
@@ -236,22 +238,24 @@ async def look_there(
 
     Returns:
         How many keys were checked, lost, overwritten and unread (see ``FoundThere``).
+        What is not there and may have expired says as little as what was not read. Of
+        renewals at the old cluster the copy may know nothing.
     """
     keys = lane.keys
     acked = {k: keys.record(k).acked_version for k in keys.acknowledged_keys()}
     wanted = [key for key, version in acked.items() if version < first_new]
     overwritten = len(acked) - len(wanted)
-    checked = lost = seen = 0
+    checked = lost = seen = expired = 0
     async for key, reply in read_keys(lane, driver, wanted):
         seen += 1
         version = keys.content.version_of(key, reply)
         if version is not None and version >= first_new:
             overwritten += 1
             continue
+        is_lost = keys.is_lost(key, reply, acked=acked[key], by_renewals=False)
+        if is_lost is None:
+            expired += 1
+            continue
         checked += 1
-        record = keys.record(key)
-        verdict = keys.content.judge(
-            record, reply, acked_at_send=acked[key], known=record.value
-        )
-        lost += verdict not in (ReadVerdict.OK, ReadVerdict.FUTURE)
-    return checked, lost, overwritten, len(wanted) - seen
+        lost += is_lost
+    return checked, lost, overwritten, len(wanted) - seen + expired

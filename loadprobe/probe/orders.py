@@ -8,6 +8,7 @@ import msgspec
 
 from loadprobe.config.keys import Lane, Probe, Target
 from loadprobe.core.load.pace import Pace
+from loadprobe.core.load.remembered import Remembered
 from loadprobe.core.topology.topology import Topology
 from loadprobe.probe.moves import GoOver, HoldWrites
 
@@ -61,7 +62,7 @@ class Plan(msgspec.Struct, frozen=True, tag="plan"):
         gently: others are probing: connect and prefill without disturbing them.
         ahead: the lanes' own transport is not served yet. Their keys are written by
             these detours, as far as there are any; then another plan is waited for.
-        remembered: lane -> key -> version that an earlier process has written: see
+        remembered: lane -> key -> what an earlier process has written: see
             ``probe.remembering``.
         holds_writes: nothing is written for now: see ``HoldWrites``.
     """
@@ -77,7 +78,7 @@ class Plan(msgspec.Struct, frozen=True, tag="plan"):
     cut_overs: dict[str, int] = {}
     gently: bool = False
     ahead: "dict[str, Detour] | None" = None
-    remembered: dict[str, dict[int, int]] = {}
+    remembered: dict[str, dict[int, Remembered]] = {}
     holds_writes: bool = False
 
     def __repr__(self) -> str:

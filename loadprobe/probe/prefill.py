@@ -12,7 +12,7 @@ from itertools import islice
 
 import hiredis
 
-from loadprobe.clock import NS_PER_S, mono_now_ns
+from loadprobe.clock import NS_PER_S, boot_now_ns, mono_now_ns
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Driver
 from loadprobe.errors import PreflightError
@@ -27,12 +27,17 @@ _READ_BACK_NS = 8 * NS_PER_S
 
 @dataclass(frozen=True, slots=True)
 class ReadBackResult:
-    """How many keys were read, which are lost (and how many by shard), and unread."""
+    """How many keys were read, which are lost (and how many by shard), and unread.
+
+    ``expired``: of so many of those that were read nothing was there, and their TTL may
+    have passed.
+    """
 
     checked: int
     lost: Sequence[int]
     unread: int
     lost_by_shard: dict[str, int] = field(default_factory=dict)
+    expired: int = 0
 
 
 def _windows(keys: Iterable[int], size: int) -> Iterator[list[int]]:
@@ -50,6 +55,8 @@ async def prefill(
 ) -> None:
     """Write every owned key that does not hold a good value yet.
 
+    The TTL of those that do begins anew, or is taken away if keys are to have none.
+
     Args:
         lane: whose keys.
         driver: must be connected.
@@ -62,14 +69,14 @@ async def prefill(
     done = written = 0
     size = _GENTLE_WINDOW if gently else _WINDOW
     for window in _windows(lane.keys.space.owned(), size):
-        began_ns = mono_now_ns()
+        began_ns, set_ns = mono_now_ns(), boot_now_ns()
         replies = await _ask_all(driver, [*map(lane.keys.make_read, window)], "reading")
-        missing = [
-            key
-            for key, reply in zip(window, replies, strict=True)
-            if not lane.keys.is_good(key, reply)
-        ]
-        made = [lane.keys.make_prefill(key) for key in missing]
+        good: list[int] = []
+        missing: list[int] = []
+        for key, reply in zip(window, replies, strict=True):
+            (good if lane.keys.is_good(key, reply) else missing).append(key)
+        missing += await _renew(lane, driver, good)
+        made = [lane.keys.make_write(key) for key in missing]
         commands = [(slot, command) for slot, command, _ in made]
         replies = await _ask_all(driver, commands, "writing")
         for key, (_, _, version), reply in zip(missing, made, replies, strict=True):
@@ -79,6 +86,8 @@ async def prefill(
                     f"{lane.name!r}: the server said {reply!r}"
                 )
             lane.keys.remember(key, version)
+        for key in window:
+            lane.keys.record(key).found(set_ns, mono_now_ns())
         done += len(window)
         written += len(missing)
         progress(done, written)
@@ -86,24 +95,42 @@ async def prefill(
             await asyncio.sleep((mono_now_ns() - began_ns) / NS_PER_S)
 
 
+async def _renew(lane: LaneRunner, driver: Driver, good: Sequence[int]) -> list[int]:
+    """Begin the TTL of keys anew; return those that have gone since they were read."""
+    keys = lane.keys
+    commands = [
+        (keys.record(key).slot, command)
+        for key in good
+        if (command := keys.content.encode_renewal(key)) is not None
+    ]
+    replies = await _ask_all(driver, commands, "renewing")
+    if not keys.lifetimes.are_limited:
+        return []  # PERSIST says 0 to a key without a TTL as well
+    return [key for key, reply in zip(good, replies, strict=True) if reply != 1]
+
+
 async def read_back(lane: LaneRunner, driver: Driver | None) -> ReadBackResult:
     """Read every key with an acknowledged write of this run once more.
 
     A key is lost when neither the acknowledged value nor a newer or indeterminate one
-    is there. Call it when replicas had time to catch up. It takes eight seconds at
-    most: what cannot be read by then, or without any driver, counts as unread.
+    is there, and its TTL has certainly not passed. Call it when replicas had time to
+    catch up. It takes eight seconds at most: what cannot be read by then, or without
+    any driver, counts as unread.
     """
     keys = lane.keys.acknowledged_keys()
-    checked = 0
+    checked = expired = 0
     lost: list[int] = []
     if driver is None:
         return ReadBackResult(0, (), len(keys))
     async for key, reply in read_keys(lane, driver, keys):
         checked += 1
-        if lane.keys.is_lost(key, reply):
+        acked = lane.keys.record(key).acked_version
+        is_lost = lane.keys.is_lost(key, reply, acked=acked)
+        expired += is_lost is None
+        if is_lost:
             lost.append(key)
     by_shard = Counter(map(lane.shard_of, lost))
-    return ReadBackResult(checked, lost, len(keys) - checked, dict(by_shard))
+    return ReadBackResult(checked, lost, len(keys) - checked, dict(by_shard), expired)
 
 
 async def read_keys(

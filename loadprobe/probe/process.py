@@ -107,7 +107,7 @@ class ProbeProcess:
         def tell(topology: Topology, cut_over: int) -> None:
             # In this order: a block with a new name must find it known.
             self._send(TopologySeen(self._plan.process, lane.name, topology, cut_over))
-            lane.on_topology(topology)
+            lane.on_topology(topology, cut_over)
 
         return tell
 
@@ -317,5 +317,6 @@ class ProbeProcess:
                 result.unread,
                 result.lost_by_shard,
                 array("Q", result.lost).tobytes(),
+                result.expired,
             )
         )

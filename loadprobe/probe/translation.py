@@ -56,5 +56,6 @@ def _translate(health: LaneHealth, process: int, names: ShardNames) -> LaneHealt
         stale=renamed(health.stale),
         replica_stale=renamed(health.replica_stale),
         absent=renamed(health.absent),
+        expired=renamed(health.expired),
         wrong=renamed(health.wrong),
     )

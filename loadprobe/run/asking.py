@@ -86,14 +86,14 @@ async def _ask(connection: Connection, host: str) -> EndpointAnswer:
         if _is_locked(pong):
             return EndpointAnswer(is_served=True, wants_login=True)
     elif pong != resp.PONG:
-        return EndpointAnswer(
-            is_served=False,
-            failure=f"{host} answers, but not as Valkey or Redis does; check the port",
-            error=ErrorClass.OTHER,
-        )
+        return _strange(host)
     slots = await connection.request(resp.CLUSTER_SLOTS)
     if isinstance(slots, list):
-        shards = len(merge(None, parse_slots(slots, asked_host=host), None).shards)
+        try:
+            view = parse_slots(slots, asked_host=host)
+        except ValueError:
+            return _strange(host)
+        shards = len(merge(None, view, None).shards)
         return EndpointAnswer(is_served=True, is_cluster=True, shards=shards)
     if isinstance(slots, hiredis.ReplyError):
         if _is_locked(slots):
@@ -105,6 +105,14 @@ async def _ask(connection: Connection, host: str) -> EndpointAnswer:
     if isinstance(info, bytes) and b"cluster_enabled:" in info:
         is_cluster = b"cluster_enabled:1" in info
     return EndpointAnswer(is_served=True, is_cluster=is_cluster)
+
+
+def _strange(host: str) -> EndpointAnswer:
+    return EndpointAnswer(
+        is_served=False,
+        failure=f"{host} answers, but not as Valkey or Redis does; check the port",
+        error=ErrorClass.OTHER,
+    )
 
 
 def _is_locked(error: hiredis.ReplyError) -> bool:

@@ -263,7 +263,7 @@ class Budgeting:
 def target_of(config: Config) -> str:
     """Return what budgets are of: the group, else the address."""
     if config.control is not None:
-        return config.control.replication_group
+        return config.control.cache
     return f"{config.target.host}:{config.target.port}"
 
 

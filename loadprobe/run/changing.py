@@ -34,7 +34,7 @@ class Changing:
             on_endpoint: called with host and port of every endpoint that lanes go to.
         """
         crew, scenario = self._crew, self._crew.plan.scenario
-        if crew.api is None or scenario is None:
+        if scenario is None or (crew.api is None and not scenario.steps):
             return
         crew.steering.begin(on_endpoint=on_endpoint)
         crew.measurement.prepare()
@@ -46,6 +46,8 @@ class Changing:
                 lanes=crew.steering,
                 load=crew.steering,
                 emit=crew.sinks.take_event,
+                ways=crew.reach,
+                withheld=crew.plan.withheld,
             )
             await run_scenario(scenario, around, on_record=self._take_record)
         finally:

@@ -8,6 +8,8 @@ from loadprobe.core.events import Emit, RunProblem
 from loadprobe.errors import LoadprobeError
 from loadprobe.run.endings import defect
 
+_MOST_PROBLEMS = 100
+
 
 class Companions:
     """Tasks beside the load (see the module).
@@ -40,10 +42,44 @@ class Companions:
         try:
             await work
         except LoadprobeError as exc:
-            problem = exc
+            self._note(str(exc))
         except Exception as exc:  # noqa: BLE001 - it is told, and is not the load
-            problem = defect("what runs beside the load", exc)
-        else:
+            self.take_defect("what runs beside the load", exc)
+
+    def take_defect(self, what: str, error: Exception) -> str:
+        """Note an error that nothing expects; return what is told of it.
+
+        Args:
+            what: what met it.
+            error: what it met.
+        """
+        problem = str(defect(what, error))
+        self._note(problem)
+        return problem
+
+    def take_defects(
+        self, errors: Iterable[Exception], *, beside: LoadprobeError | None
+    ) -> LoadprobeError:
+        """Return what is told first of what ended the run; note the rest.
+
+        A defect comes first: what else failed may have failed for it.
+
+        Args:
+            errors: those that nothing expects, at least one.
+            beside: what else ended it.
+        """
+        first, *others = [defect("the run", error) for error in errors]
+        for other in [*others, *filter(None, [beside])]:
+            self._note(str(other))
+        return first
+
+    def tell(self, problem: LoadprobeError) -> None:
+        """Take note of a failure that ends nothing."""
+        self._note(str(problem))
+
+    def _note(self, problem: str) -> None:
+        """Tell a problem once, however often it comes."""
+        if problem in self.problems or len(self.problems) >= _MOST_PROBLEMS:
             return
-        self.problems.append(str(problem))
-        self._emit(RunProblem(mono_now_ns(), str(problem)))
+        self.problems.append(problem)
+        self._emit(RunProblem(mono_now_ns(), problem))

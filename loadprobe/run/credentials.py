@@ -135,6 +135,7 @@ class CredentialWatch:
         self._lanes = lanes
         self._emit = emit
         self._tls = tls
+        self._has_followed = False
         self._now_ns = now_ns
         self._stamps = _look(target)
         self._held = read_credentials(target, tls=tls)
@@ -145,6 +146,13 @@ class CredentialWatch:
         self._lock = asyncio.Lock()
         self.problem: str | None = None
         self.on_refused: Callable[[], None] | None = None
+
+    def in_force(self, target: Target) -> Target:
+        """Return the target whose references count, given the configured one.
+
+        Lanes that have gone over to another cluster log in by what was said of that.
+        """
+        return self._target if self._has_followed else target
 
     @property
     def held(self) -> HeldSecrets:
@@ -208,7 +216,7 @@ class CredentialWatch:
         What those of the former one hold is no matter of theirs any more.
         """
         async with self._lock:
-            self._target = target
+            self._target, self._has_followed = target, True
             self._stamps = await asyncio.to_thread(_look, target)
             self._is_half, self.problem, self._again_ns = False, None, None
             self.on_refused = None

@@ -47,6 +47,7 @@ class Crew:
         api: the open API of the replication group, if there is one.
         past: the run that goes on; None begins one.
         on_prefill: receives the progress of the prefill.
+        measurement: probes that are ready; None makes them.
 
     Attributes:
         plan: what is run.
@@ -73,6 +74,7 @@ class Crew:
         past: Past | None,
         *,
         on_prefill: Callable[[Prefilled], None],
+        measurement: Measurement | None = None,
     ) -> None:
         config = plan.config
         self.plan = plan
@@ -82,7 +84,10 @@ class Crew:
         self.sinks = Sinks()
         emit = self.sinks.take_event
         self.ledger = LedgerKeeping({} if past is None else past.remembered)
-        self.measurement = self._make_measurement(on_prefill)
+        self.measurement = measurement or Measurement(
+            config, dormant=plan.dormant, withheld=plan.withheld
+        )
+        self.measurement.tell(self._listeners(on_prefill))
         # The lane that will live longest: TLS ports outlive plaintext ones.
         awake = [lane for lane in config.lanes if lane.name not in plan.dormant]
         self.watch = TopologyWatch(
@@ -150,22 +155,17 @@ class Crew:
             lambda: self.iam.problem if self.iam is not None else None,
         ]
 
-    def _make_measurement(self, on_prefill: Callable[[Prefilled], None]) -> Measurement:
-        """Return the probes, whom everybody listens to."""
-        return Measurement(
-            self.plan.config,
-            dormant=self.plan.dormant,
-            withheld=self.plan.withheld,
-            listeners=Listeners(
-                emit=self.sinks.take_event,
-                on_snapshot=self.sinks.take_health,
-                on_prefill=on_prefill,
-                on_lost=self._on_lost,
-                on_acknowledged=self.ledger.take,
-                on_gone=self.ledger.forget,
-                on_credentials=self._on_credentials,
-                on_topology=self._on_topology,
-            ),
+    def _listeners(self, on_prefill: Callable[[Prefilled], None]) -> Listeners:
+        """Return who is told what the probes say."""
+        return Listeners(
+            emit=self.sinks.take_event,
+            on_snapshot=self.sinks.take_health,
+            on_prefill=on_prefill,
+            on_lost=self._on_lost,
+            on_acknowledged=self.ledger.take,
+            on_gone=self.ledger.forget,
+            on_credentials=self._on_credentials,
+            on_topology=self._on_topology,
         )
 
     def _make_pacing(self, occupancy: Occupancy) -> Pacing:

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+import ssl
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -16,6 +17,8 @@ from loadprobe.errors import RunError
 EXIT_SLO = 3
 STOPPED_EARLY = "stopped before the load began; nothing was measured"
 UNDONE = "the scenario was not begun: nothing was changed"
+
+_OF_THE_NETWORK = (ConnectionError, TimeoutError, ssl.SSLError)
 
 logger = logging.getLogger(__name__)
 
@@ -71,15 +74,42 @@ async def send_last(
     return all(task.result() for task in sending)
 
 
-def on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log what the event loop reports; a lost TLS connection is told elsewhere."""
-    if is_defect(context):
-        loop.default_exception_handler(context)
+def loop_errors(
+    tell: Callable[[str, Exception], object],
+) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
+    """Return what takes errors that the event loop reports: nobody else has them.
+
+    A lost TLS connection is told elsewhere, and what a transport met on the network is
+    told to who holds it; that is logged, no more.
+
+    Args:
+        tell: takes any other, with what met it.
+    """
+
+    def take(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if not is_defect(context):
+            return
+        error = context.get("exception")
+        is_network = isinstance(error, _OF_THE_NETWORK) or (
+            "transport" in context and isinstance(error, OSError)
+        )
+        if isinstance(error, Exception) and not is_network:
+            tell("the event loop", error)
+        else:
+            loop.default_exception_handler(context)
+
+    return take
+
+
+def all_errors(group: BaseExceptionGroup[_ErrorT]) -> Iterator[_ErrorT]:
+    """Yield the errors of a group, however deep they lie."""
+    for each in group.exceptions:
+        if isinstance(each, BaseExceptionGroup):
+            yield from all_errors(each)
+        else:
+            yield each
 
 
 def first_error(group: BaseExceptionGroup[_ErrorT]) -> _ErrorT:
-    """Return the first error of a group, however deep it lies."""
-    first = group.exceptions[0]
-    if isinstance(first, BaseExceptionGroup):
-        return first_error(first)
-    return first
+    """Return the first error of a group."""
+    return next(all_errors(group))

@@ -1,17 +1,20 @@
 """Finds the run that a process is to go on with, and what is known of it.
 
-It is the newest of the same name and configuration that no process writes, whether it
-was killed or ended in order. What cannot be read of it is set aside and said; it never
-keeps a process from measuring.
+It is the newest that could take over the configuration in a reload, and that no process
+writes, whether it was killed or ended in order. What cannot be read of it is set aside
+and said; it never keeps a process from measuring.
 """
 
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import msgspec
+
 from loadprobe.clock import NS_PER_MS, ClockPair, read_boot_id, read_clock_pair
+from loadprobe.config.changes import changes
 from loadprobe.config.keys import Config, to_plain
 from loadprobe.core.judging.before import Before
 from loadprobe.errors import UsageError
@@ -59,6 +62,7 @@ class Past:
         remembered: what had been written and acknowledged, as far as it is known.
         events: what happened beside the load, in the clock of now.
         problems: what could not be read, as sentences.
+        is_by_reload: it is this process that has left it, for another configuration.
     """
 
     path: Path
@@ -74,6 +78,7 @@ class Past:
     remembered: Ledger = field(default_factory=dict)
     events: Sequence[PastEvent] = ()
     problems: Sequence[str] = field(default_factory=list)
+    is_by_reload: bool = False
 
     @property
     def before(self) -> Before:
@@ -99,12 +104,10 @@ def find_past(config: Config) -> Past | None:
         config: what is to be run.
     """
     clock = read_clock_pair()
-    wanted = digest(to_plain(config))
     for path in _newest_first(Path(config.output.dir), config.name):
         try:
             info = load_info(path)
-            is_same = info.name == config.name and info.scenario is None
-            if is_same and _digest_of(path, info) == wanted:
+            if _could_be(info, config):
                 past = _past(path, info, clock)
                 if past is not None:
                     return past
@@ -112,6 +115,20 @@ def find_past(config: Config) -> Past | None:
             fields = {"lp_path": str(path), "lp_reason": str(exc)}
             logger.warning("cannot_go_on", extra=fields)
     return None
+
+
+def past_at(path: Path) -> Past | None:
+    """Return the run of a folder that this process has left, to go on with it at once.
+
+    None if nothing of it can be read any more.
+    """
+    try:
+        past = _past(path, load_info(path), read_clock_pair())
+    except (UsageError, OSError) as exc:
+        fields = {"lp_path": str(path), "lp_reason": str(exc)}
+        logger.error("cannot_go_on", extra=fields)  # noqa: TRY400
+        return None
+    return None if past is None else replace(past, is_by_reload=True)
 
 
 def add_activity_before(past: Past, health: Health, end_ns: int) -> None:
@@ -144,13 +161,17 @@ def _newest_first(directory: Path, name: str) -> Iterator[Path]:
         yield from sorted((path for path in found if path.is_dir()), reverse=True)
 
 
-def _digest_of(path: Path, info: RunInfo) -> str:
-    """Return of what configuration a run was when it was interrupted."""
-    with suppress(UsageError):
-        latest = read_info(load_segments(path)[-1].path)
-        if latest is not None:
-            return latest.config_digest
-    return info.config_digest
+def _could_be(info: RunInfo, config: Config) -> bool:
+    """Tell whether a run could go on by a configuration: see ``config.changes``."""
+    if info.name != config.name or info.scenario is not None:
+        return False
+    if info.config_digest == digest(to_plain(config)):
+        return True
+    try:
+        known = msgspec.convert(info.config, Config)
+    except msgspec.ValidationError:
+        return False  # of another version
+    return not changes(known, config).fixed
 
 
 def _past(path: Path, info: RunInfo, clock: ClockPair) -> Past | None:

@@ -53,12 +53,14 @@ class HealthMetrics:
         metrics, name = self._metrics, lane.lane
         metrics.observe("connect_seconds", name, values_ns=lane.connect_ns)
         metrics.add("topology_refreshes_total", name, by=lane.refreshes)
+        metrics.add("key_renewals_total", name, by=lane.renewed)
         for metric, counts in (
             ("acknowledged_writes_total", lane.acknowledged),
             ("stale_reads_total", lane.stale),
             ("replica_stale_reads_total", lane.replica_stale),
             ("wrong_values_total", lane.wrong),
             ("absent_reads_total", lane.absent),
+            ("expired_reads_total", lane.expired),
         ):
             for label, count in counts.items():
                 metrics.add(metric, name, label, by=count)

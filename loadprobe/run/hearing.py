@@ -124,6 +124,10 @@ class Hearing:
         self._progress: dict[tuple[int, str], PrefillProgress] = {}
         self._looked_ns: int | None = None
 
+    def tell(self, listeners: Listeners) -> None:
+        """Tell others from now on."""
+        self._listeners = listeners
+
     def begin(self, process: int, start_ns: int) -> None:
         """Listen to a process from a time on."""
         self._aggregate.start_process(process, start_ns)
@@ -218,7 +222,7 @@ class Hearing:
         }
         if not written or heard < written:
             return None
-        if any(result.unread for result in self.read_backs):
+        if any(result.unread or result.expired for result in self.read_backs):
             return None
         if any(found.unread for found in self.looked_up):
             return None

@@ -2,7 +2,9 @@
 
 import logging
 import os
+from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 
 from rich.console import Console
 
@@ -11,15 +13,16 @@ from loadprobe.control.created import markers
 from loadprobe.control.created.cleanup import delete_created
 from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.shared import SharedApi
-from loadprobe.control.scenario.file import with_lanes
+from loadprobe.control.scenario.file import Scenario, with_lanes
 from loadprobe.errors import LoadprobeError, RunError, UsageError
 from loadprobe.outputs.live.console import make_console
 from loadprobe.run.endings import tell_stopped_early
-from loadprobe.run.going_on import Past, find_past
+from loadprobe.run.going_on import Past, find_past, past_at
 from loadprobe.run.plan import Reread, RunOptions, RunPlan
 from loadprobe.run.preparing import prepare
 from loadprobe.run.run import Run
 from loadprobe.run.service import Service
+from loadprobe.run.succession import Succession
 from loadprobe.signals import EXIT_INTERRUPTED, Stopping
 
 __all__ = ["RunOptions", "launch", "run_load"]
@@ -93,17 +96,14 @@ async def launch(
                 code = tell_stopped_early(console, options.scenario)
                 return EXIT_INTERRUPTED if stopping.is_urged else code
             plan, api, past = found
+            succession = _succession(config, options, shared)
+
+            def make(plan: RunPlan, past: Past | None) -> Run:
+                run = plan, api, console, stopping, service
+                return Run(*run, past=past, succession=succession)
+
             try:
-                run = Run(
-                    plan,
-                    api,
-                    console,
-                    stopping,
-                    service,
-                    past=past,
-                    rereading=_rereading(config, options),
-                )
-                code = await run.run()
+                code = await _run_on(make, plan, past, succession)
             except BaseException:
                 await _end_created(plan, api, console, stopping)
                 raise
@@ -130,12 +130,44 @@ def _find(plan: RunPlan, options: RunOptions) -> Past | None:
     return None
 
 
-def _rereading(config: Config, options: RunOptions) -> "tuple[Config, Reread | None]":
-    """Return the configuration as it was read, and what reads it again so."""
+def _succession(config: Config, options: RunOptions, shared: SharedApi) -> Succession:
+    """Return how segments follow each other, by the configuration as it is read."""
     reread, scenario = options.reread, options.scenario
-    if reread is None or scenario is None:
-        return config, reread
-    return config, lambda: with_lanes(reread(), scenario)
+    if reread is not None and scenario is not None:
+        reread = partial(_with_lanes_of, reread, scenario)
+    return Succession(config, options, shared, reread=reread)
+
+
+def _with_lanes_of(reread: Reread, scenario: Scenario) -> Config:
+    return with_lanes(reread(), scenario)
+
+
+async def _run_on(
+    make: Callable[[RunPlan, Past | None], Run],
+    plan: RunPlan,
+    past: Past | None,
+    succession: Succession,
+) -> int:
+    """Run, and go over into further segments; return the exit code of the last.
+
+    Args:
+        make: makes a run.
+        plan: what to run.
+        past: the run that goes on, if one does.
+        succession: what follows.
+    """
+    while True:
+        try:
+            code = await make(plan, past).run()
+        finally:
+            if not succession.is_left:
+                await succession.give_up()
+        successor = await succession.take()
+        if successor is None:
+            await succession.end()
+            return code
+        assert succession.path is not None, "it was left"
+        plan, past = successor.plan, past_at(succession.path)
 
 
 async def _end_created(
@@ -153,7 +185,7 @@ async def _end_created(
     create = plan.scenario.creates if plan.scenario is not None else None
     if api is None or plan.config.control is None or create is None:
         return True
-    group = plan.config.control.replication_group
+    group = plan.config.control.cache
     left = f"{group} is left behind and costs; delete it: loadprobe cleanup"
     try:
         marker = markers.own(plan.config.control)

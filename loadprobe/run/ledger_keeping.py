@@ -25,7 +25,7 @@ class LedgerKeeping:
     def take(self, told: Acknowledged) -> None:
         """Take what was acknowledged."""
         if self._file is not None:
-            self._file.add(told.lane, told.keys, told.versions)
+            self._file.add(told.lane, told.keys, told.versions, told.set_ns)
 
     def forget(self, lane: str, keys: bytes) -> None:
         """Take note of what is known to be lost: that is not to be found once more."""

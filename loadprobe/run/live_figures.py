@@ -68,7 +68,8 @@ class LiveFigures:
         """Return how the lanes are doing, in the order of the configuration."""
         self._mark()
         current = self._aggregate.current()
-        return [self._lane_state(lane.name, current) for lane in self._aggregate.lanes]
+        lanes = [lane for lane in self._aggregate.lanes if lane.processes]
+        return [self._lane_state(lane.name, current) for lane in lanes]
 
     def _mark(self) -> None:
         """Remember the totals, so that rates are differences over the last seconds."""

@@ -39,11 +39,12 @@ from loadprobe.run.going_on import Past
 from loadprobe.run.gone import until_gone
 from loadprobe.run.hearing import Hearing, Listeners
 from loadprobe.run.roster import Roster
+from loadprobe.run.standby import Standby
 from loadprobe.run.waking import Waking
 
 _HEAD_START_NS = 200 * NS_PER_MS
 _WOKEN_HEAD_START_NS = 50 * NS_PER_MS
-_READ_BACK_S = 15.0
+LAST_READ_BACK_S = 15.0
 _GONE_S = 1.0
 _WAKE_S = 60.0
 _CUT_OVER_S = 60.0
@@ -65,6 +66,7 @@ class Measurement:
         names: the authority on names of shards; see ``Hearing``.
         probes: the processes.
         rates: at which rate each lane goes.
+        standby: has the processes ready before they are spawned; None: nothing has.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Measurement:
         self._routes = Routes(config.lanes, config.target)
         self.rates = LaneRates(config.lanes)
         self._remembered: Ledger = {}
+        self.standby: Standby | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.aggregate = Aggregate(
             [
@@ -152,7 +155,8 @@ class Measurement:
             },
             known={} if is_first else self._routes.known(lanes),
             cut_overs={lane: self._routes[lane].cut_over for lane in lanes},
-            gently=is_first and bool(self.hearing.heard_ns),
+            gently=is_first
+            and (self.standby is not None or bool(self.hearing.heard_ns)),
             ahead=self._detours(lanes) if is_first and is_ahead else None,
             holds_writes=self.cutting_over.holds_writes,
         )
@@ -172,6 +176,28 @@ class Measurement:
 
     # --- life --------------------------------------------------------------------
 
+    async def make_ready(self, nodes: Mapping[str, str], *, within_s: float) -> None:
+        """Have the processes connected and prefilled while others measure.
+
+        ``spawn`` takes them over. Until then nobody hears what they say, but for the
+        topology.
+
+        Args:
+            nodes: names of shards, by node.
+            within_s: how long that may take.
+
+        Raises:
+            RunError: it could not be done, and why; the processes are gone.
+        """
+        self.names.go_on(nodes)
+        self.standby = Standby(self._awake)
+        await self.standby.make_ready(within_s=within_s)
+
+    def tell(self, listeners: Listeners) -> None:
+        """Tell others what the probes say, from now on."""
+        self._listeners = listeners
+        self.hearing.tell(listeners)
+
     def spawn(self, group: asyncio.TaskGroup) -> "list[asyncio.Task[None]]":
         """Start the probe processes; a task ends when its process has finished.
 
@@ -180,7 +206,12 @@ class Measurement:
         ``probe.fleet``).
         """
         self._waking.begin(group, self._tasks)
-        self._tasks += [group.create_task(probe.run()) for probe in self._awake]
+        running = (
+            [probe.run() for probe in self._awake]
+            if self.standby is None
+            else self.standby.taken_over()
+        )
+        self._tasks += [group.create_task(each) for each in running]
         return self._tasks
 
     @property
@@ -199,7 +230,10 @@ class Measurement:
 
     def begin(self) -> int:
         """Start the load; return when the first arrival is due, monotonic ns."""
-        return self._begin(self._roster.awake)
+        if self.standby is None:
+            return self._begin(self._roster.awake)
+        # They wait for nothing else, and nobody looks meanwhile.
+        return self._begin(self._roster.awake, head_start_ns=_WOKEN_HEAD_START_NS)
 
     def _begin(
         self, processes: Sequence[int], *, head_start_ns: int = _HEAD_START_NS
@@ -231,6 +265,7 @@ class Measurement:
         *,
         meanwhile: Callable[[], object],
         closed: Collection[str] = (),
+        read_back_s: float = LAST_READ_BACK_S,
     ) -> int:
         """Stop arrivals, wait until all are decided, end the processes.
 
@@ -239,6 +274,7 @@ class Measurement:
             meanwhile: called every 250 ms.
             closed: lanes whose transport is not served any more: their keys are read
                 back by the other one.
+            read_back_s: how long that may take.
 
         Returns:
             The end of the load: nothing is due from then on, monotonic ns.
@@ -254,7 +290,7 @@ class Measurement:
             self.probes,
             self.hearing,
             end_ns=end_ns,
-            give_up_ns=end_ns + deciding_ns + int(_READ_BACK_S * NS_PER_S),
+            give_up_ns=end_ns + deciding_ns + int(read_back_s * NS_PER_S),
             meanwhile=meanwhile,
         )
         self.kill()
@@ -444,11 +480,12 @@ class Measurement:
         return self.hearing.lost_writes(self._roster.lanes)
 
     @property
-    def looked_up(self) -> tuple[int, int]:
-        """Return how many keys of an earlier process were read, and how many lost."""
+    def looked_up(self) -> tuple[int, int, int]:
+        """Return how many keys of an earlier process were read, lost, and expired."""
         found = self.hearing.looked_up
         lost = sum(sum(each.lost_by_shard.values()) for each in found)
-        return sum(each.checked for each in found), lost
+        expired = sum(each.expired for each in found)
+        return sum(each.checked for each in found), lost, expired
 
     @property
     def written(self) -> Written | None:

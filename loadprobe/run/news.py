@@ -34,8 +34,8 @@ class Informants:
         planned: returns all darkness that was planned, without an end if it goes on.
         record: returns how the scenario went so far, None if there is none.
         written: returns what was read back so far, None if nothing was.
-        looked_up: returns how many keys of an earlier process were read, and how many
-            of them had lost what was written.
+        looked_up: returns how many keys of an earlier process were read, how many of
+            them had lost what was written, and how many may have expired.
         nodes: returns the name of the shard of every node that was seen.
         counters: returns the counters of ``/metrics`` that are in nothing else.
     """
@@ -45,7 +45,7 @@ class Informants:
     written: Callable[[], Written | None]
     nodes: Callable[[], Mapping[str, str]] = dict
     counters: Callable[[], Iterable[tuple[tuple[str, ...], float]]] = tuple
-    looked_up: Callable[[], tuple[int, int]] = lambda: (0, 0)
+    looked_up: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
 
 
 class Seconds:

@@ -2,7 +2,7 @@
 
 from loadprobe.config.keys import Control
 from loadprobe.control.permissions.asking import changes_of, denied_reads
-from loadprobe.control.permissions.grants import purposes_of
+from loadprobe.control.permissions.grants import purposes_of, table_of
 from loadprobe.control.provider.shared import SharedApi
 from loadprobe.errors import LoadprobeError
 from loadprobe.run.checks import Check
@@ -23,10 +23,11 @@ async def check_permissions(
         shared: its API, which stays open.
         operations: those of the steps of its scenario; () without one.
     """
-    purposes = purposes_of(operations)
+    table = table_of(control)
+    purposes = purposes_of(operations, table)
     try:
         api = await shared.open(control, must_exist=False)
-        denied = await denied_reads(api, purposes)
+        denied = await denied_reads(api, purposes, table)
     except LoadprobeError as exc:
         detail = f"not known: {exc}"
         return Check(_NAME, passed=False, detail=detail, is_needed=False)
@@ -35,7 +36,7 @@ async def check_permissions(
         detail = f"{missing} not allowed; {_PRINT}"
         return Check(_NAME, passed=False, detail=detail, is_needed=False)
     detail = "all reads are allowed"
-    changes = changes_of(purposes)
+    changes = changes_of(purposes, table)
     if changes:
         detail += f"; whether {', '.join(changes)} is, only the call shows; {_PRINT}"
     return Check(_NAME, passed=True, detail=detail)

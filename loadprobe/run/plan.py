@@ -8,7 +8,6 @@ from loadprobe.clock import NS_PER_HOUR
 from loadprobe.config.keys import Config, secret_variables, with_endpoint
 from loadprobe.control.reach.tunnel import SshTunnel
 from loadprobe.control.scenario.file import Scenario
-from loadprobe.control.scenario.keys import AuthRotateStep
 from loadprobe.control.scenario.turns import rounds, turn_of
 
 Reread = Callable[[], Config]
@@ -84,9 +83,10 @@ class RunPlan:
 
         They hold secrets; what a process has to know of those, it is told.
         """
-        steps = self.scenario.steps if self.scenario is not None else ()
-        tokens = {step.token_env for step in steps if isinstance(step, AuthRotateStep)}
-        return secret_variables(self.config) | {name for name in tokens if name}
+        named = secret_variables(self.config)
+        return (
+            named if self.scenario is None else named | self.scenario.secret_variables
+        )
 
     @property
     def creates(self) -> bool:
@@ -106,7 +106,7 @@ class RunPlan:
     def group_id(self) -> str:
         """Replication group, or ""."""
         control = self.config.control
-        return control.replication_group if control is not None else ""
+        return control.cache if control is not None else ""
 
     @property
     def where(self) -> str:

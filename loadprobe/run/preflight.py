@@ -240,18 +240,19 @@ async def _dns(config: Config) -> Check:
 
 
 async def _api(control: Control, shared: SharedApi, *, must_exist: bool) -> Check:
-    name = control.replication_group
+    name = control.cache
     try:
         api = await shared.open(control, must_exist=must_exist)
         state = await api.describe_state(missing_ok=not must_exist)
     except LoadprobeError as exc:
         return _api_failure("api", exc)
-    detail = f"group {name!r} is {state.group.status}"
+    word = state.group.kind.word
+    detail = f"{word} {name!r} is {state.group.status}"
     if not must_exist and state.is_there:
         detail += f", and is to be created; {remedy(control)}"
         return Check("api", passed=False, detail=detail)
     if not must_exist:
-        detail = f"group {name!r} is to be created"
+        detail = f"{word} {name!r} is to be created"
     return Check("api", passed=True, detail=detail)
 
 

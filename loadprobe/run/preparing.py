@@ -18,6 +18,9 @@ from loadprobe.control.reach.ways import tunnelled
 from loadprobe.control.scenario.described import check_transports, described_endpoint
 from loadprobe.control.scenario.engine_choice import with_engine
 from loadprobe.control.scenario.file import Scenario
+from loadprobe.control.scenario.fitting_steps import check_fitting
+from loadprobe.control.scenario.group_need import missing_group, needs_group
+from loadprobe.control.scenario.known_steps import check_known
 from loadprobe.control.scenario.lanes import (
     begins_with_group,
     dormant_lanes,
@@ -62,7 +65,7 @@ async def prepare(
     """
     async with AsyncExitStack() as own:
         plan, api = await plan_run(config, options, shared)
-        opening = tunnelled(plan.config)
+        opening = tunnelled(plan.config, withheld=plan.withheld)
         config, tunnel = await (stack or own).enter_async_context(opening)
         plan = replace(plan, config=config, tunnel=tunnel)
         past = find(plan)
@@ -82,6 +85,26 @@ async def _check(plan: RunPlan, shared: SharedApi, *, is_going_on: bool) -> None
             raise kind(f"{check.name}: {check.detail}")
 
 
+async def check_next(plan: RunPlan, shared: SharedApi, *, is_serving: bool) -> None:
+    """Make every check for another configuration of a run that goes on.
+
+    Args:
+        plan: what is to be run then.
+        shared: the API of the group.
+        is_serving: this process has the address that HTTP is to be served at.
+
+    Raises:
+        UsageError: it could not go on by it.
+    """
+    address = plan.config.http.address
+    if is_serving and address is not None:
+        host = f"[{address[0]}]" if ":" in address[0] else address[0]
+        # Any port will do to see whether the rest is right.
+        http = msgspec.structs.replace(plan.config.http, listen=f"{host}:0")
+        plan = replace(plan, config=msgspec.structs.replace(plan.config, http=http))
+    await _check(plan, shared, is_going_on=True)
+
+
 async def plan_run(
     config: Config, options: RunOptions, shared: SharedApi
 ) -> tuple[RunPlan, ElastiCacheApi | None]:
@@ -91,6 +114,9 @@ async def plan_run(
         UsageError: they do not fit, or the API refused or did not answer.
     """
     scenario = options.scenario
+    if scenario is not None and config.control is not None:
+        check_fitting(scenario, config.control)
+        check_known(scenario, is_serverless=config.control.is_serverless)
     try:
         api = await _open_api(config, scenario, shared)
         if api is not None and scenario is not None and _is_elsewhere(config):
@@ -114,11 +140,8 @@ async def _open_api(
     if config.control is not None:
         must_exist = scenario is None or scenario.creates is None
         return await shared.open(config.control, must_exist=must_exist)
-    if scenario is not None and scenario.steps:
-        raise UsageError(
-            f"scenario {scenario.name} needs to know the replication group: "
-            "add [control] replication_group to the configuration"
-        )
+    if scenario is not None and needs_group(scenario):
+        raise missing_group(scenario)
     return None
 
 

@@ -177,6 +177,13 @@ class Published:
             self.view.take_event(event.event)
         self.maintaining.go_on(event.event for event in past.events)
 
+    def hand_over(self) -> None:
+        """Keep what there is, for the segment that follows at once."""
+        self.budgeting.conclude()
+        self.budgeting.close()
+        self.telling.hand_over()
+        self.showing.leave_all()
+
     def _make_samples(
         self,
         remote: RemoteWrite | None,

@@ -5,6 +5,7 @@ It exists from the moment the load begins. Nothing is decided here.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import msgspec
 from rich.console import Console
@@ -134,6 +135,8 @@ class Recording:
             planned=told.planned,
             is_full=plan.is_full,
         )
+        if past is not None:
+            self.view.go_on(published.aggregate.current().values())
         scenario = plan.scenario
         self._rules = rules_of(
             plan.config, scenario.expect if scenario is not None else None
@@ -144,7 +147,8 @@ class Recording:
             digest(to_plain(plan.config)),
             length_ns=plan.segment_ns,
         )
-        segments.begin("start" if past is None else "restart")
+        again: Why = "reload" if past is not None and past.is_by_reload else "restart"
+        segments.begin("start" if past is None else again)
         self._sealing = Sealing(
             folder,
             aggregate,
@@ -185,7 +189,7 @@ class Recording:
             self._describe()
             self._sinks.take_event(RunStarted(begun_ns, self._plan.config.name))
             return
-        checked, lost = told.looked_up()
+        checked, lost, expired = told.looked_up()
         self._sinks.take_event(
             RunContinued(
                 begun_ns,
@@ -196,6 +200,8 @@ class Recording:
                 wall_step_ms=past.wall_step_ms,
                 writes_checked=checked,
                 writes_lost=lost,
+                writes_expired=expired,
+                by_reload=past.is_by_reload,
             )
         )
         for text in past.problems:
@@ -288,6 +294,21 @@ class Recording:
         self._published.showing.about = info, self._folder.path
         self._published.showing.limits = self._rules.slo
         return info
+
+    def hand_over(self, results: Results) -> Path:
+        """Write everything, for the segment that follows at once; return the folder.
+
+        Args:
+            results: all judged arrivals.
+        """
+        self.view.leave()  # what is open goes on
+        self._sinks.take_sealed(results.last)
+        self._take_over()
+        self._published.counter.conclude(results.end_ns)
+        self._sealing.end(results.end_ns)
+        self._published.metrics.before_scrape = lambda: None
+        self._published.hand_over()
+        return self._folder.close()
 
     def conclude(self, results: Results, ending: AtEnd) -> tuple[Summary, list[str]]:
         """Judge, write everything, show the report.

@@ -1,7 +1,8 @@
 """The configuration of a run, read again while it lasts: all of it, or nothing.
 
 It is read and checked as at the start, with what it refers to. What differs is swapped
-without a gap, if it can be; one key that cannot be has all of it refused.
+without a gap, if it can be; for the rest the run goes over into a new segment. One key
+that is of another run has all of it refused.
 """
 
 import asyncio
@@ -10,9 +11,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from loadprobe.clock import NS_PER_S, mono_now_ns, wall_now_ns
 from loadprobe.config.changes import ChangedKeys, changes
-from loadprobe.config.keys import Config
+from loadprobe.config.keys import Config, Target
 from loadprobe.core.events import ConfigReloaded, Emit, ReloadRefused
 from loadprobe.core.judging.outcome import ErrorClass
 from loadprobe.drivers.tls import make_context
@@ -30,6 +33,20 @@ logger = logging.getLogger(__name__)
 
 Swapping = Callable[[Config, ChangedKeys, HeldSecrets], Awaitable[None]]
 """Has a configuration in force, given what differs in it and what it refers to."""
+
+GoingOver = Callable[[Config, ChangedKeys], Awaitable[None]]
+"""Has all ready for a new segment with a configuration, given what differs in it."""
+
+
+class HeldCredentials(Protocol):
+    """Who looks after the credentials in force."""
+
+    @property
+    def held(self) -> HeldSecrets:
+        """What is in force."""
+
+    def in_force(self, target: Target) -> Target:
+        """Return the target whose references count, given the configured one."""
 
 
 class Gauges(Protocol):
@@ -59,9 +76,11 @@ class Reloading:
         config: as it was read last.
         reread: reads it again; None if there is nothing to read.
         swap: has the run go by it.
+        go_over: has the run go over into a new segment with it.
         emit: where events go.
         metrics: where it is shown.
-        held: returns the credentials in force.
+        credentials: those in force. Lanes that have gone over to another cluster log in
+            there: what the configuration refers to is of the former one.
     """
 
     def __init__(
@@ -70,18 +89,26 @@ class Reloading:
         reread: Reread | None,
         swap: Swapping,
         *,
+        go_over: GoingOver,
         emit: Emit,
         metrics: Gauges,
-        held: Callable[[], HeldSecrets],
+        credentials: HeldCredentials,
     ) -> None:
-        self._held = held
+        self._credentials = credentials
         self._config = config
         self._reread = reread
         self._swap = swap
+        self._go_over = go_over
         self._emit = emit
         self._metrics = metrics
         self._lock = asyncio.Lock()
+        self._is_left = False
         self._show(is_done=True)
+
+    async def settled(self) -> None:
+        """Wait until what is asked for is done, or refused."""
+        async with self._lock:
+            return
 
     async def reload(self, *, by: str) -> Reloaded:
         """Read the configuration again; never raises for what is wrong with it."""
@@ -95,11 +122,15 @@ class Reloading:
                 logger.error("reload_refused", extra=extra)  # noqa: TRY400
                 self._show(is_done=False)
                 return Reloaded(False, text)
-            self._emit(ConfigReloaded(mono_now_ns(), what.swapped, by))
-            keys = ", ".join(what.swapped)
-            logger.info("config_reloaded", extra={"lp_changed": keys, "lp_by": by})
+            self._emit(ConfigReloaded(mono_now_ns(), what.changed, by, what.anew))
+            keys, anew = ", ".join(what.changed), ", ".join(what.anew)
+            extra = {"lp_changed": keys, "lp_anew": anew, "lp_by": by}
+            logger.info("config_reloaded", extra=extra)
             self._show(is_done=True)
-            return Reloaded(True, f"changed: {keys}" if keys else "nothing has changed")
+            if not keys:
+                return Reloaded(True, "nothing has changed")
+            also = f"; a new segment begins for: {anew}" if anew else ""
+            return Reloaded(True, f"changed: {keys}{also}")
 
     async def _reload(self) -> ChangedKeys:
         """Return what has changed, and is in force.
@@ -107,22 +138,35 @@ class Reloading:
         Raises:
             LoadprobeError: something is wrong, and nothing has changed.
         """
+        if self._is_left:
+            raise UsageError("a new segment is about to begin: ask again in a second")
         if self._reread is None:
             raise UsageError("this run has no configuration file to read again")
         config = await asyncio.to_thread(self._reread)
         what = changes(self._config, config)
-        if what.stuck:
+        if what.fixed:
             raise UsageError(
-                f"{', '.join(what.stuck)}: cannot change while a run lasts; nothing "
-                "was changed, start the run again for that"
+                f"{', '.join(what.fixed)}: a run cannot change that; nothing was "
+                "changed, start another run for it, in another folder or by another "
+                "name, or give the lane another name"
             )
-        held = await check_again(config)
-        before = self._held().password, self._config.target.username
-        if before != (held.password, config.target.username):
-            await _try_login(config, held)
-        await self._swap(config, what, held)
+        counting, counted = self._in_force(config), self._in_force(self._config)
+        held = await check_again(counting)
+        before = self._credentials.held.password, counted.target.username
+        if before != (held.password, counting.target.username):
+            await _try_login(counting, held)
+        if what.anew:
+            await self._go_over(config, what)
+            self._is_left = True
+        else:
+            await self._swap(config, what, held)
         self._config = config
         return what
+
+    def _in_force(self, config: Config) -> Config:
+        """Return a configuration with the target whose references count."""
+        target = self._credentials.in_force(config.target)
+        return msgspec.structs.replace(config, target=target)
 
     def _show(self, *, is_done: bool) -> None:
         self._metrics.set("config_last_reload_successful", value=float(is_done))

@@ -13,9 +13,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.status import Status
 
-from loadprobe.clock import NS_PER_S, mono_now_ns, read_clock_pair
+from loadprobe.clock import mono_now_ns, read_clock_pair
+from loadprobe.config.changes import ChangedKeys
 from loadprobe.config.keys import Config
 from loadprobe.control.provider.api import ElastiCacheApi
+from loadprobe.control.provider.shared import SharedApi
 from loadprobe.core.events import ClockStepped
 from loadprobe.core.verdict.texts import clock_text
 from loadprobe.errors import LoadprobeError, RunError
@@ -25,21 +27,23 @@ from loadprobe.run.changing import Changing
 from loadprobe.run.companions import Companions
 from loadprobe.run.crew import Crew
 from loadprobe.run.endings import (
-    defect,
+    all_errors,
     exit_code,
     first_error,
-    on_loop_error,
+    loop_errors,
     send_last,
     tell_stopped_early,
 )
 from loadprobe.run.going_on import Past
 from loadprobe.run.hearing import Prefilled
+from loadprobe.run.load import LAST_READ_BACK_S
 from loadprobe.run.news import Informants
-from loadprobe.run.opening import tell_address
-from loadprobe.run.plan import Reread, RunPlan
+from loadprobe.run.opening import Serving
+from loadprobe.run.plan import RunOptions, RunPlan
 from loadprobe.run.recording import AtEnd, Recording
 from loadprobe.run.reloading import BY_SIGNAL, Reloading
 from loadprobe.run.service import Service
+from loadprobe.run.succession import READ_BACK_S, Present, Succession
 from loadprobe.run.wall_watch import WallWatch
 from loadprobe.signals import EXIT_INTERRUPTED, Stopping
 
@@ -56,8 +60,7 @@ class Run:
         stopping: whether we were told to end.
         service: tells the service manager how it goes.
         past: the run that goes on; None begins one.
-        rereading: the configuration as it was read, and what reads it again; None:
-            there is nothing to read again.
+        succession: what it follows, and what follows it; None: nothing does.
     """
 
     def __init__(
@@ -69,25 +72,33 @@ class Run:
         service: Service,
         *,
         past: Past | None = None,
-        rereading: tuple[Config, Reread | None] | None = None,
+        succession: Succession | None = None,
     ) -> None:
         self._console = console
         self._stopping = stopping
         self._service = service
         self._past = past
-        self._crew = crew = Crew(plan, api, past, on_prefill=self._on_prefill)
+        succession = succession or Succession(plan.config, RunOptions(), SharedApi())
+        self._succession = succession
+        self._crew = crew = Crew(
+            plan,
+            api,
+            past,
+            on_prefill=self._on_prefill,
+            measurement=succession.measurement,
+        )
         stopping.before_exit = crew.measurement.kill
         self._wall_watch = WallWatch(crew.clock)
         self._changing = Changing(crew)
         self._companions = Companions(crew.sinks.take_event)
-        as_read, reread = rereading or (plan.config, None)
         self._reloading = Reloading(
-            as_read,
-            reread,
+            succession.as_read,
+            succession.reread,
             crew.swap(self._begun),
+            go_over=self._prepare_next,
             emit=crew.sinks.take_event,
             metrics=crew.published.metrics,
-            held=lambda: crew.credentials.held,
+            credentials=crew.credentials,
         )
         self._collections = Collections()
         self._is_ready = False
@@ -99,7 +110,9 @@ class Run:
 
     async def run(self) -> int:
         """Run and report; return the exit code."""
-        asyncio.get_running_loop().set_exception_handler(on_loop_error)
+        asyncio.get_running_loop().set_exception_handler(
+            loop_errors(self._companions.take_defect)
+        )
         async with AsyncExitStack() as stack:
             return await self._run(stack)
 
@@ -112,16 +125,22 @@ class Run:
         stack.callback(gc.unfreeze)
         stack.callback(crew.published.budgeting.close)
         stack.callback(crew.ledger.close)
-        server = await crew.published.serve(
-            crew.plan.config.http,
+        serving = Serving(
+            crew.plan,
+            self._succession,
+            console=self._console,
+            on_problem=self._companions.tell,
+        )
+        await serving.serve(
+            crew.published,
             stack,
             not_ready=lambda: None if self._is_ready else "probes are not ready",
             reload=self._reload,
         )
-        url = None if server is None else server.url
-        tell_address(self._console, url, is_opened=crew.plan.is_opened)
         problem = await self._stopping.unless_urged(self._load())
         recording = self._recording
+        if self._stopping.is_urged or problem is not None:
+            await self._succession.give_up()
         if self._stopping.is_urged:
             crew.measurement.kill()
             if recording is None:
@@ -135,6 +154,9 @@ class Run:
                 return self._stopped_early()
             assert problem is not None
             raise problem
+        if self._succession.next is not None:
+            with self._stopping.writing():
+                return self._hand_over(recording)
         with self._stopping.writing():
             code = self._conclude(recording, problem)
         is_sent = await self._stopping.unless_urged(
@@ -160,7 +182,7 @@ class Run:
                 if crew.plan.tunnel is not None:
                     # Probes need forwards to the nodes before they can be ready.
                     companions.start(group, (crew.reach.run(),))
-                if not await self._wait_until_ready():
+                if not await self._are_ready():
                     for task in probing:  # ends its process, also a starting one
                         task.cancel()
                     companions.end()
@@ -184,15 +206,16 @@ class Run:
                 with recording.view:
                     await self._measure(recording)
                     self._is_ready = False
+                    is_left = await self._is_left()
                     crew.published.view.state = "ending"
-                    self._service.stopping()
                     changing.cancel()  # nothing is changed without being measured
                     await crew.measurement.end(
                         probing,
                         meanwhile=lambda: self._look(recording),
                         closed=crew.steering.closed,
+                        read_back_s=READ_BACK_S if is_left else LAST_READ_BACK_S,
                     )
-                    if crew.metrics is not None:
+                    if crew.metrics is not None and not is_left:
                         await crew.metrics.look_last()
                 companions.end()
         except* LoadprobeError as group_error:
@@ -203,7 +226,7 @@ class Run:
             # What was measured is worth more than a clean traceback.
             if self._recording is None:
                 raise
-            problem = problem or defect("the run", first_error(group_error))
+            problem = companions.take_defects(all_errors(group_error), beside=problem)
         return problem
 
     def _begin(self) -> Recording:
@@ -223,6 +246,7 @@ class Run:
         if crew.plan.segment_ns is not None:  # else nobody goes on with it
             crew.ledger.begin(folder.path)
         self._begun_ns = crew.measurement.begin()
+        self._succession.begin(self._begun_ns, crew.plan.duration_s)
         return Recording(
             crew.plan,
             folder,
@@ -246,6 +270,15 @@ class Run:
         """Say that there is nothing to report; return the exit code."""
         return tell_stopped_early(self._console, self._crew.plan.scenario)
 
+    async def _are_ready(self) -> bool:
+        """Tell whether every probe is ready; False if told to stop before.
+
+        Those that follow others are. They begin also if told to stop meanwhile: so it
+        is the whole run that ends in order.
+        """
+        standby = self._crew.measurement.standby
+        return standby is not None or await self._wait_until_ready()
+
     async def _wait_until_ready(self) -> bool:
         """Wait until every probe is connected and prefilled; False if told to stop."""
         with self._console.status("connecting") as status:
@@ -265,10 +298,8 @@ class Run:
     async def _measure(self, recording: Recording) -> None:
         """Judge and show what comes in until the run is to end."""
         crew = self._crew
-        duration_s = crew.plan.duration_s
-        begun_ns = self._begun_ns
-        end_ns = begun_ns + int(duration_s * NS_PER_S) if duration_s else None
-        while not self._stopping.is_set:
+        end_ns = self._succession.until_ns
+        while not self._stopping.is_set and self._succession.next is None:
             now_ns = mono_now_ns()
             # Without a length the scenario's end is that of the run, or a signal.
             is_long = (
@@ -315,10 +346,16 @@ class Run:
         return self._recording
 
     async def _reload_by_signal(self) -> None:
-        """Read the configuration again whenever a signal asks for it."""
+        """Read the configuration again whenever a signal asks for it.
+
+        Once another segment is to follow, it is for that one.
+        """
         hangup = self._stopping.hangup
         while True:
             await hangup.wait()
+            await self._reloading.settled()
+            if self._succession.next is not None:
+                return
             hangup.clear()
             await self._reload(BY_SIGNAL)
 
@@ -329,9 +366,41 @@ class Run:
         self._service.reloading(mono_now_ns())
         try:
             done = await self._reloading.reload(by=by)
+        except Exception as exc:  # noqa: BLE001 - it is told, and is not the load
+            return False, self._companions.take_defect("a reload", exc)
         finally:
-            self._service.ready()
+            if self._succession.next is None:  # else it is when the load goes on
+                self._service.ready()
         return done.is_done, done.text
+
+    async def _prepare_next(self, config: Config, what: ChangedKeys) -> None:
+        """Have all ready to go over into a new segment.
+
+        Raises:
+            LoadprobeError: it cannot be, and why; nothing has changed.
+        """
+        measurement = self._crew.measurement
+        present = Present(
+            self._crew.plan, measurement.aggregate.lanes, measurement.names.nodes
+        )
+        await self._succession.prepare(config, what, present)
+
+    async def _is_left(self) -> bool:
+        """Tell whether another segment follows; none does if told to stop before."""
+        if self._succession.next is not None and not self._stopping.is_set:
+            return True
+        self._service.stopping()
+        await self._succession.give_up()
+        return False
+
+    def _hand_over(self, recording: Recording) -> int:
+        """Have everything judged and written for the segment that follows."""
+        measurement = self._crew.measurement
+        end_ns = measurement.end_ns or mono_now_ns()
+        results = measurement.aggregate.finish(end_ns)
+        path = recording.hand_over(results)
+        self._succession.leave(path, self._crew.published.samples.flush())
+        return 0
 
     # --- the end ---------------------------------------------------------------------
 

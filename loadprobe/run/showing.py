@@ -111,6 +111,12 @@ class Showing:
             watcher.tell(last)
             watcher.end()
 
+    def leave_all(self) -> None:
+        """Let go of the pages; they come back and are told all there is."""
+        self._tell_last()
+        for watcher in [*self._watching, *self._joining]:
+            watcher.end()
+
     # --- who watches -----------------------------------------------------------------
 
     @property

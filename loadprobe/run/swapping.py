@@ -65,7 +65,7 @@ class Swap:
         self._measurement.configure_rates(config.lanes)
         self._measurement.change_deadlines(config.lanes)
         self._pacing.use(config.lanes, config.load)
-        await self._credentials.change(target, held)
+        await self._credentials.change(self._credentials.in_force(target), held)
         if "target.address_map" in what.swapped:
             self._measurement.use_forwards()
         if what.under("webhooks"):

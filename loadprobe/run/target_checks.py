@@ -9,7 +9,7 @@ import hiredis
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns, wall_now_ns
 from loadprobe.config.keys import Config, Lane
-from loadprobe.control.watch.node_views import NodeSilent, parse_server_side
+from loadprobe.control.watch.node_answers import NodeSilent, parse_server_side
 from loadprobe.core.judging.outcome import ErrorClass
 from loadprobe.core.topology.roles import parse_replication
 from loadprobe.core.topology.topology import Topology, merge, parse_nodes, parse_slots
@@ -22,6 +22,7 @@ from loadprobe.drivers.wire.seed import Bystander
 from loadprobe.errors import UsageError
 from loadprobe.run.checks import Check, connections_of, open_files
 
+_MOST_TEXT = 200
 _REDIRECTS = frozenset({ErrorClass.MOVED, ErrorClass.ASK})
 _MAY_COME = frozenset(
     {
@@ -38,8 +39,9 @@ _MAY_COME = frozenset(
     }
 )
 _PERMISSIONS = (
-    "give the user +ping +time +get +set +cluster|slots +cluster|nodes +cluster|info "
-    "and the keys ~lp:* (see ACL SETUSER)"
+    "give the user +ping +time +get +set +expire +cluster|slots +cluster|nodes "
+    "+cluster|info and the keys ~lp:* (see ACL SETUSER); lanes with ttl_s = 0 need "
+    "+persist instead of +expire"
 )
 
 
@@ -198,6 +200,9 @@ async def _access(
         if lane.prefill or lane.read_ratio < 1:
             # XX: only if it exists, and it does not.
             commands.append(("SET", resp.encode(b"SET", key, b"", b"XX")))
+            if lane.multi_key == 1:
+                expire = resp.encode_expire(key, lane.key_ttl_s)
+                commands.append(("EXPIRE" if lane.key_ttl_s else "PERSIST", expire))
         for name, command in commands:
             reply = await connection.request(command)
             if (
@@ -227,12 +232,12 @@ async def _cluster(
                 detail = explain_slots_error(str(reply), host, port)
                 return Check(name, passed=False, detail=detail)
             return _refusal(name, f"CLUSTER {word} at {host}:{port}", reply)
-    assert isinstance(slots, list)
-    topology = merge(
-        None,
-        parse_slots(slots, asked_host=host),
-        parse_nodes(nodes) if isinstance(nodes, bytes) else None,
-    )
+    try:
+        told = parse_nodes(nodes) if isinstance(nodes, bytes) else None
+        topology = merge(None, parse_slots(slots, asked_host=host), told)
+    except ValueError as exc:
+        detail = f"{host}:{port} tells no view of the cluster: {str(exc)[:_MOST_TEXT]}"
+        return Check(name, passed=False, detail=detail)
     state = re.search(rb"cluster_state:(\w+)", info if isinstance(info, bytes) else b"")
     if state is None or state[1] != b"ok":
         return Check(

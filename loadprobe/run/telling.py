@@ -147,6 +147,11 @@ class Telling:
             teller.leave(shards)
             teller.sender.keep()
 
+    def hand_over(self) -> None:
+        """Keep what waits on disk, for the segment that follows at once."""
+        for teller in self._tellers:
+            teller.sender.close()
+
     async def flush(self) -> None:
         """Send the last of them, after ``leave``; takes a few seconds at most."""
         await asyncio.gather(*(teller.sender.flush() for teller in self._tellers))

@@ -36,6 +36,22 @@ EDITS = st.one_of(
             st.integers(0, 70_000),
         ),
     ),
+    st.tuples(
+        st.just("[[lanes]]"),
+        st.builds(
+            '[probe]\nstall_ms = {}\n[[lanes]]\nname = "{}"\n[[lanes]]'.format,
+            st.integers(1, 30),
+            st.sampled_from(["b", "tcp", "no name"]),
+        ),
+    ),
+    st.tuples(
+        st.just('name = "tcp"'),
+        st.builds(
+            'name = "tcp"\nworkers = {}\ntls = {}'.format,
+            st.integers(0, 300),
+            st.sampled_from(["true", "false"]),
+        ),
+    ),
     st.tuples(st.just("/password"), PATHS.map(lambda name: f"/{name}")),
     st.tuples(st.just('"{folder}/password"'), PATHS.map(lambda name: f'"{name}"')),
 )
@@ -70,9 +86,10 @@ async def _reload(folder: Path, text: str, noise: bytes) -> None:
             before,
             lambda: load_config(name),
             stage.swap,
+            go_over=stage.go_over,
             emit=stage.events.append,
             metrics=stage,
-            held=lambda: stage.held,
+            credentials=stage,
         )
         os.write(descriptor, text.encode("utf-8", "surrogatepass") + noise)
         done = await reloading.reload(by="somebody")
@@ -86,13 +103,17 @@ async def _reload(folder: Path, text: str, noise: bytes) -> None:
     assert stage.gauges[SUCCESS] == float(done.is_done)
     if not done.is_done:
         assert isinstance(event, ReloadRefused)
-        assert stage.swapped == []
+        assert stage.swapped == stage.gone_over == []
         return
     assert isinstance(event, ConfigReloaded)
-    ((config, swapped),) = stage.swapped
+    assert len(stage.swapped) + len(stage.gone_over) == 1
+    ((config, keys),) = (*stage.swapped, *stage.gone_over)
     found = changes(before, config)
-    assert not found.stuck
-    assert found.swapped == swapped == event.changed
+    assert not found.fixed
+    assert (found.changed, found.anew) == (event.changed, event.anew)
+    # What needs a segment takes all the rest with it.
+    assert keys == (found.anew or found.swapped)
+    assert bool(stage.gone_over) == bool(found.anew)
 
 
 def test_a_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path: Path) -> None:
@@ -102,3 +123,17 @@ def test_a_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path: Path) -> None:
         load_config(str(tmp_path / "pipe"))
     with pytest.raises(ConfigError, match="it is longer than 4194304 bytes"):
         load_config("/dev/zero")
+
+
+def test_a_pipe_that_somebody_holds_open_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has it open may never write."""
+    monkeypatch.setattr("loadprobe.config.bounded_file._PATIENCE_S", 0.05)
+    os.mkfifo(tmp_path / "pipe")
+    held = os.open(tmp_path / "pipe", os.O_RDWR)
+    try:
+        with pytest.raises(ConfigError, match="nobody writes into it"):
+            load_config(str(tmp_path / "pipe"))
+    finally:
+        os.close(held)

@@ -203,7 +203,9 @@ def test_any_map_is_one_or_refused(
     """Nothing but ValueError says that it is none."""
     for each in (reply, [[first, last, node]], [[first, last, [b"h", last, node]]]):
         with suppress(ValueError):
-            parse_slots(each, asked_host="h")
+            for begin, end, primary, _ in parse_slots(each, asked_host="h").rows:
+                assert 0 <= begin <= end < SLOTS
+                assert 0 <= primary.port <= LARGEST_PORT
 
 
 @examples(150)

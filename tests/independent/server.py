@@ -206,7 +206,7 @@ class Cluster:
     def answer(self, node: int, words: list[bytes]) -> bytes:
         """Return the reply to a command."""
         name = words[0].upper()
-        if name in (b"GET", b"SET"):
+        if name in (b"GET", b"SET", b"EXPIRE"):
             return self.keyed(node, name, words)
         if name == b"CLUSTER":
             return self.cluster(node, words[1].upper())
@@ -219,7 +219,7 @@ class Cluster:
         return b"-ERR unknown command '%s'\r\n" % words[0]
 
     def keyed(self, node: int, name: bytes, words: list[bytes]) -> bytes:
-        """Return the reply to GET or SET."""
+        """Return the reply to GET, SET or EXPIRE; nothing lives so long here."""
         if node == 1 and self.down == "error":
             return DOWN_REPLY
         slot = slot_of(words[1])
@@ -230,6 +230,8 @@ class Cluster:
             self.store[words[1]] = words[2]
             return b"+OK\r\n"
         value = self.store.get(words[1])
+        if name == b"EXPIRE":
+            return b":%d\r\n" % (value is not None)
         return b"$-1\r\n" if value is None else bulk(value)
 
     def cluster(self, node: int, about: bytes) -> bytes:

@@ -22,7 +22,7 @@ FaultKind = Literal[
 ]
 Transport = Literal["tcp", "tls"]
 
-WRITES = frozenset({b"SET", b"DEL"})
+WRITES = frozenset({b"SET", b"DEL", b"EXPIRE", b"PERSIST"})
 _REFUSES_WRITES_ONLY = frozenset({"READONLY", "OOM", "MISCONF", "NOREPLICAS"})
 
 

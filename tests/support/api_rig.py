@@ -96,12 +96,12 @@ class Rig:
         events = (await self.client.describe_events())["Events"]
         return [f"{event['SourceIdentifier']}: {event['Message']}" for event in events]
 
-    async def until_event(self, text: str) -> list[str]:
-        """Wait for an event; return all texts."""
+    async def until_event(self, text: str, *, times: int = 1) -> list[str]:
+        """Wait for an event, or for several of a text; return all texts."""
         async with asyncio.timeout(DEADLINE_S):
             while True:
                 texts = await self.texts()
-                if any(text in each for each in texts):
+                if sum(text in each for each in texts) >= times:
                     return texts
                 await asyncio.sleep(0.03)
 

@@ -15,7 +15,7 @@ _RECORDER = ScopeRecorder(Scope("lane", "0001", OpKind.READ))  # nothing is reco
 
 
 def make_arrival(
-    number: int, slot: int, *, worker: int, value: bytes | None = None
+    number: int, slot: int, *, worker: int, value: bytes | None = None, ttl_s: int = 0
 ) -> Arrival:
     """Return a GET, or a SET of a value, for a key in a slot, due now.
 
@@ -24,17 +24,20 @@ def make_arrival(
         slot: of the key.
         worker: whose it is.
         value: what to write; None reads.
+        ttl_s: of what is written; 0 is none.
     """
     key = b"{%b}k" % tag_for_slot(slot)
     op, command, expect, written = OpKind.READ, resp.encode_get(key), NIL, NIL
     if value is not None:
         op, expect = OpKind.WRITE, resp.OK_REPLY
-        command, written = resp.encode(b"SET", key, value), resp.encode_bulk(value)
+        written = resp.encode_bulk(value)
+        command = resp.encode_set_head(key, with_ttl=ttl_s > 0) + written
+        command += resp.encode_ttl(ttl_s) if ttl_s else b""
     now_ns = mono_now_ns()
     arrival = Arrival(
         now_ns, _RECORDER, worker, op, None, slot, command, expect, number, written
     )
-    arrival.asked = Asked(key, value)
+    arrival.asked = Asked(key, value, ttl_s)
     return arrival
 
 

@@ -21,6 +21,8 @@ from loadprobe.control.mutations.mutate import Caller, TimeLimits, mutate
 from loadprobe.control.mutations.mutation import Mutation
 from loadprobe.control.mutations.phase_log import Phases
 from loadprobe.control.provider.api import ElastiCacheApi
+from loadprobe.control.provider.calls import _METHODS
+from loadprobe.control.provider.kinds import REPLICATION_GROUP, SERVERLESS_CACHE
 from loadprobe.control.provider.replies import Endpoint, Group
 from loadprobe.control.provider.secret import Secret
 from loadprobe.control.watch.names import NameMove
@@ -130,11 +132,13 @@ class Provider:
         updates: the reply's update actions.
         script: operation -> what each of the next calls meets, an exception or Lost.
         timeline: (seconds after an applied call, what happens then).
+        kind: what it has.
         calls: (operation, arguments) of every mutation that arrived.
         operations: all that were called, reads too.
     """
 
     def __init__(self, *, shards: int = 2, replicas: int = 1) -> None:
+        self.kind = REPLICATION_GROUP
         self.group: dict[str, Any] | None = {}
         self.clusters: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
@@ -195,6 +199,22 @@ class Provider:
             )
         )
 
+    def become_cache(self) -> None:
+        """Have a serverless cache instead, which the cluster shows as one shard."""
+        self.arrange(1, 1)
+        self.kind = SERVERLESS_CACHE
+        self.clusters = []
+        self.group = {
+            "ServerlessCacheName": "rg",
+            "ARN": "arn:aws:elasticache:us-east-1:0:serverlesscache:rg",
+            "Status": "available",
+            "Engine": "valkey",
+            "MajorEngineVersion": "7",
+            "FullEngineVersion": "7.2",
+            "Endpoint": {"Address": "here", "Port": 6379},
+            "ReaderEndpoint": {"Address": "here", "Port": 6380},
+        }
+
     def change(self, **members: Any) -> None:
         """Change members of the group."""
         assert self.group is not None
@@ -209,7 +229,9 @@ class Provider:
         self.events.append(
             {
                 "SourceIdentifier": source,
-                "SourceType": "replication-group",
+                "SourceType": (
+                    "replication-group" if self.kind.has_nodes else "serverless-cache"
+                ),
                 "Message": message,
                 "Date": _EPOCH + timedelta(seconds=asyncio.get_running_loop().time()),
             }
@@ -246,10 +268,10 @@ class Provider:
         return {"ResponseMetadata": {"RequestId": f"request-{len(self.calls)}"}}
 
     def _describe(self, operation: str) -> dict[str, Any]:
-        if operation == "DescribeReplicationGroups":
+        if operation == self.kind.describe:
             if self.group is None:
-                raise refusal("ReplicationGroupNotFoundFault")
-            return {"ReplicationGroups": [self.group]}
+                raise refusal(self.kind.not_found)
+            return {self.kind.listed: [self.group]}
         replies: dict[str, dict[str, Any]] = {
             "DescribeCacheClusters": {"CacheClusters": self.clusters},
             "DescribeEvents": {"Events": self.events},
@@ -303,28 +325,7 @@ class Provider:
         self.password = password
 
 
-_OPERATIONS = {
-    "batch_apply_update_action": "BatchApplyUpdateAction",
-    "complete_migration": "CompleteMigration",
-    "create_replication_group": "CreateReplicationGroup",
-    "decrease_replica_count": "DecreaseReplicaCount",
-    "delete_replication_group": "DeleteReplicationGroup",
-    "describe_cache_clusters": "DescribeCacheClusters",
-    "describe_cache_engine_versions": "DescribeCacheEngineVersions",
-    "describe_events": "DescribeEvents",
-    "describe_replication_groups": "DescribeReplicationGroups",
-    "describe_update_actions": "DescribeUpdateActions",
-    "increase_replica_count": "IncreaseReplicaCount",
-    "list_allowed_node_type_modifications": "ListAllowedNodeTypeModifications",
-    "list_tags_for_resource": "ListTagsForResource",
-    "modify_replication_group": "ModifyReplicationGroup",
-    "modify_replication_group_shard_configuration": (
-        "ModifyReplicationGroupShardConfiguration"
-    ),
-    "start_migration": "StartMigration",
-    "test_failover": "TestFailover",
-    "test_migration": "TestMigration",
-}
+_OPERATIONS = {method: operation for operation, method in _METHODS.items()}
 
 
 class Story:
@@ -334,7 +335,12 @@ class Story:
         self.provider = provider
         self.events: list[Event] = []
         self.api = ElastiCacheApi(
-            provider, provider, group_id="rg", where="here", throttle_backoff_s=0
+            provider,
+            provider,
+            group_id="rg",
+            where="here",
+            throttle_backoff_s=0,
+            kind=provider.kind,
         )
 
     @property

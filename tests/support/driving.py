@@ -74,17 +74,23 @@ class Driving(Sink):
         """Take note of a topology."""
         self.topologies.append(topology)
 
-    def submit(self, slot: int, value: bytes | None = None) -> Arrival:
+    def submit(
+        self, slot: int, value: bytes | None = None, *, ttl_s: int = 0
+    ) -> Arrival:
         """Send a GET, or a SET of a value, for a key in a slot."""
         number = len(self.made)
-        arrival = make_arrival(number, slot, worker=number % 4, value=value)
+        arrival = make_arrival(
+            number, slot, worker=number % 4, value=value, ttl_s=ttl_s
+        )
         self.made.append(arrival)
         self.driver.submit([arrival])
         return arrival
 
-    async def ask(self, slot: int, value: bytes | None = None) -> object:
+    async def ask(
+        self, slot: int, value: bytes | None = None, *, ttl_s: int = 0
+    ) -> object:
         """Send one arrival and return how it ended."""
-        arrival = self.submit(slot, value)
+        arrival = self.submit(slot, value, ttl_s=ttl_s)
         await until(lambda: arrival.version in self.ends, what="the end of an arrival")
         return self.ends[arrival.version]
 

@@ -19,6 +19,7 @@ from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.judging.results import Sealed
 from loadprobe.core.topology.topology import Node, Shard, Topology
 from loadprobe.core.verdict.beside import Planned
+from loadprobe.outputs.http.reload import Reload
 from loadprobe.outputs.http.run_view import RunView
 from loadprobe.outputs.http.server import HttpServer, start_http
 from loadprobe.outputs.live.terminal import LaneState, LiveState
@@ -144,7 +145,9 @@ async def no_page(accept: str) -> tuple[bytes, str]:
 
 
 @asynccontextmanager
-async def serving(stage: Stage, **http: Any) -> AsyncIterator[HttpServer]:
+async def serving(
+    stage: Stage, *, reload: Reload | None = None, **http: Any
+) -> AsyncIterator[HttpServer]:
     """Serve a run on a free port; keywords are keys of the [http] section."""
     collector = CatalogueCollector(stage.metrics, loop=asyncio.get_running_loop())
     server = await start_http(
@@ -152,6 +155,7 @@ async def serving(stage: Stage, **http: Any) -> AsyncIterator[HttpServer]:
         render=make_renderer(make_registry(collector)),
         not_ready=lambda: None,
         api=stage.view,
+        reload=reload,
         http=Http(**http),
     )
     stage.view.problem = lambda: server.access.problem

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from subprocess import run
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,7 @@ from loadprobe.local.cluster.servers import ServerBinary, find_server
 NAT_OUTSIDE, PROBE = "198.18.0.1", "198.18.0.2"
 """Addresses for tests of networks (RFC 2544)."""
 NAT_INSIDE, INSIDE = "198.18.1.254", "198.18.1"
+NAT_HERE, HERE = "198.18.2.254", "198.18.2.1"
 DOMAIN = "nat.test"
 _TOOLS = ("ip", "nft", "nsenter")
 
@@ -131,6 +133,34 @@ async def networks() -> AsyncIterator[Networks]:
             )
 
 
+@asynccontextmanager
+async def way_to_nat(networks: Networks) -> AsyncIterator[None]:
+    """Connect this process, too, to the NAT: at ``NAT_HERE``, and to nothing behind it.
+
+    A control plane of the test then has its probe beside it.
+    """
+    device = f"lp{os.getpid()}"
+    inside = f"{INSIDE}.0/24"
+    await call(
+        *("ip", "link", "add", device, "type", "veth"),
+        *("peer", "name", "tohere", "netns", networks.nat),
+    )
+    try:
+        await call("ip", "addr", "add", f"{HERE}/24", "dev", device)
+        await call("ip", "link", "set", device, "up")
+        for words in (
+            ("addr", "add", f"{NAT_HERE}/24", "dev", "tohere"),
+            ("link", "set", "tohere", "up"),
+        ):
+            await call("ip", "-n", networks.nat, *words)
+        await call("ip", "route", "add", "unreachable", inside)
+        yield
+    finally:
+        for undone in (f"route del unreachable {inside}", f"link del {device}"):
+            command = ["ip", *undone.split()]
+            await asyncio.to_thread(run, command, capture_output=True, check=False)
+
+
 class InsideCluster(LocalCluster):
     """A cluster whose nodes have addresses of their own, inside.
 
@@ -139,9 +169,19 @@ class InsideCluster(LocalCluster):
     Args:
         networks: where.
         folder: for certificates and the program that starts servers inside.
+        is_named: announced by names; else by addresses, which no certificate has.
+        more: of the cluster.
     """
 
-    def __init__(self, networks: Networks, folder: Path, *, shards: int) -> None:
+    def __init__(
+        self,
+        networks: Networks,
+        folder: Path,
+        *,
+        shards: int,
+        is_named: bool = True,
+        **more: Any,
+    ) -> None:
         authority = Authority(folder)
         identities = [f"*.{DOMAIN}"]
         super().__init__(
@@ -153,7 +193,9 @@ class InsideCluster(LocalCluster):
                 authority.issue("server", identities),
                 authority.issue("client", ["client.loadprobe.test"]),
             ),
+            **more,
         )
+        self._is_named = is_named
         self._networks = networks
         self._numbers = count(10)
 
@@ -176,8 +218,9 @@ class InsideCluster(LocalCluster):
             check=True,
         )
         node.settings["protected-mode"] = "no"  # nobody else is in there
-        node.settings["cluster-announce-hostname"] = f"node{number}.{DOMAIN}"
-        node.settings["cluster-preferred-endpoint-type"] = "hostname"
+        if self._is_named:
+            node.settings["cluster-announce-hostname"] = f"node{number}.{DOMAIN}"
+            node.settings["cluster-preferred-endpoint-type"] = "hostname"
         return node
 
 

@@ -50,6 +50,7 @@ class Recorded:
         resume: go on with the run that is there already.
         after_ns: from the end of what is known of it until it goes on.
         slo: more thresholds.
+        lane: its name.
     """
 
     def __init__(
@@ -62,13 +63,15 @@ class Recorded:
         resume: bool = False,
         after_ns: int = 500 * MS,
         slo: str = "",
+        lane: str = "tcp",
     ) -> None:
-        text = CONFIG.replace("[slo]", f"[slo]\n{slo}")
+        text = CONFIG.replace("[slo]", f"[slo]\n{slo}").replace('"tcp"', f'"{lane}"')
+        self._scopes = [Scope(lane, each.shard, each.op) for each in SCOPES]
         config = parse_config(
             text + f'[output]\ndir = "{directory}"\n', where="run.toml"
         )
-        plan = RunPlan(config)
-        self.aggregate = Aggregate([LaneInfo("tcp", False, (0,), 250 * MS)])
+        plan = self.plan = RunPlan(config)
+        self.aggregate = Aggregate([LaneInfo(lane, False, (0,), 250 * MS)])
         self.written: Written | None = None
         self.planned: list[Planned] = []
         self.sinks = Sinks()
@@ -118,7 +121,7 @@ class Recorded:
         """Judge arrivals up to a time from the begin, and seal every so often."""
         while self._now_ns < BEGIN_NS + until_ns:
             start_ns, self._now_ns = self._now_ns, self._now_ns + every_ns
-            blocks = {scope: self._block(scope, start_ns) for scope in SCOPES}
+            blocks = {scope: self._block(scope, start_ns) for scope in self._scopes}
             stalls = [
                 (BEGIN_NS + start, BEGIN_NS + end)
                 for start, end in self._blind

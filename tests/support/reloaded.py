@@ -5,8 +5,9 @@ from pathlib import Path
 
 from loadprobe.config.changes import ChangedKeys
 from loadprobe.config.file import parse_config
-from loadprobe.config.keys import Config
+from loadprobe.config.keys import Config, Target
 from loadprobe.core.events import Event
+from loadprobe.errors import UsageError
 from loadprobe.run.credentials import HeldSecrets
 from loadprobe.run.reloading import Reloading
 
@@ -33,17 +34,25 @@ class ReloadStage:
         (folder / "password").write_text(SECRET)
         self.text = TEXT.format(folder=folder)
         self.swapped: list[tuple[Config, Sequence[str]]] = []
+        self.gone_over: list[tuple[Config, Sequence[str]]] = []
+        self.problem: UsageError | None = None
         self.events: list[Event] = []
         self.gauges: dict[str, float] = {}
         self.held = HeldSecrets(SECRET, {})
+        self.elsewhere: Target | None = None
         self.reloading = Reloading(
             self.read(),
             self.read,
             self.swap,
+            go_over=self.go_over,
             emit=self.events.append,
             metrics=self,
-            held=lambda: self.held,
+            credentials=self,
         )
+
+    def in_force(self, target: Target) -> Target:
+        """Return the target whose references count."""
+        return self.elsewhere or target
 
     def read(self) -> Config:
         """Read the configuration."""
@@ -53,6 +62,12 @@ class ReloadStage:
         """Take a configuration."""
         self.swapped.append((config, what.swapped))
         self.held = held
+
+    async def go_over(self, config: Config, what: ChangedKeys) -> None:
+        """Take a configuration into a new segment, unless there is a problem."""
+        if self.problem is not None:
+            raise self.problem
+        self.gone_over.append((config, what.anew))
 
     def set(self, metric: str, *labels: str, value: float) -> None:
         """Take a figure."""

@@ -129,6 +129,8 @@ class Trial:
     skipped: int = 0
     stale: int = 0
     absent: Counter[str] = field(default_factory=Counter)
+    expired: Counter[str] = field(default_factory=Counter)
+    renewed: Counter[str] = field(default_factory=Counter)
     snapshots: int = 0
     rss_bytes: dict[int, int] = field(default_factory=dict)
     begun_ns: int = 0
@@ -175,6 +177,8 @@ class Trial:
             self.skipped += lane.skipped
             self.stale += sum(lane.stale.values())
             self.absent[lane.lane] += sum(lane.absent.values())
+            self.expired[lane.lane] += sum(lane.expired.values())
+            self.renewed[lane.lane] += lane.renewed
 
     def seal(self) -> None:
         """Judge what came in."""

@@ -126,6 +126,18 @@ def state_of(group: Group) -> GroupState:
     )
 
 
+class DirectWays:
+    """Every node is reached by its address, always."""
+
+    async def ask_way(self, host: str, port: int) -> None:
+        """Need nothing."""
+
+    def was_blocked(self, since_ns: int) -> bool:
+        """Tell that it was not."""
+        del since_ns
+        return False
+
+
 class Api:
     """The group, as the provider tells it."""
 
@@ -288,6 +300,7 @@ class Stage:
         tls_after_s: TLS is served so long after the call that switches it on; None
             is when that has settled.
         config: where the lanes are at first.
+        withheld: environment variables with secrets.
     """
 
     def __init__(
@@ -306,6 +319,7 @@ class Stage:
         self.unneeded: set[str] = set()
         self.on_call: Callable[[Mutation], None] = lambda _: None
         self.tls_after_s: float | None = None
+        self.withheld: frozenset[str] = frozenset()
         monkeypatch.setattr(step_runner, "mutate", self._mutate)
         monkeypatch.setattr(
             transports, "TlsScout", lambda _target, **_: Scout(self.tls_after_s)
@@ -324,6 +338,8 @@ class Stage:
             lanes=self.lanes,
             load=self.load,
             emit=self.events.append,
+            ways=DirectWays(),
+            withheld=self.withheld,
         )
 
     def run(

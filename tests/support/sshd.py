@@ -4,8 +4,8 @@ import asyncio
 import getpass
 import os
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,16 +30,20 @@ class Bastion:
     Args:
         folder: its keys and its configuration.
         port: where it listens.
+        host: at which address.
+        within: words of a command that starts another one, elsewhere.
     """
 
     folder: Path
     port: int
+    host: str = "127.0.0.1"
+    within: Sequence[str] = ()
     _processes: list[asyncio.subprocess.Process] = field(default_factory=list)
 
     def tunnel(self, *options: str) -> Tunnel:
         """Return the configuration of a tunnel through it."""
         return Tunnel(
-            f"{self.user}@127.0.0.1",
+            f"{self.user}@{self.host}",
             (
                 f"Port={self.port}",
                 f"IdentityFile={self.folder / 'key'}",
@@ -62,8 +66,11 @@ class Bastion:
 
     async def start(self) -> None:
         """Start it, and wait until it listens."""
-        with (self.folder / "log").open("ab") as log:
+        path = self.folder / "log"
+        before = path.stat().st_size if path.exists() else 0
+        with path.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
+                *self.within,
                 *(SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config")),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
@@ -72,47 +79,48 @@ class Bastion:
             )
         self._processes.append(process)
         async with asyncio.timeout(_UP_S):
-            while not await _is_open(self.port):
+            while b"Server listening on" not in path.read_bytes()[before:]:
                 assert process.returncode is None, self.log
                 await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
         """End it, with all that are logged in."""
         for process in self._processes:
-            for child in _children(process.pid):
-                os.kill(child, 9)
+            send(children(process.pid), 9)
             if process.returncode is None:
                 process.kill()
             await process.wait()
         self._processes.clear()
 
+    async def has_echo(self) -> bool:
+        """Tell whether anybody who is logged in runs cat."""
+        found = [child for each in self._processes for child in children(each.pid)]
+        names = [Path(f"/proc/{child}/comm") for child in found]
+        return "cat\n" in [name.read_text() for name in names if name.exists()]
+
     def cut(self) -> None:
         """End the connections of all that are logged in; new ones are taken."""
         for process in self._processes:
-            for child in _children(process.pid):
-                os.kill(child, 9)
+            send(children(process.pid), 9)
 
     def freeze(self, number: int) -> None:
         """Send a signal to all that serve who is logged in."""
         for process in self._processes:
-            for child in _children(process.pid):
-                os.kill(child, number)
+            send(children(process.pid), number)
 
 
-def _children(pid: int) -> list[int]:
+def send(pids: Iterable[int], number: int) -> None:
+    """Send a signal to processes; one may end by that of another."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def children(pid: int) -> list[int]:
     """Return all that a process has started, and what those have."""
     path = Path(f"/proc/{pid}/task/{pid}/children")
     found = [int(word) for word in path.read_text().split()] if path.exists() else []
-    return [*found, *(below for child in found for below in _children(child))]
-
-
-async def _is_open(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    return True
+    return [*found, *(below for child in found for below in children(child))]
 
 
 async def _make_key(path: Path) -> None:
@@ -123,19 +131,26 @@ async def _make_key(path: Path) -> None:
 
 
 @asynccontextmanager
-async def bastion(folder: Path, *settings: str) -> AsyncIterator[Bastion]:
+async def bastion(
+    folder: Path,
+    *settings: str,
+    host: str = "127.0.0.1",
+    within: Sequence[str] = (),
+) -> AsyncIterator[Bastion]:
     """Run an sshd; it is gone after the block.
 
     Args:
         folder: for its files.
         settings: more lines of its configuration.
+        host: where it listens.
+        within: words of a command that starts another one, elsewhere.
     """
     folder.mkdir()
     await _make_key(folder / "key")
     await _make_key(folder / "host_key")
     (port,) = free_ports(1)
     public = (folder / "host_key.pub").read_text().split()
-    known = f"[127.0.0.1]:{port} {public[0]} {public[1]}\n"
+    known = f"[{host}]:{port} {public[0]} {public[1]}\n"
     (folder / "known_hosts").write_text(known)
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # sshd of root wants it
@@ -143,20 +158,21 @@ async def bastion(folder: Path, *settings: str) -> AsyncIterator[Bastion]:
         "\n".join(
             [
                 f"Port {port}",
-                "ListenAddress 127.0.0.1",
+                f"ListenAddress {host}",
                 f"HostKey {folder / 'host_key'}",
                 f"AuthorizedKeysFile {folder / 'key.pub'}",
                 "PidFile none",
                 "StrictModes no",
                 "UsePAM no",
                 "PasswordAuthentication no",
+                f"SetEnv HOME={folder}",  # what a shell does at first is not ours
                 "PermitRootLogin prohibit-password",
                 *settings,
                 "",
             ]
         )
     )
-    made = Bastion(folder, port)
+    made = Bastion(folder, port, host, within)
     try:
         await made.start()
         yield made

@@ -13,22 +13,18 @@ from contextlib import asynccontextmanager
 from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.control.created import markers
 from loadprobe.control.created.markers import Marker
-from loadprobe.control.mutations.lifecycle import (
-    MARK_TAG,
-    CompleteMigration,
-    DeleteGroup,
-    carries,
-    not_ours,
-)
+from loadprobe.control.mutations.lifecycle import DeleteGroup
+from loadprobe.control.mutations.marks import MARK_TAG, carries, not_ours
+from loadprobe.control.mutations.migrations import CompleteMigration, is_syncing
 from loadprobe.control.provider.api import ElastiCacheApi, open_api
 from loadprobe.control.provider.faults import (
-    GROUP_NOT_FOUND,
     ApiFault,
     ApiRefused,
     ApiUnanswered,
     ApiUnreachable,
     Patience,
 )
+from loadprobe.control.provider.kinds import NOT_FOUND
 from loadprobe.control.provider.state import (
     AT_REST,
     AVAILABLE,
@@ -63,7 +59,13 @@ _SILENCE_S = 600.0
 _DEADLINE_S = 7200.0
 """For all of it: creating and resharding take up to three quarters of an hour."""
 
-_BUSY = frozenset({"InvalidReplicationGroupState", "InvalidCacheClusterState"})
+_BUSY = frozenset(
+    {
+        "InvalidReplicationGroupState",
+        "InvalidCacheClusterState",
+        "InvalidServerlessCacheStateFault",
+    }
+)
 """Refusals of a group that is at work; in a failover its status does not tell."""
 
 Tell = Callable[[str], None]
@@ -165,7 +167,7 @@ def next_call(state: GroupState, mark: str) -> ApiCall | None:
         mark: it carries it.
     """
     status = state.group.status
-    if status == MIGRATING:
+    if status == MIGRATING or is_syncing(state):
         (call,) = CompleteMigration(force=True).plan(state)
     elif status in {AVAILABLE, CREATE_FAILED}:
         (call,) = DeleteGroup(mark).plan(state)
@@ -220,8 +222,8 @@ class _Ending:
                 return state
             else:
                 self._tell(
-                    "left alone: this group was not made when the run that would have "
-                    "created it was; the note of it is removed"
+                    f"left alone: this {state.group.kind.word} was not made when the "
+                    "run that would have created it was; the note of it is removed"
                 )
                 return None
             await self._pause()
@@ -249,7 +251,7 @@ class _Ending:
     def _is_gone(self) -> bool:
         # What was seen by this process and is seen no more is not late.
         age_ns = self._api.provider_now_ns - self._marker.written_unix_ns
-        return bool(self._api.members) or age_ns >= self._visible_ns
+        return self._api.was_seen or age_ns >= self._visible_ns
 
     def _may_still_tell(self, state: GroupState) -> bool:
         """Tell whether tags that are not told may be, if they are asked for again."""
@@ -283,7 +285,7 @@ class _Ending:
             code = fault.code if isinstance(fault, ApiRefused) else ""
             if code in _BUSY:
                 self._tell(f"is at work and cannot be deleted yet ({code}); waiting")
-            elif code != GROUP_NOT_FOUND:
+            elif code not in NOT_FOUND:
                 self._tolerate(fault)
         else:
             self._accepted_ns[call.operation] = now_ns

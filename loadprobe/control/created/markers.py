@@ -31,7 +31,7 @@ class Marker(msgspec.Struct, frozen=True):
     """What is known of a group before it is created.
 
     Args:
-        group: replication group id.
+        group: replication group id, or the name of the serverless cache.
         region: its region.
         endpoint_url: where the API is; None for AWS.
         written_unix_ns: when it was written, in the provider's time.
@@ -41,6 +41,7 @@ class Marker(msgspec.Struct, frozen=True):
         host: name of the host it runs on; empty: not known.
         pid_namespace: that of ``pid``; empty: not known.
         mark: what the group carries in a tag; empty: written by a version without.
+        serverless: it is a serverless cache.
         schema_version: of this document.
     """
 
@@ -54,6 +55,7 @@ class Marker(msgspec.Struct, frozen=True):
     host: str = ""
     pid_namespace: str = ""
     mark: str = ""
+    serverless: bool = False
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -73,7 +75,8 @@ class Marker(msgspec.Struct, frozen=True):
     @property
     def control(self) -> Control:
         """Where the group is."""
-        return Control(self.group, self.region, self.endpoint_url)
+        group, cache = (None, self.group) if self.serverless else (self.group, None)
+        return Control(group, self.region, self.endpoint_url, cache)
 
     @property
     def owner(self) -> str:
@@ -114,7 +117,8 @@ def write(control: Control, *, now_ns: int, mark: str) -> None:
     ticks = start_ticks(pid)
     assert ticks is not None, "this process lives"
     marker = Marker(
-        group=control.replication_group,
+        group=control.cache,
+        serverless=control.is_serverless,
         region=control.region,
         endpoint_url=control.endpoint_url,
         written_unix_ns=now_ns,
@@ -207,9 +211,11 @@ def remedy(control: Control) -> str:
 
 def file_of(control: Control) -> Path:
     """Return the file of a group: two regions may have groups of one name."""
-    where = f"{control.endpoint_url or control.region}\n{control.replication_group}"
+    where = f"{control.endpoint_url or control.region}\n{control.cache}"
+    if control.is_serverless:
+        where += "\nserverless"
     digest = hashlib.sha256(where.encode()).hexdigest()[:12]
-    name = re.sub(r"[^A-Za-z0-9-]", "_", control.replication_group)[:60]
+    name = re.sub(r"[^A-Za-z0-9-]", "_", control.cache)[:60]
     return folder() / f"{name}-{digest}.json"
 
 

@@ -10,10 +10,15 @@ from loadprobe.core.topology.topology import Range, Shard, Topology
 
 
 def is_complete(topology: Topology, group: Group) -> bool:
-    """Tell whether as many shards as the provider knows serve all slots."""
+    """Tell whether as many shards as the provider knows serve all slots.
+
+    Of a serverless cache it tells none.
+    """
     if not group.is_cluster:
         return True  # and the watch may be at the source of a migration
     served = sum(last + 1 - first for s in topology.shards for first, last in s.ranges)
+    if not group.kind.has_nodes:
+        return served == SLOTS
     return served == SLOTS and len(topology.shards) == len(group.shards)
 
 

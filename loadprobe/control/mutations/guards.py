@@ -38,16 +38,16 @@ _TOKEN = re.compile(r"[A-Za-z0-9!&#$^<>-]{16,128}")
 
 def check_available(state: GroupState, what: str) -> None:
     """Refuse a group that is not there or not available."""
-    status = state.group.status
+    status, kind = state.group.status, state.group.kind
     if status == ABSENT:
         raise ControlError(
-            f"{what}: the provider knows no group {state.group.id!r}; check "
-            "control.replication_group and control.region, or create it"
+            f"{what}: the provider knows no {kind.word} {state.group.id!r}; check "
+            f"control.{kind.key} and control.region, or create it"
         )
     if status != AVAILABLE:
         raise ControlError(
-            f"{what}: the group {state.group.id} is {status!r}, not {AVAILABLE!r}; "
-            "wait until it is"
+            f"{what}: the {state.group.named} is {status!r}, not {AVAILABLE!r}; wait "
+            "until it is"
         )
 
 

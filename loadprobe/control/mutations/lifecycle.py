@@ -1,4 +1,4 @@
-"""The changes that make, end or hand over a group: create, delete, migrate into it.
+"""The changes that make and end what is controlled: create a group, delete either.
 
 Pure, as ``changes``.
 """
@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
-from loadprobe.control.mutations import agreement, guards
-from loadprobe.control.mutations.migration_guards import check_migration
+from loadprobe.control.mutations import guards
+from loadprobe.control.mutations.marks import MARK_TAG, as_tags, carries, not_ours
 from loadprobe.control.mutations.mutation import (
     OfAllShards,
     shards_to_come,
@@ -18,32 +18,12 @@ from loadprobe.control.provider.secret import Secret
 from loadprobe.control.provider.state import (
     ABSENT,
     AVAILABLE,
-    MIGRATING,
     ApiCall,
     GroupState,
     Need,
 )
 from loadprobe.core.topology.topology import Topology
 from loadprobe.errors import ControlError
-
-CREATED_BY_TAG = "loadprobe:created-by"
-CREATED_BY_VALUE = "loadprobe"
-MARK_TAG = "loadprobe:mark"
-"""Its value is random and in the note of the group too: no other group has it."""
-
-
-def carries(state: GroupState, mark: str) -> bool:
-    """Tell whether a group is known to carry a mark."""
-    return bool(mark) and (state.tags or {}).get(MARK_TAG) == mark
-
-
-def not_ours(state: GroupState) -> str:
-    """Return why a group is not taken for one that loadprobe made, for people."""
-    if state.tags is None:
-        return f"the provider does not tell its tags, so not its mark ({MARK_TAG})"
-    if MARK_TAG not in state.tags:
-        return f"it has no tag {MARK_TAG}, which the group that was created has"
-    return f"its tag {MARK_TAG} is not that of the group that was created"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +98,6 @@ class CreateGroup(OfAllShards):
         return (ApiCall("CreateReplicationGroup", self._arguments(state.group.id)),)
 
     def _arguments(self, group_id: str) -> dict[str, object]:
-        tags = {CREATED_BY_TAG: CREATED_BY_VALUE} | dict(self.tags)
-        if self.mark:
-            tags[MARK_TAG] = self.mark
         arguments: dict[str, object] = {
             "ReplicationGroupId": group_id,
             "ReplicationGroupDescription": self.description,
@@ -142,7 +119,7 @@ class CreateGroup(OfAllShards):
             "Port": self.port,
             "Durability": self.durability,
             "SnapshotArns": list(self.snapshots) or None,
-            "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+            "Tags": as_tags(self.mark, self.tags),
         }
         return {name: value for name, value in arguments.items() if value is not None}
 
@@ -170,7 +147,7 @@ class CreateGroup(OfAllShards):
 
 @dataclass(frozen=True, slots=True)
 class DeleteGroup(OfAllShards):
-    """Delete a group that loadprobe made, without a final snapshot.
+    """Delete a group or cache that loadprobe made, without a final snapshot.
 
     Args:
         mark: the one it was created with; a group that does not carry it is not ours.
@@ -183,7 +160,7 @@ class DeleteGroup(OfAllShards):
 
     def describe(self) -> str:
         """Return one line for people."""
-        return "delete the group, without a final snapshot"
+        return "delete it, without a final snapshot"
 
     def plan(self, state: GroupState) -> tuple[ApiCall, ...]:
         """Return the call."""
@@ -194,11 +171,11 @@ class DeleteGroup(OfAllShards):
                 f"delete {state.group.id}: {not_ours(state)}, so nothing is deleted; "
                 "delete it yourself if it is yours"
             )
-        arguments = {
-            "ReplicationGroupId": state.group.id,
-            "RetainPrimaryCluster": False,
-        }
-        return (ApiCall("DeleteReplicationGroup", arguments),)
+        kind = state.group.kind
+        arguments: dict[str, object] = {kind.argument: state.group.id}
+        if kind.has_nodes:
+            arguments["RetainPrimaryCluster"] = False
+        return (ApiCall(kind.delete, arguments),)
 
     def is_reached(self, state: GroupState) -> bool:
         """Tell whether the provider knows it no more."""
@@ -211,111 +188,3 @@ class DeleteGroup(OfAllShards):
     def agrees(self, topology: Topology, state: GroupState) -> bool:  # noqa: ARG002 - the protocol's
         """Return True: there is nothing left to look at."""
         return True
-
-
-@dataclass(frozen=True, slots=True)
-class TryMigration(OfAllShards):
-    """Have the provider test whether the group could follow a server of ours."""
-
-    host: str
-    port: int
-    operation: ClassVar[str] = "test_migration"
-
-    def describe(self) -> str:
-        """Return one line for people."""
-        return f"test of a migration from {self.host}:{self.port}"
-
-    def plan(self, state: GroupState) -> tuple[ApiCall, ...]:
-        """Return the call."""
-        guards.check_available(state, self.describe())
-        check_migration(state, self.describe())
-        source = {"Address": self.host, "Port": self.port}
-        arguments = {
-            "ReplicationGroupId": state.group.id,
-            "CustomerNodeEndpointList": [source],
-        }
-        return (ApiCall("TestMigration", arguments),)
-
-    def is_reached(self, state: GroupState) -> bool:
-        """Return True: the result is an event, and the group stays as it is."""
-        return state.is_there
-
-    def agrees(self, topology: Topology, state: GroupState) -> bool:  # noqa: ARG002 - the protocol's
-        """Return True: nothing is changed."""
-        return True
-
-
-@dataclass(frozen=True, slots=True)
-class StartMigration(OfAllShards):
-    """Let the group follow a server of ours, from then on read-only itself."""
-
-    host: str
-    port: int
-    operation: ClassVar[str] = "start_migration"
-    settles_at: ClassVar[str] = MIGRATING
-
-    def describe(self) -> str:
-        """Return one line for people."""
-        return f"migration from {self.host}:{self.port}"
-
-    def plan(self, state: GroupState) -> tuple[ApiCall, ...]:
-        """Return the call."""
-        guards.check_available(state, self.describe())
-        check_migration(state, self.describe())
-        source = {"Address": self.host, "Port": self.port}
-        arguments = {
-            "ReplicationGroupId": state.group.id,
-            "CustomerNodeEndpointList": [source],
-        }
-        return (ApiCall("StartMigration", arguments),)
-
-    def is_reached(self, state: GroupState) -> bool:
-        """Tell whether the group migrates."""
-        return state.group.status == MIGRATING
-
-    def after(self, state: GroupState) -> GroupState:
-        """Return a group that migrates."""
-        return with_group(state, status=MIGRATING)
-
-    def agrees(self, topology: Topology, state: GroupState) -> bool:  # noqa: ARG002 - the protocol's
-        """Return True: slots may be arranged as the source has them."""
-        return True
-
-
-@dataclass(frozen=True, slots=True)
-class CompleteMigration(OfAllShards):
-    """Cut the group off its source; from then on it takes writes.
-
-    Args:
-        force: do so although the two are not in step: what is missing is lost.
-    """
-
-    force: bool = False
-    operation: ClassVar[str] = "complete_migration"
-
-    def describe(self) -> str:
-        """Return one line for people."""
-        return f"complete the migration{', by force' if self.force else ''}"
-
-    def plan(self, state: GroupState) -> tuple[ApiCall, ...]:
-        """Return the call."""
-        status = state.group.status
-        if status != MIGRATING:
-            raise ControlError(
-                f"{self.describe()}: the group {state.group.id} is {status!r}, not "
-                f"{MIGRATING!r}; start a migration first"
-            )
-        arguments = {"ReplicationGroupId": state.group.id, "Force": self.force}
-        return (ApiCall("CompleteMigration", arguments),)
-
-    def is_reached(self, state: GroupState) -> bool:
-        """Tell whether the group migrates no more."""
-        return state.group.status == AVAILABLE
-
-    def after(self, state: GroupState) -> GroupState:
-        """Return a group that is available."""
-        return with_group(state, status=AVAILABLE)
-
-    def agrees(self, topology: Topology, state: GroupState) -> bool:
-        """Tell whether all slots are served."""
-        return agreement.is_complete(topology, state.group)

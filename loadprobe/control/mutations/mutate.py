@@ -173,8 +173,8 @@ class _Calling:
         group = state.group
         if group.status not in _RESTING:
             return (
-                f"the group {group.id} is {group.status!r}, not {AVAILABLE!r}; wait "
-                "until it is"
+                f"the {group.named} is {group.status!r}, not {AVAILABLE!r}; wait until "
+                "it is"
             )
         if not isinstance(self._mutation, FailOver):
             return ""

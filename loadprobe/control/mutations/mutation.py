@@ -8,6 +8,7 @@ from typing import ClassVar, Protocol
 
 from loadprobe.control.mutations import agreement
 from loadprobe.control.provider.replies import NodeGroup
+from loadprobe.control.provider.serverless import Migration
 from loadprobe.control.provider.state import AVAILABLE, ApiCall, GroupState, Need
 from loadprobe.core.topology.topology import Topology
 
@@ -78,6 +79,19 @@ class OfAllShards:
 def with_group(state: GroupState, **changes: object) -> GroupState:
     """Return the state with some members of the group changed."""
     return replace(state, group=replace(state.group, **changes))  # type: ignore[arg-type]
+
+
+def with_serverless(state: GroupState, **changes: object) -> GroupState:
+    """Return the state with some of what only a serverless cache has changed."""
+    serverless = state.group.serverless
+    if serverless is None:
+        return state
+    return with_group(state, serverless=replace(serverless, **changes))  # type: ignore[arg-type]
+
+
+def with_migration(state: GroupState, migration: Migration | None) -> GroupState:
+    """Return the state with another migration into a serverless cache, or none."""
+    return with_serverless(state, migration=migration)
 
 
 def shards_to_come(group_id: str, count: int, *, size: int) -> dict[str, NodeGroup]:

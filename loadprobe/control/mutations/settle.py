@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from loadprobe.control.mutations import agreement
 from loadprobe.control.mutations.changes import RotateAuth
 from loadprobe.control.mutations.lifecycle import CreateGroup, DeleteGroup
+from loadprobe.control.mutations.serverless import CreateCache
 from loadprobe.control.mutations.under_way import UnderWay
 from loadprobe.control.provider.state import (
     ABSENT,
@@ -58,7 +59,7 @@ class Settling:
                 self._phases.enter(MutationSettled())
                 if isinstance(self._mutation, RotateAuth):
                     self._topology.use_password(self._mutation.token)
-                if isinstance(self._mutation, CreateGroup | DeleteGroup):
+                if isinstance(self._mutation, CreateGroup | CreateCache | DeleteGroup):
                     return
                 await self._until_nothing_misses(self._missing_replicas)
         except TimeoutError:
@@ -124,7 +125,7 @@ class Settling:
             return
         if group.status in {ABSENT, DELETING}:
             raise ControlError(
-                f"{self._what}: the group {group.id} was deleted by somebody else "
+                f"{self._what}: the {group.named} was deleted by somebody else "
                 f"meanwhile (it is {group.status!r})"
             )
 

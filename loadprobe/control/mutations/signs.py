@@ -16,6 +16,7 @@ from loadprobe.control.provider.event_texts import EventKind, classify, is_ours
 from loadprobe.control.provider.faults import ApiRefused, ApiUnanswered, ApiUnreachable
 from loadprobe.control.provider.replies import Endpoint, Group, ProviderRecord
 from loadprobe.control.provider.secret import Secret
+from loadprobe.control.provider.serverless import Migration
 from loadprobe.control.provider.state import AVAILABLE, MIGRATING, GroupState
 from loadprobe.control.watch.names import NameMove
 from loadprobe.core.topology.topology import Topology
@@ -139,6 +140,7 @@ class StateSigns:
             missing.append("the same in the cluster's own view")
         if mutation.settles_at == MIGRATING:
             missing += await self._missing_source(state)
+        self._check_migration(group)
         if missing and group.status in {AVAILABLE, MIGRATING}:
             await self._check_not_given_up()
         return missing
@@ -193,11 +195,22 @@ class StateSigns:
             return [] if is_in_step else ["a primary in step with the source"]
         if self._has_migrated:
             raise ControlError(
-                f"{self._mutation.describe()}: the group {state.group.id} is "
+                f"{self._mutation.describe()}: the {state.group.named} is "
                 f"{state.group.status!r} again, so the provider gave it up; see its "
                 "events for the reason"
             )
         return []
+
+    def _check_migration(self, group: Group) -> None:
+        """End the wait for a migration into a serverless cache that failed since."""
+        assert self._before is not None
+        now, earlier = _migration_of(group), _migration_of(self._before.group)
+        has_failed = now is not None and now.has_failed and now != earlier
+        if now is not None and has_failed:
+            raise ControlError(
+                f"{self._mutation.describe()}: the migration into {group.id} is "
+                f"{now.status!r}; see its events for the reason"
+            )
 
     async def _is_tested(self) -> bool:
         """Tell whether an event says that a test is over: nothing else shows it."""
@@ -236,3 +249,7 @@ class StateSigns:
             )
         except (ApiRefused, ApiUnanswered, ApiUnreachable):
             return None
+
+
+def _migration_of(group: Group) -> Migration | None:
+    return group.serverless.migration if group.serverless is not None else None

@@ -7,7 +7,7 @@ refused for another reason is no harmless one on a group that matters.
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from loadprobe.clock import NS_PER_S
-from loadprobe.control.permissions.grants import actions_of
+from loadprobe.control.permissions.grants import GRANTS, Grants, actions_of
 from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.faults import (
     ApiRefused,
@@ -29,6 +29,7 @@ def _with(need: Need) -> Ask:
 # Each makes the call itself, and before it at most those that stand above.
 _READS: Mapping[str, Ask] = {
     "DescribeReplicationGroups": lambda api: api.warm_up(must_exist=False),
+    "DescribeServerlessCaches": lambda api: api.warm_up(must_exist=False),
     "DescribeCacheClusters": lambda api: api.describe_state(missing_ok=True),
     "DescribeEvents": lambda api: api.events_since(api.provider_now_ns - _MINUTE_NS),
     "DescribeUpdateActions": lambda api: api.describe_updates(),
@@ -39,7 +40,7 @@ _READS: Mapping[str, Ask] = {
 
 
 async def denied_reads(
-    api: ElastiCacheApi, purposes: Collection[str]
+    api: ElastiCacheApi, purposes: Collection[str], table: Grants = GRANTS
 ) -> tuple[str, ...]:
     """Return the reads that are needed for some purposes, and not allowed.
 
@@ -49,7 +50,7 @@ async def denied_reads(
     Raises:
         ControlError: a read failed for another reason.
     """
-    needed = actions_of(*purposes)
+    needed = actions_of(*purposes, table=table)
     denied: list[str] = []
     for action, ask in _READS.items():
         if action not in needed:
@@ -65,6 +66,6 @@ async def denied_reads(
     return tuple(denied)
 
 
-def changes_of(purposes: Collection[str]) -> tuple[str, ...]:
+def changes_of(purposes: Collection[str], table: Grants = GRANTS) -> tuple[str, ...]:
     """Return the actions that only a change would show."""
-    return tuple(sorted(actions_of(*purposes) - _READS.keys()))
+    return tuple(sorted(actions_of(*purposes, table=table) - _READS.keys()))

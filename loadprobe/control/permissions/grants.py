@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from loadprobe.control.mutations.lifecycle import (
+from loadprobe.config.keys import Control
+from loadprobe.control.mutations.marks import (
     CREATED_BY_TAG,
     CREATED_BY_VALUE,
     MARK_TAG,
@@ -26,6 +27,10 @@ class On(StrEnum):
     ALL_NODES = "cluster:*"
     PARAMETER_GROUPS = "parametergroup:*"
     SUBNET_GROUPS = "subnetgroup:*"
+    CACHE = "serverlesscache:{group}"
+    USER_GROUPS = "usergroup:*"
+    CACHE_SNAPSHOTS = "serverlesscachesnapshot:*"
+    SNAPSHOTS = "snapshot:*"
     EVERYTHING = "*"
 
 
@@ -70,7 +75,10 @@ _CREATE = (
     Grant(("AddTagsToResource",), (On.GROUP, On.ITS_NODES), _OUR_TAGS),
 )
 
-GRANTS: Mapping[str, tuple[Grant, ...]] = {
+Grants = Mapping[str, tuple[Grant, ...]]
+"""What is done -> what has to be allowed for it."""
+
+GRANTS: Grants = {
     # Nodes are asked for without an id: all are told, and ours are picked out. Events
     # know no resource.
     WATCH: (
@@ -106,31 +114,66 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
     "migrate_start": (Grant(("StartMigration",), (On.GROUP,)),),
     "migrate_complete": (Grant(("CompleteMigration",), (On.GROUP,)),),
 }
-"""What is done -> what has to be allowed for it, beside ``WATCH`` for all but that.
+"""Of replication groups: what has to be allowed, beside ``WATCH`` for all but that.
 
 Names are those of the operations of a scenario; ``DELETE`` is `loadprobe cleanup` too.
 """
+
+_MODIFY_CACHE = Grant(("ModifyServerlessCache",), (On.CACHE,))
+
+SERVERLESS_GRANTS: Grants = {
+    WATCH: (
+        Grant(("DescribeServerlessCaches",), (On.CACHE,)),
+        Grant(("DescribeEvents",), (On.EVERYTHING,)),
+    ),
+    "create_serverless": (
+        Grant(("CreateServerlessCache",), (On.CACHE,), _MADE_HERE),
+        Grant(
+            ("CreateServerlessCache",),
+            (On.CACHE_SNAPSHOTS, On.SNAPSHOTS, On.USER_GROUPS),
+        ),
+        Grant(("AddTagsToResource",), (On.CACHE,), _OUR_TAGS),
+    ),
+    # A cache that follows a source is promoted by force before it is deleted.
+    DELETE: (
+        Grant(("ListTagsForResource",), (On.CACHE,)),
+        Grant(("CompleteMigration", "DeleteServerlessCache"), (On.CACHE,), _OURS),
+    ),
+    "engine": (_MODIFY_CACHE,),
+    "limits": (_MODIFY_CACHE,),
+    "user_group": (Grant(("ModifyServerlessCache",), (On.CACHE, On.USER_GROUPS)),),
+    "migrate_prepare": (Grant(("PrepareMigration",), (On.CACHE,)),),
+    "migrate_start": (Grant(("StartMigration",), (On.CACHE,)),),
+    "migrate_stop": (Grant(("StopMigration",), (On.CACHE,)),),
+    "migrate_complete": (Grant(("CompleteMigration",), (On.CACHE,)),),
+}
+"""The same of serverless caches."""
 
 CHANGES_NOTHING = frozenset({"copy", "cutover", "drain", "exec", "hold", "wait"})
 """Operations of a scenario that need nothing but ``WATCH``."""
 
 
-def purposes_of(operations: tuple[str, ...]) -> tuple[str, ...]:
+def table_of(control: Control) -> Grants:
+    """Return the table for what ``[control]`` names."""
+    return SERVERLESS_GRANTS if control.is_serverless else GRANTS
+
+
+def purposes_of(operations: tuple[str, ...], table: Grants = GRANTS) -> tuple[str, ...]:
     """Return what a run with steps of these operations does, in the table's order.
 
     A group that is created is deleted at the end.
     """
     wanted = {WATCH, *operations} - CHANGES_NOTHING
-    if wanted & {"create", "seed"}:
+    if wanted & {"create", "seed", "create_serverless"}:
         wanted.add(DELETE)
-    return tuple(purpose for purpose in GRANTS if purpose in wanted)
+    return tuple(purpose for purpose in table if purpose in wanted)
 
 
-def actions_of(*purposes: str) -> frozenset[str]:
+def actions_of(*purposes: str, table: Grants = GRANTS) -> frozenset[str]:
     """Return the actions of ElastiCache that are needed for all of these."""
     return frozenset(
         action
         for purpose in purposes
-        for grant in GRANTS[purpose]
+        for grant in table[purpose]
         for action in grant.actions
     )

@@ -9,7 +9,11 @@ from typing import Any
 
 from loadprobe.config.addresses import is_loopback
 from loadprobe.config.keys import Config
-from loadprobe.control.permissions.grants import purposes_of
+from loadprobe.control.permissions.grants import (
+    CHANGES_NOTHING,
+    purposes_of,
+    table_of,
+)
 from loadprobe.control.permissions.policy import (
     GroupName,
     allow,
@@ -55,16 +59,16 @@ def _of_group(
     config: Config, operations: tuple[str, ...], account: str
 ) -> Iterable[dict[str, Any]]:
     control = config.control
-    if control is None and operations:
+    if control is None and set(operations) - (CHANGES_NOTHING - {"wait"}):
         raise UsageError(
             "a scenario needs to know the replication group: add [control] "
             "replication_group to the configuration"
         )
     if control is None or is_loopback(control.endpoint_url):
         return ()
-    group, region = control.replication_group, control.region
-    place = GroupName(group, region, account, partition_of(region))
-    return make_statements(purposes_of(operations), place)
+    region, table = control.region, table_of(control)
+    place = GroupName(control.cache, region, account, partition_of(region))
+    return make_statements(purposes_of(operations, table), place, table)
 
 
 def _of_node_metrics(config: Config) -> Iterable[dict[str, Any]]:
@@ -72,6 +76,7 @@ def _of_node_metrics(config: Config) -> Iterable[dict[str, Any]]:
     if (
         control is not None
         and control.endpoint_url is None
+        and not control.is_serverless  # whose nodes nobody is told
         and config.servers.cloudwatch
     ):
         yield node_metrics()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from loadprobe.control.permissions.grants import GRANTS, On
+from loadprobe.control.permissions.grants import GRANTS, Grants, On
 
 _VERSION = "2012-10-17"
 _PARTITIONS = {
@@ -26,7 +26,7 @@ class GroupName:
     """Where a group is.
 
     Args:
-        group: id of the replication group.
+        group: id of the replication group, or name of the serverless cache.
         region: its region.
         account: number of the account.
         partition: "aws" but for China, the government's and the isolated regions.
@@ -55,16 +55,19 @@ def partition_of(region: str) -> str:
     return next(found, "aws")
 
 
-def make_statements(purposes: Iterable[str], place: GroupName) -> list[dict[str, Any]]:
+def make_statements(
+    purposes: Iterable[str], place: GroupName, table: Grants = GRANTS
+) -> list[dict[str, Any]]:
     """Return the statements for some purposes, each action once for a resource.
 
     Args:
-        purposes: keys of ``GRANTS``.
-        place: the group that it is about.
+        purposes: keys of the table.
+        place: the group or cache that it is about.
+        table: that of groups, or that of serverless caches.
     """
     merged: dict[str, tuple[set[str], list[str], dict[str, Any]]] = {}
     for purpose in purposes:
-        for grant in GRANTS[purpose]:
+        for grant in table[purpose]:
             resources = [place.arn(what) for what in grant.on]
             condition = {
                 operator: {

@@ -9,7 +9,7 @@ import asyncio
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,7 @@ _POLL_S = 0.2
 _STATUS_S = 2.0
 _TOLD_NS = NS_PER_S
 _GRACE_S = 5.0
+_MOST_PAGE_BYTES = 1 << 20
 
 
 @dataclass(slots=True)
@@ -88,6 +89,7 @@ class Copying:
         course: judges how it goes.
         emit: where events go.
         secrets: what must not be told.
+        withheld: environment variables of ours that its processes do not inherit.
 
     Attributes:
         course: how it went so far.
@@ -102,12 +104,14 @@ class Copying:
         emit: Emit,
         *,
         secrets: Sequence[Secret] = (),
+        withheld: Collection[str] = (),
     ) -> None:
         self.course = course
         self.failure = ""
         self._step = step
         self._emit = emit
         self._secrets = secrets
+        self._withheld = withheld
         self._processes = [
             _CopyProcess(run, OutputJournal(step, emit, secrets)) for run in runs
         ]
@@ -128,7 +132,10 @@ class Copying:
             command = self._written(each.run, number)
             try:
                 each.process = await start_program(
-                    command, env=each.run.env, asks=each.run.asks
+                    command,
+                    env=each.run.env,
+                    asks=each.run.asks,
+                    withheld=self._withheld,
                 )
             except (OSError, ValueError) as exc:
                 why = exc.strerror if isinstance(exc, OSError) else str(exc)
@@ -200,6 +207,9 @@ class Copying:
             await end_program(each.process)
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+        for task in tasks:
+            if not task.cancelled():
+                task.result()  # a defect of ours is none of the copy
 
     # --- beside everything else ------------------------------------------------------
 
@@ -237,7 +247,7 @@ class Copying:
             async with session.get(
                 f"http://127.0.0.1:{each.run.status_port}/"
             ) as reply:
-                each.status = read_shake_status(await reply.read())
+                each.status = read_shake_status(await _page(reply.content))
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError):
             return
 
@@ -259,3 +269,17 @@ class Copying:
                     status.lag_bytes,
                 )
             )
+
+
+async def _page(content: aiohttp.StreamReader) -> bytes:
+    """Return a status page, of whoever answers at its port.
+
+    Raises:
+        ValueError: it is too long for one.
+    """
+    page = b""
+    async for part in content.iter_any():
+        page += part
+        if len(page) > _MOST_PAGE_BYTES:
+            raise ValueError("the page has no end")
+    return page

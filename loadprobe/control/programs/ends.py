@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from loadprobe.control.provider.secret import Secret
+from loadprobe.errors import ControlError
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,13 @@ class DataEnd:
 
     @property
     def plain_address(self) -> str:
-        """Return host and port as redis-cli writes them: without brackets."""
+        """Return host and port as redis-cli writes them: without brackets.
+
+        Raises:
+            ControlError: it would be taken for an option.
+        """
+        if self.host.startswith("-"):
+            raise ControlError(f"{self.host!r} is no host that redis-cli can be told")
         return f"{self.host}:{self.port}"
 
     def at(self, host: str, port: int) -> "DataEnd":

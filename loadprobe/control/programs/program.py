@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,6 +32,7 @@ async def start_program(
     *,
     env: Mapping[str, str] | None = None,
     asks: bytes = b"",
+    withheld: Collection[str] = (),
 ) -> asyncio.subprocess.Process:
     """Start a program in a process group of its own.
 
@@ -39,6 +40,7 @@ async def start_program(
         command: program and arguments.
         env: environment variables that it has besides ours.
         asks: what it reads from its standard input.
+        withheld: variables of ours that it does not inherit: secrets.
 
     Cancelled meanwhile, asyncio would kill the program alone, and leave behind what it
     has started by then.
@@ -53,7 +55,7 @@ async def start_program(
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
-            env={**os.environ, **env} if env else None,
+            env=_inherited(withheld) | dict(env or {}),
         )
     )
     try:
@@ -68,6 +70,10 @@ async def start_program(
             process.stdin.write(asks)
             process.stdin.close()
     return process
+
+
+def _inherited(withheld: Collection[str]) -> dict[str, str]:
+    return {name: v for name, v in os.environ.items() if name not in withheld}
 
 
 async def finish_program(

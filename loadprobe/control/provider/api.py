@@ -13,11 +13,11 @@ from loadprobe.config import keys as config
 from loadprobe.control.provider.calls import Calls
 from loadprobe.control.provider.clients import open_clients, open_metrics
 from loadprobe.control.provider.faults import (
-    GROUP_NOT_FOUND,
     UNKNOWN_ACTION,
     ApiRefused,
     ApiUnanswered,
 )
+from loadprobe.control.provider.kinds import NOT_FOUND, REPLICATION_GROUP, Kind, kind_of
 from loadprobe.control.provider.node_metrics import NodeMetrics
 from loadprobe.control.provider.replies import (
     CacheCluster,
@@ -32,6 +32,7 @@ from loadprobe.control.provider.replies import (
     read_records,
     read_update_action,
 )
+from loadprobe.control.provider.serverless_replies import read_serverless_cache
 from loadprobe.control.provider.state import (
     ABSENT,
     AT_REST,
@@ -44,26 +45,28 @@ from loadprobe.control.provider.state import (
 __all__ = ["ApiCall", "ElastiCacheApi", "GroupState", "Need", "open_api"]
 
 _T = TypeVar("_T")
-_DESCRIBE_GROUPS = "DescribeReplicationGroups"
 _DAY_NS = 24 * 3600 * NS_PER_S
 _NO_TAGS = (
     UNKNOWN_ACTION,
-    GROUP_NOT_FOUND,
+    *NOT_FOUND,
     "InvalidReplicationGroupState",
     "InvalidCacheClusterState",
+    "InvalidServerlessCacheStateFault",
 )
 """Refusals to list tags that say nothing about the tags: the call is not known, or the
 group began to change after it was described."""
 
 
 class ElastiCacheApi:
-    """Calls about one replication group; made by ``open_api``.
+    """Calls about one replication group or serverless cache; made by ``open_api``.
 
     Every method raises ControlError, as one of ApiRefused, ApiUnanswered and
     ApiUnreachable. Not to be shared between event loops.
 
     Attributes:
-        group_id: the replication group.
+        group_id: the replication group, or the serverless cache.
+        kind: which of the two it is.
+        was_seen: it was described once.
         members: cache cluster id -> node group id of every node ever described; it
             only grows, so that events of removed nodes are still known as ours.
         changing: held by whoever changes the group: one mutation at a time.
@@ -78,8 +81,11 @@ class ElastiCacheApi:
         group_id: str,
         where: str,
         throttle_backoff_s: float,
+        kind: Kind = REPLICATION_GROUP,
     ) -> None:
         self.group_id = group_id
+        self.kind = kind
+        self.was_seen = False
         self.members: dict[str, str] = {}
         self.changing = asyncio.Lock()
         self.metrics: NodeMetrics | None = None
@@ -105,25 +111,23 @@ class ElastiCacheApi:
         reached shows in seconds; whatever else is wrong, the patient one tells.
         """
         with suppress(ApiRefused, ApiUnanswered):
-            await self._calls.send_once(
-                _DESCRIBE_GROUPS, ReplicationGroupId=self.group_id
-            )
+            await self._calls.send_once(self.kind.describe, **self._named)
         await self._group(missing_ok=not must_exist)
 
     async def describe_group(self) -> Group:
-        """Return the replication group as it is now."""
-        reply, call = await self._calls.read(
-            _DESCRIBE_GROUPS, ReplicationGroupId=self.group_id
-        )
-        groups = reply.get("ReplicationGroups", [])
-        if not groups:
+        """Return what is controlled as it is now."""
+        kind = self.kind
+        reply, call = await self._calls.read(kind.describe, **self._named)
+        found = reply.get(kind.listed, [])
+        if not found:
             raise ApiRefused(
-                f"DescribeReplicationGroups at {self._where} knows no group "
-                f"{self.group_id!r}; check control.replication_group and "
-                "control.region",
-                code=GROUP_NOT_FOUND,
+                f"{kind.describe} at {self._where} knows no {kind.word} "
+                f"{self.group_id!r}; check control.{kind.key} and control.region",
+                code=kind.not_found,
             )
-        group = read_group(groups[0], call)
+        read = read_group if kind.has_nodes else read_serverless_cache
+        group = read(found[0], call)
+        self.was_seen = True
         self.members.update(group.members)
         return group
 
@@ -140,12 +144,13 @@ class ElastiCacheApi:
         """
         group = await self._group(missing_ok=missing_ok)
         is_there = group.status != ABSENT
-        clusters = await self._clusters(group) if is_there else ()
+        has_nodes = is_there and self.kind.has_nodes
+        clusters = await self._clusters(group) if has_nodes else ()
         updates: tuple[UpdateAction, ...] = ()
         if Need.UPDATES in needs:
-            updates = await self._updates()
+            updates = await self.describe_updates()
         node_types = versions = records = None
-        if Need.NODE_TYPES in needs and is_there:
+        if Need.NODE_TYPES in needs and has_nodes:
             node_types = await _if_known(self._node_types())
         if Need.ENGINE_VERSIONS in needs:
             versions = await _if_known(self._engine_versions())
@@ -167,11 +172,24 @@ class ElastiCacheApi:
         )
 
     async def describe_updates(self) -> tuple[UpdateAction, ...]:
-        """Return the service updates of the group, and how far they are."""
-        return await self._updates()
+        """Return the service updates of the group, and how far they are.
+
+        A serverless cache has none, and no window: nobody is told when it is kept up.
+        """
+        if not self.kind.has_nodes:
+            return ()
+        replies = await self._calls.read_pages(
+            "DescribeUpdateActions",
+            "UpdateActions",
+            ReplicationGroupIds=[self.group_id],
+            ShowNodeLevelUpdateStatus=True,
+        )
+        return tuple(map(read_update_action, replies))
 
     async def describe_window(self) -> str:
         """Return the maintenance window, as its nodes have it; "" if none is told."""
+        if not self.kind.has_nodes:
+            return ""
         nodes = await self._clusters(await self.describe_group())
         return next((n.maintenance_window for n in nodes if n.maintenance_window), "")
 
@@ -179,7 +197,8 @@ class ElastiCacheApi:
         """Return the account's events from a UNIX time on, oldest first.
 
         Not filtered by source: events of nodes carry the node's id, and the API
-        filters by one exact id only.
+        filters by one exact id only. Those of the other kind are left out: a group and
+        a serverless cache may have the same name.
 
         Args:
             wall_ns: UNIX ns in the provider's time; it must not lie in its future.
@@ -187,7 +206,8 @@ class ElastiCacheApi:
         replies = await self._calls.read_pages(
             "DescribeEvents", "Events", StartTime=from_unix_ns(wall_ns)
         )
-        return read_records(replies)
+        records = read_records(replies)
+        return tuple(r for r in records if self.kind.is_source(r.source_type))
 
     async def send(self, call: ApiCall) -> Call:
         """Send a mutation, exactly once.
@@ -207,15 +227,19 @@ class ElastiCacheApi:
             )
         return made
 
+    @property
+    def _named(self) -> dict[str, str]:
+        return {self.kind.argument: self.group_id}
+
     async def _group(self, *, missing_ok: bool) -> Group:
         try:
             return await self.describe_group()
         except ApiRefused as fault:
-            if not missing_ok or fault.code != GROUP_NOT_FOUND:
+            if not missing_ok or fault.code != self.kind.not_found:
                 raise
         now = read_clock_pair()
-        call = Call(_DESCRIBE_GROUPS, now, now, request_id="", offset_ns=None)
-        return absent_group(self.group_id, call)
+        call = Call(self.kind.describe, now, now, request_id="", offset_ns=None)
+        return absent_group(self.group_id, call, self.kind)
 
     async def _clusters(self, group: Group) -> tuple[CacheCluster, ...]:
         members = group.members
@@ -224,15 +248,6 @@ class ElastiCacheApi:
         )
         clusters = (read_cache_cluster(reply) for reply in replies)
         return tuple(cluster for cluster in clusters if cluster.id in members)
-
-    async def _updates(self) -> tuple[UpdateAction, ...]:
-        replies = await self._calls.read_pages(
-            "DescribeUpdateActions",
-            "UpdateActions",
-            ReplicationGroupIds=[self.group_id],
-            ShowNodeLevelUpdateStatus=True,
-        )
-        return tuple(map(read_update_action, replies))
 
     async def _tags(self, group: Group) -> dict[str, str]:
         reply, _ = await self._calls.read("ListTagsForResource", ResourceName=group.arn)
@@ -288,7 +303,7 @@ async def open_api(
     Enter it before load starts, and in the process that carries no load.
 
     Args:
-        control: replication group, region, endpoint.
+        control: replication group or serverless cache, region, endpoint.
         throttle_backoff_s: first pause after APICallRateForCustomerExceeded on a
             read; doubled each time, five attempts in all.
         must_exist: False for a group that is to be created.
@@ -303,7 +318,8 @@ async def open_api(
         api = ElastiCacheApi(
             reads,
             mutations,
-            group_id=control.replication_group,
+            group_id=control.cache,
+            kind=kind_of(control),
             where=control.endpoint_url or control.region,
             throttle_backoff_s=throttle_backoff_s,
         )

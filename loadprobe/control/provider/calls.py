@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from loadprobe.clock import ClockPair, read_clock_pair
+from loadprobe.control.provider import known_calls
 from loadprobe.control.provider.faults import (
     THROTTLED_BY_CUSTOMER_RATE,
     ApiFault,
@@ -82,7 +83,12 @@ class Calls:
     async def _call(
         self, client: Any, operation: str, **arguments: object
     ) -> tuple[dict[str, Any], Call]:
-        method = getattr(client, _METHODS[operation])
+        method = getattr(client, _METHODS[operation], None)
+        if method is None:
+            raise ApiRefused(
+                f"{operation} was not sent: botocore {known_calls.installed()} does "
+                f"not know it; {known_calls.MIGRATIONS_SINCE} does"
+            )
         sent = {name: reveal(value) for name, value in arguments.items()}
         before = read_clock_pair()
         try:
@@ -122,12 +128,15 @@ _METHODS = {
     "BatchApplyUpdateAction": "batch_apply_update_action",
     "CompleteMigration": "complete_migration",
     "CreateReplicationGroup": "create_replication_group",
+    "CreateServerlessCache": "create_serverless_cache",
     "DecreaseReplicaCount": "decrease_replica_count",
     "DeleteReplicationGroup": "delete_replication_group",
+    "DeleteServerlessCache": "delete_serverless_cache",
     "DescribeCacheClusters": "describe_cache_clusters",
     "DescribeCacheEngineVersions": "describe_cache_engine_versions",
     "DescribeEvents": "describe_events",
     "DescribeReplicationGroups": "describe_replication_groups",
+    "DescribeServerlessCaches": "describe_serverless_caches",
     "DescribeUpdateActions": "describe_update_actions",
     "IncreaseReplicaCount": "increase_replica_count",
     "ListAllowedNodeTypeModifications": "list_allowed_node_type_modifications",
@@ -136,7 +145,10 @@ _METHODS = {
     "ModifyReplicationGroupShardConfiguration": (
         "modify_replication_group_shard_configuration"
     ),
+    "ModifyServerlessCache": "modify_serverless_cache",
+    "PrepareMigration": "prepare_migration",
     "StartMigration": "start_migration",
+    "StopMigration": "stop_migration",
     "TestFailover": "test_failover",
     "TestMigration": "test_migration",
 }

@@ -134,6 +134,24 @@ _PATTERNS: tuple[tuple[EventKind, re.Pattern[str]], ...] = (
     (EventKind.MIGRATION_STARTED, re.compile(r"Start Migration successful for \S+")),
     (EventKind.MIGRATION_TESTED, re.compile(r"Test Migration successful for \S+")),
 )
+# Those of serverless caches are not documented but for the titles that EventBridge has
+# ("Cache Created", "Cache Update Failed", ...): they are told apart by their words.
+_SERVERLESS_PATTERNS: tuple[tuple[EventKind, re.Pattern[str]], ...] = (
+    (EventKind.FAILED, re.compile(r"\bfail", re.IGNORECASE)),
+    (
+        EventKind.MIGRATION_COMPLETED,
+        re.compile(r"migration.*complete|complete.*migration", re.IGNORECASE),
+    ),
+    (
+        EventKind.MIGRATION_STARTED,
+        re.compile(r"migration.*start|start.*migration", re.IGNORECASE),
+    ),
+    (EventKind.OTHER, re.compile(r"migration", re.IGNORECASE)),
+    (EventKind.CREATED, re.compile(r"\bcreated\b", re.IGNORECASE)),
+    (EventKind.DELETED, re.compile(r"\bdeleted\b", re.IGNORECASE)),
+    (EventKind.MODIFIED, re.compile(r"\b(?:updated|modified)\b", re.IGNORECASE)),
+)
+_SERVERLESS_SOURCE = "serverless-cache"
 
 
 def is_ours(record: ProviderRecord, *, group_id: str, members: Iterable[str]) -> bool:
@@ -158,7 +176,9 @@ def classify(
         group_id: our replication group.
         members: cache cluster id -> node group id, of all nodes ever seen.
     """
-    kind, found = _read_text(record.message)
+    is_serverless = record.source_type == _SERVERLESS_SOURCE
+    patterns = _SERVERLESS_PATTERNS if is_serverless else _PATTERNS
+    kind, found = _read_text(record.message, patterns)
     from_node, to_node = found.get("from_node"), found.get("to_node")
     node_group = found.get("node_group")
     for node in (to_node, from_node, record.source_identifier):
@@ -249,8 +269,10 @@ class FailoverGrouping:
         return failover
 
 
-def _read_text(message: str) -> tuple[EventKind, dict[str, str | None]]:
-    for kind, pattern in _PATTERNS:
+def _read_text(
+    message: str, patterns: Iterable[tuple[EventKind, re.Pattern[str]]]
+) -> tuple[EventKind, dict[str, str | None]]:
+    for kind, pattern in patterns:
         match = pattern.search(message)
         if match is not None:
             return kind, match.groupdict()

@@ -28,13 +28,13 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
+from loadprobe.control.provider.kinds import KINDS, NOT_FOUND
 from loadprobe.control.provider.secret import MASK
 from loadprobe.errors import ControlError
 
 THROTTLED_BY_CUSTOMER_RATE = "APICallRateForCustomerExceeded"
 """A throttle code that botocore's retry modes do not know (botocore 1.40)."""
 
-GROUP_NOT_FOUND = "ReplicationGroupNotFoundFault"
 UNKNOWN_ACTION = "InvalidAction"
 
 
@@ -92,12 +92,15 @@ _ADVICE: Mapping[str, str] = {
         "wait and try again; TestFailover is limited to 15 node groups in 24 hours"
     ),
     "Throttling": "call less often: raise the poll intervals",
-    GROUP_NOT_FOUND: "check control.replication_group and control.region",
+    **{
+        kind.not_found: f"check control.{kind.key} and control.region" for kind in KINDS
+    },
     "NodeGroupNotFoundFault": 'use a node group id of this group, such as "0001"',
     "TestFailoverNotAvailableFault": (
         "wait until the previous node replacement of this group is complete"
     ),
     "InvalidReplicationGroupState": "wait until the group is available",
+    "InvalidServerlessCacheStateFault": "wait until the serverless cache is available",
     "InvalidCacheClusterState": "wait until all nodes of the group are available",
     UNKNOWN_ACTION: "the endpoint does not know this call: check control.endpoint_url",
 }
@@ -275,8 +278,8 @@ class Patience:
 
 
 def is_absent(error: Exception) -> bool:
-    """Tell whether an error says that there is no such group."""
-    return isinstance(error, ApiRefused) and error.code == GROUP_NOT_FOUND
+    """Tell whether an error says that there is no such group or cache."""
+    return isinstance(error, ApiRefused) and error.code in NOT_FOUND
 
 
 def may_come(error: Exception) -> bool:

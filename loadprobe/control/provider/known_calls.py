@@ -10,7 +10,10 @@ import botocore
 import botocore.session
 
 DURABILITY_SINCE = "1.44.8"
-"""A botocore that is known to have Durability, PrepareMigration and StopMigration."""
+"""A botocore that is known to have Durability."""
+
+MIGRATIONS_SINCE = "1.44.8"
+"""A botocore that is known to have migrations into serverless caches."""
 
 
 @cache

@@ -13,6 +13,11 @@ from typing import Any, ParamSpec, TypeVar
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
 from loadprobe.control.provider.faults import ApiUnanswered
+from loadprobe.control.provider.kinds import (
+    REPLICATION_GROUP,
+    Kind,
+)
+from loadprobe.control.provider.serverless import Serverless
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -70,10 +75,12 @@ class NodeGroup:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A replication group.
+    """What is controlled: a replication group, or a serverless cache.
+
+    A serverless cache is one of cluster mode and TLS whose shards nobody is told.
 
     Args:
-        id: replication group id.
+        id: replication group id, or the name of the serverless cache.
         status: "available", "modifying", "migrating" or another.
         pending: PendingModifiedValues without its empty members; empty when nothing
             is pending.
@@ -92,6 +99,8 @@ class Group:
         arn: its resource name; "" if the provider tells none.
         durability: "sync", "async" or "disabled" as it is in effect; "" if it is not
             told.
+        kind: which of the two it is.
+        serverless: what only a serverless cache has; None while there is none.
     """
 
     id: str
@@ -110,6 +119,13 @@ class Group:
     reader: Endpoint | None = None
     arn: str = ""
     durability: str = ""
+    kind: Kind = REPLICATION_GROUP
+    serverless: Serverless | None = None
+
+    @property
+    def named(self) -> str:
+        """Its kind and its name, for people."""
+        return f"{self.kind.word} {self.id}"
 
     @property
     def members(self) -> dict[str, str]:
@@ -206,7 +222,7 @@ class ProviderRecord:
     message: str
 
 
-def _whole(read: Callable[_P, _T]) -> Callable[_P, _T]:
+def whole(read: Callable[_P, _T]) -> Callable[_P, _T]:
     """Have a reader tell an answer that is not as the service describes it.
 
     Raises:
@@ -227,7 +243,7 @@ def _whole(read: Callable[_P, _T]) -> Callable[_P, _T]:
     return checked
 
 
-@_whole
+@whole
 def read_group(reply: Reply, call: Call) -> Group:
     """Build a Group from one member of ReplicationGroups."""
     shards = [
@@ -254,22 +270,22 @@ def read_group(reply: Reply, call: Call) -> Group:
         status=reply.get("Status", ""),
         pending=_without_empty(reply.get("PendingModifiedValues", {})),
         shards={shard.id: shard for shard in shards},
-        endpoint=_endpoint(endpoint),
-        reader=_endpoint(reader),
+        endpoint=as_endpoint(endpoint),
+        reader=as_endpoint(reader),
         tls_mode=tls_mode,
         call=call,
         is_cluster=reply.get("ClusterEnabled", True),
         has_auth=reply.get("AuthTokenEnabled", False),
         user_groups=tuple(reply.get("UserGroupIds", ())),
         multi_az=reply.get("MultiAZ", ""),
-        auth_changed_unix_ns=_moment(reply.get("AuthTokenLastModifiedDate")),
-        created_unix_ns=_moment(reply.get("ReplicationGroupCreateTime")),
+        auth_changed_unix_ns=as_unix_ns(reply.get("AuthTokenLastModifiedDate")),
+        created_unix_ns=as_unix_ns(reply.get("ReplicationGroupCreateTime")),
         arn=reply.get("ARN", ""),
         durability=reply.get("EffectiveDurability", reply.get("Durability", "")),
     )
 
 
-@_whole
+@whole
 def read_cache_cluster(reply: Reply) -> CacheCluster:
     """Build a CacheCluster from one member of CacheClusters."""
     return CacheCluster(
@@ -283,7 +299,7 @@ def read_cache_cluster(reply: Reply) -> CacheCluster:
     )
 
 
-@_whole
+@whole
 def read_update_action(reply: Reply) -> UpdateAction:
     """Build an UpdateAction from one member of UpdateActions."""
     nodes = [
@@ -295,19 +311,19 @@ def read_update_action(reply: Reply) -> UpdateAction:
         name=reply.get("ServiceUpdateName", ""),
         status=reply.get("UpdateActionStatus", ""),
         severity=reply.get("ServiceUpdateSeverity", ""),
-        apply_by_unix_ns=_moment(reply.get("ServiceUpdateRecommendedApplyByDate")),
+        apply_by_unix_ns=as_unix_ns(reply.get("ServiceUpdateRecommendedApplyByDate")),
         nodes=tuple(
             NodeUpdate(
                 status=node.get("NodeUpdateStatus", ""),
-                start_unix_ns=_moment(node.get("NodeUpdateStartDate")),
-                end_unix_ns=_moment(node.get("NodeUpdateEndDate")),
+                start_unix_ns=as_unix_ns(node.get("NodeUpdateStartDate")),
+                end_unix_ns=as_unix_ns(node.get("NodeUpdateEndDate")),
             )
             for node in nodes
         ),
     )
 
 
-@_whole
+@whole
 def read_records(replies: Iterable[Reply]) -> tuple[ProviderRecord, ...]:
     """Build records from members of Events, in the order of their dates."""
     records = [
@@ -359,11 +375,13 @@ def from_unix_ns(wall_ns: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=wall_ns // NS_PER_MS)
 
 
-def _endpoint(reply: Reply | None) -> Endpoint | None:
+def as_endpoint(reply: Reply | None) -> Endpoint | None:
+    """Return an Endpoint of a reply; None if it has none."""
     return Endpoint(reply["Address"], reply["Port"]) if reply else None
 
 
-def _moment(date: datetime | None) -> int | None:
+def as_unix_ns(date: datetime | None) -> int | None:
+    """Return a date of a reply as UNIX ns; None if it has none."""
     return None if date is None else to_unix_ns(date)
 
 

@@ -1,4 +1,4 @@
-"""What the provider knows of one replication group, and a call that would change it.
+"""What the provider knows of what is controlled, and a call that would change it.
 
 Pure values. A state holds what was asked for: a mutation names what it must know before
 it can be planned (see ``Need``).
@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from loadprobe.clock import ClockPair
+from loadprobe.control.provider.kinds import REPLICATION_GROUP, Kind
 from loadprobe.control.provider.replies import (
     CacheCluster,
     Call,
@@ -72,7 +74,9 @@ class GroupState:
 
     @property
     def engine(self) -> str:
-        """The engine, "" if no node tells."""
+        """The engine, "" if nobody tells."""
+        if self.group.serverless is not None:
+            return self.group.serverless.engine
         return self.clusters[0].engine if self.clusters else ""
 
     @property
@@ -102,14 +106,21 @@ class ApiCall:
         return f"{self.operation}({shown})"
 
 
-def absent_group(group_id: str, call: Call) -> Group:
-    """Return what stands for a group that the provider does not know."""
+def no_group() -> GroupState:
+    """Return what stands for the group where there is none to ask about."""
+    never = ClockPair(0, 0)
+    return GroupState(absent_group("", Call("", never, never, "", None)))
+
+
+def absent_group(group_id: str, call: Call, kind: Kind = REPLICATION_GROUP) -> Group:
+    """Return what stands for one that the provider does not know."""
     return Group(
         id=group_id,
         status=ABSENT,
         pending={},
         shards={},
         endpoint=None,
-        tls_mode="none",
+        tls_mode="none" if kind.has_nodes else "required",
         call=call,
+        kind=kind,
     )

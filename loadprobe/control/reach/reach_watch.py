@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
 from loadprobe.config.keys import Target
+from loadprobe.control.reach.endpoints import EndpointForwards
 from loadprobe.control.reach.members import ask_members
 from loadprobe.control.reach.tunnel import SshTunnel
 from loadprobe.control.watch.topology import TopologyWatch
@@ -72,15 +73,18 @@ class ReachWatch:
         self._emit = emit
         self._on_forwards = on_forwards
         self._knock = knock or _connect
+        transports = set(transports)
         ports = {target.port_of(tls=tls) for tls in (False, True)}
-        self._transports = set(transports) if len(ports) > 1 else set[bool]()
+        self._transports = transports if len(ports) > 1 else set[bool]()
         self._beside: list[Announced] = []
         self._beside_ns = 0
         self._told: dict[NodeAddress, int] = {}
         self._missed: dict[NodeAddress, int] = {}
         self._knocked: dict[str, tuple[int, str | None]] = {}
         self._news = asyncio.Event()
+        self._endpoints: EndpointForwards | None = None
         if tunnel is not None:
+            self._endpoints = EndpointForwards(tunnel, target, transports)
             tunnel.emit = emit
             tunnel.heard_ns = lambda: watch.heard_ns
             tunnel.on_moved = on_forwards
@@ -109,8 +113,12 @@ class ReachWatch:
 
     async def ask_way(self, host: str, port: int) -> None:
         """Have a way to an endpoint, for good; with a tunnel that is a forward."""
-        if self.tunnel is not None and await self.tunnel.forward([(host, port)]) == []:
+        if self._endpoints is not None and await self._endpoints.ask(host, port):
             self._on_forwards()
+
+    def was_blocked(self, since_ns: int) -> bool:
+        """Tell whether all ways were blocked at some time since then, monotonic."""
+        return self.tunnel is not None and self.tunnel.was_blocked(since_ns)
 
     def _note(self, host: str, port: int) -> None:
         address = host, port
@@ -123,6 +131,8 @@ class ReachWatch:
         async with asyncio.TaskGroup() as group:
             if self.tunnel is not None:
                 group.create_task(self.tunnel.keep())
+            if self._endpoints is not None:
+                group.create_task(self._follow_names(self._endpoints))
             group.create_task(self._follow())
             while True:
                 self._news.clear()
@@ -133,6 +143,13 @@ class ReachWatch:
                         await self._news.wait()
                 except TimeoutError:
                     pass
+
+    async def _follow_names(self, endpoints: EndpointForwards) -> None:
+        """Have endpoints lead where they point; nobody waits for a slow name server."""
+        while True:
+            if await endpoints.follow():
+                self._on_forwards()
+            await asyncio.sleep(_LOOK_S)
 
     async def _follow(self) -> None:
         """Look as soon as the cluster is another one."""

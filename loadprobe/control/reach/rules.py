@@ -22,9 +22,16 @@ _JUMPS = (
 
 
 def render_toml(plan: NatPlan) -> str:
-    """Return the ``address_map`` of a configuration, for its [target] section."""
+    """Return the ``address_map`` of a configuration, for its [target] section.
+
+    Raises:
+        UsageError: an address is none.
+    """
     lines = ["[target.address_map]"]
-    lines += (f'"{address}" = "{to}"' for address, to in plan.address_map.items())
+    lines += (
+        f'"{_plain(address)}" = "{_plain(to)}"'
+        for address, to in plan.address_map.items()
+    )
     return "\n".join([*lines, ""])
 
 
@@ -104,13 +111,27 @@ def _version(plan: NatPlan) -> int:
 def _version_of(opening: Opening) -> int:
     host, _ = opening.inside
     try:
-        return ipaddress.ip_address(host).version
+        return ipaddress.ip_address(_plain(host)).version
     except ValueError:
         raise UsageError(
             f"{opening.to} tells no address in CLUSTER NODES, and rules need one"
         ) from None
 
 
+def _plain(address: str) -> str:
+    """Return an address that means nothing else in any of these texts.
+
+    A cluster announces what it likes, and rules are loaded by who may do anything.
+
+    Raises:
+        UsageError: it has characters that no address has.
+    """
+    if _ADDRESS.fullmatch(address) is None:
+        raise UsageError(f"a node is announced as {address!r}, which is no address")
+    return address
+
+
+_ADDRESS = re.compile(r"[A-Za-z0-9._:\[\]-]+")
 _PORT = r"(?:--dport|dport)\s+(\d+)\b"
 _AT = r"(\[[0-9A-Fa-f:.]+\]|\d+(?:\.\d+){3}):(\d+)"
 _TO = re.compile(rf"{_PORT}.*?(?:--to-destination|dnat(?:\s+ip6?)?\s+to)\s+{_AT}")

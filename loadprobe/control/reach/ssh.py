@@ -15,7 +15,7 @@ import shutil
 import signal
 import tempfile
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,10 +37,16 @@ _OURS = (
 )
 _IF_NOT_GIVEN = ("ConnectTimeout=10", "ServerAliveCountMax=3", "ServerAliveInterval=1")
 """A connection that is silent is given up after four seconds."""
+_SESSION = (
+    *("-T", "-o", "ControlMaster=no", "-o", "BatchMode=yes"),
+    *("-o", "ProxyCommand=false"),  # without the connection there is no way of its own
+)
 OPEN_S = 30.0
 _CONTROL_S = 10.0
 _POLL_S = 0.01
 _KEPT_LINES = 6
+_LONGEST_LINE = 500
+_MOST_TOLD = 100
 _REFUSED = ("prohibited", "Name or service not known", "name resolution")
 """In what ssh says of a forward if the other end is to blame, and not the node."""
 
@@ -51,10 +57,18 @@ class SshConnection:
     Args:
         tunnel: where to.
         on_refused: takes what the other end has against a forward, once for each text.
+        withheld: environment variables that ssh, and what it starts, do not inherit.
     """
 
-    def __init__(self, tunnel: Tunnel, on_refused: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        tunnel: Tunnel,
+        on_refused: Callable[[str], None],
+        *,
+        withheld: Collection[str] = (),
+    ) -> None:
         self._tunnel = tunnel
+        self._env = {k: v for k, v in os.environ.items() if k not in withheld}
         self._on_refused = on_refused
         self._folder = Path(tempfile.mkdtemp(prefix="lp-ssh-"))
         self._socket = self._folder / "s"
@@ -98,6 +112,7 @@ class SshConnection:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
+                env=self._env,
                 start_new_session=True,  # Ctrl-C is for us: we end it when all is read
                 preexec_fn=lambda: bind_life_to_parent(parent, signal.SIGTERM),
             )
@@ -149,6 +164,25 @@ class SshConnection:
         """Remove forwards; connections that are open through them stay."""
         await self._control("cancel", forwards)
 
+    async def run(self, program: str) -> asyncio.subprocess.Process:
+        """Run a program at the other end, in a session of this connection.
+
+        Args:
+            program: as the shell there takes it. What is written to the process that is
+                returned is its input, what it prints can be read there.
+        """
+        parent = os.getpid()
+        return await asyncio.create_subprocess_exec(
+            *(_PROGRAM, "-F", "none", "-S", str(self._socket), *_SESSION),
+            *("tunnel", program),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=self._env,
+            start_new_session=True,
+            preexec_fn=lambda: bind_life_to_parent(parent, signal.SIGTERM),
+        )
+
     async def close(self) -> None:
         """End it."""
         await self._end()
@@ -166,6 +200,7 @@ class SshConnection:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
+            env=self._env,
             start_new_session=True,
         )
         try:
@@ -175,8 +210,7 @@ class SshConnection:
             return f"no answer within {_CONTROL_S:g} s"
         finally:
             if process.returncode is None:
-                process.kill()
-                await process.wait()
+                await _kill(process)
         if process.returncode == 0:
             return None
         text = " / ".join(said.decode(errors="replace").split("\n")).strip(" /\r")
@@ -185,16 +219,23 @@ class SshConnection:
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         """Keep the last that it says; what it says of single connections is no news."""
         assert process.stderr is not None
-        with suppress(ValueError):  # a line without an end
-            while line := await process.stderr.readline():
-                text = line.decode(errors="replace").strip()
-                if "open failed" not in text:
-                    self._said.append(text)
-                elif any(word in text for word in _REFUSED):
-                    text = text.partition("open failed: ")[2]
-                    if text not in self._told:
-                        self._told.add(text)
-                        self._on_refused(text)
+        while True:
+            try:
+                line = await process.stderr.readline()
+            except ValueError:  # longer than a reader takes; the rest comes next
+                continue
+            if not line:
+                return
+            self._take(line.decode(errors="replace").strip()[:_LONGEST_LINE])
+
+    def _take(self, text: str) -> None:
+        if "open failed" not in text:
+            self._said.append(text)
+        elif any(word in text for word in _REFUSED):
+            text = text.partition("open failed: ")[2]
+            if text not in self._told and len(self._told) < _MOST_TOLD:
+                self._told.add(text)
+                self._on_refused(text)
 
     async def _end(self) -> None:
         process = self._process
@@ -207,8 +248,14 @@ class SshConnection:
                 async with asyncio.timeout(1.0):
                     await process.wait()
             except TimeoutError:
-                process.kill()
-                await process.wait()
+                await _kill(process)
         if self._reading is not None:
             await asyncio.wait({self._reading}, timeout=1.0)
             self._reading.cancel()
+
+
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    """Kill a process, which may have ended meanwhile, and wait for its end."""
+    with suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()

@@ -7,12 +7,21 @@ for as long as it takes.
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.config.keys import Tunnel
+from loadprobe.control.reach.echo import Echo
+from loadprobe.control.reach.heartbeat import Stall
 from loadprobe.control.reach.ssh import SshConnection
-from loadprobe.core.events import Emit, ForwardRefused, TunnelBroken, TunnelOpened
+from loadprobe.core.events import (
+    Emit,
+    ForwardRefused,
+    TunnelAnswered,
+    TunnelBroken,
+    TunnelOpened,
+    TunnelStalled,
+)
 from loadprobe.core.topology.announced import NodeAddress, join_address
 from loadprobe.errors import PreflightError
 
@@ -33,16 +42,24 @@ class SshTunnel:
         tunnel: where to.
         forwards: announced address -> address on loopback; is kept here, and read by
             everybody who connects.
+        withheld: environment variables that its processes do not inherit: secrets.
 
     Attributes:
         emit: where events go.
-        heard_ns: returns when a node answered through it last, monotonic.
+        heard_ns: returns when a node answered through it last, monotonic. What its own
+            echo answered counts beside that.
         on_moved: called when forwards have other ports than before.
         is_open: whether it is.
         problem: why it cannot be opened again, or who forbids what, or None.
     """
 
-    def __init__(self, tunnel: Tunnel, forwards: dict[str, str]) -> None:
+    def __init__(
+        self,
+        tunnel: Tunnel,
+        forwards: dict[str, str],
+        *,
+        withheld: Collection[str] = (),
+    ) -> None:
         self.emit: Emit = _ignore
         self.heard_ns: Callable[[], int | None] = lambda: None
         self.on_moved: Callable[[], None] = lambda: None
@@ -51,8 +68,13 @@ class SshTunnel:
         self.forwards = forwards
         self._to = tunnel.ssh
         self._ports: dict[NodeAddress, int] = {}
-        self._connection = SshConnection(tunnel, self._refused)
+        self._names: dict[NodeAddress, NodeAddress] = {}
+        self._connection = SshConnection(tunnel, self._refused, withheld=withheld)
         self._turn = asyncio.Lock()
+        self._blocked_ns = 0
+        self._echo = Echo(
+            self._connection, on_silent=self._stalled, on_answer=self._answered
+        )
 
     @property
     def pid(self) -> int | None:
@@ -71,15 +93,18 @@ class SshTunnel:
     async def keep(self) -> None:
         """Open it again whenever it breaks, until cancelled."""
         while True:
-            await self._connection.wait()
-            broken_ns = mono_now_ns()
-            self.is_open = False
-            heard_ns = self.heard_ns()
-            silent_ms = 0.0 if heard_ns is None else (broken_ns - heard_ns) / NS_PER_MS
+            async with asyncio.TaskGroup() as group:
+                echo = group.create_task(self._echo.run())
+                await self._connection.wait()
+                self.is_open = False
+                broken_ns = mono_now_ns()
+                echo.cancel()
+            heard = [t for t in (self.heard_ns(), self._echo.heard_ns) if t is not None]
+            silent_ms = (broken_ns - max(heard, default=broken_ns)) / NS_PER_MS
             reason = self._connection.reason
             self.emit(TunnelBroken(broken_ns, self._to, reason, max(0.0, silent_ms)))
             await self._open_again()
-            now_ns = mono_now_ns()
+            self._blocked_ns = now_ns = mono_now_ns()
             broken_ms = (now_ns - broken_ns) / NS_PER_MS
             self.emit(TunnelOpened(now_ns, self._to, broken_ms))
 
@@ -112,6 +137,17 @@ class SshTunnel:
                 self._ports[address] = _free_port()
             return await self._add(new)
 
+    def lead(self, name: NodeAddress, to: NodeAddress) -> None:
+        """Have a name lead by the forward to a node, from now on."""
+        self._names[name] = to
+        self._lead_names()
+
+    def _lead_names(self) -> None:
+        for name, to in self._names.items():
+            local = self.forwards.get(join_address(*to))
+            if local is not None:
+                self.forwards[join_address(*name)] = local
+
     async def drop(self, addresses: Iterable[NodeAddress]) -> None:
         """Remove forwards that nobody needs any more."""
         async with self._turn:
@@ -124,6 +160,15 @@ class SshTunnel:
     def port_of(self, address: NodeAddress) -> int | None:
         """Return the local port of a forward."""
         return self._ports.get(address)
+
+    def was_blocked(self, since_ns: int) -> bool:
+        """Tell whether, as far as is known, nothing came through at some time since.
+
+        Args:
+            since_ns: monotonic.
+        """
+        is_blocked = not self.is_open or self._echo.is_silent
+        return is_blocked or self._blocked_ns >= since_ns
 
     async def close(self) -> None:
         """End it."""
@@ -147,6 +192,7 @@ class SshTunnel:
             else:
                 local = f"{LOOPBACK}:{self._ports[address]}"
                 self.forwards[join_address(*address)] = local
+        self._lead_names()
         if any(self.forwards.get(name, to) != to for name, to in before.items()):
             self.on_moved()
         return failed
@@ -164,6 +210,18 @@ class SshTunnel:
 
     def _spec(self, address: NodeAddress) -> str:
         return f"{LOOPBACK}:{self._ports[address]}:{join_address(*address)}"
+
+    def _stalled(self, since_ns: int) -> None:
+        """Tell that the other end does not answer."""
+        now_ns = mono_now_ns()
+        silent_ms = (now_ns - since_ns) / NS_PER_MS
+        self.emit(TunnelStalled(now_ns, self._to, silent_ms))
+
+    def _answered(self, stall: Stall) -> None:
+        """Tell that it does again."""
+        self._blocked_ns = mono_now_ns()
+        stalled_ms = (stall.end_ns - stall.start_ns) / NS_PER_MS
+        self.emit(TunnelAnswered(stall.end_ns, self._to, stalled_ms))
 
     def _refused(self, reason: str) -> None:
         """Tell that the other end does not lead to a node."""

@@ -1,16 +1,14 @@
 """The way that a configuration asks for: opened before anything is connected to."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
-from socket import gaierror
 
 import msgspec
 
-from loadprobe.config.keys import Config, Target
+from loadprobe.config.keys import SDK_VARIABLES, Config, secret_variables
+from loadprobe.control.reach.endpoints import EndpointForwards
 from loadprobe.control.reach.members import ask_members
 from loadprobe.control.reach.tunnel import SshTunnel
-from loadprobe.core.topology.announced import NodeAddress
-from loadprobe.drivers.resolver import Resolver
 from loadprobe.errors import PreflightError
 
 
@@ -20,24 +18,9 @@ def with_forwards(config: Config, forwards: dict[str, str]) -> Config:
     return msgspec.structs.replace(config, target=target)
 
 
-async def _endpoints(target: Target, transports: Iterable[bool]) -> list[NodeAddress]:
-    """Return where a target is asked first: its endpoints, by each transport.
-
-    Without cluster mode the nodes that they point to are known by their addresses.
-    """
-    hosts = [host for host in (target.host, target.reader_host) if host]
-    if not target.cluster:
-        resolver = Resolver(target.name_server)
-        for host in tuple(hosts):
-            with suppress(gaierror):
-                hosts += await resolver.resolve(host)
-    ports = sorted({target.port_of(tls=tls) for tls in transports})
-    return [(host, port) for host in hosts for port in ports]
-
-
 @asynccontextmanager
 async def tunnelled(
-    config: Config, *, to_all: bool = False
+    config: Config, *, to_all: bool = False, withheld: Collection[str] = ()
 ) -> AsyncIterator[tuple[Config, SshTunnel | None]]:
     """Open the tunnel of a configuration, with forwards to its endpoints, if any.
 
@@ -46,6 +29,8 @@ async def tunnelled(
     Args:
         config: with the endpoint.
         to_all: with forwards to all nodes that there are now, too.
+        withheld: variables that ssh does not inherit, besides those that the
+            configuration names. It has those of the SDK: a proxy command may call AWS.
 
     Raises:
         PreflightError: it cannot be opened, and why.
@@ -54,11 +39,12 @@ async def tunnelled(
     if tunnel is None:
         yield config, None
         return
-    made = SshTunnel(tunnel, {})
+    secret = secret_variables(config).union(withheld) - frozenset(SDK_VARIABLES)
+    made = SshTunnel(tunnel, {}, withheld=secret)
     try:
         await made.open()
         transports = {lane.tls for lane in config.lanes}
-        await made.forward(await _endpoints(config.target, transports))
+        await EndpointForwards(made, config.target, transports).ask_all()
         leading = with_forwards(config, made.forwards)
         if to_all:
             with suppress(PreflightError):  # who asks nodes is told by these

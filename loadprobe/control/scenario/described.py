@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from loadprobe.config.keys import Config, with_endpoint
 from loadprobe.control.provider.api import ElastiCacheApi
+from loadprobe.control.provider.replies import Group
 from loadprobe.control.scenario.lanes import unserved
 from loadprobe.errors import NotThereYet, PreflightError
 
@@ -26,8 +27,18 @@ async def described_endpoint(config: Config, api: ElastiCacheApi) -> Config:
         group.endpoint.host,
         group.endpoint.port,
         is_cluster=group.is_cluster,
-        reader_host=group.reader.host if group.reader is not None else None,
+        reader_host=reader_of(group),
     )
+
+
+def reader_of(group: Group) -> str | None:
+    """Return the endpoint of the replicas, which clients without cluster mode need.
+
+    Clients of a serverless cache find its replicas by CLUSTER SLOTS.
+    """
+    if group.is_cluster or group.reader is None:
+        return None
+    return group.reader.host
 
 
 async def check_transports(
@@ -50,7 +61,7 @@ async def check_transports(
         mode, lane = group.tls_mode, idle[0]
         serves, has = ("plaintext", "TLS") if lane.tls else ("TLS", "plaintext")
         raise PreflightError(
-            f"group {group.id} serves {serves} only (transit encryption {mode!r}), and "
+            f"{group.named} serves {serves} only (transit encryption {mode!r}), and "
             f"lane {lane.name} is of {has}; set tls = {str(not lane.tls).lower()} in "
             "the lane or remove it, or give the scenario that changes the mode "
             "(--scenario tls-migration)"

@@ -14,7 +14,7 @@ from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.replies import EngineVersion
 from loadprobe.control.provider.state import Need
 from loadprobe.control.scenario.file import Scenario
-from loadprobe.control.scenario.keys import AuthRotateStep, CreateStep, TlsStep
+from loadprobe.control.scenario.keys import AuthRotateStep, Making, TlsStep
 from loadprobe.errors import PreflightError
 
 _ENGINES = ("valkey", "redis")
@@ -67,7 +67,5 @@ def choose_engine(
             f"there; offered: {known}; set engine and version of the create step"
         )
     made = msgspec.structs.replace(create, engine=chosen)
-    steps = tuple(
-        made if isinstance(step, CreateStep) else step for step in scenario.steps
-    )
+    steps = tuple(made if isinstance(step, Making) else step for step in scenario.steps)
     return replace(scenario, steps=steps)

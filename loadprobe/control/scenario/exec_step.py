@@ -4,7 +4,7 @@ Its process group is killed at the timeout, on cancellation and when it has ende
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from loadprobe.control.programs.program import (
     OutputJournal,
@@ -25,6 +25,7 @@ async def run_command(
     emit: Emit,
     timeout_s: float,
     secrets: Sequence[Secret] = (),
+    withheld: Collection[str] = (),
 ) -> None:
     """Run a program to its end; its output goes to the journal.
 
@@ -36,6 +37,7 @@ async def run_command(
         emit: where events go.
         timeout_s: its process group is killed after this time.
         secrets: values that are masked wherever they occur in the output.
+        withheld: variables of ours that it does not inherit.
 
     Raises:
         ControlError: it could not be started, took too long, or ended with another
@@ -43,7 +45,7 @@ async def run_command(
     """
     shown = masked(" ".join(command), secrets)
     try:
-        process = await start_program(command)
+        process = await start_program(command, withheld=withheld)
     except (OSError, ValueError) as exc:
         why = exc.strerror if isinstance(exc, OSError) else str(exc)
         raise ControlError(

@@ -24,12 +24,16 @@ from loadprobe.control.scenario.keys import (
     DeleteStep,
     Expect,
     ExpectedDark,
+    Making,
     NodeTypeStep,
     ScenarioKeys,
     SeedStep,
     Step,
-    TlsStep,
+    cuts_over,
 )
+from loadprobe.control.scenario.serverless_keys import CreateServerlessStep
+from loadprobe.control.scenario.tls_order import check_mode
+from loadprobe.control.scenario.transfer_keys import CutoverStep
 from loadprobe.control.scenario.transfer_rules import check_transfer, is_offline
 from loadprobe.control.scenario.variables import (
     Value,
@@ -61,7 +65,6 @@ _REFUSED = dict.fromkeys(
     ("token", "auth_token", "password"),
     "a secret is not part of a scenario; set token_file or token_env",
 )
-_TLS_ORDER = ("none", "preferred", "required")
 TRANSPORTS = ("tcp", "tls", "all")
 """What ``expected.dark`` may name besides lanes."""
 
@@ -103,9 +106,21 @@ class Scenario:
         return any(isinstance(step, kinds) for step in self.steps)
 
     @property
-    def creates(self) -> CreateStep | None:
-        """The step that creates the group, None if it is there before."""
-        return next((s for s in self.steps if isinstance(s, CreateStep)), None)
+    def secret_variables(self) -> frozenset[str]:
+        """Names of the environment variables that hold secrets of the steps."""
+        keys = ("token_env", "target_password_env")
+        names = (getattr(step, key, None) for step in self.steps for key in keys)
+        return frozenset(name for name in names if name)
+
+    @property
+    def creates(self) -> Making | None:
+        """The step that creates the group or cache, None if it is there before."""
+        return next((s for s in self.steps if isinstance(s, Making)), None)
+
+    @property
+    def cuts_over(self) -> bool:
+        """Whether the lanes begin at a source, and go over to the target by a step."""
+        return any(isinstance(s, CutoverStep) or cuts_over(s) for s in self.steps)
 
 
 def load_scenario(
@@ -329,24 +344,28 @@ def _check_order(scenario: Scenario, where: str) -> None:
         match step:
             case SeedStep() if is_offline(scenario.steps[:index], scenario.steps):
                 pass
-            case CreateStep() if index > 0:
+            case CreateStep() | CreateServerlessStep() if index > 0:
                 raise ConfigError(
                     at, f'"{step.operation}" can only be the first step; move it'
                 )
             case DeleteStep() if index < last:
                 raise ConfigError(at, '"delete" can only be the last step; move it')
-            case DeleteStep() if not scenario.has(CreateStep):
+            case DeleteStep() if scenario.creates is None:
                 raise ConfigError(
                     at,
                     '"delete" is only for a group that the scenario created; '
                     'add a "create" step, or remove this one',
                 )
-            case CreateStep() if step.keep and scenario.has(DeleteStep):
+            case CreateStep() | CreateServerlessStep() if step.keep and scenario.has(
+                DeleteStep
+            ):
                 raise ConfigError(
                     f"{at}.keep",
                     'true, and there is a "delete" step; remove one of the two',
                 )
-            case CreateStep() | AuthRotateStep() if scenario.repeat > 1:
+            case CreateStep() | CreateServerlessStep() | AuthRotateStep() if (
+                scenario.repeat > 1
+            ):
                 raise ConfigError(
                     f"{where}: repeat",
                     f'"{step.operation}" cannot be repeated; set it to 1',
@@ -356,20 +375,7 @@ def _check_order(scenario: Scenario, where: str) -> None:
             ):
                 raise ConfigError(at, "give token_file or token_env, one of them")
         check_transfer(step, at)
-        mode = _check_mode(step, mode, at)
-
-
-def _check_mode(step: Step, mode: str | None, at: str) -> str | None:
-    """Return the TLS mode after a step, None if it cannot be told."""
-    if not isinstance(step, CreateStep | TlsStep):
-        return mode
-    if mode is not None and {mode, step.mode} == {_TLS_ORDER[0], _TLS_ORDER[2]}:
-        raise ConfigError(
-            f"{at}.mode",
-            f'"{mode}" cannot become "{step.mode}" in one step; '
-            'add a step with mode = "preferred" before it',
-        )
-    return step.mode
+        mode = check_mode(step, mode, at)
 
 
 def _check_references(scenario: Scenario, where: str) -> None:

@@ -9,7 +9,19 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
-from loadprobe.config.keys import Lane, Name, Port, Ratio, Text
+from loadprobe.config.keys import Lane, Name, Ratio, Text
+from loadprobe.control.scenario.migrate_keys import (
+    MigrateCompleteStep,
+    MigratePrepareStep,
+    MigrateStartStep,
+    MigrateStopStep,
+    MigrateTestStep,
+)
+from loadprobe.control.scenario.serverless_keys import (
+    CreateServerlessStep,
+    LimitsStep,
+    UserGroupStep,
+)
 from loadprobe.control.scenario.step_keys import (
     BaseStep,
     Command,
@@ -182,41 +194,6 @@ class ApplyUpdateStep(BaseStep, frozen=True, kw_only=True):
     update: Text = OUTSTANDING
 
 
-class MigrateTestStep(BaseStep, frozen=True, kw_only=True):
-    """Have the provider test whether the group could follow a source.
-
-    Args:
-        source_host: primary endpoint of the source.
-        source_port: its port.
-    """
-
-    source_host: Text
-    source_port: Port = 6379
-    deadline_s: Deadline = 600.0
-
-
-class MigrateStartStep(BaseStep, frozen=True, kw_only=True):
-    """Begin to copy another server's data into the group.
-
-    Args:
-        source_host: primary endpoint of the source.
-        source_port: its port.
-    """
-
-    source_host: Text
-    source_port: Port = 6379
-
-
-class MigrateCompleteStep(BaseStep, frozen=True, kw_only=True):
-    """Promote the group; the lanes move to it.
-
-    Args:
-        force: end the migration without waiting for the data to be in sync.
-    """
-
-    force: bool = False
-
-
 class WaitStep(BaseStep, frozen=True, kw_only=True):
     """Wait for a status of the group.
 
@@ -269,6 +246,11 @@ Step = (
     | MigrateTestStep
     | MigrateStartStep
     | MigrateCompleteStep
+    | CreateServerlessStep
+    | LimitsStep
+    | UserGroupStep
+    | MigratePrepareStep
+    | MigrateStopStep
     | WaitStep
     | HoldStep
     | ExecStep
@@ -277,8 +259,20 @@ Step = (
     | CutoverStep
 )
 
+Making = CreateStep | CreateServerlessStep
+"""Steps that create what [control] names."""
+
+
+def cuts_over(step: Step) -> bool:
+    """Tell whether the provider ends a migration with a step."""
+    if isinstance(step, MigrateStartStep):
+        return step.auto_cutover
+    return isinstance(step, MigrateCompleteStep)
+
+
 OPERATIONS: dict[str, type[Step]] = {
     "create": CreateStep,
+    "create_serverless": CreateServerlessStep,
     "seed": SeedStep,
     "delete": DeleteStep,
     "tls": TlsStep,
@@ -290,8 +284,12 @@ OPERATIONS: dict[str, type[Step]] = {
     "engine": EngineStep,
     "auth_rotate": AuthRotateStep,
     "apply_update": ApplyUpdateStep,
+    "limits": LimitsStep,
+    "user_group": UserGroupStep,
     "migrate_test": MigrateTestStep,
+    "migrate_prepare": MigratePrepareStep,
     "migrate_start": MigrateStartStep,
+    "migrate_stop": MigrateStopStep,
     "migrate_complete": MigrateCompleteStep,
     "wait": WaitStep,
     "hold": HoldStep,

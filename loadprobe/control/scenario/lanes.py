@@ -11,11 +11,11 @@ from loadprobe.config.keys import Target
 from loadprobe.control.provider.replies import Endpoint, Group
 from loadprobe.control.scenario.file import Scenario
 from loadprobe.control.scenario.keys import (
-    CreateStep,
     ExpectedDark,
-    MigrateCompleteStep,
+    Making,
     Step,
     TlsStep,
+    cuts_over,
 )
 from loadprobe.control.scenario.transfer_keys import CutoverStep
 from loadprobe.core.steps import WentOver
@@ -186,7 +186,7 @@ class LaneEndpoints:
             False: Endpoint(target.host, target.port),
             True: Endpoint(target.host, tls_port),
         }
-        self._is_elsewhere = scenario.has(MigrateCompleteStep, CutoverStep)
+        self._is_elsewhere = scenario.cuts_over
         self._is_cut_over = scenario.has(CutoverStep)
 
     def of(self, *, tls: bool) -> Endpoint:
@@ -211,15 +211,15 @@ class LaneEndpoints:
             before: TLS mode before it.
             group: the group after it.
         """
-        if isinstance(step, MigrateCompleteStep) and not self._is_cut_over:
+        if cuts_over(step) and not self._is_cut_over:
             self._is_elsewhere = False
         elif self._is_elsewhere:
             return
         if group.endpoint is not None:
             tls = group.tls_mode != "none"
-            is_new = isinstance(step, CreateStep | TlsStep | MigrateCompleteStep)
+            is_new = isinstance(step, Making | TlsStep) or cuts_over(step)
             if is_new or group.endpoint != self._at[tls]:
-                replace = isinstance(step, MigrateCompleteStep)
+                replace = cuts_over(step)
                 await self._send(group.endpoint, tls=tls, replace=replace)
         had_plaintext = bool(self._at[False].host)
         if had_plaintext and (before, group.tls_mode) == ("required", "preferred"):
@@ -261,9 +261,7 @@ def begins_with_group(scenario: Scenario) -> bool:
 
     One that is to take over another server's data has the lanes at that server first.
     """
-    return scenario.has(CreateStep) and not scenario.has(
-        MigrateCompleteStep, CutoverStep
-    )
+    return scenario.creates is not None and not scenario.cuts_over
 
 
 def never_served(scenario: Scenario, lanes: Iterable[LaneT]) -> list[LaneT]:
@@ -273,7 +271,7 @@ def never_served(scenario: Scenario, lanes: Iterable[LaneT]) -> list[LaneT]:
         scenario: one that ``begins_with_group``.
         lanes: all lanes of the run.
     """
-    modes = {s.mode for s in scenario.steps if isinstance(s, CreateStep | TlsStep)}
+    modes = {s.mode for s in scenario.steps if isinstance(s, Making | TlsStep)}
     # "preferred" has plaintext, too, but a group describes one endpoint only.
     served = {False: "none" in modes, True: bool(modes - {"none"})}
     return [lane for lane in lanes if not served[lane.tls]]

@@ -62,6 +62,7 @@ class Observing:
                     emit=emit,
                     timeout_s=step.timeout_s,
                     secrets=secrets,
+                    withheld=self._around.withheld_from_others,
                 )
             case _:
                 assert_never(step)
@@ -71,7 +72,7 @@ class Observing:
         patience = Patience(limit_s=_PATIENCE_S)
         while not self._brake.reason:
             try:
-                state = await self._around.api.describe_state()
+                state = await self._around.group_api.describe_state()
             except (ApiRefused, ApiUnanswered, ApiUnreachable) as fault:
                 patience.tolerate(fault)
                 if mono_now_ns() >= deadline_ns:
@@ -87,7 +88,7 @@ class Observing:
             if mono_now_ns() >= deadline_ns:
                 left = f", pending: {', '.join(pending)}" if pending else ""
                 raise ControlError(
-                    f"step {step.label}: the group {state.group.id} is {status!r}"
+                    f"step {step.label}: the {state.group.named} is {status!r}"
                     f"{left} after {step.deadline_s:g} s, not {step.until!r}; raise "
                     "deadline_s, or see its events for the reason"
                 )

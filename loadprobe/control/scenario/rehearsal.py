@@ -14,20 +14,26 @@ from loadprobe.control.mutations.mutation import Mutation
 from loadprobe.control.provider.event_texts import EventKind, classify
 from loadprobe.control.provider.secret import Secret
 from loadprobe.control.provider.shared import SharedApi
-from loadprobe.control.provider.state import AVAILABLE, GroupState, Need
+from loadprobe.control.provider.state import AVAILABLE, GroupState, Need, no_group
 from loadprobe.control.scenario import tokens
 from loadprobe.control.scenario.engine_choice import choose_engine
 from loadprobe.control.scenario.file import Scenario
+from loadprobe.control.scenario.fitting_steps import check_fitting
+from loadprobe.control.scenario.group_need import (
+    copied_to,
+    missing_group,
+    needs_group,
+)
 from loadprobe.control.scenario.keys import (
     RECORDED,
     ApplyUpdateStep,
     AuthRotateStep,
-    CreateStep,
     EngineStep,
     ExecStep,
     ExpectedDark,
     FailoverStep,
     HoldStep,
+    Making,
     NodeTypeStep,
     Step,
     WaitStep,
@@ -45,7 +51,7 @@ from loadprobe.control.scenario.turns import (
     rounds,
     turns,
 )
-from loadprobe.errors import ControlError, PreflightError, UsageError
+from loadprobe.errors import ControlError, PreflightError
 
 _NEEDS: dict[type[Step], Need] = {
     ApplyUpdateStep: Need.UPDATES,
@@ -72,12 +78,18 @@ async def rehearse(config: Config, scenario: Scenario, shared: SharedApi) -> lis
     if not scenario.steps:
         return plan_scenario(scenario, None)
     if config.control is None:
-        raise UsageError(
-            f"scenario {scenario.name} needs to know the replication group: add "
-            "[control] replication_group to the configuration"
-        )
-    makes_it = scenario.has(CreateStep)
-    needs = {_NEEDS[type(step)] for step in scenario.steps if type(step) in _NEEDS}
+        if needs_group(scenario):
+            raise missing_group(scenario)
+        state = no_group()
+        check_transfers(scenario, config.lanes, state, target=config.target)
+        return plan_scenario(scenario, state)
+    is_serverless = config.control.is_serverless
+    check_fitting(scenario, config.control)
+    check_known(scenario, is_serverless=is_serverless)
+    makes_it = scenario.creates is not None
+    needs: set[Need] = set()
+    if not is_serverless:
+        needs = {_NEEDS[type(step)] for step in scenario.steps if type(step) in _NEEDS}
     is_local = config.control.endpoint_url is not None
     if makes_it and is_local:
         needs.add(Need.ENGINE_VERSIONS)
@@ -88,12 +100,11 @@ async def rehearse(config: Config, scenario: Scenario, shared: SharedApi) -> lis
         raise PreflightError(f"api: {exc}") from exc
     if makes_it and state.is_there:
         raise PreflightError(
-            f"scenario {scenario.name} creates the group {state.group.id}, which is "
+            f"scenario {scenario.name} creates the {state.group.named}, which is "
             f"there and {state.group.status!r}; {remedy(config.control)}"
         )
     if makes_it and is_local:
         scenario = choose_engine(scenario, state.engine_versions)
-    check_known(scenario)
     check_transfers(
         scenario, config.lanes, state, target=config.target, is_local=is_local
     )
@@ -111,12 +122,12 @@ def plan_scenario(scenario: Scenario, state: GroupState | None) -> list[str]:
         PreflightError: a step is certain to fail.
     """
     lines = [f"scenario {scenario.name}: {scenario.description}"]
-    if state is not None:
-        lines.append(f"group {_described(state)}")
+    if state is not None and state.group.id:
+        lines.append(f"{state.group.kind.word} {_described(state)}")
     if not scenario.steps:
         lines.append("  nothing is changed; load until the run ends")
     else:
-        assert state is not None, "steps are about a group"
+        assert state is not None, "it is known with the steps"
         lines += _planned(scenario, state)
     lines += [
         f"a lane of the scenario: {lane.name}, {lane.driver} over "
@@ -135,7 +146,16 @@ def plan_scenario(scenario: Scenario, state: GroupState | None) -> list[str]:
 def changes_existing_group(scenario: Scenario) -> bool:
     """Tell whether a group that was there before is changed."""
     is_changed = any(step.is_mutation for step in scenario.steps)
-    return is_changed and not scenario.has(CreateStep)
+    return is_changed and scenario.creates is None
+
+
+def what_changes(config: Config, scenario: Scenario) -> str | None:
+    """Return the name of what was there before and is changed, None if nothing is."""
+    if not changes_existing_group(scenario):
+        return None
+    if config.control is None:
+        return copied_to(scenario)
+    return config.control.cache
 
 
 def check_failover_quota(scenario: Scenario, state: GroupState, wanted: int) -> None:
@@ -174,7 +194,7 @@ def _planned(scenario: Scenario, state: GroupState) -> Iterator[str]:
     before = state
     number = failovers = 0
     for round_, step in rounds(scenario):
-        if not has_baseline and not isinstance(step, CreateStep):
+        if not has_baseline and not isinstance(step, Making):
             has_baseline = True
             yield f"  load for {scenario.baseline_s:g} s, the baseline"
         if step.hold_before_s:
@@ -196,9 +216,9 @@ def _planned(scenario: Scenario, state: GroupState) -> Iterator[str]:
     check_failover_quota(scenario, before, failovers)
     yield f"  load for {scenario.after_s:g} s at the end"
     for step in scenario.steps:
-        if isinstance(step, CreateStep) and step.keep:
+        if isinstance(step, Making) and step.keep:
             yield f"  {state.group.id} stays when the run ends, and costs"
-        elif isinstance(step, CreateStep):
+        elif isinstance(step, Making):
             yield f"  {state.group.id} is deleted whatever ends the run"
 
 
@@ -213,7 +233,7 @@ def _told(
         case HoldStep():
             yield f"{head} load for {what.seconds:g} s"
         case WaitStep():
-            yield f"{head} wait until the group is {what.until}"
+            yield f"{head} wait until the {state.group.kind.word} is {what.until}"
         case ExecStep():
             yield f"{head} run {' '.join(what.command)}"
         case CopyStep() | DrainStep() | CutoverStep():
@@ -256,6 +276,12 @@ def _described(state: GroupState) -> str:
     group = state.group
     if not state.is_there:
         return f"{group.id}, which is not there yet"
+    if group.serverless is not None:
+        serverless = group.serverless
+        return (
+            f"{group.id}: {serverless.engine} {serverless.version}, limits "
+            f"{serverless.limits}, {group.status}"
+        )
     sizes = sorted({len(shard.members) for shard in group.shards.values()})
     nodes = " or ".join(str(size) for size in sizes) or "0"
     server = ""

@@ -14,7 +14,7 @@ from dataclasses import replace
 from loadprobe.clock import mono_now_ns
 from loadprobe.control.scenario.brake import Brake
 from loadprobe.control.scenario.file import Scenario
-from loadprobe.control.scenario.keys import Abort, CreateStep, Step
+from loadprobe.control.scenario.keys import Abort, Making, Step
 from loadprobe.control.scenario.lanes import LoadView
 from loadprobe.control.scenario.step_runner import StepRunner
 from loadprobe.control.scenario.surroundings import Surroundings
@@ -115,7 +115,7 @@ class _Running:
         has_baseline = False
         while self._left:
             number, step = self._left[0]
-            if not has_baseline and not isinstance(step, CreateStep):
+            if not has_baseline and not isinstance(step, Making):
                 has_baseline = True
                 await self._hold(self._scenario.baseline_s)
             await self._hold(step.hold_before_s)

@@ -25,11 +25,11 @@ from loadprobe.control.scenario.brake import Brake
 from loadprobe.control.scenario.file import Scenario
 from loadprobe.control.scenario.keys import (
     AuthRotateStep,
-    CreateStep,
     DeleteStep,
     ExecStep,
-    MigrateCompleteStep,
+    Making,
     Step,
+    cuts_over,
 )
 from loadprobe.control.scenario.lanes import Darkness, LaneEndpoints
 from loadprobe.control.scenario.observing import Observing
@@ -109,7 +109,6 @@ class StepRunner:
 
     def __init__(self, scenario: Scenario, around: Surroundings, brake: Brake) -> None:
         self._around = around
-        self._control = around.control
         self._target = around.config.target
         self._brake = brake
         self._darkness = Darkness(scenario.expected, around.lanes)
@@ -131,7 +130,7 @@ class StepRunner:
         """
         if not is_for_all_shards(step):
             return (turn_of(step, number),)
-        return turns(step, number, await self._around.api.describe_state())
+        return turns(step, number, await self._around.group_api.describe_state())
 
     async def take(self, turn: StepTurn, note: Note) -> None:
         """Carry out a turn; its failure is part of the record.
@@ -176,7 +175,7 @@ class StepRunner:
     async def _carry_out(self, progress: _Progress) -> tuple[StepState, str]:
         """Carry out the turn; return how it ended, and why if it was cut short."""
         turn = progress.turn
-        state = await self._around.api.describe_state(needs(turn.step), missing_ok=True)
+        state = await self._around.describe_state(needs(turn.step))
         self._memory = remembered(self._memory, turn.step, state)
         if isinstance(turn.step, AuthRotateStep):
             tokens = {**self._memory.tokens, turn.step.label: self._token(turn.step)}
@@ -237,25 +236,25 @@ class StepRunner:
 
         def before_call(now_ns: int) -> None:
             progress.called_ns = now_ns
-            if isinstance(step, CreateStep):
+            if isinstance(step, Making):
                 markers.write(
-                    self._control,
-                    now_ns=self._around.api.provider_now_ns,
+                    self._around.control,
+                    now_ns=self._around.group_api.provider_now_ns,
                     mark=self._memory.mark,
                 )
             self._darkness.begin(step.label, now_ns)
 
         def not_applied() -> None:
             progress.is_applied = False
-            if isinstance(step, CreateStep):
-                markers.remove(self._control)
+            if isinstance(step, Making):
+                markers.remove(self._around.control)
 
         name = progress.turn.name
         phases = Phases(name, mutation.operation, self._around.emit)
         progress.phases_ns = phases.seen_ns
         async with self._transports.watched(step, before, name=name) as watch:
             record = await mutate(
-                self._around.api,
+                self._around.group_api,
                 mutation,
                 phases,
                 topology=self._around.topology,
@@ -274,14 +273,14 @@ class StepRunner:
     async def _follow(self, step: Step, before: Group) -> None:
         """Bring the load to where the group is after a step."""
         if isinstance(step, DeleteStep):
-            markers.remove(self._control)
+            markers.remove(self._around.control)
             return
         if isinstance(step, AuthRotateStep):
             token = self._memory.tokens[step.label]
             await self._around.lanes.use_password(token.reveal())
         group = await self._described()
         await self._endpoints.follow(step, before=before.tls_mode, group=group)
-        if isinstance(step, MigrateCompleteStep) and not self._endpoints.is_elsewhere:
+        if cuts_over(step) and not self._endpoints.is_elsewhere:
             self._around.lanes.release_writes()
 
     async def _described(self) -> Group:
@@ -290,7 +289,7 @@ class StepRunner:
             async with asyncio.timeout(_PATIENCE_S):
                 while True:
                     try:
-                        return await self._around.api.describe_group()
+                        return await self._around.group_api.describe_group()
                     except (ApiRefused, ApiUnanswered, ApiUnreachable) as fault:
                         patience.tolerate(fault)
                     await asyncio.sleep(self._around.poll_s)

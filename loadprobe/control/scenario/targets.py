@@ -35,15 +35,15 @@ def led_to(step: TargetedStep, source: Target, group: Group) -> Target:
     if host is None:
         if group.endpoint is None:
             raise ControlError(
-                f"the group {group.id} is {group.status!r} and has "
+                f"the {group.named} is {group.status!r} and has "
                 "no endpoint; wait until it is available, or give target_host"
             )
         host, port, is_cluster = group.endpoint.host, group.endpoint.port, False
         is_cluster = group.is_cluster
-        reader = group.reader.host if group.reader is not None else None
+        reader = None if is_cluster or not group.reader else group.reader.host
         if group.has_auth and password_of(step) is None:
             raise ControlError(
-                f"the group {group.id} has an AUTH token; give "
+                f"the {group.named} has an AUTH token; give "
                 "target_password_file or target_password_env"
             )
     there = msgspec.structs.replace(

@@ -13,12 +13,13 @@ from loadprobe.control.mutations.migration_guards import check_source
 from loadprobe.control.provider.replies import Group
 from loadprobe.control.provider.state import GroupState
 from loadprobe.control.scenario.file import Scenario
-from loadprobe.control.scenario.keys import (
-    CreateStep,
+from loadprobe.control.scenario.keys import SeedStep, cuts_over
+from loadprobe.control.scenario.migrate_keys import (
+    MigratePrepareStep,
     MigrateStartStep,
     MigrateTestStep,
-    SeedStep,
 )
+from loadprobe.control.scenario.serverless_keys import CreateServerlessStep
 from loadprobe.control.scenario.targets import check_lanes_fit
 from loadprobe.control.scenario.transfer_keys import CopyStep, CutoverStep, DrainStep
 from loadprobe.control.scenario.turns import Transfer
@@ -56,9 +57,17 @@ def check_transfers(
                 _check_program(step)
             if isinstance(step, MigrateTestStep | MigrateStartStep):
                 _check_source(step, target, state, lanes)
-            if isinstance(step, SeedStep):
-                _check_snapshots(step, is_local=is_local)
-            is_made = scenario.has(CreateStep) and group.endpoint is None
+            if isinstance(step, MigratePrepareStep):
+                _check_prepared(step, target, lanes)
+                if not is_local:
+                    _check_follower(scenario, state)
+            if cuts_over(step) and not scenario.has(CutoverStep):
+                _check_moved(lanes, group)
+            if isinstance(step, SeedStep) and not is_local:
+                _check_snapshots(step)
+            if isinstance(step, CreateServerlessStep) and not is_local:
+                _check_restored(step)
+            is_made = scenario.creates is not None and group.endpoint is None
             if isinstance(step, CutoverStep) and not is_made:
                 check_lanes_fit(step, group, lanes)
         except ControlError as exc:
@@ -108,18 +117,71 @@ def _check_source(
     )
 
 
-def _check_snapshots(step: SeedStep, *, is_local: bool) -> None:
+def _check_prepared(
+    step: MigratePrepareStep, target: Target, lanes: Sequence[Lane]
+) -> None:
+    """Refuse a source that ElastiCache cannot talk to, if it is that of the lanes."""
+    if step.source_host != target.host:
+        return
+    has_password = target.password_file is not None or target.password_env is not None
+    if has_password and step.source_secret_arn is None:
+        raise ControlError(
+            "the lanes log in at the source; put its password into a secret of Secrets "
+            "Manager, and set source_secret_arn"
+        )
+    has_tls = all(lane.tls for lane in lanes)
+    is_there = step.source_port == target.port_of(tls=True)
+    if has_tls and is_there and step.source_ca_file is None:
+        raise ControlError(
+            "the source is reached by TLS; set source_ca_file to the certificates by "
+            "which ElastiCache is to know it"
+        )
+
+
+def _check_moved(lanes: Sequence[Lane], group: Group) -> None:
+    """Refuse lanes that would stay at the source: a serverless cache has only TLS."""
+    left = [lane.name for lane in lanes if not lane.tls]
+    if left and not group.kind.has_nodes:
+        raise ControlError(
+            f"the {group.named} is reached by TLS, and lane {left[0]} is of plaintext: "
+            "it would stay at the source; set tls = true in the lane, or remove it"
+        )
+
+
+def _check_follower(scenario: Scenario, state: GroupState) -> None:
+    """Refuse a cache that cannot follow (user guide: of Valkey only)."""
+    engine = state.engine
+    if isinstance(scenario.creates, CreateServerlessStep):
+        engine = scenario.creates.engine or "valkey"
+    if engine not in {"valkey", ""}:
+        raise ControlError(
+            f"{state.group.id} is of {engine}, and only serverless caches of Valkey "
+            'follow a source; upgrade its engine first, or use a "copy" step'
+        )
+
+
+def _check_snapshots(step: SeedStep) -> None:
     """Refuse what the provider cannot read (ElastiCache: RDB files in S3)."""
     strange = [each for each in step.snapshots if not _S3.match(each)]
-    if strange and not is_local:
+    if strange:
         raise ControlError(
             f"{strange[0]!r} is no ARN of a file in S3 (arn:aws:s3:::bucket/file.rdb): "
             "copy the RDB file there first, where ElastiCache may read it"
         )
 
 
+def _check_restored(step: CreateServerlessStep) -> None:
+    """Refuse what is no ARN: of a file in S3, or of a snapshot."""
+    strange = [each for each in step.snapshots or () if not each.startswith("arn:")]
+    if strange:
+        raise ControlError(
+            f"{strange[0]!r} is no ARN: name a file in S3 "
+            "(arn:aws:s3:::bucket/file.rdb) or a snapshot"
+        )
+
+
 def _target(host: str | None, group: Group) -> str:
-    return host if host is not None else f"the group {group.id}"
+    return host if host is not None else f"the {group.named}"
 
 
 def _check_program(step: CopyStep) -> None:

@@ -129,12 +129,15 @@ class Transferring:
             tls = moves(step, group)
             at = Endpoint(*where(there, tls=tls))
             to = await data_end(there, at, tls=tls, password=password_of(step))
+        around = self._around
+        is_known = step.tool != "command"
         copying = Copying(
             phases.step,
             self._runs(step, source, to),
             CopyCourse(stall_s=step.stall_s, most_lag_bytes=step.most_lag_bytes),
-            self._around.emit,
+            around.emit,
             secrets=[each.password for each in (source, to) if each.password],
+            withheld=around.withheld if is_known else around.withheld_from_others,
         )
         self._copies.append(copying)
         await copying.begin()

@@ -18,8 +18,7 @@ from loadprobe.control.watch.endpoint import EndpointWatch, WatchedEndpoint, wat
 from loadprobe.control.watch.tls_scout import TlsScout
 from loadprobe.core.events import EndpointSeen, LanesBegun, StepProblem
 from loadprobe.core.phase_names import Phase
-from loadprobe.drivers.resolver import Resolver
-from loadprobe.drivers.tls import make_context, server_name
+from loadprobe.drivers.tls import make_context
 from loadprobe.errors import RunError
 
 _REFUSAL_WAIT_S = 10.0
@@ -36,6 +35,7 @@ class Transports:
     def __init__(self, around: Surroundings, endpoints: LaneEndpoints) -> None:
         self._around = around
         self._target = around.config.target
+        self._ways = around.ways
         self._endpoints = endpoints
 
     @asynccontextmanager
@@ -52,7 +52,7 @@ class Transports:
         Returns:
             The watch of the endpoint that the step ends, None if it ends none.
         """
-        watch = self._ending(step, before)
+        watch = await self._ending(step, before)
         plain = self._endpoints.of(tls=False)
         if watch is not None:
             async with watching(watch):
@@ -60,7 +60,8 @@ class Transports:
         elif self._brings_tls(step, before) and plain.host:
             target = self._target.at(tls=False, host=plain.host, port=plain.port)
             is_local = self._around.control.endpoint_url is not None
-            async with self._waking(TlsScout(target, asks_port=is_local), name):
+            scout = TlsScout(target, asks_port=is_local, ask_way=self._ways.ask_way)
+            async with self._waking(scout, name):
                 yield None
         else:
             yield None
@@ -85,7 +86,7 @@ class Transports:
         is_first = isinstance(step, TlsStep) and before.tls_mode == "none"
         return is_first and any(lane.tls for lane in self._around.lanes.lanes)
 
-    def _ending(self, step: Step, before: Group) -> EndpointWatch | None:
+    async def _ending(self, step: Step, before: Group) -> EndpointWatch | None:
         """Return a watch of the endpoint that a step ends, None if it ends none."""
         if not isinstance(step, TlsStep) or before.tls_mode != "preferred":
             return None
@@ -93,16 +94,12 @@ class Transports:
         if tls is None:
             return None
         endpoint = self._endpoints.of(tls=tls)
-        if not tls:
-            watched = WatchedEndpoint(
-                endpoint, resolver=Resolver(self._target.name_server)
-            )
-            return EndpointWatch(watched, self._around.emit)
+        await self._ways.ask_way(endpoint.host, endpoint.port)
         watched = WatchedEndpoint(
             endpoint,
-            context=make_context(self._target),
-            server_name=server_name(self._target, endpoint.host),
-            resolver=Resolver(self._target.name_server),
+            self._target,
+            context=make_context(self._target) if tls else None,
+            was_blocked=self._ways.was_blocked if self._target.tunnel else None,
         )
         return EndpointWatch(watched, self._around.emit)
 

@@ -17,14 +17,24 @@ from loadprobe.control.mutations.changes import (
     SetTls,
     UpgradeEngine,
 )
-from loadprobe.control.mutations.lifecycle import (
+from loadprobe.control.mutations.lifecycle import CreateGroup, DeleteGroup
+from loadprobe.control.mutations.migrations import (
     CompleteMigration,
-    CreateGroup,
-    DeleteGroup,
     StartMigration,
     TryMigration,
 )
 from loadprobe.control.mutations.mutation import Mutation
+from loadprobe.control.mutations.serverless import (
+    CreateCache,
+    SetLimits,
+    SetUserGroup,
+    UpgradeCache,
+)
+from loadprobe.control.mutations.serverless_migrations import (
+    PrepareMigration,
+    StartSync,
+    StopMigration,
+)
 from loadprobe.control.mutations.sizes import Scale, SetReplicas
 from loadprobe.control.provider.secret import Secret
 from loadprobe.control.provider.state import GroupState, Need
@@ -43,9 +53,7 @@ from loadprobe.control.scenario.keys import (
     ExecStep,
     FailoverStep,
     HoldStep,
-    MigrateCompleteStep,
-    MigrateStartStep,
-    MigrateTestStep,
+    Making,
     NodeTypeStep,
     ReplicasStep,
     ScaleStep,
@@ -54,6 +62,19 @@ from loadprobe.control.scenario.keys import (
     TlsStep,
     WaitStep,
 )
+from loadprobe.control.scenario.migrate_keys import (
+    MigrateCompleteStep,
+    MigratePrepareStep,
+    MigrateStartStep,
+    MigrateStopStep,
+    MigrateTestStep,
+)
+from loadprobe.control.scenario.serverless_keys import (
+    CreateServerlessStep,
+    LimitsStep,
+    UserGroupStep,
+)
+from loadprobe.control.scenario.source_certificate import read_certificate
 from loadprobe.control.scenario.transfer_keys import CopyStep, CutoverStep, DrainStep
 from loadprobe.errors import ControlError
 
@@ -159,12 +180,10 @@ def resolve(
     step = turn.step
     found: Mutation | Observation | Transfer
     match step:
-        case CreateStep():
-            found = _create(step, memory.mark)
-        case DeleteStep():
-            found = DeleteGroup(memory.mark)
-        case TlsStep() | DurabilityStep():
-            found = _set_mode(step)
+        case CreateStep() | CreateServerlessStep() | DeleteStep():
+            found = _make_or_end(step, memory.mark)
+        case TlsStep() | DurabilityStep() | LimitsStep() | UserGroupStep():
+            found = _set(step)
         case FailoverStep():
             found = FailOver(turn.shard or step.shard)
         case ScaleStep() | ReplicasStep():
@@ -175,8 +194,11 @@ def resolve(
             found = RotateAuth(memory.tokens[step.label], step.strategy)
         case ApplyUpdateStep():
             found = ApplyUpdate(None if step.update == OUTSTANDING else step.update)
-        case MigrateTestStep() | MigrateStartStep() | MigrateCompleteStep():
-            found = _migrate(step)
+        case (
+            MigrateTestStep() | MigratePrepareStep() | MigrateStartStep()
+            | MigrateStopStep() | MigrateCompleteStep()
+        ):  # fmt: skip
+            found = _migrate(step, state)
         case (
             WaitStep() | HoldStep() | ExecStep()
             | CopyStep() | DrainStep() | CutoverStep()
@@ -198,6 +220,18 @@ def _suffix(number: int) -> str:
     return f"#{number}" if number > 1 else ""
 
 
+def _make_or_end(
+    step: CreateStep | CreateServerlessStep | DeleteStep, mark: str
+) -> Mutation:
+    match step:
+        case CreateStep():
+            return _create(step, mark)
+        case CreateServerlessStep():
+            return _create_serverless(step, mark)
+        case DeleteStep():
+            return DeleteGroup(mark)
+
+
 def _create(step: CreateStep, mark: str) -> CreateGroup:
     return CreateGroup(
         shard_count=max(1, step.shards),
@@ -216,9 +250,24 @@ def _create(step: CreateStep, mark: str) -> CreateGroup:
     )
 
 
-def _snapshots(step: CreateStep) -> tuple[str, ...]:
+def _create_serverless(step: CreateServerlessStep, mark: str) -> CreateCache:
+    return CreateCache(
+        engine=step.engine or "valkey",
+        version=step.version,
+        limits=step.limits,
+        subnets=step.subnets or (),
+        security_groups=step.security_groups or (),
+        user_group=step.user_group,
+        snapshots=_snapshots(step),
+        mark=mark,
+    )
+
+
+def _snapshots(step: Making) -> tuple[str, ...]:
     """Return what a group is seeded from; a path is one from the root on."""
-    named = step.snapshots if isinstance(step, SeedStep) else ()
+    named: tuple[str, ...] = ()
+    if isinstance(step, SeedStep | CreateServerlessStep):
+        named = step.snapshots or ()
     return tuple(n if n.startswith("arn:") else str(Path(n).absolute()) for n in named)
 
 
@@ -236,9 +285,11 @@ def _counted(count: int | str, present: int) -> int:
 
 def _replace_nodes(
     step: NodeTypeStep | EngineStep, state: GroupState, memory: Memory
-) -> SetNodeType | UpgradeEngine:
+) -> SetNodeType | UpgradeEngine | UpgradeCache:
     if isinstance(step, EngineStep):
         engine = state.engine if step.engine == "same" else step.engine
+        if not state.group.kind.has_nodes:
+            return UpgradeCache(engine, step.version)
         group = None if step.parameter_group == "default" else step.parameter_group
         return UpgradeEngine(engine, step.version, group)
     if step.node_type == BACK:
@@ -253,20 +304,45 @@ def _replace_nodes(
     return SetNodeType(state.node_types[0])
 
 
-def _set_mode(step: TlsStep | DurabilityStep) -> SetTls | SetDurability:
-    if isinstance(step, TlsStep):
-        return SetTls(step.mode)
-    return SetDurability(step.mode)
+def _set(step: TlsStep | DurabilityStep | LimitsStep | UserGroupStep) -> Mutation:
+    match step:
+        case TlsStep():
+            return SetTls(step.mode)
+        case DurabilityStep():
+            return SetDurability(step.mode)
+        case LimitsStep():
+            return SetLimits(step.limits)
+        case UserGroupStep():
+            return SetUserGroup(step.user_group)
 
 
 def _migrate(
-    step: MigrateTestStep | MigrateStartStep | MigrateCompleteStep,
-) -> TryMigration | StartMigration | CompleteMigration:
+    step: MigrateTestStep
+    | MigratePrepareStep
+    | MigrateStartStep
+    | MigrateStopStep
+    | MigrateCompleteStep,
+    state: GroupState,
+) -> Mutation:
     match step:
         case MigrateTestStep():
             return TryMigration(step.source_host, step.source_port)
+        case MigratePrepareStep():
+            return PrepareMigration(
+                step.source_host,
+                step.source_port,
+                secret_arn=step.source_secret_arn,
+                certificate=read_certificate(step),
+            )
+        case MigrateStartStep() if not state.group.kind.has_nodes:
+            return StartSync(
+                auto_cutover=step.auto_cutover, clear_target=step.clear_target
+            )
         case MigrateStartStep():
+            assert step.source_host is not None, "see fitting_steps"
             return StartMigration(step.source_host, step.source_port)
+        case MigrateStopStep():
+            return StopMigration()
         case MigrateCompleteStep():
             return CompleteMigration(step.force)
 

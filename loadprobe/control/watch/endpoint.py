@@ -4,23 +4,30 @@ Two observers, both on connections of their own: one connection is kept open and
 over and over (is it cut?), and a new one is opened each time (is it refused?). Asking
 is speaking: a PING that is answered, be it with NOAUTH, is an endpoint that serves; a
 port that accepts and then hangs up, or speaks something else, is none.
+
+It is reached by the way that all else takes (``Target.way_to``). What fails while that
+way is blocked says nothing of the endpoint, and is not told.
 """
 
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
+from loadprobe.config.keys import Target
 from loadprobe.control.provider.replies import Endpoint
 from loadprobe.core.events import Emit, EndpointSeen
 from loadprobe.drivers.resolver import Resolver
+from loadprobe.drivers.tls import server_name
 
 _PERIOD_S = 0.05
 _TIMEOUT_S = 1.0
+_GRACE_S = 0.2
+"""A way that breaks is known to be broken so much later at the latest."""
 _PING = b"*1\r\n$4\r\nPING\r\n"
 
 _Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -32,15 +39,16 @@ class WatchedEndpoint:
 
     Args:
         endpoint: host and port.
+        target: says how it is reached.
         context: for TLS; None for plaintext.
-        server_name: name to verify, for TLS.
-        resolver: what resolves the name of the host; None: the system.
+        was_blocked: tells whether the way there was blocked at some time since a given
+            one, monotonic ns; None: what is known of the way never is.
     """
 
     endpoint: Endpoint
+    target: Target
     context: ssl.SSLContext | None = None
-    server_name: str | None = None
-    resolver: Resolver | None = None
+    was_blocked: Callable[[int], bool] | None = None
 
 
 class EndpointWatch:
@@ -74,6 +82,7 @@ class EndpointWatch:
         self.refused_ns: int | None = None
         self.cut_ns: int | None = None
         self._watched = watched
+        self._resolver = Resolver(watched.target.name_server)
         self._emit = emit
         self._period_s = period_s
         self._timeout_s = timeout_s
@@ -112,7 +121,9 @@ class EndpointWatch:
                 finally:
                     _close(connection)
             except _Unserved as unserved:
-                self._note_new("refused", mono_now_ns(), reason=str(unserved))
+                at_ns = mono_now_ns()
+                if not await self._was_blocked(begun_ns):
+                    self._note_new("refused", at_ns, reason=str(unserved))
             else:
                 self._note_new("accepting", begun_ns)
             await asyncio.sleep(self._period_s)
@@ -134,24 +145,37 @@ class EndpointWatch:
                     self._since_ns["open"] = begun_ns
                     await asyncio.sleep(self._period_s)
             except _Unserved as unserved:
-                if is_served:
-                    self.cut_ns = mono_now_ns()
-                    self._tell("cut", self.cut_ns, "open", reason=str(unserved))
+                at_ns = mono_now_ns()
+                if is_served and not await self._was_blocked(begun_ns):
+                    self.cut_ns = at_ns
+                    self._tell("cut", at_ns, "open", reason=str(unserved))
                 await asyncio.sleep(self._period_s)
             finally:
                 _close(connection)
 
+    async def _was_blocked(self, since_ns: int) -> bool:
+        """Tell whether it is the way that failed, and not the endpoint."""
+        if self._watched.was_blocked is None:
+            return False
+        await asyncio.sleep(_GRACE_S)
+        return self._watched.was_blocked(since_ns)
+
     async def _open(self) -> _Connection:
-        endpoint, context = self._watched.endpoint, self._watched.context
+        endpoint, target = self._watched.endpoint, self._watched.target
+        way = target.way_to(endpoint.host, endpoint.port)
+        if way is None:
+            raise _Unserved("the tunnel has no forward to it yet")
+        host, port = way
+        context = self._watched.context
         async with _bounded(self._timeout_s):
-            host, resolver = endpoint.host, self._watched.resolver
-            if resolver is not None:
-                (host, *_) = await resolver.resolve(host)
+            (host, *_) = await self._resolver.resolve(host)
             return await asyncio.open_connection(
                 host,
-                endpoint.port,
+                port,
                 ssl=context,
-                server_hostname=self._watched.server_name if context else None,
+                server_hostname=(
+                    server_name(target, endpoint.host) if context else None
+                ),
             )
 
     async def _ask(self, connection: _Connection) -> None:

@@ -1,12 +1,13 @@
 """Asks one cluster node for its view of the cluster, on a connection of its own.
 
 Rule: everything that the network, TLS or the server can do is a NodeSilent with a short
-reason; any other exception is a bug of ours and passes.
+reason; any other exception is a bug of ours and passes. A reply that is no answer to
+what was asked, or has no end, is what a server can do.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -14,8 +15,18 @@ from hiredis import ReplyError
 
 from loadprobe.clock import mono_now_ns
 from loadprobe.config.keys import Target
+from loadprobe.control.watch.node_answers import (
+    NodeSilent,
+    NodeView,
+    as_slots,
+    as_text,
+    parse_server_side,
+    read_info,
+    reason,
+    refusal,
+)
 from loadprobe.core.topology.roles import Address, RoleView, parse_replication
-from loadprobe.core.topology.server_side import PRIMARY, REPLICA, ServerAnswer
+from loadprobe.core.topology.server_side import ServerAnswer
 from loadprobe.drivers import resp
 from loadprobe.drivers.resolver import Resolver
 from loadprobe.drivers.tls import make_context
@@ -24,32 +35,8 @@ from loadprobe.drivers.wire.dial import Dialer, DialFailure
 from loadprobe.drivers.wire.seed import Bystander
 
 _DEFAULT_USER = "default"
-_CLUSTER_INFO = resp.encode(b"CLUSTER", b"INFO")
-_INFO = resp.encode(b"INFO")
-_INFO_SERVER = resp.encode(b"INFO", b"server")
-
-
-class NodeSilent(Exception):
-    """A node gave no answer that can be used; the text is the reason."""
-
-
-class NodeDenied(NodeSilent):
-    """A node answered, and it is no use to ask it again soon."""
-
-
-@dataclass(frozen=True, slots=True)
-class NodeView:
-    """One node's answers, raw.
-
-    Args:
-        slots: reply of CLUSTER SLOTS, undecoded.
-        nodes: reply of CLUSTER NODES.
-        info: members of CLUSTER INFO, such as cluster_state.
-    """
-
-    slots: list[Any]
-    nodes: bytes
-    info: Mapping[str, str]
+_MOST_VERSION = 40
+_REPLICA = re.compile(r"slave\d+")
 
 
 def named_user(username: str | None) -> str:
@@ -164,9 +151,12 @@ class NodeClient:
             NodeSilent: no connection, no reply in time, or an error reply.
         """
         slots, nodes, info = await self._ask_all(
-            resp.CLUSTER_SLOTS, resp.CLUSTER_NODES, _CLUSTER_INFO
+            (b"CLUSTER", b"SLOTS"), (b"CLUSTER", b"NODES"), (b"CLUSTER", b"INFO")
         )
-        return NodeView(slots, nodes, read_info(info))
+        told = as_text(info, b"CLUSTER", b"INFO")
+        return NodeView(
+            as_slots(slots), as_text(nodes, b"CLUSTER", b"NODES"), read_info(told)
+        )
 
     async def role(self, address: Address) -> RoleView:
         """Return the node's role, without cluster mode.
@@ -178,9 +168,10 @@ class NodeClient:
             NodeSilent: as above, or it tells no role.
         """
         try:
-            return parse_replication(await self._ask(resp.REPLICATION), address)
+            text = await self._text(b"INFO", b"replication")
+            return parse_replication(text, address)
         except ValueError as exc:
-            raise NodeSilent(str(exc)) from exc
+            raise NodeSilent(reason(exc)) from exc
 
     async def engine(self) -> str:
         """Return engine and version, for example "valkey 8.1.1".
@@ -188,10 +179,10 @@ class NodeClient:
         Raises:
             NodeSilent: as above.
         """
-        info = read_info(await self._ask(_INFO_SERVER))
-        if "valkey_version" in info:
-            return f"valkey {info['valkey_version']}"
-        return f"redis {info.get('redis_version', '')}".rstrip()
+        info = await self._info(b"INFO", b"server")
+        name = "valkey" if "valkey_version" in info else "redis"
+        version = info.get(f"{name}_version", "")[:_MOST_VERSION]
+        return f"{name} {version}".rstrip()
 
     async def linked_replicas(self) -> int:
         """Return how many replicas this node, a primary, serves in state online.
@@ -199,10 +190,9 @@ class NodeClient:
         Raises:
             NodeSilent: as above.
         """
-        info = read_info(await self._ask(resp.REPLICATION))
-        count = int(info.get("connected_slaves", "0"))
-        states = [info.get(f"slave{index}", "") for index in range(count)]
-        return sum("state=online" in state.split(",") for state in states)
+        info = await self._info(b"INFO", b"replication")
+        told = (text for name, text in info.items() if _REPLICA.fullmatch(name))
+        return sum("state=online" in text.split(",") for text in told)
 
     async def follows_source(self) -> bool:
         """Tell whether this node is a replica whose link is up and in step.
@@ -210,7 +200,7 @@ class NodeClient:
         Raises:
             NodeSilent: as above.
         """
-        info = read_info(await self._ask(resp.REPLICATION))
+        info = await self._info(b"INFO", b"replication")
         return (
             info.get("role") == "slave"
             and info.get("master_link_status") == "up"
@@ -223,7 +213,7 @@ class NodeClient:
         Raises:
             NodeSilent: as above, or it does not tell.
         """
-        text = await self._ask(_INFO)
+        text = await self._text(b"INFO")
         return parse_server_side(text, mono_now_ns())
 
     async def slots(self) -> list[Any]:
@@ -232,7 +222,7 @@ class NodeClient:
         Raises:
             NodeSilent: as above.
         """
-        return list(await self._ask(resp.CLUSTER_SLOTS))
+        return as_slots(await self._ask(b"CLUSTER", b"SLOTS"))
 
     async def scan(
         self, cursor: bytes, pattern: bytes, *, count: int
@@ -247,9 +237,13 @@ class NodeClient:
         Raises:
             NodeSilent: as above.
         """
-        words = b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"%d" % count
-        following, keys = await self._ask(resp.encode(*words))
-        return following, keys
+        reply = await self._ask(
+            *(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"%d" % count)
+        )
+        match reply:
+            case [bytes(following), [*keys]] if all(type(k) is bytes for k in keys):
+                return following, keys
+        raise NodeSilent("its answer to SCAN is no cursor with keys")
 
     async def unlink(self, keys: Sequence[bytes]) -> None:
         """Delete keys of one slot; their memory is freed beside other commands.
@@ -257,7 +251,7 @@ class NodeClient:
         Raises:
             NodeSilent: as above.
         """
-        await self._ask(resp.encode(b"UNLINK", *keys))
+        await self._ask(b"UNLINK", *keys)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -265,26 +259,33 @@ class NodeClient:
         if connection is not None:
             connection.abort()
 
-    async def _ask(self, command: bytes) -> Any:
-        (reply,) = await self._ask_all(command)
+    async def _info(self, *words: bytes) -> dict[str, str]:
+        return read_info(await self._text(*words))
+
+    async def _text(self, *words: bytes) -> bytes:
+        return as_text(await self._ask(*words), *words)
+
+    async def _ask(self, *words: bytes) -> Any:
+        (reply,) = await self._ask_all(words)
         return reply
 
-    async def _ask_all(self, *commands: bytes) -> list[Any]:
+    async def _ask_all(self, *commands: Sequence[bytes]) -> list[Any]:
         """Return the replies to commands that are sent together.
 
         Raises:
             NodeSilent: no connection, not all replies in time, or an error reply.
         """
+        encoded = [resp.encode(*words) for words in commands]
         try:
             async with asyncio.timeout(self._timeout_s):
                 connection = await self._connected()
-                replies = [await each for each in connection.request_all(commands)]
+                return [await _answer(a) for a in connection.request_all(encoded)]
         except TimeoutError as exc:
             await self.close()  # what is asked next would have to wait for it
             raise NodeSilent(f"no reply in {self._timeout_s:g} s") from exc
         except OSError as exc:
             await self.close()
-            raise NodeSilent(f"{type(exc).__name__}: {exc}") from exc
+            raise NodeSilent(reason(exc)) from exc
         except RuntimeError as exc:
             # uvloop 0.22 raises it, without a class of its own, for a write to a
             # connection that was lost since the last reply.
@@ -292,10 +293,6 @@ class NodeClient:
                 raise
             await self.close()
             raise NodeSilent(f"connection lost: {exc}") from exc
-        for reply in replies:
-            if isinstance(reply, ReplyError):
-                raise _refusal(str(reply))
-        return replies
 
     async def _connected(self) -> Connection:
         """Return the connection; open another one if it has ended.
@@ -311,51 +308,19 @@ class NodeClient:
             *self.address, lambda: Connection(owner, owner, None)
         )
         if isinstance(made, DialFailure):
-            raise _refusal(made.detail)
+            raise refusal(made.detail)
         self._connection = made
         return made
 
 
-def _refusal(text: str) -> NodeSilent:
-    """Return what a failure means, by what the system or the server said."""
-    return NodeDenied(text) if text.startswith("NOPERM") else NodeSilent(text)
-
-
-def parse_server_side(text: bytes, at_ns: int) -> ServerAnswer:
-    """Return what a reply to INFO tells.
-
-    Old servers do not tell ``maxclients``.
-
-    Args:
-        text: the reply.
-        at_ns: when it came, monotonic.
+async def _answer(asked: "asyncio.Future[object]") -> object:
+    """Return a reply.
 
     Raises:
-        NodeDenied: the rest is not told, or is no number.
+        NodeSilent: it is an error.
+        OSError: the connection ended before.
     """
-    info = read_info(text)
-    try:
-        is_primary = info["role"] == "master"
-        offset = info["master_repl_offset" if is_primary else "slave_repl_offset"]
-        cpu_s = float(info["used_cpu_sys"]) + float(info["used_cpu_user"])
-        return ServerAnswer(
-            at_ns=at_ns,
-            role=PRIMARY if is_primary else REPLICA,
-            ops=int(info["total_commands_processed"]),
-            cpu_ms=round(cpu_s * 1000),
-            clients=int(info["connected_clients"]),
-            max_clients=int(info["maxclients"]) if "maxclients" in info else None,
-            ops_per_s=int(info["instantaneous_ops_per_sec"]),
-            memory_bytes=int(info["used_memory"]),
-            offset=int(offset),
-            is_linked=None if is_primary else info.get("master_link_status") == "up",
-        )
-    except (KeyError, ValueError, OverflowError) as exc:
-        raise NodeDenied(f"INFO does not tell {exc}") from exc
-
-
-def read_info(text: bytes) -> dict[str, str]:
-    """Parse the "name:value" lines of CLUSTER INFO and INFO."""
-    lines = text.decode().splitlines()
-    pairs = (line.partition(":") for line in lines if line and not line.startswith("#"))
-    return {name: value for name, _, value in pairs}
+    reply = await asked
+    if isinstance(reply, ReplyError):
+        raise refusal(str(reply))
+    return reply

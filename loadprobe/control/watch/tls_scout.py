@@ -8,6 +8,7 @@ restricted there. Served is what takes a handshake and a login.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from loadprobe.clock import mono_now_ns
 from loadprobe.config.keys import Target
@@ -24,21 +25,34 @@ _MOST_TRIES = 40
 _TLS_PORT = resp.encode(b"CONFIG", b"GET", b"tls-port")
 
 
+async def _direct(_host: str, _port: int) -> None:
+    """Do nothing: the way to an endpoint is its address."""
+
+
 class TlsScout:
     """Tries again and again to connect by TLS.
 
     Args:
         target: where plaintext is served, and how to log in.
         asks_port: the servers are not those of AWS, and may tell another port.
+        ask_way: has a way to an endpoint made, before it is tried.
 
     Raises:
         ConfigError, PreflightError: the login cannot be used.
     """
 
-    def __init__(self, target: Target, *, asks_port: bool = True) -> None:
+    def __init__(
+        self,
+        target: Target,
+        *,
+        asks_port: bool = True,
+        ask_way: Callable[[str, int], Awaitable[None]] = _direct,
+    ) -> None:
         password = target.read_password()
         self._target = target
         self._asks_port = asks_port
+        self._ask_way = ask_way
+        self._asked_port: int | None = None
         self._plain = Dialer(target, None, password, _TIMEOUT_MS)
         self._tls = Dialer(target, make_context(target), password, _TIMEOUT_MS)
         self._asking: Connection | None = None
@@ -55,6 +69,9 @@ class TlsScout:
                 port = await self._find_port()
                 if port is not None and len(tries) < _MOST_TRIES:
                     endpoint = Endpoint(self._target.host, port)
+                    if port != self._asked_port:
+                        await self._ask_way(endpoint.host, port)
+                        self._asked_port = port
                     tries.add(asyncio.create_task(self._try(endpoint)))
                 await asyncio.sleep(_PERIOD_S)
                 ended = {each for each in tries if each.done()}
@@ -82,8 +99,9 @@ class TlsScout:
                     )
                 if self._asking is not None:
                     reply = await self._asking.request(_TLS_PORT)
-                    if isinstance(reply, list) and len(reply) == 2:
-                        return int(reply[1]) or None
+                    match reply:
+                        case [_, bytes(told)] if told.isdigit() and len(told) <= 5:
+                            return int(told) or None
         except (OSError, TimeoutError):
             self._hang_up()
         return self._target.port_of(tls=True)

@@ -21,12 +21,8 @@ from loadprobe.config.keys import Target
 from loadprobe.control.provider.replies import Endpoint, Group
 from loadprobe.control.provider.secret import Secret
 from loadprobe.control.watch.names import NameMove, NameWatch, first_address
-from loadprobe.control.watch.node_views import (
-    NodeClient,
-    NodeLogin,
-    NodeSilent,
-    named_user,
-)
+from loadprobe.control.watch.node_answers import NodeSilent
+from loadprobe.control.watch.node_views import NodeClient, NodeLogin, named_user
 from loadprobe.control.watch.route import Address, Route
 from loadprobe.core.events import Emit, EpochRaised, NodeStateSeen, TopologyChange
 from loadprobe.core.events.lines import plain
@@ -38,11 +34,7 @@ from loadprobe.core.topology.announced import (
 from loadprobe.core.topology.changes import diff
 from loadprobe.core.topology.roles import RoleView
 from loadprobe.core.topology.shard_names import ShardNames
-from loadprobe.core.topology.topology import (
-    Topology,
-    parse_nodes,
-    parse_slots,
-)
+from loadprobe.core.topology.topology import Topology
 from loadprobe.drivers.resolver import Resolver
 from loadprobe.drivers.tls import is_ip
 
@@ -343,7 +335,7 @@ class TopologyWatch:
         """
         try:
             view = (
-                await client.view()
+                (await client.view()).read(client.host)
                 if route.names is None
                 else await client.role(address)
             )
@@ -367,10 +359,9 @@ class TopologyWatch:
                         self.engine = await client.engine()
             return True
         if route is self._route:
-            self._note_state(route, address, view.info.get("cluster_state", "fail"))
-            self._note_epoch(route, int(view.info.get("cluster_current_epoch", "0")))
-            slots = parse_slots(view.slots, asked_host=client.host)
-            seen = slots, parse_nodes(view.nodes)
+            self._note_state(route, address, view.state)
+            self._note_epoch(route, view.epoch)
+            seen = view.nodes
             if route.views.get(address) != seen:
                 route.views[address] = seen
                 self._note_views(route)

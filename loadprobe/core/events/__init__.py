@@ -59,8 +59,10 @@ from loadprobe.core.events.reach import (
     NodeForwarded,
     NodeReached,
     NodeUnreached,
+    TunnelAnswered,
     TunnelBroken,
     TunnelOpened,
+    TunnelStalled,
 )
 from loadprobe.core.events.run import (
     ClockStepped,
@@ -159,8 +161,10 @@ __all__ = [
     "StepProblem",
     "TokenMade",
     "TopologyChange",
+    "TunnelAnswered",
     "TunnelBroken",
     "TunnelOpened",
+    "TunnelStalled",
     "UnknownEvent",
     "UpdateSeen",
     "WindowSeen",

@@ -16,15 +16,17 @@ class CredentialsChanged(Fact, frozen=True, tag="run/credentials_changed"):
 
 
 class ConfigReloaded(Fact, frozen=True, tag="run/config_reloaded"):
-    """The configuration was read again, and what had changed is in force.
+    """The configuration was read again, and what had changed is taken over.
 
     Args:
         changed: keys whose values are others; no values.
         by: ``signal``, or who asked by HTTP.
+        anew: those of them for which the run goes over into a new segment.
     """
 
     changed: tuple[str, ...]
     by: str
+    anew: tuple[str, ...] = ()
 
 
 class ReloadRefused(Fact, frozen=True, tag="run/reload_refused"):

@@ -58,6 +58,30 @@ class TunnelBroken(Fact, frozen=True, tag="tunnel/broken"):
     silent_ms: float
 
 
+class TunnelStalled(Fact, frozen=True, tag="tunnel/stalled"):
+    """The other end of the tunnel does not answer, and the tunnel is not broken (yet).
+
+    Args:
+        to: where it leads.
+        silent_ms: since when nothing that its echo was asked has come back.
+    """
+
+    to: str
+    silent_ms: float
+
+
+class TunnelAnswered(Fact, frozen=True, tag="tunnel/answered"):
+    """The other end of a tunnel that had stalled answers again.
+
+    Args:
+        to: where it leads.
+        stalled_ms: how long it did not.
+    """
+
+    to: str
+    stalled_ms: float
+
+
 class NodeForwarded(Fact, frozen=True, tag="tunnel/forwarded"):
     """The tunnel has a forward to a node that came.
 

@@ -14,7 +14,7 @@ class RunStarted(Fact, frozen=True, tag="run/started"):
 
 
 class RunContinued(Fact, frozen=True, tag="run/continued"):
-    """The load began again: the run goes on after its process was gone.
+    """The load began again: the run goes on, by another process or configuration.
 
     Args:
         segment: number of the segment of the run folder that begins here.
@@ -26,6 +26,8 @@ class RunContinued(Fact, frozen=True, tag="run/continued"):
             cannot be told, as the machine was started anew.
         writes_checked: keys that were read, of those that the process before wrote.
         writes_lost: those of them whose value, or a newer one, was not there.
+        writes_expired: those of them that were not there, and may have expired.
+        by_reload: it is the same process; the configuration is another one.
     """
 
     segment: int
@@ -35,6 +37,8 @@ class RunContinued(Fact, frozen=True, tag="run/continued"):
     wall_step_ms: float | None
     writes_checked: int = 0
     writes_lost: int = 0
+    writes_expired: int = 0
+    by_reload: bool = False
 
 
 class ClockStepped(Fact, frozen=True, tag="run/clock_stepped"):

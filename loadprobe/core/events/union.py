@@ -40,8 +40,10 @@ from loadprobe.core.events.reach import (
     NodeForwarded,
     NodeReached,
     NodeUnreached,
+    TunnelAnswered,
     TunnelBroken,
     TunnelOpened,
+    TunnelStalled,
 )
 from loadprobe.core.events.run import (
     ClockStepped,
@@ -121,6 +123,8 @@ KnownEvent = (
     | NodeUnreached
     | TunnelBroken
     | TunnelOpened
+    | TunnelStalled
+    | TunnelAnswered
     | ScenarioBegun
     | ScenarioEnded
     | StepBegun

@@ -10,7 +10,7 @@ and counted beyond, seconds and film frames are handed over by ``seal``.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S
 from loadprobe.core.intervals import Interval, intersection
@@ -43,7 +43,8 @@ class Aggregate:
     """Judge the arrivals of all lanes and processes.
 
     Args:
-        lanes: the lanes; a process may belong to several.
+        lanes: the lanes; a process may belong to several. Without a process is one that
+            there was before this aggregate went on.
         film_margin_ns: the film shows this much before and after every failure.
         asleep: processes that nobody waits for until they are started. A lane none of
             whose processes was started has no totals, and its ``begin_ns`` is None.
@@ -77,22 +78,33 @@ class Aggregate:
         """Go on with what was judged before, when nothing has begun yet.
 
         Until a process begins, it was blind. Lanes that are not here any more stay as
-        they were.
+        they were: of what they saw nothing is known later.
         """
         self.sealed_until_ns = before.until_ns
-        self.lane_totals |= {
-            lane: before.lane_totals[lane]
-            for lane in self.lane_totals
-            if lane in before.lane_totals
-        }
+        self.lane_totals |= before.lane_totals
         self.outages += before.outages
         self.dropped_outages = before.dropped_outages
         for scope, totals in before.scope_totals.items():
-            if scope.lane in self.lane_totals:
+            if scope.lane in self._lane_by_name:
                 self._open_scope(scope).go_on(totals, before)
-                self.scope_totals[scope] = totals
+            elif scope in before.going_on:
+                self._leave(before.going_on[scope], totals)
+            self.scope_totals[scope] = totals
+        self.lanes += tuple(
+            replace(lane, processes=())
+            for lane in before.lanes
+            if lane.name not in self._lane_by_name
+        )
         for process in self._processes.values():
             process.watermark_ns = before.until_ns
+
+    def _leave(self, outage: Outage, totals: ScopeTotals) -> None:
+        """Keep an outage that went on when its lane was looked at last."""
+        totals.add_outage(outage)
+        if len(self.outages) < KEPT_OUTAGES:
+            self.outages.append(outage)
+        else:
+            self.dropped_outages += 1
 
     def start_process(self, process: int, at_ns: int) -> None:
         """Take note that a process began (again); nothing of it is due before."""
@@ -249,7 +261,8 @@ class Aggregate:
 
     def last_served_ns(self, scope: Scope) -> int | None:
         """Return when the last arrival of a scope was due that was served in time."""
-        row = self._scopes[scope].last_served
+        state = self._scopes.get(scope)
+        row = None if state is None else state.last_served
         return None if row is None else row[0]
 
     # judging
@@ -334,7 +347,7 @@ class Aggregate:
     ) -> list[Interval]:
         """Return when all processes of the lane were blind in the given span."""
         totals = self.lane_totals[lane.name]
-        if totals.begin_ns is None:
+        if totals.begin_ns is None or not lane.processes:
             return []
         start_ns = max(start_ns, totals.begin_ns)
         if start_ns >= until_ns:

@@ -14,7 +14,7 @@ from loadprobe.clock import NS_PER_MS
 from loadprobe.core.judging.cells import BlindSpan
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.counts import ScopeTotals
-from loadprobe.core.judging.lanes import LaneTotals
+from loadprobe.core.judging.lanes import LaneInfo, LaneTotals
 from loadprobe.core.judging.outages import Outage, Row
 from loadprobe.core.judging.outcome import OpKind
 
@@ -31,6 +31,7 @@ class Before:
         dropped_outages: outages counted in the totals but not kept.
         going_on: outages that have not ended, as far as is known.
         served_ns: when scopes were served last, or a time shortly before that.
+        lanes: the lanes that there were.
     """
 
     until_ns: int
@@ -40,6 +41,7 @@ class Before:
     dropped_outages: int = 0
     going_on: Mapping[Scope, Outage] = field(default_factory=dict)
     served_ns: Mapping[Scope, int] = field(default_factory=dict)
+    lanes: Sequence[LaneInfo] = ()
 
     def shifted(self, shift_ns: int) -> "Before":
         """Return the same in another clock."""
@@ -61,6 +63,7 @@ class Before:
             self.dropped_outages,
             {s: shifted_outage(o, shift_ns) for s, o in self.going_on.items()},
             {scope: at_ns + shift_ns for scope, at_ns in self.served_ns.items()},
+            self.lanes,
         )
 
     def last_served(self, scope: Scope) -> Row | None:

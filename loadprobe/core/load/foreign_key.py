@@ -7,10 +7,16 @@ overwritten, whatever the order in which the two had been sent. A read that is s
 after *that* and finds the first again is stale: an acknowledged write is gone again
 (after a failover, say), or another node is behind. Reads that overlap in time prove
 nothing. Nil is right until a value was read; after that it is missing.
+
+The writer gives the key a TTL, and alone knows when. What is known here of it: a
+version that was found after another one had been was applied after the read that found
+that one was sent.
 """
 
 from loadprobe.core.load.key_record import KeyRecord
 from loadprobe.core.load.ledger import ReadVerdict
+from loadprobe.core.load.lifetimes import LONG_AGO
+from loadprobe.core.load.values import NIL
 
 _MOST_KEPT = 64
 """Overwritten versions that are known of a key; older ones are not called stale."""
@@ -20,10 +26,22 @@ class ForeignKey(KeyRecord):
     """A key that is only read here.
 
     ``acked_version`` counts what was observed: a read that was sent at count n was sent
-    after the first n observations. See ``KeyRecord`` for the arguments.
+    after the first n observations. See ``KeyRecord`` for the arguments. Nothing renews
+    it here; ``held_ns`` is a time after which its value was certainly written.
+
+    Attributes:
+        read_ns: when the read was sent whose value ``seen`` takes next, on the clock of
+            ``Lifetimes``.
     """
 
-    __slots__ = ("_current", "_overwritten", "_seen_at", "_sent_at")
+    __slots__ = (
+        "_current",
+        "_current_ns",
+        "_overwritten",
+        "_seen_at",
+        "_sent_at",
+        "read_ns",
+    )
 
     def __init__(
         self, index: int, *, slot: int, read_slot: int, get: bytes, set_head: bytes
@@ -34,6 +52,8 @@ class ForeignKey(KeyRecord):
         self._current = 0
         self._seen_at = 0
         self._sent_at = 0
+        self._current_ns = LONG_AGO
+        self.read_ns = LONG_AGO
         self._overwritten: dict[int, int] = {}
 
     @property
@@ -62,11 +82,15 @@ class ForeignKey(KeyRecord):
     def seen(self, version: int, value: bytes) -> None:
         """Take note of a good value that was read, as the last call judged it."""
         if version == self._current or version in self._overwritten:
+            if self.value is NIL:  # it was taken for expired, and was not
+                self.value = value
             return
         self.acked_version += 1
         if self._current and self._sent_at >= self._seen_at:
+            self.held_ns = self._current_ns
             self._overwritten[self._current] = self.acked_version
             if len(self._overwritten) > _MOST_KEPT:
                 del self._overwritten[next(iter(self._overwritten))]
         self._current, self._seen_at = version, self.acked_version
+        self._current_ns = self.read_ns
         self.value = value

@@ -70,6 +70,12 @@ class KeySetRecord(KeyRecord):
         for member in self.members:
             member.failed(version)
 
+    def expired(self) -> None:
+        """Take note that all keys may be gone."""
+        for member in self.members:
+            member.expired()
+        self._show()
+
     def seen(self, version: int, value: bytes) -> None:  # noqa: ARG002
         """Take note that a version of all keys was read."""
         for member, index in zip(self.members, self._indexes, strict=True):

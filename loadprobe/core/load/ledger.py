@@ -117,6 +117,10 @@ class History:
             self._value_version = version
             self.value = value
 
+    def expired(self) -> None:
+        """Take note that the key may be gone, as its TTL has passed: nil is right."""
+        self.value = NIL
+
     def judge_read(
         self, version: int | None, *, acked_at_send: int, was_present: bool
     ) -> ReadVerdict:

@@ -26,6 +26,7 @@ class ScopeRecorder:
         wrong: replies with a value that nobody wrote.
         acknowledged: writes.
         absent: reads of keys that are not there on purpose.
+        expired: reads of keys that are not there, and may have expired.
     """
 
     __slots__ = (
@@ -34,6 +35,7 @@ class ScopeRecorder:
         "acknowledged",
         "done",
         "due",
+        "expired",
         "scope",
         "sent",
         "stale",
@@ -50,6 +52,7 @@ class ScopeRecorder:
         self.wrong = 0
         self.acknowledged = 0
         self.absent = 0
+        self.expired = 0
 
     def add_served(self, due_ns: int, sent_ns: int, done_ns: int) -> None:
         """Add an arrival that was served."""

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from loadprobe.core.topology.slots import SLOTS
-from loadprobe.core.topology.topology import Node, Shard, Topology
+from loadprobe.core.topology.topology import LARGEST_PORT, Node, Shard, Topology
 
 Address = tuple[str, int]
 _NAME = "0001"
@@ -74,7 +74,8 @@ def _has_never_been_linked(info: Mapping[str, str]) -> bool:
 
 def _replicas(info: Mapping[str, str], asked: Address) -> list[Address]:
     found: list[Address] = []
-    for index in range(int(info.get("connected_slaves", "0"))):
+    count = int(info.get("connected_slaves", "0"))
+    for index in range(min(count, len(info))):  # it may tell any number
         fields = info.get(f"slave{index}", "").split(",")
         told = dict(field.split("=", 1) for field in fields if "=" in field)
         if told.get("state") == "online" and "ip" in told:
@@ -83,6 +84,8 @@ def _replicas(info: Mapping[str, str], asked: Address) -> list[Address]:
 
 
 def _at(host: str, port: int, asked: Address) -> Address:
+    if not 0 <= port <= LARGEST_PORT:
+        raise ValueError(f"INFO replication tells of port {port}")
     return (host, port) if host == asked[0] else (host, asked[1])
 
 

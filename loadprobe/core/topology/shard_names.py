@@ -45,9 +45,12 @@ class ShardNames:
         return self._name_of_node
 
     def go_on(self, nodes: Mapping[str, str]) -> None:
-        """Go on with the names that were given before, by node."""
-        self._name_of_node = dict(nodes)
-        self._given = max(map(int, nodes.values()), default=0)
+        """Go on with the names that were given before, by node.
+
+        Whoever has seen something meanwhile may have given more.
+        """
+        self._name_of_node = {**nodes, **self._name_of_node}
+        self._given = max(map(int, self._name_of_node.values()), default=0)
 
     def see(self, observer: Hashable, topology: Topology) -> Topology:
         """Take an observer's topology; return it with canonical names.

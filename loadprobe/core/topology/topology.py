@@ -7,13 +7,14 @@ config epoch, and for every slot the claim with the highest epoch wins.
 A shard keeps its name through failovers and resharding: it follows its nodes.
 """
 
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from loadprobe.core.topology.slots import SLOTS
 
 Range = tuple[int, int]
+LARGEST_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -108,7 +109,7 @@ def _text(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def parse_slots(reply: Sequence[object], *, asked_host: str) -> SlotsView:
+def parse_slots(reply: object, *, asked_host: str) -> SlotsView:
     """Read a reply to CLUSTER SLOTS (Redis 4 to 8, Valkey 7.2 to 9).
 
     Args:
@@ -118,17 +119,25 @@ def parse_slots(reply: Sequence[object], *, asked_host: str) -> SlotsView:
             has no hostname) if no address is given beside it.
 
     Raises:
-        ValueError: the reply has another shape.
+        ValueError: the reply has another shape, or tells of more slots than there are,
+            or of ports that cannot be.
     """
     rows = []
+    if not isinstance(reply, list):
+        raise ValueError("CLUSTER SLOTS is no list")  # noqa: TRY004 - of theirs
+    if len(reply) > SLOTS:
+        raise ValueError(f"CLUSTER SLOTS has {len(reply)} rows")
     for row in reply:
         if not isinstance(row, list) or len(row) < 3:
             raise ValueError(f"CLUSTER SLOTS row {row!r} has no primary")
         try:
             nodes = [_parse_node(entry, asked_host) for entry in row[2:]]
-            rows.append((int(row[0]), int(row[1]), nodes[0], tuple(nodes[1:])))
+            first, last = int(row[0]), int(row[1])
         except TypeError as exc:
             raise ValueError(f"CLUSTER SLOTS row {row!r}: {exc}") from exc
+        if not 0 <= first <= last < SLOTS:
+            raise ValueError(f"CLUSTER SLOTS tells of slots {first} to {last}")
+        rows.append((first, last, nodes[0], tuple(nodes[1:])))
     return SlotsView(tuple(rows))
 
 
@@ -140,7 +149,10 @@ def _parse_node(entry: object, asked_host: str) -> Node:
         more = [_text(item) for item in entry[3]]  # [name, value, name, value...]
         endpoint = dict(zip(more[::2], more[1::2], strict=True)).get("ip", "")
     host = asked_host if endpoint in ("", "?") else endpoint
-    return Node(_text(entry[2]), host, int(entry[1]))
+    port = int(entry[1])
+    if not 0 <= port <= LARGEST_PORT:
+        raise ValueError(f"CLUSTER SLOTS tells of port {port}")
+    return Node(_text(entry[2]), host, port)
 
 
 def parse_nodes(text: bytes) -> NodesView:
@@ -250,13 +262,13 @@ def _add_claim(claims: list[_Claim], new: _Claim) -> tuple[list[_Claim], bool]:
         claims: disjoint and ascending.
         new: may overlap any of them.
     """
+    # Only those that it overlaps are looked at: there may be as many as slots.
+    begin = bisect_left(claims, new.first, key=lambda old: old.last)
+    end = bisect_right(claims, new.last, lo=begin, key=lambda old: old.first)
     result: list[_Claim] = []
     cursor = new.first
     won = False
-    for old in claims:
-        if old.last < new.first or old.first > new.last:
-            result.append(old)
-            continue
+    for old in claims[begin:end]:
         if cursor < old.first:
             result.append(new._replace(first=cursor, last=old.first - 1))
             won = True
@@ -277,8 +289,7 @@ def _add_claim(claims: list[_Claim], new: _Claim) -> tuple[list[_Claim], bool]:
     if cursor <= new.last:
         result.append(new._replace(first=cursor))
         won = True
-    result.sort()
-    return result, won
+    return [*claims[:begin], *sorted(result), *claims[end:]], won
 
 
 def _ranges(claims: list[_Claim]) -> dict[Node, tuple[Range, ...]]:

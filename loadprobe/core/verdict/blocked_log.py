@@ -9,12 +9,15 @@ from loadprobe.core.events import (
     NodeForwarded,
     NodeReached,
     NodeUnreached,
+    TunnelAnswered,
     TunnelBroken,
     TunnelOpened,
+    TunnelStalled,
 )
 from loadprobe.core.verdict.beside import Blocked
 
 _KEPT = 1000
+_ECHO = "echo"
 
 
 class BlockedLog:
@@ -38,6 +41,13 @@ class BlockedLog:
                 self._begin("", Blocked(since_ns, NEVER_NS, "transport", text))
             case TunnelOpened():
                 self._end("", event.mono_ns)
+                self._end(_ECHO, event.mono_ns)
+            case TunnelStalled():
+                since_ns = event.mono_ns - round(event.silent_ms * NS_PER_MS)
+                text = f"the tunnel to {event.to} answered nothing, nor did its echo"
+                self._begin(_ECHO, Blocked(since_ns, NEVER_NS, "transport", text))
+            case TunnelAnswered():
+                self._end(_ECHO, event.mono_ns)
             case NodeUnreached():
                 self._end(event.node, event.mono_ns)
                 if event.shard:

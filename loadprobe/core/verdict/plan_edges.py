@@ -36,10 +36,20 @@ def cut_at_plan(outages: Iterable[Outage], planned: Sequence[Planned]) -> list[O
     ]
 
 
+def parts_by_plan(
+    outage: Outage, planned: Sequence[Planned]
+) -> tuple[list[Outage], list[Outage]]:
+    """Return (what of an outage is planned, what is not), cut as the verdict does."""
+    by_plan: list[Outage] = []
+    others: list[Outage] = []
+    for part in cut_at_plan([outage], planned):
+        (by_plan if is_planned(part, planned) else others).append(part)
+    return by_plan, others
+
+
 def planned_parts(outage: Outage, planned: Sequence[Planned]) -> list[Outage]:
     """Return what of an outage is planned, cut as the verdict does."""
-    parts = cut_at_plan([outage], planned)
-    return [part for part in parts if is_planned(part, planned)]
+    return parts_by_plan(outage, planned)[0]
 
 
 def planned_certain_ns(outage: Outage, planned: Sequence[Planned]) -> int:

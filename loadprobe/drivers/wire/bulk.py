@@ -1,7 +1,8 @@
 """A connection for many commands at a time, whose replies are awaited together.
 
 It costs one future per batch, not one per command. Foreign data comes through it, of
-any length: whoever asks bounds what one reply can hold.
+any length: whoever asks bounds what one reply can hold, and what is longer than the
+longest element that a server takes ends the connection.
 """
 
 import asyncio
@@ -11,6 +12,9 @@ from typing import cast
 from hiredis import ProtocolError, Reader, ReplyError
 
 from loadprobe.drivers import resp
+
+_MOST_REPLY_BYTES = 1 << 30
+"""Of one reply: an element has 512 MiB at most (``proto-max-bulk-len``, by default)."""
 
 
 class _Batch:
@@ -29,6 +33,7 @@ class BulkConnection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._reader = Reader(replyError=ReplyError)
+        self._kept_bytes = 0
         self._transport: asyncio.Transport | None = None
         self._batches: deque[_Batch] = deque()
 
@@ -43,9 +48,11 @@ class BulkConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Give the replies to those who wait for them (asyncio callback)."""
+        self._kept_bytes += len(data)
         self._reader.feed(data)
         try:
             while (reply := self._reader.gets()) is not False:
+                self._kept_bytes = len(data)  # at most
                 if not self._batches:  # said unasked
                     self.abort()
                     return
@@ -56,7 +63,12 @@ class BulkConnection(asyncio.Protocol):
                     self._batches.popleft()
                     if not batch.future.done():
                         batch.future.set_result(batch.replies)
-        except (ProtocolError, TypeError):  # they speak something else
+        # They speak something else, or announce more elements than there is room for.
+        except (ProtocolError, TypeError, MemoryError):
+            self.abort()
+        if not self._reader.has_data():
+            self._kept_bytes = 0
+        elif self._kept_bytes > _MOST_REPLY_BYTES:
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:

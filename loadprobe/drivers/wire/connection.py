@@ -24,6 +24,8 @@ from loadprobe.drivers.wire.sockets import Transport
 SILENCE_NS = 20 * NS_PER_MS
 """A node that says nothing for longer, and then does, has *resumed*."""
 
+_TOO_LONG = "the reply is longer than any right one"
+
 
 class Replies(Protocol):
     """Takes replies that are not errors.
@@ -293,8 +295,9 @@ class Connection:
         if isinstance(entry, Arrival):
             self.alive_ns = entry.sent
             self._replied(entry, resp.OVERLONG, now)
-        elif entry is not None:
-            self.pending.appendleft(entry)  # it ends with the connection
+        elif entry is not None and not entry.done():
+            entry.set_exception(ConnectionResetError(_TOO_LONG))
+            entry.exception()  # if nobody waits any more, that is no defect
 
     def _rejoin(self) -> None:
         assert self._free is not None

@@ -35,6 +35,9 @@ _USER_TIMEOUT_MS = 5_000
 _KEEPALIVE_IDLE_S = 5
 
 _NO_WAY = "the tunnel has no forward to it yet"
+_SENSELESS = (errno.EINVAL, errno.EAFNOSUPPORT)
+"""Of an address that a cluster announces and nothing on this machine leads to: one of a
+link without its interface, or of a protocol that the machine does not have."""
 
 _Made = TypeVar("_Made", Connection, Greeting, BulkConnection)
 
@@ -132,14 +135,11 @@ class Dialer:
         address, address_port = way
         if not tls.is_ip(address):
             return None
-        sock = _make_socket(address)
-        code = sock.connect_ex((address, address_port))
-        if code in (0, errno.EINPROGRESS):
-            return sock
-        sock.close()
-        exc = OSError(code, os.strerror(code))
-        error = classify_connect_error(exc)
-        return DialFailure(error, str(exc), start_ns, mono_now_ns())
+        begun = _begin(address, address_port)
+        if isinstance(begun, socket.socket):
+            return begun
+        error = classify_connect_error(begun)
+        return DialFailure(error, str(begun), start_ns, mono_now_ns())
 
     async def dial(
         self,
@@ -219,7 +219,7 @@ class Dialer:
                 loop = asyncio.get_running_loop()
                 await loop.sock_connect(sock, (address, address_port))
             elif code not in (0, errno.EISCONN):
-                raise OSError(code, os.strerror(code))
+                raise _refusal(code)
             _tune(sock)
         except BaseException:
             if sock is not None:
@@ -318,8 +318,35 @@ def _is_uvloop(loop: asyncio.AbstractEventLoop) -> bool:
     return any(base.__module__.startswith("uvloop") for base in type(loop).__mro__)
 
 
+def _begin(address: str, port: int) -> socket.socket | OSError:
+    """Begin to connect to an address; return what stands against it."""
+    try:
+        sock = _make_socket(address)
+    except OSError as exc:
+        return exc
+    code = sock.connect_ex((address, port))
+    if code in (0, errno.EINPROGRESS):
+        return sock
+    sock.close()
+    return _refusal(code)
+
+
+def _refusal(code: int) -> OSError:
+    """Return the error of an attempt to connect that the system refuses."""
+    known = errno.ENETUNREACH if code in _SENSELESS else code
+    return OSError(known, os.strerror(code))
+
+
 def _make_socket(address: str) -> socket.socket:
-    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    """Return a socket that waits for nothing.
+
+    Raises:
+        OSError: the machine has no such protocol, or no descriptor is left.
+    """
+    try:
+        sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    except OSError as exc:
+        raise _refusal(exc.errno or 0) from exc
     sock.setblocking(False)
     return sock
 

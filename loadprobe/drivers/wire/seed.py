@@ -71,7 +71,8 @@ async def ask_seed(dialer: Dialer, host: str, port: int) -> tuple[list[object], 
         raise PreflightError(explain_slots_error(str(slots), host, port))
     if not isinstance(slots, list):
         raise PreflightError(
-            f"asking {host}:{port} for CLUSTER SLOTS gave {slots!r}; {_WHAT_PORT}"
+            f"asking {host}:{port} for CLUSTER SLOTS gave {repr(slots)[:200]}; "
+            f"{_WHAT_PORT}"
         )
     return slots, nodes
 

@@ -25,6 +25,7 @@ from botocore.model import (
 )
 
 from loadprobe.local.api.faults import ApiFault
+from loadprobe.local.api.newer_model import with_newer
 
 Params = dict[str, Any]
 _DEFAULT_STATUS = 400
@@ -130,7 +131,7 @@ def printable(text: str) -> str:
 def load_codec() -> ApiCodec:
     """Read ElastiCache's service model (about 0.1 s) and return its codec."""
     loaded = botocore.loaders.Loader().load_service_model("elasticache", "service-2")
-    return ApiCodec(ServiceModel(loaded, "elasticache"))
+    return ApiCodec(ServiceModel(with_newer(loaded), "elasticache"))
 
 
 _Tree = dict[str, Any]  # word -> _Tree; the value of a leaf is under ""

@@ -101,16 +101,16 @@ class ControlPlane:
         return self._plane.add_group(group_id, cluster)
 
     def cluster(self, group_id: str) -> LocalCluster:
-        """Return the servers of a group, however it came to be.
+        """Return the servers of a group or cache, however it came to be.
 
         Raises:
             UsageError: there is no such group.
         """
-        group = self._plane.groups.get(group_id)
-        if group is None:
-            known = ", ".join(self._plane.groups) or "none"
-            raise UsageError(f"no replication group {group_id!r}; there are: {known}")
-        return group.cluster
+        known = {group.group_id: group for group in self._plane.all_groups}
+        if group_id not in known:
+            names = ", ".join(known) or "none"
+            raise UsageError(f"no replication group {group_id!r}; there are: {names}")
+        return known[group_id].cluster
 
     def endpoints(self, group_id: str) -> LocalEndpoints | None:
         """Return the names of a group; None with cluster mode."""
@@ -226,7 +226,7 @@ class ControlPlane:
 
     async def _show_groups(self, _request: web.Request) -> web.Response:
         """Show the groups as JSON: what ``loadprobe local status`` prints."""
-        groups = [group_state(group) for group in self._plane.groups.values()]
+        groups = [group_state(group) for group in self._plane.all_groups]
         return web.Response(
             body=msgspec.json.encode(groups), content_type="application/json"
         )

@@ -46,6 +46,7 @@ class ReplicationGroup:
         replacing: the failover under way, if any.
         endpoints: its names, without cluster mode.
         tags: name -> value.
+        is_serverless: it is what serves a serverless cache, and is shown as that.
     """
 
     group_id: str
@@ -67,6 +68,17 @@ class ReplicationGroup:
     replacing: asyncio.Task[None] | None = None
     endpoints: LocalEndpoints | None = None
     tags: dict[str, str] = field(default_factory=dict)
+    is_serverless: bool = False
+
+    @property
+    def word(self) -> str:
+        """What it is, in texts."""
+        return "serverless cache" if self.is_serverless else "replication group"
+
+    @property
+    def source_type(self) -> str:
+        """SourceType of its events."""
+        return "serverless-cache" if self.is_serverless else "replication-group"
 
     @property
     def visible(self) -> Change | None:
@@ -147,6 +159,13 @@ class ReplicationGroup:
             return str(shown.node_pending.get("CacheNodeType", self.node_type))
         return self.node_type
 
+    @property
+    def bad_state(self) -> str:
+        """Code of the fault of what cannot be done in its state."""
+        if self.is_serverless:
+            return "InvalidServerlessCacheStateFault"
+        return "InvalidReplicationGroupState"
+
     def require_available(self) -> None:
         """Raise the API's fault unless a change may begin now."""
         self._require("available")
@@ -176,7 +195,7 @@ class ReplicationGroup:
             reason = f"it is {self.resting_status}"
         if reason:
             raise ApiFault(
-                "InvalidReplicationGroupState",
-                f"Replication group {self.group_id} is not in state {resting_status}: "
-                f"{reason}.",
+                self.bad_state,
+                f"{self.word.capitalize()} {self.group_id} is not in state "
+                f"{resting_status}: {reason}.",
             )

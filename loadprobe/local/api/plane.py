@@ -20,6 +20,7 @@ from loadprobe.local.api.events import EventLog
 from loadprobe.local.api.faults import ApiFault
 from loadprobe.local.api.groups import NO_ENDPOINTS, ReplicationGroup
 from loadprobe.local.api.injection import FaultPlan
+from loadprobe.local.api.serverless import ServerlessCache
 from loadprobe.local.api.service_updates import UpdateBook
 from loadprobe.local.cluster.certificates import CertificateSet
 from loadprobe.local.cluster.cluster import LocalCluster
@@ -64,11 +65,12 @@ class Knobs:
 
 
 class Plane:
-    """Groups, events and background work of one control plane."""
+    """Groups, caches, events and background work of one control plane."""
 
     def __init__(self, knobs: Knobs) -> None:
         self.knobs = knobs
         self.groups: dict[str, ReplicationGroup] = {}
+        self.caches: dict[str, ServerlessCache] = {}
         self.events = EventLog(delay_s=knobs.event_delay_s)
         self.faults = FaultPlan()
         self.updates = UpdateBook(now())
@@ -85,7 +87,7 @@ class Plane:
         """
         if self.own_certificates is not None:
             return self.own_certificates
-        for group in self.groups.values():
+        for group in self.all_groups:
             found = group.cluster.certificates
             is_there = group.status not in NO_ENDPOINTS and group.cluster.nodes
             if is_there and found is not None:
@@ -134,14 +136,38 @@ class Plane:
                 f"ReplicationGroup {group_id} not found.",
             ) from None
 
+    def cache(self, name: str) -> ServerlessCache:
+        """Return a serverless cache, or raise the API's fault."""
+        try:
+            return self.caches[name.lower()]
+        except KeyError:
+            raise ApiFault(
+                "ServerlessCacheNotFoundFault", f"Serverless cache {name} not found."
+            ) from None
+
+    def forget_cache(self, cache: ServerlessCache) -> None:
+        """Know a serverless cache no more."""
+        self.caches.pop(cache.name, None)
+
+    @property
+    def all_groups(self) -> list[ReplicationGroup]:
+        """All groups, also those that serve serverless caches."""
+        serving = [cache.servers for cache in self.caches.values()]
+        return [*self.groups.values(), *serving]
+
     def add_event(self, source_type: str, source_identifier: str, text: str) -> None:
         """Log an event that happens now; of a longer text only the first line."""
         (line, *_) = text.splitlines() or [""]
         self.events.add(source_type, source_identifier, printable(line), now=now())
 
     def add_group_event(self, group: ReplicationGroup, text: str) -> None:
-        """Log an event of a group that happens now."""
-        self.add_event("replication-group", group.group_id, text)
+        """Log an event of a group, or of the cache it serves, that happens now."""
+        self.add_event(group.source_type, group.group_id, text)
+
+    def add_node_event(self, group: ReplicationGroup, name: str, text: str) -> None:
+        """Log an event of a node that happens now; of a cache nobody is told any."""
+        if not group.is_serverless:
+            self.add_event("cache-cluster", name, text)
 
     def count_failover(self) -> None:
         """Count one TestFailover, or raise the API's fault at the quota."""
@@ -158,7 +184,7 @@ class Plane:
 
     def require_room(self, more_nodes: int) -> None:
         """Raise the API's fault if so many more nodes would exceed the quota."""
-        nodes = sum(group.node_count for group in self.groups.values())
+        nodes = sum(group.node_count for group in self.all_groups)
         if nodes + more_nodes > self.knobs.node_quota:
             raise ApiFault(
                 "NodeQuotaForCustomerExceeded",
@@ -210,6 +236,8 @@ class Plane:
         for task in self._tasks:
             task.cancel()
         owned = [group.cluster for group in self.groups.values() if group.is_owned]
+        for cache in self.caches.values():
+            owned += cache.clusters
         for cluster in owned:
             for node in cluster.nodes:
                 node.signal_kill()  # before anything can be cancelled
@@ -235,7 +263,7 @@ class Plane:
             )
             await asyncio.sleep(self.knobs.settle_delay_s)
             failed = change.failed_event or (
-                f"{change.action} of replication group {group.group_id} failed: "
+                f"{change.action} of {group.word} {group.group_id} failed: "
                 f"{str(exc) or type(exc).__name__}"
             )
             change.give_up()

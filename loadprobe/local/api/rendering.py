@@ -96,8 +96,9 @@ def describe_node(
 
 
 def group_arn(group: ReplicationGroup) -> str:
-    """Return the ARN of a group."""
-    return _arn("replicationgroup", group.group_id)
+    """Return the ARN of a group, or of the cache it serves."""
+    kind = "serverlesscache" if group.is_serverless else "replicationgroup"
+    return _arn(kind, group.group_id)
 
 
 def endpoint(group: ReplicationGroup, node: LocalNode) -> dict[str, Any]:

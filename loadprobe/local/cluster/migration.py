@@ -32,24 +32,19 @@ async def check_source(cluster: LocalCluster, host: str, port: int) -> None:
     own = {(node.host, each) for node in cluster.nodes for each in node.served_ports}
     if (host, port) in own:
         raise RunError(f"{what}: the source is a node of the group itself")
-    info, databases = await _ask(
+    info, databases = await ask_source(
         host, port, ("INFO",), ("CONFIG", "GET", "databases"), what=what
     )
     theirs = parse_info(info)
     target = await cluster.primary_of(cluster.shards[0].node_group_id)
     ours = parse_info(await target.command("INFO", "server"))
-    mode = theirs.get("server_mode") or theirs.get("redis_mode")
+    mode = mode_of(theirs)
     if mode != "standalone":
         raise RunError(
             f"{what}: the source runs in {mode} mode; expected one with cluster mode "
             "off"
         )
-    their_version, our_version = _versions(theirs, ours)
-    if _numbers(their_version) > _numbers(our_version):
-        raise RunError(
-            f"{what}: the source is version {their_version}, newer than the group's "
-            f"{our_version}; upgrade the group first"
-        )
+    check_version(theirs, ours, what)
     wanted = (await target.command("CONFIG", "GET", "databases"))[1]
     if databases[1] != wanted:
         raise RunError(
@@ -101,20 +96,47 @@ async def complete(cluster: LocalCluster, *, force: bool) -> None:
     head = await cluster.primary_of(cluster.shards[0].node_group_id)
     if not force:
         host, port = cluster.source
-        (replication,) = await _ask(
+        offset = await offset_of(
             host,
             port,
-            ("INFO", "replication"),
             what=f"{what}: with force what has arrived is kept; asking the source",
         )
-        offset = int(parse_info(replication)["master_repl_offset"])
-        await until(lambda: _has_received(head, offset))
+        await until(lambda: has_received(head, offset))
     await head.command("REPLICAOF", "NO", "ONE")
     head.settings.pop("replicaof", None)
     cluster.source = None
     async with within(_SYNC_TIMEOUT_S, what=f"{what}: the replicas are in sync"):
         for node in cluster.live_nodes:
             await until(lambda node=node: in_sync(node))  # type: ignore[misc]
+
+
+def mode_of(info: dict[str, str]) -> str | None:
+    """Return whether a server runs "standalone" or in "cluster" mode, by its INFO."""
+    return info.get("server_mode") or info.get("redis_mode")
+
+
+def check_version(theirs: dict[str, str], ours: dict[str, str], what: str) -> None:
+    """Refuse a source that is newer than what is to follow it, by INFO of both.
+
+    Raises:
+        RunError: it is.
+    """
+    their_version, our_version = _versions(theirs, ours)
+    if _numbers(their_version) > _numbers(our_version):
+        raise RunError(
+            f"{what}: the source is version {their_version}, newer than the group's "
+            f"{our_version}; upgrade the group first"
+        )
+
+
+async def offset_of(host: str, port: int, *, what: str) -> int:
+    """Return up to where a source has written.
+
+    Raises:
+        RunError: it cannot be asked.
+    """
+    (replication,) = await ask_source(host, port, ("INFO", "replication"), what=what)
+    return int(parse_info(replication)["master_repl_offset"])
 
 
 def _check_target(cluster: LocalCluster, what: str) -> None:
@@ -126,7 +148,8 @@ def _check_target(cluster: LocalCluster, what: str) -> None:
         raise RunError(f"{what}: it demands a password; take a group without one")
 
 
-async def _has_received(head: LocalNode, offset: int) -> bool:
+async def has_received(head: LocalNode, offset: int) -> bool:
+    """Tell whether a node follows, and has all up to an offset of its source."""
     try:
         replication = await head.info("replication")
     except ServerGone:  # it is busy loading
@@ -153,7 +176,7 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".")[:2])
 
 
-async def _ask(
+async def ask_source(
     host: str, port: int, *commands: tuple[str, ...], what: str
 ) -> list[Any]:
     """Send commands to the source and return their replies.

@@ -41,12 +41,20 @@ async def seed(cluster: LocalCluster, files: Sequence[Path]) -> int:
             except OSError as exc:
                 raise RunError(f"seeding from {file}: {exc.strerror}") from exc
             await node.start()
-            count += await _pour(node, cluster)
+            count += await pour(node, cluster)
     return count
 
 
-async def _pour(loader: LocalNode, cluster: LocalCluster) -> int:
-    """Write all keys of a loader into a cluster."""
+async def pour(loader: LocalNode, cluster: LocalCluster) -> int:
+    """Write all keys of a server into a cluster; return how many they were.
+
+    Raises:
+        RunError: a key cannot be written.
+    """
+    owners = {
+        shard.node_group_id: await cluster.primary_of(shard.node_group_id)
+        for shard in cluster.shards
+    }
     count, cursor = 0, "0"
     while True:
         cursor, names = await loader.command("SCAN", cursor, "COUNT", _AT_ONCE)
@@ -57,7 +65,8 @@ async def _pour(loader: LocalNode, cluster: LocalCluster) -> int:
         for name, ttl_ms, value in values:
             if value is not None:
                 restore = ("RESTORE", name, max(0, int(ttl_ms)), value, "REPLACE")
-                by_node.setdefault(_owner(cluster, name), []).append(restore)
+                owner = owners[_owner(cluster, name)]
+                by_node.setdefault(owner, []).append(restore)
                 count += 1
         for node, commands in by_node.items():
             refused = set(await node.pipeline(commands)) - {"OK"}
@@ -67,13 +76,13 @@ async def _pour(loader: LocalNode, cluster: LocalCluster) -> int:
             return count
 
 
-def _owner(cluster: LocalCluster, name: str) -> LocalNode:
-    """Return the primary of a key in a cluster that was just made."""
+def _owner(cluster: LocalCluster, name: str) -> str:
+    """Return the node group of a key."""
     if not cluster.cluster_mode:
-        return cluster.shards[0].nodes[0]
+        return cluster.shards[0].node_group_id
     slot = slot_of(name.encode("utf-8", "surrogateescape"))
     return next(
-        shard.nodes[0]
+        shard.node_group_id
         for shard in cluster.shards
         if any(owned.first <= slot <= owned.last for owned in shard.slots)
     )

@@ -3,8 +3,14 @@
 A magic, whose last two digits are the version of the format. Then frames of a header
 (length and CRC-32 of what follows, unsigned, big-endian, 4 bytes each) and a
 MessagePack array of a lane's name, its keys and their versions (columns of unsigned
-numbers of 8 bytes). Later frames count. The file is written anew when it has grown to
-twice what it has to hold, so its size does not grow with the length of a run.
+numbers of 8 bytes), when their TTL began (signed ones, ``clock.boot_now_ns``), and what
+that clock is: the id of this start of the machine, and what leads to UNIX time. Later
+frames count. The file is written anew when it has grown to twice what it has to hold,
+so its size does not grow with the length of a run.
+
+After another start of the machine only the wall clock is left to tell how old a key is.
+If it was set back meanwhile, a key that has expired may be taken for lost; a time that
+lies ahead of now is not believed.
 
 What is missing from it is not looked for; so it is written without waiting for the
 disk, and whatever is wrong with it ends the reading of it. It never makes a write lost
@@ -17,24 +23,29 @@ import struct
 from array import array
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import starmap
 from pathlib import Path
+from typing import Literal
 from zlib import crc32
 
 import msgspec
 
+from loadprobe.clock import BootClock, read_boot_clock
+from loadprobe.core.load.lifetimes import LONG_AGO
+from loadprobe.core.load.remembered import Remembered
 from loadprobe.outputs.folder.private import FILE_MODE, new_name
 from loadprobe.outputs.folder.regular import read_regular
 
 LEDGER = "ledger.bin"
-MAGIC = b"lp-ledger-01"
+MAGIC = b"lp-ledger-02"
 GROWN_BYTES = 256 * 1024
 _WAIT_WRITES = 100
 
 _HEADER = struct.Struct(">II")
-_FRAME = msgspec.msgpack.Decoder(tuple[str, bytes, bytes])
+_FRAME = msgspec.msgpack.Decoder(tuple[str, bytes, bytes, bytes, str, int])
 
-Ledger = dict[str, dict[int, int]]
-"""Lane -> key -> version."""
+Ledger = dict[str, dict[int, Remembered]]
+"""Lane -> key -> what was written."""
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +58,9 @@ class LedgerFile:
         known: what is known already.
     """
 
-    def __init__(self, folder: Path, known: Mapping[str, Mapping[int, int]]) -> None:
+    def __init__(
+        self, folder: Path, known: Mapping[str, Mapping[int, Remembered]]
+    ) -> None:
         self._path = folder / LEDGER
         self.known: Ledger = {lane: dict(rows) for lane, rows in known.items()}
         self._fd: int | None = None
@@ -56,11 +69,11 @@ class LedgerFile:
         self._wait = 0
         self._begin()
 
-    def add(self, lane: str, keys: bytes, versions: bytes) -> None:
+    def add(self, lane: str, keys: bytes, versions: bytes, set_ns: bytes) -> None:
         """Take writes of a lane, as columns."""
-        rows = zip(_column(keys), _column(versions), strict=True)
+        rows = _rows(keys, versions, set_ns)
         self.known.setdefault(lane, {}).update(rows)
-        self._append(_frame(lane, keys, versions))
+        self._append(_frame(lane, keys, versions, set_ns, read_boot_clock()))
         is_grown = self._bytes - self._begun_bytes >= GROWN_BYTES
         if is_grown and self._bytes >= 2 * self._begun_bytes:
             self._begin()
@@ -98,10 +111,14 @@ class LedgerFile:
     def _begin(self) -> None:
         """Write the file anew."""
         self.close()
-        temporary = new_name(self._path)
+        temporary, clock = new_name(self._path), read_boot_clock()
         frames = (
             _frame(
-                lane, array("Q", rows).tobytes(), array("Q", rows.values()).tobytes()
+                lane,
+                array("Q", rows).tobytes(),
+                array("Q", [each.version for each in rows.values()]).tobytes(),
+                array("q", [each.set_ns for each in rows.values()]).tobytes(),
+                clock,
             )
             for lane, rows in self.known.items()
         )
@@ -136,6 +153,7 @@ class LedgerFile:
 def read_ledger(folder: Path) -> Ledger:
     """Return what a run folder knows of acknowledged writes, as far as it is right."""
     found: Ledger = {}
+    now = read_boot_clock()
     try:
         content = read_regular(folder / LEDGER)
     except OSError:
@@ -151,18 +169,41 @@ def read_ledger(folder: Path) -> Ledger:
             at += length
             if len(payload) != length or crc32(payload) != checksum:
                 break
-            lane, keys, versions = _FRAME.decode(payload)
-            rows = zip(_column(keys), _column(versions), strict=True)
-            found.setdefault(lane, {}).update(list(rows))
+            frame = _FRAME.decode(payload)
+            lane, keys, versions, set_ns, boot_id, to_wall_ns = frame
+            rows = _rows(keys, versions, set_ns)
+            if boot_id != now.boot_id or not boot_id:
+                ahead_ns = to_wall_ns - now.to_wall_ns
+                rows = [(key, _shifted(row, ahead_ns, now.now_ns)) for key, row in rows]
+            found.setdefault(lane, {}).update(rows)
     return found
 
 
-def _frame(lane: str, keys: bytes, versions: bytes) -> bytes:
-    payload = msgspec.msgpack.encode((lane, keys, versions))
+def _shifted(row: Remembered, by_ns: int, now_ns: int) -> Remembered:
+    """Return what was written in the clock of now, by way of the wall clock."""
+    if row.set_ns == LONG_AGO:
+        return row
+    set_ns = row.set_ns + by_ns
+    return row._replace(set_ns=set_ns if set_ns <= now_ns else LONG_AGO)
+
+
+def _rows(keys: bytes, versions: bytes, set_ns: bytes) -> list[tuple[int, Remembered]]:
+    columns = _column(versions), _column(set_ns, "q")
+    return list(
+        zip(_column(keys), starmap(Remembered, zip(*columns, strict=True)), strict=True)
+    )
+
+
+def _frame(
+    lane: str, keys: bytes, versions: bytes, set_ns: bytes, clock: BootClock
+) -> bytes:
+    payload = msgspec.msgpack.encode(
+        (lane, keys, versions, set_ns, clock.boot_id, clock.to_wall_ns)
+    )
     return _HEADER.pack(len(payload), crc32(payload)) + payload
 
 
-def _column(data: bytes) -> "array[int]":
-    column = array("Q")
+def _column(data: bytes, kind: Literal["Q", "q"] = "Q") -> "array[int]":
+    column = array(kind)
     column.frombytes(data)  # raises ValueError if it is cut within a number
     return column

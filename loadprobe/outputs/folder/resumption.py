@@ -63,6 +63,7 @@ def resumption_of(replay: SealedReplay) -> Resumption:
             for scope, row in totals.items()
             if scope in replay.served_ns
         },
+        lanes=replay.beginning.lanes,
     )
     return Resumption(before, reopened, dark_ns)
 

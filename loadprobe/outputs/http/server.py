@@ -7,6 +7,7 @@ measured, and no client, slow or rude, can hold up the run or another client.
 import errno
 import ipaddress
 import logging
+import warnings
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -139,6 +140,18 @@ class HttpServer:
         self._door.close()
         await self._runner.cleanup()
         self.access.close()
+        _let_go(self._runner.app)
+
+
+def _let_go(app: web.Application) -> None:
+    """Have an application that was stopped refer to nobody.
+
+    aiohttp keeps the last 1024 handlers with their applications, and a run behind each.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # it is for those that run
+        for key in list(app):
+            del app[key]
 
 
 async def start_http(

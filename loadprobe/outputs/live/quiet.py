@@ -62,6 +62,13 @@ class QuietLines:
         self._down: dict[str, dict[Scope, int]] = {}
         self._cut_off: set[str] = set()
 
+    def go_on(self, outages: Iterable[Outage]) -> None:
+        """Go on with outages that were told before, to tell their ends."""
+        for outage in outages:
+            if outage.scope.op is not OpKind.CONNECT:
+                shard = self._down.setdefault(outage.scope.shard, {})
+                shard[outage.scope] = outage.start_ns
+
     def take_event(self, event: Event) -> list[Line]:
         """Return what is said of an event: of most of them nothing."""
         text = ""

@@ -140,6 +140,7 @@ class LiveView:
         self._told_verdict = ""
         self._next_plain_ns: int | None = None
         self._shown_ns = 0
+        self._is_left = False
         self._live: Live | None = None
         if console.is_terminal and not console.is_dumb_terminal:
             self._live = Live(console=console, auto_refresh=False, transient=True)
@@ -195,6 +196,15 @@ class LiveView:
                 self._told_problems.append(problem)
                 self._print(now_ns, f"problem: {problem}")
 
+    def go_on(self, outages: Iterable[Outage]) -> None:
+        """Go on with outages that were shown before."""
+        if self._quiet is not None:
+            self._quiet.go_on(outages)
+
+    def leave(self) -> None:
+        """Show no more ends of outages: another view goes on at once."""
+        self._is_left = True
+
     def take_event(self, event: Event) -> None:
         """Show a phase, a provider event or a change of topology."""
         self._progress.take(event)
@@ -205,6 +215,8 @@ class LiveView:
 
     def take_sealed(self, sealed: Sealed) -> None:
         """Show which scopes went dark, and which are served again."""
+        if self._is_left:
+            return
         plans = self._planned()
         if self._quiet is not None:
             self._tell(self._quiet.take_sealed(sealed, plans))

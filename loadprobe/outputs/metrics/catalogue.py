@@ -220,13 +220,14 @@ CATALOGUE: tuple[Metric, ...] = (
         "outage_last_start_timestamp_seconds",
         "unix s",
         _SCOPE,
-        "Estimated start of the latest outage of the scope.",
+        "Estimated start of the latest outage of the scope that is not by plan.",
     ),
     _gauge(
         "outage_last_end_timestamp_seconds",
         "unix s",
         _SCOPE,
-        "Estimated end of the latest outage of the scope that has ended.",
+        "Estimated end of the latest outage of the scope that has ended and was not by "
+        "plan.",
     ),
     _counter(
         "redirects_total",
@@ -326,6 +327,20 @@ CATALOGUE: tuple[Metric, ...] = (
         "Reads of keys that are not there on purpose (miss_ratio), to which nil is the "
         "right reply.",
     ),
+    _counter(
+        "expired_reads_total",
+        "1",
+        ("lane", "shard"),
+        "Reads of keys that are not there, and whose TTL may have passed: nobody could "
+        "renew them for that long.",
+    ),
+    _counter(
+        "key_renewals_total",
+        "1",
+        ("lane",),
+        "Keys whose TTL was renewed beside the load, and those written anew after it "
+        "had passed.",
+    ),
     _gauge(
         "controller_phase",
         "1",
@@ -358,6 +373,12 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     _gauge("tunnel_up", "1", (), "1 while the tunnel is open, else 0."),
     _counter("tunnel_breaks_total", "1", (), "How often the tunnel broke."),
+    _counter(
+        "tunnel_stalls_total",
+        "1",
+        (),
+        "How often the other end of the tunnel did not answer for a while.",
+    ),
     _gauge("cluster_slots", "1", ("shard",), "Hash slots of a shard."),
     _counter(
         "role_changes_total",

@@ -22,6 +22,7 @@ from loadprobe.core.events import (
     RoleChanged,
     TunnelBroken,
     TunnelOpened,
+    TunnelStalled,
 )
 from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.columns import Scope
@@ -31,7 +32,7 @@ from loadprobe.core.judging.ms_log import MsWindow
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.outcome import ErrorClass, Outcome
 from loadprobe.core.verdict.beside import Planned
-from loadprobe.core.verdict.plan_edges import planned_certain_ns, planned_parts
+from loadprobe.core.verdict.plan_edges import parts_by_plan, planned_certain_ns
 from loadprobe.outputs.metrics.snapshot import Labels, MetricsSnapshot
 
 _MS_PER_S = 1000
@@ -98,6 +99,7 @@ class RunMetrics:
         self._planned = planned
         self._unreached: set[str] = set()
         self._planned_ns: Counter[Scope] = Counter()
+        self._last_unplanned: dict[Scope, Outage] = {}
         self._dark_ms: dict[Scope, int] = {}
         self._planned_ms: dict[Scope, int] = {}
         self._unseen_ms: dict[Scope, int] = {}
@@ -172,8 +174,10 @@ class RunMetrics:
         """Take outages that ended as soon as they did: what of them was by plan."""
         planned = self._planned()
         for outage in ended:
-            parts = planned_parts(outage, planned)
-            self._planned_ns[outage.scope] += sum(part.seen_ns for part in parts)
+            by_plan, others = parts_by_plan(outage, planned)
+            self._planned_ns[outage.scope] += sum(part.seen_ns for part in by_plan)
+            if others:
+                self._last_unplanned[outage.scope] = others[-1]
 
     def count_outage(
         self, outage: Outage, *, cause: str, counted: Outage | None = None
@@ -214,6 +218,7 @@ class RunMetrics:
         if by_tunnel:
             self.set("tunnel_up", value=1)
             self.add("tunnel_breaks_total", by=0)
+            self.add("tunnel_stalls_total", by=0)
 
     def take_event(self, event: Event) -> None:
         """Show a phase, an event of the provider, a change of roles or a mark."""
@@ -234,6 +239,8 @@ class RunMetrics:
             case TunnelBroken():
                 self.set("tunnel_up", value=0)
                 self.add("tunnel_breaks_total")
+            case TunnelStalled():
+                self.add("tunnel_stalls_total")
             case ProviderTold():
                 self.set(
                     "provider_event_timestamp_seconds",
@@ -282,7 +289,7 @@ class RunMetrics:
             yield from _scope_values(scope, totals, blind_ns)
             outage = current.get(scope)
             yield from self._dark_values(scope, totals, outage, planned)
-            yield from self._outage_values(scope, totals, outage, planned)
+            yield from self._outage_values(scope, outage, planned)
             if scope.op.is_apart:
                 continue
             for error, count in totals.classes.items():
@@ -347,27 +354,24 @@ class RunMetrics:
             yield Value(metric, _labels(scope), _grown(known_ms, scope, time_ms))
 
     def _outage_values(
-        self,
-        scope: Scope,
-        totals: ScopeTotals,
-        current: Outage | None,
-        planned: Sequence[Planned],
+        self, scope: Scope, current: Outage | None, planned: Sequence[Planned]
     ) -> Iterator[Value]:
         labels = _labels(scope)
         length_ns = planned_ns = 0
+        ended = latest = self._last_unplanned.get(scope)
         if current is not None:
             length_ns = current.duration_ns
-            parts = planned_parts(current, planned)
-            planned_ns = sum(part.duration_ns for part in parts)
+            by_plan, others = parts_by_plan(current, planned)
+            planned_ns = sum(part.duration_ns for part in by_plan)
+            latest = others[-1] if others else ended
         yield Value("outage_active", labels, 0 if current is None else 1)
         yield Value("outage_current_seconds", labels, length_ns / NS_PER_S)
         yield Value("outage_current_planned_seconds", labels, planned_ns / NS_PER_S)
-        latest = current or totals.last_outage
         if latest is not None:
             start_s = self._unix_s(latest.start_ns)
             yield Value("outage_last_start_timestamp_seconds", labels, start_s)
-        if totals.last_outage is not None:
-            end_s = self._unix_s(totals.last_outage.end_ns)
+        if ended is not None:
+            end_s = self._unix_s(ended.end_ns)
             yield Value("outage_last_end_timestamp_seconds", labels, end_s)
 
     def _unix_s(self, mono_ns: int) -> float:

@@ -42,7 +42,7 @@ _STATES: dict[str, str] = {
     "invalid": "too little was measured to say anything",
     "failed": "the run, or what it was to do, failed",
     "missed": "a limit or an expectation was missed",
-    "blind": "loadprobe itself was stalled for too long to tell",
+    "blind": "loadprobe itself was stalled, or off, for too long to tell",
     "clean": "it was never down",
     "interrupted": "the run was cut short",
     "running": "the run goes on",
@@ -225,7 +225,8 @@ def _beside(summary: Summary) -> Iterable[str]:
     blind_ms = summary.observer.blind_ms
     much = [part for part in summary.headline.split("; ") if part.startswith(BLIND)]
     if much:
-        yield f"{plain_words(much[0])}, too much to measure well: is the machine busy?"
+        words = plain_words(much[0])
+        yield f"{words}, too much to measure well: is the machine busy, or was it off?"
     elif blind_ms:
         yield (
             f"loadprobe itself stalled for {blind_ms:,.0f} ms, which counts neither "

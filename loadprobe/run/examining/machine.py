@@ -12,6 +12,7 @@ from loadprobe.run.checks import Check
 from loadprobe.run.machine import read_steal
 
 _MAX_STEAL = 0.01
+_MOST_BYTES = 1024
 _TIMEOUT_S = 1.0
 _VENDOR = Path("/sys/devices/virtual/dmi/id/sys_vendor")
 _METADATA = "http://169.254.169.254"
@@ -72,15 +73,24 @@ async def find_instance(
             timeout=timeout, raise_for_status=True
         ) as session:
             async with session.put(f"{base}/latest/api/token", headers=age) as reply:
-                token = {"X-aws-ec2-metadata-token": (await reply.text()).strip()}
+                token = {"X-aws-ec2-metadata-token": await _word(reply)}
             told: list[str] = []
             for path in ("instance-type", "placement/availability-zone"):
                 url = f"{base}/latest/meta-data/{path}"
                 async with session.get(url, headers=token) as reply:
-                    told.append((await reply.text()).strip()[:64])
+                    told.append((await _word(reply))[:64])
     except (aiohttp.ClientError, TimeoutError, ValueError):
         return None
     return Instance(told[0], told[1])
+
+
+async def _word(reply: aiohttp.ClientResponse) -> str:
+    """Return the begin of a reply: all of one that is right.
+
+    Raises:
+        ValueError: it is no text.
+    """
+    return (await reply.content.read(_MOST_BYTES)).decode("ascii").strip()
 
 
 def _is_ec2(vendor: Path) -> bool:

@@ -18,6 +18,7 @@ from loadprobe.drivers.wire.seed import Bystander
 
 _PINGS = 50
 _AT_ONCE = 32
+_MOST_TEXT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +84,24 @@ async def _visit(dialer: Dialer, address: Address, *, is_cluster: bool) -> Visit
     if refusal is not None:
         failure = f"{host}:{port} refused to tell its view of the cluster: {refusal}"
         return Visit(address, failure, round_trips)
-    assert isinstance(slots, list)
-    assert isinstance(info, bytes)
-    state = info.partition(b"cluster_state:")[2].split(b"\r\n", 1)[0].decode()
-    view = parse_slots(slots, asked_host=host)
-    return Visit(address, "", round_trips, state or None, view)
+    try:
+        state, view = _read(slots, info, host)
+    except ValueError as exc:
+        failure = f"{host}:{port} tells no view of the cluster: {str(exc)[:_MOST_TEXT]}"
+        return Visit(address, failure, round_trips)
+    return Visit(address, "", round_trips, state, view)
+
+
+def _read(slots: object, info: object, host: str) -> tuple[str | None, SlotsView]:
+    """Return the state and the view that a node tells.
+
+    Raises:
+        ValueError: it tells something else.
+    """
+    told = info if isinstance(info, bytes) else b""
+    state = told.partition(b"cluster_state:")[2].split(b"\r\n", 1)[0]
+    text = state.decode(errors="replace")[:_MOST_TEXT]
+    return text or None, parse_slots(slots, asked_host=host)
 
 
 async def _ping(connection: Connection) -> tuple[int, ...]:

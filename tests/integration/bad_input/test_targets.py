@@ -67,8 +67,10 @@ async def servers(
             "no-get": "~* +@all -get",
             "no-set": "~* +@all -set",
             "no-keys": "~other:* +@all",
-            "fewest": "~lp:* +ping +time +get +set +cluster|slots +cluster|nodes "
-            "+cluster|info",
+            "no-expire": "~* +@all -expire",
+            "no-persist": "~* +@all -persist",
+            "fewest": "~lp:* +ping +time +get +set +expire +cluster|slots "
+            "+cluster|nodes +cluster|info",
         }.items():
             words = ("on", f">{SECRET}", *rules.split())
             await closed.nodes[0].command("ACL", "SETUSER", user, *words)
@@ -245,9 +247,16 @@ TARGETS: dict[str, Case] = {
             "no-info": "CLUSTER INFO",
             "no-get": "GET lp:tcp:preflight",
             "no-set": "SET lp:tcp:preflight",
+            "no-expire": "EXPIRE lp:tcp:preflight",
             "no-keys": "GET lp:tcp:preflight",
         }.items()
     },
+    "no TTL and no +persist": (
+        "closed",
+        {"username": "no-persist"},
+        {"ttl_s": 0},
+        ["PERSIST lp:tcp:preflight at {host}:{port}", "ttl_s = 0 need +persist"],
+    ),
 }
 
 

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
+from loadprobe.config.keys import Target
 from loadprobe.control.provider.replies import Endpoint
 from loadprobe.control.watch.endpoint import EndpointWatch, WatchedEndpoint, watching
 from loadprobe.core.events import EndpointSeen, Event
@@ -25,12 +26,17 @@ class Seen:
     """A watch, and the states it told."""
 
     def __init__(
-        self, host: str, port: int, context: ssl.SSLContext | None = None
+        self,
+        host: str,
+        port: int,
+        context: ssl.SSLContext | None = None,
+        *,
+        mapped: dict[str, str] | None = None,
+        was_blocked: Callable[[int], bool] | None = None,
     ) -> None:
         self.events: list[EndpointSeen] = []
-        watched = WatchedEndpoint(
-            Endpoint(host, port), context, host if context else None
-        )
+        target = Target(host, port, address_map=mapped or {})
+        watched = WatchedEndpoint(Endpoint(host, port), target, context, was_blocked)
         self.watch = EndpointWatch(watched, self._take, timeout_s=0.5)
 
     def _take(self, event: Event) -> None:
@@ -200,3 +206,40 @@ async def test_a_name_that_is_gone() -> None:
     async with watching(seen.watch):
         assert await seen.watch.wait_refused(20.0)
     assert seen.watch.cut_ns is None
+
+
+async def answer_all(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Answer every question."""
+    with contextlib.suppress(ConnectionError):
+        while await reader.read(100):
+            writer.write(b"+PONG\r\n")
+    writer.close()
+
+
+async def test_an_endpoint_is_reached_by_the_address_map() -> None:
+    """Nobody outside resolves its name: it is asked where the map leads."""
+    async with serving(answer_all) as port:
+        mapped = {"loadprobe-test.invalid:6379": f"127.0.0.1:{port}"}
+        seen = Seen("loadprobe-test.invalid", 6379, mapped=mapped)
+        async with watching(seen.watch):
+            event = await seen.until("accepting")
+    assert (event.host, event.port) == ("loadprobe-test.invalid", 6379)
+
+
+async def test_what_a_blocked_way_does_is_not_the_endpoints() -> None:
+    """Neither a cut nor a refusal is told while the way is blocked; both are after."""
+    blocked = [False]
+    async with serving(answer_all) as port:
+        seen = Seen("127.0.0.1", port, was_blocked=lambda _: blocked[0])
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(watching(seen.watch))
+            await seen.until("accepting")
+            mapped = seen.watch._watched.target.address_map
+            blocked[0] = True
+            mapped[f"127.0.0.1:{port}"] = "127.0.0.1:1"
+            assert not await seen.watch.wait_refused(1.0)
+            assert seen.states == ["accepting"]
+            blocked[0] = False
+            assert await seen.watch.wait_refused(10.0)

@@ -13,12 +13,8 @@ from loadprobe.control.mutations.changes import (
     SetTls,
     UpgradeEngine,
 )
-from loadprobe.control.mutations.lifecycle import (
-    CompleteMigration,
-    CreateGroup,
-    DeleteGroup,
-    StartMigration,
-)
+from loadprobe.control.mutations.lifecycle import CreateGroup, DeleteGroup
+from loadprobe.control.mutations.migrations import CompleteMigration, StartMigration
 from loadprobe.control.mutations.mutation import Mutation
 from loadprobe.control.mutations.sizes import Scale, SetReplicas
 from loadprobe.control.provider.secret import Secret

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from loadprobe.clock import mono_now_ns
 from loadprobe.config.keys import Target
+from loadprobe.control.reach.endpoints import EndpointForwards
 from loadprobe.control.reach.members import ask_members
 from loadprobe.control.reach.tunnel import SshTunnel
 from loadprobe.core.events import (
@@ -17,6 +19,7 @@ from loadprobe.core.events import (
     TunnelBroken,
     TunnelOpened,
 )
+from loadprobe.local.api.name_server import NameServer
 from loadprobe.local.cluster.cluster import LocalCluster
 from tests.support.running import target_of, until
 from tests.support.sshd import Bastion, bastion, needs_sshd
@@ -25,21 +28,27 @@ pytestmark = needs_sshd
 
 
 @asynccontextmanager
-async def greeting(text: bytes) -> AsyncIterator[int]:
+async def greeting(
+    text: bytes, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[int]:
     """Listen on a port, and greet who connects."""
 
     async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(text)
         writer.close()
 
-    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    server = await asyncio.start_server(greet, host, port)
     async with server:
         yield server.sockets[0].getsockname()[1]
 
 
 async def greeted(tunnel: SshTunnel, port: int) -> bytes:
     """Return what is heard through the forward to a port."""
-    local = tunnel.port_of(("127.0.0.1", port))
+    return await greeted_at(tunnel.port_of(("127.0.0.1", port)))
+
+
+async def greeted_at(local: int | None) -> bytes:
+    """Return what is heard at a port of this host."""
     reader, writer = await asyncio.open_connection("127.0.0.1", local)
     try:
         async with asyncio.timeout(5):
@@ -112,6 +121,60 @@ async def test_the_other_end_forbids_forwards(tmp_path: Path) -> None:
         assert tunnel.problem is not None
         assert "prohibited" in tunnel.problem
     assert [type(event) for event in events] == [ForwardRefused]
+
+
+async def test_a_name_that_moves(tmp_path: Path) -> None:
+    """Without cluster mode it leads where it points here, also after a break.
+
+    The other end has never heard of it, and is not asked.
+    """
+    points = {"group.loadprobe.test": ["127.0.0.1"]}
+    async with (
+        bastion(tmp_path / "bastion") as there,
+        greeting(b"one") as port,
+        greeting(b"two", "127.0.0.2", port),
+        NameServer(points.get, ttl_s=0) as names,
+        opened(there) as (tunnel, events),
+    ):
+        (name,) = points
+        target = Target(name, port, cluster=False, name_server=names.address)
+        endpoints = EndpointForwards(tunnel, target, [False])
+
+        async def heard() -> bytes:
+            local = tunnel.forwards[f"{name}:{port}"]
+            return await greeted_at(int(local.rpartition(":")[2]))
+
+        await endpoints.ask_all()
+        assert await heard() == b"one"
+        assert not await endpoints.follow()
+        points[name] = ["127.0.0.2"]
+        assert await endpoints.follow()
+        assert await heard() == b"two"
+        there.cut()
+        await until(lambda: not tunnel.is_open, what="a break")
+        await until(lambda: tunnel.is_open, what="an open tunnel")
+        assert await heard() == b"two"
+        del points[name]  # it cannot be resolved: it leads where it led
+        await endpoints.follow()
+        assert await heard() == b"two"
+    assert [type(event) for event in events] == [TunnelBroken, TunnelOpened]
+
+
+async def test_the_other_end_runs_no_programs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Forwards are all that is needed: that there is no echo is noted, no more."""
+    caplog.set_level("INFO")
+    async with (
+        bastion(tmp_path / "bastion", "ForceCommand echo hello") as there,
+        greeting(b"one") as one,
+        opened(there) as (tunnel, events),
+    ):
+        await tunnel.forward([("127.0.0.1", one)])
+        await until(lambda: "tunnel_without_echo" in caplog.messages, what="a note")
+        assert await greeted(tunnel, one) == b"one"
+        assert not tunnel.was_blocked(mono_now_ns())
+    assert events == []
 
 
 async def test_all_members_are_asked_for_by_both_transports() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from loadprobe.config.keys import Client, Lane
 from loadprobe.core.judging.outcome import ErrorClass, Outcome
+from loadprobe.core.topology.slots import tag_for_slot
 from loadprobe.drivers.wire.driver import WireDriver
 from loadprobe.errors import PreflightError, UsageError
 from loadprobe.local.cluster.cluster import LocalCluster
@@ -119,11 +120,18 @@ async def test_a_killed_primary(make_lane: MakeLane) -> None:
 
 
 async def test_slots_that_move(make_lane: MakeLane) -> None:
-    """ASK and MOVED are followed and counted; a node without slots is no exception."""
+    """ASK and MOVED are followed and counted; a TTL goes out with what is written."""
     async with LocalCluster(shards=2, replicas_per_shard=0, tls=False) as cluster:
         old, new = await cluster.primary_of("0001"), await cluster.primary_of("0002")
         async with driving(target_of(cluster), make_lane()) as drive:
+            asked = drive.stats.attempts
+            name = f"{{{tag_for_slot(0).decode()}}}k"
+            assert await drive.ask(0, b"short", ttl_s=100) == b"OK"
+            assert 0 < await old.command("PTTL", name) <= 100_000
             assert await drive.ask(0, b"v") == b"OK"
+            assert await old.command("PTTL", name) == -1
+            if not is_witness(drive):
+                assert drive.stats.attempts == asked + 2
             await open_slots([0], cluster, old, new)
             assert await drive.ask(0) == b"v"
             if not is_glide(make_lane()):

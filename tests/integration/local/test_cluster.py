@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
+import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +130,17 @@ async def test_keeps_the_password_out_of_the_arguments(cluster: LocalCluster) ->
         assert b"quoted" not in Path(f"/proc/{node.pid}/cmdline").read_bytes()
         assert (node.folder / "node.conf").stat().st_mode & 0o077 == 0
     assert cluster.folder.stat().st_mode & 0o077 == 0
+
+
+async def test_listens_on_loopback_alone(cluster: LocalCluster) -> None:
+    """Every server binds addresses of this machine, for clients and for the others."""
+    for node in cluster.nodes:
+        _, bound = await node.command("CONFIG", "GET", "bind")
+        assert bound.split()
+        assert all(ip_address(each).is_loopback for each in bound.split())
+        with socket.socket() as other:
+            elsewhere = ("127.9.9.9", node.ports.plain)
+            assert other.connect_ex(elsewhere) == errno.ECONNREFUSED
 
 
 async def test_demands_the_password(cluster: LocalCluster) -> None:

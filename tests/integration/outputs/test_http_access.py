@@ -11,6 +11,7 @@ import pytest
 import trustme
 
 from loadprobe.config.keys import Http
+from loadprobe.core.events import RunStarted
 from loadprobe.errors import ConfigError, UsageError
 from loadprobe.outputs.http.server import HttpServer, start_http
 from tests.support.http_stage import (
@@ -87,6 +88,62 @@ async def test_a_user_marks_and_a_token_only_marks(files: Files) -> None:
         "alice",
         "token",
     ]
+
+
+async def reloaded(_by: str) -> tuple[bool, str]:
+    """Reload nothing."""
+    return True, "nothing has changed"
+
+
+async def test_all_that_changes_anything_asks_who(files: Files) -> None:
+    """There are two such requests; with users neither is heard without a login.
+
+    A browser that has a login sends it with what a page of another origin has it send:
+    such a request of a page is refused, or no form can be it.
+    """
+    stage, login = ended_and_open(), ("alice", PASSWORD)
+    path = files.users(alice=HASH)
+    async with serving(stage, reload=reloaded, web_config_file=path) as server:
+        routes = server._runner.app.router.routes()
+        changing = {
+            (r.method, r.resource.canonical)
+            for r in routes
+            if r.resource is not None and r.method not in {"GET", "HEAD"}
+        }
+        assert changing == {("POST", "/api/v1/marks"), ("POST", "/-/reload")}
+        page = {"Origin": "https://page.example", "Content-Type": "text/plain"}
+        for method, where in changing:
+            body = b'{"text": "now"}'
+            bare = await ask(server, where, method=method, data=body)
+            assert bare.status == 401, where
+            by_page = await ask(
+                server, where, method=method, data=body, login=login, headers=page
+            )
+            assert by_page.status in {403, 415}, where
+    assert [type(event) for event in stage.journal] == [RunStarted]
+
+
+async def test_no_page_of_another_origin_is_let_in(files: Files) -> None:
+    """No reply lets one read it, and what a browser asks beforehand is not granted."""
+    path, login = files.users(alice=HASH), ("alice", PASSWORD)
+    origin = {"Origin": "https://page.example"}
+    wish = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type",
+    }
+    stage = ended_and_open()
+    async with serving(stage, reload=reloaded, web_config_file=path) as server:
+        replies = []
+        for where in (*PATHS, "/api/v1/marks", "/-/reload"):
+            replies.append(await ask(server, where, login=login, headers=origin))
+            for known in (None, login):
+                reply = await ask(
+                    server, where, login=known, method="OPTIONS", headers=origin | wish
+                )
+                assert reply.status in {401, 404, 405}, where
+                replies.append(reply)
+    told = {name.lower() for reply in replies for name in reply.headers}
+    assert not [name for name in told if name.startswith("access-control")]
 
 
 async def test_a_user_who_is_called_token(files: Files) -> None:

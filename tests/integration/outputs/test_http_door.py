@@ -56,6 +56,20 @@ async def test_a_connection_that_rests_between_requests(
         writer.close()
 
 
+async def test_a_request_that_does_not_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a connection that was used before it is waited for as long, and no longer."""
+    monkeypatch.setattr(door, "HEAD_S", 0.2)
+    request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    async with serving(Stage.make()) as server:
+        reader, writer = await asyncio.open_connection(server.host, server.port)
+        writer.write(request)
+        assert await reader.readuntil(b"ok\n")
+        writer.write(request[:-4])
+        async with asyncio.timeout(10):
+            assert await reader.read() == b""
+        writer.close()
+
+
 async def test_silent_handshakes_take_no_more_than_their_room(
     tls: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,6 +96,21 @@ async def test_silent_handshakes_take_no_more_than_their_room(
                 else:
                     break
         writer.close()
+
+
+async def test_a_handshake_that_does_not_come(
+    tls: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is waited for a while, then its place is for others."""
+    monkeypatch.setattr(door, "_HANDSHAKE_S", 0.2)
+    async with serving(Stage.make(), web_config_file=tls) as server:
+        silent = await asyncio.open_connection(server.host, server.port)
+        room = server._door._room
+        await until(lambda: bool(room._by_address), what="it was let in")
+        async with asyncio.timeout(10):
+            assert await silent[0].read() == b""
+        await until(lambda: not room._by_address, what="room is given back")
+        silent[1].close()
 
 
 async def test_handshakes_that_fail_leave_their_room(

@@ -1,6 +1,8 @@
 """Who may have the configuration read again, over real sockets."""
 
 import base64
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -124,6 +126,15 @@ async def test_a_token_alone_is_no_user(tmp_path: Path) -> None:
         assert (await post(server))[0] == 200
 
 
+async def test_a_name_that_points_here_is_not_enough() -> None:
+    """Where every Host may read, a page with such a name still reloads nothing."""
+    asked = Asked()
+    async with serving(asked, Http(insecure_listen=True)) as server:
+        assert (await post(server, Host="page.example.org"))[0] == 403
+        assert asked.by == []
+        assert (await post(server))[0] == 200
+
+
 async def test_from_elsewhere_without_users(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where everybody may read nobody may reload, whatever Host is named."""
     asked = Asked()
@@ -143,3 +154,14 @@ async def test_from_elsewhere_without_users(monkeypatch: pytest.MonkeyPatch) -> 
     finally:
         await server.stop()
     assert asked.by == []
+
+
+async def test_a_server_that_was_stopped_keeps_nobody() -> None:
+    """A run goes over into segments for weeks, each with a server of its own."""
+    asked = Asked()
+    async with serving(asked) as server:
+        assert (await post(server))[0] == 200
+    left = weakref.ref(asked)
+    del asked
+    gc.collect()
+    assert left() is None

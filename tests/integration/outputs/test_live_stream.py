@@ -44,6 +44,24 @@ async def test_the_page_is_for_no_other_server(stage: LiveStage) -> None:
     assert "EventSource" in page
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://page.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+async def test_pages_of_others_take_no_room(
+    stage: LiveStage, headers: dict[str, str]
+) -> None:
+    """They could read nothing, but would keep those out who watch."""
+    async with live(stage) as server, asyncio.timeout(10):
+        assert (await ask(server, "/live", headers=headers)).status == 403
+    assert stage.showing.watchers == 0
+
+
 async def test_a_page_is_told_all_and_then_what_is_new(stage: LiveStage) -> None:
     """Seconds, events, cells and outages come once each, in the order of time."""
     async with live(stage) as server, listening(server) as page:

@@ -59,6 +59,7 @@ ONLY_AT_TIMES = {
     "provider_event_timestamp_seconds",
     "replica_stale_reads_total",
     "tunnel_breaks_total",
+    "tunnel_stalls_total",
     "tunnel_up",
     "unreached_nodes",
     "webhook_notices_sent_total",

@@ -76,7 +76,7 @@ async def test_a_user_with_a_password(tmp_path: Path) -> None:
     async with LocalCluster(
         shards=2, replicas_per_shard=0, password=PASSWORD
     ) as cluster:
-        rights = ("+get", "+set", "+ping", "+time", "+asking")
+        rights = ("+get", "+set", "+expire", "+ping", "+time", "+asking")
         topology = ("+cluster|slots", "+cluster|nodes", "+cluster|info")
         for node in cluster.nodes:
             await node.command(

@@ -91,7 +91,8 @@ async def test_too_many_workers_are_said_beforehand(
     assert ended.code == 0, ended
     assert "20 of 64 connections of a server" in ended.out
     (node,) = servers.closed.nodes
-    rights = "~lp:* +ping +time +get +set +cluster|slots +cluster|nodes +cluster|info"
+    rights = "~lp:* +ping +time +get +set +expire +cluster|slots +cluster|nodes "
+    rights += "+cluster|info"
     rule = ("few", "on", f">{SECRET}", *rights.split())
     await node.command("ACL", "SETUSER", *rule)
     path = config_of(

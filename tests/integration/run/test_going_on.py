@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from prometheus_client.parser import text_string_to_metric_families
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.config.keys import Lane
@@ -21,7 +20,9 @@ from loadprobe.outputs.folder.reader import RunData, load_segments
 from loadprobe.run.aftermath import load_any_run
 from tests.support.bad_input import DEADLINE_S, Servers, run_folder, serving, start
 from tests.support.commands import assert_gone, family, get, kill_group, start_run
-from tests.support.running import until
+from tests.support.refusing import refuse_writes
+from tests.support.running import until, until_true
+from tests.support.scraping import counters
 
 NAME = "kept"
 CODEC = ValueCodec(NAME, Lane(NAME).value_bytes)
@@ -39,26 +40,6 @@ async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ser
     """Start the server once."""
     async with serving(tmp_path_factory.mktemp("run-going-on")) as started:
         yield started
-
-
-async def refuse_writes(node: LocalNode, *, is_full: bool) -> tuple[int, int]:
-    """Let a server have no memory for writes, or enough; return when that was done."""
-    start_ns = mono_now_ns()
-    bytes_ = 1 if is_full else 0
-    assert await node.pipeline([("CONFIG", "SET", "maxmemory", bytes_)]) == ["OK"]
-    return start_ns, mono_now_ns()
-
-
-async def counters(url: str) -> dict[tuple[object, ...], float]:
-    """Return the counters of the run that ``/metrics`` shows."""
-    page = await get(f"{url}/metrics")
-    assert page is not None
-    return {
-        (sample.name, *sorted(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(page)
-        for sample in family.samples
-        if sample.name.startswith("loadprobe_") and sample.name.endswith("_total")
-    }
 
 
 @pytest.mark.parametrize("how", ["killed", "ended"])
@@ -152,7 +133,8 @@ async def test_what_was_written_before_is_looked_for(
     def is_kept() -> bool:
         kept = read_ledger(run_folder(path)).get(NAME, {})
         return all(
-            kept.get(number, 0) > version for number, (_, version) in early.items()
+            number in kept and kept[number].version > version
+            for number, (_, version) in early.items()
         )
 
     members = family(run.pid)
@@ -173,6 +155,34 @@ async def test_what_was_written_before_is_looked_for(
     third, counted = await go_on(path, url)
     assert (third.writes_lost, counted) == (0, 2)
     assert load_any_run(run_folder(path)).summary.lost_writes == 2
+
+
+async def test_keys_of_a_killed_run_go_away(servers: Servers, tmp_path: Path) -> None:
+    """Nothing is left of it after a TTL; who goes on then misses no write."""
+    (node,) = servers.closed.nodes
+    lane = LANE | {"name": "short", "keys": 40, "ttl_s": 5}
+    run, path, url = await start_run(servers, tmp_path, "--resume", lanes=lane)
+
+    def is_kept() -> bool:
+        return len(read_ledger(run_folder(path)).get("short", {})) == 40
+
+    async def are_gone() -> bool:
+        return not await node.command("KEYS", "lp:short:*")
+
+    members = family(run.pid)
+    try:
+        await until(is_kept, what="writes of all keys")
+        assert not await are_gone()
+    finally:
+        kill_group(run)
+    await asyncio.wait_for(run.communicate(), DEADLINE_S)
+    await assert_gone(members)
+    await until_true(are_gone)
+    said, counted = await go_on(path, url)
+    assert (said.writes_checked, said.writes_lost, counted) == (40, 0, 0)
+    assert said.writes_expired == 40
+    summary = load_any_run(run_folder(path)).summary
+    assert (summary.lost_writes, summary.wrong) == (0, 0)
 
 
 def check(

@@ -12,16 +12,18 @@ import msgspec
 import pytest
 
 from loadprobe.cli import app as cli
-from loadprobe.config.keys import Config, Control
+from loadprobe.cli.scenarios import confirm_changes
+from loadprobe.config.keys import Config, Control, Lane, Target
 from loadprobe.control.created import cleanup, markers
 from loadprobe.control.created.markers import Marker
 from loadprobe.control.provider import shared as shared_api
 from loadprobe.control.provider.shared import SharedApi
 from loadprobe.control.scenario import rehearsal as scenario_plan
 from loadprobe.control.scenario.file import Scenario, load_scenario, shipped
-from loadprobe.errors import ControlError
+from loadprobe.errors import ControlError, UsageError
 from loadprobe.run import launch
 from loadprobe.run.launch import RunOptions
+from tests.support.scenario_stage import stage_scenario, step
 
 TARGET = '[target]\nhost = "db.example.com"\n[[lanes]]\nname = "tcp"\n'
 CONTROL = '[control]\nreplication_group = "rg"\n'
@@ -152,6 +154,17 @@ def test_the_name_of_the_group_has_to_be_typed(shell: Shell) -> None:
         assert err.endswith("loadprobe: that is not 'rg'; nothing was changed\n")
     assert len(shell.ran) == 1
     assert shell.api == ["opened", "closed"] * 3
+
+
+def test_a_copy_without_a_group_is_asked_for_by_its_host(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Keys of a cluster that has no name in any API are replaced, too."""
+    config = Config(target=Target("db"), lanes=(Lane("tcp"),))
+    text = step("copy", target_host="there", tool="command", command=["true"])
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    with pytest.raises(UsageError, match="changes the existing cluster at there, and"):
+        confirm_changes(config, stage_scenario(text), [])
 
 
 def test_ctrl_c_ends_the_asking(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

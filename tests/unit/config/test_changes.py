@@ -70,9 +70,9 @@ SWAPPED: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         ("webhooks.hook", "webhooks.other"),
     ),
     ({"more": "[output]\nretain_gb = 3.0"}, ("output.retain_gb",)),
+    ({"more": "[output]\nresume = true"}, ("output.resume",)),
 ]
-STUCK: list[tuple[dict[str, Any], tuple[str, ...]]] = [
-    ({"replaced": ('host = "h"', 'host = "i"')}, ("target.host",)),
+ANEW: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"replaced": ('name = "tcp"', 'name = "udp"')}, ("lanes.tcp", "lanes.udp")),
     ({"replaced": ("rate_per_s = 100", "workers = 7")}, ("lanes.tcp.workers",)),
     ({"replaced": ("ramp_s = 10", "ramp_s = 9")}, ("lanes.growing.ramp_s",)),
@@ -84,8 +84,26 @@ STUCK: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         {"replaced": ('loop = "closed"', 'loop = "closed"\ndeadline_ms = 9')},
         ("lanes.fast.deadline_ms",),
     ),
-    ({"more": '[control]\nreplication_group = "g"'}, ("control",)),
+    (
+        {"replaced": ("rate_per_s = 100", "rate_per_s = 100\nttl_s = 900")},
+        ("lanes.tcp.ttl_s",),
+    ),
     ({"more": '[http]\nlisten = ""'}, ("http.listen",)),
+    ({"more": "[probe]\nstall_ms = 30"}, ("probe.stall_ms",)),
+    ({"replaced": ('host = "h"', 'host = "h"\ntls_port = 7')}, ("target.tls_port",)),
+]
+FIXED: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+    ({"replaced": ('host = "h"', 'host = "i"')}, ("target.host",)),
+    ({"replaced": ('host = "h"', 'host = "h"\nport = 7')}, ("target.port",)),
+    ({"replaced": ("\n[target]", 'name = "other"\n[target]')}, ("name",)),
+    ({"more": '[output]\ndir = "elsewhere"'}, ("output.dir",)),
+    ({"more": '[control]\nreplication_group = "g"'}, ("control",)),
+    ({"replaced": ("rate_per_s = 100", "tls = true")}, ("lanes.tcp.tls",)),
+    ({"replaced": ("rate_per_s = 100", 'loop = "closed"')}, ("lanes.tcp.loop",)),
+    (
+        {"replaced": ("rate_per_s = 100", "value_bytes = 100")},
+        ("lanes.tcp.value_bytes",),
+    ),
 ]
 
 
@@ -99,13 +117,21 @@ def changed(change: dict[str, Any]) -> Config:
 def test_what_is_swapped(change: dict[str, Any], keys: tuple[str, ...]) -> None:
     """Rates, thresholds, webhooks, retention and credentials need no new start."""
     found = changes(config(), changed(change))
-    assert (found.swapped, found.stuck) == (keys, ())
+    assert (found.swapped, found.anew, found.fixed) == (keys, (), ())
 
 
-@pytest.mark.parametrize(("change", "keys"), STUCK)
-def test_what_needs_a_new_start(change: dict[str, Any], keys: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("change", "keys"), ANEW)
+def test_what_needs_a_segment(change: dict[str, Any], keys: tuple[str, ...]) -> None:
     """Anything else does; a lane or section that comes or goes is named as a whole."""
-    assert set(keys) <= set(changes(config(), changed(change)).stuck)
+    found = changes(config(), changed(change))
+    assert set(keys) <= set(found.anew)
+    assert not found.fixed
+
+
+@pytest.mark.parametrize(("change", "keys"), FIXED)
+def test_what_needs_another_run(change: dict[str, Any], keys: tuple[str, ...]) -> None:
+    """What says what is measured stays, and what the figures of a lane mean."""
+    assert changes(config(), changed(change)).fixed == keys
 
 
 def test_no_change() -> None:

@@ -523,3 +523,39 @@ def test_an_endpoint_is_that_of_one_transport() -> None:
     assert target.at(tls=False, host="g", port=3) == Target("g", port=3)
     assert (target.port_of(tls=True), target.port_of(tls=False)) == (1, 1)
     assert Target("h", port=1, tls_port=2).port_of(tls=True) == 2
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        'ssh = "-oProxyCommand=evil"',
+        'ssh = ""',
+        'ssh = " bastion"',
+        'ssh = "bastion evil"',
+        'ssh = "bastion\\n"',
+        'ssh = "b"\noptions = ["-oProxyCommand=evil"]',
+        'ssh = "b"\noptions = ["Port"]',
+        'ssh = "b"\noptions = [""]',
+        'ssh = "b"\noptions = ["="]',
+        'ssh = "b"\noptions = ["Port=1\\nProxyCommand=evil"]',
+    ],
+)
+def test_a_tunnel_is_no_option(keys: str) -> None:
+    """Where it leads is a host or a login, and an option begins with its name."""
+    with pytest.raises(ConfigError, match=r"run\.toml: target\.tunnel"):
+        parse_config(f"{SMALLEST}[target.tunnel]\n{keys}\n", where="run.toml")
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["LocalForward=1 h:2", "gatewayports yes", "ControlPath=/tmp/x", "BATCHMODE=no"],
+)
+def test_options_that_are_not_given_to_ssh(option: str) -> None:
+    """What is loadprobe's own affair, however it is written."""
+    text = f'{SMALLEST}[target.tunnel]\nssh = "b"\noptions = ["{option}"]\n'
+    with pytest.raises(ConfigError, match="cannot be given"):
+        parse_config(text, where="run.toml")
+    with_port = text.replace(option, "Port=2222")
+    tunnel = parse_config(with_port, where="run.toml").target.tunnel
+    assert tunnel is not None
+    assert tunnel.options == ("Port=2222",)

@@ -79,6 +79,24 @@ def test_only_names_and_labels_of_the_catalogue_are_asked_for() -> None:
     assert {where: names for where, names in found.items() if names} == {}
 
 
+def test_shares_of_time_are_shares() -> None:
+    """Each is at most 1, and is none where nothing was observed.
+
+    What the limits do is shown where rules are run.
+    """
+    observed = f"{PREFIX}observed_time_seconds_total"
+    dark = re.compile(rf"{PREFIX}(dark_time|outage)_seconds_total")
+    shares = [
+        (where, expr)
+        for where, expr in all_queries()
+        if observed in expr and dark.search(expr) and " / " in expr
+    ]
+    assert len(shares) > 8
+    for where, expr in shares:
+        assert "clamp_max(" in expr, where
+        assert "> 0), 1)" in expr, where
+
+
 @pytest.mark.parametrize(
     ("expr", "strange"),
     [

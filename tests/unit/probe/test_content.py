@@ -16,7 +16,8 @@ from loadprobe.core.load.recorder import ScopeRecorder
 from loadprobe.core.topology.slots import READS
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival
-from loadprobe.probe.content import Content, is_right, make_content
+from loadprobe.probe.content import Content, is_right
+from loadprobe.probe.keys import LaneKeys
 from loadprobe.probe.plan import share_out
 from tests.support.key_slots import key_slot
 
@@ -29,7 +30,8 @@ class Asked:
 
     def __init__(self, op: OpKind = OpKind.READ, **lane: Any) -> None:
         config = Lane(name="tcp", keys=8, **lane)
-        self.content: Content = make_content(config, Keyspace("tcp", 8, 0, 1))
+        self.keys = LaneKeys(config, Keyspace("tcp", 8, 0, 1), version_base=1)
+        self.content: Content = self.keys.content
         self.key: KeyRecord = self.content.make_key(5)
         self.recorder = ScopeRecorder(Scope("tcp", "0001", op))
 
@@ -41,14 +43,15 @@ class Asked:
 
     def command(self, version: int) -> list[bytes]:
         """Return the words of the command that writes a version."""
-        command = self.key.set_head + self.content.encode(5, version)
-        words = resp.parse(command)
+        value = self.content.encode(5, version) + self.content.end
+        words = resp.parse(self.key.set_head + value)
         assert isinstance(words, list)
         return words
 
     def values(self, version: int) -> Values:
         """Return the values of a version."""
-        return list(self.command(version)[2::2])
+        words = [word for word in self.command(version) if word not in (b"EX", b"3600")]
+        return list(words[2::2])
 
     def read(self) -> Arrival:
         """Return a read that is sent now."""
@@ -67,7 +70,7 @@ class Asked:
 
     def is_right(self, arrival: Arrival, reply: object) -> bool:
         """Judge a reply."""
-        return is_right(self.content, arrival, reply)
+        return is_right(self.content, arrival, reply, self.keys)
 
 
 def test_the_commands_of_a_set() -> None:

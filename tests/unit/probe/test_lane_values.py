@@ -84,18 +84,20 @@ def test_read_back_knows_lost_writes() -> None:
     older = bench.store.values[name]
     bench.serve(from_ns=START + MS, until_ns=START + 2 * MS)
     assert bench.lane.keys.acknowledged_keys() == [0]
-    assert not bench.lane.keys.is_lost(0, bench.store.values[name])
+    acked = bench.lane.keys.record(0).acked_version
+    assert bench.lane.keys.is_lost(0, bench.store.values[name], acked=acked) is False
     for reply in (older, None, b"garbage"):
-        assert bench.lane.keys.is_lost(0, reply)
+        assert bench.lane.keys.is_lost(0, reply, acked=acked) is True
 
 
 def test_prefill_values_are_good() -> None:
     """What prefill writes is taken for a good value of that key, and of no other."""
     bench = Bench()
-    slot, command, _ = bench.lane.keys.make_prefill(3)
+    slot, command, _ = bench.lane.keys.make_write(3)
     words = resp.parse(command)
     assert isinstance(words, list)
     assert words[0] == b"SET"
+    assert words[3:] == [b"EX", b"3600"]
     assert slot == key_slot(words[1]) == bench.lane.keys.make_read(3)[0]
     value = words[2]
     assert bench.lane.keys.is_good(3, value)

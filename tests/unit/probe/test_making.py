@@ -143,15 +143,15 @@ def test_commands_and_expected_replies_are_whole(
         if arrival.op is OpKind.WRITE:
             words = resp.parse(arrival.command)
             assert isinstance(words, list)
-            values = words[2::2]
+            values = words[2::2][:multi_key]  # a TTL comes after them
             indexes = range(key.index * multi_key, (key.index + 1) * multi_key)
             assert values == [codec.encode(i, arrival.version) for i in indexes]
-            assert is_right(bench.keys.content, arrival, resp.OK)
+            assert is_right(bench.keys.content, arrival, resp.OK, bench.keys)
             known[key.index] = values
         elif key.index in known:
             expected, values = resp.parse(arrival.expect), known[key.index]
             assert expected == (values if multi_key > 1 else values[0])
-            assert is_right(bench.keys.content, arrival, expected)
+            assert is_right(bench.keys.content, arrival, expected, bench.keys)
         else:
             assert arrival.expect == absent
     assert len(known) == 4
@@ -180,7 +180,9 @@ def test_a_client_library_is_asked_for_the_same(
         for sent, told in zip(wire.make(count), plain.make(count), strict=True):
             asked = told.asked
             assert asked is not None
-            words = [asked.key] if asked.value is None else [asked.key, asked.value]
+            words = [asked.key]
+            if asked.value is not None:
+                words += [asked.value, b"EX", b"%d" % asked.ttl_s]
             verb = b"GET" if asked.value is None else b"SET"
             assert resp.parse(sent.command) == [verb, *words]
             assert (sent.op, sent.slot, sent.version) == (
@@ -191,8 +193,8 @@ def test_a_client_library_is_asked_for_the_same(
             assert sent.recorder.scope == told.recorder.scope
             assert (sent.key is None) is (told.key is None)
             reply = b"OK" if asked.value else None
-            assert is_right(wire.keys.content, sent, reply) is is_right(
-                plain.keys.content, told, reply
+            assert is_right(wire.keys.content, sent, reply, wire.keys) is is_right(
+                plain.keys.content, told, reply, plain.keys
             )
     for own, other in zip(
         wire.maker.recorders.values(), plain.maker.recorders.values(), strict=True

@@ -115,7 +115,7 @@ _FROM_PROBE: list[FromProbe] = [
         5,
     ),
     ReadBack(0, "tcp", 1, 0, 0),
-    Acknowledged(0, "tcp", b"k" * 8, b"v" * 8),
+    Acknowledged(0, "tcp", b"k" * 8, b"v" * 8, b"s" * 8),
     LookedUp(0, "tcp", 2, b"k" * 8, 0, {"0001": 1}),
     Finished(1),
     ProbeFailed(1, True, "nothing listens there"),

@@ -6,7 +6,10 @@ from array import array
 import hiredis
 import pytest
 
+from loadprobe.clock import NS_PER_S, boot_now_ns
 from loadprobe.config.keys import Lane
+from loadprobe.core.load.lifetimes import LONG_AGO
+from loadprobe.core.load.remembered import Remembered
 from loadprobe.core.load.values import ValueCodec
 from loadprobe.core.topology.slots import SLOTS
 from loadprobe.probe import remembering
@@ -85,13 +88,20 @@ class Answers(Store):
 
 
 async def test_what_is_gone_or_older_is_lost() -> None:
-    """A version or a newer one is there, or it is lost; keys of others are not read."""
+    """A version or a newer one is there, it has expired, or it is lost."""
     bench = Bench(keys=40)
     keys, driver = bench.lane.keys, Answers()
     for key, version in ((0, 7), (1, 9), (2, 4)):
         driver.values[keys.space.key(key)] = CODEC.encode(key, version)
-    remembered = {0: 7, 1: 8, 2: 5, 3: 1, 40: 1, 1 << 63: 1}
+    now_ns = boot_now_ns()
+    versions = {0: 7, 1: 8, 2: 5, 3: 1, 40: 1, 1 << 63: 1}
+    remembered = {key: Remembered(v, now_ns) for key, v in versions.items()}
+    remembered |= {
+        4: Remembered(1, now_ns - 3_500 * NS_PER_S),
+        5: Remembered(1, LONG_AGO),
+    }
     found = await look_up(3, bench.lane, driver, remembered)
-    assert (found.process, found.lane, found.checked, found.unread) == (3, "tcp", 4, 0)
+    assert (found.process, found.lane, found.checked, found.unread) == (3, "tcp", 6, 0)
     assert list(array("Q", found.lost_keys)) == [2, 3]
+    assert found.expired == 2
     assert found.lost_by_shard == {bench.lane.shard_of(2): 1, bench.lane.shard_of(3): 1}

@@ -255,3 +255,19 @@ def test_the_kubernetes_manifest_is_of_one_piece() -> None:
     given = {one["name"]: one["value"] for one in container["env"]}
     assert given == compose()["loadprobe"]["environment"]
     assert given["LOADPROBE_HTTP_LISTEN"].endswith(f":{ports['http']}")
+
+
+class _Template(yaml.SafeLoader):
+    """Reads a template; what CloudFormation fills in is left out."""
+
+
+_Template.add_multi_constructor("!", lambda *_: None)
+
+
+def test_the_function_asks_who_it_is() -> None:
+    """Its URL answers who may by IAM; the template lets nobody else in."""
+    text = (DEPLOY / "lambda" / "template.yaml").read_text()
+    resources = yaml.load(text, _Template)["Resources"]
+    urls = [r for r in resources.values() if r["Type"] == "AWS::Lambda::Url"]
+    assert [url["Properties"]["AuthType"] for url in urls] == ["AWS_IAM"]
+    assert "AWS::Lambda::Permission" not in {r["Type"] for r in resources.values()}

@@ -17,7 +17,7 @@ from loadprobe.probe.messages import (
     CertificatesRefused,
     LoginRenewed,
 )
-from loadprobe.run.credentials import CredentialWatch
+from loadprobe.run.credentials import CredentialWatch, read_credentials
 
 S = 1_000_000_000
 
@@ -196,3 +196,21 @@ async def test_a_target_without_a_password(secret: Path) -> None:
     write(secret, "second of the source\n")
     await stage.watch.look()
     assert stage.told == []
+
+
+async def test_a_reload_after_a_cut_over(secret: Path, tmp_path: Path) -> None:
+    """The references of where the lanes are count, not those of the source."""
+    source = Target(host="h", username="app", password_file=str(secret))
+    stage = Stage(source)
+    assert stage.watch.in_force(source) is source
+    there = tmp_path / "there"
+    there.write_text("of-the-target\n")
+    await stage.watch.follow(Target(host="t", password_file=str(there)))
+    secret.unlink()
+    target = stage.watch.in_force(source)
+    assert (target.host, target.username) == ("t", None)
+    await stage.watch.change(target, read_credentials(target, tls=False))
+    assert stage.told == [], "nothing of it has changed"
+    write(there, "another\n")
+    await stage.watch.change(target, read_credentials(target, tls=False))
+    assert stage.told == [(None, "another", 0.0)]

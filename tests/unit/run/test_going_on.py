@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from loadprobe.clock import ClockPair
+from loadprobe.config.keys import Config, Lane
 from loadprobe.core.events import RunContinued, RunProblem
 from loadprobe.core.intervals import Interval
 from loadprobe.outputs.folder import documents
@@ -14,6 +15,7 @@ from loadprobe.outputs.folder.reader import load_segments
 from loadprobe.outputs.folder.segments import SEGMENT, SegmentInfo, segment_path
 from loadprobe.run import going_on, sealing
 from loadprobe.run.aftermath import load_any_run
+from loadprobe.run.going_on import find_past
 from loadprobe.run.wall_watch import WallWatch
 from tests.support.recorded import BEGIN_NS, MS, Recorded, S
 
@@ -36,9 +38,11 @@ def killed(directory: Path, until_ms: int = 2000, **more: object) -> Recorded:
     return run
 
 
-def again(directory: Path, until_ms: int = 4000, dark: Interval = DARK) -> Recorded:
+def again(
+    directory: Path, until_ms: int = 4000, dark: Interval = DARK, lane: str = "tcp"
+) -> Recorded:
     """Return a process that has gone on with it, half a second later."""
-    run = Recorded(directory, dark=dark, resume=True)
+    run = Recorded(directory, dark=dark, resume=True, lane=lane)
     run.measure(until_ms * MS)
     return run
 
@@ -122,6 +126,33 @@ def test_it_can_be_gone_again_and_again(tmp_path: Path) -> None:
     assert sum(o.failed for o in load_any_run(path).outages) <= lane.arrivals
 
 
+def test_a_lane_that_is_gone_stays_as_it_was(tmp_path: Path) -> None:
+    """It is neither dark nor blind later; if it comes back it goes on."""
+    killed(tmp_path, 2000)
+    other = again(tmp_path, 4000, lane="other")
+    other.conclude()
+    path = other.folder.path
+    run = load_any_run(path)
+    tcp, new = sorted(run.summary.lanes, key=lambda lane: lane.name, reverse=True)
+    assert (tcp.name, tcp.blind_ms, tcp.arrivals) == ("tcp", 0, 2 * 200)
+    assert (new.name, new.blind_ms, new.arrivals) == ("other", 0, 2 * 150)
+    by_lane = {outage.lane: outage for outage in run.outages}
+    assert by_lane.keys() == {"tcp", "other"}
+    assert (by_lane["tcp"].failed, by_lane["tcp"].open_end) == (50, True)
+    assert (by_lane["tcp"].unseen_ms, by_lane["tcp"].duration_ms) == (0, 500)
+    (path / documents.SUMMARY).unlink()
+    assert load_any_run(path).outages == run.outages
+    back = again(tmp_path, 6000)
+    back.conclude()
+    run = load_any_run(path)
+    lanes = {lane.name: lane for lane in run.summary.lanes}
+    assert lanes["other"].arrivals == new.arrivals
+    assert lanes["tcp"].arrivals == 2 * (200 + 150)
+    # When it was not wanted it was not blind.
+    assert lanes["tcp"].blind_ms == 500
+    assert len(run.outages) == 2
+
+
 def test_only_a_run_that_nobody_writes_goes_on(tmp_path: Path) -> None:
     """With a process, of another configuration, or of nothing there is none."""
     assert Recorded(tmp_path / "empty", resume=True).past is None
@@ -129,13 +160,45 @@ def test_only_a_run_that_nobody_writes_goes_on(tmp_path: Path) -> None:
     first.measure(1000 * MS)
     assert Recorded(tmp_path, resume=True).past is None
     first.folder.close()
-    path = first.folder.path / SEGMENT
-    said = msgspec.json.decode(path.read_bytes(), type=SegmentInfo)
-    other = msgspec.structs.replace(said, config_digest="sha256:0")
-    path.write_bytes(msgspec.json.encode(other))
     for folder in tmp_path.glob("*-2"):  # that of the second one
         (folder / documents.RUN).unlink()
-    assert Recorded(tmp_path, resume=True).past is None
+    config = first.plan.config
+
+    def found(config: Config) -> bool:
+        past = find_past(config)
+        if past is not None:
+            past.lock.release()
+        return past is not None
+
+    elsewhere = msgspec.structs.replace(config.target, port=7)
+    assert not found(msgspec.structs.replace(config, target=elsewhere))
+    assert not found(msgspec.structs.replace(config, name="other"))
+    # What a reload could take over goes on.
+    changed = (*config.lanes, Lane("more"))
+    assert found(msgspec.structs.replace(config, lanes=changed))
+    path = first.folder.path / documents.RUN
+    said = msgspec.json.decode(path.read_bytes())
+    said["config"]["of_another_version"] = 1
+    path.write_bytes(msgspec.json.encode(said))
+    assert found(config)
+    assert not found(msgspec.structs.replace(config, lanes=changed))
+
+
+def test_a_run_that_was_reloaded_goes_on(tmp_path: Path) -> None:
+    """By what it was told last, and by what it could have been told."""
+    first = Recorded(tmp_path)
+    first.measure(1000 * MS)
+    config = first.plan.config
+    (lane,) = config.lanes
+    faster = msgspec.structs.replace(lane, rate_per_s=7.0)
+    changed = msgspec.structs.replace(config, lanes=(faster,))
+    first.recording.use_config(changed)
+    first.folder.close()
+    for each in (changed, config):
+        past = find_past(each)
+        assert past is not None
+        assert past.path == first.folder.path
+        past.lock.release()
 
 
 @pytest.mark.parametrize("is_flipped", [False, True])

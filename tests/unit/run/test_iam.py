@@ -140,6 +140,10 @@ def test_for_what_tokens_are() -> None:
     )
     found = config('iam_cache = "c"\niam_region = "r"\niam_serverless = true')
     assert (found.iam_cache, found.iam_region) == ("c", "r")
+    assert found.iam_serverless
+    found = config("", CONTROL.replace("replication_group", "serverless_cache"))
+    assert (found.iam_cache, found.iam_serverless) == ("g", True)
+    assert not config("", CONTROL).iam_serverless
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from loadprobe.config.remote_write import RemoteWrite
 from loadprobe.config.webhooks import Webhook
 from loadprobe.control.scenario.file import Scenario
 from loadprobe.control.scenario.keys import AuthRotateStep
+from loadprobe.control.scenario.transfer_keys import CopyStep, CutoverStep
 from loadprobe.run.plan import RunPlan
 
 
@@ -28,5 +29,10 @@ def test_no_process_inherits_a_secret() -> None:
     by_file = AuthRotateStep(
         operation="auth_rotate", strategy="set", token_file="token"
     )
-    scenario = Scenario("s", "", steps=(by_env, by_file))
-    assert RunPlan(config, scenario=scenario).withheld == named | sdk | {"TOKEN"}
+    over = CutoverStep(
+        operation="cutover", target_host="t", target_password_env="THERE"
+    )
+    copy = CopyStep(operation="copy", tool="riot", target_password_env="ALSO")
+    scenario = Scenario("s", "", steps=(by_env, by_file, over, copy))
+    told = {"TOKEN", "THERE", "ALSO"}
+    assert RunPlan(config, scenario=scenario).withheld == named | sdk | told

@@ -5,9 +5,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from loadprobe.config.keys import Config
+from loadprobe.config.keys import Config, Target
 from loadprobe.core.events import ConfigReloaded, ReloadRefused
-from loadprobe.errors import ConfigError
+from loadprobe.errors import ConfigError, UsageError
 from loadprobe.run.reloading import Reloading
 from tests.support.reloaded import SECRET, STAMP, SUCCESS, ReloadStage
 
@@ -29,12 +29,51 @@ async def test_what_has_changed_is_swapped_and_said(tmp_path: Path) -> None:
     assert stage.gauges[STAMP] >= begun
 
 
+async def test_the_rest_needs_a_segment(tmp_path: Path) -> None:
+    """Nothing is swapped then: all of it comes into force with the segment."""
+    stage = ReloadStage(tmp_path)
+    stage.text = stage.text.replace("= 100", "= 50")
+    said = await stage.change("[[lanes]]", '[[lanes]]\nname = "b"\n[[lanes]]')
+    assert said == (
+        "changed: lanes.tcp.rate_per_s, lanes.b; a new segment begins for: lanes.b"
+    )
+    assert stage.swapped == []
+    ((config, anew),) = stage.gone_over
+    assert ([lane.name for lane in config.lanes], anew) == (["b", "tcp"], ("lanes.b",))
+    (told,) = stage.events
+    assert isinstance(told, ConfigReloaded)
+    assert told.changed == ("lanes.tcp.rate_per_s", "lanes.b")
+    assert told.anew == ("lanes.b",)
+
+
+async def test_what_comes_too_late_is_for_the_next_segment(tmp_path: Path) -> None:
+    """What is asked for when all is ready would be forgotten: it is said so."""
+    stage = ReloadStage(tmp_path)
+    await stage.change("[[lanes]]", '[[lanes]]\nname = "b"\n[[lanes]]')
+    said = await stage.change("= 100", "= 50")
+    assert said == "a new segment is about to begin: ask again in a second"
+    assert stage.swapped == []
+    await stage.reloading.settled()
+
+
+async def test_a_segment_that_cannot_be_prepared(tmp_path: Path) -> None:
+    """Then nothing changes, and it is said why; the same is tried the next time."""
+    stage = ReloadStage(tmp_path)
+    stage.problem = UsageError("nobody is there")
+    said = await stage.change("[[lanes]]", '[[lanes]]\nname = "b"\n[[lanes]]')
+    assert said == "nobody is there"
+    assert (stage.swapped, stage.gone_over, stage.gauges[SUCCESS]) == ([], [], 0.0)
+    stage.problem = None
+    assert (await stage.reloading.reload(by="alice")).is_done
+    assert len(stage.gone_over) == 1
+
+
 BAD = [
     ("rate_per_s", "rate", "unknown key; did you mean 'rate_per_s'?"),
     ("[target]", "[target", "not valid TOML"),
     ('password"', 'absent"', "cannot read"),
-    ("port = 1", "port = 2", "target.port: cannot change while a run lasts"),
-    ("[[lanes]]", '[[lanes]]\nname = "b"\n[[lanes]]', "lanes.b: cannot change"),
+    ("port = 1", "port = 2", "target.port: a run cannot change that"),
+    ('name = "tcp"', 'name = "tcp"\ntls = true', "lanes.tcp.tls: a run cannot change"),
     (
         "[[lanes]]",
         '[[webhooks]]\nname = "w"\nkind = "json"\nurl_env = "LP_ABSENT"\n[[lanes]]',
@@ -72,9 +111,10 @@ async def test_without_a_file(tmp_path: Path) -> None:
         stage.read(),
         None,
         stage.swap,
+        go_over=stage.go_over,
         emit=stage.events.append,
         metrics=stage,
-        held=lambda: stage.held,
+        credentials=stage,
     )
     done = await reloading.reload(by="signal")
     assert not done.is_done
@@ -87,6 +127,20 @@ async def test_a_password_that_nobody_can_check_now(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("another")
     assert (await stage.reloading.reload(by="signal")).is_done
     assert stage.held.password == "another"
+
+
+async def test_what_the_source_of_a_migration_refers_to(tmp_path: Path) -> None:
+    """After a cut-over its files may be gone; those of the target are read again."""
+    stage = ReloadStage(tmp_path)
+    there = tmp_path / "password-there"
+    there.write_text("of-the-target")
+    stage.elsewhere = Target("127.0.0.1", port=1, password_file=str(there))
+    (tmp_path / "password").unlink()
+    assert await stage.change("= 100", "= 50") == "changed: lanes.tcp.rate_per_s"
+    assert stage.held.password == "of-the-target"
+    there.unlink()
+    assert "target.password_file" in await stage.change("= 50", "= 60")
+    assert stage.held.password == "of-the-target"
 
 
 async def test_a_file_that_is_gone(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from loadprobe.core.judging.ms_samples import MsKind, MsSamples, MsSeries
 from loadprobe.core.judging.results import Sealed
 from loadprobe.core.steps import ScenarioRecord, ScenarioState
 from loadprobe.core.topology.shard_names import ShardNames
+from loadprobe.errors import RunError
 from loadprobe.outputs.remote_write import sender as remote_write
 from loadprobe.outputs.remote_write.sender import RemoteWriter
 from loadprobe.probe.rates import LaneRates
@@ -51,6 +52,7 @@ class Unprobed:
         self.names = ShardNames()
         self.end_ns: int | None = None
         self.watermark_ns: dict[int, int] = {}
+        self.standby = None
         self.seals = 0
         self.on_seal: Callable[[], None] = lambda: None
         self.ready = asyncio.Event()
@@ -70,6 +72,9 @@ class Unprobed:
     async def wait_until_ready(self) -> None:
         """Wait for the test."""
         await self.ready.wait()
+
+    def tell(self, listeners: object) -> None:
+        """Have nothing to tell."""
 
     def prepare(self) -> None:
         """Have no lanes that sleep."""
@@ -92,6 +97,7 @@ class Unprobed:
         *,
         meanwhile: Callable[[], object],
         closed: Sequence[str],
+        read_back_s: float,
     ) -> int:
         """End at once."""
         self.end_ns = mono_now_ns()
@@ -306,6 +312,91 @@ async def test_a_defect_of_the_run_is_reported_with_what_was_measured(
     assert run.document("run.json")["end"] is not None
 
 
+async def test_a_defect_is_not_hidden_by_what_else_failed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A probe fails in the moment in which the supervisor breaks: both are told."""
+    run = Supervised(monkeypatch, tmp_path, duration_s=None)
+    breaks = asyncio.Event()
+
+    def spawn(group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+        async def fail(error: Exception) -> None:
+            await breaks.wait()
+            raise error
+
+        errors = (RunError("the probe"), KeyError("one"), KeyError("two"))
+        return [group.create_task(fail(error)) for error in errors]
+
+    monkeypatch.setattr(run.measurement, "spawn", spawn)
+    run.measurement.on_seal = breaks.set
+    assert await run.run.run() == 1
+    problems = run.document("run.json")["problems"]
+    assert len(problems) == 3
+    assert "a defect of loadprobe" in problems[0]
+    told = " ".join(problems)
+    assert all(word in told for word in ("the probe", "'one'", "'two'"))
+
+
+async def test_what_only_the_loop_knows_is_a_problem_of_the_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A callback, or a task that nobody waits for, breaks: told once, exit code 1."""
+    run = Supervised(monkeypatch, tmp_path)
+    loop = asyncio.get_running_loop()
+
+    def break_down_soon() -> None:
+        for _ in range(3):
+            loop.call_soon(int, "no number")
+
+    run.measurement.on_seal = break_down_soon
+    assert await run.run.run() == 1
+    (problem,) = run.document("run.json")["problems"]
+    assert "the event loop met an error it has no name for" in problem
+    assert "no number" in problem
+    assert "PROBLEM" in run.text
+    assert "unexpected_error" in caplog.text
+
+
+async def test_a_defect_in_a_reload_is_a_problem(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whoever asks is told, the run goes on, and can be asked again."""
+    run = Supervised(monkeypatch, tmp_path)
+
+    async def fail(*, by: str) -> None:
+        raise KeyError(by)
+
+    monkeypatch.setattr(run.run._reloading, "reload", fail)
+    told: list[tuple[bool, str]] = []
+
+    async def ask() -> None:
+        told.extend([await run.run._reload(by) for by in ("alice", "signal")])
+
+    monkeypatch.setattr(run.run._crew, "watching", lambda: [ask()])
+    assert await run.run.run() == 1
+    assert [is_done for is_done, _ in told] == [False, False]
+    problems = run.document("run.json")["problems"]
+    assert problems == [text for _, text in told]
+    assert "a reload met an error it has no name for" in problems[0]
+
+
+async def test_what_a_transport_meets_is_no_defect(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The network did it; who holds the connection is told, and the log."""
+    run = Supervised(monkeypatch, tmp_path)
+    loop = asyncio.get_running_loop()
+    context = {
+        "message": "Fatal read error on socket transport",
+        "transport": object(),
+        "exception": OSError(113, "No route to host"),
+    }
+    run.measurement.on_seal = lambda: loop.call_exception_handler(context)
+    assert await run.run.run() == 0
+    assert run.document("run.json")["problems"] == []
+    assert "Fatal read error" in caplog.text
+
+
 async def test_a_defect_before_the_load_is_raised(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -344,6 +435,21 @@ async def test_a_signal_before_the_probes_starts_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_a_defect_that_meets_a_signal_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nobody waits for it any more; what failed for the signal is not worth a word."""
+    for error, is_told in ((KeyError("lost"), True), (RunError("given up"), False)):
+        stopping = Stopping()
+
+        async def work(stopping: Stopping = stopping, error: Exception = error) -> int:
+            stopping.event.set()
+            raise error
+
+        assert await stopping.unless_set(work()) is None
+        assert (str(error) in caplog.text) is is_told
+
+
 async def test_a_signal_while_connecting_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -369,4 +475,4 @@ async def test_a_tls_connection_that_is_lost_is_no_matter_of_the_loop(
     report({"message": "Fatal error on SSL", "protocol": object(), "exception": lost})
     assert not caplog.records
     report({"message": "something else", "exception": ValueError("x")})
-    assert [record.getMessage() for record in caplog.records] == ["something else"]
+    assert [record.getMessage() for record in caplog.records] == ["unexpected_error"]

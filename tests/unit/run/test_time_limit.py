@@ -116,7 +116,7 @@ def test_the_end_takes_less_than_a_service_manager_grants() -> None:
     judging_s = 10.0  # of all outages that are kept, in a slow moment
     most_s = sum(
         (
-            deciding_s + load._READ_BACK_S + load._GONE_S,
+            deciding_s + load.LAST_READ_BACK_S + load._GONE_S,
             judging_s,
             recording._FOLDERS_S,
             syncing._STOP_S,

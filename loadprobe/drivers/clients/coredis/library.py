@@ -254,11 +254,11 @@ class _Handle:
             await self.connect()
         return await self._client.get(key)
 
-    async def set(self, key: bytes, value: bytes) -> object:
-        """Write a key and return ``resp.OK``."""
+    async def set(self, key: bytes, value: bytes, ttl_s: int) -> object:
+        """Write a key, with a TTL if it is not 0, and return ``resp.OK``."""
         if self._opening is None or not self._opening.done():
             await self.connect()
-        done = await self._client.set(key, value)
+        done = await self._client.set(key, value, ex=ttl_s or None)
         return resp.OK if done is True else done
 
     def use_login(self) -> None:

@@ -7,6 +7,7 @@ client object made; refreshes, redirects and open connections are not known.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -120,19 +121,19 @@ class _Handle:
         """Return the value of a key, or None."""
         return await self._call("get", key)
 
-    async def set(self, key: bytes, value: bytes) -> object:
-        """Write a key and return ``resp.OK``."""
-        done = await self._call("set", key, value)
+    async def set(self, key: bytes, value: bytes, ttl_s: int) -> object:
+        """Write a key, with a TTL if it is not 0, and return ``resp.OK``."""
+        done = await self._call("set", key, value, **_expiry(ttl_s))
         return resp.OK if done == "OK" else done
 
-    async def _call(self, name: str, *arguments: bytes) -> object:
+    async def _call(self, name: str, *arguments: bytes, **more: Any) -> object:
         if self._client is None:
             await self.connect()
         operation = CURRENT.get()
         assert operation is not None, "only workers use clients"
         self._tally.count_try(operation)
         try:
-            reply: object = await getattr(self._client, name)(*arguments)
+            reply: object = await getattr(self._client, name)(*arguments, **more)
         except Exception as exc:
             operation.answers += classify(exc)[0] is not Outcome.UNKNOWN
             raise
@@ -169,6 +170,14 @@ class _Handle:
             await asyncio.wait(self._telling)
         if self._client is not None:
             await self._client.close()
+
+
+@lru_cache
+def _expiry(ttl_s: int) -> dict[str, Any]:
+    """Return what ``set`` is told of a TTL."""
+    if not ttl_s:
+        return {}
+    return {"expiry": glide.ExpirySet(glide.ExpiryType.SEC, ttl_s)}
 
 
 def make_configuration(

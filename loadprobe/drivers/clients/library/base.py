@@ -109,8 +109,8 @@ class Handle(Protocol):
     def get(self, key: bytes) -> Awaitable[object]:
         """Return the value of a key, or None."""
 
-    def set(self, key: bytes, value: bytes) -> Awaitable[object]:
-        """Write a key and return ``resp.OK``."""
+    def set(self, key: bytes, value: bytes, ttl_s: int) -> Awaitable[object]:
+        """Write a key, with a TTL if it is not 0, and return ``resp.OK``."""
 
     def use_login(self) -> None:
         """Take note that the login has changed, if the library has to be told."""

@@ -388,4 +388,4 @@ def _is_cancelled() -> bool:
 def _call(client: Handle, asked: Asked) -> Awaitable[object]:
     if asked.value is None:
         return client.get(asked.key)
-    return client.set(asked.key, asked.value)
+    return client.set(asked.key, asked.value, asked.ttl_s)

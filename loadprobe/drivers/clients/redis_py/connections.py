@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 else:
     Connection = object
 
-_OPERATIONS = (b"*2\r\n$3\r\nGET\r\n", b"*3\r\n$3\r\nSET\r\n")
+_OPERATIONS = (
+    b"*2\r\n$3\r\nGET\r\n",
+    b"*3\r\n$3\r\nSET\r\n",
+    b"*5\r\n$3\r\nSET\r\n",  # with a TTL
+)
 _USED_S = 2.0
 """A pool hands its connections out in turn: by then all have been used, or are idle.
 Those are not counted, and log in with their next operation."""

@@ -94,9 +94,9 @@ class _Handle:
         found: Awaitable[object] = self._client.get(key)
         return found
 
-    async def set(self, key: bytes, value: bytes) -> object:
-        """Write a key and return ``resp.OK``."""
-        done = await self._client.set(key, value)
+    async def set(self, key: bytes, value: bytes, ttl_s: int) -> object:
+        """Write a key, with a TTL if it is not 0, and return ``resp.OK``."""
+        done = await self._client.set(key, value, ex=ttl_s or None)
         return resp.OK if done is True else done
 
     def use_login(self) -> None:

@@ -176,17 +176,17 @@ def _read_wish(params: Params, server: ServerBinary) -> Wish:
         tls_mode=tls_mode,
         password=password,
         server=server,
-        snapshots=_snapshots(params),
+        snapshots=read_snapshots(params, "SnapshotArns"),
     )
 
 
-def _snapshots(params: Params) -> tuple[Path, ...]:
-    """Return the files that SnapshotArns names; here they are paths of this host."""
-    found = tuple(Path(each) for each in params.get("SnapshotArns", ()))
+def read_snapshots(params: Params, member: str) -> tuple[Path, ...]:
+    """Return the files that a member names; here they are paths of this host."""
+    found = tuple(Path(each) for each in params.get(member, ()))
     for path in found:
         if not path.is_absolute():
             raise bad_value(
-                f"SnapshotArns {str(path)!r} is not valid: this control plane takes "
+                f"{member} {str(path)!r} is not valid: this control plane takes "
                 "absolute paths of RDB files."
             )
         if not path.is_file():

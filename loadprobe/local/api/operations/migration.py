@@ -7,7 +7,7 @@ from loadprobe.local.api.changes import Change
 from loadprobe.local.api.codec import Params
 from loadprobe.local.api.faults import ApiFault
 from loadprobe.local.api.groups import ReplicationGroup
-from loadprobe.local.api.operations.rules import bad_combination, bad_value
+from loadprobe.local.api.operations.rules import bad_combination, read_source
 from loadprobe.local.api.plane import Plane
 from loadprobe.local.api.rendering import describe_group
 from loadprobe.local.cluster import migration
@@ -19,7 +19,7 @@ _COMPLETE_TIMEOUT_S = 60.0
 async def test_migration(plane: Plane, params: Params) -> dict[str, Any]:
     """TestMigration: the result is an event; the group stays as it is."""
     group = plane.group(params["ReplicationGroupId"])
-    host, port = _source(params)
+    host, port = read_source(params)
     _check_target(group)
     plane.spawn(
         _check_source(plane, group, host, port),
@@ -31,7 +31,7 @@ async def test_migration(plane: Plane, params: Params) -> dict[str, Any]:
 async def start_migration(plane: Plane, params: Params) -> dict[str, Any]:
     """StartMigration: the group follows the source, and is "migrating" from then on."""
     group = plane.group(params["ReplicationGroupId"])
-    host, port = _source(params)
+    host, port = read_source(params)
     _check_target(group)
 
     async def perform(_change: Change) -> None:
@@ -95,20 +95,6 @@ async def _check_source(
     else:
         text = f"Test Migration successful for {group.group_id}"
     plane.add_group_event(group, text)
-
-
-def _source(params: Params) -> tuple[str, int]:
-    """Return the source's address; the list has exactly one element."""
-    endpoints = params["CustomerNodeEndpointList"]
-    if len(endpoints) != 1:
-        raise bad_value(
-            f"CustomerNodeEndpointList has {len(endpoints)} elements: it must have 1."
-        )
-    (endpoint,) = endpoints
-    host, port = endpoint.get("Address", ""), endpoint.get("Port", 0)
-    if not host or not 0 < port < 65_536:
-        raise bad_value("CustomerNodeEndpointList needs an Address and a Port.")
-    return host, port
 
 
 def _check_target(group: ReplicationGroup) -> None:

@@ -19,7 +19,7 @@ async def plan_nodes(
 ) -> Change | None:
     """Return the replacement of all nodes, None if there is nothing to change."""
     node_type = check_node_type(params.get("CacheNodeType", group.node_type))
-    server = await _wanted_server(group, params)
+    server = await wanted_server(group, params)
     parameter_group = _wanted_parameter_group(group, params, server)
     node_pending = {}
     if node_type != group.node_type:
@@ -64,9 +64,7 @@ def _wanted_parameter_group(
     return wanted
 
 
-async def _wanted_server(
-    group: ReplicationGroup, params: Params
-) -> ServerBinary | None:
+async def wanted_server(group: ReplicationGroup, params: Params) -> ServerBinary | None:
     """Return another server program, None if the request keeps the present one."""
     engine = params.get("Engine", group.engine)
     version = params.get("EngineVersion")

@@ -22,9 +22,14 @@ def page(items: Sequence[_T], params: Params) -> tuple[Sequence[_T], dict[str, s
 
 def marker(params: Params) -> int:
     """Return the request's Marker, 0 without one."""
-    given = params.get("Marker") or "0"
+    return read_marker(params.get("Marker"), "Marker")
+
+
+def read_marker(given: str | None, member: str) -> int:
+    """Return the position that a marker tells, 0 for none."""
+    given = given or "0"
     if not (given.isascii() and given.isdecimal()):
-        raise ApiFault("InvalidParameterValue", f"Marker {given!r} is not valid.")
+        raise ApiFault("InvalidParameterValue", f"{member} {given!r} is not valid.")
     return int(given)
 
 

@@ -101,9 +101,10 @@ class _StepEvents:
         self._has_failed_over = True
         done = f"Failover to replica node {node.name} completed"
         self._tell(node.name, done)
-        self._plane.add_group_event(self._group, done)
+        if not self._group.is_serverless:
+            self._plane.add_group_event(self._group, done)
         self._tell(self._primary, _SHUTDOWN)
 
     def _tell(self, name: str, *texts: str) -> None:
         for text in texts:
-            self._plane.add_event("cache-cluster", name, text)
+            self._plane.add_node_event(self._group, name, text)

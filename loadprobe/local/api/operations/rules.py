@@ -86,6 +86,20 @@ def check_parameter_group(name: str, server: ServerBinary) -> bool:
     return found["cluster"] is not None
 
 
+def read_source(params: Params) -> tuple[str, int]:
+    """Return the source's address; the list has exactly one element."""
+    endpoints = params["CustomerNodeEndpointList"]
+    if len(endpoints) != 1:
+        raise bad_value(
+            f"CustomerNodeEndpointList has {len(endpoints)} elements: it must have 1."
+        )
+    (endpoint,) = endpoints
+    host, port = endpoint.get("Address", ""), endpoint.get("Port", 0)
+    if not host or not 0 < port < 65_536:
+        raise bad_value("CustomerNodeEndpointList needs an Address and a Port.")
+    return host, port
+
+
 async def find_program(engine: str | None, version: str | None) -> ServerBinary:
     """Return the server program of an engine, or raise the API's fault.
 

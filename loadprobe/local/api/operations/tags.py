@@ -1,4 +1,4 @@
-"""The operations on tags: of replication groups, by their ARN.
+"""The operations on tags: of replication groups and serverless caches, by their ARN.
 
 As on AWS, a group that is at work does not tell its tags (documented for
 ListTagsForResource). Nodes have none of their own here.
@@ -60,15 +60,16 @@ def read_tags(params: Params, present: dict[str, str] | None = None) -> dict[str
 
 def _group(plane: Plane, params: Params) -> ReplicationGroup:
     arn = params["ResourceName"]
-    for group in plane.groups.values():
+    for group in plane.all_groups:
         if arn == group_arn(group):
             break
     else:
-        raise ApiFault("InvalidARN", f"{arn} is no replication group that is here.")
+        raise ApiFault("InvalidARN", f"{arn} is nothing that is here.")
     if group.status not in _AT_REST:
         raise ApiFault(
-            "InvalidReplicationGroupState",
-            f"Replication group {group.group_id} is {group.status}, not available.",
+            group.bad_state,
+            f"{group.word.capitalize()} {group.group_id} is {group.status}, not "
+            "available.",
         )
     return group
 

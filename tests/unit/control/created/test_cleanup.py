@@ -14,7 +14,7 @@ from loadprobe.config.keys import Control
 from loadprobe.control.created import cleanup, markers
 from loadprobe.control.created.cleanup import clean_up, is_created_by, next_call
 from loadprobe.control.created.markers import Marker
-from loadprobe.control.mutations.lifecycle import CREATED_BY_TAG, MARK_TAG
+from loadprobe.control.mutations.marks import CREATED_BY_TAG, MARK_TAG
 from loadprobe.control.provider.faults import ApiRefused, ApiUnanswered, ApiUnreachable
 from loadprobe.control.provider.state import ABSENT, ApiCall, GroupState, Need
 from loadprobe.errors import ControlError
@@ -49,7 +49,7 @@ class Provider:
         sent: the calls that came in: (virtual second, operation).
         refuses: what the next calls are answered with; None is accepted.
         told: what was told.
-        members: nodes that were seen before.
+        was_seen: it was seen before.
         tags: what the next looks find of the tags, the last for ever.
     """
 
@@ -62,7 +62,7 @@ class Provider:
         self.sent: list[tuple[float, str]] = []
         self.refuses: list[Exception | None] = []
         self.told: list[str] = []
-        self.members: dict[str, str] = {}
+        self.was_seen = False
         self.ended_s = 0.0
         self.tags: list[dict[str, str] | None] = [OURS]
 
@@ -169,7 +169,7 @@ def test_a_group_that_is_not_there(
 ) -> None:
     """One that was asked for just now may still appear, unless it was there before."""
     provider = Provider([ABSENT], now_s=now_s)
-    provider.members = {"rg-0001-001": "0001"} if is_seen else {}
+    provider.was_seen = is_seen
     assert provider.clean_up(marker)
     assert provider.ended_s == waits_s
     assert provider.told[-1] == f"{WHERE}: already gone"

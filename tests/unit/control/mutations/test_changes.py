@@ -13,7 +13,7 @@ from loadprobe.control.mutations.changes import (
     TlsMode,
     UpgradeEngine,
 )
-from loadprobe.control.mutations.lifecycle import StartMigration
+from loadprobe.control.mutations.migrations import StartMigration
 from loadprobe.control.mutations.mutation import Mutation
 from loadprobe.control.mutations.sizes import Scale, SetReplicas
 from loadprobe.control.provider.state import ApiCall, GroupState, absent_group

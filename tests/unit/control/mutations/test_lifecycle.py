@@ -12,11 +12,10 @@ from loadprobe.control.mutations.changes import (
     SetNodeType,
     UpgradeEngine,
 )
-from loadprobe.control.mutations.lifecycle import (
-    MARK_TAG,
+from loadprobe.control.mutations.lifecycle import CreateGroup, DeleteGroup
+from loadprobe.control.mutations.marks import MARK_TAG
+from loadprobe.control.mutations.migrations import (
     CompleteMigration,
-    CreateGroup,
-    DeleteGroup,
     StartMigration,
     TryMigration,
 )
@@ -343,7 +342,7 @@ def test_only_a_migration_under_way_can_be_completed() -> None:
         "CompleteMigration", {"ReplicationGroupId": "rg", "Force": True}
     )
     text = refused(CompleteMigration())
-    assert "rg is 'available', not 'migrating'" in text
+    assert "the group rg is 'available' and follows no source" in text
     assert CompleteMigration().is_reached(state())
     assert CompleteMigration().agrees(topology(*THREE), state())
 

@@ -6,12 +6,8 @@ from typing import Any
 import pytest
 
 from loadprobe.control.mutations.changes import RotateAuth, SetTls
-from loadprobe.control.mutations.lifecycle import (
-    CompleteMigration,
-    CreateGroup,
-    DeleteGroup,
-    StartMigration,
-)
+from loadprobe.control.mutations.lifecycle import CreateGroup, DeleteGroup
+from loadprobe.control.mutations.migrations import CompleteMigration, StartMigration
 from loadprobe.control.mutations.mutate import Withheld
 from loadprobe.control.mutations.signs import StateSigns
 from loadprobe.control.mutations.sizes import Scale

@@ -6,14 +6,21 @@ import pytest
 
 from loadprobe.config.keys import Control
 from loadprobe.control.permissions.asking import _READS, changes_of, denied_reads
-from loadprobe.control.permissions.grants import GRANTS, WATCH, actions_of
+from loadprobe.control.permissions.grants import (
+    GRANTS,
+    SERVERLESS_GRANTS,
+    WATCH,
+    actions_of,
+)
 from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.run.checks import Check
 from loadprobe.run.permission_check import check_permissions
 from tests.support.control_provider import Provider, no_connection, refusal, run
 
 ALL = tuple(GRANTS)
-OF_A_GROUP = sorted(_READS.keys() - {"DescribeReplicationGroups"})
+OF_A_GROUP = sorted(
+    _READS.keys() - {"DescribeReplicationGroups", "DescribeServerlessCaches"}
+)
 """Reads of which each can be missing alone."""
 
 
@@ -26,7 +33,12 @@ def deny(provider: Provider, *actions: str) -> None:
 def api_of(provider: Provider) -> ElastiCacheApi:
     """Return the open API of a provider."""
     return ElastiCacheApi(
-        provider, provider, group_id="rg", where="here", throttle_backoff_s=0
+        provider,
+        provider,
+        group_id="rg",
+        where="here",
+        throttle_backoff_s=0,
+        kind=provider.kind,
     )
 
 
@@ -42,12 +54,28 @@ def denied(provider: Provider, *purposes: str) -> tuple[str, ...]:
 def test_all_reads_of_the_table_are_asked_for() -> None:
     """An action is either a read that is made, or a change that is not."""
     reads = {a for a in actions_of(*ALL) if a.startswith(("Describe", "List"))}
-    assert reads == set(_READS)
+    assert reads == set(_READS) - {"DescribeServerlessCaches"}
     provider = Provider()
     assert denied(provider, *ALL) == ()
     assert provider.operations == reads
     assert provider.calls == []
     assert set(changes_of(ALL)) == actions_of(*ALL) - reads
+
+
+def test_the_reads_of_a_serverless_cache() -> None:
+    """They are asked for by its own table, and one that is missing is named."""
+    provider = Provider()
+    provider.become_cache()
+    table = SERVERLESS_GRANTS
+    needed = actions_of(*table, table=table)
+    reads = {action for action in needed if action.startswith(("Describe", "List"))}
+    assert run(denied_reads(api_of(provider), tuple(table), table)) == ()
+    assert provider.operations == reads
+    assert set(changes_of(tuple(table), table)) == needed - reads
+    deny(provider, "DescribeServerlessCaches")
+    assert "DescribeServerlessCaches" in run(
+        denied_reads(api_of(provider), tuple(table), table)
+    )
 
 
 @pytest.mark.parametrize("action", OF_A_GROUP)

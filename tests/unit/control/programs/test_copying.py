@@ -3,13 +3,16 @@
 import asyncio
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+import aiohttp
 import pytest
 
-from loadprobe.control.programs.copying import Copying
+from loadprobe.control.programs.copying import Copying, _CopyProcess
 from loadprobe.control.programs.course import CopyCourse
 from loadprobe.control.programs.ends import DataEnd
+from loadprobe.control.programs.program import OutputJournal
 from loadprobe.control.programs.tools import ToolRun, riot
 from loadprobe.control.provider.secret import Secret
 from loadprobe.core.events import Event, ExecLine, StepProblem
@@ -144,3 +147,62 @@ async def test_riot_by_a_stub(tmp_path: Path) -> None:
         '"live"',
         "scan done, live",
     ]
+
+
+async def test_a_tool_inherits_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it see what is withheld of our environment, but all the rest."""
+    monkeypatch.setenv("OUR_SECRET", "s3cret")
+    monkeypatch.setenv("OUR_OTHER", "other")
+    events: list[Event] = []
+    course = CopyCourse(stall_s=60.0, most_lag_bytes=1_000)
+    run = shell("echo $OUR_SECRET $OUR_OTHER $MINE", env={"MINE": "mine"})
+    it = Copying("copy", [run], course, events.append, withheld={"OUR_SECRET"})
+    await it.begin()
+    await until_done(it)
+    await it.end()
+    said = [event.line for event in events if isinstance(event, ExecLine)]
+    assert said == ["other mine"]
+
+
+async def test_a_status_page_without_end_is_none() -> None:
+    """Anybody on this machine may have taken the port."""
+    sent = 0
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        with suppress(ConnectionError, RuntimeError):
+            while sent < 100_000_000:
+                writer.write(b"x" * 100_000)
+                sent += 100_000
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    it = copying([], [])
+    each = _CopyProcess(shell("", status_port=port), OutputJournal("", print, ()))
+    async with aiohttp.ClientSession() as session:
+        await it._ask(each, session)
+    server.close()
+    assert each.status is None
+    assert sent < 20_000_000
+
+
+async def test_a_defect_while_a_copy_goes_on_is_raised(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It ends with the copy: nothing of it runs on, and nobody takes it for a stall."""
+    it = copying([shell("sleep 60")], [])
+
+    def break_down(*_: object) -> list[str]:
+        raise KeyError("ours")
+
+    monkeypatch.setattr(it.course, "take", break_down)
+    await it.begin()
+    assert it._watching is not None
+    async with asyncio.timeout(10):
+        await asyncio.wait({it._watching})
+    with pytest.raises(KeyError, match="ours"):
+        await it.end()
+    assert it.is_over

@@ -103,3 +103,13 @@ def test_any_command_finds_both_ends() -> None:
     assert env["SOURCE_PASSWORD"] == "from:secret"
     assert (env["TARGET_CLUSTER"], env["SOURCE_CLUSTER"]) == ("1", "")
     assert env["TARGET_PORT"] == "6380"
+
+
+def test_a_host_is_no_option() -> None:
+    """Redis-cli would take one that begins so for an option of its own."""
+    for source, target in (
+        (replace(SOURCE, host="-x"), TARGET),
+        (SOURCE, replace(TARGET, host="--eval")),
+    ):
+        with pytest.raises(ControlError, match="is no host"):
+            redis_cli_import("redis-cli", source, target)

@@ -301,3 +301,24 @@ def test_events_outside_a_failover_have_no_id() -> None:
         (DONE, "rg", 2),
         ("Recovering cache nodes 0001", "rg-0001-001", 7200),
     ) == [None, None, "0001#1", None]
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("Serverless cache sc created", EventKind.CREATED),
+        ("Cache Updated", EventKind.MODIFIED),
+        ("Cache Update Failed", EventKind.FAILED),
+        ("Cache Creation Failed", EventKind.FAILED),
+        ("Cache Deleted", EventKind.DELETED),
+        ("Cache Limit Approaching", EventKind.OTHER),
+        ("Prepare Migration successful for sc", EventKind.OTHER),
+        ("Start Migration successful for sc", EventKind.MIGRATION_STARTED),
+        ("Migration completed", EventKind.MIGRATION_COMPLETED),
+        ("StartMigration of serverless cache sc failed: no", EventKind.FAILED),
+    ],
+)
+def test_texts_of_a_serverless_cache(message: str, kind: EventKind) -> None:
+    """They are told apart by their words: AWS documents titles only."""
+    told = record(message, source="sc", kind="serverless-cache")
+    assert classify(told, group_id="sc", members={}).kind is kind

@@ -112,6 +112,28 @@ def test_rules_need_addresses(render: "object") -> None:
         render(plan_of(("10.0.0.1", 6379), ("2001:db8::1", 6379)))
 
 
+HOSTILE = [
+    "fe80::1%\n-A INPUT -j ACCEPT",
+    "fe80::1% accept; }",
+    '2001:db8::1%"',
+    "10.0.0.1\n",
+    'x"\n[target.tunnel]\nssh = "evil"\n#',
+    "a\\",
+    "é.example",
+]
+
+
+@pytest.mark.parametrize("host", HOSTILE)
+def test_what_a_cluster_announces_is_no_rule(host: str) -> None:
+    """Neither rules, which root loads, nor a configuration take another line of it."""
+    for render in (render_nft, render_iptables):
+        with pytest.raises(UsageError, match="no address"):
+            render(plan_of((host, 6379)))
+    named = Opening(7001, ("10.0.0.1", 6379), (f"{host}:6379",), "0001 primary")
+    with pytest.raises(UsageError, match="is no address"):
+        render_toml(NatPlan("203.0.113.5", (named,)))
+
+
 @pytest.mark.parametrize(
     ("program", "text"),
     [

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,14 @@ import pytest
 
 from loadprobe.control.programs.program import LONGEST_LINE, MOST_LINES
 from loadprobe.control.provider.secret import Secret
+from loadprobe.control.scenario.brake import Brake
 from loadprobe.control.scenario.exec_step import run_command
+from loadprobe.control.scenario.keys import ExecStep
+from loadprobe.control.scenario.observing import Observing
 from loadprobe.core.events import Event, ExecEnded, ExecLine
 from loadprobe.errors import ControlError
 from loadprobe.liveness import start_ticks
+from tests.support.scenario_stage import Stage
 
 
 async def run(
@@ -170,3 +175,20 @@ async def test_a_child_left_behind_is_neither_waited_for_nor_kept(
     events = await run("sh", "-c", script)
     assert printed(events)[0].line == "done"
     assert await gone(tmp_path / "child")
+
+
+def test_a_program_inherits_no_secret(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Variables that the configuration names are not for it; those of the SDK are."""
+    monkeypatch.setenv("OUR_PASSWORD", "s3cret")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "key")
+    script = f"echo $OUR_PASSWORD-$AWS_SECRET_ACCESS_KEY > {tmp_path}/told"
+    around = replace(
+        Stage(monkeypatch).around(),
+        withheld=frozenset({"OUR_PASSWORD", "AWS_SECRET_ACCESS_KEY"}),
+    )
+    it = Observing(around, Brake())
+    step = ExecStep(operation="exec", command=("sh", "-c", script))
+    asyncio.run(it.take(step, name="x", secrets=()))
+    assert (tmp_path / "told").read_text() == "-key\n"

@@ -70,6 +70,8 @@ def test_every_operation_has_a_good_example() -> None:
         "auth_rotate": {"token_env": "TOKEN"},
         "migrate_start": {"source_host": "db"},
         "migrate_test": {"source_host": "db"},
+        "migrate_prepare": {"source_host": "db"},
+        "user_group": {"user_group": "mine"},
         "seed": {"node_type": "small", "snapshots": ["a.rdb"]},
         "hold": {"seconds": 1},
         "exec": {"command": ["true"]},

@@ -23,7 +23,14 @@ from tests.support.control_provider import (
     run,
     virtual_clock,
 )
-from tests.support.scenario_stage import CONFIG, Lanes, Load, stage_scenario, step
+from tests.support.scenario_stage import (
+    CONFIG,
+    DirectWays,
+    Lanes,
+    Load,
+    stage_scenario,
+    step,
+)
 
 CREATE = "CreateReplicationGroup"
 
@@ -59,6 +66,7 @@ class Creation:
             lanes=Lanes(),
             load=Load(),
             emit=lambda _: None,
+            ways=DirectWays(),
         )
         runner = StepRunner(scenario, around, Brake())
         records: list[StepRecord] = []

@@ -3,10 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from loadprobe.clock import NS_PER_S
-from loadprobe.config.keys import Config, Lane, Target
+from loadprobe.config.keys import Config, Control, Lane, Target
 from loadprobe.control.provider.replies import EngineVersion, ProviderRecord
 from loadprobe.control.provider.shared import SharedApi
 from loadprobe.control.provider.state import ABSENT, GroupState
@@ -15,6 +16,7 @@ from loadprobe.control.scenario.rehearsal import (
     changes_existing_group,
     plan_scenario,
     rehearse,
+    what_changes,
 )
 from loadprobe.control.scenario.transfer_keys import CopyStep, CutoverStep, DrainStep
 from loadprobe.errors import PreflightError, UsageError
@@ -233,3 +235,35 @@ async def test_a_rehearsal_needs_a_group() -> None:
     assert "nothing is changed" in lines[1]
     with pytest.raises(UsageError, match="scenario failover needs to know the repli"):
         await rehearse(config, load_scenario("failover"), shared)
+
+
+async def test_a_migration_between_named_clusters_needs_none() -> None:
+    """Copy and cut-over tell all by their hosts; what they change is asked for."""
+    config = Config(target=Target("db"), lanes=(Lane("tcp"),))
+    named = {"target_host": "there", "tool": "command", "command": ["true"]}
+    text = step("drain") + step("copy", **named) + step("cutover", target_host="there")
+    scenario = stage_scenario(text)
+    lines = await rehearse(config, scenario, SharedApi())
+    assert "  2. copy: copy the source to there by true" in lines
+    assert not any(line.startswith("group") for line in lines)
+    assert what_changes(config, scenario) == "there"
+    assert what_changes(config, stage_scenario(step("drain"))) is None
+    with_group = msgspec.structs.replace(config, control=Control("rg"))
+    assert what_changes(with_group, scenario) == "rg"
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        (step("cutover"), ", or target_host to its steps cutover"),
+        (step("copy", tool="redis-shake"), ", or target_host to its steps copy"),
+        (step("wait", until="available"), ""),
+        (step("cutover") + step("wait", until="settled"), ""),
+    ],
+)
+async def test_what_a_scenario_without_a_group_lacks(text: str, hint: str) -> None:
+    """A host would do for steps that lead to a target, and for no others."""
+    config = Config(target=Target("db"), lanes=(Lane("tcp"),))
+    with pytest.raises(UsageError) as caught:
+        await rehearse(config, stage_scenario(text), SharedApi())
+    assert str(caught.value).endswith(f"to the configuration{hint}")

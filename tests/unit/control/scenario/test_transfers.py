@@ -12,6 +12,7 @@ import pytest
 from loadprobe.config.keys import Tunnel
 from loadprobe.control.mutations.phase_log import Phases
 from loadprobe.control.provider import known_calls
+from loadprobe.control.scenario import transferring
 from loadprobe.control.scenario.brake import Brake
 from loadprobe.control.scenario.file import Scenario, parse_scenario
 from loadprobe.control.scenario.known_steps import check_known
@@ -254,7 +255,10 @@ def test_one_process_for_each_shard_of_the_source(
     """Each has the primary as its source, and a status port of its own."""
     told = tmp_path / "told"
     stub = tmp_path / "redis-shake"
-    stub.write_text(f'#!/bin/sh\ngrep -e "^address" -e status_port "$1" >> {told}\n')
+    stub.write_text(  # none ends before the other one has begun
+        f'#!/bin/sh\ngrep -e "^address" -e status_port "$1" >> {told}\n'
+        f"while [ $(grep -c status_port {told}) -lt 2 ]; do sleep 0.01; done\n"
+    )
     stub.chmod(0o755)
     nodes = [Node(f"n{number}", "10.0.0.1", 7000 + number) for number in (1, 2)]
     shards = [Shard(f"000{n.id[1]}", ((0, 1),), n, (), epoch=1) for n in nodes]
@@ -285,3 +289,37 @@ def test_one_process_for_each_shard_of_the_source(
     assert sources == {'address = "10.0.0.1:7001"', 'address = "10.0.0.1:7002"'}
     assert lines.count(f'address = "{PLAIN.host}:{PLAIN.port}"') == 2
     assert len({line for line in lines if "status_port" in line}) == 2
+
+
+@pytest.mark.parametrize(
+    ("step", "withheld"),
+    [
+        ('copy; tool = "redis-shake"', {"OUR_PASSWORD", "AWS_SECRET_ACCESS_KEY"}),
+        ('copy; tool = "command"; command = ["true"]', {"OUR_PASSWORD"}),
+    ],
+)
+def test_a_tool_inherits_no_secret(
+    step: str, withheld: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else's command may have a use for those of the SDK."""
+    given: list[object] = []
+
+    class Done:
+        failure, is_done, follows = "", True, False
+        course = SimpleNamespace(has_begun=True, is_copied=True)
+
+        def __init__(self, *_: object, **more: object) -> None:
+            given.append(more["withheld"])
+
+        async def begin(self) -> None:
+            """Do nothing."""
+
+        end = begin
+
+    monkeypatch.setattr(transferring, "Copying", Done)
+    stage = Stage(monkeypatch, GROUP)
+    only_plain(stage)
+    stage.withheld = frozenset({"OUR_PASSWORD", "AWS_SECRET_ACCESS_KEY"})
+    record = stage.run(parsed(step))
+    assert record.steps[0].state is StepState.SETTLED, record.steps[0].reason
+    assert given == [withheld]

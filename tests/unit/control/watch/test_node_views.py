@@ -7,12 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from loadprobe.config.keys import Target, Tunnel
-from loadprobe.control.watch.node_views import (
-    NodeClient,
-    NodeDenied,
-    NodeLogin,
-    NodeSilent,
-)
+from loadprobe.control.watch.node_answers import NodeDenied, NodeSilent
+from loadprobe.control.watch.node_views import NodeClient, NodeLogin
 from loadprobe.drivers import resp
 
 SLOTS, NODES = b"*0\r\n", b"$2\r\nn\n\r\n"

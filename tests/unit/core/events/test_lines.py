@@ -71,8 +71,10 @@ from loadprobe.core.events import (
     StepEnded,
     StepProblem,
     TokenMade,
+    TunnelAnswered,
     TunnelBroken,
     TunnelOpened,
+    TunnelStalled,
     UnknownEvent,
     UpdateSeen,
     WindowSeen,
@@ -229,6 +231,13 @@ LINES: list[tuple[Event, str, str, str]] = [
         '{"to":"b","reason":"closed","silent_ms":5.5}',
     ),
     (TunnelOpened(AT, "b", 5.5), "tunnel", "opened", '{"to":"b","broken_ms":5.5}'),
+    (TunnelStalled(AT, "b", 5.5), "tunnel", "stalled", '{"to":"b","silent_ms":5.5}'),
+    (
+        TunnelAnswered(AT, "b", 5.5),
+        "tunnel",
+        "answered",
+        '{"to":"b","stalled_ms":5.5}',
+    ),
     (
         NodeForwarded(AT, "a:1", "0001", 5000, 5.5),
         "tunnel",
@@ -420,14 +429,15 @@ LINES: list[tuple[Event, str, str, str]] = [
         "continued",
         (
             '{"segment":2,"blind_ms":1.5,"was_killed":true,"is_other_boot":false,'
-            '"wall_step_ms":null,"writes_checked":40,"writes_lost":2}'
+            '"wall_step_ms":null,"writes_checked":40,"writes_lost":2,'
+            '"writes_expired":0,"by_reload":false}'
         ),
     ),
     (
-        ConfigReloaded(AT, ("slo.availability",), "signal"),
+        ConfigReloaded(AT, ("slo.availability", "lanes.b"), "signal", ("lanes.b",)),
         "run",
         "config_reloaded",
-        '{"changed":["slo.availability"],"by":"signal"}',
+        '{"changed":["slo.availability","lanes.b"],"by":"signal","anew":["lanes.b"]}',
     ),
     (
         ReloadRefused(AT, "why", "signal"),

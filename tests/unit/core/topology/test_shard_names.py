@@ -103,3 +103,14 @@ def test_a_replica_that_changed_sides_does_not_take_the_name_along() -> None:
     names.see("x", START)
     moved = topology(shard("0001", "a", *HALF), shard("0002", "gbd", *REST))
     assert names_of(names.see("x", moved)) == {"a": "0001", "g": "0002"}
+
+
+def test_names_of_before_and_those_given_meanwhile() -> None:
+    """Shards that were seen while others measured keep their names."""
+    names = ShardNames()
+    names.go_on({"a": "0001", "b": "0001", "c": "0002"})
+    third = shard("0003", "e", (0, 1))
+    names.see("x", topology(*START.shards, third))
+    names.go_on({"a": "0001", "b": "0001", "c": "0002", "z": "0004"})
+    seen = names.see("y", topology(*START.shards, third, shard("0004", "f", (2, 3))))
+    assert names_of(seen) == {"a": "0001", "c": "0002", "e": "0003", "f": "0005"}

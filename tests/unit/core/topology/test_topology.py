@@ -14,6 +14,7 @@ from loadprobe.core.events import (
     SlotsMoved,
 )
 from loadprobe.core.topology.changes import diff
+from loadprobe.core.topology.slots import SLOTS
 from loadprobe.core.topology.topology import (
     Node,
     NodesView,
@@ -271,3 +272,11 @@ def test_afresh_only_the_names_are_left() -> None:
     lower = merge(START, *view(same), afresh=True)
     assert look(lower) == look(START)
     assert {shard.epoch for shard in lower.shards} == {0}
+
+
+def test_a_map_has_no_more_rows_than_slots() -> None:
+    """Each would be compared with all others."""
+    row = [0, 0, [b"h", 6379, b"a"]]
+    assert len(parse_slots([row] * SLOTS, asked_host="h").rows) == SLOTS
+    with pytest.raises(ValueError, match="16385 rows"):
+        parse_slots([row] * (SLOTS + 1), asked_host="h")

@@ -8,8 +8,10 @@ from loadprobe.core.events import (
     NodeForwarded,
     NodeReached,
     NodeUnreached,
+    TunnelAnswered,
     TunnelBroken,
     TunnelOpened,
+    TunnelStalled,
 )
 from loadprobe.core.verdict.attribution import Attribution, Cause, attribute
 from loadprobe.core.verdict.beside import Blocked, LaneFacts, make_context
@@ -48,6 +50,18 @@ def test_a_tunnel_is_broken_since_a_node_answered_last() -> None:
     """One that hangs is noticed late: it may be broken since the last answer."""
     assert spans(BROKEN) == [(900, NEVER_NS, None, "transport")]
     assert spans(BROKEN, OPENED) == [(900, 2000, None, "transport")]
+
+
+def test_a_tunnel_that_stalls_blocks_until_it_answers() -> None:
+    """The echo of its other end says so; one that then breaks is blocked to the end."""
+    stalled = TunnelStalled(1_000 * MS, "bastion", silent_ms=200.0)
+    answered = TunnelAnswered(1_700 * MS, "bastion", stalled_ms=900.0)
+    assert spans(stalled) == [(800, NEVER_NS, None, "transport")]
+    assert spans(stalled, answered) == [(800, 1700, None, "transport")]
+    assert spans(stalled, BROKEN, OPENED) == [
+        (900, 2000, None, "transport"),
+        (800, 2000, None, "transport"),
+    ]
 
 
 def test_a_node_blocks_its_shard_while_it_is_primary() -> None:

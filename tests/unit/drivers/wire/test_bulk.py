@@ -82,6 +82,25 @@ async def test_what_nobody_asked_for_ends_it(data: bytes) -> None:
     assert wire.is_closed
 
 
+async def test_a_reply_without_end_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is kept up to a bound; many replies that each fit are not one."""
+    monkeypatch.setattr("loadprobe.drivers.wire.bulk._MOST_REPLY_BYTES", 1_000)
+    connection, wire = connected()
+    batch = connection.batch(b"x", 500)
+    for _ in range(500):
+        connection.data_received(b"$5\r\nvalue\r\n")
+    assert len(await batch) == 500
+    assert not wire.is_closed
+    waiting = connection.batch(b"x", 1)
+    connection.data_received(b"$2000000000\r\n")
+    for _ in range(9):
+        connection.data_received(b"x" * 100)
+    assert not wire.is_closed
+    connection.data_received(b"x" * 100)
+    assert wire.is_closed
+    waiting.cancel()
+
+
 @given(st.lists(st.binary(max_size=9), min_size=1), st.lists(st.binary(max_size=9)))
 def test_a_command_is_encoded_for_all_keys(
     keys: list[bytes], after: list[bytes]

@@ -1,6 +1,7 @@
 """Dialling: who owns a descriptor, and when."""
 
 import asyncio
+import errno
 import gc
 import os
 import socket
@@ -212,3 +213,26 @@ async def test_without_a_forward_nothing_is_tried() -> None:
         assert isinstance(failure, DialFailure)
         assert failure.error is ErrorClass.UNREACHABLE
         assert "no forward" in failure.detail
+
+
+@pytest.mark.parametrize("has_protocol", [True, False])
+async def test_an_address_that_means_nothing_here_is_unreachable(
+    has_protocol: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster announces what it likes: a link without its interface, or IPv6."""
+    dialer = Dialer(Target("cfg"), None, None, timeout_ms=1_000)
+    if not has_protocol:
+
+        class Without(socket.socket):
+            def __init__(self, family: int = socket.AF_INET, *more: int) -> None:
+                if family == socket.AF_INET6:
+                    raise OSError(errno.EAFNOSUPPORT, "Address family not supported")
+                super().__init__(family, *more)
+
+        monkeypatch.setattr("socket.socket", Without)
+    for failure in (
+        dialer.knock("fe80::1", 6379),
+        await dialer.dial("fe80::1", 6379, make),
+    ):
+        assert isinstance(failure, DialFailure)
+        assert failure.error is ErrorClass.UNREACHABLE

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import orjson
 import pytest
+import zstandard
 
 from loadprobe.core.judging.cells import (
     FILM_MAGIC,
@@ -20,6 +21,7 @@ from loadprobe.core.judging.cells import (
 )
 from loadprobe.errors import UsageError
 from loadprobe.outputs.folder import documents
+from loadprobe.outputs.folder.packed import kept_chunks, kept_lines
 from loadprobe.outputs.folder.regular import MOST_BYTES
 from loadprobe.outputs.report.report import render_json
 from loadprobe.run.aftermath import load_any_run
@@ -85,6 +87,31 @@ def test_a_frame_that_unpacks_to_much() -> None:
     tracemalloc.start()
     with pytest.raises(ValueError, match="unpacks to more than 16 MiB"):
         read_film(content)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100 * 1024 * 1024
+
+
+def test_a_window_that_takes_much_memory(tmp_path: Path) -> None:
+    """A decompressor would make room for all that a file says it looks back on."""
+    path = tmp_path / "events.ndjson.zst"
+    wide = zstandard.ZstdCompressionParameters(window_log=27)
+    packer = zstandard.ZstdCompressor(compression_params=wide).compressobj()
+    path.write_bytes(packer.compress(b"{}\n") + packer.flush())
+    with pytest.raises(ValueError, match="cannot be decompressed"):
+        list(kept_chunks(path))
+
+
+def test_what_unpacks_to_much_comes_in_pieces(tmp_path: Path) -> None:
+    """A file of some kilobytes may hold gigabytes: a line of that is refused early."""
+    path = tmp_path / "events.ndjson.zst"
+    packer = zstandard.ZstdCompressor().compressobj()
+    parts = [packer.compress(bytes(1 << 20)) for _ in range(200)]
+    path.write_bytes(b"".join([*parts, packer.flush()]))
+    assert path.stat().st_size < 20_000
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="a line is longer than"):
+        list(kept_lines(path))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 100 * 1024 * 1024

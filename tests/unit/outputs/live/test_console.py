@@ -14,7 +14,7 @@ from rich.text import Text
 import loadprobe
 from loadprobe.cli.saying import say, warn
 from loadprobe.harmless import harmless, harmless_json
-from loadprobe.outputs.live.console import HarmlessConsole
+from loadprobe.outputs.live.console import HarmlessConsole, make_console
 
 CLIPBOARD = "\x1b]52;c;cm0gLXJmIH4=\x07"
 TITLE = "\x1b]0;owned\x1b\\"
@@ -78,6 +78,17 @@ def test_a_console_shows_and_does_not_obey(*, is_terminal: bool) -> None:
     assert "[link=http://evil]cell[/link] :smile:" in text
     assert "\\x9b31m" in text
     assert ("\x1b[" in text) is is_terminal  # its own colours and movements stay
+
+
+def test_the_console_of_commands_knows_no_markup(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nor emoji: what looks like either is shown."""
+    text = "[link=http://evil]cell[/link] [red]x[/] :smile:"
+    console = make_console()
+    console.print(text)
+    assert isinstance(console, HarmlessConsole)
+    assert capsys.readouterr().out == f"{text}\n"
 
 
 def test_only_the_consoles_print() -> None:

@@ -175,3 +175,20 @@ def test_a_terminal_is_plain_unless_asked() -> None:
     assert "accepted call_ms" not in text
     for strange in ("lane", "dark", "DARK", "blind", "observer"):
         assert strange not in text
+
+
+def test_an_outage_of_before_is_told_to_end() -> None:
+    """Its beginning was told; a view that is left says nothing of its end."""
+    dark = outage(1000, 3000, shard="0002")
+    connects = replace(dark, scope=dark.scope._replace(op=OpKind.CONNECT))
+    lines = QuietLines()
+    lines.go_on([dark, connects])
+    assert told(lines, closed=[dark]) == [
+        "shard 0002 is served again after 2,000 ms",
+    ]
+    out = io.StringIO()
+    left = LiveView(Console(file=out, width=80), clock=CLOCK)
+    left.go_on([dark])
+    left.leave()
+    left.take_sealed(Sealed(99 * S, closed=[replace(dark, open_end=True)]))
+    assert out.getvalue() == ""

@@ -27,6 +27,7 @@ from loadprobe.core.events import (
     RoleChanged,
     TunnelBroken,
     TunnelOpened,
+    TunnelStalled,
 )
 from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.columns import Block, Failure, Scope
@@ -334,6 +335,10 @@ def test_ways_to_the_nodes() -> None:
     metrics.take_event(NodeReached(0, "a:1", is_gone=False))
     metrics.take_event(TunnelOpened(0, "bastion", 5.0))
     assert shown() == [1, 1, 1]
+    stalls = metrics.snapshot().values["tunnel_stalls_total"]
+    metrics.take_event(TunnelStalled(0, "bastion", 250.0))
+    assert (stalls[()], metrics.snapshot().values["tunnel_stalls_total"][()]) == (0, 1)
+    assert shown() == [1, 1, 1]
 
 
 def one_of_each() -> Fixed:
@@ -483,6 +488,44 @@ def test_what_is_dark_by_plan_has_series_of_its_own() -> None:
     length_s, planned_s = going_on[6500]
     assert length_s == pytest.approx(0.5, abs=0.02)
     assert planned_s == 0
+
+
+def test_the_latest_outage_is_the_latest_that_was_not_by_plan() -> None:
+    """Darkness by plan after it moves neither its beginning nor its end, open or over.
+
+    Dark from 1.5 to 2 s, by plan from 3 to 5 s, and from 6 to 6.5 s again.
+    """
+    aggregate = Aggregate([LaneInfo("tcp", False, (0,), 50 * MS)])
+    aggregate.start_process(0, S)
+    plans = [Planned("tcp", 2900 * MS, 5100 * MS)]
+    clock = ClockPair(0, 0)
+    metrics = RunMetrics("c", aggregate=aggregate, clock=clock, planned=lambda: plans)
+    scope = Scope("tcp", "0001", OpKind.READ)
+    dark = [(1500, 2000), (3000, 5000), (6000, 6500)]
+    began: dict[int, float | None] = {}
+    ended: dict[int, float | None] = {}
+    for start in range(S, 7 * S, 100 * MS):
+        block = Block()
+        for due in range(start, start + 100 * MS, 10 * MS):
+            if any(first * MS <= due < last * MS for first, last in dark):
+                row = (due, due, due + 1000, Outcome.REFUSED, ErrorClass.LOADING)
+                block.add_failure(Failure(*row, due, due + 1000))
+            else:
+                block.add_served(due, due, due + 1000)
+        aggregate.add(0, {scope: block}, watermark_ns=start + 100 * MS)
+        metrics.take_ended(aggregate.seal().closed)
+        find = partial(Scrape(page_of(metrics)[0]).find, cluster="c", lane="tcp")
+        place = {"shard": "0001", "op": "read"}
+        began[start // MS] = find("outage_last_start_timestamp_seconds", **place)
+        ended[start // MS] = find("outage_last_end_timestamp_seconds", **place)
+    first, last = pytest.approx(1.5, abs=0.02), pytest.approx(2.0, abs=0.02)
+    assert ended[1800] is None
+    for ms in (1800, 2500, 4000, 5500):
+        assert began[ms] == first, ms
+    for ms in (2500, 4000, 5500, 6300):
+        assert ended[ms] == last, ms
+    assert began[6300] == pytest.approx(6.0, abs=0.02)
+    assert ended[6900] == pytest.approx(6.5, abs=0.02)
 
 
 def test_darkness_by_plan_adds_no_rounded_millisecond() -> None:

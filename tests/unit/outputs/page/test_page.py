@@ -52,6 +52,8 @@ def test_the_policy_names_what_may_run() -> None:
     )
     (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
     assert policy["default-src"] == "'none'"
+    assert policy["require-trusted-types-for"] == "'script'"
+    assert policy["trusted-types"] == "'none'"
     assert policy["script-src"].split() == [source_of(script) for script in scripts]
     assert policy["style-src"] == source_of(style)
     assert len(scripts) == 2

@@ -258,7 +258,7 @@ def test_a_busy_machine_is_told() -> None:
     told = said(changed(make_run(dark=False), state="blind", headline=f"x; {part}"))
     assert told[-1] == (
         "loadprobe itself stalled for 12.5% of the time, too much to measure well: is "
-        "the machine busy?"
+        "the machine busy, or was it off?"
     )
 
 
