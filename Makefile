@@ -51,7 +51,7 @@ help:
 	@echo "make fuzz         properties and hostile input, FUZZ=$(FUZZ) times as much as in make test"
 	@echo "make integration  only the tests against real servers"
 	@echo "make compiled     a copy in $(COMPILED) whose measuring loop is compiled"
-	@echo "make bench        speed against its targets and other tools (35 minutes)"
+	@echo "make bench        speed against its targets and other tools (45 minutes)"
 	@echo "make calibrate    the meter against outages of known length (20 minutes)"
 	@echo "make matrix       every scenario, both shapes, TCP and TLS: one table (12 minutes)"
 	@echo "make migrations   the ways to migrate beside each other: one table (3 minutes)"

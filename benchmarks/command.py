@@ -95,8 +95,8 @@ class Command:
 
 
 @contextmanager
-def running(target: config.Target, lane: config.Lane) -> Iterator[Command]:
-    """Start it on a lane, and wait until the load has begun; end it on every way out.
+def running(target: config.Target, *lanes: config.Lane) -> Iterator[Command]:
+    """Start it on lanes, and wait until the load has begun; end it on every way out.
 
     Raises:
         BenchmarkError: it does not begin.
@@ -106,7 +106,7 @@ def running(target: config.Target, lane: config.Lane) -> Iterator[Command]:
         folder = Path(name)
         whole = config.Config(
             target=target,
-            lanes=(lane,),
+            lanes=lanes,
             http=config.Http(listen=address),
             output=config.Output(dir=str(folder / "runs")),
         )

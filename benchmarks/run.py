@@ -21,6 +21,7 @@ from benchmarks import (
     metrics,
     multiplexed,
     open_loop,
+    quiet,
     redis_benchmark,
     scraping,
     sidecar,
@@ -61,7 +62,9 @@ def _benchmarks(sidecar_s: float) -> dict[str, Benchmark]:
         target: Target, *, repeats: int, seconds: float, say: Callable[[str], None]
     ) -> Found:
         del repeats, seconds
-        return sidecar.run(target, length_s=sidecar_s, say=say)
+        busy = sidecar.run(target, length_s=sidecar_s, say=say)
+        at_rest = quiet.run(target, length_s=sidecar_s, say=say)
+        return Found.of([*busy.rows, *at_rest.rows], busy.curves)
 
     return {
         "cost": cost.run,

@@ -26,7 +26,9 @@ _SETTLED = Limit(1.02)
 
 
 @dataclass(frozen=True, slots=True)
-class _Sample:
+class Sample:
+    """What all processes have used and hold at a time of the run."""
+
     at_s: float
     usage: Usage
     supervisor_rss_bytes: int
@@ -42,9 +44,28 @@ def run(target: Target, *, length_s: float, say: Say) -> Found:
     """
     lane = config.Lane(name="load", workers=WORKERS, rate_per_s=_RATE_PER_S)
     say(f"sidecar: {length_s:g} s")
-    with running(target.as_config(), lane) as command:
+    samples, unanswered = sample(target, [lane], length_s=length_s)
+    rows = _rows(samples, length_s)
+    rows.append(Row.of("sidecar: scrapes without an answer", "", [unanswered], _NONE))
+    return Found.of(rows, _curves(samples))
+
+
+def sample(
+    target: Target, lanes: Sequence[config.Lane], *, length_s: float
+) -> tuple[list[Sample], int]:
+    """Run the command, and read again and again what all its processes have used.
+
+    Args:
+        target: the servers.
+        lanes: its load.
+        length_s: how long.
+
+    Returns:
+        What was read, and how many scrapes were not answered.
+    """
+    with running(target.as_config(), *lanes) as command:
         time.sleep(_SETTLE_S)
-        samples: list[_Sample] = []
+        samples: list[Sample] = []
         start_ns = mono_now_ns()
         scraped_s, unanswered = 0.0, 0
         for number in range(_SAMPLES + 1):
@@ -56,11 +77,9 @@ def run(target: Target, *, length_s: float, say: Say) -> Found:
                 time.sleep(min(1.0, due_s - now_s))
             at_s = (mono_now_ns() - start_ns) / NS_PER_S
             usage = read_usage(command.pid)
-            samples.append(_Sample(at_s, usage, read_rss_bytes(command.pid)))
+            samples.append(Sample(at_s, usage, read_rss_bytes(command.pid)))
         command.stop()
-    rows = _rows(samples, length_s)
-    rows.append(Row.of("sidecar: scrapes without an answer", "", [unanswered], _NONE))
-    return Found.of(rows, _curves(samples))
+    return samples, unanswered
 
 
 def _is_answered(command: Command) -> bool:
@@ -71,7 +90,7 @@ def _is_answered(command: Command) -> bool:
     return True
 
 
-def _rows(samples: Sequence[_Sample], length_s: float) -> list[Row]:
+def _rows(samples: Sequence[Sample], length_s: float) -> list[Row]:
     name = f"sidecar, {WORKERS} workers at {_RATE_PER_S:,}/s over {length_s:g} s"
     thirds = len(samples) // 3
     first, last = samples[:thirds], samples[-thirds:]
@@ -79,7 +98,7 @@ def _rows(samples: Sequence[_Sample], length_s: float) -> list[Row]:
     pss_mb = [sample.usage.pss_bytes / _MB for sample in samples]
     return [
         Row.of(
-            f"{name}: CPU of all processes, of one core", "%", _shares(samples), _CPU
+            f"{name}: CPU of all processes, of one core", "%", shares(samples), _CPU
         ),
         Row.of(
             f"{name}: RSS of all processes, highest",
@@ -105,22 +124,22 @@ def _second_half(sizes: Sequence[int]) -> float:
     return median(sizes[-tenth:]) / median(sizes[half : half + tenth])
 
 
-def _shares(samples: Sequence[_Sample]) -> list[float]:
+def shares(samples: Sequence[Sample]) -> list[float]:
     """Return the share of one core in each of some equal stretches, in percent."""
     marks = samples[:: len(samples) // _STRETCHES]
     return [_share(before, after) for before, after in pairwise(marks)]
 
 
-def _share(before: _Sample, after: _Sample) -> float:
+def _share(before: Sample, after: Sample) -> float:
     used_s = after.usage.cpu_seconds - before.usage.cpu_seconds
     return 100 * used_s / (after.at_s - before.at_s)
 
 
-def _rss_mb(samples: Sequence[_Sample]) -> list[float]:
+def _rss_mb(samples: Sequence[Sample]) -> list[float]:
     return [sample.usage.rss_bytes / _MB for sample in samples]
 
 
-def _curves(samples: Sequence[_Sample]) -> list[Curve]:
+def _curves(samples: Sequence[Sample]) -> list[Curve]:
     """Return the course of a run, by minutes."""
     cpu = [(b.at_s / 60, _share(a, b)) for a, b in pairwise(samples)]
     rss = [(s.at_s / 60, s.usage.rss_bytes / _MB) for s in samples]

@@ -85,11 +85,13 @@ class Beat:
 
     def _tick(self, planned_ns: int, now_ns: int) -> int:
         lag_ns = now_ns - planned_ns
-        if lag_ns >= LEAST_LAG_NS and self._poller is not None:
-            # Read in a later turn it would not look as if it had waited.
-            self._poller.serve_ready()
+        if lag_ns >= LEAST_LAG_NS:
+            # Nobody asks when the turn of a wake-up ended that was in time.
+            self._call_soon(self._note_turn)
+            if self._poller is not None:
+                # Read in a later turn it would not look as if it had waited.
+                self._poller.serve_ready()
         self._lag.woke(planned_ns, now_ns)
-        self._call_soon(self._note_turn)
         self._reports.lag_ns.append(lag_ns)
         blind_from = planned_ns if lag_ns > self._stall_ns else None
         next_ns = now_ns + _HEARTBEAT_NS

@@ -11,7 +11,8 @@ from itertools import groupby
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.config.keys import Config
-from loadprobe.control.watch.node_views import NodeClient, NodeLogin, NodeSilent
+from loadprobe.control.watch.node_answers import NodeSilent
+from loadprobe.control.watch.node_views import NodeClient, NodeLogin
 from loadprobe.core.load.keyspace import prefix_of
 from loadprobe.core.topology.topology import parse_slots
 from loadprobe.errors import PreflightError

@@ -9,7 +9,7 @@ import hiredis
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns, wall_now_ns
 from loadprobe.config.keys import Config, Lane
-from loadprobe.control.watch.node_views import NodeSilent, parse_server_side
+from loadprobe.control.watch.node_answers import NodeSilent, parse_server_side
 from loadprobe.core.judging.outcome import ErrorClass
 from loadprobe.core.topology.roles import parse_replication
 from loadprobe.core.topology.topology import Topology, merge, parse_nodes, parse_slots

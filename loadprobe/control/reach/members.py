@@ -6,7 +6,8 @@ from dataclasses import replace
 from socket import gaierror
 
 from loadprobe.config.keys import Target
-from loadprobe.control.watch.node_views import NodeClient, NodeLogin, NodeSilent
+from loadprobe.control.watch.node_answers import NodeSilent
+from loadprobe.control.watch.node_views import NodeClient, NodeLogin
 from loadprobe.core.topology.announced import Announced, announced, announced_roles
 from loadprobe.core.topology.roles import Address, tell_group
 from loadprobe.core.topology.topology import (

@@ -7,83 +7,36 @@ what was asked, or has no end, is what a server can do.
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
-from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoPermissionError, RedisError
+import msgspec
+from hiredis import ReplyError
 
 from loadprobe.clock import mono_now_ns
 from loadprobe.config.keys import Target
-from loadprobe.control.watch.node_connection import NodeConnection
-from loadprobe.core.topology.roles import Address, RoleView, parse_replication
-from loadprobe.core.topology.server_side import PRIMARY, REPLICA, ServerAnswer
-from loadprobe.core.topology.topology import (
-    NodesView,
-    SlotsView,
-    parse_nodes,
-    parse_slots,
+from loadprobe.control.watch.node_answers import (
+    NodeSilent,
+    NodeView,
+    as_slots,
+    as_text,
+    parse_server_side,
+    read_info,
+    reason,
+    refusal,
 )
-from loadprobe.drivers.clients.library.address import NOWHERE
+from loadprobe.core.topology.roles import Address, RoleView, parse_replication
+from loadprobe.core.topology.server_side import ServerAnswer
+from loadprobe.drivers import resp
 from loadprobe.drivers.resolver import Resolver
-from loadprobe.drivers.tls import make_context, server_name
+from loadprobe.drivers.tls import make_context
+from loadprobe.drivers.wire.connection import Connection
+from loadprobe.drivers.wire.dial import Dialer, DialFailure
+from loadprobe.drivers.wire.seed import Bystander
 
 _DEFAULT_USER = "default"
-_MOST_REASON = 300
-_MOST_STATE = 20
 _MOST_VERSION = 40
 _REPLICA = re.compile(r"slave\d+")
-
-
-class NodeSilent(Exception):
-    """A node gave no answer that can be used; the text is the reason."""
-
-
-class NodeDenied(NodeSilent):
-    """A node answered, and it is no use to ask it again soon."""
-
-
-@dataclass(frozen=True, slots=True)
-class NodeView:
-    """One node's answers, raw.
-
-    Args:
-        slots: reply of CLUSTER SLOTS, undecoded.
-        nodes: reply of CLUSTER NODES.
-        info: members of CLUSTER INFO, such as cluster_state.
-    """
-
-    slots: list[Any]
-    nodes: bytes
-    info: Mapping[str, str]
-
-    def read(self, asked_host: str) -> "ReadView":
-        """Return what it tells.
-
-        Args:
-            asked_host: where it was asked, for nodes that are told without a host.
-
-        Raises:
-            NodeSilent: it is no view.
-        """
-        try:
-            state = self.info.get("cluster_state", "fail")[:_MOST_STATE]
-            epoch = int(self.info.get("cluster_current_epoch", "0"))
-            slots = parse_slots(self.slots, asked_host=asked_host)
-            return ReadView(state, epoch, (slots, parse_nodes(self.nodes)))
-        except ValueError as exc:
-            raise NodeSilent(_reason(exc)) from exc
-
-
-class ReadView(NamedTuple):
-    """What a view tells: the state of the cluster, its epoch, and its nodes."""
-
-    state: str
-    epoch: int
-    nodes: tuple[SlotsView, NodesView]
 
 
 def named_user(username: str | None) -> str:
@@ -121,24 +74,12 @@ class NodeLogin:
         self._timeout_s = timeout_s
         self._context = make_context(target) if tls else None
         self._resolver = Resolver(target.name_server)
-        self._settings: dict[str, Any] = {
-            "username": target.username,
-            "password": target.read_password(),
-            # Timeouts are ours (see NodeClient): redis-py 8.1 sends through
-            # asyncio.wait_for, which on Python 3.11 can swallow a cancellation.
-            "socket_timeout": None,
-            "socket_connect_timeout": None,
-            "socket_keepalive": True,
-            "retry": Retry(NoBackoff(), 0),
-            "protocol": 2,
-            "decode_responses": False,
-        }
-        if password is not None:
-            self._settings["password"] = password
+        self._password = target.read_password() if password is None else password
 
     def use_login(self, username: str | None, password: str | None) -> None:
         """Let clients that are opened from now on log in as somebody."""
-        self._settings["username"], self._settings["password"] = username, password
+        self._target = msgspec.structs.replace(self._target, username=username)
+        self._password = password
 
     def use_certificates(self, target: Target) -> None:
         """Let clients that are opened from now on use what certificate files hold now.
@@ -153,28 +94,17 @@ class NodeLogin:
     @property
     def password(self) -> str | None:
         """Return the password of clients that are opened now."""
-        password: str | None = self._settings["password"]
-        return password
+        return self._password
 
     def open_node(self, host: str, port: int) -> "NodeClient":
         """Return a client, not yet connected, of a node announced as host and port."""
-        way = self._target.way_to(host, port)
-        connect_host, connect_port = way or NOWHERE
-        pool = ConnectionPool(
-            connection_class=NodeConnection,
-            max_connections=1,
-            host=connect_host,
-            port=connect_port,
-            tls_context=self._context,
-            tls_name=server_name(self._target, host),
-            resolver=self._resolver,
-            **self._settings,
+        dialer = Dialer(
+            self._target, self._context, self._password, round(self._timeout_s * 1000)
         )
+        dialer.resolver = self._resolver
+        dialer.takes_unsynced = True
         return NodeClient(
-            Redis.from_pool(pool),
-            (host, port),
-            self._way_in(host, port),
-            timeout_s=self._timeout_s,
+            dialer, (host, port), self._way_in(host, port), timeout_s=self._timeout_s
         )
 
     def is_as_now(self, client: "NodeClient") -> bool:
@@ -182,7 +112,7 @@ class NodeLogin:
         return client.way_in == self._way_in(*client.address)
 
     def _way_in(self, host: str, port: int) -> "WayIn":
-        return self._target.way_to(host, port), self.password
+        return self._target.way_to(host, port), self._password
 
 
 WayIn = tuple[Address | None, str | None]
@@ -190,7 +120,13 @@ WayIn = tuple[Address | None, str | None]
 
 
 class NodeClient:
-    """One node, asked one thing at a time.
+    """One node, asked one thing at a time, on one connection that is kept.
+
+    Args:
+        dialer: opens the connection.
+        address: as announced.
+        way_in: see ``WayIn``.
+        timeout_s: bound of each question, with the connection attempt it may need.
 
     Attributes:
         address: as announced.
@@ -199,9 +135,10 @@ class NodeClient:
     """
 
     def __init__(
-        self, client: Redis, address: Address, way_in: "WayIn", *, timeout_s: float
+        self, dialer: Dialer, address: Address, way_in: "WayIn", *, timeout_s: float
     ) -> None:
-        self._client = client
+        self._dialer = dialer
+        self._connection: Connection | None = None
         self._timeout_s = timeout_s
         self.address = address
         self.host = address[0]
@@ -213,9 +150,13 @@ class NodeClient:
         Raises:
             NodeSilent: no connection, no reply in time, or an error reply.
         """
-        slots = await self.slots()
-        nodes = await self._text(b"CLUSTER", b"NODES")
-        return NodeView(slots, nodes, await self._info(b"CLUSTER", b"INFO"))
+        slots, nodes, info = await self._ask_all(
+            (b"CLUSTER", b"SLOTS"), (b"CLUSTER", b"NODES"), (b"CLUSTER", b"INFO")
+        )
+        told = as_text(info, b"CLUSTER", b"INFO")
+        return NodeView(
+            as_slots(slots), as_text(nodes, b"CLUSTER", b"NODES"), read_info(told)
+        )
 
     async def role(self, address: Address) -> RoleView:
         """Return the node's role, without cluster mode.
@@ -230,7 +171,7 @@ class NodeClient:
             text = await self._text(b"INFO", b"replication")
             return parse_replication(text, address)
         except ValueError as exc:
-            raise NodeSilent(_reason(exc)) from exc
+            raise NodeSilent(reason(exc)) from exc
 
     async def engine(self) -> str:
         """Return engine and version, for example "valkey 8.1.1".
@@ -281,10 +222,7 @@ class NodeClient:
         Raises:
             NodeSilent: as above.
         """
-        reply = await self._ask(b"CLUSTER", b"SLOTS")
-        if not isinstance(reply, list):
-            raise NodeSilent("its answer to CLUSTER SLOTS is no list")
-        return reply
+        return as_slots(await self._ask(b"CLUSTER", b"SLOTS"))
 
     async def scan(
         self, cursor: bytes, pattern: bytes, *, count: int
@@ -317,81 +255,72 @@ class NodeClient:
 
     async def close(self) -> None:
         """Close the connection."""
-        await self._client.aclose()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abort()
 
-    async def _info(self, *command: bytes) -> dict[str, str]:
-        return read_info(await self._text(*command))
+    async def _info(self, *words: bytes) -> dict[str, str]:
+        return read_info(await self._text(*words))
 
-    async def _text(self, *command: bytes) -> bytes:
-        reply = await self._ask(*command)
-        if not isinstance(reply, bytes):
-            asked = b" ".join(command).decode()
-            raise NodeSilent(f"its answer to {asked} is no text")
+    async def _text(self, *words: bytes) -> bytes:
+        return as_text(await self._ask(*words), *words)
+
+    async def _ask(self, *words: bytes) -> Any:
+        (reply,) = await self._ask_all(words)
         return reply
 
-    async def _ask(self, *command: bytes) -> Any:
-        # Words in bytes: redis-py finds no callback for them and leaves replies raw.
+    async def _ask_all(self, *commands: Sequence[bytes]) -> list[Any]:
+        """Return the replies to commands that are sent together.
+
+        Raises:
+            NodeSilent: no connection, not all replies in time, or an error reply.
+        """
+        encoded = [resp.encode(*words) for words in commands]
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._client.execute_command(  # type: ignore[no-untyped-call]
-                    *command
-                )
+                connection = await self._connected()
+                return [await _answer(a) for a in connection.request_all(encoded)]
         except TimeoutError as exc:
+            await self.close()  # what is asked next would have to wait for it
             raise NodeSilent(f"no reply in {self._timeout_s:g} s") from exc
-        except NoPermissionError as exc:
-            raise NodeDenied(_reason(exc)) from exc
-        except (RedisError, OSError) as exc:
-            raise NodeSilent(_reason(exc)) from exc
+        except OSError as exc:
+            await self.close()
+            raise NodeSilent(reason(exc)) from exc
         except RuntimeError as exc:
             # uvloop 0.22 raises it, without a class of its own, for a write to a
             # connection that was lost since the last reply.
             if "handler is closed" not in str(exc):
                 raise
+            await self.close()
             raise NodeSilent(f"connection lost: {exc}") from exc
 
+    async def _connected(self) -> Connection:
+        """Return the connection; open another one if it has ended.
 
-def _reason(exc: Exception) -> str:
-    """Return what a server or the system says, as short as it has to be."""
-    text = str(exc)
-    rest = "..." if len(text) > _MOST_REASON else ""
-    return f"{type(exc).__name__}: {text[:_MOST_REASON]}{rest}"
+        Raises:
+            NodeSilent: there is none.
+        """
+        connection = self._connection
+        if connection is not None and not connection.is_closing:
+            return connection
+        owner = Bystander()
+        made = await self._dialer.dial(
+            *self.address, lambda: Connection(owner, owner, None)
+        )
+        if isinstance(made, DialFailure):
+            raise refusal(made.detail)
+        self._connection = made
+        return made
 
 
-def parse_server_side(text: bytes, at_ns: int) -> ServerAnswer:
-    """Return what a reply to INFO tells.
-
-    Old servers do not tell ``maxclients``.
-
-    Args:
-        text: the reply.
-        at_ns: when it came, monotonic.
+async def _answer(asked: "asyncio.Future[object]") -> object:
+    """Return a reply.
 
     Raises:
-        NodeDenied: the rest is not told, or is no number.
+        NodeSilent: it is an error.
+        OSError: the connection ended before.
     """
-    info = read_info(text)
-    try:
-        is_primary = info["role"] == "master"
-        offset = info["master_repl_offset" if is_primary else "slave_repl_offset"]
-        cpu_s = float(info["used_cpu_sys"]) + float(info["used_cpu_user"])
-        return ServerAnswer(
-            at_ns=at_ns,
-            role=PRIMARY if is_primary else REPLICA,
-            ops=int(info["total_commands_processed"]),
-            cpu_ms=round(cpu_s * 1000),
-            clients=int(info["connected_clients"]),
-            max_clients=int(info["maxclients"]) if "maxclients" in info else None,
-            ops_per_s=int(info["instantaneous_ops_per_sec"]),
-            memory_bytes=int(info["used_memory"]),
-            offset=int(offset),
-            is_linked=None if is_primary else info.get("master_link_status") == "up",
-        )
-    except (KeyError, ValueError, OverflowError) as exc:
-        raise NodeDenied(f"INFO does not tell {exc}") from exc
-
-
-def read_info(text: bytes) -> dict[str, str]:
-    """Parse the "name:value" lines of CLUSTER INFO and INFO."""
-    lines = text.decode(errors="replace").splitlines()
-    pairs = (line.partition(":") for line in lines if line and not line.startswith("#"))
-    return {name: value for name, _, value in pairs}
+    reply = await asked
+    if isinstance(reply, ReplyError):
+        raise refusal(str(reply))
+    return reply

@@ -11,7 +11,8 @@ import logging
 from collections.abc import Callable, Sequence
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
-from loadprobe.control.watch.node_views import NodeClient, NodeDenied, NodeSilent
+from loadprobe.control.watch.node_answers import NodeDenied, NodeSilent
+from loadprobe.control.watch.node_views import NodeClient
 from loadprobe.control.watch.topology import TopologyWatch
 from loadprobe.core.load.occupancy import ServerLoad
 from loadprobe.core.topology.server_side import (

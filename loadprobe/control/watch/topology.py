@@ -21,12 +21,8 @@ from loadprobe.config.keys import Target
 from loadprobe.control.provider.replies import Endpoint, Group
 from loadprobe.control.provider.secret import Secret
 from loadprobe.control.watch.names import NameMove, NameWatch, first_address
-from loadprobe.control.watch.node_views import (
-    NodeClient,
-    NodeLogin,
-    NodeSilent,
-    named_user,
-)
+from loadprobe.control.watch.node_answers import NodeSilent
+from loadprobe.control.watch.node_views import NodeClient, NodeLogin, named_user
 from loadprobe.control.watch.route import Address, Route
 from loadprobe.core.events import Emit, EpochRaised, NodeStateSeen, TopologyChange
 from loadprobe.core.events.lines import plain

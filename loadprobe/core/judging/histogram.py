@@ -190,7 +190,10 @@ class Histogram:
         """Add all values of another histogram."""
         if other.min_ns is None or other.max_ns is None:
             return
-        self._add(other._filled())  # noqa: SLF001 - its own kind
+        if self.min_ns is None:
+            self._counts = other.copy()._counts  # noqa: SLF001 - its own kind
+        else:
+            self._add(other._filled())  # noqa: SLF001 - as above
         self._widen(other.min_ns, other.max_ns)
         self.count += other.count
         self.sum_ns += other.sum_ns

@@ -11,7 +11,7 @@ transport, refer to each other no more: they are gone as soon as nobody needs th
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from hiredis import ProtocolError, Reader, ReplyError
@@ -23,6 +23,8 @@ from loadprobe.drivers.wire.sockets import Transport
 
 SILENCE_NS = 20 * NS_PER_MS
 """A node that says nothing for longer, and then does, has *resumed*."""
+
+_TOO_LONG = "the reply is longer than any right one"
 
 
 class Replies(Protocol):
@@ -293,8 +295,9 @@ class Connection:
         if isinstance(entry, Arrival):
             self.alive_ns = entry.sent
             self._replied(entry, resp.OVERLONG, now)
-        elif entry is not None:
-            self.pending.appendleft(entry)  # it ends with the connection
+        elif entry is not None and not entry.done():
+            entry.set_exception(ConnectionResetError(_TOO_LONG))
+            entry.exception()  # if nobody waits any more, that is no defect
 
     def _rejoin(self) -> None:
         assert self._free is not None
@@ -326,6 +329,14 @@ class Connection:
         self.pending.append(future)
         self.write(command)
         return future
+
+    def request_all(self, commands: Sequence[bytes]) -> "list[asyncio.Future[object]]":
+        """Send commands at once; see ``request`` for their replies."""
+        create_future = asyncio.get_running_loop().create_future
+        futures: list[asyncio.Future[object]] = [create_future() for _ in commands]
+        self.pending.extend(futures)
+        self.write(b"".join(commands))
+        return futures
 
     @property
     def has_spoken(self) -> bool:

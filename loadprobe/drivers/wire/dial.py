@@ -71,6 +71,11 @@ class Dialer:
         timeout_ms: an attempt is given up after this time.
         poller: serves the sockets; None leaves them to the loop.
         reads_replicas: let replicas answer reads, which they refuse otherwise.
+
+    Attributes:
+        resolver: resolves names.
+        takes_unsynced: a replica without cluster mode that has not been in step since
+            its start will do: it is not asked for data.
     """
 
     target: Target
@@ -80,6 +85,7 @@ class Dialer:
     poller: SocketPoller | None = None
     reads_replicas: bool = False
     resolver: Resolver = field(init=False)
+    takes_unsynced: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         """Resolve names as the target says."""
@@ -283,7 +289,9 @@ class Dialer:
             # Our end of a forward takes every connection, whatever becomes of it at
             # the other one: it is there once the server itself has answered.
             await connection.request(resp.PING)
-        if not self.target.cluster and isinstance(connection, Connection):
+        if self.target.cluster or self.takes_unsynced:
+            return None
+        if isinstance(connection, Connection):
             return await self._find_lag(connection)
         return None
 

@@ -8,7 +8,8 @@ import pytest
 
 from loadprobe.clock import NS_PER_MS
 from loadprobe.config.keys import Target
-from loadprobe.control.watch.node_views import NodeLogin, NodeSilent
+from loadprobe.control.watch.node_answers import NodeSilent
+from loadprobe.control.watch.node_views import NodeLogin
 from loadprobe.core.judging.outcome import ErrorClass
 from loadprobe.drivers.resolver import Resolver
 from loadprobe.drivers.wire.dial import Dialer, DialFailure

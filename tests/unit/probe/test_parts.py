@@ -1,5 +1,6 @@
 """The small parts of a probe process: recorder, frames, shares of the load, lag."""
 
+import asyncio
 from array import array
 
 import msgspec
@@ -287,3 +288,47 @@ async def test_a_late_wake_up_reads_first() -> None:
     beat._tick(12 * MS, 12 * MS)
     beat._ticker.stop()
     assert len(since) == 1, "it was on time"
+
+
+def test_the_end_of_a_turn_matters_only_after_a_late_wake_up() -> None:
+    """What is read says the same whether or not a turn in time was told to be over."""
+
+    def told(lag_ns: int, *, is_noted: bool) -> list[int]:
+        lag = Lag()
+        found: list[int] = []
+        for planned in range(10 * MS, 60 * MS, 5 * MS):
+            lag.woke(planned, planned + lag_ns)
+            lag.plan(planned + 5 * MS)
+            if is_noted:
+                lag.turned(planned + MS)
+            found += [lag.unread_since(planned + part * MS // 8) for part in range(60)]
+        return found
+
+    assert told(MS // 4, is_noted=True) == told(MS // 4, is_noted=False)
+    assert told(MS // 2, is_noted=True) != told(MS // 2, is_noted=False)
+
+
+async def test_only_turns_of_late_wake_ups_are_noted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Hundreds of wake-ups a second that are in time leave nothing to do after them."""
+    lag = Lag()
+    noted: list[int] = []
+    monkeypatch.setattr(Lag, "turned", lambda _, now_ns: noted.append(now_ns))
+    beat = Beat(
+        Plan(0, {}, None, Probe(), (), 7, False),
+        (),
+        lag=lag,
+        poller=None,
+        send=lambda _: None,
+    )
+    try:
+        beat._reports.due_ns = beat._next_give_up_ns = 1_000 * MS
+        beat._tick(10 * MS, 10 * MS + MS // 4)
+        await asyncio.sleep(0)
+        assert not noted
+        beat._tick(15 * MS, 16 * MS)
+        await asyncio.sleep(0)
+        assert len(noted) == 1
+    finally:
+        beat._ticker.stop()

@@ -1,6 +1,7 @@
 """Nodes that answer what no server answers: they are silent, and cost little."""
 
 import asyncio
+import re
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -8,8 +9,9 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from loadprobe.config.keys import Target
-from loadprobe.control.watch import node_connection
-from loadprobe.control.watch.node_views import NodeClient, NodeLogin, NodeSilent
+from loadprobe.control.watch.node_answers import NodeSilent
+from loadprobe.control.watch.node_views import NodeClient, NodeLogin
+from loadprobe.drivers import resp
 from loadprobe.drivers.resp import MOST_MAP_BYTES, encode_bulk
 
 _NODES = b"07c3 127.0.0.1:1@2 myself,master - 0 0 1 connected 0-5"
@@ -20,6 +22,7 @@ _RIGHT = (
     encode_bulk(b"cluster_state:ok\r\ncluster_current_epoch:7"),
 )
 _ENDLESS = b"$2000000000\r\n"
+_COMMAND = re.compile(rb"^\*\d", re.MULTILINE)
 
 Ask = Callable[[NodeClient], Awaitable[object]]
 
@@ -47,14 +50,12 @@ async def node(*replies: bytes, timeout_s: float = 5.0) -> AsyncIterator[NodeCli
         left = list(replies)
         with suppress(ConnectionError, RuntimeError):
             while asked := await reader.read(1000):
-                if named := asked.count(b"SETINFO"):  # what redis-py begins with
-                    writer.write(b"+OK\r\n" * named)
-                    continue
-                reply = left.pop(0) if left else b""
-                writer.write(reply)
-                while reply.startswith(_ENDLESS):
-                    writer.write(b"x" * 100_000)
-                    await writer.drain()
+                for _ in _COMMAND.findall(asked):
+                    reply = left.pop(0) if left else b""
+                    writer.write(reply)
+                    while reply.startswith(_ENDLESS):
+                        writer.write(b"x" * 100_000)
+                        await writer.drain()
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -82,8 +83,8 @@ _HOSTILE: dict[str, tuple[Ask, tuple[bytes, ...]]] = {
     "elements within a list": (view, (b"*1\r\n*1\r\n*99999999\r\n",)),
     "deeper than any": (view, (b"*1\r\n" * 100_000,)),
     "a map whose keys are lists": (view, (b"%1\r\n*0\r\n:1\r\n",)),
-    "no list": (view, (b"+OK\r\n",)),
-    "no text": (view, (_RIGHT[0], b":5\r\n")),
+    "no list": (view, (b"+OK\r\n", *_RIGHT[1:])),
+    "no text": (view, (_RIGHT[0], b":5\r\n", _RIGHT[2])),
     "no numbers": (view, (*_RIGHT[:2], encode_bulk(b"cluster_current_epoch:x"))),
     "slots that are not there": (view, (_SLOTS % (0, 10**12, 1), *_RIGHT[1:])),
     "slots that go back": (view, (_SLOTS % (5, 4, 1), *_RIGHT[1:])),
@@ -156,7 +157,7 @@ async def test_replicas_are_those_that_are_told() -> None:
 
 async def test_each_reply_has_its_own_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was answered before, on a connection that is kept, counts no more."""
-    monkeypatch.setattr(node_connection, "MOST_MAP_BYTES", 1_000)
+    monkeypatch.setattr(resp, "MOST_MAP_BYTES", 1_000)
     text = encode_bulk(b"redis_version:7.0.15\r\n" + b"#" * 400)
     async with node(*[text] * 20) as client:
         for _ in range(20):

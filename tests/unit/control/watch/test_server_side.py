@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from loadprobe.control.watch.node_views import (
+from loadprobe.control.watch.node_answers import (
     NodeDenied,
     NodeSilent,
     parse_server_side,

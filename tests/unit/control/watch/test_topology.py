@@ -7,7 +7,7 @@ import pytest
 
 from loadprobe.config.keys import Target
 from loadprobe.control.watch import topology as watching
-from loadprobe.control.watch.node_views import NodeView
+from loadprobe.control.watch.node_answers import NodeView
 from loadprobe.control.watch.topology import TopologyWatch
 from loadprobe.core.events import Event
 from loadprobe.core.topology.roles import Address

@@ -202,3 +202,17 @@ def test_counts_that_cannot_be(count: int) -> None:
     sparse["buckets"][0][1] = count
     with pytest.raises(ValueError, match="a bucket holds 1 to"):
         Histogram.from_sparse(sparse)
+
+
+@pytest.mark.parametrize("buckets", [3, 1_000])
+def test_what_was_merged_stays_as_it_was(buckets: int) -> None:
+    """An empty histogram that takes another one's values shares nothing with it."""
+    one = Histogram()
+    one.record_many([value * 1_000 for value in range(1, buckets + 1)])
+    before = one.copy()
+    merged = Histogram()
+    merged.merge(one)
+    assert merged == one
+    merged.merge(one)
+    assert merged.count == 2 * buckets
+    assert one == before
