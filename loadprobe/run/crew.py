@@ -102,7 +102,7 @@ class Crew:
             emit,
             transports=[lane.tls for lane in config.lanes],
             tunnel=plan.tunnel,
-            on_forwards=self.measurement.use_forwards,
+            on_forwards=self.measurement.tuning.use_forwards,
         )
         self.steering = Steering(
             config, self.measurement, self.watch, on_woken=self._on_woken
@@ -174,7 +174,7 @@ class Crew:
         return Pacing(
             config.lanes,
             config.load,
-            self.measurement,
+            self.measurement.tuning,
             straining=Straining(
                 config.load,
                 cpu_ns=lambda: health.cpu_ns() + process_cpu_ns(),

@@ -8,38 +8,31 @@ processes of their own, which do not exist until they are woken in mid-run.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-import msgspec
-
-from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns, wall_now_ns
-from loadprobe.config.keys import Config, Lane, Target
-from loadprobe.core.events import ProbeDied, RateChanged
+from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
+from loadprobe.config.keys import Config, Target
+from loadprobe.core.events import Event, ProbeDied
 from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.core.judging.results import Sealed
 from loadprobe.core.steps import WentOver
-from loadprobe.outputs.folder.ledger_file import Ledger
 from loadprobe.outputs.folder.sealed_lines import Written
 from loadprobe.probe.fleet import Death, FleetProbe
 from loadprobe.probe.messages import ReadBack
 from loadprobe.probe.orders import (
-    Detour,
-    Plan,
     Start,
-    UseCertificates,
-    UseDeadline,
-    UseForwards,
-    UseLogin,
 )
-from loadprobe.probe.rates import LEAD_NS, LaneRates
+from loadprobe.probe.rates import LaneRates
 from loadprobe.probe.routes import Routes
 from loadprobe.run.cutting_over import CuttingOver
 from loadprobe.run.going_on import Past
 from loadprobe.run.gone import until_gone
 from loadprobe.run.hearing import Hearing, Listeners
+from loadprobe.run.probe_plans import ProbePlans
 from loadprobe.run.roster import Roster
 from loadprobe.run.standby import Standby
+from loadprobe.run.tuning import Tuning
 from loadprobe.run.waking import Waking
 
 _HEAD_START_NS = 200 * NS_PER_MS
@@ -67,6 +60,7 @@ class Measurement:
         probes: the processes.
         rates: at which rate each lane goes.
         standby: has the processes ready before they are spawned; None: nothing has.
+        tuning: changes what the probes do while they do it.
     """
 
     def __init__(
@@ -77,14 +71,11 @@ class Measurement:
         listeners: Listeners | None = None,
         withheld: Collection[str] = (),
     ) -> None:
-        self._config = config
         self._withheld = withheld
         self._listeners = listeners or Listeners()
-        self._password = config.target.read_password()
         self._roster = Roster(config.lanes, dormant)
         self._routes = Routes(config.lanes, config.target)
         self.rates = LaneRates(config.lanes)
-        self._remembered: Ledger = {}
         self.standby: Standby | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.aggregate = Aggregate(
@@ -115,17 +106,27 @@ class Measurement:
         )
         self.names = self.hearing.names
         self.probes = [self._make_probe(p) for p in range(len(self._roster.shares))]
+        self._plans = ProbePlans(
+            config, self._roster, self._routes, self.hearing, self.cutting_over
+        )
         self._waking = Waking(
             self.probes,
             make=self._make_probe,
-            plan=lambda process: self._plan(process, is_first=True),
+            plan=lambda process: self._plans.plan(process, is_first=True),
             has_ended=lambda: self.end_ns is not None,
+        )
+        self.tuning = Tuning(
+            self._plans,
+            self.rates,
+            self.aggregate,
+            self.probes,
+            emit=self._emit,
         )
 
     def _make_probe(self, process: int) -> FleetProbe:
         return FleetProbe(
             process,
-            lambda is_first: self._plan(
+            lambda is_first: self._plans.plan(
                 process, is_first=is_first, is_ahead=self._waking.is_ahead(process)
             ),
             on_message=self.hearing.take,
@@ -134,43 +135,11 @@ class Measurement:
             withheld=self._withheld,
         )
 
-    def _plan(self, process: int, *, is_first: bool, is_ahead: bool = False) -> Plan:
-        lanes = self._roster.lanes(process)
-        for lane in lanes:
-            self.names.forget((process, lane))
-        return Plan(
-            process=process,
-            targets={lane: self._routes.target(lane) for lane in lanes},
-            password=self._password,
-            probe=self._config.probe,
-            shares=self._roster.shares[process],
-            # Microseconds grow faster than any process writes, so versions grow
-            # over restarts and runs.
-            version_base=wall_now_ns() // 1000,
-            prefill=is_first,
-            remembered={
-                lane: rows
-                for lane in lanes
-                if is_first and (rows := self._remembered.get(lane))
-            },
-            known={} if is_first else self._routes.known(lanes),
-            cut_overs={lane: self._routes[lane].cut_over for lane in lanes},
-            gently=is_first
-            and (self.standby is not None or bool(self.hearing.heard_ns)),
-            ahead=self._detours(lanes) if is_first and is_ahead else None,
-            holds_writes=self.cutting_over.holds_writes,
-        )
-
-    def _detours(self, lanes: Collection[str]) -> dict[str, Detour]:
-        """Return by what the keys of lanes can be reached over the other transport."""
-        found = {lane: self._routes.detour(lane, asleep=self.dormant) for lane in lanes}
-        return {lane: detour for lane, detour in found.items() if detour is not None}
-
     def go_on(self, past: Past) -> None:
         """Go on with what was judged before; nothing has begun yet."""
         self.aggregate.go_on(past.before)
         self.names.go_on(past.replay.nodes)
-        self._remembered = past.remembered
+        self._plans.remembered = past.remembered
         if past.replay.written is not None:
             self.hearing.lost_before = past.replay.written.lost
 
@@ -191,6 +160,7 @@ class Measurement:
         """
         self.names.go_on(nodes)
         self.standby = Standby(self._awake)
+        self._plans.is_beside_others = True
         await self.standby.make_ready(within_s=within_s)
 
     def tell(self, listeners: Listeners) -> None:
@@ -280,11 +250,13 @@ class Measurement:
             The end of the load: nothing is due from then on, monotonic ns.
         """
         end_ns = self.hearing.end_ns = mono_now_ns()
-        detours = self._detours(closed)
+        detours = self._plans.detours(closed)
         for probe in self.probes:
             probe.stop(end_ns, detours)
-        lanes_ns = max(lane.deadline_ms for lane in self._config.lanes) * NS_PER_MS
-        deciding_ns = lanes_ns + self._config.probe.settle_ms * NS_PER_MS
+        lanes_ns = (
+            max(lane.deadline_ms for lane in self._plans.config.lanes) * NS_PER_MS
+        )
+        deciding_ns = lanes_ns + self._plans.config.probe.settle_ms * NS_PER_MS
         left = await until_gone(
             {*probing, *self._tasks},
             self.probes,
@@ -379,95 +351,19 @@ class Measurement:
         Raises:
             RunError: some lanes could not be connected to it in time.
         """
-        self._password = password
+        self._plans.password = password
         return await self.cutting_over.go_over(
             tls=tls, target=target, password=password, within_s=within_s
         )
-
-    def change_rate(
-        self, lane: str, to_per_s: float, *, reason: str, ramp_s: float = 0.0
-    ) -> None:
-        """Let a lane that has begun have another rate; the event says why.
-
-        Args:
-            lane: its name; it is one of an open loop.
-            to_per_s: arrivals per second of the whole lane, above 0.
-            reason: for the event.
-            ramp_s: how long the change takes.
-        """
-        now_ns = mono_now_ns()
-        message, at_ns = self.rates.change(lane, to_per_s, ramp_s=ramp_s, now_ns=now_ns)
-        for process in self._roster.of([lane]):
-            self.probes[process].change_rate(message)
-        from_per_s = message.paces[-1].from_per_s
-        self._listeners.emit(
-            RateChanged(at_ns, lane, from_per_s, to_per_s, ramp_s, reason)
-        )
-
-    def configure_rates(self, lanes: Iterable[Lane]) -> None:
-        """Let lanes that have not begun yet begin at other rates."""
-        for lane in lanes:
-            if lane.loop == "open" and lane.name not in self.rates.begun:
-                self.rates.configure(lane)
-
-    def change_deadlines(self, lanes: Iterable[Lane]) -> None:
-        """Let arrivals that are due a little later have other deadlines.
-
-        Args:
-            lanes: all of them; those whose deadline is as it was are left alone.
-        """
-        now = {lane.name: lane for lane in self._config.lanes}
-        from_ns = mono_now_ns() + LEAD_NS
-        for lane in lanes:
-            known = now[lane.name]
-            if lane.deadline_ms == known.deadline_ms:
-                continue
-            ns = lane.deadline_ms * NS_PER_MS
-            self.aggregate.change_deadline(lane.name, ns, from_ns)
-            changed = msgspec.structs.replace(known, deadline_ms=lane.deadline_ms)
-            now[lane.name] = changed
-            self._roster.use_lane(changed)
-            for process in self._roster.of([lane.name]):
-                self.probes[process].tell(UseDeadline(lane.name, from_ns, ns))
-        self._config = msgspec.structs.replace(self._config, lanes=tuple(now.values()))
-
-    def use_login(
-        self,
-        username: str | None,
-        password: str | None,
-        *,
-        renew_s: float | None = None,
-    ) -> None:
-        """Let new connections log in as somebody from now on.
-
-        Args:
-            username: None names nobody.
-            password: None does not log in.
-            renew_s: open connections log in anew, spread over so many seconds; None
-                leaves them as they are.
-        """
-        self._password = password
-        self._routes.log_in(username)
-        for probe in self.probes:  # also those that are being woken
-            probe.tell(UseLogin(username, password, renew_s))
-
-    def use_certificates(self, target: Target) -> None:
-        """Let new connections use what the certificate files of a target hold now."""
-        self._routes.use_certificates(target)
-        for probe in self.probes:
-            probe.tell(UseCertificates(target))
-
-    def use_forwards(self) -> None:
-        """Let all processes reach nodes by the forwards that there are now."""
-        told = UseForwards(dict(self._config.target.address_map))
-        for probe in self.probes:  # also those that connect
-            probe.tell(told)
 
     # --- what the probes say -------------------------------------------------------
 
     def _take_death(self, death: Death) -> None:
         """Report the death of a probe process: an incident of its own."""
-        self._listeners.emit(ProbeDied(death.at_ns, death.process, death.cause))
+        self._emit(ProbeDied(death.at_ns, death.process, death.cause))
+
+    def _emit(self, event: Event) -> None:
+        self._listeners.emit(event)
 
     @property
     def watermark_ns(self) -> Mapping[int, int]:

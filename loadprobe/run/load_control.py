@@ -151,12 +151,12 @@ class Steering:
         """
         self._username = username
         self._watch.use_login(username, password)
-        self._measurement.use_login(username, password, renew_s=renew_s)
+        self._measurement.tuning.use_login(username, password, renew_s=renew_s)
 
     def use_certificates(self, target: Target) -> None:
         """Use what the certificate files of a target hold now for new connections."""
         self._watch.use_certificates(target)
-        self._measurement.use_certificates(target)
+        self._measurement.tuning.use_certificates(target)
 
     def expect_dark(self, *, lane: str, shard: str | None, start_ns: int) -> None:
         """Note that a lane is dark by plan from a time on."""

@@ -137,7 +137,7 @@ class Succession:
         target = plan.config.target
         if target.iam_user is not None:
             token = await asyncio.to_thread(TokenMaker(target).make)
-            measurement.use_login(target.iam_user, token)
+            measurement.tuning.use_login(target.iam_user, token)
         try:
             await measurement.make_ready(present.nodes, within_s=READY_S)
         except LoadprobeError as exc:

@@ -62,12 +62,12 @@ class Swap:
             target.address_map.clear()
             target.address_map.update(config.target.address_map)
         self._config = config = msgspec.structs.replace(config, target=target)
-        self._measurement.configure_rates(config.lanes)
-        self._measurement.change_deadlines(config.lanes)
+        self._measurement.tuning.configure_rates(config.lanes)
+        self._measurement.tuning.change_deadlines(config.lanes)
         self._pacing.use(config.lanes, config.load)
         await self._credentials.change(self._credentials.in_force(target), held)
         if "target.address_map" in what.swapped:
-            self._measurement.use_forwards()
+            self._measurement.tuning.use_forwards()
         if what.under("webhooks"):
             await self._published.telling.use(config.webhooks)
         self._published.budgeting.use(self._config)

@@ -169,7 +169,7 @@ async def test_a_first_password() -> None:
         (node,) = cluster.nodes
         async with measuring(config_of(target_of(cluster), TCP)) as trial:
             await set_password(cluster, "the-first", keep_old=True)
-            trial.measurement.use_login("default", "the-first")
+            trial.measurement.tuning.use_login("default", "the-first")
             await more_snapshots(trial)
             await node.disconnect(node.ports.plain)
             await until(is_served(trial, "tcp"), what="new connections")
@@ -195,7 +195,7 @@ async def test_a_password_that_is_rotated(monkeypatch: pytest.MonkeyPatch) -> No
             watching(target, trial) as (watch, events),
         ):
             await set_password(cluster, "second-one", keep_old=True)
-            trial.measurement.use_login("default", "second-one")
+            trial.measurement.tuning.use_login("default", "second-one")
             watch.use_password(Secret("second-one"))
             await set_password(cluster, "second-one", keep_old=False)
             await more_snapshots(trial)

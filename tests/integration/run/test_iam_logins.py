@@ -43,7 +43,7 @@ async def test_no_lane_notices(monkeypatch: pytest.MonkeyPatch) -> None:
         async with measuring(config_of(target, *LANES)) as trial:
             iam = IamLogins(
                 Target(host="h", iam_user="app", iam_cache="c", iam_region="r"),
-                trial.measurement,
+                trial.measurement.tuning,
                 events.append,
                 make=lambda: TOKENS[next(numbers)],
                 fresh_s=0.2,

@@ -41,7 +41,7 @@ async def test_no_arrival_is_lost_or_doubled(cluster: LocalCluster) -> None:
     """Up in steps, down by a ramp: as many arrivals as the rates say, all served."""
     lane = small_lane(processes=2, rate_per_s=100.0)
     async with measuring(config_of(target_of(cluster), lane)) as trial:
-        change = trial.measurement.change_rate
+        change = trial.measurement.tuning.change_rate
         await asyncio.sleep(0.3)
         change("tcp", 1500.0, reason="outage")
         await asyncio.sleep(0.6)
@@ -71,7 +71,7 @@ async def test_a_process_that_is_started_again_knows_the_rate(
     """It joins the others at the rate of now, not at the one that was configured."""
     lane = small_lane(processes=2, rate_per_s=100.0)
     async with measuring(config_of(target_of(cluster), lane)) as trial:
-        trial.measurement.change_rate("tcp", 800.0, reason="outage")
+        trial.measurement.tuning.change_rate("tcp", 800.0, reason="outage")
         await asyncio.sleep(0.3)
         doomed = trial.measurement.probes[1]
         pid = doomed.pid

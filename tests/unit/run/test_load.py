@@ -303,7 +303,7 @@ async def test_a_dormant_lane_begins_when_it_is_woken(
         await measurement.wake(["tls"], target)
         assert measurement.dormant == frozenset()
         assert [probe.has_begun for probe in measurement.probes] == [True, True]
-        plan = measurement._plan(1, is_first=True)
+        plan = measurement._plans.plan(1, is_first=True)
         assert plan.targets == {"tls": target}
         assert plan.gently
         await measurement.wake(["tls"])  # nothing is left to do
@@ -319,7 +319,7 @@ async def test_what_changes_while_a_lane_wakes(
     async with running(monkeypatch, Slow) as measurement:
         waking = [asyncio.create_task(measurement.wake(["tls"])) for _ in range(2)]
         await asyncio.sleep(0.01)
-        measurement.use_login("default", "new")
+        measurement.tuning.use_login("default", "new")
         await measurement.use_endpoint(tls=True, host="h2", port=7)
         Slow.connected.set()
         await asyncio.gather(*waking)
@@ -338,10 +338,10 @@ async def test_a_lane_that_is_woken_logs_in_as_all_do(
     """User and certificates that were changed before it began are its own, too."""
     there = Target(host="other", tls_port=6380)
     async with running(monkeypatch) as measurement:
-        measurement.use_login("somebody", "new")
-        measurement.use_certificates(Target(host="h", ca_file="new.pem"))
+        measurement.tuning.use_login("somebody", "new")
+        measurement.tuning.use_certificates(Target(host="h", ca_file="new.pem"))
         await measurement.wake(["tls"], there)
-        plan = measurement._plan(1, is_first=True)
+        plan = measurement._plans.plan(1, is_first=True)
     expected = msgspec.structs.replace(there, username="somebody", ca_file="new.pem")
     assert plan.targets == {"tls": expected}
     assert plan.password == "new"
@@ -405,9 +405,9 @@ async def test_a_restart_goes_where_the_lane_was_told_to_go(
     async with running(monkeypatch) as measurement:
         (probe, _) = measurement.probes
         assert isinstance(probe, Talking)
-        plan = measurement._plan(0, is_first=False)
+        plan = measurement._plans.plan(0, is_first=False)
         assert list(plan.known) == ["tcp"]
-        measurement.use_login("default", "new")
+        measurement.tuning.use_login("default", "new")
         await measurement.use_endpoint(tls=False, host="h2", port=7)
         going = asyncio.create_task(
             measurement.use_endpoint(tls=False, host="h3", port=8, replace=True)
@@ -419,13 +419,13 @@ async def test_a_restart_goes_where_the_lane_was_told_to_go(
             UseEndpoint(False, "h3", 8, 1),
         ]
         probe.say(topology_seen(0, "tcp", "ba"))  # the old cluster, once more
-        plan = measurement._plan(0, is_first=False)
+        plan = measurement._plans.plan(0, is_first=False)
         assert (plan.known, plan.cut_overs, plan.password) == ({}, {"tcp": 1}, "new")
         assert plan.targets == {"tcp": Target(host="h3", port=8, username="default")}
         assert not going.done()
         probe.say(topology_seen(0, "tcp", "xy", cut_over=1))
         await going
-        known = measurement._plan(0, is_first=False).known["tcp"]
+        known = measurement._plans.plan(0, is_first=False).known["tcp"]
         assert {shard.primary.id for shard in known.shards} == {"x", "y"}
         with pytest.raises(RunError, match="lanes tcp are not connected to the clu"):
             await measurement.use_endpoint(

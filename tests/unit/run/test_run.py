@@ -49,6 +49,7 @@ class Unprobed:
         self.lost_writes = None
         self.written = None
         self.rates = LaneRates(())
+        self.tuning = self  # nobody is tuned
         self.names = ShardNames()
         self.end_ns: int | None = None
         self.watermark_ns: dict[int, int] = {}
