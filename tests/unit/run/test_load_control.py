@@ -69,6 +69,7 @@ class Told:
 
     def __init__(self) -> None:
         self.aggregate: Any = None
+        self.tuning = self
         self.told: list[tuple[str | None, str | None]] = []
 
     def use_login(
