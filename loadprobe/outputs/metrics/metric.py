@@ -8,6 +8,8 @@ from loadprobe.clock import NS_PER_S
 
 PREFIX = "loadprobe_"
 CLUSTER_LABEL = "cluster"
+SCOPE = ("lane", "shard", "op")
+"""Labels of what is told of each scope."""
 
 
 class MetricKind(StrEnum):
@@ -58,3 +60,25 @@ class Metric:
 @cache
 def _texts(bounds: tuple[int, ...], scale: int) -> tuple[str, ...]:
     return tuple(repr(bound / scale) for bound in bounds)
+
+
+def counter(name: str, unit: str, labels: tuple[str, ...], text: str) -> Metric:
+    """Return the entry of a counter."""
+    return Metric(name, MetricKind.COUNTER, unit, labels, text)
+
+
+def gauge(name: str, unit: str, labels: tuple[str, ...], text: str) -> Metric:
+    """Return the entry of a gauge."""
+    return Metric(name, MetricKind.GAUGE, unit, labels, text)
+
+
+def histogram(
+    name: str,
+    labels: tuple[str, ...],
+    text: str,
+    bounds: tuple[int, ...],
+    *,
+    unit: str = "s",
+) -> Metric:
+    """Return the entry of a histogram, with the bounds of its buckets."""
+    return Metric(name, MetricKind.HISTOGRAM, unit, labels, text, bounds)
