@@ -34,7 +34,8 @@ _OF_THE_RUN = re.compile(
 )
 """Keys that say what is measured, and what a lane's figures and values are.
 
-The TTL of its keys is of these, too, whatever it follows from. A lane may come or go as a whole: one that is to be different has another name.
+The TTL of its keys is of these, too, whatever it follows from. A lane may come or go
+as a whole: one that is to be different has another name.
 """
 
 
