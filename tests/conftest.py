@@ -1,6 +1,6 @@
 """What all tests share: the event loop the product runs on, patience for slow machines.
 
-Fixtures that start servers stand beside the tests that use them.
+Fixtures that start servers stand beside the tests that use them, or in their folder.
 """
 
 import asyncio

@@ -8,7 +8,7 @@ from statistics import median
 
 import msgspec
 
-from benchmarks.calibration.judging import Comparison, Judged
+from benchmarks.calibration.compared import Comparison, Judged
 from benchmarks.calibration.measuring import LANE, Observed
 from benchmarks.calibration.script import KINDS, Kind
 from benchmarks.calibration.settings import (

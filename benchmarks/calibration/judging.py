@@ -15,13 +15,13 @@ Pure. The rules:
   then it failed at more than was asked.
 """
 
-from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from benchmarks.calibration.arrivals import OPS, Arrivals
+from benchmarks.calibration.compared import Comparison, Judged
 from benchmarks.calibration.measuring import LANE, Observed
-from benchmarks.calibration.script import Episode, Kind, Plan
+from benchmarks.calibration.script import Episode, Plan
 from benchmarks.calibration.settings import (
     DEADLINE_MS,
     SHARDS,
@@ -30,157 +30,25 @@ from benchmarks.calibration.settings import (
     View,
     gap_ns,
 )
-from benchmarks.calibration.sight import Sight, excess_ns, needed
+from benchmarks.calibration.sight import Sight, excess_ns
+from benchmarks.calibration.truths import (
+    Truth,
+    bounds_problems,
+    length_problems,
+    truth_of,
+)
 from loadprobe.clock import NS_PER_MS
 from loadprobe.core.intervals import (
     Interval,
-    difference,
     intersection,
     length,
     overlaps,
     union,
 )
-from loadprobe.core.judging.columns import Failure, Scope
-from loadprobe.core.judging.evidence import is_timed
-from loadprobe.core.judging.outages import Outage, Row
-from loadprobe.core.judging.outcome import OpKind
+from loadprobe.core.judging.outages import Outage
 from loadprobe.core.verdict.incidents import DarkTime, dark_time, downtime
-from tests.scripted.faults import TruthInterval
 
-_Arrival = TypeVar("_Arrival", Row, Failure)
 _DEADLINE_NS = DEADLINE_MS * NS_PER_MS
-_TRANSIT_NS = 2 * NS_PER_MS
-_OPS: Mapping[View, tuple[OpKind, ...]] = {
-    "shard": (OpKind.READ, OpKind.WRITE),
-    "read": (OpKind.READ,),
-    "write": (OpKind.WRITE,),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """An episode as it happened, all times in ns.
-
-    Args:
-        dark: when the target was certainly down, at least: disjoint, by time.
-        widest: all of that and what may have been part of it.
-        touched: from the first effect to the last.
-        is_timed: whether only the passing of time made arrivals fail.
-    """
-
-    dark: tuple[Interval, ...]
-    widest: tuple[Interval, ...]
-    touched: Interval
-    is_timed: bool
-
-    @property
-    def dark_ns(self) -> int:
-        """Return how long it was down, at least."""
-        return sum(end - start for start, end in self.dark)
-
-    @property
-    def widest_ns(self) -> int:
-        """Return how long it can have been down."""
-        return length(self.widest)
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """One episode of one shard in one view.
-
-    Args:
-        kind: of the episode.
-        shard: name of the shard; "" is all of them.
-        view: which arrivals were looked at.
-        least_ns: the outage was at least so long.
-        most_ns: and at most so long.
-        gap_ns: planned distance of arrivals.
-        measured: what the meter says.
-        pieces: outages that the meter reports.
-        expected_pieces: faults of the episode.
-        is_blind: the probe was blind during it, at least in part.
-        excess_ns: by how much the bounds are wider than they need to be, or less.
-        is_strained: the server itself did not get to run, for half a deadline or more
-            within a deadline before and after it.
-        problems: how the meter was wrong; empty if it was not.
-    """
-
-    kind: Kind
-    shard: str
-    view: View
-    least_ns: int
-    most_ns: int
-    gap_ns: float
-    measured: DarkTime
-    pieces: int
-    expected_pieces: int
-    is_blind: bool
-    is_strained: bool
-    problems: tuple[str, ...]
-    excess_ns: float = 0.0
-
-    @property
-    def is_compared(self) -> bool:
-        """Tell whether it is known what happened."""
-        return not self.is_strained
-
-    @property
-    def is_seen(self) -> bool:
-        """Tell whether the meter reports anything."""
-        return self.pieces > 0
-
-    @property
-    def error_ns(self) -> int:
-        """Return the distance of the estimate from the truth."""
-        estimate_ns = self.measured.estimate_ns
-        return max(self.least_ns - estimate_ns, estimate_ns - self.most_ns, 0)
-
-    @property
-    def width_ns(self) -> int:
-        """Return the distance of the bounds."""
-        return self.measured.upper_ns - self.measured.lower_ns
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A whole case.
-
-    Args:
-        comparisons: one for each episode, shard and view.
-        false: outages where nothing had happened.
-        of_moving_keys: outages of another shard's fault, met by keys on their way.
-        of_server: outages whose arrivals waited while the server process itself did
-            not get to run, for half of the deadline at least.
-    """
-
-    comparisons: tuple[Comparison, ...]
-    false: tuple[Outage, ...]
-    of_moving_keys: int
-    of_server: int
-
-
-def truth_of(faults: Sequence[TruthInterval]) -> Truth:
-    """Return the truth of an episode from that of its faults.
-
-    Args:
-        faults: by time; one, or several of the same kind that is no freeze.
-    """
-    first, last = faults[0], faults[-1]
-    start_ns, end_ns = first.start_ns, last.end_ns
-    if first.kind != "freeze":
-        dark = tuple((fault.start_ns, fault.end_ns) for fault in faults)
-        touched = start_ns, last.answered_ns
-        # A connection that is cut ends at the end of a turn of the server's loop.
-        over_ns = last.answered_ns if last.kind == "reset" else end_ns
-        return Truth(dark, ((start_ns, over_ns),), touched, is_timed=False)
-    silent_ns, spoke_ns = first.heard_ns, last.answered_ns
-    short_ns = end_ns - _DEADLINE_NS
-    return Truth(
-        ((start_ns, short_ns),) if short_ns > start_ns else (),
-        ((silent_ns, spoke_ns - _DEADLINE_NS),),
-        (silent_ns, spoke_ns),
-        is_timed=True,
-    )
 
 
 def judge(setting: Setting, plan: Plan, observed: Observed) -> Judged:
@@ -203,6 +71,7 @@ class _Judge:
         # The other process alone is enough for arrivals at the gap of such a case.
         held_up = () if setting.disturbance == "one stopped" else observed.probe_stalls
         self._sight = Sight(union([*self._blind, *held_up]), _DEADLINE_NS)
+        self._arrivals = Arrivals(observed, self._sight)
         self._truths = [
             (episode, truth_of([observed.truth[at] for at in episode.faults]))
             for episode in plan.episodes
@@ -251,10 +120,10 @@ class _Judge:
         outages = [
             outage
             for outage in self._around(truth)
-            if outage.scope.shard == name and outage.scope.op in _OPS[view]
+            if outage.scope.shard == name and outage.scope.op in OPS[view]
         ]
         gap = gap_ns(self._setting, view)
-        slack_ns = self._slack_ns(truth, name, view, gap)
+        slack_ns = self._arrivals.slack_ns(truth, name, view, gap)
         is_strained = self._is_strained(truth)
         measured = dark_time(outages)
         problems: list[str] = []
@@ -262,12 +131,14 @@ class _Judge:
         if not is_strained and outages:
             met = self._met(truth, outages, gap + slack_ns)
             told = self._with_merged(truth, shard, outages)
-            problems += _compare_bounds(told, met, outages, measured)
+            problems += bounds_problems(told, met, outages, measured)
             too_wide_ns = self._excess_ns(outages, measured, slack_ns)
             if too_wide_ns > 0:
                 problems.append(f"bounds {too_wide_ns / NS_PER_MS:.3f} ms too wide")
-        elif not (is_strained or self._is_stale(truth, name, view)):
-            sure_ns = gap + max(slack_ns, self._sent_late_ns(truth, name, view, gap))
+        elif not (is_strained or self._arrivals.is_stale(truth, name, view)):
+            sure_ns = gap + max(
+                slack_ns, self._arrivals.sent_late_ns(truth, name, view, gap)
+            )
             if not self._may_miss(truth, sure_ns):
                 sure_ms = sure_ns / NS_PER_MS
                 problems.append(
@@ -293,15 +164,7 @@ class _Judge:
         self, outages: Sequence[Outage], measured: DarkTime, slack_ns: float
     ) -> float:
         """Return by how much bounds are wider than the arrivals call for."""
-        found = [
-            needed(
-                outage,
-                self._observed.served.get(outage.scope, ()),
-                self._observed.failed[outage.scope],
-                self._sight,
-            )
-            for outage in outages
-        ]
+        found = [self._arrivals.needed(outage) for outage in outages]
         width_ns = measured.upper_ns - measured.lower_ns
         return excess_ns(found, width_ns, slack_ns=slack_ns)
 
@@ -309,7 +172,7 @@ class _Judge:
         self, truth: Truth, outages: Sequence[Outage], sure_ns: float
     ) -> list[Interval]:
         """Return the parts of a truth that arrivals met, whole."""
-        lives = [life for outage in outages for life in self._lives(outage)]
+        lives = [life for outage in outages for life in self._arrivals.lives(outage)]
         return [
             span
             for span in truth.dark
@@ -347,7 +210,7 @@ class _Judge:
         problems: list[str] = []
         is_strained = self._is_strained(truth)
         if seen and not is_strained:
-            problems += _length_problems(truth.dark_ns, truth.widest_ns, measured)
+            problems += length_problems(truth.dark_ns, truth.widest_ns, measured)
         return Comparison(
             episode.kind,
             "",
@@ -379,7 +242,7 @@ class _Judge:
             ]
             widest_ns = length([span for truth in truths for span in truth.widest])
             is_strained = any(self._is_strained(truth) for truth in truths)
-            problems = _length_problems(length(met), widest_ns, measured)
+            problems = length_problems(length(met), widest_ns, measured)
             yield Comparison(
                 "disturbed, any shard",
                 "",
@@ -399,7 +262,9 @@ class _Judge:
         """Return how long any shard needs to be seen dark to be certainly met."""
         gap = gap_ns(self._setting, "shard")
         names = [shard_name(shard) for shard in range(SHARDS)]
-        return gap + max(self._slack_ns(truth, name, "shard", gap) for name in names)
+        return gap + max(
+            self._arrivals.slack_ns(truth, name, "shard", gap) for name in names
+        )
 
     def _around(self, truth: Truth) -> list[Outage]:
         margin_ns = self._plan.pause_ns // 3
@@ -428,56 +293,6 @@ class _Judge:
         """
         return self._sight.seen_ns(truth.dark, is_timed=truth.is_timed) < sure_ns
 
-    def _is_stale(self, truth: Truth, shard: str, view: View) -> bool:
-        """Tell whether all that failed may have failed for what is older."""
-        start_ns, end_ns = truth.touched
-        rows = [
-            failure
-            for op in _OPS[view]
-            for failure in _due_between(
-                self._observed.failed.get(Scope(LANE, shard, op), ()), start_ns, end_ns
-            )
-        ]
-        return bool(rows) and not any(self._sight.is_fresh(row) for row in rows)
-
-    def _slack_ns(self, truth: Truth, shard: str, view: View, gap: float) -> float:
-        """Return by how much an arrival near an episode missed its time, at most.
-
-        Up to then it may have met the target later than planned.
-        """
-        start_ns, end_ns = truth.touched
-        worst_ns = 0
-        for op in _OPS[view]:
-            rows = self._observed.served.get(Scope(LANE, shard, op), ())
-            for due_ns, sent_ns, done_ns in _due_between(
-                rows, start_ns - 2 * gap, end_ns + 2 * gap
-            ):
-                if self._sight.covers(due_ns, done_ns):
-                    continue  # it waited for us
-                # While it is silent, waiting says nothing about the way there.
-                late_ns = sent_ns + _TRANSIT_NS if truth.is_timed else done_ns
-                worst_ns = max(worst_ns, late_ns - due_ns)
-        return worst_ns
-
-    def _sent_late_ns(self, truth: Truth, shard: str, view: View, gap: float) -> int:
-        """Return by how much an arrival near an episode was sent late, at most.
-
-        What waited for us met nothing of what was over when it was sent.
-        """
-        start_ns, end_ns = truth.touched
-        return max(
-            (
-                sent_ns - due_ns
-                for op in _OPS[view]
-                for due_ns, sent_ns, _ in _due_between(
-                    self._observed.served.get(Scope(LANE, shard, op), ()),
-                    start_ns - 2 * gap,
-                    end_ns + 2 * gap,
-                )
-            ),
-            default=0,
-        )
-
     def _account(self) -> tuple[tuple[Outage, ...], int, int]:
         """Return outages without a cause, and how many had one that is no episode.
 
@@ -494,7 +309,7 @@ class _Judge:
         false: list[Outage] = []
         moved = held_up = 0
         for outage in self._observed.results.outages:
-            lives = self._lives(outage)
+            lives = self._arrivals.lives(outage)
             if _any_meets(lives, [span for name, span in own if _is(outage, name)]):
                 continue
             is_moving = first_move_ns <= outage.first_due_ns < last_move_ns
@@ -510,22 +325,6 @@ class _Judge:
         """Return for how long of an interval the server did not get to run."""
         return length(intersection([[life], self._stalls]))
 
-    def _lives(self, outage: Outage) -> list[Interval]:
-        """Return from when to when each failed arrival of an outage was under way."""
-        first_ns, last_ns = outage.first_due_ns, outage.last_due_ns + 1
-        return [
-            _life(failure)
-            for failure in _due_between(
-                self._observed.failed[outage.scope], first_ns, last_ns
-            )
-        ]
-
-
-def _life(failure: Failure) -> Interval:
-    if is_timed(failure):
-        return failure.sent_ns, max(failure.done_ns, failure.due_ns + _DEADLINE_NS)
-    return failure.evidence_start_ns, failure.evidence_end_ns
-
 
 def _is(outage: Outage, shard: str) -> bool:
     return outage.scope.shard == shard
@@ -540,43 +339,3 @@ def _any_meets(lives: Sequence[Interval], spans: Sequence[Interval]) -> bool:
 def shard_name(shard: int) -> str:
     """Return the name under which the meter knows a shard."""
     return f"{shard + 1:04d}"
-
-
-def _compare_bounds(
-    truth: Truth,
-    met: Sequence[Interval],
-    outages: Sequence[Outage],
-    measured: DarkTime,
-) -> Iterator[str]:
-    """Yield what is wrong with the bounds of outages that were seen."""
-    met_ns = sum(end - start for start, end in met)
-    if truth.widest_ns == 0:
-        yield "an outage, though the silence was shorter than the deadline"
-        return
-    yield from _length_problems(met_ns, truth.widest_ns, measured)
-    hulls = [outage.hull for outage in outages]
-    for start, end in difference(met, hulls):
-        yield f"{(end - start) / NS_PER_MS:.3f} ms of the truth are outside the hull"
-    if truth.is_timed:  # where they lie rests on the usual round trip
-        return
-    cores = [core for outage in outages for core in outage.cores]
-    for start, end in difference(cores, truth.widest):
-        yield f"{(end - start) / NS_PER_MS:.3f} ms of the core are outside the truth"
-
-
-def _length_problems(least_ns: int, most_ns: int, measured: DarkTime) -> Iterator[str]:
-    if measured.lower_ns > most_ns:
-        over_ms = (measured.lower_ns - most_ns) / NS_PER_MS
-        yield f"the lower bound is {over_ms:.3f} ms above the truth"
-    if measured.upper_ns < least_ns:
-        under_ms = (least_ns - measured.upper_ns) / NS_PER_MS
-        yield f"the upper bound is {under_ms:.3f} ms below the truth"
-
-
-def _due_between(
-    rows: Sequence[_Arrival], start_ns: float, end_ns: float
-) -> Iterator[_Arrival]:
-    for at in range(bisect_left(rows, (start_ns,)), len(rows)):
-        if rows[at][0] >= end_ns:
-            return
-        yield rows[at]

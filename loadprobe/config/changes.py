@@ -34,7 +34,8 @@ _OF_THE_RUN = re.compile(
 )
 """Keys that say what is measured, and what a lane's figures and values are.
 
-A lane may come or go as a whole: one that is to be different has another name.
+The TTL of its keys is of these, too, whatever it follows from. A lane may come or go
+as a whole: one that is to be different has another name.
 """
 
 
@@ -90,12 +91,26 @@ def changes(old: Config, new: Config) -> ChangedKeys:
         return section != "lanes" or lane not in fixed
 
     fixed = [key for key in keys if _OF_THE_RUN.fullmatch(key) is not None]
+    fixed += _other_ttls(old, new)
     rest = [key for key in keys if key not in fixed]
     return ChangedKeys(
         tuple(key for key in rest if can_change(key)),
         tuple(key for key in rest if not can_change(key)),
         tuple(fixed),
     )
+
+
+def _other_ttls(old: Config, new: Config) -> list[str]:
+    """Return the keys that would give keys of a lane another TTL than they have.
+
+    When those that were written before may have expired is judged by their lane's.
+    """
+    before = {lane.name: lane.key_ttl_s for lane in old.lanes}
+    return [
+        f"lanes.{lane.name}.ttl_s"
+        for lane in new.lanes
+        if lane.key_ttl_s != before.get(lane.name, lane.key_ttl_s)
+    ]
 
 
 def _flat(plain: Mapping[str, object]) -> dict[str, object]:

@@ -51,13 +51,17 @@ class LaneKeys:
         """Return the record of a key, None if it was not used yet."""
         return self._records.get(number)
 
-    def acknowledged_keys(self) -> list[int]:
-        """Return the keys with an acknowledged write of this run."""
-        return sorted(
-            number
-            for number, key in self._records.items()
+    def acknowledged_keys(self) -> dict[int, int]:
+        """Return key -> version of the newest acknowledged writes of this run.
+
+        Take it before keys are read again: what is acknowledged while a read is on its
+        way may have been applied after it.
+        """
+        return {
+            number: key.acked_version
+            for number, key in sorted(self._records.items())
             if key.acked_version and not isinstance(key, ForeignKey)
-        )
+        }
 
     def settled(self, number: int) -> tuple[int, int]:
         """Return a version that is there, or a newer one, and since when its TTL runs.

@@ -242,7 +242,7 @@ async def look_there(
         renewals at the old cluster the copy may know nothing.
     """
     keys = lane.keys
-    acked = {k: keys.record(k).acked_version for k in keys.acknowledged_keys()}
+    acked = keys.acknowledged_keys()
     wanted = [key for key, version in acked.items() if version < first_new]
     overwritten = len(acked) - len(wanted)
     checked = lost = seen = expired = 0

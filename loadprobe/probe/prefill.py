@@ -117,20 +117,20 @@ async def read_back(lane: LaneRunner, driver: Driver | None) -> ReadBackResult:
     catch up. It takes eight seconds at most: what cannot be read by then, or without
     any driver, counts as unread.
     """
-    keys = lane.keys.acknowledged_keys()
+    wanted = lane.keys.acknowledged_keys()
     checked = expired = 0
     lost: list[int] = []
     if driver is None:
-        return ReadBackResult(0, (), len(keys))
-    async for key, reply in read_keys(lane, driver, keys):
+        return ReadBackResult(0, (), len(wanted))
+    async for key, reply in read_keys(lane, driver, [*wanted]):
         checked += 1
-        acked = lane.keys.record(key).acked_version
-        is_lost = lane.keys.is_lost(key, reply, acked=acked)
+        is_lost = lane.keys.is_lost(key, reply, acked=wanted[key])
         expired += is_lost is None
         if is_lost:
             lost.append(key)
     by_shard = Counter(map(lane.shard_of, lost))
-    return ReadBackResult(checked, lost, len(keys) - checked, dict(by_shard), expired)
+    unread = len(wanted) - checked
+    return ReadBackResult(checked, lost, unread, dict(by_shard), expired)
 
 
 async def read_keys(

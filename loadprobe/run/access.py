@@ -3,7 +3,7 @@
 from loadprobe.config.keys import Config
 from loadprobe.control.reach.members import ask_members
 from loadprobe.control.reach.nat import NatPlan, plan_nat
-from loadprobe.core.topology.announced import join_address
+from loadprobe.core.topology.topology import join_address
 from loadprobe.errors import UsageError
 
 

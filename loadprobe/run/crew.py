@@ -83,7 +83,8 @@ class Crew:
         self.clock: ClockPair = read_clock_pair() if past is None else past.clock
         self.sinks = Sinks()
         emit = self.sinks.take_event
-        self.ledger = LedgerKeeping({} if past is None else past.remembered)
+        remembered = {} if past is None else past.remembered
+        self.ledger = LedgerKeeping(remembered, (lane.name for lane in config.lanes))
         self.measurement = measurement or Measurement(
             config, dormant=plan.dormant, withheld=plan.withheld
         )

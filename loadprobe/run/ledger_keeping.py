@@ -1,6 +1,7 @@
 """Keeps what was written and acknowledged, for a process that goes on with the run."""
 
 from array import array
+from collections.abc import Iterable
 from pathlib import Path
 
 from loadprobe.outputs.folder.ledger_file import Ledger, LedgerFile
@@ -12,10 +13,12 @@ class LedgerKeeping:
 
     Args:
         known: what an earlier process wrote.
+        lanes: names of those there are. What others wrote is forgotten: nobody renews
+            it, and one that comes back by such a name may write something else.
     """
 
-    def __init__(self, known: Ledger) -> None:
-        self._known = known
+    def __init__(self, known: Ledger, lanes: Iterable[str]) -> None:
+        self._known = {lane: known[lane] for lane in lanes if lane in known}
         self._file: LedgerFile | None = None
 
     def begin(self, folder: Path) -> None:

@@ -26,6 +26,7 @@ from loadprobe.control.scenario.lanes import (
     dormant_lanes,
     never_served,
 )
+from loadprobe.core.topology.topology import join_address
 from loadprobe.errors import ControlError, NotThereYet, PreflightError, UsageError
 from loadprobe.run.plan import RunOptions, RunPlan
 from loadprobe.run.preflight import preflight
@@ -98,9 +99,9 @@ async def check_next(plan: RunPlan, shared: SharedApi, *, is_serving: bool) -> N
     """
     address = plan.config.http.address
     if is_serving and address is not None:
-        host = f"[{address[0]}]" if ":" in address[0] else address[0]
         # Any port will do to see whether the rest is right.
-        http = msgspec.structs.replace(plan.config.http, listen=f"{host}:0")
+        listen = join_address(address[0], 0)
+        http = msgspec.structs.replace(plan.config.http, listen=listen)
         plan = replace(plan, config=msgspec.structs.replace(plan.config, http=http))
     await _check(plan, shared, is_going_on=True)
 

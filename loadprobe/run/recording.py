@@ -24,41 +24,31 @@ from loadprobe.core.topology.topology import Topology
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.measured import Changes
 from loadprobe.core.verdict.summary import Summary
-from loadprobe.errors import UsageError
 from loadprobe.outputs.folder.documents import (
     OUTAGES,
-    RUN,
     SUMMARY,
-    RunInfo,
-    describe_run,
     digest,
-    moment,
-    plain_topology,
 )
 from loadprobe.outputs.folder.folder import RunFolder
-from loadprobe.outputs.folder.reader import RunData, load_run
-from loadprobe.outputs.folder.sealed_lines import Beginning
+from loadprobe.outputs.folder.sealed_lines import Beginning, Rules
 from loadprobe.outputs.folder.segments import Why
 from loadprobe.outputs.live.terminal import LiveView
-from loadprobe.outputs.page.page import write_page
-from loadprobe.outputs.report.brief import SHOWN_PROBLEMS, page_line, render_brief
-from loadprobe.outputs.report.report import render_text
 from loadprobe.run.causes import judge, rules_of
+from loadprobe.run.describing import Describing
 from loadprobe.run.going_on import Past, add_activity_before
 from loadprobe.run.held import held_items
 from loadprobe.run.incident_keeping import IncidentKeeping, write_folders
-from loadprobe.run.junit import write_junit
 from loadprobe.run.news import Informants
 from loadprobe.run.plan import RunPlan
 from loadprobe.run.published import Published
+from loadprobe.run.reporting import Reporting
 from loadprobe.run.sealing import Sealing
 from loadprobe.run.segmenting import Segmenting
 from loadprobe.run.sinks import Sinks
-from loadprobe.run.time_limit import OutOfTime, time_limit
 from loadprobe.run.upkeep import FolderUpkeep, retention_of
 
-_FOLDERS_S, _SHOWING_S = 10.0, 15.0
-"""At the end: for folders of incidents, then for the report and the page."""
+_FOLDERS_S = 10.0
+"""For folders of incidents, at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +90,6 @@ class Recording:
 
     Attributes:
         view: the live view; it shows itself as a context manager.
-        begun_ns: when the run began, monotonic.
         incidents: those that are over and have no folder yet.
         upkeep: keeps the folder small.
     """
@@ -118,16 +107,20 @@ class Recording:
         told: Informants,
         past: Past | None = None,
     ) -> None:
-        self._plan = plan
         self._past = past
-        self._has_taken_over = False
         self._folder = folder
         self._published = published
         self._sinks = sinks
-        self._console = console
         self._clock = clock
-        self._topology_start: Topology | None = None
-        self.begun_ns = begun_ns if past is None else past.begun_ns
+        self._reporting = Reporting(plan, console)
+        self._describing = Describing(
+            plan,
+            folder,
+            published.showing,
+            clock=clock,
+            begun_ns=begun_ns,
+            past=past,
+        )
         self.view = LiveView(
             console,
             clock=clock,
@@ -137,10 +130,8 @@ class Recording:
         )
         if past is not None:
             self.view.go_on(published.aggregate.current().values())
-        scenario = plan.scenario
-        self._rules = rules_of(
-            plan.config, scenario.expect if scenario is not None else None
-        )
+        self._rules = _rules(plan)
+        published.showing.limits = self._rules.slo
         aggregate = published.aggregate
         segments = self._segments = Segmenting(
             folder,
@@ -152,7 +143,7 @@ class Recording:
         self._sealing = Sealing(
             folder,
             aggregate,
-            Beginning(aggregate.lanes, self._rules, scenario is not None),
+            Beginning(aggregate.lanes, self._rules, plan.scenario is not None),
             segments=segments,
             health=published.health,
             told=told,
@@ -182,11 +173,21 @@ class Recording:
         published.view.state = "running"
         self._tell_begun(begun_ns, told)
 
+    @property
+    def begun_ns(self) -> int:
+        """Return when the run began, monotonic."""
+        return self._describing.begun_ns
+
+    @property
+    def _plan(self) -> RunPlan:
+        """Return what is run, now."""
+        return self._describing.plan
+
     def _tell_begun(self, begun_ns: int, told: Informants) -> None:
         """Say that the run begins, or goes on."""
         past = self._past
         if past is None:
-            self._describe()
+            self._describing.describe()
             self._sinks.take_event(RunStarted(begun_ns, self._plan.config.name))
             return
         checked, lost, expired = told.looked_up()
@@ -209,12 +210,8 @@ class Recording:
 
     def _take_over(self) -> None:
         """Have documents say that the run goes on, once its new segment says it all."""
-        if self._past is not None and not self._has_taken_over:
-            if not self._sealing.is_begun:
-                return
-            self._has_taken_over = True
-            self._describe()
-            self._folder.take_back_verdict()
+        if self._sealing.is_begun:
+            self._describing.take_over()
 
     def begin_segment(self, why: Why) -> bool:
         """End the segment of the folder here; tell whether a new one was begun."""
@@ -226,24 +223,22 @@ class Recording:
         Args:
             config: what is run, now; where it leads is as before.
         """
-        self._plan = replace(self._plan, config=config)
-        scenario = self._plan.scenario
-        self._rules = rules_of(
-            config, scenario.expect if scenario is not None else None
-        )
+        plan = self._describing.plan = replace(self._plan, config=config)
+        self._rules = _rules(plan)
+        self._published.showing.limits = self._rules.slo
         self.upkeep.retention = retention_of(config.output)
-        self._segments.length_ns = self._plan.segment_ns
+        self._segments.length_ns = plan.segment_ns
         self._segments.config_digest = digest(to_plain(config))
         self._sealing.use_rules(self._rules)
-        self._describe()
+        self._describing.describe()
 
     def found_endpoint(self, host: str, port: int) -> None:
         """Note where the load goes, if there was nowhere to go until now."""
         if self._plan.config.target.host:
             return
-        self._plan = self._plan.at_endpoint(host, port)
+        self._describing.plan = self._plan.at_endpoint(host, port)
         self._published.metrics.cluster = host
-        self._describe()
+        self._describing.describe()
 
     def refresh(
         self,
@@ -264,10 +259,7 @@ class Recording:
         self._take_over()
         if not (self.view.is_due(now_ns) or has_news):
             return
-        if topology is not None and self._topology_start is None:
-            self._topology_start = topology
-            if self._past is None:
-                self._describe()
+        self._describing.see(topology)
         self._published.show_topology(topology, engine)
         state = self._published.refresh(
             self._plan.where,
@@ -276,24 +268,6 @@ class Recording:
             now_ns,
         )
         self.view.refresh(state, now_ns)
-
-    def _describe(self) -> RunInfo:
-        """Write down what is run, and against which target."""
-        info = describe_run(
-            self._plan.config,
-            start=moment(self._clock, self.begun_ns),
-            scenario=self._plan.scenario_name or None,
-        )
-        topology_start = plain_topology(self._topology_start)
-        if self._past is not None:
-            topology_start = self._past.info.topology_start or topology_start
-        info = msgspec.structs.replace(
-            info, target=self._plan.where, topology_start=topology_start
-        )
-        self._folder.write_document(RUN, info)
-        self._published.showing.about = info, self._folder.path
-        self._published.showing.limits = self._rules.slo
-        return info
 
     def hand_over(self, results: Results) -> Path:
         """Write everything, for the segment that follows at once; return the folder.
@@ -304,11 +278,15 @@ class Recording:
         self.view.leave()  # what is open goes on
         self._sinks.take_sealed(results.last)
         self._take_over()
-        self._published.counter.conclude(results.end_ns)
-        self._sealing.end(results.end_ns)
-        self._published.metrics.before_scrape = lambda: None
+        self._seal_all(results.end_ns)
         self._published.hand_over()
         return self._folder.close()
+
+    def _seal_all(self, end_ns: int) -> None:
+        """Write down all that is judged: nothing follows the end of the load."""
+        self._published.counter.conclude(end_ns)
+        self._sealing.end(end_ns)
+        self._published.metrics.before_scrape = lambda: None
 
     def conclude(self, results: Results, ending: AtEnd) -> tuple[Summary, list[str]]:
         """Judge, write everything, show the report.
@@ -325,9 +303,7 @@ class Recording:
         self._take_over()
         if self._past is not None:
             add_activity_before(self._past, self._published.health, end_ns)
-        self._published.counter.conclude(end_ns)
-        self._sealing.end(end_ns)
-        self._published.metrics.before_scrape = lambda: None  # nothing follows the end
+        self._seal_all(end_ns)
         verdict = judge(
             results,
             rules=self._rules,
@@ -347,74 +323,26 @@ class Recording:
                 complete_until_unix_ns=self._clock.to_wall(until_ns),
             )
         self._sinks.take_event(RunEnded(end_ns, summary.state))
-        self._describe_end(end_ns, ending)
+        self._describing.describe_end(
+            end_ns,
+            topology=ending.topology,
+            clock_offset_ns=ending.clock_offset_ns,
+            problems=ending.problems,
+        )
         self._folder.write_document(OUTAGES, verdict.outages)
         self._folder.write_document(SUMMARY, summary)  # last: what is left is beside it
         if self._keeps_incidents:
             records = self.incidents.conclude(verdict)
             if left := write_folders(self._folder.path, records, within_s=_FOLDERS_S):
-                self._say(left)
+                self._reporting.say(left)
         path = self._folder.close()
         found = [*ending.problems, *self._folder.problems]
-        try:
-            with time_limit(_SHOWING_S):
-                run = load_run(path)
-                found += self._report(run, found)
-                found += self._show_page(run)
-        except OutOfTime:
-            self._say(
-                f"Not all of the report was made within {_SHOWING_S:g} s; "
-                f"loadprobe report {path} --html makes it."
-            )
+        found += self._reporting.report(path, found)
         self._published.showing.end(path)
         return summary, found
 
-    def _report(self, run: RunData, problems: Sequence[str]) -> list[str]:
-        """Show problems, and then the report: it ends with what matters most.
 
-        Returns:
-            What came up meanwhile.
-        """
-        new: list[str] = []
-        if self._plan.junit is not None:
-            try:
-                write_junit(self._plan.junit, run)
-            except UsageError as exc:
-                new.append(str(exc))
-        is_full = self._plan.is_full
-        shown = () if is_full else run.info.problems[:SHOWN_PROBLEMS]
-        for text in (*problems, *new):
-            if text not in shown:
-                self._say(f"PROBLEM  {text}")
-        report = render_text(run) if is_full else render_brief(run)
-        self._console.print(report, crop=False)
-        return new
-
-    def _show_page(self, run: RunData) -> list[str]:
-        """Write the page of the run, and say where it is; return what went wrong.
-
-        It may take seconds. So it comes after all else, though it is what is read last.
-        """
-        try:
-            text = page_line(write_page(run))
-        except (OSError, UsageError) as exc:
-            text = f"the page of the run cannot be written: {exc}"
-            self._say(f"PROBLEM  {text}")
-            return [text]
-        self._say(text)
-        return []
-
-    def _say(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    def _describe_end(self, end_ns: int, ending: AtEnd) -> None:
-        """Write down what was run, and how it ended."""
-        offset_ns = ending.clock_offset_ns
-        info = msgspec.structs.replace(
-            self._describe(),
-            end=moment(self._clock, end_ns),
-            clock_offset_ms=None if offset_ns is None else offset_ns / NS_PER_MS,
-            topology_end=plain_topology(ending.topology),
-            problems=(*ending.problems, *self._folder.problems),
-        )
-        self._folder.write_document(RUN, info)
+def _rules(plan: RunPlan) -> Rules:
+    """Return by what a run is judged."""
+    scenario = plan.scenario
+    return rules_of(plan.config, scenario.expect if scenario is not None else None)

@@ -19,6 +19,7 @@ from loadprobe.config.keys import Config, Http
 from loadprobe.control.provider.iam_token import TokenMaker
 from loadprobe.control.provider.shared import SharedApi
 from loadprobe.core.judging.lanes import LaneInfo
+from loadprobe.core.topology.topology import join_address
 from loadprobe.errors import LoadprobeError, UsageError
 from loadprobe.run.load import Measurement
 from loadprobe.run.plan import Reread, RunOptions, RunPlan
@@ -112,9 +113,7 @@ class Succession:
         """Return where to serve: a free port that was taken is kept."""
         if self.address is None:
             return http
-        host, port = self.address
-        host = f"[{host}]" if ":" in host else host
-        return msgspec.structs.replace(http, listen=f"{host}:{port}")
+        return msgspec.structs.replace(http, listen=join_address(*self.address))
 
     async def prepare(
         self, config: Config, what: ChangedKeys, present: Present

@@ -44,6 +44,13 @@ async def get(url: str) -> str | None:
         return None
 
 
+async def until_ready(url: str) -> None:
+    """Wait until a run measures."""
+    async with asyncio.timeout(DEADLINE_S):
+        while await get(f"{url}/readyz") is None:
+            await asyncio.sleep(0.02)
+
+
 async def start_run(
     servers: Servers,
     tmp_path: Path,

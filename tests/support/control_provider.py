@@ -328,20 +328,25 @@ class Provider:
 _OPERATIONS = {method: operation for operation, method in _METHODS.items()}
 
 
+def api_of(provider: Provider) -> ElastiCacheApi:
+    """Return the open API of a provider, which waits for nothing."""
+    return ElastiCacheApi(
+        provider,
+        provider,
+        group_id="rg",
+        where="here",
+        throttle_backoff_s=0,
+        kind=provider.kind,
+    )
+
+
 class Story:
     """One mutation of a provider's group, and the phases it emitted."""
 
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
         self.events: list[Event] = []
-        self.api = ElastiCacheApi(
-            provider,
-            provider,
-            group_id="rg",
-            where="here",
-            throttle_backoff_s=0,
-            kind=provider.kind,
-        )
+        self.api = api_of(provider)
 
     @property
     def entered(self) -> list[PhaseEntered]:

@@ -11,6 +11,7 @@ from loadprobe.config.keys import Lane as LaneConfig
 from loadprobe.config.keys import Probe, Target
 from loadprobe.core.judging.columns import Block, Failure
 from loadprobe.core.judging.outcome import ErrorClass
+from loadprobe.core.topology.slots import SLOTS
 from loadprobe.core.topology.topology import Node, Shard, Topology
 from loadprobe.drivers.base import Arrival, DriverStats
 from loadprobe.drivers.renewal import Renewal
@@ -113,6 +114,19 @@ class Store:
             return b"OK"
         assert verb == b"GET"
         return self.values.get(key)
+
+
+class Answers(Store):
+    """A driver that reads from its store at once; it has no place for strange keys."""
+
+    def request(self, slot: int, command: bytes) -> "asyncio.Future[object]":
+        """Read a key."""
+        assert slot < SLOTS
+        reader = hiredis.Reader()
+        reader.feed(command)
+        found: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        found.set_result(self.values.get(reader.gets()[1]))
+        return found
 
 
 class Bench:

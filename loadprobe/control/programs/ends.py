@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from loadprobe.control.provider.secret import Secret
+from loadprobe.core.topology.topology import join_address
 from loadprobe.errors import ControlError
 
 
@@ -32,7 +33,7 @@ class DataEnd:
     @property
     def address(self) -> str:
         """Return host and port."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else self.plain_address
+        return join_address(self.host, self.port)
 
     @property
     def plain_address(self) -> str:

@@ -11,7 +11,7 @@ from socket import gaierror
 
 from loadprobe.config.keys import Target
 from loadprobe.control.reach.tunnel import SshTunnel
-from loadprobe.core.topology.announced import join_address
+from loadprobe.core.topology.topology import join_address
 from loadprobe.drivers.resolver import Addresses, Resolver
 from loadprobe.drivers.tls import is_ip
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from itertools import count
 
 from loadprobe.config.values import LARGEST_PORT
-from loadprobe.core.topology.announced import Announced, NodeAddress, join_address
+from loadprobe.core.topology.announced import Announced, NodeAddress
+from loadprobe.core.topology.topology import join_address
 from loadprobe.errors import UsageError
 
 Leads = Mapping[int, NodeAddress]

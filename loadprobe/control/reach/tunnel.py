@@ -22,7 +22,8 @@ from loadprobe.core.events import (
     TunnelOpened,
     TunnelStalled,
 )
-from loadprobe.core.topology.announced import NodeAddress, join_address
+from loadprobe.core.topology.announced import NodeAddress
+from loadprobe.core.topology.topology import join_address
 from loadprobe.errors import PreflightError
 
 LOOPBACK = "127.0.0.1"

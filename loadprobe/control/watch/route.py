@@ -77,6 +77,13 @@ class Route:
         told = {view.primary for view in self.roles.values() if view.primary}
         return {*pointed, *told, *nodes[:MAX_NODES]}
 
+    def forget(self, address: Address) -> None:
+        """Take note that a node is asked no more: what it told counts no more."""
+        self.watched.discard(address)
+        self.views.pop(address, None)
+        self.roles.pop(address, None)
+        self.states.pop(address, None)
+
     def merged(self, former: Topology | None) -> Topology | None:
         """Return what all views tell, merged in a fixed order.
 

@@ -10,41 +10,34 @@ port that closes) is no news.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 
 import msgspec
 
-from loadprobe.clock import NS_PER_S, mono_now_ns
+from loadprobe.clock import mono_now_ns
 from loadprobe.config.keys import Target
 from loadprobe.control.provider.replies import Endpoint, Group
 from loadprobe.control.provider.secret import Secret
 from loadprobe.control.watch.names import NameMove, NameWatch, first_address
 from loadprobe.control.watch.node_answers import NodeSilent
 from loadprobe.control.watch.node_views import NodeClient, NodeLogin, named_user
+from loadprobe.control.watch.noting import Noting
 from loadprobe.control.watch.route import Address, Route
-from loadprobe.core.events import Emit, EpochRaised, NodeStateSeen, TopologyChange
-from loadprobe.core.events.lines import plain
+from loadprobe.core.events import Emit
 from loadprobe.core.topology.announced import (
     Announced,
     announced,
     announced_roles,
 )
-from loadprobe.core.topology.changes import diff
-from loadprobe.core.topology.roles import RoleView
 from loadprobe.core.topology.shard_names import ShardNames
 from loadprobe.core.topology.topology import Topology
 from loadprobe.drivers.resolver import Resolver
 from loadprobe.drivers.tls import is_ip
 
-_BUSY_NS = 5 * NS_PER_S
 _BUSY_POLL_S = 0.1
 _TIMEOUT_S = 1.0
 """Bound of each command, with the connection attempt it may need."""
-_OBSERVER = "topology watch"
-
-logger = logging.getLogger(__name__)
 
 
 class TopologyWatch:
@@ -66,7 +59,6 @@ class TopologyWatch:
             the last five seconds.
 
     Attributes:
-        current: the newest topology; None until a node has answered.
         engine: engine and version, of the node that changed last; "" if unknown.
         heard_ns: when a node answered last, monotonic; None if none did yet.
 
@@ -83,18 +75,20 @@ class TopologyWatch:
         names: ShardNames | None = None,
         poll_s: float = 1.0,
     ) -> None:
-        self.current: Topology | None = None
         self.engine = ""
         self._target = target
-        self._names = names if names is not None else ShardNames()
         self._emit = emit
+        self._noting = Noting(names if names is not None else ShardNames(), emit)
         self._password: str | None = None
         self._resolver = Resolver(target.name_server)
         self._route = self._make_route(tls=tls, is_other_cluster=False)
         self._poll_s = poll_s
-        self._busy_until_ns = 0
-        self._pulse = asyncio.Event()
         self.heard_ns: int | None = None
+
+    @property
+    def current(self) -> Topology | None:
+        """Return the newest topology; None until a node has answered."""
+        return self._noting.current
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -110,7 +104,7 @@ class TopologyWatch:
                     for address in route.wanted() - route.watched:
                         route.watched.add(address)
                         group.create_task(self._watch_node(route, address))
-                await self._pulse.wait()
+                await self._noting.woken()
 
     def use_endpoint(
         self, *, tls: bool, host: str, port: int, replace: bool = False
@@ -130,8 +124,7 @@ class TopologyWatch:
         route = self._make_route(tls=tls, is_other_cluster=replace)
         if replace or (route.seed, route.tls) != (self._route.seed, self._route.tls):
             self._route = route
-            self._names.forget(_OBSERVER)  # it names shards from ``current`` now
-            self._wake()
+            self._noting.change_route()
 
     def go_over(self, target: Target, password: str | None, *, tls: bool) -> None:
         """Watch another cluster from now on; that its nodes are others is no change.
@@ -146,8 +139,7 @@ class TopologyWatch:
         """
         self._target, self._password = target, password
         self._route = self._make_route(tls=tls, is_other_cluster=True)
-        self._names.forget(_OBSERVER)
-        self._wake()
+        self._noting.change_route()
 
     def follow(self, group: Group) -> None:
         """Change the transport if a group does not serve the present one any more.
@@ -207,7 +199,7 @@ class TopologyWatch:
         try:
             async with asyncio.timeout(deadline_s):
                 while self.current is None or not predicate(self.current):
-                    await self._pulse.wait()
+                    await self._noting.woken()
         except TimeoutError:
             return False
         return True
@@ -269,7 +261,7 @@ class TopologyWatch:
         """Wait until something is different, or for a time."""
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
-                await self._pulse.wait()
+                await self._noting.woken()
 
     def open_node(self, host: str, port: int) -> NodeClient:
         """Return a client of a node, not yet connected, that logs in as it is now."""
@@ -303,10 +295,7 @@ class TopologyWatch:
         """Look where the endpoint points, as often as nodes are asked."""
         while route is self._route:
             if await names.look():
-                if names.moved is not None:
-                    self._busy_until_ns = mono_now_ns() + _BUSY_NS
-                self._note_views(route)
-                self._wake()
+                self._noting.take_pointed(route, names)
             await self._pause()
 
     async def _watch_node(self, route: Route, address: Address) -> None:
@@ -319,13 +308,10 @@ class TopologyWatch:
                     await client.close()
                     client = route.login.open_node(*address)
         finally:
-            route.watched.discard(address)
-            route.views.pop(address, None)
-            route.roles.pop(address, None)
-            route.states.pop(address, None)
+            route.forget(address)
             await client.close()
         if route is self._route:  # what it told last may have outvoted the others
-            self._note_views(route)
+            self._noting.look_again(route)
 
     async def _look(self, route: Route, client: NodeClient, address: Address) -> bool:
         """Ask one node, and merge again if its view is another one.
@@ -343,106 +329,17 @@ class TopologyWatch:
             if not route.login.is_as_now(client):
                 return False
             if route is self._route:
-                self._note_state(route, address, "silent", reason=str(silent))
-                was_known = route.views.pop(address, None) is not None
-                if route.roles.pop(address, None) is not None or was_known:
-                    self._note_views(route)
+                self._noting.take_silence(route, address, str(silent))
             return True
         self.heard_ns = mono_now_ns()
-        if isinstance(view, RoleView):
-            if route is self._route:
-                self._note_state(route, address, "ok")
-                if route.roles.get(address) != view:
-                    route.roles[address] = view
-                    self._note_views(route)
-                    with suppress(NodeSilent):
-                        self.engine = await client.engine()
-            return True
-        if route is self._route:
-            self._note_state(route, address, view.state)
-            self._note_epoch(route, view.epoch)
-            seen = view.nodes
-            if route.views.get(address) != seen:
-                route.views[address] = seen
-                self._note_views(route)
-                self._wake()  # a node without slots is no change of the topology
-                with suppress(NodeSilent):  # it may not be ours to ask
-                    self.engine = await client.engine()
+        if route is self._route and self._noting.take(route, address, view):
+            with suppress(NodeSilent):  # it may not be ours to ask
+                self.engine = await client.engine()
         return True
 
     async def _pause(self) -> None:
         """Sleep one interval; a change seen elsewhere ends a long sleep early."""
-        if mono_now_ns() < self._busy_until_ns:
+        if self._noting.is_busy:
             await asyncio.sleep(_BUSY_POLL_S)
-            return
-        try:
-            async with asyncio.timeout(self._poll_s):
-                await self._pulse.wait()
-        except TimeoutError:
-            pass
-
-    def _note_views(self, route: Route) -> None:
-        """Merge all views, and report what changed."""
-        if route.names is not None:
-            self._note_roles(route, route.names)
-            return
-        topology = route.merged(self.current)
-        if topology is None or topology == route.topology:
-            return
-        previous = self.current
-        is_news = route.topology is not None or not route.is_other_cluster
-        self._adopt(route, topology)
-        if previous is None or self.current is None or not is_news:
-            return
-        for change in diff(previous, self.current, mono_now_ns()):
-            self._report(change)
-
-    def _note_roles(self, route: Route, names: NameWatch) -> None:
-        """Find out who is the primary, and report what changed."""
-        known, topology = route.topology, route.told_group(names)
-        if topology is None or not (route.roles or known):
-            return
-        primary = topology.shards[0].primary
-        if primary.host in names.addresses:
-            route.is_endpoint_followed = True
-        if topology == known:
-            return
-        if known is None or known.shards[0].primary != primary:
-            route.promoted_ns = mono_now_ns()
-        self._adopt(route, topology)
-        if known is not None:
-            for change in diff(known, topology, mono_now_ns()):
-                self._report(change)
-            self._wake()
-
-    def _note_state(
-        self, route: Route, address: Address, state: str, *, reason: str = ""
-    ) -> None:
-        """Report a changed state of a node; it is "ok" until it says otherwise."""
-        if route.states.get(address, "ok") != state:
-            host, port = address
-            self._report(NodeStateSeen(mono_now_ns(), f"{host}:{port}", state, reason))
-        route.states[address] = state
-
-    def _note_epoch(self, route: Route, epoch: int) -> None:
-        if route.epoch is not None and epoch > route.epoch:
-            self._report(EpochRaised(mono_now_ns(), epoch, previous=route.epoch))
-        route.epoch = max(epoch, route.epoch or 0)
-
-    def _adopt(self, route: Route, topology: Topology) -> None:
-        if topology != route.topology:
-            route.topology = topology
-            self.current = self._names.see(_OBSERVER, topology)
-            self._wake()
-
-    def _report(self, event: TopologyChange | NodeStateSeen | EpochRaised) -> None:
-        self._busy_until_ns = event.mono_ns + _BUSY_NS
-        self._emit(event)
-        _, kind, fields = plain(event)
-        logger.info(kind, extra={f"lp_{key}": value for key, value in fields.items()})
-        self._wake()
-
-    def _wake(self) -> None:
-        """Wake everybody who waits now, and let those who wait later wait."""
-        self._pulse.set()
-        self._pulse = asyncio.Event()
+        else:
+            await self.changed(self._poll_s)

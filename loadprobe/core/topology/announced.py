@@ -13,6 +13,7 @@ from loadprobe.core.topology.topology import (
     NodesView,
     SlotsView,
     Topology,
+    join_address,
 )
 
 NodeAddress = tuple[str, int]
@@ -43,11 +44,6 @@ class Announced:
     def address(self) -> str:
         """Return the address that it is announced with, as host:port."""
         return join_address(*self.addresses[0])
-
-
-def join_address(host: str, port: int) -> str:
-    """Return host:port, an IPv6 host in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def announced(views: Iterable[tuple[SlotsView, NodesView | None]]) -> list[Announced]:

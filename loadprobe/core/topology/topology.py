@@ -17,6 +17,11 @@ Range = tuple[int, int]
 LARGEST_PORT = 65535
 
 
+def join_address(host: str, port: int) -> str:
+    """Return host:port, an IPv6 host in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Node:
     """A server as announced by the cluster."""
@@ -28,8 +33,7 @@ class Node:
     @property
     def address(self) -> str:
         """Return host:port, an IPv6 host in brackets."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return join_address(self.host, self.port)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from loadprobe.config.keys import Http
+from loadprobe.core.topology.topology import join_address
 from loadprobe.errors import PreflightError, UsageError
 from loadprobe.outputs.http.api import RunApi, add_api
 from loadprobe.outputs.http.door import Door
@@ -126,8 +127,7 @@ class HttpServer:
     def url(self) -> str:
         """Return the address for people."""
         scheme = "http" if self.access.tls is None else "https"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{scheme}://{host}:{self.port}/"
+        return f"{scheme}://{join_address(self.host, self.port)}/"
 
     @property
     def connections(self) -> int:

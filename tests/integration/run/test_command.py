@@ -3,11 +3,10 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from tests.support.bad_input import (
     SECRET,
@@ -16,7 +15,6 @@ from tests.support.bad_input import (
     document,
     finish,
     run_folder,
-    serving,
     start,
 )
 from tests.support.commands import (
@@ -29,13 +27,6 @@ from tests.support.commands import (
 from tests.support.small_disk import mounted
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
-    """Start the server once."""
-    async with serving(tmp_path_factory.mktemp("run-command")) as started:
-        yield started
 
 
 @pytest.fixture

@@ -3,11 +3,9 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
 from loadprobe.config.keys import Lane
@@ -18,8 +16,14 @@ from loadprobe.local.cluster.node import LocalNode
 from loadprobe.outputs.folder.ledger_file import read_ledger
 from loadprobe.outputs.folder.reader import RunData, load_segments
 from loadprobe.run.aftermath import load_any_run
-from tests.support.bad_input import DEADLINE_S, Servers, run_folder, serving, start
-from tests.support.commands import assert_gone, family, get, kill_group, start_run
+from tests.support.bad_input import DEADLINE_S, Servers, run_folder, start
+from tests.support.commands import (
+    assert_gone,
+    family,
+    kill_group,
+    start_run,
+    until_ready,
+)
 from tests.support.refusing import refuse_writes
 from tests.support.running import until, until_true
 from tests.support.scraping import counters
@@ -33,13 +37,6 @@ pytestmark = [
     pytest.mark.timeout(120),
     pytest.mark.asyncio(loop_scope="module"),
 ]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
-    """Start the server once."""
-    async with serving(tmp_path_factory.mktemp("run-going-on")) as started:
-        yield started
 
 
 @pytest.mark.parametrize("how", ["killed", "ended"])
@@ -63,9 +60,7 @@ async def test_an_outage_across_a_restart_is_one(
     await assert_gone(members)
     back_ns = mono_now_ns()
     run = await start("run", str(path), "--resume")
-    async with asyncio.timeout(DEADLINE_S):
-        while await get(f"{url}/readyz") is None:
-            await asyncio.sleep(0.05)
+    await until_ready(url)
     await asyncio.sleep(1.5)
     after = await counters(url)
     lit_ns = await refuse_writes(node, is_full=False)
@@ -101,9 +96,7 @@ async def go_on(path: Path, url: str) -> tuple[RunContinued, float]:
     """Go on with a run, and end it; return what it said, and counts of lost writes."""
     run = await start("run", str(path), "--resume")
     try:
-        async with asyncio.timeout(DEADLINE_S):
-            while await get(f"{url}/readyz") is None:
-                await asyncio.sleep(0.05)
+        await until_ready(url)
         said = await counters(url)
     except BaseException:
         kill_group(run)

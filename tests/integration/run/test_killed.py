@@ -8,14 +8,12 @@ told of itself while it lived. ``make kills`` does it 200 times.
 import os
 import random
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from loadprobe.outputs.report.report import render_json
-from tests.support.bad_input import Servers, serving, start
+from tests.support.bad_input import Servers, start
 from tests.support.commands import assert_gone, family, start_run
 from tests.support.going_on import go_on
 from tests.support.killing import KINDS, LANE, kill_one, look_at
@@ -27,13 +25,6 @@ pytestmark = [
     pytest.mark.timeout(180),
     pytest.mark.asyncio(loop_scope="module"),
 ]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
-    """Start the server once."""
-    async with serving(tmp_path_factory.mktemp("run-killed")) as started:
-        yield started
 
 
 async def reported(folder: Path) -> bytes:

@@ -6,12 +6,10 @@ import os
 import pty
 import re
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from tests.support.bad_input import (
     DEADLINE_S,
@@ -21,18 +19,10 @@ from tests.support.bad_input import (
     config_of,
     environment,
     finish,
-    serving,
     start,
 )
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
-    """Start the server once."""
-    async with serving(tmp_path_factory.mktemp("run-logs")) as started:
-        yield started
 
 
 SITECUSTOMIZE = """

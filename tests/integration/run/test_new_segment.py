@@ -4,7 +4,7 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
@@ -32,10 +32,15 @@ from tests.support.bad_input import (
     Servers,
     document,
     run_folder,
-    serving,
     start,
 )
-from tests.support.commands import assert_gone, family, get, kill_group, start_run
+from tests.support.commands import (
+    assert_gone,
+    family,
+    kill_group,
+    start_run,
+    until_ready,
+)
 from tests.support.refusing import refuse_writes
 from tests.support.running import until
 from tests.support.scraping import counters, gauge
@@ -67,29 +72,6 @@ pytestmark = [
 ]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
-    """Start the server once."""
-    async with serving(tmp_path_factory.mktemp("run-new-segment")) as started:
-        yield started
-
-
-@pytest.fixture
-def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager]:
-    """Be the service manager of the next command."""
-    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-    listening = Manager(tmp_path / "notify")
-    yield listening
-    listening.close()
-
-
-@pytest.fixture
-def ending() -> Iterator[ExitStack]:
-    """Return what ends processes, also if the test fails."""
-    with ExitStack() as stack:
-        yield stack
-
-
 @pytest_asyncio.fixture(loop_scope="module")
 async def beside() -> AsyncIterator[AsyncExitStack]:
     """Return what ends what is there beside a run."""
@@ -113,13 +95,6 @@ async def reload(url: str) -> tuple[int, str]:
         session.post(f"{url}/-/reload") as reply,
     ):
         return reply.status, (await reply.text()).strip()
-
-
-async def ready(url: str) -> None:
-    """Wait until a run is ready."""
-    async with asyncio.timeout(DEADLINE_S):
-        while await get(f"{url}/readyz") is None:
-            await asyncio.sleep(0.02)
 
 
 def told(run: RunData, *kinds: type[Event]) -> list[Event]:
@@ -173,7 +148,7 @@ async def test_lanes_change_in_an_outage(
     anew = f"{keys}; a new segment begins for: lanes.gone"
     assert await reload(url) == (200, anew)
     await until(lambda: len(segments(path)) == 2, what="the segment")
-    await ready(url)
+    await until_ready(url)
     begun = await gauge(url, "config_last_reload_success_timestamp_seconds")
     manager.heard()
     await asyncio.sleep(1.2)
@@ -188,7 +163,7 @@ async def test_lanes_change_in_an_outage(
     anew = f"changed: {keys}; a new segment begins for: {keys}"
     assert (status, said) == (200, anew)
     await until(lambda: len(segments(path)) == 3, what="the segment")
-    await ready(url)
+    await until_ready(url)
     back_ns = mono_now_ns()
     # The page was let go, not told of an end: it comes back.
     names = await asyncio.wait_for(page, DEADLINE_S)
@@ -292,7 +267,7 @@ async def test_signals_in_the_middle(
         return last.exists() and b'"config_reloaded"' in last.read_bytes()
 
     await until(is_heard, what="the second reload")
-    await ready(url)
+    await until_ready(url)
     before_ns = mono_now_ns()
     change(path, (MORE, ""))
     status, said = await reload(url)
@@ -337,7 +312,7 @@ async def test_killed_in_the_middle(
     await assert_gone(members)
     run = await start("run", str(path), "--resume")
     ending.callback(kill_group, run)
-    await ready(url)
+    await until_ready(url)
     run.send_signal(signal.SIGTERM)
     out, err = await asyncio.wait_for(run.communicate(), DEADLINE_S)
     assert run.returncode == 0, (out, err)
@@ -368,7 +343,7 @@ async def test_probes_that_cannot_get_through(
     status, said = await reload(url)
     assert (status, said[:29]) == (200, "changed: lanes.tcp.workers; a")
     await until(lambda: len(segments(path)) == 2, what="the segment")
-    await ready(url)
+    await until_ready(url)
     run.send_signal(signal.SIGTERM)
     out, err = await asyncio.wait_for(run.communicate(), DEADLINE_S)
     assert run.returncode == 0, (out, err)

@@ -6,7 +6,6 @@ import pty
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from typing import Any
 import aiohttp
 import orjson
 import pytest
-import pytest_asyncio
 
 from tests.support.bad_input import (
     SECRET,
@@ -24,7 +22,6 @@ from tests.support.bad_input import (
     environment,
     finish,
     run_folder,
-    serving,
 )
 from tests.support.commands import start_run
 from tests.support.running import until
@@ -32,29 +29,6 @@ from tests.support.scraping import gauge
 from tests.support.service_manager import Manager
 
 pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
-    """Start the server once."""
-    async with serving(tmp_path_factory.mktemp("run-reload")) as started:
-        yield started
-
-
-@pytest.fixture
-def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager]:
-    """Be the service manager of the next command."""
-    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-    listening = Manager(tmp_path / "notify")
-    yield listening
-    listening.close()
-
-
-@pytest.fixture
-def ending() -> Iterator[ExitStack]:
-    """Return what ends processes, also if the test fails."""
-    with ExitStack() as stack:
-        yield stack
 
 
 def end(process: asyncio.subprocess.Process | subprocess.Popen[bytes]) -> None:

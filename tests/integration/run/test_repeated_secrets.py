@@ -10,7 +10,7 @@ import asyncio
 import base64
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,6 @@ from urllib.parse import quote
 import aiohttp
 import bcrypt
 import pytest
-import pytest_asyncio
 
 from loadprobe.local.cluster.ports import free_ports
 from tests.scripted.hook import Answer, Hook
@@ -30,7 +29,6 @@ from tests.support.bad_input import (
     Servers,
     config_of,
     run_folder,
-    serving,
     start,
 )
 from tests.support.commands import family, kill_group
@@ -124,13 +122,6 @@ class Place:
     def secrets(self) -> list[str]:
         """Return what secrets are in it."""
         return [f"{name} in {self.name}" for name, f in forms() if f in self.content]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
-    """Start the server once."""
-    async with serving(tmp_path_factory.mktemp("marked-secrets")) as started:
-        yield started
 
 
 def write_config(

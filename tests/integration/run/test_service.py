@@ -3,14 +3,12 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
-from tests.support.bad_input import DEADLINE_S, Servers, finish, serving
+from tests.support.bad_input import DEADLINE_S, Servers, finish
 from tests.support.commands import family, start_run
 from tests.support.service_manager import Manager
 
@@ -19,21 +17,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 PATIENCE_S = 2
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
-    """Start the server once."""
-    async with serving(tmp_path_factory.mktemp("run-service")) as started:
-        yield started
-
-
-@pytest.fixture
-def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager]:
-    """Ask the next command for signs of life within two seconds."""
-    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+@pytest.fixture(autouse=True)
+def watchdog(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the next command asked for signs of life within two seconds."""
     monkeypatch.setenv("WATCHDOG_USEC", str(PATIENCE_S * 1_000_000))
-    listening = Manager(tmp_path / "notify")
-    yield listening
-    listening.close()
 
 
 async def heard_until(manager: Manager, wanted: str) -> list[str]:

@@ -10,11 +10,10 @@ import shutil
 import signal
 import sys
 import termios
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.local.cluster.ports import free_ports
@@ -26,7 +25,6 @@ from tests.support.bad_input import (
     environment,
     finish,
     run_folder,
-    serving,
 )
 from tests.support.commands import (
     assert_gone,
@@ -42,13 +40,6 @@ pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]
 
 TERM, INT, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
 _COMMAND = sys.executable, "-m", "loadprobe", "run"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
-    """Start the server once."""
-    async with serving(tmp_path_factory.mktemp("run-signals")) as started:
-        yield started
 
 
 def assert_in_order(path: Path) -> None:

@@ -3,12 +3,10 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import orjson
 import pytest
-import pytest_asyncio
 
 from loadprobe.local.cluster.ports import free_ports
 from tests.scripted.hook import Answer, Hook
@@ -17,7 +15,6 @@ from tests.support.bad_input import (
     Servers,
     config_of,
     finish,
-    serving,
     start,
 )
 from tests.support.commands import family, get
@@ -33,13 +30,6 @@ kind = "json"
 url_env = "LOADPROBE_HOOK_URL"
 min_dark_ms = 500
 """
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
-    """Start the server once."""
-    async with serving(tmp_path_factory.mktemp("telling")) as started:
-        yield started
 
 
 class Told:

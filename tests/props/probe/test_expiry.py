@@ -145,11 +145,11 @@ def test_expired_is_not_lost_and_lost_is_found(
 def read_back(course: Course) -> None:
     """Read all keys with an acknowledged write once more, after the load."""
     rig = course.rig
-    for number in rig.keys.acknowledged_keys():
+    for number, acked in rig.keys.acknowledged_keys().items():
         record = rig.keys.record(number)
         was_lost = rig.name(number) in rig.server.lost
         reply = rig.server.carry_out(record.get, rig.now_ns)
-        is_lost = rig.keys.is_lost(number, reply, acked=record.acked_version)
+        is_lost = rig.keys.is_lost(number, reply, acked=acked)
         course.compare(
             number, reply, rig.now_ns, was_lost=was_lost, is_right=is_lost is not True
         )

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.calibration.__main__ import FIGURES, PAGE, read, with_cases, write
+from benchmarks.calibration.compared import Judged
 from benchmarks.calibration.disturbed import write_disturbed_plan
 from benchmarks.calibration.disturber import Disturber, Order
 from benchmarks.calibration.figures import Calibration, CaseFigures, summarize
-from benchmarks.calibration.judging import Judged, judge
+from benchmarks.calibration.judging import judge
 from benchmarks.calibration.measuring import LANE, Observed
 from benchmarks.calibration.page import BEGIN, END, with_tables
 from benchmarks.calibration.plot import draw

@@ -85,9 +85,10 @@ ANEW: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         ("lanes.fast.deadline_ms",),
     ),
     (
-        {"replaced": ("rate_per_s = 100", "rate_per_s = 100\nttl_s = 900")},
-        ("lanes.tcp.ttl_s",),
+        {"replaced": ("rate_per_s = 100", "rate_per_s = 100\nttl_s = 3600")},
+        ("lanes.tcp.ttl_s",),  # as it was before
     ),
+    ({"replaced": ("rate_per_s = 100", "keys = 400000")}, ("lanes.tcp.keys",)),
     ({"more": '[http]\nlisten = ""'}, ("http.listen",)),
     ({"more": "[probe]\nstall_ms = 30"}, ("probe.stall_ms",)),
     ({"replaced": ('host = "h"', 'host = "h"\ntls_port = 7')}, ("target.tls_port",)),
@@ -104,6 +105,10 @@ FIXED: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         {"replaced": ("rate_per_s = 100", "value_bytes = 100")},
         ("lanes.tcp.value_bytes",),
     ),
+    ({"replaced": ("rate_per_s = 100", "ttl_s = 900")}, ("lanes.tcp.ttl_s",)),
+    ({"replaced": ("rate_per_s = 100", "ttl_s = 0")}, ("lanes.tcp.ttl_s",)),
+    # So many need a longer TTL than they had.
+    ({"replaced": ("rate_per_s = 100", "keys = 500000")}, ("lanes.tcp.ttl_s",)),
 ]
 
 

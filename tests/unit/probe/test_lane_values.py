@@ -83,7 +83,7 @@ def test_read_back_knows_lost_writes() -> None:
     (name,) = bench.store.values
     older = bench.store.values[name]
     bench.serve(from_ns=START + MS, until_ns=START + 2 * MS)
-    assert bench.lane.keys.acknowledged_keys() == [0]
+    assert list(bench.lane.keys.acknowledged_keys()) == [0]
     acked = bench.lane.keys.record(0).acked_version
     assert bench.lane.keys.is_lost(0, bench.store.values[name], acked=acked) is False
     for reply in (older, None, b"garbage"):

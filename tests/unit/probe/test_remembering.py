@@ -1,9 +1,7 @@
 """What a later process has to know to find lost writes."""
 
-import asyncio
 from array import array
 
-import hiredis
 import pytest
 
 from loadprobe.clock import NS_PER_S, boot_now_ns
@@ -11,11 +9,10 @@ from loadprobe.config.keys import Lane
 from loadprobe.core.load.lifetimes import LONG_AGO
 from loadprobe.core.load.remembered import Remembered
 from loadprobe.core.load.values import ValueCodec
-from loadprobe.core.topology.slots import SLOTS
 from loadprobe.probe import remembering
 from loadprobe.probe.messages import Acknowledged
 from loadprobe.probe.remembering import Remembering, look_up
-from tests.support.probe_bench import MS, START, Bench, Store
+from tests.support.probe_bench import MS, START, Answers, Bench
 
 CODEC = ValueCodec("tcp", Lane("tcp").value_bytes)
 
@@ -72,19 +69,6 @@ def test_many_keys_are_told_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = [rows(told.take()) for _ in range(4)]
     assert [len(turn) for turn in turns] == [4, 4, 2, 0]
     assert {key for turn in turns for key in turn} == set(range(0, 40, 4))
-
-
-class Answers(Store):
-    """A driver that reads from its store at once; it has no place for strange keys."""
-
-    def request(self, slot: int, command: bytes) -> "asyncio.Future[object]":
-        """Read a key."""
-        assert slot < SLOTS
-        reader = hiredis.Reader()
-        reader.feed(command)
-        found: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        found.set_result(self.values.get(reader.gets()[1]))
-        return found
 
 
 async def test_what_is_gone_or_older_is_lost() -> None:

@@ -14,7 +14,7 @@ from loadprobe.core.load.recorder import ScopeRecorder
 from loadprobe.core.load.values import NIL
 from loadprobe.drivers.base import Arrival
 from loadprobe.probe import lane as lane_module
-from tests.support.expiring import MS, START_NS, TTL_S, Rig, rig
+from tests.support.expiring import MS, START_NS, TTL_S, Answer, Rig, rig
 from tests.support.probe_bench import START, Bench, Store
 
 S = NS_PER_S
@@ -197,12 +197,36 @@ def test_a_write_that_comes_after_a_read() -> None:
             assert reply is None
             assert made.keys.record(0).acked_version == 2
             found.append(made.is_right(arrival, reply))
+            assert made.keys.record(0).value is not NIL, "what was written later is"
 
         made.read(0, judge)
         made.write(0, there_ns=6 * MS, back_ns=MS)
         made.run(20 * MS)
         assert found == [True]
         assert judged(made, 0)
+
+
+def test_a_write_that_comes_after_a_renewal() -> None:
+    """A renewal finds nothing, but what was written later is there, and may be lost."""
+    with rig(keys=1) as made:
+        made.fill()
+        asked_for: list[bytes] = []
+        answer = Answer()
+
+        def request(_slot: int, command: bytes) -> Any:
+            asked_for.append(command.split(b"\r\n")[2])
+            return answer
+
+        made.renewing.attach(request)
+        made.stop(2 * TTL_S * S)
+        made.run(TTL_S * S // 8)
+        assert asked_for == [b"EXPIRE"]
+        made.write(0)
+        made.run(10 * MS)
+        answer.set(0)
+        assert made.keys.gone == set()
+        made.server.lose(made.name(0), made.now_ns)
+        assert not judged(made, 0)
 
 
 def test_another_cluster_knows_no_renewals() -> None:
@@ -334,17 +358,10 @@ def test_versions_tell_when_they_were_made() -> None:
 def test_what_another_lane_wrote() -> None:
     """A value that followed another was written after that one had been read."""
     with rig(keys=1) as made:
-        space = made.keys.space
-        key = ForeignKey(
-            0, slot=space.slot(0), read_slot=space.slot(0), get=b"", set_head=b""
-        )
+        key = _foreign_key(made)
 
         def read(version: int | None, at_s: int) -> bool:
-            made.now_ns = at_s * S
-            arrival = _arrival_of(key, made.now_ns)
-            reply = made.keys.content.encode(0, version) if version else None
-            value = None if reply is None else reply[reply.index(b"\r\n") + 2 : -2]
-            return made.is_right(arrival, value)
+            return _is_right_of(made, key, version, at_s)
 
         assert read(7, 1_000)
         assert read(None, 1_001), "nobody knows when it was written"
@@ -355,6 +372,31 @@ def test_what_another_lane_wrote() -> None:
         assert not read(None, 1_000 + TTL_S - 5), "it was written after 1,000 s"
         assert read(8, 1_011)
         assert read(None, 1_001 + TTL_S)
+
+
+def test_another_cluster_may_have_an_older_copy_of_what_another_lane_wrote() -> None:
+    """A value that is found after a cut-over may be older than one that was before."""
+    with rig(keys=1) as made:
+        key = _foreign_key(made)
+        assert _is_right_of(made, key, 7, 1_000)
+        assert _is_right_of(made, key, 8, 1_010)
+        made.keys.lifetimes.move(1_011 * S)
+        assert _is_right_of(made, key, 6, 1_012), "an older one: a copy may lag behind"
+        assert _is_right_of(made, key, None, 1_013), "it has the end of the older one"
+
+
+def _foreign_key(made: Rig) -> ForeignKey:
+    slot = made.keys.space.slot(0)
+    return ForeignKey(0, slot=slot, read_slot=slot, get=b"", set_head=b"")
+
+
+def _is_right_of(made: Rig, key: ForeignKey, version: int | None, at_s: int) -> bool:
+    """Tell whether it is right to read a version of a key, or nothing, at a time."""
+    made.now_ns = at_s * S
+    arrival = _arrival_of(key, made.now_ns)
+    reply = made.keys.content.encode(0, version) if version else None
+    value = None if reply is None else reply[reply.index(b"\r\n") + 2 : -2]
+    return made.is_right(arrival, value)
 
 
 def _arrival_of(key: ForeignKey, sent_ns: int) -> Arrival:

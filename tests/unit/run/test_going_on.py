@@ -9,12 +9,15 @@ from loadprobe.clock import ClockPair
 from loadprobe.config.keys import Config, Lane
 from loadprobe.core.events import RunContinued, RunProblem
 from loadprobe.core.intervals import Interval
+from loadprobe.core.load.remembered import Remembered
 from loadprobe.outputs.folder import documents
+from loadprobe.outputs.folder.ledger_file import LedgerFile, read_ledger
 from loadprobe.outputs.folder.locking import LOCK
 from loadprobe.outputs.folder.reader import load_segments
 from loadprobe.outputs.folder.segments import SEGMENT, SegmentInfo, segment_path
 from loadprobe.run import going_on, sealing
 from loadprobe.run.aftermath import load_any_run
+from loadprobe.run.crew import Crew
 from loadprobe.run.going_on import find_past
 from loadprobe.run.wall_watch import WallWatch
 from tests.support.recorded import BEGIN_NS, MS, Recorded, S
@@ -270,3 +273,17 @@ def test_a_step_of_the_wall_clock_is_noticed() -> None:
     ]
     told = [watch.look(lambda now=now: now) for now in readings]  # type: ignore[misc]
     assert told == [None, None, 60_000, None, -61_000]
+
+
+def test_what_a_lane_wrote_that_has_gone_is_not_looked_for(tmp_path: Path) -> None:
+    """A lane that comes back by its name may have other values, or another TTL."""
+    first = killed(tmp_path)
+    written = {7: Remembered(version=1, set_ns=1)}
+    LedgerFile(first.folder.path, {"tcp": written, "gone": written}).close()
+    past = find_past(first.plan.config)
+    assert past is not None
+    assert past.remembered.keys() == {"tcp", "gone"}
+    crew = Crew(first.plan, None, past, on_prefill=lambda _done: None)
+    crew.ledger.begin(past.path)
+    crew.ledger.close()
+    assert read_ledger(past.path) == {"tcp": written}

@@ -12,6 +12,7 @@ from loadprobe.clock import NS_PER_S
 from loadprobe.config.changes import changes
 from loadprobe.config.file import parse_config
 from loadprobe.config.keys import Config, Lane, Tunnel
+from loadprobe.control.provider.iam_token import TokenMaker
 from loadprobe.control.provider.shared import SharedApi
 from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.errors import PreflightError, RunError, UsageError
@@ -54,6 +55,12 @@ class Unprobed:
         self.config = config
         self.nodes: Mapping[str, str] = {}
         self.standby = Waiting()
+        self.login: tuple[str | None, str | None] | None = None
+
+    def use_login(self, username: str | None, password: str | None) -> None:
+        """Log in as somebody from then on."""
+        assert not self.nodes, "it is too late"
+        self.login = username, password
 
     async def make_ready(self, nodes: Mapping[str, str], *, within_s: float) -> None:
         """Be ready at once, unless there is a problem."""
@@ -125,6 +132,18 @@ async def test_what_follows(stage: Stage, tmp_path: Path) -> None:
     assert stage.next.until_ns == 70 * NS_PER_S
     assert await stage.next.take() is None
     await stage.next.end()
+
+
+async def test_an_iam_user(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New probes log in by a token of now: the one of the run may be stale soon."""
+    monkeypatch.setattr(TokenMaker, "make", lambda _maker: "a token")
+    target = msgspec.structs.replace(
+        CONFIG.target, iam_user="me", iam_cache="c", iam_region="r"
+    )
+    await stage.prepare(msgspec.structs.replace(MORE, target=target))
+    assert stage.next.next is not None
+    measurement: Any = stage.next.next.measurement
+    assert measurement.login == ("me", "a token")
 
 
 async def test_another_address(stage: Stage, tmp_path: Path) -> None:

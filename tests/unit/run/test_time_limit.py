@@ -13,7 +13,7 @@ from loadprobe.outputs.folder import documents, syncing
 from loadprobe.outputs.folder.incident_folder import IncidentRecord, read_record
 from loadprobe.outputs.folder.reader import load_run
 from loadprobe.outputs.webhooks import sender
-from loadprobe.run import incident_keeping, load, recording
+from loadprobe.run import incident_keeping, load, recording, reporting
 from loadprobe.run.incident_keeping import write_folders
 from loadprobe.run.time_limit import OutOfTime, time_limit
 from tests.support.paths import ROOT
@@ -60,10 +60,10 @@ def test_a_report_that_takes_for_ever(
     """The run ends all the same, with its verdict, and says how to get the report."""
     recorded = Recorded(tmp_path)
     recorded.measure(4 * S)
-    monkeypatch.setattr(recording, "_SHOWING_S", 0.05)
-    monkeypatch.setattr(recording, "write_page", lambda _run: hang())
+    monkeypatch.setattr(reporting, "SHOWING_S", 0.05)
+    monkeypatch.setattr(reporting, "write_page", lambda _run: hang())
     said: list[str] = []
-    monkeypatch.setattr(recorded.recording, "_say", said.append)
+    monkeypatch.setattr(recorded.recording._reporting, "say", said.append)
     recorded.conclude()
     [text] = said
     assert text.startswith("Not all of the report was made within 0.05 s; loadprobe")
@@ -79,7 +79,7 @@ def test_no_time_for_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     recorded.measure(4 * S)
     monkeypatch.setattr(recording, "_FOLDERS_S", 0.0)
     said: list[str] = []
-    monkeypatch.setattr(recorded.recording, "_say", said.append)
+    monkeypatch.setattr(recorded.recording._reporting, "say", said.append)
     recorded.conclude()
     run = load_run(recorded.folder.path)
     assert len(run.summary.incidents) == 1
@@ -120,7 +120,7 @@ def test_the_end_takes_less_than_a_service_manager_grants() -> None:
             judging_s,
             recording._FOLDERS_S,
             syncing._STOP_S,
-            recording._SHOWING_S,
+            reporting.SHOWING_S,
             sender.FLUSH_S,
         )
     )

@@ -6,6 +6,8 @@ source meanwhile, and a source is talked to without TLS and login.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from loadprobe.errors import RunError
@@ -33,6 +35,25 @@ _COMPLETE_TIMEOUT_S = 60.0
 _POLL_S = 0.05
 
 
+@dataclass(frozen=True, slots=True)
+class _Phase:
+    """What one call has a migration go through.
+
+    Args:
+        verb: first word of the API action.
+        status: of the migration while it is under way.
+        perform: does the work; what it raises makes it fail.
+        complete: called when the work is done.
+        give_up: called when it failed; the status stays without it.
+    """
+
+    verb: str
+    status: str
+    perform: Callable[[], Awaitable[object]]
+    complete: Callable[[], None]
+    give_up: Callable[[], None] = lambda: None
+
+
 async def prepare_migration(plane: Plane, params: Params) -> dict[str, Any]:
     """PrepareMigration: a source that cannot be followed is told by an event."""
     cache = plane.cache(params["ServerlessCacheName"])
@@ -50,23 +71,14 @@ async def prepare_migration(plane: Plane, params: Params) -> dict[str, Any]:
     migration = CacheMigration(SourceCopies(host, port, cache.servers.cluster))
     cache.migration = migration
 
-    async def perform(_change: Change) -> None:
-        await migration.copies.check()
-
     def complete() -> None:
         migration.status = PREPARED
 
     def give_up() -> None:
         cache.migration = None
 
-    change = Change(
-        "PrepareMigration",
-        perform,
-        complete=complete,
-        give_up=give_up,
-        done_event=f"Prepare Migration successful for {cache.name}",
-    )
-    _begin(plane, cache, change, PREPARING)
+    phase = _Phase("Prepare", PREPARING, migration.copies.check, complete, give_up)
+    _begin(plane, cache, phase)
     return shown(cache)
 
 
@@ -84,7 +96,7 @@ async def start_migration(plane: Plane, params: Params) -> dict[str, Any]:
     migration.is_automatic = params.get("AutoCutover", False)
     before = migration.status
 
-    async def perform(_change: Change) -> None:
+    async def perform() -> None:
         cluster = cache.servers.cluster
         if is_cleared:
             await clear(cluster)
@@ -100,14 +112,7 @@ async def start_migration(plane: Plane, params: Params) -> dict[str, Any]:
     def give_up() -> None:
         migration.status = before
 
-    change = Change(
-        "StartMigration",
-        perform,
-        complete=complete,
-        give_up=give_up,
-        done_event=f"Start Migration successful for {cache.name}",
-    )
-    _begin(plane, cache, change, STARTING)
+    _begin(plane, cache, _Phase("Start", STARTING, perform, complete, give_up))
     return shown(cache)
 
 
@@ -117,19 +122,10 @@ async def stop_migration(plane: Plane, params: Params) -> dict[str, Any]:
     migration = cache.require_migration(SYNCING)
     cache.servers.require_available()
 
-    async def perform(_change: Change) -> None:
-        await migration.copies.end()
-
     def complete() -> None:
         migration.status, migration.has_stopped = STOPPED, True
 
-    change = Change(
-        "StopMigration",
-        perform,
-        complete=complete,
-        done_event=f"Stop Migration successful for {cache.name}",
-    )
-    _begin(plane, cache, change, STOPPING)
+    _begin(plane, cache, _Phase("Stop", STOPPING, migration.copies.end, complete))
     return shown(cache)
 
 
@@ -153,7 +149,7 @@ async def _cut_over_alone(plane: Plane, cache: ServerlessCache) -> None:
 def _begin_cutover(plane: Plane, cache: ServerlessCache, *, force: bool) -> None:
     migration = cache.require_migration(SYNCING)
 
-    async def perform(_change: Change) -> None:
+    async def perform() -> None:
         async with within(_COMPLETE_TIMEOUT_S, what="all data of the source arrived"):
             await migration.copies.hand_over(force=force)
 
@@ -163,18 +159,23 @@ def _begin_cutover(plane: Plane, cache: ServerlessCache, *, force: bool) -> None
     def give_up() -> None:
         migration.status = SYNCING if migration.copies.clusters else STOPPED
 
-    change = Change(
-        "CompleteMigration",
-        perform,
-        complete=complete,
-        give_up=give_up,
-        done_event=f"Complete Migration successful for {cache.name}",
-    )
-    _begin(plane, cache, change, CUTTING_OVER)
+    phase = _Phase("Complete", CUTTING_OVER, perform, complete, give_up)
+    _begin(plane, cache, phase)
 
 
-def _begin(plane: Plane, cache: ServerlessCache, change: Change, status: str) -> None:
-    """Begin a change of a migration, whose status shows it at once."""
+def _begin(plane: Plane, cache: ServerlessCache, phase: _Phase) -> None:
+    """Begin a phase of a migration, whose status shows it at once."""
     assert cache.migration is not None, "it is opened first"
+
+    async def perform(_change: Change) -> None:
+        await phase.perform()
+
+    change = Change(
+        f"{phase.verb}Migration",
+        perform,
+        complete=phase.complete,
+        give_up=phase.give_up,
+        done_event=f"{phase.verb} Migration successful for {cache.name}",
+    )
     plane.begin(cache.servers, change)
-    cache.migration.status = status
+    cache.migration.status = phase.status

@@ -15,7 +15,13 @@ from loadprobe.control.permissions.grants import (
 from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.run.checks import Check
 from loadprobe.run.permission_check import check_permissions
-from tests.support.control_provider import Provider, no_connection, refusal, run
+from tests.support.control_provider import (
+    Provider,
+    api_of,
+    no_connection,
+    refusal,
+    run,
+)
 
 ALL = tuple(GRANTS)
 OF_A_GROUP = sorted(
@@ -28,18 +34,6 @@ def deny(provider: Provider, *actions: str) -> None:
     """Have a provider refuse some actions, however often."""
     for action in actions:
         provider.script[action].extend([refusal("AccessDenied")] * 20)
-
-
-def api_of(provider: Provider) -> ElastiCacheApi:
-    """Return the open API of a provider."""
-    return ElastiCacheApi(
-        provider,
-        provider,
-        group_id="rg",
-        where="here",
-        throttle_backoff_s=0,
-        kind=provider.kind,
-    )
 
 
 def denied(provider: Provider, *purposes: str) -> tuple[str, ...]:

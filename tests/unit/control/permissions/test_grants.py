@@ -56,7 +56,7 @@ from loadprobe.control.scenario.fitting_steps import check_fitting
 from loadprobe.control.scenario.keys import OPERATIONS
 from loadprobe.control.scenario.rehearsal import rehearse
 from loadprobe.errors import LoadprobeError, PreflightError
-from tests.support.control_provider import Provider, Story, run, virtual_clock
+from tests.support.control_provider import Provider, Story, api_of, run, virtual_clock
 from tests.support.scenario_stage import stage_scenario
 
 KNOWN = frozenset(calls._METHODS)
@@ -165,18 +165,6 @@ def stage(purpose: str, kind: str = "group") -> Provider:
             }
         ]
     return provider
-
-
-def api_of(provider: Provider) -> ElastiCacheApi:
-    """Return the open API of a provider."""
-    return ElastiCacheApi(
-        provider,
-        provider,
-        group_id="rg",
-        where="here",
-        throttle_backoff_s=0,
-        kind=provider.kind,
-    )
 
 
 def called_for(

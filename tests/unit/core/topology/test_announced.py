@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from loadprobe.core.events import NodeReached, NodeUnreached
-from loadprobe.core.topology.announced import Announced, announced, join_address
+from loadprobe.core.topology.announced import Announced, announced
 from loadprobe.core.topology.reached import SILENT_NS, ReachLog
-from loadprobe.core.topology.topology import parse_nodes, parse_slots
+from loadprobe.core.topology.topology import join_address, parse_nodes, parse_slots
 
 MS = 1_000_000
 S = 1_000 * MS
