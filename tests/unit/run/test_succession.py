@@ -52,6 +52,7 @@ class Unprobed:
     problem: RunError | None = None
 
     def __init__(self, config: Config, **_more: object) -> None:
+        self.tuning = self
         self.config = config
         self.nodes: Mapping[str, str] = {}
         self.standby = Waiting()
