@@ -15,7 +15,7 @@ SECRET = "hunter2-is-no-secret"
 TEXT = """
 [target]
 host = "127.0.0.1"
-port = 1
+port = {port}
 password_file = "{folder}/password"
 
 [[lanes]]
@@ -29,10 +29,10 @@ STAMP = "config_last_reload_success_timestamp_seconds"
 class ReloadStage:
     """A run whose configuration is a text."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, port: int = 1) -> None:
         self.folder = folder
         (folder / "password").write_text(SECRET)
-        self.text = TEXT.format(folder=folder)
+        self.text = TEXT.format(folder=folder, port=port)
         self.swapped: list[tuple[Config, Sequence[str]]] = []
         self.gone_over: list[tuple[Config, Sequence[str]]] = []
         self.problem: UsageError | None = None
