@@ -227,7 +227,8 @@ class Aggregate:
         Args:
             end_ns: the end of the load. A process that did not deliver up to it is
                 blind for the rest. What is due later was on its way and is judged all
-                the same, but no open outage and no blind time reaches beyond.
+                the same, but no blind time reaches beyond, and an open outage only to
+                the last failure of these.
         """
         for process in self._processes.values():
             mark = process.watermark_ns or 0

@@ -79,11 +79,14 @@ def _served_ns(known_ns: int, totals: ScopeTotals, until_ns: int) -> int:
 def _reopen(
     closed: list[Outage], totals: Mapping[Scope, ScopeTotals], end_ns: int
 ) -> dict[Scope, Outage]:
-    """Take the outages out that only the end of the load has closed; return them."""
+    """Take the outages out that only the end of the load has closed; return them.
+
+    They end then, or with a failure that was on its way.
+    """
     reopened = {
         outage.scope: outage
         for outage in closed
-        if outage.open_end and outage.hull_end_ns == end_ns
+        if outage.open_end and outage.hull_end_ns >= end_ns
     }
     closed[:] = [o for o in closed if reopened.get(o.scope) is not o]
     latest = {outage.scope: outage for outage in closed}

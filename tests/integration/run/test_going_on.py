@@ -192,8 +192,8 @@ def check(
     assert len(load_segments(report.path)) == 2
     (lane,) = report.summary.lanes
     assert lane.blind_ms >= gap_ms
+    assert [outage.op for outage in report.outages] == ["write"], report.outages
     (outage,) = report.outages
-    assert outage.op == "write"
     clock = report.info.start.clock
     margin_ns = 20 * NS_PER_MS
     start_ns, end_ns = map(clock.to_mono, (outage.start_unix_ns, outage.end_unix_ns))

@@ -88,7 +88,13 @@ def feed(
 
 
 def first_part(
-    run: Disturbed, cut_ns: int, *, every: int, turn: int, is_ended: bool
+    run: Disturbed,
+    cut_ns: int,
+    *,
+    every: int,
+    turn: int,
+    is_ended: bool,
+    on_way_ns: int = 0,
 ) -> SealedReplay:
     """Return what lines say of a run that was killed, or ended, at a time.
 
@@ -98,6 +104,7 @@ def first_part(
         every: a line is written with so many seals.
         turn: a segment begins with this one.
         is_ended: it ended in order.
+        on_way_ns: what was due so long after its end was on its way, and is told.
     """
     lane = lane_of(run)
     aggregate = Aggregate([lane])
@@ -131,7 +138,8 @@ def first_part(
             lines.clear()
             write()
     if is_ended:
-        feed(aggregate, run, [r for r in rest if r.plan.due_ns < cut_ns], cut_ns)
+        told = [row for row in rest if row.plan.due_ns < cut_ns + on_way_ns]
+        feed(aggregate, run, told, cut_ns)
         changes.take(aggregate.finish(cut_ns).last)
         write(cut_ns)
     elif not lines:
@@ -171,6 +179,7 @@ parted = st.fixed_dictionaries(
         "every": st.integers(1, 3),
         "turn": st.integers(8, 30),
         "is_ended": st.booleans(),
+        "on_way_ns": st.integers(0, 10 * MS),
     }
 )
 
@@ -256,14 +265,21 @@ def test_another_clock_changes_nothing(
 
 
 def outages_of(
-    kind: Kind, span_ms: tuple[int, int], gap_ms: tuple[int, int], *, is_ended: bool
+    kind: Kind,
+    span_ms: tuple[int, int],
+    gap_ms: tuple[int, int],
+    *,
+    is_ended: bool,
+    on_way_ns: int = 0,
 ) -> tuple[Parts, list[Outage]]:
     """Return a run of 900 ms with a fault, of which a part was not seen."""
     fault = Fault(kind, *(START_NS + at * MS for at in span_ms))
     run = disturb([fault], [], processes=1, end_ns=START_NS + 900 * MS)
     until_ns, back_ns = (START_NS + at * MS for at in gap_ms)
     cut_ns = until_ns if is_ended else until_ns + DEADLINE_NS + SETTLE_NS + 1
-    replay = first_part(run, cut_ns, every=1, turn=0, is_ended=is_ended)
+    replay = first_part(
+        run, cut_ns, every=1, turn=0, is_ended=is_ended, on_way_ns=on_way_ns
+    )
     parts = in_parts(run, replay, back_ns - replay.until_ns)
     return parts, list(parts.results.outages)
 
@@ -285,6 +301,18 @@ def test_an_outage_that_goes_on_is_one() -> None:
             assert not outage.open_start
             assert not outage.open_end
             assert bool(parts.resumption.reopened) == is_ended
+
+
+def test_what_was_on_its_way_at_the_end_cuts_no_outage() -> None:
+    """What was due after the end of the load, and failed, makes it go on as well."""
+    for kind in Kind:
+        parts, (outage,) = outages_of(
+            kind, (300, 700), (400, 600), is_ended=True, on_way_ns=9 * MS
+        )
+        assert parts.gap[0] > START_NS + 400 * MS
+        assert outage.unseen == (parts.gap,), kind
+        assert not outage.open_start
+        assert not outage.open_end
 
 
 def test_an_outage_that_was_over_has_ended_when_nobody_looked() -> None:
