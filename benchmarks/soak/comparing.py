@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benchmarks.chaos.judging import Truth
-from benchmarks.soak.doing import DEADLINE_MS, WITNESSES, Course
+from benchmarks.soak.doing import DEADLINE_MS, WITNESSES, Course, known_as
 from benchmarks.soak.figures import Soaked
 from benchmarks.soak.reloading import Reloads, check_journal
 from benchmarks.soak.sampling import Sample
@@ -130,7 +130,7 @@ def _false(
     false: list[str] = []
     strained = 0
     for outage in told:
-        shard = outage.scope.shard
+        shard = known_as(outage.scope.shard)
         allowed = union(
             [*_possible(course.stops, shard), *_possible(course.changes, shard)]
         )

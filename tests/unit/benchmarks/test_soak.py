@@ -1,13 +1,14 @@
 """What a soak came to: slopes, what was missed and what was false."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks.chaos.judging import Truth
 from benchmarks.soak.comparing import _false, _missed
-from benchmarks.soak.doing import Course
+from benchmarks.soak.doing import ADDED, SHARDS, Course, known_as
 from benchmarks.soak.figures import BEGIN, END, Soaked, slope_of, with_soak
 from benchmarks.soak.sampling import Sample, _sizes
 from loadprobe.core.judging.columns import Scope
@@ -92,6 +93,18 @@ def test_an_outage_where_nothing_was_done_is_false() -> None:
     assert _false(course, [*ALL, other], []) == ([], 1)
     change = Truth(None, (19 * S, 20 * S), "failovers", BOTH, ("0001",))
     assert _false(Course(stops=[STOP], changes=[change]), [*ALL, other], []) == ([], 0)
+
+
+def test_a_shard_that_was_added_is_known_by_whatever_name() -> None:
+    """Lanes number shards by when they saw them, servers by which number is free."""
+    assert [known_as(shard) for shard in SHARDS] == [*SHARDS]
+    late = outage("tcp", OpKind.READ, 20 * S, 21 * S)
+    late = replace(late, scope=Scope("tcp", "0008", OpKind.READ))
+    change = Truth(None, (19 * S, 20 * S), "reshardings", BOTH, (*SHARDS, ADDED))
+    assert _false(Course(changes=[change]), [late], []) == ([], 0)
+    slow = known_as("0004"), (20 * S, 20 * S + 200 * MS)
+    assert _false(Course(slow=[slow]), [late], []) == ([], 1)
+    assert _false(Course(), [late], []) == (["tcp 0008 read: 998 ms (timeout)"], 0)
 
 
 def test_folders_that_go_while_they_are_looked_at(
