@@ -145,8 +145,8 @@ def _false(
             strained += 1
             continue
         classes = ", ".join(error.label for error in outage.classes)
-        lane, _, op = outage.scope
-        where = f"{lane} {shard} {op.label}"
+        lane, named, op = outage.scope
+        where = f"{lane} {named} {op.label}"
         cores = difference(outage.cores, allowed)
         false.append(f"{where}: {_shown(cores)} ({classes})")
     return false, strained

@@ -20,7 +20,7 @@ WITNESSES = ("tcp", "tls")
 CLIENTS = ("app-tcp", "app-tls")
 SHARDS = ("0001", "0002", "0003")
 ADDED = "added"
-"""Every shard that a resharding adds; servers and lanes number them in their own ways."""
+"""Any shard that a resharding adds; servers and lanes number it in their own ways."""
 
 DEADLINE_MS = 500
 _STOPPED_S = 1.2
