@@ -97,7 +97,6 @@ def looked(state: Path) -> int:
     return sum(c["looked"] + sum(w["looked"] for w in c["walks"]) for c in coverages)
 
 
-@pytest.mark.alone
 async def test_killed_it_goes_on(pair: Pair, tmp_path: Path) -> None:
     """After SIGKILL, and after SIGTERM, the same command goes on; no count is twice."""
     state = tmp_path / "state.json"
@@ -122,7 +121,6 @@ async def test_killed_it_goes_on(pair: Pair, tmp_path: Path) -> None:
     assert "is over; remove it" in again.err
 
 
-@pytest.mark.alone
 async def test_files_name_both_sides(pair: Pair, tmp_path: Path) -> None:
     """With a sample as well: a file says all that a URL cannot."""
     source, target = tmp_path / "source.toml", tmp_path / "target.toml"
