@@ -1,0 +1,27 @@
+"""What is loaded: nothing large that a run has no use for."""
+
+import subprocess
+import sys
+
+import pytest
+
+LOADED = """
+import importlib, sys
+importlib.import_module(sys.argv[1])
+print(*sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "idle"),
+    [
+        ("loadprobe.run.launch", "aioboto3 aiobotocore boto3 botocore"),
+        ("loadprobe.probe.__main__", "aioboto3 aiobotocore boto3 botocore aiohttp"),
+    ],
+)
+def test_a_process_loads_only_what_every_run_needs(module: str, idle: str) -> None:
+    """Libraries for AWS wait until a configuration asks for one."""
+    command = [sys.executable, "-c", LOADED, module]
+    loaded = subprocess.check_output(command, text=True, timeout=30).split()
+    assert "loadprobe" in loaded
+    assert sorted(set(loaded) & set(idle.split())) == []
