@@ -15,12 +15,12 @@ print(*sorted({name.partition(".")[0] for name in sys.modules}))
 @pytest.mark.parametrize(
     ("module", "idle"),
     [
-        ("loadprobe.run.launch", "aioboto3 aiobotocore boto3 botocore"),
+        ("loadprobe.run.launch", "aioboto3 aiobotocore boto3 botocore cramjam yaml"),
         ("loadprobe.probe.__main__", "aioboto3 aiobotocore boto3 botocore aiohttp"),
     ],
 )
 def test_a_process_loads_only_what_every_run_needs(module: str, idle: str) -> None:
-    """Libraries for AWS wait until a configuration asks for one."""
+    """Libraries for AWS, snappy and YAML wait until a configuration asks for one."""
     command = [sys.executable, "-c", LOADED, module]
     loaded = subprocess.check_output(command, text=True, timeout=30).split()
     assert "loadprobe" in loaded
