@@ -52,6 +52,7 @@ def prepare_receiver(webhook: Webhook) -> tuple[str, ssl.SSLContext | None]:
 
 
 def _endpoint(webhook: Webhook) -> str:
+    # Here, in a thread and before the load: what a notice loads holds the run up.
     from loadprobe.outputs.webhooks.topic import endpoint_of
 
     return endpoint_of(webhook)
