@@ -11,7 +11,7 @@ from loadprobe.config.keys import Target
 from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.events import ProviderEvents
 from loadprobe.control.provider.maintenance import MaintenanceWatch
-from loadprobe.control.provider.node_metrics import MetricsWatch
+from loadprobe.control.provider.metrics_watch import MetricsWatch
 from loadprobe.control.reach.reach_watch import ReachWatch
 from loadprobe.control.watch.server_side import ServerSideWatch
 from loadprobe.control.watch.topology import TopologyWatch

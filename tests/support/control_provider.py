@@ -21,7 +21,7 @@ from loadprobe.control.mutations.mutate import Caller, TimeLimits, mutate
 from loadprobe.control.mutations.mutation import Mutation
 from loadprobe.control.mutations.phase_log import Phases
 from loadprobe.control.provider.api import ElastiCacheApi
-from loadprobe.control.provider.calls import _METHODS
+from loadprobe.control.provider.calls import _METHODS, Calls
 from loadprobe.control.provider.kinds import REPLICATION_GROUP, SERVERLESS_CACHE
 from loadprobe.control.provider.replies import Endpoint, Group
 from loadprobe.control.provider.secret import Secret
@@ -331,11 +331,9 @@ _OPERATIONS = {method: operation for operation, method in _METHODS.items()}
 def api_of(provider: Provider) -> ElastiCacheApi:
     """Return the open API of a provider, which waits for nothing."""
     return ElastiCacheApi(
-        provider,
-        provider,
+        Calls(provider, provider, where="here", throttle_backoff_s=0),
         group_id="rg",
         where="here",
-        throttle_backoff_s=0,
         kind=provider.kind,
     )
 

@@ -6,19 +6,16 @@ How a call is made is in ``calls``; reads are repeated, mutations never.
 import asyncio
 from collections.abc import AsyncIterator, Collection, Coroutine
 from contextlib import asynccontextmanager, suppress
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from loadprobe.clock import NS_PER_S, read_clock_pair, wall_now_ns
 from loadprobe.config import keys as config
-from loadprobe.control.provider.calls import Calls
-from loadprobe.control.provider.clients import open_clients, open_metrics
 from loadprobe.control.provider.faults import (
     UNKNOWN_ACTION,
     ApiRefused,
     ApiUnanswered,
 )
 from loadprobe.control.provider.kinds import NOT_FOUND, REPLICATION_GROUP, Kind, kind_of
-from loadprobe.control.provider.node_metrics import NodeMetrics
 from loadprobe.control.provider.replies import (
     CacheCluster,
     Call,
@@ -42,6 +39,10 @@ from loadprobe.control.provider.state import (
     absent_group,
 )
 
+if TYPE_CHECKING:  # see open_api
+    from loadprobe.control.provider.calls import Calls
+    from loadprobe.control.provider.node_metrics import NodeMetrics
+
 __all__ = ["ApiCall", "ElastiCacheApi", "GroupState", "Need", "open_api"]
 
 _T = TypeVar("_T")
@@ -63,6 +64,12 @@ class ElastiCacheApi:
     Every method raises ControlError, as one of ApiRefused, ApiUnanswered and
     ApiUnreachable. Not to be shared between event loops.
 
+    Args:
+        calls: how it is called.
+        group_id: see below.
+        where: the endpoint or the region, for messages.
+        kind: see below.
+
     Attributes:
         group_id: the replication group, or the serverless cache.
         kind: which of the two it is.
@@ -75,12 +82,10 @@ class ElastiCacheApi:
 
     def __init__(
         self,
-        reads: Any,
-        mutations: Any,
+        calls: "Calls",
         *,
         group_id: str,
         where: str,
-        throttle_backoff_s: float,
         kind: Kind = REPLICATION_GROUP,
     ) -> None:
         self.group_id = group_id
@@ -90,9 +95,7 @@ class ElastiCacheApi:
         self.changing = asyncio.Lock()
         self.metrics: NodeMetrics | None = None
         self._where = where
-        self._calls = Calls(
-            reads, mutations, where=where, throttle_backoff_s=throttle_backoff_s
-        )
+        self._calls = calls
 
     @property
     def offset_ns(self) -> int | None:
@@ -311,17 +314,20 @@ async def open_api(
     Raises:
         ControlError: on entering: the group cannot be described.
     """
+    # Here, as the AWS libraries are large, and most runs have nothing to ask of AWS.
+    from loadprobe.control.provider.calls import Calls
+    from loadprobe.control.provider.clients import open_clients, open_metrics
+
+    where = control.endpoint_url or control.region
     async with (
         open_clients(control) as (reads, mutations),
         open_metrics(control) as metrics,
     ):
         api = ElastiCacheApi(
-            reads,
-            mutations,
+            Calls(reads, mutations, where=where, throttle_backoff_s=throttle_backoff_s),
             group_id=control.cache,
             kind=kind_of(control),
-            where=control.endpoint_url or control.region,
-            throttle_backoff_s=throttle_backoff_s,
+            where=where,
         )
         api.metrics = metrics
         await api.warm_up(must_exist=must_exist)

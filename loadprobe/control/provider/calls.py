@@ -10,12 +10,11 @@ from typing import Any
 
 from loadprobe.clock import ClockPair, read_clock_pair
 from loadprobe.control.provider import known_calls
+from loadprobe.control.provider.explaining import CallErrors, explain
 from loadprobe.control.provider.faults import (
     THROTTLED_BY_CUSTOMER_RATE,
     ApiFault,
     ApiRefused,
-    CallErrors,
-    explain,
 )
 from loadprobe.control.provider.replies import Call, read_offset_ns
 from loadprobe.control.provider.secret import Secret, reveal

@@ -17,7 +17,7 @@ from aiobotocore.session import AioSession, get_session
 from loadprobe.config import keys as config
 from loadprobe.config.addresses import is_loopback
 from loadprobe.config.local_key import local_key
-from loadprobe.control.provider.faults import CallErrors, explain
+from loadprobe.control.provider.explaining import CallErrors, explain
 from loadprobe.control.provider.node_metrics import NodeMetrics
 
 _METADATA_TIMEOUT_S = 5

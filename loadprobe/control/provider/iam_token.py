@@ -4,18 +4,18 @@ A token is the presigned URL of a request that nobody sends: ``GET`` of the acti
 ``connect`` at the name of the cache, signed by Signature Version 4 for the service
 ``elasticache``, without its scheme (Amazon ElastiCache User Guide, "Authenticating with
 IAM"). It lets in for 15 minutes; a connection that was let in holds for 12 hours.
+
+botocore is imported by whoever makes the first token: most runs make none.
 """
 
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
-
-import botocore.session
-from botocore.auth import SigV4QueryAuth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials, ReadOnlyCredentials
-from botocore.exceptions import BotoCoreError
 
 from loadprobe.config.keys import Target
 from loadprobe.errors import PreflightError
+
+if TYPE_CHECKING:
+    from botocore.credentials import Credentials, ReadOnlyCredentials
 
 LIFETIME_S = 900
 _SERVICE = "elasticache"
@@ -48,6 +48,9 @@ class TokenMaker:
         Raises:
             PreflightError: there are no credentials, or they cannot be had.
         """
+        import botocore.session
+        from botocore.exceptions import BotoCoreError
+
         try:
             if self._credentials is None:
                 self._credentials = botocore.session.get_session().get_credentials()
@@ -70,7 +73,7 @@ class TokenMaker:
 
 
 def sign(
-    credentials: ReadOnlyCredentials,
+    credentials: "ReadOnlyCredentials",
     *,
     user: str,
     cache: str,
@@ -86,6 +89,9 @@ def sign(
         region: where it is.
         is_serverless: it is a serverless cache.
     """
+    from botocore.auth import SigV4QueryAuth
+    from botocore.awsrequest import AWSRequest
+
     query = {"Action": "connect", "User": user}
     if is_serverless:
         query["ResourceType"] = "ServerlessCache"

@@ -1,13 +1,10 @@
 """What the installed botocore knows of the ElastiCache API.
 
 Its service model decides which calls and arguments can be sent; the provider learns new
-ones every few months.
+ones every few months. It is imported where it is asked, as few runs have to.
 """
 
 from functools import cache
-
-import botocore
-import botocore.session
 
 DURABILITY_SINCE = "1.44.8"
 """A botocore that is known to have Durability."""
@@ -19,6 +16,8 @@ MIGRATIONS_SINCE = "1.44.8"
 @cache
 def takes(operation: str, argument: str) -> bool:
     """Tell whether a call can be made with an argument."""
+    import botocore.session
+
     model = botocore.session.get_session().get_service_model("elasticache")
     if operation not in model.operation_names:
         return False
@@ -28,4 +27,6 @@ def takes(operation: str, argument: str) -> bool:
 
 def installed() -> str:
     """Return the version of botocore."""
+    import botocore
+
     return str(botocore.__version__)

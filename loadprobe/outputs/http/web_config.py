@@ -7,12 +7,10 @@ protects nothing, and HTTP/1.1 is spoken either way.
 """
 
 import re
-from collections.abc import Hashable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
-import yaml
 from msgspec import Meta
 
 from loadprobe.config.toml import Keys, convert
@@ -164,15 +162,10 @@ def parse_web_config(text: str, *, where: str) -> WebConfig:
     Raises:
         ConfigError: see ``load_web_config``.
     """
-    try:
-        raw = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
-    except yaml.MarkedYAMLError as exc:
-        # Its own text would show the line, in which there may be a hash.
-        line = exc.problem_mark.line + 1 if exc.problem_mark is not None else "?"
-        problem = f"not valid YAML: {exc.problem} in line {line}"
-        raise ConfigError(where, problem) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as exc:
-        raise ConfigError(where, f"not valid YAML: {type(exc).__name__}") from None
+    # Here, as most runs have no such file, and the library takes 1 MB.
+    from loadprobe.outputs.http.strict_yaml import load_yaml
+
+    raw = load_yaml(text, where=where)
     if raw is None:
         return NO_WEB_CONFIG
     if not isinstance(raw, dict) or not all(isinstance(key, str) for key in raw):
@@ -186,23 +179,6 @@ def parse_web_config(text: str, *, where: str) -> WebConfig:
     if config.tls_server_config is not None:
         _check_tls(config.tls_server_config, where)
     return msgspec.structs.replace(config, basic_auth_users=users)
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Plain values only, and no key twice: the later one would win in silence."""
-
-    def construct_mapping(
-        self, node: yaml.MappingNode, deep: bool = False
-    ) -> dict[Hashable, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, "a key is given twice", key.start_mark
-                    )
-                seen.add(key.value)
-        return super().construct_mapping(node, deep=deep)
 
 
 def _check_users(users: object, where: str) -> dict[str, str]:

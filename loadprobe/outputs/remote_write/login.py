@@ -8,19 +8,13 @@ them can take long (AWS credentials come from files, processes or a metadata ser
 import base64
 import ssl
 from collections.abc import Mapping
-from typing import Any
-
-import botocore.session
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.config import Config as ClientConfig
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from typing import TYPE_CHECKING
 
 from loadprobe.config.remote_write import SECTION, RemoteWrite
-from loadprobe.errors import PreflightError, RunError
+from loadprobe.errors import PreflightError
 
-SERVICE = "aps"
-"""How Amazon Managed Service for Prometheus is called in a signature."""
+if TYPE_CHECKING:
+    from loadprobe.outputs.remote_write.signature import Signer
 
 
 class RemoteLogin:
@@ -32,7 +26,7 @@ class RemoteLogin:
 
     def __init__(self, remote: RemoteWrite) -> None:
         self._remote = remote
-        self._session: Any = None
+        self._signer: Signer | None = None
 
     def headers(self, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:
         """Return the headers of a request, with those that log in.
@@ -58,41 +52,12 @@ class RemoteLogin:
         return {**headers, "Authorization": login}
 
     def _signed(self, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:
-        request = AWSRequest(
-            method="POST", url=self._remote.url, data=body, headers=dict(headers)
-        )
-        try:
-            # Credentials that expire are renewed by whoever asks for them.
-            found = self._open_session().get_credentials()
-            if found is None:
-                raise NoCredentialsError
-            signer = SigV4Auth(
-                found.get_frozen_credentials(), SERVICE, str(self._remote.region)
-            )
-            signer.add_auth(request)
-        except (BotoCoreError, ClientError, OSError, ValueError) as exc:
-            raise RunError(
-                f"signing a request to {self._remote.url} for AWS failed: {exc}; "
-                "check the credentials of this machine (environment, profile or role)"
-            ) from exc
-        return dict(request.headers.items())
+        if self._signer is None:
+            # Here, in a thread: botocore is large, and few receivers ask for it.
+            from loadprobe.outputs.remote_write.signature import Signer
 
-    def _open_session(self) -> Any:
-        """Return the session, which finds credentials where botocore looks for them.
-
-        Where they come from STS, that is asked for no longer than a run may take to
-        end.
-        """
-        if self._session is None:
-            self._session = botocore.session.get_session()
-            self._session.set_default_client_config(
-                ClientConfig(
-                    connect_timeout=3,
-                    read_timeout=5,
-                    retries={"mode": "standard", "total_max_attempts": 2},
-                )
-            )
-        return self._session
+            self._signer = Signer(self._remote)
+        return self._signer.headers(body, headers)
 
 
 def make_tls(remote: RemoteWrite) -> ssl.SSLContext | None:

@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 from loadprobe.config.webhooks import Webhook
 from loadprobe.errors import RunError
 from loadprobe.outputs.webhooks.receiver import make_tls, place_of
-from loadprobe.outputs.webhooks.topic import endpoint_of
 
 _CONNECT_S = 3.0
 _PORTS = {"http": 80, "https": 443}
@@ -48,5 +47,12 @@ def prepare_receiver(webhook: Webhook) -> tuple[str, ssl.SSLContext | None]:
     """
     webhook.read_token()
     webhook.read_routing_key()
-    url = endpoint_of(webhook) if webhook.kind == "sns" else webhook.read_url()
+    url = _endpoint(webhook) if webhook.kind == "sns" else webhook.read_url()
     return url, make_tls(webhook, url)
+
+
+def _endpoint(webhook: Webhook) -> str:
+    # Here, in a thread and before the load: what a notice loads holds the run up.
+    from loadprobe.outputs.webhooks.topic import endpoint_of
+
+    return endpoint_of(webhook)

@@ -22,7 +22,6 @@ from loadprobe.core.verdict.notices import Notice
 from loadprobe.errors import LoadprobeError, PreflightError
 from loadprobe.outputs.retry_after import retry_after_s
 from loadprobe.outputs.webhooks.formats import FORMATS, as_pagerduty
-from loadprobe.outputs.webhooks.topic import publish
 
 _SHOWN_BYTES = 300
 _TELLING = 8
@@ -101,7 +100,12 @@ def place_of(url: str) -> str:
 
 
 async def _publish(webhook: Webhook, notice: Notice) -> ReceiverReply:
-    fate, text = await asyncio.to_thread(publish, webhook, notice)
+    def publish() -> tuple[Fate, str]:
+        from loadprobe.outputs.webhooks import topic
+
+        return topic.publish(webhook, notice)
+
+    fate, text = await asyncio.to_thread(publish)
     return ReceiverReply(fate, _one_line(text))
 
 

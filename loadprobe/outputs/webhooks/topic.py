@@ -1,7 +1,9 @@
 """Notices published to a topic of SNS.
 
 Creating a client takes a good part of a second, so a publication is a thread's work,
-with an event loop of its own, and begins anew each time: notices are rare.
+with an event loop of its own, and begins anew each time: notices are rare. So is a
+topic, and the AWS libraries are large: this module is imported by threads that have to
+do with one, first of all where it is checked before the load.
 """
 
 import asyncio

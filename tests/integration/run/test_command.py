@@ -1,18 +1,22 @@
-"""The real command during a run: no secret is told, and no result is lost."""
+"""The real command during a run: no secret told, no result lost, no idle library."""
 
 import asyncio
 import contextlib
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.bad_input import (
+    NOBODY_LISTENS,
     SECRET,
     Servers,
     config_of,
     document,
+    environment,
     finish,
     run_folder,
     start,
@@ -56,6 +60,33 @@ async def test_a_secret_stays_secret(servers: Servers, tmp_path: Path) -> None:
     assert named <= {file.name for file in files}
     for file in files:
         assert SECRET.encode() not in file.read_bytes(), file
+
+
+async def test_who_has_nothing_to_do_with_aws_loads_nothing_of_it(
+    servers: Servers, tmp_path: Path
+) -> None:
+    """Not at the start, not to write to other receivers, and not at the end."""
+    nobody = f"http://127.0.0.1:{NOBODY_LISTENS}"
+    path = config_of(servers, tmp_path, remote_write={"url": f"{nobody}/write"})
+    webhook = f'[[webhooks]]\nname = "a"\nkind = "json"\nurl = "{nobody}/"\n'
+    path.write_text(f"{path.read_text()}{webhook}")
+    program = (
+        "import sys; from loadprobe.cli.app import main\n"
+        "try: main()\n"
+        "finally: print('loaded:', *sys.modules)"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program, "run", str(path), "--for", "1s"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    )
+    ended = await finish(process)
+    assert ended.code == 0, ended
+    assert run_folder(path).is_dir()
+    loaded = ended.out.rpartition("loaded: ")[2].split()
+    assert "loadprobe.outputs.webhooks.receiver" in loaded
+    assert not [name for name in loaded if "boto" in name]
 
 
 async def test_thresholds(servers: Servers, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from loadprobe.cli import app as cli
 from loadprobe.config.keys import Control
-from loadprobe.control.provider import api
+from loadprobe.control.provider import clients
 from loadprobe.control.provider.clients import open_clients
 from loadprobe.control.scenario import file as scenario_file
 from loadprobe.control.scenario.file import Scenario
@@ -68,8 +68,8 @@ class Counted:
         @asynccontextmanager
         async def opened(control: Control) -> AsyncIterator[tuple[Any, Any]]:
             self.loops.append(asyncio.get_running_loop())
-            async with open_clients(control) as clients:
-                yield clients
+            async with open_clients(control) as both:
+                yield both
             assert asyncio.get_running_loop() is self.loops[-1]
             self.closed += 1
 
@@ -77,7 +77,7 @@ class Counted:
             self.checked += 1
             check_lanes(scenario, lanes, where=where)
 
-        patch.setattr(api, "open_clients", opened)
+        patch.setattr(clients, "open_clients", opened)
         patch.setattr(scenario_file, "check_lanes", checked)
 
 

@@ -12,6 +12,7 @@ from loadprobe.control.mutations.changes import FailOver
 from loadprobe.control.mutations.mutate import TimeLimits, mutate
 from loadprobe.control.mutations.phase_log import Phases
 from loadprobe.control.provider.api import ElastiCacheApi
+from loadprobe.control.provider.calls import Calls
 from loadprobe.control.provider.replies import Endpoint, Group
 from loadprobe.control.provider.secret import Secret
 from loadprobe.control.watch.names import NameMove
@@ -169,11 +170,9 @@ class Run:
     async def start(self, shard: str = "0001", deadline_s: float = 5.0) -> StepRecord:
         """Fail over."""
         api = ElastiCacheApi(
-            self.provider,
-            self.provider,
+            Calls(self.provider, self.provider, where="here", throttle_backoff_s=0),
             group_id="rg",
             where="here",
-            throttle_backoff_s=0,
         )
         return await mutate(
             api,

@@ -14,13 +14,13 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
+from loadprobe.control.provider.explaining import explain
 from loadprobe.control.provider.faults import (
     ApiFault,
     ApiRefused,
     ApiUnanswered,
     ApiUnreachable,
     Patience,
-    explain,
     has_bad_keys,
     is_throttled,
     may_pass,

@@ -9,11 +9,8 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.session import get_session
 from botocore.validate import ParamValidator
 
-from loadprobe.control.provider.node_metrics import (
-    MetricsWatch,
-    NodeMetrics,
-    queries,
-)
+from loadprobe.control.provider.metrics_watch import MetricsWatch
+from loadprobe.control.provider.node_metrics import NodeMetrics, queries
 from loadprobe.core.topology.node_metrics import METRICS, MetricRow
 
 S = 1_000_000_000
