@@ -103,7 +103,7 @@ async def test_killed_it_goes_on(pair: Pair, tmp_path: Path) -> None:
     words = ("parity", *pair.words, "--state", str(state), "--settle", "1s", "--json")
     before = 0
     for number in (signal.SIGKILL, signal.SIGTERM):
-        process = await start(*words, "--rate", "600", env=ENV)
+        process = await start(*words, "--rate", "1500", env=ENV)
         async with asyncio.timeout(40):
             while looked(state) <= before:
                 await asyncio.sleep(0.05)

@@ -59,7 +59,7 @@ async def test_failovers_on_both_sides_invent_nothing(
         async with comparing(
             target_for(source, secret),
             target_for(target, secret),
-            keys_per_s=700,
+            keys_per_s=2_000,
             settle_s=0.5,
         ) as parity:
             running = asyncio.create_task(parity.run())

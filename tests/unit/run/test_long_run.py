@@ -32,7 +32,6 @@ def test_ten_hours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check_what_is_left(run, kept_h=4)
 
 
-@pytest.mark.alone
 @pytest.mark.timeout(280)
 def test_a_week(tmp_path: Path) -> None:
     """In a week of virtual time neither memory nor the folder grows after two days."""
