@@ -42,7 +42,7 @@ from tests.support.commands import (
     until_ready,
 )
 from tests.support.refusing import refuse_writes
-from tests.support.running import until
+from tests.support.running import until, until_true
 from tests.support.scraping import counters, gauge
 from tests.support.service_manager import Manager
 
@@ -353,6 +353,12 @@ async def test_probes_that_cannot_get_through(
     assert [o.unseen_ms for o in report.outages] == [0] * len(report.outages)
 
 
+async def has_gone_on(url: str, *, arrivals: int) -> bool:
+    """Tell whether so much load has flowed: an end that counts anew would be later."""
+    figures = (await counters(url)).items()
+    return arrivals < sum(n for k, n in figures if k[0] == "loadprobe_operations_total")
+
+
 async def test_a_length_goes_on_and_the_address_changes(
     servers: Servers, tmp_path: Path, ending: ExitStack
 ) -> None:
@@ -368,6 +374,7 @@ async def test_a_length_goes_on_and_the_address_changes(
     change(path, (here, f"127.0.0.1:{port}"))
     status, said = await reload(url)
     assert (status, "is in use" in said) == (400, True)
+    await until_true(lambda: has_gone_on(url, arrivals=1_000))
     taken.close()
     change(path, (f"127.0.0.1:{port}", f"127.0.0.1:{free}"))
     status, said = await reload(url)
