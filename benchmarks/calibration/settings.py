@@ -100,6 +100,8 @@ FULL_SETTINGS = (
     Setting(20_000, processes=4, tls=True),
     Setting(1_000, processes=4, tls=True, busy=True),
     Setting(100, disturbance="probe stopped"),
+    Setting(100, disturbance="starved"),
+    Setting(100, tls=True, disturbance="paused"),
     Setting(3_000, disturbance="probe stopped"),
     Setting(3_000, tls=True, disturbance="probe stopped"),
     Setting(20_000, disturbance="probe stopped"),

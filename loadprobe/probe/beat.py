@@ -23,7 +23,7 @@ from loadprobe.probe.orders import (
 from loadprobe.probe.reports import Reports
 from loadprobe.probe.ticker import Ticker
 
-_HEARTBEAT_NS = 5 * NS_PER_MS
+_HEARTBEAT_NS = 10 * NS_PER_MS
 _LEAST_PAUSE_NS = 200_000
 _GIVE_UP_EVERY_NS = 20 * NS_PER_MS
 
