@@ -14,8 +14,6 @@ from rich.console import Console
 from rich.status import Status
 
 from loadprobe.clock import mono_now_ns, read_clock_pair
-from loadprobe.config.changes import ChangedKeys
-from loadprobe.config.keys import Config
 from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.shared import SharedApi
 from loadprobe.core.events import ClockStepped
@@ -41,9 +39,9 @@ from loadprobe.run.news import Informants
 from loadprobe.run.opening import Serving
 from loadprobe.run.plan import RunOptions, RunPlan
 from loadprobe.run.recording import AtEnd, Recording
-from loadprobe.run.reloading import BY_SIGNAL, Reloading
+from loadprobe.run.reload_requests import ReloadRequests
 from loadprobe.run.service import Service
-from loadprobe.run.succession import READ_BACK_S, Present, Succession
+from loadprobe.run.succession import READ_BACK_S, Succession
 from loadprobe.run.wall_watch import WallWatch
 from loadprobe.signals import EXIT_INTERRUPTED, Stopping
 
@@ -91,14 +89,14 @@ class Run:
         self._wall_watch = WallWatch(crew.clock)
         self._changing = Changing(crew)
         self._companions = Companions(crew.sinks.take_event)
-        self._reloading = Reloading(
-            succession.as_read,
-            succession.reread,
-            crew.swap(self._begun),
-            go_over=self._prepare_next,
-            emit=crew.sinks.take_event,
-            metrics=crew.published.metrics,
-            credentials=crew.credentials,
+        self._reloads = ReloadRequests(
+            crew,
+            succession,
+            service=service,
+            stopping=stopping,
+            companions=self._companions,
+            recording=self._begun,
+            is_ready=lambda: self._is_ready,
         )
         self._collections = Collections()
         self._is_ready = False
@@ -135,7 +133,7 @@ class Run:
             crew.published,
             stack,
             not_ready=lambda: None if self._is_ready else "probes are not ready",
-            reload=self._reload,
+            reload=self._reloads.take,
         )
         problem = await self._stopping.unless_urged(self._load())
         recording = self._recording
@@ -199,7 +197,7 @@ class Run:
                     group,
                     (
                         *crew.watching(),
-                        self._reload_by_signal(),
+                        self._reloads.take_signals(),
                         recording.upkeep.run(),
                     ),
                 )
@@ -339,52 +337,6 @@ class Run:
             now_ns,
         )
 
-    # --- another configuration -------------------------------------------------------
-
-    def _begun(self) -> Recording:
-        assert self._recording is not None, "the load has begun"
-        return self._recording
-
-    async def _reload_by_signal(self) -> None:
-        """Read the configuration again whenever a signal asks for it.
-
-        Once another segment is to follow, it is for that one.
-        """
-        hangup = self._stopping.hangup
-        while True:
-            await hangup.wait()
-            await self._reloading.settled()
-            if self._succession.next is not None:
-                return
-            hangup.clear()
-            await self._reload(BY_SIGNAL)
-
-    async def _reload(self, by: str) -> tuple[bool, str]:
-        """Read the configuration again; tell whether it is in force, and about it."""
-        if not self._is_ready:
-            return False, "the load has not begun, or has ended; ask again when it runs"
-        self._service.reloading(mono_now_ns())
-        try:
-            done = await self._reloading.reload(by=by)
-        except Exception as exc:  # noqa: BLE001 - it is told, and is not the load
-            return False, self._companions.take_defect("a reload", exc)
-        finally:
-            if self._succession.next is None:  # else it is when the load goes on
-                self._service.ready()
-        return done.is_done, done.text
-
-    async def _prepare_next(self, config: Config, what: ChangedKeys) -> None:
-        """Have all ready to go over into a new segment.
-
-        Raises:
-            LoadprobeError: it cannot be, and why; nothing has changed.
-        """
-        measurement = self._crew.measurement
-        present = Present(
-            self._crew.plan, measurement.aggregate.lanes, measurement.names.nodes
-        )
-        await self._succession.prepare(config, what, present)
-
     async def _is_left(self) -> bool:
         """Tell whether another segment follows; none does if told to stop before."""
         if self._succession.next is not None and not self._stopping.is_set:
@@ -401,6 +353,10 @@ class Run:
         path = recording.hand_over(results)
         self._succession.leave(path, self._crew.published.samples.flush())
         return 0
+
+    def _begun(self) -> Recording:
+        assert self._recording is not None, "the load has begun"
+        return self._recording
 
     # --- the end ---------------------------------------------------------------------
 

@@ -96,11 +96,12 @@ async def test_a_defect_in_a_reload_is_a_problem(
     async def fail(*, by: str) -> None:
         raise KeyError(by)
 
-    monkeypatch.setattr(run.run._reloading, "reload", fail)
+    reloads = run.run._reloads
+    monkeypatch.setattr(reloads._reloading, "reload", fail)
     told: list[tuple[bool, str]] = []
 
     async def ask() -> None:
-        told.extend([await run.run._reload(by) for by in ("alice", "signal")])
+        told.extend([await reloads.take(by) for by in ("alice", "signal")])
 
     monkeypatch.setattr(run.run._crew, "watching", lambda: [ask()])
     assert await run.run.run() == 1
