@@ -248,6 +248,11 @@ class LaneRunner:
         sent_ns = arrival.sent or arrival.due
         return came_ns, sent_ns + self._lag.recent_ns(sent_ns)
 
+    @property
+    def give_up_ns(self) -> int:
+        """Return how long after its due time any arrival is given up, as of now."""
+        return self._give_up_ns
+
     def give_up(self, now_ns: int) -> None:
         """Give up as unknown what has waited for deadline and slack."""
         self._driver.deliver()

@@ -164,7 +164,7 @@ class Moving:
         # From here to the first wait nothing else runs: no arrival is between the two.
         former, crewed.running[index] = crewed.running[index], running
         # Also if a later order replaces this one from here on.
-        self._leave(former, share.lane.deadline_ms)
+        self._leave(former, lane.give_up_ns)
         crewed.drivers[index] = driver
         lane.attach(driver)
         held_back.open()
@@ -181,11 +181,10 @@ class Moving:
         found = await look_there(lane, driver, first_new)
         self.send(FoundThere(process, lane.name, order.cut_over, *found))
 
-    def _leave(self, former: "asyncio.Task[None]", deadline_ms: int) -> None:
+    def _leave(self, former: "asyncio.Task[None]", give_up_ns: int) -> None:
         """End a driver, once what is outstanding there has ended or was given up."""
-        probe = self.plan.probe
-        left_ms = deadline_ms + probe.settle_ms + probe.stall_ms
-        ending = self.group.create_task(_end_after(left_ms / 1000, former))
+        left_s = give_up_ns / NS_PER_S + self.plan.probe.stall_ms / 1000
+        ending = self.group.create_task(_end_after(left_s, former))
         self._to_end += [former, ending]
 
     async def _connected(self, driver: Driver) -> "asyncio.Task[None] | None":

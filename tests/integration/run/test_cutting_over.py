@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from loadprobe.config.keys import Target
-from loadprobe.core.judging.outcome import OpKind
+from loadprobe.core.judging.outcome import ErrorClass, OpKind
 from loadprobe.errors import RunError
 from loadprobe.local.cluster.cluster import LocalCluster
 from tests.support.copying import copy_keys, keys_of, values_of
@@ -135,6 +135,31 @@ async def test_a_cluster_is_left_also_if_lanes_go_on_to_a_third_one() -> None:
 
             await until_true(is_left, within_s=5.0)
     assert trial.failed == 0, trial.classes
+
+
+async def test_last_replies_are_waited_for_by_the_deadline_that_holds() -> None:
+    """One that became longer in mid-run: the old cluster may still answer in time."""
+    hasty = msgspec.structs.replace(WIRE, deadline_ms=100)
+    patient = msgspec.structs.replace(WIRE, deadline_ms=5_000)
+    async with (
+        LocalCluster(shards=1, replicas_per_shard=0) as source,
+        LocalCluster(shards=1, replicas_per_shard=0) as there,
+    ):
+        (node,) = source.nodes
+        async with measuring(config_of(target_of(source), hasty)) as trial:
+            await copy_keys(there, await values_of(node))
+            trial.measurement.tuning.change_deadlines([patient])
+            await asyncio.sleep(0.5)
+            node.pause()
+            await asyncio.sleep(0.1)
+            await trial.measurement.go_over(
+                tls=False, target=target_of(there), password=None, within_s=10.0
+            )
+            await asyncio.sleep(1.5)
+            node.resume()
+            await until(is_served(trial, "tcp"), what="arrivals there")
+            await asyncio.sleep(0.5)
+    assert ErrorClass.RESET not in trial.classes
 
 
 def closed(target: Target) -> Target:
