@@ -271,13 +271,15 @@ def _check_named(control: Control, at: str) -> None:
 
 
 def _check_target(target: Target, at: str) -> None:
-    if target.host and not _is_host(target.host):
-        # The value is not shown: a URL may have a password in it.
-        raise ConfigError(
-            f"{at}.host",
-            "not a host; expected a name or an address alone, without scheme, user, "
-            "port and path (the port is a key of its own)",
-        )
+    for key in ("host", "reader_host"):
+        host = getattr(target, key)
+        if host and not _is_host(host):
+            # The value is not shown: a URL may have a password in it.
+            raise ConfigError(
+                f"{at}.{key}",
+                "not a host; expected a name or an address alone, without scheme, "
+                "user, port and path (the port is a key of its own)",
+            )
     if target.server_name is not None and not _is_host(target.server_name):
         raise ConfigError(
             f"{at}.server_name",

@@ -4,12 +4,14 @@ With a name server, answers are kept for as long as they say (TTL), and no longe
 system tells no TTL; it keeps answers itself, or asks whoever does, so it is asked again
 after a second. A name that cannot be resolved is asked for ten times a second: a scout
 that tries every millisecond must not flood the resolver. What it finds in between is as
-old as the answer.
+old as the answer. A question to the system cannot be taken back, and it answers only a
+few at once: while it owes an answer, it is not asked again for the same name.
 """
 
 import asyncio
 import secrets
 import socket
+from functools import partial
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, mono_now_ns
 from loadprobe.core.dns_message import (
@@ -47,6 +49,7 @@ class Resolver:
             self._server = host.strip("[]"), int(port)
         self._known: dict[str, tuple[int, Addresses | OSError]] = {}
         self._failed: dict[str, int] = {}
+        self._asking: dict[str, asyncio.Task[Addresses | OSError]] = {}
 
     async def resolve(self, host: str, *, afresh: bool = False) -> Addresses:
         """Return the addresses of a name, at least one, in the order of the answer.
@@ -66,6 +69,25 @@ class Resolver:
                 # Raised again it would keep every frame it ever went through.
                 raise type(known[1])(*known[1].args)
             return known[1]
+        joins = self._server is None and not afresh
+        found = await (self._join(host) if joins else self._learn(host))
+        if isinstance(found, OSError):
+            raise type(found)(*found.args)
+        return found
+
+    async def _join(self, host: str) -> Addresses | OSError:
+        """Return what is learnt by a question that others may wait for, too."""
+        asking = self._asking.get(host)
+        if asking is None:
+            asking = self._asking[host] = asyncio.create_task(self._learn(host))
+            asking.add_done_callback(partial(self._answered, host))
+        return await asyncio.shield(asking)
+
+    def _answered(self, host: str, _: "asyncio.Task[Addresses | OSError]") -> None:
+        del self._asking[host]
+
+    async def _learn(self, host: str) -> Addresses | OSError:
+        """Ask for a name, remember the answer and return it."""
         asked_ns = mono_now_ns()
         try:
             addresses, kept_ns = await self._ask(host)
@@ -73,7 +95,7 @@ class Resolver:
             again = type(exc)(*exc.args)
             self._known[host] = (mono_now_ns() + _FAILED_NS, again)
             self._failed[host] = asked_ns
-            raise
+            return again
         self._known[host] = (mono_now_ns() + kept_ns, addresses)
         return addresses
 

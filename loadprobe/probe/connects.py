@@ -70,7 +70,6 @@ class Connects:
 
     def change_deadline(self, from_ns: int, deadline_ns: int) -> None:
         """Let attempts that are due from a time on have another deadline."""
-        self._deadlines.forget(mono_now_ns())
         self._deadlines.change(from_ns, deadline_ns)
 
     def use(self, driver: object) -> None:
@@ -108,6 +107,8 @@ class Connects:
 
         What is overdue by more than the stall threshold is left out: we were blind.
         """
+        if self._deadlines.is_changing:
+            self._deadlines.forget(now_ns)
         while (next_ns := self._next_ns()) <= now_ns:
             if now_ns - next_ns > self._stall_ns:
                 self._queue.clear()

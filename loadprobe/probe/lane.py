@@ -103,6 +103,10 @@ class LaneRunner:
         self._cut_over = cut_over
         self._maker.on_topology(topology)
 
+    def has_left(self, cut_over: int) -> bool:
+        """Tell whether it goes to another cluster than after a cut-over of a number."""
+        return self._cut_over is not None and cut_over < self._cut_over
+
     def hold_writes(self, *, is_held: bool) -> None:
         """Read where the schedule says write, or do as it says again."""
         self._maker.hold_writes(is_held=is_held)
@@ -243,6 +247,11 @@ class LaneRunner:
         """
         sent_ns = arrival.sent or arrival.due
         return came_ns, sent_ns + self._lag.recent_ns(sent_ns)
+
+    @property
+    def give_up_ns(self) -> int:
+        """Return how long after its due time any arrival is given up, as of now."""
+        return self._give_up_ns
 
     def give_up(self, now_ns: int) -> None:
         """Give up as unknown what has waited for deadline and slack."""

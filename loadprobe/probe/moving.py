@@ -163,7 +163,8 @@ class Moving:
             await _complete(driver, share.connections)
         # From here to the first wait nothing else runs: no arrival is between the two.
         former, crewed.running[index] = crewed.running[index], running
-        self._to_end.append(former)
+        # Also if a later order replaces this one from here on.
+        self._leave(former, lane.give_up_ns)
         crewed.drivers[index] = driver
         lane.attach(driver)
         held_back.open()
@@ -179,11 +180,12 @@ class Moving:
         await _last_replies(lane, at_ns)
         found = await look_there(lane, driver, first_new)
         self.send(FoundThere(process, lane.name, order.cut_over, *found))
-        # What is outstanding at the old cluster ends by itself, or is given up.
-        probe = self.plan.probe
-        left_ms = share.lane.deadline_ms + probe.settle_ms + probe.stall_ms
-        await asyncio.sleep(left_ms / 1000)
-        former.cancel()
+
+    def _leave(self, former: "asyncio.Task[None]", give_up_ns: int) -> None:
+        """End a driver, once what is outstanding there has ended or was given up."""
+        left_s = give_up_ns / NS_PER_S + self.plan.probe.stall_ms / 1000
+        ending = self.group.create_task(_end_after(left_s, former))
+        self._to_end += [former, ending]
 
     async def _connected(self, driver: Driver) -> "asyncio.Task[None] | None":
         """Run a driver; return its task once it is connected, None if it cannot be."""
@@ -207,6 +209,11 @@ async def _run(driver: Driver, ready: asyncio.Event) -> None:
     except PreflightError:
         if ready.is_set():
             raise
+
+
+async def _end_after(seconds: float, running: "asyncio.Task[None]") -> None:
+    await asyncio.sleep(seconds)
+    running.cancel()
 
 
 async def _complete(driver: Driver, connections: int) -> None:

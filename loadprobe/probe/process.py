@@ -105,6 +105,8 @@ class ProbeProcess:
         """Return what tells a lane and the supervisor of a new topology."""
 
         def tell(topology: Topology, cut_over: int) -> None:
+            if lane.has_left(cut_over):
+                return  # who connected to the other cluster waits for last replies
             # In this order: a block with a new name must find it known.
             self._send(TopologySeen(self._plan.process, lane.name, topology, cut_over))
             lane.on_topology(topology, cut_over)

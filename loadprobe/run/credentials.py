@@ -171,6 +171,8 @@ class CredentialWatch:
             stamps = await asyncio.to_thread(_look, self._target)
             if stamps != self._stamps:
                 await self._read(stamps, by)
+            elif self._is_half:  # it is again what is in force
+                self._is_half, self.problem = False, None
         if self._again_ns is not None and self._now_ns() >= self._again_ns:
             self._again_ns = None
             if self.on_refused is not None:

@@ -147,6 +147,9 @@ class Crew:
         if past is not None:
             self.measurement.go_on(past)
             self.published.go_on(past)
+            self.pacing.go_on(
+                past.before.going_on.values(), [each.event for each in past.events]
+            )
         self.published.problems_of += [
             lambda: self.credentials.problem,
             lambda: self.pacing.problem,

@@ -69,6 +69,8 @@ class Steering:
         self._planned: dict[tuple[str, str | None], list[Planned]] = {}
         self._before = (0, 0)
         self._username = config.target.username
+        self._is_going_over = False
+        self._held_login: tuple[str | None, str | None, float | None] | None = None
 
     # --- LaneControl -----------------------------------------------------------------
 
@@ -105,15 +107,25 @@ class Steering:
         """Lead the lanes of a transport, then the watch, to another cluster.
 
         In this order: the lanes are at the old one until all is connected, and it is
-        they who name the shards of the new one.
+        they who name the shards of the new one. Whoever logs in anew at the old one
+        meanwhile is told to the lanes if they stay: it lets nobody in at the new one.
         """
-        went_over = await self._measurement.go_over(
-            tls=tls, target=target, password=password, within_s=within_s
-        )
-        self._username = target.username
-        self._on_endpoint(target.host, target.port_of(tls=tls))
-        self._watch.go_over(target, password, tls=tls)
-        await self.on_gone_over(target)
+        self._is_going_over = True
+        try:
+            went_over = await self._measurement.go_over(
+                tls=tls, target=target, password=password, within_s=within_s
+            )
+            self._username = target.username
+            self._on_endpoint(target.host, target.port_of(tls=tls))
+            self._watch.go_over(target, password, tls=tls)
+            await self.on_gone_over(target)
+            self._held_login = None
+        finally:
+            self._is_going_over = False
+            held, self._held_login = self._held_login, None
+            if held is not None:
+                username, password, renew_s = held
+                self.use_login(username, password, renew_s=renew_s)
         return went_over
 
     async def hold_writes(self, *, within_s: float) -> int:
@@ -149,6 +161,11 @@ class Steering:
             renew_s: open connections log in anew, spread over so many seconds; None
                 leaves them as they are.
         """
+        if self._is_going_over:
+            if renew_s is None and self._held_login is not None:
+                renew_s = self._held_login[2]
+            self._held_login = username, password, renew_s
+            return
         self._username = username
         self._watch.use_login(username, password)
         self._measurement.tuning.use_login(username, password, renew_s=renew_s)

@@ -30,6 +30,7 @@ from loadprobe.core.events import (
     UpdateSeen,
 )
 from loadprobe.core.judging.columns import Scope
+from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.results import Sealed
 from loadprobe.core.load.alert import Alert, AlertReason
 from loadprobe.core.load.restraint import Restraint
@@ -115,6 +116,21 @@ class Pacing:
 
     # --- what goes on ----------------------------------------------------------------
 
+    def go_on(self, outages: Iterable[Outage], events: Iterable[Event]) -> None:
+        """Take what went on when the process before this one was gone.
+
+        Args:
+            outages: those that had not ended.
+            events: what happened beside the load, by time.
+        """
+        for outage in outages:
+            if not outage.scope.op.is_apart and outage.scope.lane in self._lanes:
+                name, since_ns = _name(outage.scope), outage.first_due_ns
+                self._alert.begin(AlertReason.OUTAGE, name, since_ns)
+        for event in events:
+            if isinstance(event, MaintenanceBegun | MaintenanceOver):
+                self._take_maintenance(event, event.mono_ns)
+
     def take_event(self, event: Event) -> None:
         """Take what happens beside the load."""
         match event:
@@ -131,18 +147,19 @@ class Pacing:
                 self._alert.touch(AlertReason.MARK, self._now_ns())
             case ProviderTold() | UpdateSeen() | GroupStatusSeen():
                 self._alert.touch(AlertReason.MAINTENANCE, self._now_ns())
-            case MaintenanceBegun():
-                self._alert.begin(
-                    AlertReason.MAINTENANCE, str(event.number), self._now_ns()
-                )
-            case MaintenanceOver():
-                self._alert.end(
-                    AlertReason.MAINTENANCE, str(event.number), self._now_ns()
-                )
+            case MaintenanceBegun() | MaintenanceOver():
+                self._take_maintenance(event, self._now_ns())
             case StepBegun():
                 self._alert.begin(AlertReason.STEP, event.step, self._now_ns())
             case StepEnded():
                 self._alert.end(AlertReason.STEP, event.step, self._now_ns())
+
+    def _take_maintenance(
+        self, event: MaintenanceBegun | MaintenanceOver, at_ns: int
+    ) -> None:
+        is_begun = isinstance(event, MaintenanceBegun)
+        take = self._alert.begin if is_begun else self._alert.end
+        take(AlertReason.MAINTENANCE, str(event.number), at_ns)
 
     def take_sealed(self, sealed: Sealed) -> None:
         """Take the outages that opened and ended."""

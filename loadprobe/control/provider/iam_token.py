@@ -49,14 +49,15 @@ class TokenMaker:
             PreflightError: there are no credentials, or they cannot be had.
         """
         import botocore.session
-        from botocore.exceptions import BotoCoreError
+        from botocore.exceptions import BotoCoreError, ClientError
 
         try:
             if self._credentials is None:
                 self._credentials = botocore.session.get_session().get_credentials()
             # Those of a role are renewed by this when they are about to end.
             frozen = self._credentials and self._credentials.get_frozen_credentials()
-        except BotoCoreError as exc:
+        # STS may refuse, and the files that name a role may be gone or in pieces.
+        except (BotoCoreError, ClientError, OSError, ValueError) as exc:
             raise PreflightError(f"target.iam_user: no AWS credentials: {exc}") from exc
         if not frozen:
             raise PreflightError(

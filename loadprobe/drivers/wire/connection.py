@@ -17,8 +17,10 @@ from typing import Protocol
 from hiredis import ProtocolError, Reader, ReplyError
 
 from loadprobe.clock import NS_PER_MS, mono_now_ns
+from loadprobe.core.judging.outcome import ErrorClass
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival
+from loadprobe.drivers.errors import classify_reply
 from loadprobe.drivers.wire.sockets import Transport
 
 SILENCE_NS = 20 * NS_PER_MS
@@ -91,7 +93,8 @@ class Connection:
 
     Attributes:
         alive_ns: the peer certainly lived after this time, monotonic ns: when the
-            arrival was sent that it answered last. (When the answer was read is no such
+            arrival was sent that it answered last, otherwise than by an error that it
+            has no name for. (When the answer was read is no such
             time: it may have waited, together with the loss of the connection.)
     """
 
@@ -261,7 +264,8 @@ class Connection:
                 return False
             entry = pending.popleft()
             if isinstance(entry, Arrival):
-                self.alive_ns = entry.sent
+                if not _turns_away(reply):
+                    self.alive_ns = entry.sent
                 if self._free is not None and not pending:
                     self._free.append(self)
                 if reply.__class__ is ReplyError:
@@ -273,7 +277,8 @@ class Connection:
 
     def _answer(self, asked: "asyncio.Future[object]", reply: object) -> None:
         """Give a reply to whoever asked for it."""
-        self._has_answered = True
+        if not _turns_away(reply):
+            self._has_answered = True
         if self._free is not None and not self.pending and self.live:
             self._rejoin()
         if not asked.done():
@@ -340,7 +345,7 @@ class Connection:
 
     @property
     def has_spoken(self) -> bool:
-        """Tell whether the peer ever answered anything."""
+        """Tell whether the peer ever answered anything, but that it has no room."""
         return self._has_answered or self.alive_ns > self._made_ns
 
     def abort(self) -> None:
@@ -357,6 +362,15 @@ class Connection:
     def is_closing(self) -> bool:
         """Tell whether the end was asked for or has come."""
         return self._transport is None or self._transport.is_closing()
+
+
+def _turns_away(reply: object) -> bool:
+    """Tell whether a reply may be what a server says that hangs up next.
+
+    It has no name for that: "ERR max number of clients reached".
+    """
+    is_error = reply.__class__ is ReplyError
+    return is_error and classify_reply(str(reply)) is ErrorClass.OTHER
 
 
 def _unwritable(_command: bytes) -> None:

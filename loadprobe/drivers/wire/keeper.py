@@ -27,7 +27,7 @@ _TIRED_PARTS = 1_000
 # the next one, which may get through.
 _SCOUT_OVERLAP_S = 0.025
 _MAX_SCOUTS = 16
-_RETRY_S = 0.1
+_RETRY_NS = 100 * NS_PER_MS
 # Until a node that is back has answered, one connection to it is enough.
 _SILENT_S = 0.005
 
@@ -80,6 +80,10 @@ class Keeper:
             elif not node.listen():
                 node.changed.clear()
                 await self._pause(_SILENT_S)
+            elif (ago_ns := mono_now_ns() - node.turned_away_ns) < _RETRY_NS:
+                # It has no room for more: what it would end at once helps nobody.
+                node.changed.clear()
+                await self._pause((_RETRY_NS - ago_ns) / NS_PER_S)
             else:
                 await self._refill(index)
 
@@ -104,7 +108,7 @@ class Keeper:
             attempt.cancel()
         if attempt.done():
             done = attempt.result()
-            await self._pause(self._driver.pace_s if done else _RETRY_S)
+            await self._pause(self._driver.pace_s if done else _RETRY_NS / NS_PER_S)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, or until something about the node changed."""

@@ -78,6 +78,8 @@ class WireNode:
         free: those of a closed loop that are idle, which join by themselves and are
             taken by those who send; None in an open loop.
         down_since_ns: when it went down last, monotonic; 0 if it never did.
+        turned_away_ns: when it last ended a connection on which it had said nothing,
+            and kept others.
         failure: why it is not connected, as far as it is known.
         shard: name of the shard it belongs to, "" if that is not known.
         takes_reads: whether reads are sent to it though it is no primary.
@@ -107,6 +109,7 @@ class WireNode:
         self.free: list[Connection] | None = [] if closed_loop else None
         self.made_ns = mono_now_ns()
         self.down_since_ns = 0
+        self.turned_away_ns = 0
         self.failure: DialFailure | None = None
         self.is_primary = False
         self.shard = ""
@@ -287,6 +290,8 @@ class WireNode:
         # A peer that accepts and hangs up at once has not been up in between.
         was_up = self.listen()
         self._remove(connection)
+        if was_live and self.live and not connection.has_spoken:
+            self.turned_away_ns = now
         if was_live and not self.live:
             if was_up:
                 self.down_since_ns = now

@@ -171,11 +171,15 @@ class Roles:
         while True:
             switches, endpoints = self._switches, self.endpoints
             found: list[frozenset[Address]] = []
-            for host in (endpoints.primary, endpoints.reader):
+            names = (
+                (endpoints.primary, self._points),
+                (endpoints.reader, self._others),
+            )
+            for host, known in names:
                 try:
                     found.append(await self._resolve(host) if host else frozenset())
                 except gaierror:
-                    found.append(frozenset())
+                    found.append(known)  # it has not moved, as far as is known
             if switches == self._switches and endpoints == self.endpoints:
                 points, self._others = found
                 if points != self._points:

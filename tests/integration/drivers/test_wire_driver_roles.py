@@ -20,6 +20,7 @@ from loadprobe.drivers.wire.dial import Dialer, DialFailure
 from loadprobe.drivers.wire.driver import WireDriver
 from loadprobe.drivers.wire.seed import Bystander, ask_role
 from loadprobe.local.api.control_plane import ControlPlane
+from loadprobe.local.api.name_server import NameServer
 from loadprobe.local.api.plane import Knobs
 from loadprobe.local.cluster.cluster import LocalCluster
 from loadprobe.local.cluster.node import LocalNode
@@ -72,6 +73,16 @@ def primary_of(topology: Topology | None) -> Address:
     """Return the address of the primary."""
     assert topology is not None
     return topology.shards[0].primary.host, topology.shards[0].primary.port
+
+
+async def say_primary(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Serve one client as a primary without replicas, whatever is asked."""
+    info = b"role:master\r\nconnected_slaves:0\r\n"
+    while await reader.read(1000):
+        writer.write(b"$%d\r\n%b\r\n" % (len(info), info))
+    writer.close()
 
 
 def is_whole(driver: WireDriver) -> bool:
@@ -177,3 +188,44 @@ async def commands_of(cluster: LocalCluster) -> dict[str, int]:
         calls = stats.get("cmdstat_get", "calls=0").partition(",")[0]
         found[node.name] = int(calls.removeprefix("calls="))
     return found
+
+
+async def test_a_name_that_was_gone_for_a_while_may_lead_to_another_group() -> None:
+    """The old primary still says that it is one: the name tells which one counts."""
+    asked: list[str] = []
+    pointing: dict[str, tuple[str, ...]] = {"group.test": ("127.0.1.1",)}
+
+    def look_up(name: str) -> tuple[str, ...] | None:
+        asked.append(name)
+        return pointing.get(name)
+
+    async with (
+        await asyncio.start_server(say_primary, "127.0.1.1", 0) as old,
+        await asyncio.start_server(say_primary, "127.0.1.2", port_of(old)),
+        NameServer(look_up, ttl_s=0) as names,
+    ):
+        port = port_of(old)
+        target = Target(
+            host="group.test", port=port, cluster=False, name_server=names.address
+        )
+        async with driving(target) as driver:
+
+            def has_asked() -> bool:
+                driver.hurry()
+                return len(asked) > 4
+
+            def has_moved() -> bool:
+                driver.hurry()
+                return primary_of(driver.topology) == ("127.0.1.2", port)
+
+            for now in (("127.0.1.1",), (), ("127.0.1.2",)):
+                asked.clear()
+                pointing = {"group.test": now} if now else {}
+                await until(has_asked, what="questions for the name")
+            await until(has_moved, what="the primary that the name leads to")
+
+
+def port_of(server: asyncio.Server) -> int:
+    """Return the port that a server listens at."""
+    port: int = server.sockets[0].getsockname()[1]
+    return port

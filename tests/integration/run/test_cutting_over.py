@@ -1,16 +1,24 @@
 """Lanes go over to a cluster of another shape and another login, and what is lost."""
 
+import asyncio
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from loadprobe.config.keys import Target
-from loadprobe.core.judging.outcome import OpKind
+from loadprobe.core.judging.outcome import ErrorClass, OpKind
 from loadprobe.errors import RunError
 from loadprobe.local.cluster.cluster import LocalCluster
 from tests.support.copying import copy_keys, keys_of, values_of
-from tests.support.running import config_of, measuring, small_lane, target_of, until
+from tests.support.running import (
+    config_of,
+    measuring,
+    small_lane,
+    target_of,
+    until,
+    until_true,
+)
 from tests.support.served import is_served
 
 PATIENT_MS = 1_000
@@ -85,6 +93,73 @@ async def test_lanes_go_over_to_another_shape(tmp_path: Path, *, tls: bool) -> N
     connected = {s.shard for s in trial.scopes if s.op is OpKind.CONNECT}
     assert connected == {"0001", "0002"}
     assert trial.stale > 0
+
+
+async def test_what_the_old_group_tells_after_that_is_ignored() -> None:
+    """It loses a replica while the last replies are waited for: no lane turns back."""
+    async with (
+        LocalCluster(shards=1, replicas_per_shard=1, cluster_mode=False) as source,
+        LocalCluster(shards=2, replicas_per_shard=0) as there,
+    ):
+        primary, replica = source.nodes
+        async with measuring(config_of(target_of(source), WIRE)) as trial:
+            await copy_keys(there, await values_of(primary))
+            await trial.measurement.go_over(
+                tls=False, target=target_of(there), password=None, within_s=10.0
+            )
+            await replica.kill()
+            # Until it is left for good.
+            await asyncio.sleep(2 * PATIENT_MS / 1000)
+            await until(is_served(trial, "tcp"), what="arrivals on both shards")
+    assert trial.failed == 0, trial.classes
+
+
+async def test_a_cluster_is_left_also_if_lanes_go_on_to_a_third_one() -> None:
+    """Nothing is connected to the first one any more, once it was given up."""
+    async with (
+        LocalCluster(shards=1, replicas_per_shard=0) as first,
+        LocalCluster(shards=1, replicas_per_shard=0) as second,
+        LocalCluster(shards=1, replicas_per_shard=0) as third,
+    ):
+        (node,) = first.nodes
+        async with measuring(config_of(target_of(first), WIRE)) as trial:
+            for there in (second, third):
+                await copy_keys(there, await values_of(node))
+            for there in (second, third):
+                await trial.measurement.go_over(
+                    tls=False, target=target_of(there), password=None, within_s=10.0
+                )
+
+            async def is_left() -> bool:
+                return (await node.info("clients"))["connected_clients"] == "1"
+
+            await until_true(is_left, within_s=5.0)
+    assert trial.failed == 0, trial.classes
+
+
+async def test_last_replies_are_waited_for_by_the_deadline_that_holds() -> None:
+    """One that became longer in mid-run: the old cluster may still answer in time."""
+    hasty = msgspec.structs.replace(WIRE, deadline_ms=100)
+    patient = msgspec.structs.replace(WIRE, deadline_ms=5_000)
+    async with (
+        LocalCluster(shards=1, replicas_per_shard=0) as source,
+        LocalCluster(shards=1, replicas_per_shard=0) as there,
+    ):
+        (node,) = source.nodes
+        async with measuring(config_of(target_of(source), hasty)) as trial:
+            await copy_keys(there, await values_of(node))
+            trial.measurement.tuning.change_deadlines([patient])
+            await asyncio.sleep(0.5)
+            node.pause()
+            await asyncio.sleep(0.1)
+            await trial.measurement.go_over(
+                tls=False, target=target_of(there), password=None, within_s=10.0
+            )
+            await asyncio.sleep(1.5)
+            node.resume()
+            await until(is_served(trial, "tcp"), what="arrivals there")
+            await asyncio.sleep(0.5)
+    assert ErrorClass.RESET not in trial.classes
 
 
 def closed(target: Target) -> Target:

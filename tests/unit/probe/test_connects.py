@@ -186,6 +186,26 @@ async def test_what_becomes_of_a_connection(
         assert [(f.outcome, f.error) for f in failures] == [expected]
 
 
+async def test_a_deadline_that_was_longer_once_keeps_nobody_waiting() -> None:
+    """What is due when the shorter one has held for long is given up by that."""
+
+    async def swallow(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        while await reader.read(1000):
+            pass
+        writer.close()
+
+    async with await asyncio.start_server(swallow, "127.0.0.1", 0) as server:
+        connects = make(Driver(1, server.sockets[0].getsockname()[1]))
+        now_ns = mono_now_ns()
+        connects.change_deadline(now_ns - 60 * S, 9 * S)
+        connects.change_deadline(now_ns - 30 * S, 100 * MS)
+        _, (failure,) = await ended(connects)
+    assert failure.error is ErrorClass.TIMEOUT
+    assert failure.evidence_start_ns - failure.due_ns < 2 * S
+
+
 async def test_a_port_that_nobody_listens_on() -> None:
     """There is no connection: the attempt is unsent."""
     server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)

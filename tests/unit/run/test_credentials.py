@@ -118,6 +118,23 @@ async def test_a_file_that_is_half_written(secret: Path) -> None:
     assert stage.told == [(None, "second", 0.0)]
 
 
+async def test_a_file_that_comes_back_as_it_was(secret: Path) -> None:
+    """A volume that was away for a while: nothing has changed, and nothing is wrong."""
+    stage = Stage(Target(host="h", password_file=str(secret)))
+    secret.rename(secret.with_suffix(".away"))
+    for _ in range(2):
+        await stage.watch.look()
+    assert stage.watch.problem is not None
+    secret.with_suffix(".away").rename(secret)
+    await stage.watch.look()
+    assert stage.watch.problem is None
+    assert stage.told == []
+    # What is wrong later is looked at twice again before it is told.
+    write(secret, "")
+    await stage.watch.look()
+    assert stage.watch.problem is None
+
+
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> CertificateSet:
     """Return an authority, and certificates it signed."""

@@ -1,5 +1,6 @@
 """What a scenario is told of the load: planned darkness hides nothing else."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from loadprobe.config.keys import Config, Lane, Target
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.outcome import OpKind
+from loadprobe.errors import RunError
 from loadprobe.run.load_control import Steering
 from tests.support.outages import outage
 
@@ -79,8 +81,12 @@ class Told:
         self.told.append((username, password))
 
     async def go_over(self, **_: object) -> list[object]:
-        """Be there at once, as lanes are."""
+        """Be there at once, as lanes are; but for what happens meanwhile."""
+        await self.meanwhile()
         return []
+
+    async def meanwhile(self) -> None:
+        """Let nothing happen."""
 
 
 class Watch:
@@ -130,6 +136,36 @@ async def test_who_looks_after_logins_is_told_of_another_cluster() -> None:
     there = Target("there")
     await steering.go_over(tls=False, target=there, password="secret", within_s=1.0)
     assert gone == [there]
+
+
+@pytest.mark.parametrize("are_there", [True, False])
+async def test_a_login_of_the_old_cluster_is_none_at_the_new_one(
+    *, are_there: bool
+) -> None:
+    """A token that is due while lanes go over is told to them only if they stay."""
+    measurement, watch = Told(), Watch()
+    config = Config(target=Target("127.0.0.1"), lanes=(Lane("tcp"),))
+    probes: Any = measurement
+    topology: Any = watch
+    topology.use_login = lambda *_: None
+    steering = Steering(config, probes, topology, on_woken=lambda *_: None)
+
+    async def renew() -> None:
+        steering.use_login("app", "token of the old cluster", renew_s=3600.0)
+        assert measurement.told == []
+        if not are_there:
+            raise RunError("not connected in time")
+
+    probes.meanwhile = renew
+    with nullcontext() if are_there else pytest.raises(RunError):
+        await steering.go_over(
+            tls=False, target=Target("there"), password="secret", within_s=1.0
+        )
+    stays = [("app", "token of the old cluster")]
+    assert measurement.told == ([] if are_there else stays)
+    measurement.told.clear()
+    steering.use_login("app", "later")
+    assert measurement.told == [("app", "later")]
 
 
 @pytest.mark.parametrize(

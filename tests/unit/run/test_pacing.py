@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from loadprobe.clock import NS_PER_S, ClockPair
@@ -126,6 +127,39 @@ def test_a_maintenance_raises_the_load_until_quiet_after_it() -> None:
     stage.pacing.take_event(over)
     assert stage.pass_time(9.5) == []
     assert stage.pass_time(1) == [("tcp", 100.0, "quiet")]
+
+
+def test_what_went_on_before_the_process_began_holds_the_load_high() -> None:
+    """An outage that had not ended until it does, and a maintenance likewise."""
+    stage = Stage()
+    begun_ns = stage.now_ns - 20 * NS_PER_S
+    since = begun_ns // 1_000_000
+    left = outage(since, since + 2, lane="left")
+    stage.pacing.go_on([outage(since, since + 2), left], [])
+    assert stage.pass_time(30) == [("tcp", 3000.0, "outage")]
+    stage.pacing.take_sealed(Sealed(0, closed=[outage(since, since + 2)]))
+    assert stage.pass_time(9.5) == []
+    assert stage.pass_time(1) == [("tcp", 100.0, "quiet")]
+
+    stage = Stage()
+    first = MaintenanceBegun(begun_ns, 1, "update", 0)
+    over = MaintenanceOver(
+        begun_ns + 5, 1, "update", 0, 1, 3, 0, 0.0, 0.0, 0.0, "nobody noticed"
+    )
+    stage.pacing.go_on([], [first, over, MaintenanceBegun(begun_ns, 2, "update", 0)])
+    assert stage.pass_time(30) == [("tcp", 3000.0, "maintenance")]
+    stage.pacing.take_event(msgspec.structs.replace(over, number=2))
+    assert stage.pass_time(10.5) == [("tcp", 100.0, "quiet")]
+
+
+def test_what_is_over_holds_the_load_high_no_more() -> None:
+    """Nothing is left of a maintenance of long ago, or of an outage for too long."""
+    stage = Stage()
+    long_ago_ns = stage.now_ns - 500 * NS_PER_S
+    since = long_ago_ns // 1_000_000
+    begun = MaintenanceBegun(long_ago_ns, 1, "update", 0)
+    stage.pacing.go_on([outage(since, since + 2)], [begun])
+    assert stage.pass_time(5) == []
 
 
 def test_an_announced_update_raises_the_load_for_a_while() -> None:

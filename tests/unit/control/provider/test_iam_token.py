@@ -1,12 +1,18 @@
 """Tokens of IAM users: what botocore signs for the request that AWS documents."""
 
 from datetime import UTC, datetime
+from typing import NoReturn
 from urllib.parse import parse_qs, urlsplit
 
 import botocore.auth
 import botocore.session
 import pytest
-from botocore.credentials import Credentials, ReadOnlyCredentials
+from botocore.credentials import (
+    Credentials,
+    ReadOnlyCredentials,
+    RefreshableCredentials,
+)
+from botocore.exceptions import ClientError
 from botocore.model import ServiceId
 from botocore.signers import RequestSigner
 
@@ -106,4 +112,33 @@ def test_credentials_are_found_as_aws_tools_find_them(
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     with pytest.raises(PreflightError, match="no AWS credentials are found"):
+        TokenMaker(target).make()
+
+
+EXPIRED = {"Error": {"Code": "ExpiredTokenException", "Message": "it has expired"}}
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        ClientError(EXPIRED, "AssumeRoleWithWebIdentity"),
+        FileNotFoundError(2, "No such file or directory", "/var/run/secrets/token"),
+        ValueError("it is no JSON"),
+    ],
+    ids=["sts", "file", "text"],
+)
+def test_credentials_of_a_role_that_cannot_be_renewed_are_no_defect(
+    monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    """Whatever stands against it is told in one line; a run goes on and tries again."""
+
+    def renew() -> NoReturn:
+        raise trouble
+
+    role = RefreshableCredentials(KEY, SECRET, "t", AT, renew, "assume-role")
+    monkeypatch.setattr(
+        botocore.session.Session, "get_credentials", lambda *_, **__: role
+    )
+    target = Target(host="h", iam_user="app", iam_cache="c", iam_region=REGION)
+    with pytest.raises(PreflightError, match="target.iam_user: no AWS credentials: "):
         TokenMaker(target).make()

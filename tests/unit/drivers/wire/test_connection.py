@@ -194,6 +194,33 @@ async def test_a_loss_may_be_older_than_the_last_reply_that_was_read(
     assert line.node.evidence() == (start_ns, end_ns)
 
 
+@pytest.mark.parametrize(
+    ("said", "is_turned_away"),
+    [
+        (b"-ERR max number of clients reached\r\n", True),
+        (b"-CLUSTERDOWN no\r\n", False),
+        (b"$1\r\na\r\n", False),
+        (b"", True),
+    ],
+)
+async def test_who_is_turned_away(
+    line: Line, said: bytes, *, is_turned_away: bool
+) -> None:
+    """A server without room has said nothing, also if an arrival was there already."""
+    line.node.want(2, is_primary=True)
+    second = line.node.make_connection()
+    second.connection_made(Wire())
+    line.node.welcome(second, 1)
+    arrival = arrival_of(1)
+    arrival.sent = second.alive_ns + 5
+    second.pending.append(arrival)
+    if said:
+        second.data_received(said)
+    second.connection_lost(None)
+    assert (line.node.turned_away_ns > 0) is is_turned_away
+    assert line.node.live == [line.connection]
+
+
 async def test_requests_beside_arrivals(line: Line) -> None:
     """A request takes its turn among the arrivals; an error is a result, too."""
     first, second = arrival_of(1), arrival_of(2)

@@ -26,10 +26,11 @@ from tests.support.nodes import NodeBench
 
 
 class Server:
-    """Answers whatever it is asked; told to, it hangs up at once."""
+    """Answers whatever it is asked; told to, it hangs up at once, or says why."""
 
     def __init__(self) -> None:
         self.is_closing = False
+        self.is_full = False
         self.is_mute = False
         self.accepted = 0
         self.writers: list[asyncio.StreamWriter] = []
@@ -39,7 +40,10 @@ class Server:
     ) -> None:
         """Serve one client."""
         self.accepted += 1
-        if self.is_closing:
+        if self.is_full:
+            await asyncio.sleep(0.002)  # it is some way off
+            writer.write(b"-ERR max number of clients reached\r\n")
+        if self.is_closing or self.is_full:
             writer.close()
             return
         self.writers.append(writer)
@@ -206,6 +210,37 @@ async def test_who_only_accepts_is_not_back() -> None:
         server.is_mute = False
         node.live[0].abort()
         await reached(lambda: len(node.live) == 3, "reconnecting")
+
+
+async def test_who_turns_everybody_away_is_not_back() -> None:
+    """A server without room for us is tried less often, the longer that lasts."""
+    server = Server()
+    async with driving(server, workers=2, is_cluster=True) as driver:
+        node = only_node(driver)
+        server.is_full = True
+        for writer in server.writers:
+            writer.close()
+        await reached(lambda: server.accepted > 10, "the first attempts")
+        down_ns = node.down_since_ns
+        await reached(lambda: server.accepted > 60, "fifty attempts")
+        assert node.down_since_ns == down_ns
+
+
+async def test_a_server_that_is_full_is_not_flooded_for_one_more_connection() -> None:
+    """A connection that is missing is tried ten times a second; others carry on."""
+    server = Server()
+    async with driving(server, workers=3, is_cluster=True) as driver:
+        node = only_node(driver)
+        await reached(lambda: len(node.live) == 3, "all connections")
+        server.is_full = True
+        known = server.accepted
+        node.live[0].abort()
+        await reached(lambda: server.accepted > known, "an attempt")
+        await asyncio.sleep(0.5)
+        assert server.accepted - known < 10
+        assert len(node.live) == 2
+        server.is_full = False
+        await reached(lambda: len(node.live) == 3, "the missing connection")
 
 
 async def test_a_port_that_is_closed_for_good_is_tried_rarely() -> None:
