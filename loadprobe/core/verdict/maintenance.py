@@ -39,6 +39,7 @@ LONGEST_NS = 3600 * NS_PER_S
 """What was begun, and of which no end is told, is taken for over after this time."""
 
 UNDER_WAY = frozenset({"waiting-to-start", "in-progress", "stopping"})
+_UPDATE, _STATUS = "update", "status"
 _AT_REST = frozenset({"", "available", "snapshotting", "absent"})
 _BEGINS = {
     "test_failover_called": "failover",
@@ -94,6 +95,31 @@ class _Seen:
     updates: set[str] = field(default_factory=set)
     status: str = ""
 
+    def take(self, event: Event) -> None:
+        """Take what was seen."""
+        match event:
+            case ProviderTold():
+                whose = event.node_group or event.source_identifier
+                if event.meaning in _ENDS:
+                    self.pending.pop((_ENDS[event.meaning], whose), None)
+                if event.meaning in _BEGINS:
+                    self.pending[_BEGINS[event.meaning], whose] = event.mono_ns
+            case UpdateSeen():
+                self.pending.pop((_UPDATE, event.name), None)
+                self.updates.discard(event.name)
+                if event.status in UNDER_WAY:
+                    self.updates.add(event.name)
+            case GroupStatusSeen():
+                self.pending.pop((_STATUS, ""), None)
+                self.status = event.status
+
+    def doubt(self, at_ns: int) -> None:
+        """Take status and updates for what was under way, until they are looked at."""
+        if self.status not in _AT_REST:
+            self.pending[_STATUS, ""] = at_ns
+        self.pending |= {(_UPDATE, name): at_ns for name in self.updates}
+        self.status, self.updates = "", set()
+
     def is_settled(self, now_ns: int) -> bool:
         self.pending = {
             key: at for key, at in self.pending.items() if now_ns - at < LONGEST_NS
@@ -105,7 +131,8 @@ class MaintenanceTracker:
     """Finds maintenance (see the module).
 
     Args:
-        clock: to show monotonic times as UNIX times, and the provider's as monotonic.
+        clock: to show monotonic times as UNIX times, and the provider's as monotonic;
+            read when this process began.
         quiet_ns: how long no sign may come before it is over.
         lanes: names of all lanes.
         emit: is told of its begin and its end.
@@ -132,12 +159,16 @@ class MaintenanceTracker:
         self._own_until_ns: int | None = None
         self._is_own = False
         self._over_ns = 0
+        self._looked_since_ns = 0
         self._count = 0
         self.current: Maintenance | None = None
         self.past: deque[MaintenanceOver] = deque(maxlen=100)
 
     def go_on(self, events: Iterable[Event], outages: Iterable[Outage]) -> None:
         """Go on after another process: numbers, and a maintenance that was not over.
+
+        Nobody looked in between, so it is over when no sign came for the quiet time
+        from now on.
 
         Args:
             events: of that process, in their order.
@@ -155,12 +186,19 @@ class MaintenanceTracker:
                     self.current = None
                     self.past.append(event)
                     self._over_ns = self._clock.to_mono(event.end_unix_ns)
+                case _ if self.current is not None:
+                    self.take_event(event)
+                case _:
+                    self._seen.take(event)
+        self._looked_since_ns = self._clock.mono_ns
+        self._seen.doubt(self._looked_since_ns)
         self._outages += outages
 
     # --- signs -----------------------------------------------------------------------
 
     def take_event(self, event: Event) -> None:
         """Take what was seen."""
+        self._seen.take(event)
         match event:
             case ScenarioBegun():
                 self._is_own = True
@@ -171,7 +209,6 @@ class MaintenanceTracker:
             case UpdateSeen():
                 self._take_update(event)
             case GroupStatusSeen():
-                self._seen.status = event.status
                 is_busy = event.status not in _AT_REST
                 if is_busy or self.current is not None:
                     self._sign(event.mono_ns, f"the group is {event.status}")
@@ -185,20 +222,12 @@ class MaintenanceTracker:
 
     def _take_told(self, event: ProviderTold) -> None:
         meaning = event.meaning
-        whose = event.node_group or event.source_identifier
-        if meaning in _ENDS:
-            self._seen.pending.pop((_ENDS[meaning], whose), None)
-        if meaning in _BEGINS:
-            self._seen.pending[_BEGINS[meaning], whose] = event.mono_ns
         if meaning in _BEGINS or meaning in _DONE or self.current is not None:
             start_ns = min(event.mono_ns, self._clock.to_mono(event.date_unix_ns))
             self._sign(event.mono_ns, event.message, start_ns=start_ns)
 
     def _take_update(self, event: UpdateSeen) -> None:
         is_under_way = event.status in UNDER_WAY
-        (self._seen.updates.add if is_under_way else self._seen.updates.discard)(
-            event.name
-        )
         if is_under_way or event.previous in UNDER_WAY:
             self._sign(event.mono_ns, f"service update {event.name} is {event.status}")
 
@@ -243,7 +272,7 @@ class MaintenanceTracker:
         since_ns = current.start_ns - GRACE_NS
         own = [o for o in self._outages if o.hull_end_ns >= since_ns]
         latest_ns = max([current.latest_ns, *(o.hull_end_ns for o in own)])
-        if until_ns - latest_ns < self._quiet_ns:
+        if until_ns - max(latest_ns, self._looked_since_ns) < self._quiet_ns:
             return None
         self._over_ns, self.current = latest_ns, None
         over = self._over(current, own, latest_ns, until_ns)
