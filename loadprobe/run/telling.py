@@ -8,7 +8,7 @@ few comparisons while nothing is dark.
 import asyncio
 import hashlib
 import platform
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -100,7 +100,9 @@ class Telling:
                 sending.cancel()
                 await asyncio.wait({sending})
             teller.sender.close()
+            self._metrics.set("webhook_queue_notices", teller.webhook.name, value=0)
         self._tellers = [same.get(each) or self._make(each) for each in webhooks]
+        self._recall(t for t in self._tellers if t not in same.values())
         self._changed.set()
 
     @property
@@ -110,7 +112,10 @@ class Telling:
 
     def go_on(self) -> None:
         """Go on with incidents of this run that are open, before anything is judged."""
-        for teller in self._tellers:
+        self._recall(self._tellers)
+
+    def _recall(self, tellers: "Iterable[_Teller]") -> None:
+        for teller in tellers:
             teller.recall(self._aggregate, self._planned())
 
     def take_event(self, event: Event) -> None:
@@ -188,7 +193,7 @@ class _Teller:
         ]
 
     def recall(self, aggregate: Aggregate, planned: Sequence[Planned]) -> None:
-        """Take what was judged of this run before its process was gone."""
+        """Take what was judged of this run while something else told of it."""
         begin_ns = aggregate.begin_ns
         for tracker in self._trackers:
             found = tracker.open_incident
