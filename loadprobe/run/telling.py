@@ -68,6 +68,7 @@ class Telling:
         self._planned = planned
         self._sending: dict[_Teller, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
+        self._begun: MaintenanceBegun | None = None
         self._tellers = [self._make(webhook) for webhook in config.webhooks]
 
     def _make(self, webhook: Webhook) -> "_Teller":
@@ -110,8 +111,15 @@ class Telling:
         """Return what is wrong with receivers, as sentences."""
         return [text for teller in self._tellers for text in teller.sender.problems]
 
-    def go_on(self) -> None:
-        """Go on with incidents of this run that are open, before anything is judged."""
+    def go_on(self, events: Iterable[Event]) -> None:
+        """Go on with incidents of this run that are open, before anything is judged.
+
+        Args:
+            events: of the process before, in their order.
+        """
+        for event in events:
+            if isinstance(event, MaintenanceBegun):
+                self._begun = event
         self._recall(self._tellers)
 
     def _recall(self, tellers: "Iterable[_Teller]") -> None:
@@ -120,10 +128,15 @@ class Telling:
 
     def take_event(self, event: Event) -> None:
         """Have told of maintenance by others whoever wants to know."""
+        if isinstance(event, MaintenanceBegun):
+            self._begun = event
         if isinstance(event, MaintenanceBegun | MaintenanceOver):
+            start_ns, begun = event.start_unix_ns, self._begun
+            if begun is not None and begun.number == event.number:
+                start_ns = begun.start_unix_ns
             for teller in self._tellers:
                 if teller.webhook.tell_maintenance:
-                    teller.take_maintenance(event)
+                    teller.take_maintenance(event, start_ns)
 
     def take_sealed(self, sealed: Sealed) -> None:
         """Take what became certain, and have told what is to be."""
@@ -224,11 +237,21 @@ class _Teller:
         ]
         self._offer(occasions, shards)
 
-    def take_maintenance(self, event: MaintenanceBegun | MaintenanceOver) -> None:
-        """Tell that others begin to change the group, or are done."""
+    def take_maintenance(
+        self, event: MaintenanceBegun | MaintenanceOver, start_unix_ns: int
+    ) -> None:
+        """Tell that others begin to change the group, or are done.
+
+        Args:
+            event: that it has begun, or is over.
+            start_unix_ns: when it began, as it was told first: an earlier sign may have
+                come since.
+        """
+        at = datetime.fromtimestamp(start_unix_ns // NS_PER_S, UTC)
+        name = f"{self._config.name}-maintenance-{event.number}-{at:%Y%m%dT%H%M%S}Z"
         notice = maintenance_notice(
             event,
-            incident=f"{self._config.name}-maintenance-{event.number}-{self._mark('')}",
+            incident=f"{name}-{self._mark('')}",
             at_unix_ns=self._clock.to_wall(event.mono_ns),
             run=self._config.name,
             target=self._target(),

@@ -166,6 +166,26 @@ class Told:
         return [msgspec.convert(row, Notice) for row in rows]
 
 
+async def test_a_maintenance_has_a_name_of_its_own(tmp_path: Path) -> None:
+    """Every run begins to count at 1; one that goes on keeps to the name."""
+    later = msgspec.structs.replace(BEGUN, start_unix_ns=CLOCK.to_wall(3600 * S))
+    names: list[str] = []
+    for folder, begun_event in (("a", BEGUN), ("b", later)):
+        run = Told(tmp_path / folder, begun(ONE))
+        hook = msgspec.structs.replace(run.webhook, tell_maintenance=True)
+        await run.telling.use([hook])
+        run.telling.take_event(begun_event)
+        (first,) = run.waiting()
+        again = Told(tmp_path / folder, begun(ONE))
+        again.telling.go_on([begun_event])
+        await again.telling.use([hook])
+        again.telling.take_event(OVER)
+        last = again.waiting()[-1]
+        assert (first.incident, first.number) == (last.incident, last.number - 1)
+        names.append(first.incident)
+    assert len(set(names)) == 2
+
+
 async def test_a_receiver_that_is_changed_is_told_the_same(tmp_path: Path) -> None:
     """A reload in the midst of an incident counts nothing twice."""
     run = Told(tmp_path, begun(ONE))
@@ -200,7 +220,7 @@ async def test_a_run_that_goes_on_tells_when_it_was_over(tmp_path: Path) -> None
     )
     aggregate.start_process(0, 3750 * MS)
     again = Told(tmp_path, aggregate, 3750)
-    again.telling.go_on()
+    again.telling.go_on([])
     again.until(6000)
     last = again.waiting()[-1]
     assert (last.kind, last.incident) == (OccasionKind.CLOSED, first[0].incident)
