@@ -287,3 +287,15 @@ def test_what_a_lane_wrote_that_has_gone_is_not_looked_for(tmp_path: Path) -> No
     crew.ledger.begin(past.path)
     crew.ledger.close()
     assert read_ledger(past.path) == {"tcp": written}
+
+
+def test_an_incident_right_before_the_end_gets_its_folder(tmp_path: Path) -> None:
+    """Though nothing is dark any more: nobody knows when it will be."""
+    killed(tmp_path, until_ms=4000)
+    run = Recorded(tmp_path, dark=DARK, resume=True)
+    run.measure(60 * S, every_ns=2 * S)
+    assert run.recording.incidents.waiting == 0
+    run.measure(70 * S, every_ns=2 * S)
+    (record,) = run.recording.incidents.take(5)
+    assert record.incident is not None
+    assert len(record.outages) == 1
