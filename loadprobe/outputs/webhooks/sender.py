@@ -88,7 +88,7 @@ class Sender:
             notices: to be sent, in their order.
             still_open: incidents that are not over after them; times as UNIX ns.
         """
-        self._queue.offer(notices)
+        self._queue.offer(notices, now_ns=mono_now_ns())
         self._open = still_open
         self._woken.set()
         self._changed.set()
