@@ -99,6 +99,7 @@ class BudgetFile:
             self._take()
             return self._read()
         except OSError as exc:
+            self._release()  # what was not read must not be begun anew without it
             self._notes.append(
                 f"the error budget in {str(self._folder)!r} cannot be used "
                 f"({_reason(exc)}): it is that of this process alone"
@@ -149,6 +150,9 @@ class BudgetFile:
             if self._syncing is None or self._syncing.stop():
                 self._file.close()
             self._file = None
+        self._release()
+
+    def _release(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None

@@ -163,6 +163,29 @@ def test_a_full_disk_takes_nothing_that_was_there(
     again.close()
 
 
+def test_what_cannot_be_read_now_is_there_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that could not read it keeps its own to itself, as it says."""
+    file, accounts = opened(tmp_path)
+    tell(file, accounts, *(entry(s, dark=True) for s in range(10)))
+    file.close()
+
+    def refuse(_path: Path) -> Accounts:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(budget_file, "read_budget", refuse)
+        alone, accounts = opened(tmp_path)
+        tell(alone, accounts, entry(20))
+        (problem,) = alone.problems
+        assert "it is that of this process alone" in problem
+        alone.close()
+    again, accounts = opened(tmp_path)
+    assert sums(accounts) == (10, 10)
+    again.close()
+
+
 def test_one_process_has_it(tmp_path: Path) -> None:
     """Another run of the same name and target keeps its own to itself, and says so."""
     one, accounts = opened(tmp_path)
