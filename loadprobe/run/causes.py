@@ -60,16 +60,19 @@ class OutageCounter:
         self._counted_ns = 0
         self._plans: list[Planned] = []
 
-    def go_on(self, reopened: Mapping[Scope, Outage]) -> None:
+    def go_on(
+        self, reopened: Mapping[Scope, Outage], *, are_counted: bool = False
+    ) -> None:
         """Go on with the outages that the aggregate has from before.
 
         Args:
             reopened: those that were counted because the load ended, and go on.
+            are_counted: the load ended in order, and all others were counted as well.
         """
         self._reopened = dict(reopened)
         until_ns = self._aggregate.sealed_until_ns
         for outage in self._aggregate.outages:
-            if outage.hull_end_ns + self._quiet_ns < until_ns:
+            if are_counted or outage.hull_end_ns + self._quiet_ns < until_ns:
                 self._counted.append(outage)
                 self._counted_ns = max(self._counted_ns, outage.hull_end_ns)
             else:

@@ -299,3 +299,25 @@ def test_an_incident_right_before_the_end_gets_its_folder(tmp_path: Path) -> Non
     (record,) = run.recording.incidents.take(5)
     assert record.incident is not None
     assert len(record.outages) == 1
+
+
+@pytest.mark.parametrize("how", ["killed", "ended", "left"])
+def test_an_outage_is_counted_once_however_the_process_ended(
+    tmp_path: Path, how: str
+) -> None:
+    """Also one that was over right before: less than the quiet time."""
+    first = Recorded(tmp_path, dark=DARK)
+    first.measure(3000 * MS)
+    if how == "ended":
+        first.conclude()
+    elif how == "left":
+        first.recording.hand_over(first.aggregate.finish(BEGIN_NS + 3000 * MS))
+    first.folder.close()
+    second = again(tmp_path, 6000)
+    second.conclude()
+    (outage,) = load_any_run(second.folder.path).outages
+    found = counted(second)
+    of_outages = {key: v for key, v in found.items() if key[0] == "outages_total"}
+    assert list(of_outages.values()) == [1]
+    (dark_s,) = (v for key, v in found.items() if key[0] == "outage_seconds_total")
+    assert dark_s == pytest.approx(outage.duration_ms / 1000, abs=0.002)
