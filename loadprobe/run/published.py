@@ -170,7 +170,7 @@ class Published:
         else:
             self.health.go_on(replay.figures, p99=replay.p99, activity=replay.activity)
         self.metrics.go_on(replay.counters, past.resumption.dark_ns)
-        self.counter.go_on(past.resumption.reopened, are_counted=not past.was_killed)
+        self.counter.go_on(past.resumption.reopened, counted_ns=past.ended_ns)
         self.telling.go_on(event.event for event in past.events)
         for event in past.events:
             self.health.take_event(event.event)

@@ -321,3 +321,23 @@ def test_an_outage_is_counted_once_however_the_process_ended(
     assert list(of_outages.values()) == [1]
     (dark_s,) = (v for key, v in found.items() if key[0] == "outage_seconds_total")
     assert dark_s == pytest.approx(outage.duration_ms / 1000, abs=0.002)
+
+
+def test_an_outage_is_counted_once_when_the_next_process_is_killed(
+    tmp_path: Path,
+) -> None:
+    """What was counted when the load ended in order stays counted."""
+    first = Recorded(tmp_path, dark=DARK)
+    first.measure(2000 * MS)
+    first.recording.hand_over(first.aggregate.finish(BEGIN_NS + 2000 * MS))
+    second = again(tmp_path, 3500)
+    second.folder.close()
+    (second.folder.path / LOCK).write_text("1\n")
+    third = again(tmp_path, 7000)
+    third.conclude()
+    (outage,) = third.aggregate.outages
+    found = counted(third)
+    of_outages = [v for key, v in found.items() if key[0] == "outages_total"]
+    assert of_outages == [1]
+    (dark_s,) = (v for key, v in found.items() if key[0] == "outage_seconds_total")
+    assert dark_s == pytest.approx(outage.seen_ns / 1e9, abs=0.011)
