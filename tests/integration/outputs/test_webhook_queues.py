@@ -152,6 +152,25 @@ async def test_a_disk_that_is_full_is_no_end(tmp_path: Path) -> None:
         assert receiver.ids == ["night-1/1"]
 
 
+async def test_what_could_not_be_kept_is_kept_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though there are no news: an incident is open that somebody has to close."""
+    monkeypatch.setattr(sender_module, "KEEP_AGAIN_S", 0.05)
+    path = tmp_path / "queue" / "hook.json"
+    in_the_way = path.with_suffix(".part")
+    in_the_way.mkdir(parents=True)
+    async with Hook() as receiver, sending(hook_of(receiver), tmp_path) as running:
+        running.sender.offer([notice()], [OPEN])
+        await running.until_empty()
+        await until(lambda: bool(running.sender.problems), what="a problem")
+        in_the_way.rmdir()
+        await until(path.exists, what="the file")
+        assert running.sender.problems == []
+    again = QueueFile(path).load()
+    assert (again.waiting, again.open) == ([], [OPEN])
+
+
 async def test_a_run_that_ends_waits_a_moment_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
