@@ -32,6 +32,8 @@ from loadprobe.core.verdict.places import where_text
 from loadprobe.core.verdict.texts import dark_text
 
 KEPT_OUTAGES = 2_000
+"""Of one maintenance with more of them the times are at least."""
+
 GRACE_NS = 10 * NS_PER_S
 """An outage that ended so long before the first sign may belong to it."""
 
@@ -156,6 +158,7 @@ class MaintenanceTracker:
         self._emit = emit
         self._seen = _Seen()
         self._outages: deque[Outage] = deque(maxlen=KEPT_OUTAGES)
+        self._left_out = 0
         self._own_until_ns: int | None = None
         self._is_own = False
         self._over_ns = 0
@@ -265,20 +268,28 @@ class MaintenanceTracker:
             is_dark: whether any that is not by plan goes on.
             until_ns: everything due before was judged.
         """
-        self._outages += closed
+        for outage in closed:
+            self._keep(outage)
         current = self.current
         if current is None or is_dark or not self._seen.is_settled(until_ns):
             return None
-        since_ns = current.start_ns - GRACE_NS
-        own = [o for o in self._outages if o.hull_end_ns >= since_ns]
+        own = [o for o in self._outages if _is_of(o, current)]
         latest_ns = max([current.latest_ns, *(o.hull_end_ns for o in own)])
         if until_ns - max(latest_ns, self._looked_since_ns) < self._quiet_ns:
             return None
         self._over_ns, self.current = latest_ns, None
         over = self._over(current, own, latest_ns, until_ns)
+        self._left_out = 0
         self.past.append(over)
         self._emit(over)
         return own
+
+    def _keep(self, outage: Outage) -> None:
+        """Keep an outage; it takes the room of the oldest, which is counted."""
+        kept, current = self._outages, self.current
+        if len(kept) == KEPT_OUTAGES and current is not None:
+            self._left_out += _is_of(kept[0], current)
+        kept.append(outage)
 
     def _over(
         self, it: Maintenance, own: list[Outage], end_ns: int, at_ns: int
@@ -291,7 +302,7 @@ class MaintenanceTracker:
             start_unix_ns=self._clock.to_wall(it.start_ns),
             end_unix_ns=self._clock.to_wall(end_ns),
             signs=it.signs,
-            outages=len(own),
+            outages=len(own) + self._left_out,
             dark_ms=dark.estimate_ns / NS_PER_MS,
             lower_ms=dark.lower_ns / NS_PER_MS,
             upper_ms=dark.upper_ns / NS_PER_MS,
@@ -303,4 +314,15 @@ class MaintenanceTracker:
             return "nobody noticed"
         places = list(dict.fromkeys((o.scope.lane, o.scope.shard) for o in own))
         where = where_text(places, lanes=self._lanes, shards=())
-        return f"dark for {dark_text(dark)}: {where}"
+        text = f"dark for {dark_text(dark)}: {where}"
+        if not self._left_out:
+            return text
+        return (
+            f"{text}; at least: {len(own) + self._left_out:,} outages, the times are "
+            f"of the last {len(own):,}"
+        )
+
+
+def _is_of(outage: Outage, it: Maintenance) -> bool:
+    """Tell whether an outage belongs to a maintenance that has not ended before it."""
+    return outage.hull_end_ns >= it.start_ns - GRACE_NS

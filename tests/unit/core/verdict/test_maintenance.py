@@ -238,3 +238,21 @@ def test_the_next_process_has_to_look_before_it_is_over() -> None:
     second.until(110)
     assert (second.over.number, second.over.signs) == (1, 2)
     assert second.over.end_unix_ns == WALL_NS + 104 * S
+
+
+def test_of_many_outages_the_times_are_at_least() -> None:
+    """What is not kept any more is counted, and the verdict says so."""
+    play = Play()
+    play.see(GroupStatusSeen(S, "modifying", "available"))
+    for number in range(2_500):
+        start = 2_000 + 20 * number
+        play.tracker.take_outages(
+            [outage(start, start + 10)], is_dark=True, until_ns=(start + 10) * S // 1000
+        )
+    play.see(GroupStatusSeen(60 * S, "available", "modifying"))
+    play.until(70)
+    assert play.over.outages == 2_500
+    assert play.over.verdict.endswith(
+        "dark for 20000 ms [16000, 24000]: shard 0001, lane tcp; at least: 2,500 "
+        "outages, the times are of the last 2,000"
+    )
