@@ -114,6 +114,9 @@ class QueueFile:
                 content = file.read(_LARGEST_BYTES + 1)
         except FileNotFoundError:
             return Stored()
+        except OSError:
+            self._set_aside()  # not written over, whatever is in it
+            return Stored()
         try:
             stored = msgspec.json.decode(content, type=Stored)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -1,6 +1,7 @@
 """Notices that wait: their queue outlives its process, and is of one alone."""
 
 import asyncio
+import errno
 import stat
 import sys
 from pathlib import Path
@@ -126,6 +127,29 @@ async def test_a_file_that_cannot_be_read_is_set_aside(tmp_path: Path) -> None:
         assert not path.exists()
     kept = {file.read_bytes() for file in path.parent.glob("hook.bad*")}
     assert kept == set(damaged)
+
+
+async def test_a_file_that_the_disk_does_not_give_is_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not written over: what waits in it may be read another time."""
+    path = tmp_path / "hook.json"
+    file = QueueFile(path)
+    file.load()
+    file.save(Stored(notices(2), [OPEN]), 1)
+    file.close()
+    content = path.read_bytes()
+
+    def refuse(_path: Path, _mode: str = "r") -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "open", refuse)
+        again = QueueFile(path)
+        assert again.load() == Stored()
+    again.save(Stored(notices(1)), 1)
+    again.close()
+    assert path.with_suffix(".bad1").read_bytes() == content
 
 
 async def test_a_queue_belongs_to_one_process(tmp_path: Path) -> None:
