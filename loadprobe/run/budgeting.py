@@ -94,12 +94,16 @@ class Budgeting:
         # The clock of a run that goes on was read long ago.
         self._opened_ns = self._now_ns()
         self._seen_ns, self._open = None, set()
-        totals = self._aggregate.scope_totals
-        self._observed = {scope: each.observed_ns for scope, each in totals.items()}
+        self.go_on()
         begun_unix_ns = self._clock.to_wall(self._opened_ns)
         self._accounts.resume(begun_unix_ns)
         self._file.begin(self._accounts.snapshot())
         self._reckon(begun_unix_ns)
+
+    def go_on(self) -> None:
+        """Take what the aggregate observed until now for observed by others."""
+        totals = self._aggregate.scope_totals
+        self._observed = {scope: each.observed_ns for scope, each in totals.items()}
 
     def use(self, config: Config) -> None:
         """Reckon by the target of another configuration from now on.

@@ -60,16 +60,24 @@ class OutageCounter:
         self._counted_ns = 0
         self._plans: list[Planned] = []
 
-    def go_on(self, reopened: Mapping[Scope, Outage]) -> None:
+    def go_on(self, reopened: Mapping[Scope, Outage], *, counted_ns: int) -> None:
         """Go on with the outages that the aggregate has from before.
 
         Args:
             reopened: those that were counted because the load ended, and go on.
+            counted_ns: when the load last ended in order: what had begun before was
+                counted then, whatever became of later processes; 0 if it never did.
         """
-        self._reopened = dict(reopened)
         until_ns = self._aggregate.sealed_until_ns
+        ended = (o for o in self._aggregate.outages if o.last_due_ns >= counted_ns)
+        self._reopened = {
+            outage.scope: replace(outage, end_ns=min(outage.end_ns, counted_ns))
+            for outage in (*ended, *self._aggregate.current().values())
+            if outage.first_due_ns < counted_ns
+        } | dict(reopened)
         for outage in self._aggregate.outages:
-            if outage.hull_end_ns + self._quiet_ns < until_ns:
+            is_counted = outage.last_due_ns < counted_ns
+            if is_counted or outage.hull_end_ns + self._quiet_ns < until_ns:
                 self._counted.append(outage)
                 self._counted_ns = max(self._counted_ns, outage.hull_end_ns)
             else:

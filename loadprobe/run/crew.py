@@ -15,7 +15,7 @@ from loadprobe.control.provider.metrics_watch import MetricsWatch
 from loadprobe.control.reach.reach_watch import ReachWatch
 from loadprobe.control.watch.server_side import ServerSideWatch
 from loadprobe.control.watch.topology import TopologyWatch
-from loadprobe.core.events import LaneWoken
+from loadprobe.core.events import LaneWoken, ProviderTold
 from loadprobe.core.load.occupancy import Occupancy
 from loadprobe.core.topology.topology import Topology
 from loadprobe.probe.messages import (
@@ -238,12 +238,7 @@ class Crew:
         if api is None:
             return found
         assert control is not None, "the API is open"
-        events = ProviderEvents(
-            api,
-            self.sinks.take_event,
-            since_unix_ns=self._since_unix_ns,
-            poll_s=control.poll_s,
-        )
+        events = self._provider_events(api, control.poll_s)
         maintenance = MaintenanceWatch(
             api,
             self.sinks.take_event,
@@ -254,9 +249,25 @@ class Crew:
             found.append(self.metrics.run())
         return [*found, events.run(), maintenance.run()]
 
+    def _provider_events(self, api: ElastiCacheApi, poll_s: float) -> ProviderEvents:
+        """Return what polls them; those of a run that goes on may be told late, too."""
+        past, emit = self._past, self.sinks.take_event
+        if past is None:
+            since_unix_ns = self.clock.wall_ns
+            return ProviderEvents(api, emit, since_unix_ns=since_unix_ns, poll_s=poll_s)
+        told = (each.event for each in past.events)
+        return ProviderEvents(
+            api,
+            emit,
+            since_unix_ns=self.clock.to_wall(past.begun_ns),
+            poll_s=poll_s,
+            until_unix_ns=self._since_unix_ns,
+            known=[event for event in told if isinstance(event, ProviderTold)],
+        )
+
     @property
     def _since_unix_ns(self) -> int:
-        """Return since when the provider's events are not known yet."""
+        """Return since when the provider's metrics are not known yet."""
         if self._past is None:
             return self.clock.wall_ns
         return self.clock.to_wall(self._past.before.until_ns)

@@ -16,6 +16,7 @@ import msgspec
 from loadprobe.clock import NS_PER_MS, ClockPair, read_boot_id, read_clock_pair
 from loadprobe.config.changes import changes
 from loadprobe.config.keys import Config, to_plain
+from loadprobe.core.events import RunContinued
 from loadprobe.core.judging.before import Before
 from loadprobe.errors import UsageError
 from loadprobe.outputs.folder.documents import SEALED, RunInfo, digest
@@ -95,6 +96,19 @@ class Past:
     def was_killed(self) -> bool:
         """Tell whether it did not end in order."""
         return self.replay.end_ns is None
+
+    @property
+    def ended_ns(self) -> int:
+        """Return when a process of the run last ended in order; 0 if none did."""
+        if not self.was_killed:
+            return self.before.until_ns
+        continued = [p.event for p in self.events if isinstance(p.event, RunContinued)]
+        ends = (
+            event.mono_ns - round(event.blind_ms * NS_PER_MS)
+            for event in continued
+            if not event.was_killed
+        )
+        return max(ends, default=0)
 
 
 def find_past(config: Config) -> Past | None:

@@ -30,6 +30,9 @@ from loadprobe.outputs.folder.incident_folder import (
 MOST_WAITING = 1000
 """Incidents that have no folder yet; with more the oldest gets none before the end."""
 
+_LATE_NS = 3600 * NS_PER_S
+"""Longer than what is over waits for its folder, if folders can be made at all."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -63,6 +66,10 @@ class IncidentKeeping:
         self._until_ns = {False: 0, True: 0}
         self._since_ns = 0
         self._waiting: deque[IncidentRecord] = deque(maxlen=MOST_WAITING)
+        known_ns = aggregate.sealed_until_ns
+        if any(o.hull_end_ns > known_ns - _LATE_NS for o in aggregate.outages):
+            # The process before may not have come to make the folder of it.
+            self._look_ns = known_ns + quiet_ns + AROUND_NS
 
     def take_event(self, event: Event) -> None:
         """Take maintenances that are over: each is an incident, dark or not."""

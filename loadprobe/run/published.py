@@ -170,8 +170,9 @@ class Published:
         else:
             self.health.go_on(replay.figures, p99=replay.p99, activity=replay.activity)
         self.metrics.go_on(replay.counters, past.resumption.dark_ns)
-        self.counter.go_on(past.resumption.reopened)
-        self.telling.go_on()
+        self.counter.go_on(past.resumption.reopened, counted_ns=past.ended_ns)
+        self.budgeting.go_on()
+        self.telling.go_on(event.event for event in past.events)
         for event in past.events:
             self.health.take_event(event.event)
             self.view.take_event(event.event)

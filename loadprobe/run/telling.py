@@ -8,7 +8,7 @@ few comparisons while nothing is dark.
 import asyncio
 import hashlib
 import platform
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -68,6 +68,7 @@ class Telling:
         self._planned = planned
         self._sending: dict[_Teller, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
+        self._begun: MaintenanceBegun | None = None
         self._tellers = [self._make(webhook) for webhook in config.webhooks]
 
     def _make(self, webhook: Webhook) -> "_Teller":
@@ -100,7 +101,9 @@ class Telling:
                 sending.cancel()
                 await asyncio.wait({sending})
             teller.sender.close()
+            self._metrics.set("webhook_queue_notices", teller.webhook.name, value=0)
         self._tellers = [same.get(each) or self._make(each) for each in webhooks]
+        self._recall(t for t in self._tellers if t not in same.values())
         self._changed.set()
 
     @property
@@ -108,17 +111,32 @@ class Telling:
         """Return what is wrong with receivers, as sentences."""
         return [text for teller in self._tellers for text in teller.sender.problems]
 
-    def go_on(self) -> None:
-        """Go on with incidents of this run that are open, before anything is judged."""
-        for teller in self._tellers:
+    def go_on(self, events: Iterable[Event]) -> None:
+        """Go on with incidents of this run that are open, before anything is judged.
+
+        Args:
+            events: of the process before, in their order.
+        """
+        for event in events:
+            if isinstance(event, MaintenanceBegun):
+                self._begun = event
+        self._recall(self._tellers)
+
+    def _recall(self, tellers: "Iterable[_Teller]") -> None:
+        for teller in tellers:
             teller.recall(self._aggregate, self._planned())
 
     def take_event(self, event: Event) -> None:
         """Have told of maintenance by others whoever wants to know."""
+        if isinstance(event, MaintenanceBegun):
+            self._begun = event
         if isinstance(event, MaintenanceBegun | MaintenanceOver):
+            start_ns, begun = event.start_unix_ns, self._begun
+            if begun is not None and begun.number == event.number:
+                start_ns = begun.start_unix_ns
             for teller in self._tellers:
                 if teller.webhook.tell_maintenance:
-                    teller.take_maintenance(event)
+                    teller.take_maintenance(event, start_ns)
 
     def take_sealed(self, sealed: Sealed) -> None:
         """Take what became certain, and have told what is to be."""
@@ -188,7 +206,7 @@ class _Teller:
         ]
 
     def recall(self, aggregate: Aggregate, planned: Sequence[Planned]) -> None:
-        """Take what was judged of this run before its process was gone."""
+        """Take what was judged of this run while something else told of it."""
         begin_ns = aggregate.begin_ns
         for tracker in self._trackers:
             found = tracker.open_incident
@@ -219,11 +237,21 @@ class _Teller:
         ]
         self._offer(occasions, shards)
 
-    def take_maintenance(self, event: MaintenanceBegun | MaintenanceOver) -> None:
-        """Tell that others begin to change the group, or are done."""
+    def take_maintenance(
+        self, event: MaintenanceBegun | MaintenanceOver, start_unix_ns: int
+    ) -> None:
+        """Tell that others begin to change the group, or are done.
+
+        Args:
+            event: that it has begun, or is over.
+            start_unix_ns: when it began, as it was told first: an earlier sign may have
+                come since.
+        """
+        at = datetime.fromtimestamp(start_unix_ns // NS_PER_S, UTC)
+        name = f"{self._config.name}-maintenance-{event.number}-{at:%Y%m%dT%H%M%S}Z"
         notice = maintenance_notice(
             event,
-            incident=f"{self._config.name}-maintenance-{event.number}-{self._mark('')}",
+            incident=f"{name}-{self._mark('')}",
             at_unix_ns=self._clock.to_wall(event.mono_ns),
             run=self._config.name,
             target=self._target(),

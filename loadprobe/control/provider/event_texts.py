@@ -192,12 +192,15 @@ class NewEvents:
 
     Args:
         since_unix_ns: older events never pass.
+        passed: those that did before.
     """
 
-    def __init__(self, *, since_unix_ns: int) -> None:
+    def __init__(
+        self, *, since_unix_ns: int, passed: Iterable[ProviderRecord] = ()
+    ) -> None:
         # The API's dates are cut to milliseconds; an event of our first one is ours.
         self._since_unix_ns = since_unix_ns - since_unix_ns % NS_PER_MS
-        self._seen: set[ProviderRecord] = set()
+        self._seen = set(passed)
 
     def take(self, records: Iterable[ProviderRecord]) -> list[ProviderRecord]:
         """Return those not returned before, in the order given."""

@@ -8,6 +8,7 @@ nobody renews.
 
 import asyncio
 import logging
+from collections.abc import Iterable
 
 from loadprobe.clock import NS_PER_S, mono_now_ns, wall_now_ns
 from loadprobe.control.provider.api import ElastiCacheApi
@@ -23,6 +24,7 @@ from loadprobe.control.provider.faults import (
     ApiUnreachable,
     Patience,
 )
+from loadprobe.control.provider.replies import ProviderRecord
 from loadprobe.core.events import Emit, ProviderTold
 
 _RENEWAL_S = 15 * 60.0
@@ -31,6 +33,9 @@ _RENEWAL_S = 15 * 60.0
 OVERLAP_NS = 15 * 60 * NS_PER_S
 """How far before the last answered poll every poll asks again: the delay of publication
 is not documented, so this is generous."""
+
+_LONGEST_NS = 13 * 24 * 3600 * NS_PER_S
+"""What is older is not asked for: the provider keeps events for 14 days."""
 
 logger = logging.getLogger(__name__)
 
@@ -43,16 +48,31 @@ class ProviderEvents:
         emit: where events go.
         since_unix_ns: start of the run; older events are not emitted.
         poll_s: pause between polls (2 s suits a local endpoint, 10 s AWS).
+        until_unix_ns: until when an earlier process of the run asked; None: there was
+            none.
+        known: what that process emitted.
     """
 
     def __init__(
-        self, api: ElastiCacheApi, emit: Emit, *, since_unix_ns: int, poll_s: float
+        self,
+        api: ElastiCacheApi,
+        emit: Emit,
+        *,
+        since_unix_ns: int,
+        poll_s: float,
+        until_unix_ns: int | None = None,
+        known: Iterable[ProviderTold] = (),
     ) -> None:
         self._api = api
         self._emit = emit
-        self._asked_unix_ns = wall_now_ns() + (api.offset_ns or 0)
+        now_unix_ns = wall_now_ns() + (api.offset_ns or 0)
+        if until_unix_ns is None:
+            until_unix_ns = now_unix_ns
+        self._asked_unix_ns = max(
+            min(until_unix_ns, now_unix_ns), now_unix_ns - _LONGEST_NS
+        )
         self._poll_s = poll_s
-        self._new = NewEvents(since_unix_ns=since_unix_ns)
+        self._new = NewEvents(since_unix_ns=since_unix_ns, passed=map(_record, known))
         self._grouping = FailoverGrouping()
         self._is_failing = False
         self._patience = Patience(limit_s=_RENEWAL_S)
@@ -109,3 +129,10 @@ class ProviderEvents:
         if not self._is_failing:
             logger.warning("provider_events_failing", extra={"lp_error": str(fault)})
         self._is_failing = True
+
+
+def _record(told: ProviderTold) -> ProviderRecord:
+    """Return the record that an event was made of."""
+    return ProviderRecord(
+        told.source_identifier, told.source_type, told.date_unix_ns, told.message
+    )

@@ -152,7 +152,7 @@ class IncidentTracker:
         What was summed up of them is then not needed, and nothing is counted twice.
 
         Args:
-            outages: of this run that ended before it was interrupted.
+            outages: of this run that ended until now.
             planned: darkness that was planned so far.
             until_ns: everything due before had been judged.
         """
@@ -162,10 +162,16 @@ class IncidentTracker:
         if known is None or incident is None:
             return
         incident.before, incident.outages_before = DarkTime(), 0
-        for outage in outages:
-            for part in self._parts(outage, planned):
-                if part.end_ns > known.start_ns:
-                    incident.keep(part)
+        parts = [
+            part
+            for outage in outages
+            for part in self._parts(outage, planned)
+            if part.end_ns > known.start_ns
+        ]
+        for part in parts:
+            incident.keep(part)
+        # One that goes on is met when more is judged.
+        incident.end_ns = max((part.end_ns for part in parts), default=until_ns)
 
     def take(
         self,

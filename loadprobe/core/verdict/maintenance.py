@@ -32,6 +32,8 @@ from loadprobe.core.verdict.places import where_text
 from loadprobe.core.verdict.texts import dark_text
 
 KEPT_OUTAGES = 2_000
+"""Of one maintenance with more of them the times are at least."""
+
 GRACE_NS = 10 * NS_PER_S
 """An outage that ended so long before the first sign may belong to it."""
 
@@ -39,6 +41,7 @@ LONGEST_NS = 3600 * NS_PER_S
 """What was begun, and of which no end is told, is taken for over after this time."""
 
 UNDER_WAY = frozenset({"waiting-to-start", "in-progress", "stopping"})
+_UPDATE, _STATUS = "update", "status"
 _AT_REST = frozenset({"", "available", "snapshotting", "absent"})
 _BEGINS = {
     "test_failover_called": "failover",
@@ -94,6 +97,31 @@ class _Seen:
     updates: set[str] = field(default_factory=set)
     status: str = ""
 
+    def take(self, event: Event) -> None:
+        """Take what was seen."""
+        match event:
+            case ProviderTold():
+                whose = event.node_group or event.source_identifier
+                if event.meaning in _ENDS:
+                    self.pending.pop((_ENDS[event.meaning], whose), None)
+                if event.meaning in _BEGINS:
+                    self.pending[_BEGINS[event.meaning], whose] = event.mono_ns
+            case UpdateSeen():
+                self.pending.pop((_UPDATE, event.name), None)
+                self.updates.discard(event.name)
+                if event.status in UNDER_WAY:
+                    self.updates.add(event.name)
+            case GroupStatusSeen():
+                self.pending.pop((_STATUS, ""), None)
+                self.status = event.status
+
+    def doubt(self, at_ns: int) -> None:
+        """Take status and updates for what was under way, until they are looked at."""
+        if self.status not in _AT_REST:
+            self.pending[_STATUS, ""] = at_ns
+        self.pending |= {(_UPDATE, name): at_ns for name in self.updates}
+        self.status, self.updates = "", set()
+
     def is_settled(self, now_ns: int) -> bool:
         self.pending = {
             key: at for key, at in self.pending.items() if now_ns - at < LONGEST_NS
@@ -105,7 +133,8 @@ class MaintenanceTracker:
     """Finds maintenance (see the module).
 
     Args:
-        clock: to show monotonic times as UNIX times, and the provider's as monotonic.
+        clock: to show monotonic times as UNIX times, and the provider's as monotonic;
+            read when this process began.
         quiet_ns: how long no sign may come before it is over.
         lanes: names of all lanes.
         emit: is told of its begin and its end.
@@ -129,15 +158,20 @@ class MaintenanceTracker:
         self._emit = emit
         self._seen = _Seen()
         self._outages: deque[Outage] = deque(maxlen=KEPT_OUTAGES)
+        self._left_out = 0
         self._own_until_ns: int | None = None
         self._is_own = False
         self._over_ns = 0
+        self._looked_since_ns = 0
         self._count = 0
         self.current: Maintenance | None = None
         self.past: deque[MaintenanceOver] = deque(maxlen=100)
 
     def go_on(self, events: Iterable[Event], outages: Iterable[Outage]) -> None:
         """Go on after another process: numbers, and a maintenance that was not over.
+
+        Nobody looked in between, so it is over when no sign came for the quiet time
+        from now on.
 
         Args:
             events: of that process, in their order.
@@ -155,12 +189,19 @@ class MaintenanceTracker:
                     self.current = None
                     self.past.append(event)
                     self._over_ns = self._clock.to_mono(event.end_unix_ns)
+                case _ if self.current is not None:
+                    self.take_event(event)
+                case _:
+                    self._seen.take(event)
+        self._looked_since_ns = self._clock.mono_ns
+        self._seen.doubt(self._looked_since_ns)
         self._outages += outages
 
     # --- signs -----------------------------------------------------------------------
 
     def take_event(self, event: Event) -> None:
         """Take what was seen."""
+        self._seen.take(event)
         match event:
             case ScenarioBegun():
                 self._is_own = True
@@ -171,7 +212,6 @@ class MaintenanceTracker:
             case UpdateSeen():
                 self._take_update(event)
             case GroupStatusSeen():
-                self._seen.status = event.status
                 is_busy = event.status not in _AT_REST
                 if is_busy or self.current is not None:
                     self._sign(event.mono_ns, f"the group is {event.status}")
@@ -185,20 +225,12 @@ class MaintenanceTracker:
 
     def _take_told(self, event: ProviderTold) -> None:
         meaning = event.meaning
-        whose = event.node_group or event.source_identifier
-        if meaning in _ENDS:
-            self._seen.pending.pop((_ENDS[meaning], whose), None)
-        if meaning in _BEGINS:
-            self._seen.pending[_BEGINS[meaning], whose] = event.mono_ns
         if meaning in _BEGINS or meaning in _DONE or self.current is not None:
             start_ns = min(event.mono_ns, self._clock.to_mono(event.date_unix_ns))
             self._sign(event.mono_ns, event.message, start_ns=start_ns)
 
     def _take_update(self, event: UpdateSeen) -> None:
         is_under_way = event.status in UNDER_WAY
-        (self._seen.updates.add if is_under_way else self._seen.updates.discard)(
-            event.name
-        )
         if is_under_way or event.previous in UNDER_WAY:
             self._sign(event.mono_ns, f"service update {event.name} is {event.status}")
 
@@ -236,20 +268,28 @@ class MaintenanceTracker:
             is_dark: whether any that is not by plan goes on.
             until_ns: everything due before was judged.
         """
-        self._outages += closed
+        for outage in closed:
+            self._keep(outage)
         current = self.current
         if current is None or is_dark or not self._seen.is_settled(until_ns):
             return None
-        since_ns = current.start_ns - GRACE_NS
-        own = [o for o in self._outages if o.hull_end_ns >= since_ns]
+        own = [o for o in self._outages if _is_of(o, current)]
         latest_ns = max([current.latest_ns, *(o.hull_end_ns for o in own)])
-        if until_ns - latest_ns < self._quiet_ns:
+        if until_ns - max(latest_ns, self._looked_since_ns) < self._quiet_ns:
             return None
         self._over_ns, self.current = latest_ns, None
         over = self._over(current, own, latest_ns, until_ns)
+        self._left_out = 0
         self.past.append(over)
         self._emit(over)
         return own
+
+    def _keep(self, outage: Outage) -> None:
+        """Keep an outage; it takes the room of the oldest, which is counted."""
+        kept, current = self._outages, self.current
+        if len(kept) == KEPT_OUTAGES and current is not None:
+            self._left_out += _is_of(kept[0], current)
+        kept.append(outage)
 
     def _over(
         self, it: Maintenance, own: list[Outage], end_ns: int, at_ns: int
@@ -262,7 +302,7 @@ class MaintenanceTracker:
             start_unix_ns=self._clock.to_wall(it.start_ns),
             end_unix_ns=self._clock.to_wall(end_ns),
             signs=it.signs,
-            outages=len(own),
+            outages=len(own) + self._left_out,
             dark_ms=dark.estimate_ns / NS_PER_MS,
             lower_ms=dark.lower_ns / NS_PER_MS,
             upper_ms=dark.upper_ns / NS_PER_MS,
@@ -274,4 +314,15 @@ class MaintenanceTracker:
             return "nobody noticed"
         places = list(dict.fromkeys((o.scope.lane, o.scope.shard) for o in own))
         where = where_text(places, lanes=self._lanes, shards=())
-        return f"dark for {dark_text(dark)}: {where}"
+        text = f"dark for {dark_text(dark)}: {where}"
+        if not self._left_out:
+            return text
+        return (
+            f"{text}; at least: {len(own) + self._left_out:,} outages, the times are "
+            f"of the last {len(own):,}"
+        )
+
+
+def _is_of(outage: Outage, it: Maintenance) -> bool:
+    """Tell whether an outage belongs to a maintenance that has not ended before it."""
+    return outage.hull_end_ns >= it.start_ns - GRACE_NS

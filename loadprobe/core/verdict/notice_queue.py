@@ -81,6 +81,7 @@ class NoticeQueue:
     failed: int = 0
     dropped: Counter[Drop] = field(default_factory=Counter)
     _waiting: list[Notice] = field(default_factory=list)
+    _since_ns: dict[str, int] = field(default_factory=dict)
     _under_way: Notice | None = None
     _troubles: dict[str, _Trouble] = field(default_factory=dict)
     _away: _Trouble = field(default_factory=_Trouble)
@@ -99,12 +100,21 @@ class NoticeQueue:
         """Tell whether anything waits that was not taken when it was sent."""
         return any(notice.incident in self._troubles for notice in self._waiting)
 
-    def offer(self, notices: Iterable[Notice]) -> None:
-        """Take notices in."""
+    def offer(self, notices: Iterable[Notice], *, now_ns: int | None = None) -> None:
+        """Take notices in.
+
+        Args:
+            notices: to be sent.
+            now_ns: monotonic, if they are news; None: an earlier process left them, and
+                only the wall clock tells how old they are.
+        """
         for notice in notices:
             self._waiting.append(notice)
+            if now_ns is not None:
+                self._since_ns[notice.id] = now_ns
             if len(self._waiting) > self.limit:
-                del self._waiting[int(self._waiting[0] is self._under_way)]
+                place = int(self._waiting[0] is self._under_way)
+                self._since_ns.pop(self._waiting.pop(place).id, None)
                 self.dropped[Drop.QUEUE_FULL] += 1
 
     def next(self, now_ns: int, *, unix_ns: int) -> Notice | None:
@@ -118,7 +128,7 @@ class NoticeQueue:
             The oldest notice of the incident that waits for longest, or None: nothing
             may be sent for ``pause_s``.
         """
-        self._drop_old(unix_ns)
+        self._drop_old(now_ns, unix_ns)
         if now_ns < self._away.resting_ns:
             return None
         ready = [
@@ -162,6 +172,7 @@ class NoticeQueue:
         self._away, self._refused = _Trouble(), None
         self._troubles.pop(notice.incident, None)
         del self._waiting[self._place_of(notice)]
+        self._since_ns.pop(notice.id, None)
         if fate is Fate.TAKEN:
             self.sent += 1
         else:
@@ -201,16 +212,26 @@ class NoticeQueue:
     def _place_of(self, notice: Notice) -> int:
         return next(at for at, other in enumerate(self._waiting) if other is notice)
 
-    def _drop_old(self, unix_ns: int) -> None:
-        oldest_ns = unix_ns - KEEP_S * NS_PER_S
-        kept = [notice for notice in self._waiting if notice.at_unix_ns >= oldest_ns]
+    def _drop_old(self, now_ns: int, unix_ns: int) -> None:
+        kept = [
+            notice
+            for notice in self._waiting
+            if self._age_ns(notice, now_ns, unix_ns) <= KEEP_S * NS_PER_S
+        ]
         if len(kept) == len(self._waiting):
             return
+        ids = {notice.id for notice in kept}
+        self._since_ns = {i: ns for i, ns in self._since_ns.items() if i in ids}
         self.dropped[Drop.GAVE_UP] += len(self._waiting) - len(kept)
         self._waiting = kept
         incidents = {notice.incident for notice in kept}
         for incident in self._troubles.keys() - incidents:
             del self._troubles[incident]
+
+    def _age_ns(self, notice: Notice, now_ns: int, unix_ns: int) -> int:
+        """Return how old a notice is; the wall clock may have been set meanwhile."""
+        since_ns = self._since_ns.get(notice.id)
+        return unix_ns - notice.at_unix_ns if since_ns is None else now_ns - since_ns
 
 
 def _pause_s(failures: int, jitter: float) -> float:

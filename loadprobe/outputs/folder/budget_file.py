@@ -4,8 +4,8 @@ It is beside the run folders: ``<[output] dir>/.budget/<name of the run>/``, one
 each target. Its first line is all that was known when it was begun, each further one an
 entry. Lines have a checksum, as those of ``sealed.ndjson``, and reach the kernel and
 the disk as those do. When it has grown it is begun anew, as a new generation; the one
-before is kept until the next time. So a reader finds a whole one at any time, and takes
-the newest of those.
+before is kept until the next time, and for longer if the disk does not take the new
+one. So a reader finds a whole one at any time, and takes the newest of those.
 """
 
 import fcntl
@@ -77,6 +77,7 @@ class BudgetFile:
         self._target = target
         self._lock: int | None = None
         self._generation = 0
+        self._whole = 0
         self._file: AppendFile | None = None
         self._begun_bytes = 0
         self._syncing: Syncing | None = None
@@ -98,6 +99,7 @@ class BudgetFile:
             self._take()
             return self._read()
         except OSError as exc:
+            self._release()  # what was not read must not be begun anew without it
             self._notes.append(
                 f"the error budget in {str(self._folder)!r} cannot be used "
                 f"({_reason(exc)}): it is that of this process alone"
@@ -109,6 +111,8 @@ class BudgetFile:
         if self._lock is None:
             return
         before = self._file
+        if before is not None and not before.pending_count:
+            self._whole = self._generation
         self._generation += 1
         header = Header(SCHEMA_VERSION, self._run, self._target, known)
         line = encode(header)
@@ -146,6 +150,9 @@ class BudgetFile:
             if self._syncing is None or self._syncing.stop():
                 self._file.close()
             self._file = None
+        self._release()
+
+    def _release(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -177,16 +184,20 @@ class BudgetFile:
             path = self._path(generation)
             try:
                 accounts = read_budget(path)
+                self._whole = generation
             except ValueError as exc:
                 path.replace(path.with_suffix(".damaged"))
                 self._notes.append(f"{str(path)!r} is set aside as .damaged: {exc}")
         return accounts or Accounts()
 
     def _remove_old(self) -> None:
-        """Remove what nobody needs: all but the newest and the one before."""
+        """Remove what nobody needs: all before the last whole one but the newest."""
+        if self._file is None or self._file.pending_count:
+            return
         with suppress(OSError):
-            for generation in self._generations()[2:]:
-                self._path(generation).unlink()
+            for generation in self._generations():
+                if generation < self._whole:
+                    self._path(generation).unlink()
 
 
 def find_budget(

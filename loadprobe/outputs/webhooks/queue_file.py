@@ -114,9 +114,12 @@ class QueueFile:
                 content = file.read(_LARGEST_BYTES + 1)
         except FileNotFoundError:
             return Stored()
+        except OSError:
+            self._set_aside()  # not written over, whatever is in it
+            return Stored()
         try:
             stored = msgspec.json.decode(content, type=Stored)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             stored = None
         if stored is None or stored.schema_version != SCHEMA_VERSION:
             self._set_aside()

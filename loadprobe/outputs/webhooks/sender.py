@@ -24,6 +24,9 @@ from loadprobe.outputs.webhooks.receiver import send_notice
 FLUSH_S = 5.0
 """What a run that ends waits for the rest to be sent, at most."""
 
+KEEP_AGAIN_S = 10.0
+"""What could not be written is tried again after this, also if nothing changes."""
+
 FOLDER = ".webhooks"
 """Where the queues are, beside the run folders."""
 
@@ -88,7 +91,7 @@ class Sender:
             notices: to be sent, in their order.
             still_open: incidents that are not over after them; times as UNIX ns.
         """
-        self._queue.offer(notices)
+        self._queue.offer(notices, now_ns=mono_now_ns())
         self._open = still_open
         self._woken.set()
         self._changed.set()
@@ -136,9 +139,12 @@ class Sender:
         return Stored(self._queue.waiting, list(self._open)), self._saved
 
     async def _keep(self) -> None:
-        """Write what waits whenever that changes."""
+        """Write what waits whenever that changes, or could not be written."""
         while True:
-            await self._changed.wait()
+            pause_s = None if self._file.problem is None else KEEP_AGAIN_S
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._changed.wait()
             self._changed.clear()
             await asyncio.to_thread(self._file.save, *self._stored())
             self._warn()

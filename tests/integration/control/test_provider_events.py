@@ -69,6 +69,44 @@ async def test_each_event_reaches_the_journal_once(server: ScriptedApi) -> None:
     )
 
 
+async def test_a_process_that_goes_on_misses_nothing_and_tells_nothing_again(
+    server: ScriptedApi,
+) -> None:
+    """What was published while there was no process, or late, is told once."""
+    known = event("Recovering cache nodes 0001", age_s=7300)
+    server.default["DescribeEvents"] = {
+        "Events": [
+            event("before the run", age_s=9000),
+            known,
+            event("Finished recovery for cache nodes 0001", age_s=7210),
+            event("Cache cluster patched", source="rg-0001-002", age_s=3600),
+        ]
+    }
+    first: list[Event] = []
+    emitted: list[Event] = []
+    now_ns = wall_now_ns()
+    async with open_api(control(server)) as api:
+        gone = ProviderEvents(
+            api, first.append, since_unix_ns=now_ns - 8000 * NS_PER_S, poll_s=1
+        )
+        await gone.poll()
+        poller = ProviderEvents(
+            api,
+            emitted.append,
+            since_unix_ns=now_ns - 8000 * NS_PER_S,
+            until_unix_ns=now_ns - 7200 * NS_PER_S,
+            known=only_told(first)[:1],
+            poll_s=1,
+        )
+        server.requests.clear()
+        assert await poller.poll() == 2
+        assert await poller.poll() == 0
+    assert [e.meaning for e in only_told(emitted)] == ["recovery_finished", "patched"]
+    asked = [a["StartTime"] for n, a in server.requests if n == "DescribeEvents"]
+    assert datetime.now(UTC) - asked[0] > timedelta(hours=2, minutes=14)
+    assert datetime.now(UTC) - asked[1] < timedelta(minutes=16)
+
+
 async def test_the_event_poller_outlives_throttling_and_ends_on_denial(
     server: ScriptedApi,
 ) -> None:

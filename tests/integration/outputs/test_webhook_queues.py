@@ -1,6 +1,7 @@
 """Notices that wait: their queue outlives its process, and is of one alone."""
 
 import asyncio
+import errno
 import stat
 import sys
 from pathlib import Path
@@ -115,7 +116,9 @@ async def test_a_file_that_cannot_be_read_is_set_aside(tmp_path: Path) -> None:
     """It is kept under another name, and is the end of nothing."""
     path = tmp_path / "queue" / "hook.json"
     path.parent.mkdir()
-    damaged = (b"", b"{", b"[1]", b'{"schema_version": 99}', b"\xff" * 100, b"[" * 9999)
+    torn = b'{"open": [{"name": "night-\xff'
+    damaged = [b"", b"{", b"[1]", b'{"schema_version": 99}', b"\xff" * 100, b"[" * 9999]
+    damaged += [torn, torn + b'"}]}']
     for content in damaged:
         path.write_bytes(content)
         running = Running(Webhook(name="hook", kind="json", url="http://h/"), path)
@@ -124,6 +127,29 @@ async def test_a_file_that_cannot_be_read_is_set_aside(tmp_path: Path) -> None:
         assert not path.exists()
     kept = {file.read_bytes() for file in path.parent.glob("hook.bad*")}
     assert kept == set(damaged)
+
+
+async def test_a_file_that_the_disk_does_not_give_is_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not written over: what waits in it may be read another time."""
+    path = tmp_path / "hook.json"
+    file = QueueFile(path)
+    file.load()
+    file.save(Stored(notices(2), [OPEN]), 1)
+    file.close()
+    content = path.read_bytes()
+
+    def refuse(_path: Path, _mode: str = "r") -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "open", refuse)
+        again = QueueFile(path)
+        assert again.load() == Stored()
+    again.save(Stored(notices(1)), 1)
+    again.close()
+    assert path.with_suffix(".bad1").read_bytes() == content
 
 
 async def test_a_queue_belongs_to_one_process(tmp_path: Path) -> None:
@@ -148,6 +174,25 @@ async def test_a_disk_that_is_full_is_no_end(tmp_path: Path) -> None:
         running.sender.offer([notice()], [])
         await running.until_empty()
         assert receiver.ids == ["night-1/1"]
+
+
+async def test_what_could_not_be_kept_is_kept_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though there are no news: an incident is open that somebody has to close."""
+    monkeypatch.setattr(sender_module, "KEEP_AGAIN_S", 0.05)
+    path = tmp_path / "queue" / "hook.json"
+    in_the_way = path.with_suffix(".part")
+    in_the_way.mkdir(parents=True)
+    async with Hook() as receiver, sending(hook_of(receiver), tmp_path) as running:
+        running.sender.offer([notice()], [OPEN])
+        await running.until_empty()
+        await until(lambda: bool(running.sender.problems), what="a problem")
+        in_the_way.rmdir()
+        await until(path.exists, what="the file")
+        assert running.sender.problems == []
+    again = QueueFile(path).load()
+    assert (again.waiting, again.open) == ([], [OPEN])
 
 
 async def test_a_run_that_ends_waits_a_moment_only(

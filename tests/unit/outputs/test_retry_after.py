@@ -23,6 +23,8 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
         ("Fri, 02 Jan 2026 03:00:00 GMT", 0.0),
         ("Fri, 02 Jan 2026 03:04:35 -0000", 30.0),
         ("Fri, 99 Jan 2026 03:04:35 GMT", None),
+        (f"Fri, 02 Jan {'9' * 20} 03:04:35 GMT", None),
+        (f"Fri, 02 Jan 2026 03:04:35 +{'9' * 20}", None),
     ],
 )
 def test_retry_after(text: str, expected: float | None) -> None:

@@ -1,6 +1,7 @@
 """What a run enters into its error budget, and shows of it."""
 
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 
 import msgspec
@@ -8,6 +9,7 @@ import msgspec
 from loadprobe.clock import NS_PER_S, ClockPair
 from loadprobe.config.keys import Config, Lane, Output, Slo, Target
 from loadprobe.core.judging.aggregate import Aggregate
+from loadprobe.core.judging.before import Before
 from loadprobe.core.judging.columns import Block, Scope
 from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.core.judging.outcome import OpKind
@@ -304,3 +306,32 @@ def test_a_run_that_goes_on_forgets_nothing(tmp_path: Path) -> None:
     dark_s, _, seen_s = again.figures()
     assert abs(dark_s - 20) < 0.02
     assert 303 < seen_s <= 305
+
+
+def test_what_an_earlier_process_saw_alone_is_seen_no_longer(tmp_path: Path) -> None:
+    """A shard that has gone was not looked at by the process that goes on."""
+    rig = Rig(tmp_path)
+    rig.run(10)
+    rig.end()
+    rig.aggregate.finish(10 * S)
+    totals = rig.aggregate.scope_totals
+    gone = {Scope("tcp", "0003", OpKind.READ): copy(totals[Scope("tcp", *READ)])}
+    again = Rig(tmp_path, since_s=11)
+    again.budgeting.close()
+    again.aggregate = Aggregate([LANE])
+    again.budgeting = Budgeting(
+        again.config,
+        again.aggregate,
+        ClockPair(0, WALL_NS),
+        again.metrics,
+        planned=list,
+        now_ns=lambda: 11 * S,
+    )
+    again.aggregate.go_on(Before(10 * S, rig.aggregate.lane_totals, totals | gone))
+    again.budgeting.go_on()
+    again.aggregate.start_process(0, 11 * S)
+    again.run(5)
+    again.end()
+    budget = again.budgeting.figures
+    assert budget is not None
+    assert [place.shard for place in budget.places] == ["0001", "0002"]

@@ -287,3 +287,57 @@ def test_what_a_lane_wrote_that_has_gone_is_not_looked_for(tmp_path: Path) -> No
     crew.ledger.begin(past.path)
     crew.ledger.close()
     assert read_ledger(past.path) == {"tcp": written}
+
+
+def test_an_incident_right_before_the_end_gets_its_folder(tmp_path: Path) -> None:
+    """Though nothing is dark any more: nobody knows when it will be."""
+    killed(tmp_path, until_ms=4000)
+    run = Recorded(tmp_path, dark=DARK, resume=True)
+    run.measure(60 * S, every_ns=2 * S)
+    assert run.recording.incidents.waiting == 0
+    run.measure(70 * S, every_ns=2 * S)
+    (record,) = run.recording.incidents.take(5)
+    assert record.incident is not None
+    assert len(record.outages) == 1
+
+
+@pytest.mark.parametrize("how", ["killed", "ended", "left"])
+def test_an_outage_is_counted_once_however_the_process_ended(
+    tmp_path: Path, how: str
+) -> None:
+    """Also one that was over right before: less than the quiet time."""
+    first = Recorded(tmp_path, dark=DARK)
+    first.measure(3000 * MS)
+    if how == "ended":
+        first.conclude()
+    elif how == "left":
+        first.recording.hand_over(first.aggregate.finish(BEGIN_NS + 3000 * MS))
+    first.folder.close()
+    second = again(tmp_path, 6000)
+    second.conclude()
+    (outage,) = load_any_run(second.folder.path).outages
+    found = counted(second)
+    of_outages = {key: v for key, v in found.items() if key[0] == "outages_total"}
+    assert list(of_outages.values()) == [1]
+    (dark_s,) = (v for key, v in found.items() if key[0] == "outage_seconds_total")
+    assert dark_s == pytest.approx(outage.duration_ms / 1000, abs=0.002)
+
+
+def test_an_outage_is_counted_once_when_the_next_process_is_killed(
+    tmp_path: Path,
+) -> None:
+    """What was counted when the load ended in order stays counted."""
+    first = Recorded(tmp_path, dark=DARK)
+    first.measure(2000 * MS)
+    first.recording.hand_over(first.aggregate.finish(BEGIN_NS + 2000 * MS))
+    second = again(tmp_path, 3500)
+    second.folder.close()
+    (second.folder.path / LOCK).write_text("1\n")
+    third = again(tmp_path, 7000)
+    third.conclude()
+    (outage,) = third.aggregate.outages
+    found = counted(third)
+    of_outages = [v for key, v in found.items() if key[0] == "outages_total"]
+    assert of_outages == [1]
+    (dark_s,) = (v for key, v in found.items() if key[0] == "outage_seconds_total")
+    assert dark_s == pytest.approx(outage.seen_ns / 1e9, abs=0.011)

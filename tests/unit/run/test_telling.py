@@ -12,11 +12,14 @@ from loadprobe.config.keys import Config, Lane, Output
 from loadprobe.config.webhooks import Webhook
 from loadprobe.core.events import MaintenanceBegun, MaintenanceOver
 from loadprobe.core.judging.aggregate import Aggregate
+from loadprobe.core.judging.before import Before
+from loadprobe.core.judging.columns import Block
 from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.core.verdict.notices import Notice
 from loadprobe.core.verdict.occasions import OccasionKind
 from loadprobe.outputs.webhooks.formats import as_pagerduty, as_slack
 from loadprobe.run.telling import Telling
+from tests.support.aggregating import MS, ONE, SCOPE, begun, refuse, served
 
 S = 1_000_000_000
 CLOCK = ClockPair(0, 1_700_000_000 * S)
@@ -37,10 +40,14 @@ OVER = MaintenanceOver(
 
 
 class Unmeasured:
-    """Metrics that nobody looks at."""
+    """Metrics that hardly anybody looks at."""
 
-    def set(self, *_: str, value: float) -> None:
+    def __init__(self) -> None:
+        self.shown: dict[tuple[str, ...], float] = {}
+
+    def set(self, *labels: str, value: float) -> None:
         """Take a figure."""
+        self.shown[labels] = value
 
     def add(self, *_: str, by: float = 1) -> None:
         """Take a count."""
@@ -115,3 +122,122 @@ def _notice(document: dict[str, Any]) -> Notice:
     notice = msgspec.convert(document, Notice)
     assert notice.kind is OccasionKind.OPENED
     return notice
+
+
+class Told:
+    """A run of one scope, 100 arrivals a second, and what waits for its receivers."""
+
+    def __init__(self, folder: Path, aggregate: Aggregate, at_ms: int = 0) -> None:
+        self._folder = folder
+        self.aggregate = aggregate
+        self.now_ms = at_ms
+        self.metrics = Unmeasured()
+        self.webhook = Webhook("chat", "json", url="http://127.0.0.1:1/", pause_s=1)
+        self.telling = Telling(
+            Config(
+                name="night",
+                lanes=(Lane("tcp"),),
+                webhooks=(self.webhook,),
+                output=Output(dir=str(folder)),
+            ),
+            aggregate,
+            CLOCK,
+            self.metrics,
+            target=lambda: "db.example.com",
+            blame=lambda _outages: [],
+            planned=list,
+        )
+
+    def until(self, end_ms: int, *, dark: bool = False) -> None:
+        """Let time pass, sealed every 250 ms."""
+        while self.now_ms < end_ms:
+            then_ms = self.now_ms + 250
+            dues = range(self.now_ms, then_ms, 10)
+            block = refuse(Block(), *dues) if dark else served(*dues)
+            self.aggregate.add(0, {SCOPE: block}, watermark_ns=then_ms * MS)
+            self.telling.take_sealed(self.aggregate.seal())
+            self.now_ms = then_ms
+
+    def waiting(self) -> list[Notice]:
+        """Return what waits."""
+        self.telling.hand_over()
+        (file,) = self._folder.glob(".webhooks/night/chat.json")
+        rows = json.loads(file.read_bytes())["waiting"]
+        return [msgspec.convert(row, Notice) for row in rows]
+
+
+async def test_a_maintenance_has_a_name_of_its_own(tmp_path: Path) -> None:
+    """Every run begins to count at 1; one that goes on keeps to the name."""
+    later = msgspec.structs.replace(BEGUN, start_unix_ns=CLOCK.to_wall(3600 * S))
+    names: list[str] = []
+    for folder, begun_event in (("a", BEGUN), ("b", later)):
+        run = Told(tmp_path / folder, begun(ONE))
+        hook = msgspec.structs.replace(run.webhook, tell_maintenance=True)
+        await run.telling.use([hook])
+        run.telling.take_event(begun_event)
+        (first,) = run.waiting()
+        again = Told(tmp_path / folder, begun(ONE))
+        again.telling.go_on([begun_event])
+        await again.telling.use([hook])
+        again.telling.take_event(OVER)
+        last = again.waiting()[-1]
+        assert (first.incident, first.number) == (last.incident, last.number - 1)
+        names.append(first.incident)
+    assert len(set(names)) == 2
+
+
+async def test_a_receiver_that_is_changed_is_told_the_same(tmp_path: Path) -> None:
+    """A reload in the midst of an incident counts nothing twice."""
+    run = Told(tmp_path, begun(ONE))
+    run.until(1000)
+    run.until(5000, dark=True)
+    await run.telling.use([msgspec.structs.replace(run.webhook, pause_s=86_400)])
+    run.until(9000, dark=True)
+    run.until(12_000)
+    first, *_, last = run.waiting()
+    assert (first.incident, first.kind) == (last.incident, OccasionKind.OPENED)
+    assert (last.kind, last.outages) == (OccasionKind.CLOSED, 1)
+    assert last.dark_ms.lower <= 8000 <= last.dark_ms.upper
+    assert "earlier run" not in " ".join(last.text)
+
+
+async def test_a_run_that_goes_on_tells_when_it_was_over(tmp_path: Path) -> None:
+    """Not when its process was gone, which was later."""
+    run = Told(tmp_path, begun(ONE))
+    run.until(1000)
+    run.until(3000, dark=True)
+    run.until(3750)
+    first = run.waiting()
+    assert [notice.kind for notice in first] == [OccasionKind.OPENED]
+    aggregate = Aggregate([ONE])
+    aggregate.go_on(
+        Before(
+            until_ns=run.aggregate.sealed_until_ns,
+            lane_totals=run.aggregate.lane_totals,
+            scope_totals=run.aggregate.scope_totals,
+            outages=run.aggregate.outages,
+        )
+    )
+    aggregate.start_process(0, 3750 * MS)
+    again = Told(tmp_path, aggregate, 3750)
+    again.telling.go_on([])
+    again.until(6000)
+    last = again.waiting()[-1]
+    assert (last.kind, last.incident) == (OccasionKind.CLOSED, first[0].incident)
+    assert last.end_unix_ns is not None
+    assert abs(last.end_unix_ns - CLOCK.to_wall(3 * S)) < 20 * MS
+
+
+async def test_nothing_waits_for_a_receiver_that_is_not_there_any_more(
+    tmp_path: Path,
+) -> None:
+    """What is on disk for it is no notice that this run could send: no alarm is due."""
+    run = Told(tmp_path, begun(ONE))
+    run.until(1000)
+    run.until(2000, dark=True)
+    shown = "webhook_queue_notices", "chat"
+    assert run.metrics.shown[shown] == 1
+    await run.telling.use([])
+    assert run.metrics.shown[shown] == 0
+    await run.telling.use([run.webhook])
+    assert run.metrics.shown[shown] == 1

@@ -26,10 +26,10 @@ WALL_NS = 1_000_000 * S
 class Play:
     """A tracker with a quiet time of 5 s, and what it told."""
 
-    def __init__(self) -> None:
+    def __init__(self, since: int = 0) -> None:
         self.told: list[Event] = []
         self.tracker = MaintenanceTracker(
-            ClockPair(0, WALL_NS),
+            ClockPair(since * S, WALL_NS + since * S),
             quiet_ns=5 * S,
             lanes=["tcp", "tls"],
             emit=self.told.append,
@@ -194,3 +194,65 @@ def test_the_next_process_goes_on_with_it() -> None:
     begun = second.told[-1]
     assert isinstance(begun, MaintenanceBegun)
     assert begun.number == 3
+
+
+def gone_on(first: Play, *seen: Event, since: int) -> Play:
+    """Return what goes on after a process that saw events, with its journal."""
+    first.see(*seen)
+    journal = sorted([*seen, *first.told], key=lambda event: event.mono_ns)
+    second = Play(since)
+    second.tracker.go_on(journal, [])
+    return second
+
+
+def test_what_is_under_way_is_not_over_for_the_next_process() -> None:
+    """It was modifying when the process was gone, and nobody has asked since."""
+    second = gone_on(
+        Play(),
+        GroupStatusSeen(10 * S, "modifying", "available"),
+        told(11, "recovery_started", "Recovering cache nodes 0001"),
+        update(12, "in-progress", "not-applied"),
+        since=100,
+    )
+    second.until(90)
+    second.until(200)
+    assert (second.told, second.tracker.current is None) == ([], False)
+    second.see(GroupStatusSeen(201 * S, "available", ""))
+    second.until(210)
+    second.see(update(211, "complete", ""))
+    second.until(220)
+    assert second.tracker.current is not None, "the node is not back"
+    second.see(told(221, "recovery_finished", "Finished recovery"))
+    second.until(230)
+    assert second.tracker.current is None
+    assert (second.over.number, second.over.start_unix_ns) == (1, WALL_NS + 10 * S)
+
+
+def test_the_next_process_has_to_look_before_it_is_over() -> None:
+    """Nobody saw that no sign came while there was none; what came belongs to it."""
+    second = gone_on(Play(), RoleChanged(10 * S, "0001", ""), since=100)
+    second.until(13)
+    second.until(104)
+    assert second.told == []
+    second.see(told(104, "failover_completed", "Failover completed", date=60))
+    second.until(110)
+    assert (second.over.number, second.over.signs) == (1, 2)
+    assert second.over.end_unix_ns == WALL_NS + 104 * S
+
+
+def test_of_many_outages_the_times_are_at_least() -> None:
+    """What is not kept any more is counted, and the verdict says so."""
+    play = Play()
+    play.see(GroupStatusSeen(S, "modifying", "available"))
+    for number in range(2_500):
+        start = 2_000 + 20 * number
+        play.tracker.take_outages(
+            [outage(start, start + 10)], is_dark=True, until_ns=(start + 10) * S // 1000
+        )
+    play.see(GroupStatusSeen(60 * S, "available", "modifying"))
+    play.until(70)
+    assert play.over.outages == 2_500
+    assert play.over.verdict.endswith(
+        "dark for 20000 ms [16000, 24000]: shard 0001, lane tcp; at least: 2,500 "
+        "outages, the times are of the last 2,000"
+    )

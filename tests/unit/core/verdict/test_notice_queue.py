@@ -173,3 +173,16 @@ def test_old_news_are_dropped() -> None:
 def test_what_a_status_says(status: int, fate: Fate) -> None:
     """What is about this notice alone is given up; what can be put right is not."""
     assert fate_of(status) is fate
+
+
+def test_a_wall_clock_that_is_set_makes_nothing_old() -> None:
+    """What came in a moment ago is news, however far the clock of the run is behind."""
+    queue = NoticeQueue(200)
+    queue.offer([a_notice(1)], now_ns=5 * HOUR_NS)
+    unix_ns = a_notice(1).at_unix_ns + 30 * 24 * HOUR_NS
+    assert queue.next(6 * HOUR_NS, unix_ns=unix_ns) is not None
+    queue.take_answer(Fate.LATER, 6 * HOUR_NS, jitter=0.0)
+    assert queue.next(29 * HOUR_NS, unix_ns=0) is not None
+    queue.take_answer(Fate.LATER, 29 * HOUR_NS, jitter=0.0)
+    assert queue.next(30 * HOUR_NS, unix_ns=0) is None
+    assert queue.dropped == {Drop.GAVE_UP: 1}

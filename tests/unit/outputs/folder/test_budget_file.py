@@ -1,5 +1,6 @@
 """Error budgets outlive their process, in a file of their own."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -129,6 +130,60 @@ def test_it_is_begun_anew_when_it_has_grown(
     assert len(files(tmp_path)) == 2
     assert sums(read_budget(files(tmp_path)[-1])) == (1_000, 2_000)
     assert sum(path.stat().st_size for path in files(tmp_path)) < 40_000
+
+
+def test_a_full_disk_takes_nothing_that_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often it is begun anew meanwhile, a whole one is kept for the next."""
+    monkeypatch.setattr(budget_file, "GROWN_BYTES", 2_000)
+    file, accounts = opened(tmp_path)
+    tell(file, accounts, *(entry(s, dark=True) for s in range(10)))
+
+    def refuse(_fd: int, _content: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "write", refuse)
+        for second in range(10, 300):
+            tell(file, accounts, entry(second))
+            if file.is_grown:
+                file.begin(accounts.snapshot())
+        # Whoever is killed now leaves what had been written.
+        rest, *_ = files(tmp_path)
+        assert sums(read_budget(rest)) == (10, 10)
+    tell(file, accounts, entry(300))
+    assert sums(read_budget(files(tmp_path)[-1])) == (10, 301)
+    file.begin(accounts.snapshot())
+    file.close()
+    assert len(files(tmp_path)) == 2
+    again, accounts = opened(tmp_path)
+    assert sums(accounts) == (10, 301)
+    assert again.problems == []
+    again.close()
+
+
+def test_what_cannot_be_read_now_is_there_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that could not read it keeps its own to itself, as it says."""
+    file, accounts = opened(tmp_path)
+    tell(file, accounts, *(entry(s, dark=True) for s in range(10)))
+    file.close()
+
+    def refuse(_path: Path) -> Accounts:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(budget_file, "read_budget", refuse)
+        alone, accounts = opened(tmp_path)
+        tell(alone, accounts, entry(20))
+        (problem,) = alone.problems
+        assert "it is that of this process alone" in problem
+        alone.close()
+    again, accounts = opened(tmp_path)
+    assert sums(accounts) == (10, 10)
+    again.close()
 
 
 def test_one_process_has_it(tmp_path: Path) -> None:
