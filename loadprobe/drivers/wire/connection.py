@@ -264,13 +264,14 @@ class Connection:
                 return False
             entry = pending.popleft()
             if isinstance(entry, Arrival):
-                if not _turns_away(reply):
-                    self.alive_ns = entry.sent
                 if self._free is not None and not pending:
                     self._free.append(self)
                 if reply.__class__ is ReplyError:
+                    if not _turns_away(reply):
+                        self.alive_ns = entry.sent
                     owner.error_reply(entry, reply, now)
                 else:
+                    self.alive_ns = entry.sent
                     self._replied(entry, reply, now)
             else:
                 self._answer(entry, reply)
