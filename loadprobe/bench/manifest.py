@@ -114,7 +114,7 @@ def read_manifest(folder: Path) -> BenchManifest:
         raise UsageError(
             f"{str(folder)!r} holds no bench: cannot read {BENCH}: {exc.strerror}"
         ) from exc
-    except msgspec.DecodeError as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise UsageError(f"{path} is damaged: {exc}") from exc
     if manifest.schema_version != SCHEMA_VERSION:
         raise UsageError(
@@ -143,7 +143,7 @@ def read_ended(folder: Path) -> list[Ended]:
     for number, line in enumerate(lines, start=1):
         try:
             ended.append(msgspec.json.decode(line, type=Ended))
-        except msgspec.DecodeError as exc:
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             if number == len(lines) and not line.endswith(b"\n"):
                 break
             raise UsageError(f"{path}, line {number} is damaged: {exc}") from exc

@@ -230,7 +230,7 @@ def _read(path: Path) -> Marker | None:
         return msgspec.json.decode(path.read_bytes(), type=Marker)
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.DecodeError) as exc:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise ControlError(
             f"reading the note of a created group from {path}: {exc}; look whether its "
             "group still exists, delete that if it is yours, then remove the file"

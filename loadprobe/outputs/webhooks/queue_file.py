@@ -116,7 +116,7 @@ class QueueFile:
             return Stored()
         try:
             stored = msgspec.json.decode(content, type=Stored)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             stored = None
         if stored is None or stored.schema_version != SCHEMA_VERSION:
             self._set_aside()

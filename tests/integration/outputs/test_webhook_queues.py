@@ -115,7 +115,15 @@ async def test_a_file_that_cannot_be_read_is_set_aside(tmp_path: Path) -> None:
     """It is kept under another name, and is the end of nothing."""
     path = tmp_path / "queue" / "hook.json"
     path.parent.mkdir()
-    damaged = (b"", b"{", b"[1]", b'{"schema_version": 99}', b"\xff" * 100, b"[" * 9999)
+    damaged = (
+        b"",
+        b"{",
+        b"[1]",
+        b'{"schema_version": 99}',
+        b"\xff" * 100,
+        b'{"waiting": [{"id": "\xff"}]}',
+        b"[" * 9999,
+    )
     for content in damaged:
         path.write_bytes(content)
         running = Running(Webhook(name="hook", kind="json", url="http://h/"), path)

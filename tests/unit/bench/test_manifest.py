@@ -56,9 +56,10 @@ def test_a_torn_line_is_left_out(tmp_path: Path) -> None:
     whole = (tmp_path / CELLS).read_bytes()
     (tmp_path / CELLS).write_bytes(whole[:-5])
     assert read_ended(tmp_path) == ENDED[:1]
-    (tmp_path / CELLS).write_bytes(b"{}\n" + whole)
-    with pytest.raises(UsageError, match="line 1 is damaged"):
-        read_ended(tmp_path)
+    for damaged in (b"{}\n", b'{"label": "\xff"}\n'):
+        (tmp_path / CELLS).write_bytes(damaged + whole)
+        with pytest.raises(UsageError, match="line 1 is damaged"):
+            read_ended(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +68,7 @@ def test_a_torn_line_is_left_out(tmp_path: Path) -> None:
         (None, "holds no bench"),
         (b"{", "is damaged"),
         (b"[]", "is damaged"),
+        (b'{"config": "\xff"}', "is damaged"),
     ],
 )
 def test_no_bench(tmp_path: Path, content: bytes | None, said: str) -> None:

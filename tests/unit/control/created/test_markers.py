@@ -116,10 +116,11 @@ def test_a_marker_that_cannot_be_written(folder: Path) -> None:
         markers.write(CONTROL, now_ns=WRITTEN_NS, mark="7f3a")
 
 
-def test_a_marker_that_cannot_be_read(folder: Path) -> None:
+@pytest.mark.parametrize("content", [b"{", b'{"group": "\xff"}'])
+def test_a_marker_that_cannot_be_read(folder: Path, content: bytes) -> None:
     """It is not passed over in silence: a group may hang on it."""
     folder.mkdir(parents=True)
-    (folder / "rg-1.json").write_text("{")
+    (folder / "rg-1.json").write_bytes(content)
     with pytest.raises(
         ControlError, match="rg-1.json: .*; look whether its group still"
     ):
