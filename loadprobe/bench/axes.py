@@ -4,6 +4,7 @@ Repeats are blocks: every cell is run once before any is run again, in an order 
 drawn for each block. So what drifts with time, as a machine that warms up, meets all.
 """
 
+import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
@@ -82,12 +83,13 @@ def order_cells(axes: Sequence[Axis], *, repeats: int, seed: int) -> list[BenchC
     names = [axis.name for axis in axes]
     if len(set(names)) < len(names):
         raise UsageError(f"the axes {', '.join(names)} name one of them twice")
-    points = list(_points(axes))
-    if len(points) * repeats > MOST_CELLS:
+    count = math.prod(len(axis.values) for axis in axes)
+    if count * repeats > MOST_CELLS:
         raise UsageError(
-            f"{len(points)} points x {repeats} repeats are {len(points) * repeats} "
-            f"cells; at most {MOST_CELLS}"
+            f"{count} points x {repeats} repeats are {count * repeats} cells; at most "
+            f"{MOST_CELLS}"
         )
+    points = list(_points(axes))
     varied = [axis.name for axis in axes if len(axis.values) > 1]
     draw = random.Random(seed)  # noqa: S311 - an order that can be told again
     cells: list[BenchCell] = []

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from loadprobe.bench.axes import labels_in_order
-from loadprobe.bench.manifest import Ended, read_ended, read_manifest
+from loadprobe.bench.manifest import CELLS, Ended, read_ended, read_manifest
 from loadprobe.core.comparing.comparison import ComparedRun, RunGroup
 from loadprobe.core.comparing.figures import Figure
 from loadprobe.core.verdict.quantities import Bounds
@@ -41,6 +41,11 @@ def groups_of_bench(
     }
     runs: dict[str, list[ComparedRun]] = {group: [] for group in labels.values()}
     for ended in read_ended(folder):
+        if ended.label not in labels:
+            raise UsageError(
+                f"{str(folder / CELLS)!r} tells of the cell {ended.label!r}, which "
+                "this bench does not have"
+            )
         run = reader.read(folder / ended.run)
         runs[labels[ended.label]].append(_with_capacity(run, ended, warn))
     groups = [RunGroup(label, of) for label, of in runs.items() if of]

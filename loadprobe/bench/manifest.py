@@ -13,6 +13,7 @@ import msgspec
 
 from loadprobe.bench.axes import Axis, BenchCell, order_cells
 from loadprobe.errors import UsageError
+from loadprobe.outputs.folder.regular import read_regular
 
 SCHEMA_VERSION = 1
 BENCH = "bench.json"
@@ -109,12 +110,12 @@ def read_manifest(folder: Path) -> BenchManifest:
     """
     path = folder / BENCH
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=BenchManifest)
+        manifest = msgspec.json.decode(read_regular(path), type=BenchManifest)
     except OSError as exc:
         raise UsageError(
             f"{str(folder)!r} holds no bench: cannot read {BENCH}: {exc.strerror}"
         ) from exc
-    except msgspec.DecodeError as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise UsageError(f"{path} is damaged: {exc}") from exc
     if manifest.schema_version != SCHEMA_VERSION:
         raise UsageError(
@@ -133,17 +134,20 @@ def read_ended(folder: Path) -> list[Ended]:
     """Return the cells that have ended; a line that was cut short is none.
 
     Raises:
-        UsageError: the file is damaged before its end.
+        UsageError: the file cannot be read, or is damaged before its end.
     """
     path = folder / CELLS
-    if not path.exists():
-        return []
     ended: list[Ended] = []
-    lines = path.read_bytes().splitlines(keepends=True)
+    try:
+        lines = read_regular(path).splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
+    except OSError as exc:
+        raise UsageError(f"cannot read {str(path)!r}: {exc.strerror}") from exc
     for number, line in enumerate(lines, start=1):
         try:
             ended.append(msgspec.json.decode(line, type=Ended))
-        except msgspec.DecodeError as exc:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
             if number == len(lines) and not line.endswith(b"\n"):
                 break
             raise UsageError(f"{path}, line {number} is damaged: {exc}") from exc

@@ -282,7 +282,12 @@ def _run(
             if wait_s is not None:
                 console = make_console()
                 waiting = wait_until_there(
-                    config, scenario, shared, wait_s=wait_s, console=console
+                    config,
+                    scenario,
+                    shared,
+                    wait_s=wait_s,
+                    console=console,
+                    is_reloaded=options.reread is not None,
                 )
                 code = runner.run(waiting)
                 if code is not None:

@@ -7,6 +7,7 @@ waited for without an end, by a run that is to measure meanwhile.
 import errno
 import os
 import select
+import stat
 from pathlib import Path
 
 LARGEST_BYTES = 4 * 1024 * 1024
@@ -48,6 +49,24 @@ def read_bounded_text(path: Path | str, most_bytes: int = LARGEST_BYTES) -> str:
     """
     text = read_bounded(path, most_bytes).decode("utf-8")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def check_bounded(path: Path | str, most_bytes: int = LARGEST_BYTES) -> None:
+    """Check a file before a library opens it, which waits for pipes, by its path.
+
+    Args:
+        path: of the file.
+        most_bytes: a longer one is refused.
+
+    Raises:
+        OSError: it is not there, is no regular file, or is longer.
+        ValueError: there cannot be such a path.
+    """
+    found = os.stat(path)  # noqa: PTH116 - links are followed, as the library does
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file")
+    if found.st_size > most_bytes:
+        raise OSError(errno.EFBIG, f"it is longer than {most_bytes} bytes")
 
 
 def _read(descriptor: int, most_bytes: int) -> bytes:

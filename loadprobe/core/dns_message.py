@@ -82,6 +82,8 @@ def parse_query(message: bytes) -> Query:
         kind, _ = _QUESTION.unpack_from(message, at)
     except (struct.error, IndexError, UnicodeDecodeError) as exc:
         raise ValueError(f"a message of {len(message)} bytes is cut short") from exc
+    if not labels or any("." in label for label in labels):
+        raise ValueError("a question for what is no name")
     return Query(number, ".".join(labels).lower(), kind)
 
 

@@ -139,7 +139,7 @@ def read_state(name: str) -> LocalState | None:
         return msgspec.json.decode(path.read_bytes(), type=LocalState)
     except FileNotFoundError:
         return None
-    except msgspec.DecodeError as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise RunError(
             f"reading the state of the local cluster from {path}: {exc}; if no such "
             "cluster runs, remove the file"

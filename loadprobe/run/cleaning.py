@@ -91,7 +91,7 @@ async def _clean_node(
             began_ns = mono_now_ns()
             # Nothing in a name of a lane has a meaning in a pattern.
             cursor, keys = await node.scan(cursor, prefix + b"{*", count=_SCANNED)
-            ours = {key for key in keys if key.startswith(prefix + b"{")}
+            ours = {key for key in keys if _is_ours(key, prefix)}
             if deletes:
                 for together in by_slot(ours):
                     await node.unlink(together)
@@ -100,6 +100,11 @@ async def _clean_node(
             yield len(ours)
             if cursor == _FIRST_CURSOR:
                 break
+
+
+def _is_ours(key: bytes, prefix: bytes) -> bool:
+    """Tell whether a key has a name as those of a lane: after its prefix a hash tag."""
+    return key.startswith(prefix + b"{") and key.find(b"}") > len(prefix) + 1
 
 
 def by_slot(keys: Iterable[bytes]) -> list[list[bytes]]:

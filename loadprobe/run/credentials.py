@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from loadprobe.clock import NS_PER_S, mono_now_ns
-from loadprobe.config.bounded_file import read_bounded
+from loadprobe.config.bounded_file import check_bounded, read_bounded
 from loadprobe.config.keys import Target
 from loadprobe.core.events import (
     CredentialsChanged,
@@ -96,6 +96,7 @@ def read_credentials(target: Target, *, tls: bool) -> HeldSecrets:
 
 def _digest(key: str, path: str) -> str:
     try:
+        check_bounded(path)
         return hashlib.sha256(read_bounded(path)).hexdigest()
     except (OSError, ValueError) as exc:
         why = exc.strerror if isinstance(exc, OSError) else str(exc)

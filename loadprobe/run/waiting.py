@@ -20,6 +20,10 @@ from loadprobe.run.preparing import prepare
 from loadprobe.signals import EXIT_INTERRUPTED, Stopping
 
 _PAUSE_S = 1.0
+_TOO_EARLY = (
+    "the configuration is not read again while the cluster is waited for; ask again "
+    "when the load has begun"
+)
 _TOLD_EVERY_NS = 10 * NS_PER_S
 
 
@@ -30,6 +34,7 @@ async def wait_until_there(
     *,
     wait_s: float,
     console: Console,
+    is_reloaded: bool = False,
 ) -> int | None:
     """Return when a run could begin.
 
@@ -40,6 +45,8 @@ async def wait_until_there(
         shared: the API of the group, which stays open.
         wait_s: how long to wait.
         console: gets a line when the reason changes, and every ten seconds.
+        is_reloaded: SIGHUP asks for the configuration to be read again, and ends
+            nothing. It is not read again before the load begins.
 
     Returns:
         None; the exit code if a signal ended the waiting.
@@ -48,9 +55,13 @@ async def wait_until_there(
         UsageError: something is wrong that waiting does not put right, or the time is
             up.
     """
-    stopping = Stopping()
+    stopping = Stopping(is_reloaded=is_reloaded)
     with stopping.caught():
-        await stopping.unless_set(_wait(config, scenario, shared, wait_s, console))
+        telling = asyncio.create_task(_tell_of_hangups(stopping, console))
+        try:
+            await stopping.unless_set(_wait(config, scenario, shared, wait_s, console))
+        finally:
+            telling.cancel()
     if not stopping.is_set:
         return None
     console.print(STOPPED_EARLY)
@@ -88,3 +99,10 @@ async def _wait(
         else:
             return
         await asyncio.sleep(_PAUSE_S)
+
+
+async def _tell_of_hangups(stopping: Stopping, console: Console) -> None:
+    while True:
+        await stopping.hangup.wait()
+        stopping.hangup.clear()
+        console.print(_TOO_EARLY, markup=False, highlight=False, soft_wrap=True)

@@ -1,9 +1,9 @@
 """Marks of the groups that a scenario created, so that none is forgotten and paid for.
 
-Rule: a marker is written before the group is asked for, and removed after the provider
-knows the group no more. What is deleted on the word of a marker is only what that
-marker can have created: the group of its name that carries its mark (a random text in a
-tag), made no earlier than the marker, by a process that is gone. Of a process on
+Rule: a marker is on the disk before the group is asked for, and removed after the
+provider knows the group no more. What is deleted on the word of a marker is only what
+that marker can have created: the group of its name that carries its mark (a random text
+in a tag), made no earlier than the marker, by a process that is gone. Of a process on
 another host, or in another pid namespace (a container that shares the folder), nobody
 here can tell: it counts as alive.
 
@@ -144,11 +144,7 @@ def write(control: Control, *, now_ns: int, mark: str) -> None:
                 "and may still run; choose another group, or delete that one: "
                 "loadprobe cleanup --force"
             )
-        draft = path.with_suffix(".new")
-        draft.unlink(missing_ok=True)
-        draft.touch(mode=0o600)
-        draft.write_bytes(msgspec.json.encode(marker))
-        draft.replace(path)
+        _replace(path, msgspec.json.encode(marker))
     except OSError as exc:
         raise ControlError(
             f"creating {marker.where}: the note of it cannot be written to {path}: "
@@ -230,11 +226,32 @@ def _read(path: Path) -> Marker | None:
         return msgspec.json.decode(path.read_bytes(), type=Marker)
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.DecodeError) as exc:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise ControlError(
             f"reading the note of a created group from {path}: {exc}; look whether its "
             "group still exists, delete that if it is yours, then remove the file"
         ) from exc
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Replace a file, and have it and its name reach the disk.
+
+    Raises:
+        OSError: it was not replaced.
+    """
+    draft = path.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=0o600)
+    with draft.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    folder_fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder_fd)
+    finally:
+        os.close(folder_fd)
 
 
 def _boot_id() -> str:

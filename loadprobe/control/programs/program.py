@@ -6,11 +6,13 @@ ends with it.
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import quote
 
 from loadprobe.clock import mono_now_ns
 from loadprobe.control.provider.secret import MASK, Secret
@@ -151,8 +153,14 @@ class OutputJournal:
 
 
 def masked(text: str, secrets: Sequence[Secret]) -> str:
-    """Return a text without secrets."""
-    for secret in secrets:
-        if secret.reveal():
-            text = text.replace(secret.reveal(), MASK)
+    """Return a text without secrets, also in the forms in which programs get them."""
+    forms = {form for secret in secrets for form in _forms(secret.reveal())}
+    for form in sorted(forms, key=len, reverse=True):  # one may begin another
+        text = text.replace(form, MASK)
     return text
+
+
+def _forms(secret: str) -> set[str]:
+    """Return a secret as it is, in a URL, and between quotes; none if it is empty."""
+    quoted = json.dumps(secret, ensure_ascii=False)[1:-1]
+    return {secret, quote(secret, safe=""), quoted} - {""}

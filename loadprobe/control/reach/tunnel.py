@@ -6,6 +6,7 @@ for as long as it takes.
 """
 
 import asyncio
+import re
 import socket
 from collections.abc import Callable, Collection, Iterable
 
@@ -30,6 +31,8 @@ LOOPBACK = "127.0.0.1"
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 _PORT_ATTEMPTS = 5
+_HOST = re.compile(r"[^\s\x00-\x1f\x7f/\\\[\]]+")
+"""With other signs ssh would take it for a socket file, or for more than a host."""
 
 
 def _ignore(_: object) -> None:
@@ -132,11 +135,14 @@ class SshTunnel:
         """
         async with self._turn:
             new = [a for a in dict.fromkeys(addresses) if a not in self._ports]
-            if not new:
-                return []
+            strange = [a for a in new if _HOST.fullmatch(a[0]) is None]
+            for address in strange:
+                node = join_address(*address)
+                self.emit(ForwardRefused(mono_now_ns(), node, "it is no address"))
+            new = [a for a in new if a not in strange]
             for address in new:
                 self._ports[address] = _free_port()
-            return await self._add(new)
+            return [*strange, *await self._add(new)]
 
     def lead(self, name: NodeAddress, to: NodeAddress) -> None:
         """Have a name lead by the forward to a node, from now on."""

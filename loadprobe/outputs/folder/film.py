@@ -6,6 +6,7 @@ of them; it never makes a short outage vanish.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import count
 
 from loadprobe.clock import NS_PER_MS
 from loadprobe.core.judging.cells import BlindSpan, CellState, FilmChunk, Frame
@@ -60,7 +61,7 @@ def fit_window(start_ns: int, end_ns: int, *, columns: int) -> Window:
     needed_ms = max(end_ms - start_ms, 1) * 1.2
     step_ms = next(
         factor * 10**power
-        for power in range(12)
+        for power in count()
         for factor in (1, 2, 5)
         if factor * 10**power * columns >= needed_ms
     )

@@ -97,7 +97,7 @@ class SegmentFiles:
             with open_regular(self.folder / MANIFEST) as file:
                 content = file.read(_LARGEST_MANIFEST_BYTES)
             return msgspec.json.decode(content, type=Manifest)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return Manifest()
 
     def note(self, name: str, kept: KeptFile) -> None:

@@ -13,6 +13,7 @@ import msgspec
 from loadprobe.outputs.folder.documents import encode_document
 from loadprobe.outputs.folder.forms import GROWING, MANIFEST
 from loadprobe.outputs.folder.private import replace_whole, sync_folder
+from loadprobe.outputs.folder.regular import read_regular
 from loadprobe.outputs.folder.segments import SEGMENT
 
 REMOVED = "removed.json"
@@ -55,9 +56,9 @@ class Removals(msgspec.Struct, frozen=True):
 def read_removals(folder: Path) -> tuple[Removal, ...]:
     """Return what was removed from a run folder; nothing if that cannot be read."""
     try:
-        content = (folder / REMOVED).read_bytes()
+        content = read_regular(folder / REMOVED)
         return msgspec.json.decode(content, type=Removals).removed
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ()
 
 

@@ -310,5 +310,5 @@ def _decode(content: bytes, decoder: msgspec.json.Decoder[_Line]) -> _Line:
         if zlib.crc32(raw) != checksum:
             raise ValueError("the checksum does not match")
         return decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise ValueError(str(exc)) from exc

@@ -14,6 +14,7 @@ from collections.abc import Coroutine, Sequence
 from ipaddress import ip_address
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 MOST_CONNECTIONS = 512
 """More of them are closed as they come."""
@@ -36,6 +37,7 @@ _BACKLOG = 128
 _RESERVE = 128
 """Descriptors that no client gets, or a quarter of all if that is less."""
 
+_EXPECTATION_FAILED = 417
 _OURS = 500
 """Statuses from here on are a defect of ours."""
 
@@ -245,5 +247,9 @@ class HttpConnection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer what could not be read or carried out."""
+        if isinstance(exc, UnicodeEncodeError) and "Expect" in request.headers:
+            # aiohttp has refused it, and repeated what it says, which is no text.
+            status, message = _EXPECTATION_FAILED, "Expect"
+            exc = HttpProcessingError(code=status, message=message)
         told = "the request cannot be read as HTTP/1.1" if status < _OURS else None
         return super().handle_error(request, status, exc, told if message else None)

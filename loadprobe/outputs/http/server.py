@@ -221,9 +221,14 @@ async def start_http(
 
 
 def _is_our_fault(record: logging.LogRecord) -> bool:
-    """Tell whether a record is more than a malformed request, which is not logged."""
+    """Tell whether a record is more than what clients do, which is not logged.
+
+    They send malformed requests, and leave before they are answered.
+    """
     cause = record.exc_info[1] if record.exc_info else None
-    return not isinstance(cause, HttpProcessingError | web.RequestPayloadError)
+    return not isinstance(
+        cause, HttpProcessingError | web.RequestPayloadError | ConnectionError
+    )
 
 
 def _check_address(host: str, port: int, *, is_guarded: bool) -> None:

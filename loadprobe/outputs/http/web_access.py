@@ -11,9 +11,9 @@ import logging
 import os
 import ssl
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from loadprobe.config.bounded_file import check_bounded, read_bounded
 from loadprobe.config.keys import Http
 from loadprobe.errors import ConfigError
 from loadprobe.outputs.http.passwords import Passwords
@@ -192,6 +192,9 @@ def _make_context(tls: TlsServer, where: str) -> ssl.SSLContext:
     context.maximum_version = _VERSIONS[tls.max_version]
     context.set_alpn_protocols(["http/1.1"])
     try:
+        # First, as OpenSSL would wait for a pipe, and read a device to its end.
+        for path in (tls.cert_file, tls.key_file):
+            check_bounded(path)
         # A passphrase would be asked for on the terminal, and wait there for ever.
         context.load_cert_chain(tls.cert_file, tls.key_file, password=lambda: b"")
     except (OSError, ValueError) as exc:
@@ -203,6 +206,7 @@ def _make_context(tls: TlsServer, where: str) -> ssl.SSLContext:
         ) from None
     if tls.client_ca_file is not None:
         try:
+            check_bounded(tls.client_ca_file)
             context.load_verify_locations(tls.client_ca_file)
         except (OSError, ValueError) as exc:
             raise ConfigError(
@@ -228,7 +232,7 @@ def _read_token(path: str) -> bytes:
     """
     at = "http.marks_token_file"
     try:
-        lines = Path(path).read_bytes().splitlines()
+        lines = read_bounded(path).splitlines()
     except (OSError, ValueError) as exc:
         why = exc.strerror if isinstance(exc, OSError) else "no path"
         raise ConfigError(

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from loadprobe.config.bounded_file import read_bounded_text
 from loadprobe.config.toml import Keys, convert
 from loadprobe.errors import ConfigError
 
@@ -128,7 +129,7 @@ def load_web_config(path: str) -> WebConfig:
             The message shows no hash and no password.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_bounded_text(path)
     except OSError as exc:
         raise ConfigError(
             path,

@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from loadprobe.config.bounded_file import check_bounded
 from loadprobe.config.remote_write import SECTION, RemoteWrite
 from loadprobe.errors import PreflightError
 
@@ -72,6 +73,9 @@ def make_tls(remote: RemoteWrite) -> ssl.SSLContext | None:
     if not remote.url.startswith("https:"):
         return None
     try:
+        if remote.ca_file is not None:
+            # First, as OpenSSL would wait for a pipe, and read a device to its end.
+            check_bounded(remote.ca_file)
         context = ssl.create_default_context(cafile=remote.ca_file)
     except (OSError, ValueError) as exc:
         raise PreflightError(
@@ -80,6 +84,8 @@ def make_tls(remote: RemoteWrite) -> ssl.SSLContext | None:
         ) from exc
     if remote.cert_file is not None:
         try:
+            for path in filter(None, (remote.cert_file, remote.key_file)):
+                check_bounded(path)
             # A passphrase would be asked for on the terminal, and wait there for ever.
             context.load_cert_chain(remote.cert_file, remote.key_file, lambda: "")
         except (OSError, ValueError) as exc:

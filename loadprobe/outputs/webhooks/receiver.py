@@ -16,6 +16,7 @@ from yarl import URL
 
 from loadprobe import __version__
 from loadprobe.clock import wall_now_ns
+from loadprobe.config.bounded_file import check_bounded
 from loadprobe.config.webhooks import Webhook
 from loadprobe.core.verdict.notice_queue import Fate, fate_of
 from loadprobe.core.verdict.notices import Notice
@@ -85,6 +86,9 @@ def make_tls(webhook: Webhook, url: str) -> ssl.SSLContext | None:
     if not url.startswith("https:"):
         return None
     try:
+        if webhook.ca_file is not None:
+            # First, as OpenSSL would wait for a pipe, and read a device to its end.
+            check_bounded(webhook.ca_file)
         return ssl.create_default_context(cafile=webhook.ca_file)
     except (OSError, ValueError) as exc:
         raise PreflightError(

@@ -10,6 +10,7 @@ from loadprobe.clock import NS_PER_MS
 from loadprobe.config.keys import Target
 from loadprobe.control.watch.node_answers import NodeSilent
 from loadprobe.control.watch.node_views import NodeLogin
+from loadprobe.core.dns_message import Query, encode_query
 from loadprobe.core.judging.outcome import ErrorClass
 from loadprobe.drivers.resolver import Resolver
 from loadprobe.drivers.wire.dial import Dialer, DialFailure
@@ -55,6 +56,21 @@ async def test_names_that_are_not_there_fail_as_the_system_fails_them() -> None:
         address = names.address
     with pytest.raises(socket.gaierror, match=address):
         await Resolver(address).resolve("nobody.test")
+
+
+async def test_a_question_for_no_name_is_not_answered() -> None:
+    """Anybody on this machine can send one; the next question is answered."""
+    problems: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: problems.append(context)
+    )
+    async with NameServer({"a.test": ("127.0.1.1",)}.get, ttl_s=1) as names:
+        host, _, port = names.address.partition(":")
+        question = encode_query(Query(7, "a"))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as rude:
+            rude.sendto(question.replace(b"\x01a", b""), (host, int(port)))
+        assert await Resolver(names.address).resolve("a.test") == ("127.0.1.1",)
+    assert problems == []
 
 
 async def test_what_is_known_of_a_missing_name_is_as_old_as_its_answer() -> None:

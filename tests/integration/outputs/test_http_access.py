@@ -1,6 +1,7 @@
 """Who may come in: TLS, logins and tokens over real sockets, and files that change."""
 
 import asyncio
+import os
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -302,6 +303,25 @@ async def test_unusable_tokens(tmp_path: Path, content: bytes | None) -> None:
     with pytest.raises(ConfigError, match=r"http.marks_token_file: .*token in line 1"):
         async with serving(Stage.make(), marks_token_file=str(path)):
             pass
+
+
+@pytest.mark.parametrize("of", ["web-config.yml", "server.key", "ours.pem", "token"])
+async def test_a_file_that_becomes_a_pipe(files: Files, of: str) -> None:
+    """Nobody writes to it: it is not waited for, and what was read before holds."""
+    files.certificate()
+    files.write(files.authority.cert_pem.bytes().decode(), "ours.pem")
+    path = files.tls(
+        "  client_auth_type: VerifyClientCertIfGiven\n  client_ca_file: ours.pem\n"
+    )
+    token = files.write("a-token-of-some-length\n", "token")
+    stage = Stage.make()
+    async with serving(stage, web_config_file=path, marks_token_file=token) as server:
+        os.mkfifo(files.folder / "pipe")
+        (files.folder / "pipe").replace(files.folder / of)
+        client = files.client()
+        async with asyncio.timeout(10):
+            reply = await ask(server, "/api/v1/status", scheme="https", ssl=client)
+        assert "what was read before stays in force" in str(reply.json["problems"])
 
 
 async def test_other_addresses_need_protection(files: Files) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import socket
+import struct
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,7 @@ MALFORMED = {
     "many headers": get("/metrics", *(f"A{n}: {'x' * 200}" for n in range(3000))),
     "a huge path": get("/" + "x" * 100_000),
     "a secret in a wrong header": get("/metrics", "Authorization: hunter2\0"),
+    "an expectation that is no text": get("/metrics", "Expect: \xff"),
     "two lengths": get("/metrics", "Content-Length: 1", "Content-Length: 2"),
     "a negative length": get("/metrics", "Content-Length: -1"),
     "both lengths": get("/metrics", "Content-Length: 1", "Transfer-Encoding: chunked"),
@@ -179,6 +182,23 @@ async def test_replies_that_nobody_takes(monkeypatch: pytest.MonkeyPatch) -> Non
         assert (await ask(server, "/healthz")).status == 200
         for _, writer in deaf:
             writer.transport.abort()
+
+
+async def test_clients_that_leave_before_they_may_go_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """They expect to be asked for the rest, and are gone by then: nobody logs that."""
+    async with serving(Stage.make()) as server:
+        request = get("/metrics", "Expect: 100-continue", "Content-Length: 1")
+        for _ in range(50):
+            with socket.create_connection((server.host, server.port)) as leaving:
+                # It is reset, not closed, when it is gone.
+                linger = struct.pack("ii", 1, 0)
+                leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                leaving.sendall(request)
+        assert (await ask(server, "/healthz")).status == 200
+        await until(lambda: server.connections == 0, what="all are gone")
+    assert not caplog.records
 
 
 async def test_a_body_that_never_ends(token_file: str) -> None:

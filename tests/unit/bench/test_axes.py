@@ -72,3 +72,10 @@ def test_an_axis_twice() -> None:
     """One axis cannot be given in two ways."""
     with pytest.raises(UsageError, match="twice"):
         order_cells([SHARDS, SHARDS], repeats=1, seed=1)
+
+
+def test_far_too_many_points() -> None:
+    """They are counted before they are made."""
+    axes = [Axis(f"var.{n}", [str(value) for value in range(100)]) for n in range(20)]
+    with pytest.raises(UsageError, match="at most 1000"):
+        order_cells(axes, repeats=1, seed=0)

@@ -1,11 +1,13 @@
 """What a bench is and how far it is, on disk."""
 
+import os
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from loadprobe.bench.axes import Axis
+from loadprobe.bench.groups import groups_of_bench
 from loadprobe.bench.manifest import (
     CELLS,
     BenchManifest,
@@ -18,6 +20,7 @@ from loadprobe.bench.manifest import (
 from loadprobe.bench.places import check_axes
 from loadprobe.bench.runner import ASIDE, set_aside_unended
 from loadprobe.errors import PreflightError, UsageError
+from loadprobe.outputs.comparing.reading import RunReader
 
 MANIFEST = BenchManifest(
     config="[[lanes]]\nname = 'a'\n",
@@ -56,9 +59,10 @@ def test_a_torn_line_is_left_out(tmp_path: Path) -> None:
     whole = (tmp_path / CELLS).read_bytes()
     (tmp_path / CELLS).write_bytes(whole[:-5])
     assert read_ended(tmp_path) == ENDED[:1]
-    (tmp_path / CELLS).write_bytes(b"{}\n" + whole)
-    with pytest.raises(UsageError, match="line 1 is damaged"):
-        read_ended(tmp_path)
+    for damaged in (b"{}\n", b'{"label": "\xff"}\n'):
+        (tmp_path / CELLS).write_bytes(damaged + whole)
+        with pytest.raises(UsageError, match="line 1 is damaged"):
+            read_ended(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +71,7 @@ def test_a_torn_line_is_left_out(tmp_path: Path) -> None:
         (None, "holds no bench"),
         (b"{", "is damaged"),
         (b"[]", "is damaged"),
+        (b'{"config": "\xff"}', "is damaged"),
     ],
 )
 def test_no_bench(tmp_path: Path, content: bytes | None, said: str) -> None:
@@ -114,3 +119,31 @@ def test_axes_that_cannot_be_varied(axis: Axis, where: str, said: str) -> None:
     manifest = msgspec.structs.replace(MANIFEST, axes=[axis], where=where)
     with pytest.raises((UsageError, PreflightError), match=said):
         check_axes(manifest)
+
+
+def test_a_file_that_is_none(tmp_path: Path) -> None:
+    """In a bench of somebody else a pipe is not waited for, and depth is damage."""
+    os.mkfifo(tmp_path / CELLS)
+    with pytest.raises(UsageError, match="cells.ndjson.*: it is no regular file"):
+        read_ended(tmp_path)
+    (tmp_path / CELLS).unlink()
+    (tmp_path / CELLS).symlink_to("/dev/zero")
+    with pytest.raises(UsageError, match="cells.ndjson.*: it is a link, not a file"):
+        read_ended(tmp_path)
+    deep = b'{"more": ' + b"[" * 100_000
+    (tmp_path / CELLS).unlink()
+    (tmp_path / CELLS).write_bytes(deep + b"\n")
+    with pytest.raises(UsageError, match="line 1 is damaged"):
+        read_ended(tmp_path)
+    (tmp_path / "bench.json").write_bytes(deep)
+    with pytest.raises(UsageError, match="is damaged"):
+        read_manifest(tmp_path)
+
+
+def test_a_cell_that_the_bench_does_not_have(tmp_path: Path) -> None:
+    """It is named, with its file."""
+    write_manifest(tmp_path, MANIFEST)
+    add_ended(tmp_path, [msgspec.structs.replace(ENDED[0], label="shards=99")])
+    reader = RunReader(lambda _: pytest.fail("no run is read"), has_page=False)
+    with pytest.raises(UsageError, match="'shards=99'.*which this bench does not have"):
+        groups_of_bench(tmp_path, None, reader, print)

@@ -67,3 +67,11 @@ def test_messages_that_are_cut_short_are_refused() -> None:
     for end in range(len(query)):
         with pytest.raises(ValueError, match="cut short"):
             parse_query(query[:end])
+
+
+@pytest.mark.parametrize("labels", [b"", b"\x01.", b"\x03a.b", b"\x04a..b"])
+def test_a_question_for_what_is_no_name_is_refused(labels: bytes) -> None:
+    """It could not be answered: no part of a name is empty, or holds a dot."""
+    query = encode_query(Query(7, "a"))
+    with pytest.raises(ValueError, match="for what is no name"):
+        parse_query(query.replace(b"\x01a", labels))

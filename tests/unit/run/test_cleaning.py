@@ -37,3 +37,17 @@ async def test_what_a_server_finds_is_looked_at_again() -> None:
     ]
     assert sum(found) == 2
     assert sorted(node.deleted) == [b"lp:tcp:{1}0", b"lp:tcp:{7}5"]
+
+
+async def test_names_without_a_tag_are_left_alone() -> None:
+    """None of ours is without: they are no keys of one slot, and stop nothing."""
+    others = (b"lp:tcp:{", b"lp:tcp:{1", b"lp:tcp:{}0", b"lp:tcp:{}1")
+    node: Any = Careless(*others, b"lp:tcp:{7}5")
+    found = [
+        count
+        async for count in _clean_node(
+            node, [b"lp:tcp:"], deletes=True, keys_per_s=1_000_000
+        )
+    ]
+    assert sum(found) == 1
+    assert node.deleted == [b"lp:tcp:{7}5"]

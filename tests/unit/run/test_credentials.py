@@ -1,18 +1,24 @@
 """Credentials of a run: what is read again, what changes nothing, what is told."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from loadprobe.config.keys import Target
+from loadprobe.config.remote_write import RemoteWrite
+from loadprobe.config.webhooks import Webhook
 from loadprobe.core.events import (
     CredentialsChanged,
     Event,
     LoginsRenewed,
     RunProblem,
 )
+from loadprobe.errors import PreflightError
 from loadprobe.local.cluster.certificates import CertificateSet, write_certificates
+from loadprobe.outputs.remote_write.login import check_login
+from loadprobe.outputs.webhooks.reach import prepare_receiver
 from loadprobe.probe.messages import (
     CertificatesRefused,
     LoginRenewed,
@@ -231,3 +237,33 @@ async def test_a_reload_after_a_cut_over(secret: Path, tmp_path: Path) -> None:
     write(there, "another\n")
     await stage.watch.change(target, read_credentials(target, tls=False))
     assert stage.told == [(None, "another", 0.0)]
+
+
+def certificate_files(folder: Path, pipe: str) -> dict[str, Any]:
+    """Return a certificate and its key, of which one file, or a CA's, is a pipe."""
+    made = write_certificates(folder).client
+    os.mkfifo(folder / "pipe")
+    files = {"cert_file": str(made.certificate), "key_file": str(made.key)}
+    return files | {pipe: str(folder / "pipe")}
+
+
+@pytest.mark.parametrize("key", ["ca_file", "cert_file", "key_file"])
+def test_a_certificate_file_that_is_a_pipe(tmp_path: Path, key: str) -> None:
+    """It is refused: OpenSSL would open it, and wait until somebody writes."""
+    files = certificate_files(tmp_path, key)
+    with pytest.raises(PreflightError, match=f"{key} .*: it is no regular file"):
+        read_credentials(Target("h", **files), tls=True)
+
+
+@pytest.mark.parametrize("key", ["ca_file", "cert_file", "key_file"])
+def test_a_certificate_file_of_a_receiver_that_is_a_pipe(
+    tmp_path: Path, key: str
+) -> None:
+    """They are refused likewise, by the key that names them."""
+    url, files = "https://h/", certificate_files(tmp_path, key)
+    with pytest.raises(PreflightError, match=f"{key} .*: .*it is no regular file"):
+        check_login(RemoteWrite(url=url, **files))
+    if key == "ca_file":
+        webhook = Webhook(name="hook", kind="json", url=url, ca_file=files[key])
+        with pytest.raises(PreflightError, match="hook.ca_file .*: .*no regular file"):
+            prepare_receiver(webhook)

@@ -108,6 +108,25 @@ def test_a_group_that_another_run_creates(folder: Path) -> None:
         markers.write(CONTROL, now_ns=WRITTEN_NS, mark="7f3a")
 
 
+def test_a_marker_survives_a_power_cut(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is on the disk, under its name, before its group is asked for."""
+    synced: list[tuple[str, bytes]] = []
+
+    def note(fd: int) -> None:
+        path = Path(f"/proc/self/fd/{fd}").readlink()
+        synced.append((path.name, path.read_bytes() if path.is_file() else b""))
+        if path == folder:
+            assert markers.file_of(CONTROL).exists()
+
+    monkeypatch.setattr(os, "fsync", note)
+    markers.write(CONTROL, now_ns=WRITTEN_NS, mark="7f3a")
+    path = markers.file_of(CONTROL)
+    draft = path.with_suffix(".new").name
+    assert synced == [(draft, path.read_bytes()), (folder.name, b"")]
+
+
 def test_a_marker_that_cannot_be_written(folder: Path) -> None:
     """Then the group must not be asked for."""
     folder.parent.mkdir(parents=True)
@@ -116,10 +135,11 @@ def test_a_marker_that_cannot_be_written(folder: Path) -> None:
         markers.write(CONTROL, now_ns=WRITTEN_NS, mark="7f3a")
 
 
-def test_a_marker_that_cannot_be_read(folder: Path) -> None:
+@pytest.mark.parametrize("content", [b"{", b'{"group": "\xff"}'])
+def test_a_marker_that_cannot_be_read(folder: Path, content: bytes) -> None:
     """It is not passed over in silence: a group may hang on it."""
     folder.mkdir(parents=True)
-    (folder / "rg-1.json").write_text("{")
+    (folder / "rg-1.json").write_bytes(content)
     with pytest.raises(
         ControlError, match="rg-1.json: .*; look whether its group still"
     ):

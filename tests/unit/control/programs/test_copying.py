@@ -13,7 +13,7 @@ from loadprobe.control.programs.copying import Copying, _CopyProcess
 from loadprobe.control.programs.course import CopyCourse
 from loadprobe.control.programs.ends import DataEnd
 from loadprobe.control.programs.program import OutputJournal
-from loadprobe.control.programs.tools import ToolRun, riot
+from loadprobe.control.programs.tools import ToolRun, redis_shake, riot
 from loadprobe.control.provider.secret import Secret
 from loadprobe.core.events import Event, ExecLine, StepProblem
 from loadprobe.errors import ControlError
@@ -48,6 +48,30 @@ async def test_a_tool_that_ends() -> None:
     said = [event.line for event in events if isinstance(event, ExecLine)]
     assert said == ["said by it ****"] * 2
     assert not [event for event in events if isinstance(event, StepProblem)]
+
+
+@pytest.mark.parametrize("password", ["pass word", 'pa"ss', "pass\\word", "100%"])
+async def test_a_tool_that_shows_what_it_was_told(password: str) -> None:
+    """A password is masked in the form in which the tool has it, too."""
+    events: list[Event] = []
+    end = DataEnd("h", 6379, password=Secret(password))
+    told = {
+        **riot("sh", end, end, live=False, caught_up="").files,
+        **redis_shake("sh", end, end, status_port=1).files,
+    }
+    course = CopyCourse(stall_s=60.0, most_lag_bytes=1_000)
+    runs = [
+        ToolRun(("cat", f"{{{name}}}"), files={name: text})
+        for name, text in told.items()
+    ]
+    secrets = [Secret(password)]
+    it = Copying("copy", runs, course, events.append, secrets=secrets)
+    await it.begin()
+    await until_done(it)
+    await it.end()
+    said = [event.line for event in events if isinstance(event, ExecLine)]
+    assert said.count('"redis://:****@h:6379"') == 2
+    assert said.count('password = "****"') == 2
 
 
 async def test_a_tool_that_goes_on(tmp_path: Path) -> None:

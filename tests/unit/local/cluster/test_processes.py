@@ -161,9 +161,10 @@ def test_a_reused_pid_is_not_running() -> None:
 
 
 @pytest.mark.usefixtures("own_folders")
-def test_a_broken_state_file_is_named() -> None:
+@pytest.mark.parametrize("content", [b"{}", b'{"name": "\xff"}'])
+def test_a_broken_state_file_is_named(content: bytes) -> None:
     """A state file that cannot be read is an error with its path."""
-    state_path("test").write_text("{}")
+    state_path("test").write_bytes(content)
     with pytest.raises(RunError, match=r"local-test\.json"):
         read_state("test")
 

@@ -79,3 +79,9 @@ def test_window_holds_the_incident(start_ns: int, length_ns: int, columns: int) 
     axis = draw_axis(window, zero_ms=start_ns // MS)
     assert len(axis) <= columns
     assert "|0 ms" in axis or window.column(start_ns // MS) + 5 > columns
+
+
+def test_an_incident_of_all_time_there_is() -> None:
+    """A folder of somebody else may tell of one; a narrow terminal shows it, too."""
+    window = fit_window(-(2**63), 2**64 - 1, columns=1)
+    assert window.step_ms >= (2**64 + 2**63) // 1_000_000

@@ -21,8 +21,11 @@ from loadprobe.core.judging.cells import (
 )
 from loadprobe.errors import UsageError
 from loadprobe.outputs.folder import documents
+from loadprobe.outputs.folder.forms import MANIFEST
 from loadprobe.outputs.folder.packed import kept_chunks, kept_lines
 from loadprobe.outputs.folder.regular import MOST_BYTES
+from loadprobe.outputs.folder.removing import REMOVED
+from loadprobe.outputs.folder.sealed_lines import decode_line, decode_seconds
 from loadprobe.outputs.report.report import render_json
 from loadprobe.run.aftermath import load_any_run
 from tests.support.written_run import write_run
@@ -43,6 +46,15 @@ def _link(path: Path) -> None:
 def _link_to_file(path: Path) -> None:
     target = path.with_name("elsewhere")
     target.write_bytes(b"{}")
+    path.symlink_to(target)
+
+
+def _link_to_removals(path: Path) -> None:
+    target = path.with_name("elsewhere")
+    target.write_bytes(
+        b'{"removed": [{"what": "segments", "count": 1, "from_unix_ns": 0, '
+        b'"until_unix_ns": 1, "why": "output.keep"}]}'
+    )
     path.symlink_to(target)
 
 
@@ -70,6 +82,15 @@ def test_what_is_no_regular_file(
         return  # as if it were not there
     with pytest.raises(UsageError, match=f"{name}.*{reason}"):
         load_any_run(folder)
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, _link, _link_to_removals])
+def test_what_was_removed_is_no_regular_file(
+    folder: Path, put: Callable[[Path], None]
+) -> None:
+    """The rest is shown, as if nothing were said of removals."""
+    put(folder / REMOVED)
+    assert load_any_run(folder).missing == ()
 
 
 @pytest.mark.parametrize("name", [documents.SUMMARY, documents.CELLS])
@@ -195,3 +216,19 @@ def test_what_is_too_deep(folder: Path, depth: int) -> None:
         file.write(orjson.dumps(document).replace(b'"HERE"', nested) + b"\n")
     with pytest.raises(UsageError):
         render_json(load_any_run(folder))
+
+
+@pytest.mark.parametrize("name", [REMOVED, MANIFEST])
+def test_what_is_too_deep_beside_the_run(folder: Path, name: str) -> None:
+    """What says what was removed or set aside is left out; the rest is shown."""
+    (folder / name).write_bytes(b'{"more": ' + b"[" * 100_000)
+    assert load_any_run(folder).missing == ()
+
+
+def test_a_sealed_line_that_is_too_deep() -> None:
+    """It is damaged, as one that is torn."""
+    content = b'{"more": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    line = b"[%d,%b]\n" % (zlib.crc32(content), content)
+    for decode in (decode_line, decode_seconds):
+        with pytest.raises(ValueError, match="recursion"):
+            decode(line)
