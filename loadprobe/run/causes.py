@@ -60,16 +60,17 @@ class OutageCounter:
         self._counted_ns = 0
         self._plans: list[Planned] = []
 
-    def go_on(self, reopened: Mapping[Scope, Outage]) -> None:
+    def go_on(self, reopened: Mapping[Scope, Outage], *, is_concluded: bool) -> None:
         """Go on with the outages that the aggregate has from before.
 
         Args:
             reopened: those that were counted because the load ended, and go on.
+            is_concluded: it ended in order, and with it all were counted.
         """
         self._reopened = dict(reopened)
         until_ns = self._aggregate.sealed_until_ns
         for outage in self._aggregate.outages:
-            if outage.hull_end_ns + self._quiet_ns < until_ns:
+            if is_concluded or outage.hull_end_ns + self._quiet_ns < until_ns:
                 self._counted.append(outage)
                 self._counted_ns = max(self._counted_ns, outage.hull_end_ns)
             else:

@@ -170,7 +170,8 @@ class Published:
         else:
             self.health.go_on(replay.figures, p99=replay.p99, activity=replay.activity)
         self.metrics.go_on(replay.counters, past.resumption.dark_ns)
-        self.counter.go_on(past.resumption.reopened)
+        is_concluded = not past.was_killed
+        self.counter.go_on(past.resumption.reopened, is_concluded=is_concluded)
         self.telling.go_on()
         for event in past.events:
             self.health.take_event(event.event)

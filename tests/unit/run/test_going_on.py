@@ -103,6 +103,27 @@ def test_it_is_one_run_with_one_outage(tmp_path: Path, is_ended: bool) -> None:
     assert load_any_run(path).outages == run.outages
 
 
+@pytest.mark.parametrize("is_ended", [False, True])
+def test_an_outage_that_was_just_over_counts_once(
+    tmp_path: Path, is_ended: bool
+) -> None:
+    """A load that ends in order counts it at once, a process that goes on does not."""
+    dark = (1500 * MS, 1700 * MS)
+    first = Recorded(tmp_path, dark=dark)
+    first.measure(2000 * MS)
+    if is_ended:
+        first.conclude()
+    first.folder.close()
+    second = again(tmp_path, 5000, dark=dark)
+    shown = counted(second)
+    found = {
+        metric: sum(value for (name, _), value in shown.items() if name == metric)
+        for metric in ("outages_total", "outage_seconds_total")
+    }
+    assert found == {"outages_total": 1, "outage_seconds_total": 0.2}
+    assert len(second.published.counter.so_far()) == 1
+
+
 def test_an_outage_that_begins_at_once_reaches_back(tmp_path: Path) -> None:
     """It may have begun when nobody looked."""
     killed(tmp_path, 1000)
