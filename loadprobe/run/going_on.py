@@ -13,7 +13,13 @@ from pathlib import Path
 
 import msgspec
 
-from loadprobe.clock import NS_PER_MS, ClockPair, read_boot_id, read_clock_pair
+from loadprobe.clock import (
+    NS_PER_MS,
+    NS_PER_S,
+    ClockPair,
+    read_boot_id,
+    read_clock_pair,
+)
 from loadprobe.config.changes import changes
 from loadprobe.config.keys import Config, to_plain
 from loadprobe.core.judging.before import Before
@@ -192,6 +198,8 @@ def _past(path: Path, info: RunInfo, clock: ClockPair) -> Past | None:
 
 def _read(path: Path, lock: FolderLock, info: RunInfo, clock: ClockPair) -> Past | None:
     all_segments = load_segments(path)
+    while len(all_segments) > 1 and _is_empty(all_segments[-1].path):
+        all_segments.pop()  # of a process that came to nothing: it is used now
     problems: list[str] = []
     replay, segments = _latest(all_segments, problems)
     if replay is None:
@@ -205,6 +213,15 @@ def _read(path: Path, lock: FolderLock, info: RunInfo, clock: ClockPair) -> Past
     said = read_info(last.path)
     is_other_boot = said is not None and said.boot_id != read_boot_id()
     shift_ns, step_ms = _shift(said, clock, is_other_boot=is_other_boot)
+    ahead_ns = replay.until_ns + shift_ns - clock.mono_ns
+    if ahead_ns > 0 and is_other_boot:
+        # Nothing would be judged until then. Whole milliseconds: cells stay.
+        shift_ns -= -(-ahead_ns // NS_PER_MS) * NS_PER_MS
+        problems.append(
+            "when the machine was started anew its wall clock was "
+            f"{ahead_ns / NS_PER_S:.3f} s behind what was judged last: how long nobody "
+            "looked is not known, and times before are told as if it had been no time"
+        )
     resumption = resumption_of(replay)
     resumption = Resumption(
         resumption.before.shifted(shift_ns) if shift_ns else resumption.before,
@@ -226,6 +243,12 @@ def _read(path: Path, lock: FolderLock, info: RunInfo, clock: ClockPair) -> Past
         events=_events(path, shift_ns, problems),
         problems=problems,
     )
+
+
+def _is_empty(path: Path) -> bool:
+    with suppress(OSError):
+        return not any(path.iterdir())
+    return False
 
 
 def _latest(

@@ -282,6 +282,71 @@ def test_another_boot_is_mapped_by_the_wall_clock(
     assert [p.line.mono_ns for p in past.events] == [BEGIN_NS - 105 * S]
 
 
+def of_another_boot(run: Recorded) -> SegmentInfo:
+    """Have a run be of another start of the machine; return what it said before."""
+    path = run.folder.path / SEGMENT
+    said = msgspec.json.decode(path.read_bytes(), type=SegmentInfo)
+    clock = documents.Moment(said.clock.wall_ns, BEGIN_NS)
+    other = msgspec.structs.replace(said, boot_id="another", clock=clock)
+    path.write_bytes(msgspec.json.encode(other))
+    return said
+
+
+def test_a_wall_clock_that_is_behind_after_a_boot_hides_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was judged before lies before now, so what comes is judged at once."""
+    run = killed(tmp_path, 2000)
+    said = of_another_boot(run)
+    clock = ClockPair(100 * S + 7, said.clock.wall_ns - 3600 * S)
+    monkeypatch.setattr(going_on, "read_clock_pair", lambda: clock)
+    past = find_past(run.plan.config)
+    assert past is not None
+    until_ns = past.before.until_ns
+    assert clock.mono_ns - MS < until_ns <= clock.mono_ns
+    assert past.shift_ns % MS == 0
+    assert [p.line.mono_ns for p in past.events] == [until_ns - 2000 * MS]
+    (problem,) = past.problems
+    assert problem.startswith("when the machine was started anew its wall clock was")
+    past.lock.release()
+
+
+def test_a_process_that_was_gone_at_once_after_a_boot_shifts_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was judged by it: events are told in the clock of what was."""
+    run = killed(tmp_path, 2000)
+    said = of_another_boot(run)
+    clock = ClockPair(500 * S, said.clock.wall_ns + 60 * S)
+    begun = msgspec.structs.replace(
+        said, number=2, clock=documents.Moment(said.clock.wall_ns + 20 * S, 460 * S)
+    )
+    path = segment_path(run.folder.path, 2)
+    path.mkdir(parents=True)
+    (path / SEGMENT).write_bytes(msgspec.json.encode(begun))
+    report = load_any_run(run.folder.path)
+    assert [p.line.mono_ns for p in report.events] == [BEGIN_NS]
+    monkeypatch.setattr(going_on, "read_clock_pair", lambda: clock)
+    past = find_past(run.plan.config)
+    assert past is not None
+    assert [p.line.mono_ns for p in past.events] == [past.before.until_ns - 2000 * MS]
+    past.lock.release()
+
+
+def test_starts_that_come_to_nothing_leave_one_segment(tmp_path: Path) -> None:
+    """Each takes the place of the one before, and no segment is missing later."""
+    run = killed(tmp_path, 2000)
+    for _ in range(3):
+        past = find_past(run.plan.config)
+        assert past is not None
+        past.lock.release()
+    second = again(tmp_path, 4000)
+    second.conclude()
+    report = load_any_run(second.folder.path)
+    assert [s.number for s in load_segments(report.path)] == [1, 2]
+    assert report.missing == ()
+
+
 def test_a_step_of_the_wall_clock_is_noticed() -> None:
     """What is more than any clock is slewed by is told, once."""
     watch = WallWatch(ClockPair(0, 100 * S))

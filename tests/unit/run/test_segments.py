@@ -216,6 +216,17 @@ def test_times_of_another_boot_are_told_in_the_last_clock(tmp_path: Path) -> Non
     ]
 
 
+def test_a_segment_of_an_unknown_clock_hides_no_other_boot(tmp_path: Path) -> None:
+    """Its process was gone before it said anything: those around it are what counts."""
+    for number, boot, mono_ns in [(1, "a", 900 * S), (3, "b", 7 * S)]:
+        path = segment_path(tmp_path, number)
+        path.mkdir(parents=True, exist_ok=True)
+        info = info_of(number, boot=boot, mono_ns=mono_ns)
+        (path / SEGMENT).write_bytes(msgspec.json.encode(info))
+    segment_path(tmp_path, 2).mkdir()
+    assert [s.shift_ns for s in load_segments(tmp_path)] == [-893 * S, 0, 0]
+
+
 def test_only_a_run_without_an_end_has_more_than_one(tmp_path: Path) -> None:
     """A segment ends by itself after its hours, and never in a run with a length."""
     config = parse_config(CONFIG, where="run.toml")
