@@ -60,6 +60,7 @@ class Past:
         clock: of now.
         info: what was run.
         segments: those there are; a new one begins.
+        known: number of the one that says what was judged.
         replay: what was judged, in the clock of then.
         resumption: the same to go on with, in that of now.
         shift_ns: from the one to the other.
@@ -76,6 +77,7 @@ class Past:
     clock: ClockPair
     info: RunInfo
     segments: Sequence[Segment]
+    known: int
     replay: SealedReplay
     resumption: Resumption
     shift_ns: int
@@ -234,6 +236,7 @@ def _read(path: Path, lock: FolderLock, info: RunInfo, clock: ClockPair) -> Past
         clock=clock,
         info=info,
         segments=all_segments,
+        known=last.number,
         replay=replay,
         resumption=resumption,
         shift_ns=shift_ns,

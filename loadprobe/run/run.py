@@ -240,6 +240,7 @@ class Run:
                 clock=crew.clock,
                 lock=past.lock,
                 after=past.segments[-1].number,
+                known=past.known,
             )
         if crew.plan.segment_ns is not None:  # else nobody goes on with it
             crew.ledger.begin(folder.path)

@@ -97,7 +97,7 @@ class RunFolder:
         self, path: Path, *, clock: ClockPair, lock: FolderLock | None = None
     ) -> None:
         self.path = path
-        self.segment = FIRST
+        self.segment = self._known = FIRST
         self._clock = clock
         self.losses: Counter[str] = Counter()
         self._rooms = Rooms()
@@ -136,7 +136,7 @@ class RunFolder:
 
     @classmethod
     def reopen(
-        cls, path: Path, *, clock: ClockPair, lock: FolderLock, after: int
+        cls, path: Path, *, clock: ClockPair, lock: FolderLock, after: int, known: int
     ) -> "RunFolder":
         """Return the folder of a run that goes on; begin a segment before all else.
 
@@ -145,9 +145,10 @@ class RunFolder:
             clock: to give events their wall time.
             lock: on the folder.
             after: number of the last segment there is.
+            known: number of the one that says what was judged.
         """
         folder = cls(path, clock=clock, lock=lock)
-        folder.segment, folder._growing = after, {}
+        folder.segment, folder._known, folder._growing = after, known, {}
         return folder
 
     def take_back_verdict(self) -> None:
@@ -192,9 +193,14 @@ class RunFolder:
 
     @property
     def first_growing(self) -> int:
-        """Return the number of the first segment that may grow."""
-        waiting = (file.path.parent for file in self._behind if file.pending_count)
-        return min(map(number_of, waiting), default=self.segment)
+        """Return the number of the first segment that may grow, or is needed as it is.
+
+        Until the last one says all that was judged, the one before does.
+        """
+        waiting = [file.path.parent for file in self._behind if file.pending_count]
+        is_said = self._growing[SEALED].has_content
+        last = self.segment if is_said else self._known
+        return min([*map(number_of, waiting), last])
 
     @property
     def size_bytes(self) -> int:
@@ -227,6 +233,8 @@ class RunFolder:
             except OSError as exc:
                 self._document_error = exc
                 return False
+            if self._growing and self._growing[SEALED].has_content:
+                self._known = self.segment
             full = [file for file in self._files if file.flush()]
             self._behind = [file for file in self._files if file not in full]
             self.segment, self._growing = (

@@ -17,7 +17,9 @@ from loadprobe.outputs.folder.appending import AppendFile
 from loadprobe.outputs.folder.documents import Moment
 from loadprobe.outputs.folder.folder import RunFolder
 from loadprobe.outputs.folder.reader import RunData, load_segments
+from loadprobe.outputs.folder.sealed_lines import SealedLine
 from loadprobe.outputs.folder.segments import SEGMENT, SegmentInfo, segment_path
+from loadprobe.outputs.folder.upkeep import Order, UpkeepWork
 from loadprobe.run import sealing
 from loadprobe.run.aftermath import load_any_run
 from loadprobe.run.plan import RunPlan
@@ -177,6 +179,36 @@ def test_what_could_not_be_written_follows_its_segment(
         assert (
             text in (segment_path(folder.path, number) / "events.ndjson").read_bytes()
         )
+
+
+def test_what_was_judged_stays_until_the_next_segment_says_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk no segment is made smaller that alone says it on the disk."""
+    folder = RunFolder.create(tmp_path, "run", clock=CLOCK)
+    for number in 1, 2:
+        folder.begin_segment(info_of(number))
+        folder.add_sealed(SealedLine(until_ns=number))
+    write = os.write
+
+    def refuse(fd: int, chunk: bytes) -> int:
+        raise OSError(28, "no space left")
+
+    folder.begin_segment(info_of(3))
+    monkeypatch.setattr(os, "write", refuse)
+    folder.add_sealed(SealedLine(until_ns=3))
+    files = [segment_path(folder.path, n) / documents.SEALED for n in (1, 2)]
+
+    def make_room() -> list[bool]:
+        order = Order(str(folder.path), first_growing=folder.first_growing)
+        UpkeepWork(order, disk_ratio=lambda _: 1.0).carry_out()
+        return [file.is_file() for file in files]
+
+    assert make_room() == [False, True]
+    monkeypatch.setattr(os, "write", write)
+    assert folder.retry()
+    assert make_room() == [False, False]
+    folder.close()
 
 
 def test_a_folder_that_cannot_be_completed_is_saved_with_its_segments(
