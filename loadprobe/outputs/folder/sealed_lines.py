@@ -223,6 +223,7 @@ class SealedLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             and end.
         closed: outages that ended.
         dropped: scopes of outages that ended and are not kept, as there are too many.
+        dropped_ns: of each of them, how long it was, and what was not seen of it.
         open: outages that are not closed and began, or changed otherwise than by
             growing; as they would be if they ended now.
         grown: the others of these that changed.
@@ -250,6 +251,7 @@ class SealedLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     blind: list[tuple[str, int, int]] = []
     closed: list[Outage] = []
     dropped: list[int] = []
+    dropped_ns: list[tuple[int, int]] = []
     open: list[Outage] = []
     grown: list[Growth] = []
     planned: list[Planned] | None = None

@@ -234,6 +234,10 @@ class SealedReplay:
             scope = self._numbered[number]
             self.unfinished.pop(scope, None)
             self.scope_totals[scope].outages += 1
+        lengths_ns = zip(line.dropped, line.dropped_ns, strict=False)
+        for number, (seen_ns, unseen_ns) in lengths_ns:
+            self._totals[number].outage_ns += seen_ns
+            self._totals[number].outage_unseen_ns += unseen_ns
         self.dropped += len(line.dropped)
         for outage in line.open:
             self.scope_totals[outage.scope]  # raises

@@ -9,8 +9,9 @@ from loadprobe.clock import ClockPair
 from loadprobe.config.keys import Config, Lane
 from loadprobe.core.events import RunContinued, RunProblem
 from loadprobe.core.intervals import Interval
+from loadprobe.core.judging import aggregate
 from loadprobe.core.load.remembered import Remembered
-from loadprobe.outputs.folder import documents
+from loadprobe.outputs.folder import documents, resumption, sealed_replay
 from loadprobe.outputs.folder.ledger_file import LedgerFile, read_ledger
 from loadprobe.outputs.folder.locking import LOCK
 from loadprobe.outputs.folder.reader import load_segments
@@ -34,7 +35,7 @@ def _write_every_seal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def killed(directory: Path, until_ms: int = 2000, **more: object) -> Recorded:
     """Return a run whose process is gone after a time."""
-    run = Recorded(directory, dark=DARK, **more)  # type: ignore[arg-type]
+    run = Recorded(directory, **{"dark": DARK, **more})  # type: ignore[arg-type]
     run.measure(until_ms * MS)
     run.folder.close()
     (run.folder.path / LOCK).write_text("1\n")
@@ -122,6 +123,21 @@ def test_an_outage_that_was_just_over_counts_once(
     }
     assert found == {"outages_total": 1, "outage_seconds_total": 0.2}
     assert len(second.published.counter.so_far()) == 1
+
+
+@pytest.mark.parametrize("turns", [(), (2000 * MS,)])
+def test_darkness_beyond_the_outages_that_are_kept_goes_on_counting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, turns: tuple[int, ...]
+) -> None:
+    """Of an outage that is not kept its length is, whichever segment it was in."""
+    for module in aggregate, resumption, sealed_replay:
+        monkeypatch.setattr(module, "KEPT_OUTAGES", 0)
+    dark = (1000 * MS, 1200 * MS)
+    first = killed(tmp_path, 3000, dark=dark, turns=turns)
+    before = counted(first)
+    after = counted(again(tmp_path, 4000, dark=dark))
+    assert before["dark_time_seconds_total", ("tcp", "0002", "read")] == 0.2
+    assert {k: v for k, v in before.items() if after.get(k, 0) < v} == {}
 
 
 def test_an_outage_that_begins_at_once_reaches_back(tmp_path: Path) -> None:
