@@ -27,6 +27,7 @@ from loadprobe.outputs.folder.documents import (
     EVENTS,
     HISTOGRAMS,
     OUTAGES,
+    RUN,
     SEALED,
     SERIES,
     SERVERS,
@@ -37,10 +38,11 @@ from loadprobe.outputs.folder.documents import (
     histogram_rows,
     series_row,
 )
-from loadprobe.outputs.folder.forms import GROWING
 from loadprobe.outputs.folder.growing import Rooms, growing_files
+from loadprobe.outputs.folder.holding import INCIDENTS
 from loadprobe.outputs.folder.locking import FolderLock
 from loadprobe.outputs.folder.private import FOLDER_MODE, replace_whole
+from loadprobe.outputs.folder.removing import REMOVED, own_files
 from loadprobe.outputs.folder.sealed_lines import SealedLine, encode_line
 from loadprobe.outputs.folder.segments import (
     FIRST,
@@ -358,14 +360,15 @@ class RunFolder:
         failed = self.path
         try:
             path = Path(tempfile.mkdtemp(prefix=f"loadprobe-{failed.name}-"))
-            segments = failed / SEGMENTS
-            if segments.is_dir():
-                shutil.copytree(segments, path / SEGMENTS)
-                for name in GROWING:
-                    if (failed / name).is_file():
-                        shutil.copy2(failed / name, path / name)
-            for file in self._files:
-                file.copy_to(path / file.path.relative_to(failed))
+            for name in SEGMENTS, INCIDENTS:
+                if (failed / name).is_dir():
+                    shutil.copytree(failed / name, path / name)
+            # What grows is written whole below, and so are documents.
+            for file in (*own_files(failed), failed / RUN, failed / REMOVED):
+                if file.is_file():
+                    shutil.copy2(file, path / file.name)
+            for growing in self._files:
+                growing.copy_to(path / growing.path.relative_to(failed))
             for name, content in self._documents.items():
                 (path / name).parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
                 (path / name).write_bytes(content)

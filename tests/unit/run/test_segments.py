@@ -17,6 +17,7 @@ from loadprobe.outputs.folder.appending import AppendFile
 from loadprobe.outputs.folder.documents import Moment
 from loadprobe.outputs.folder.folder import RunFolder
 from loadprobe.outputs.folder.reader import RunData, load_segments
+from loadprobe.outputs.folder.removing import Removal, note_removal
 from loadprobe.outputs.folder.sealed_lines import SealedLine
 from loadprobe.outputs.folder.segments import SEGMENT, SegmentInfo, segment_path
 from loadprobe.outputs.folder.upkeep import Order, UpkeepWork
@@ -228,6 +229,31 @@ def test_a_folder_that_cannot_be_completed_is_saved_with_its_segments(
     assert b"first" in (path / "events.ndjson").read_bytes()
     assert (path / "segments/0002/cells.film").stat().st_size > len("LPFILM01")
     shutil.rmtree(path)
+
+
+def test_what_is_saved_elsewhere_has_what_was_made_smaller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files that are compressed, incidents and what was removed are part of a run."""
+    run = run_of(tmp_path, 1000 * MS, 2000 * MS)
+    run.measure(3000 * MS)
+    path = run.folder.path
+    run.tell_problem("third")
+    UpkeepWork(Order(str(path), first_growing=3)).carry_out()
+    assert not (path / documents.EVENTS).exists()
+    note_removal(path, Removal("incidents", 1, 0, 1, "retain_gb"))
+    (path / "incidents" / "one").mkdir(parents=True)
+    (path / "incidents" / "one" / "incident.json").write_text("{}")
+    before = load_any_run(path)
+    monkeypatch.setattr(AppendFile, "flush", lambda _file: False)
+    saved = run.folder.close()
+    assert saved.parent != tmp_path
+    after = load_any_run(saved)
+    assert essence(after)[1:] == essence(before)[1:]
+    assert after.missing == before.missing != ()
+    assert (saved / "incidents" / "one" / "incident.json").is_file()
+    assert not (saved / "run.lock").exists()
+    shutil.rmtree(saved)
 
 
 def test_times_of_another_boot_are_told_in_the_last_clock(tmp_path: Path) -> None:
