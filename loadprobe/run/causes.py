@@ -77,6 +77,11 @@ class OutageCounter:
                 self._waiting.append(outage)
         self._blamed += self._blame(self._counted, until_ns)
 
+    @property
+    def reopened(self) -> list[Outage]:
+        """Return those of ``go_on`` that were not counted again, as they were then."""
+        return list(self._reopened.values())
+
     def take_sealed(self, sealed: Sealed) -> None:
         """Take outages that ended, and count those whose causes are known by now."""
         self._waiting += sealed.closed

@@ -225,11 +225,8 @@ def _read(path: Path, lock: FolderLock, info: RunInfo, clock: ClockPair) -> Past
             "looked is not known, and times before are told as if it had been no time"
         )
     resumption = resumption_of(replay)
-    resumption = Resumption(
-        resumption.before.shifted(shift_ns) if shift_ns else resumption.before,
-        resumption.reopened,
-        resumption.dark_ns,
-    )
+    if shift_ns:
+        resumption = resumption.shifted(shift_ns)
     return Past(
         path=path,
         lock=lock,

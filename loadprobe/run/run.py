@@ -262,6 +262,7 @@ class Run:
                 looked_up=lambda: crew.measurement.looked_up,
                 nodes=lambda: crew.measurement.names.nodes,
                 counters=lambda: crew.published.metrics.counters,
+                reopened=lambda: crew.published.counter.reopened,
             ),
         )
 

@@ -113,6 +113,7 @@ class Recorded:
                 record=lambda: None,
                 written=lambda: self.written,
                 counters=lambda: published.metrics.counters,
+                reopened=lambda: published.counter.reopened,
             ),
             past=self.past,
         )

@@ -65,11 +65,14 @@ class Checkpoint(msgspec.Struct, frozen=True):
         blind_ns: of each lane, all of it: spans beyond a number are not kept.
         scopes: of all of them, by number.
         dropped: outages that ended and were not kept.
+        reopened: outages that were counted in ``Counted`` as the load had ended, and
+            went on with it: as they were then.
     """
 
     blind_ns: dict[str, int]
     scopes: list[ScopeBefore]
     dropped: int
+    reopened: list[Outage] = []
 
 
 class ServedLine(msgspec.Struct, frozen=True, array_like=True):

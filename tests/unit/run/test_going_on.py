@@ -61,6 +61,16 @@ def counted(run: Recorded) -> dict[tuple[str, object], float]:
     }
 
 
+def outages_counted(run: Recorded) -> tuple[float, float]:
+    """Return how many outages the counters have, and how long these were, in s."""
+    shown = counted(run)
+    number, length_s = (
+        sum(value for (name, _), value in shown.items() if name == metric)
+        for metric in ("outages_total", "outage_seconds_total")
+    )
+    return number, round(length_s, 1)
+
+
 @pytest.mark.parametrize("is_ended", [False, True])
 def test_it_is_one_run_with_one_outage(tmp_path: Path, is_ended: bool) -> None:
     """The report is of both processes, and the time between them is blind."""
@@ -116,13 +126,41 @@ def test_an_outage_that_was_just_over_counts_once(
         first.conclude()
     first.folder.close()
     second = again(tmp_path, 5000, dark=dark)
-    shown = counted(second)
-    found = {
-        metric: sum(value for (name, _), value in shown.items() if name == metric)
-        for metric in ("outages_total", "outage_seconds_total")
-    }
-    assert found == {"outages_total": 1, "outage_seconds_total": 0.2}
+    assert outages_counted(second) == (1, 0.2)
     assert len(second.published.counter.so_far()) == 1
+
+
+@pytest.mark.parametrize("turns", [(), (3000 * MS,)])
+def test_an_outage_that_an_end_in_order_cut_counts_once_after_a_kill(
+    tmp_path: Path, turns: tuple[int, ...]
+) -> None:
+    """It was counted by the end in order, and went on through the kill after it."""
+    dark = (1500 * MS, 5000 * MS)
+    first = Recorded(tmp_path, dark=dark)
+    first.measure(2000 * MS)
+    first.conclude()
+    assert outages_counted(first) == (1, 0.5)
+    second = Recorded(tmp_path, dark=dark, resume=True, turns=turns)
+    second.measure(3500 * MS)
+    second.folder.close()
+    third = again(tmp_path, 8000, dark=dark)
+    assert outages_counted(third) == (1, 2.5)
+
+
+def test_an_outage_that_an_end_in_order_cut_counts_once_after_a_boot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is known in whichever clock."""
+    first = Recorded(tmp_path, dark=(1500 * MS, 5000 * MS))
+    first.measure(2000 * MS)
+    first.conclude()
+    said = of_another_boot(first)
+    clock = ClockPair(BEGIN_NS + 1000 * S, said.clock.wall_ns + 5 * S)
+    monkeypatch.setattr(going_on, "read_clock_pair", lambda: clock)
+    dark = (1500 * MS + 995 * S, 5000 * MS + 995 * S)
+    second = Recorded(tmp_path, dark=dark, resume=True)
+    second.measure(995 * S + 8 * S)
+    assert outages_counted(second) == (1, 3.0)
 
 
 @pytest.mark.parametrize("turns", [(), (2000 * MS,)])
