@@ -7,7 +7,7 @@ import pytest
 
 from loadprobe.clock import ClockPair
 from loadprobe.config.keys import Config, Lane
-from loadprobe.core.events import RunContinued, RunProblem
+from loadprobe.core.events import RunContinued, RunProblem, TunnelBroken
 from loadprobe.core.intervals import Interval
 from loadprobe.core.judging import aggregate
 from loadprobe.core.load.remembered import Remembered
@@ -161,6 +161,24 @@ def test_an_outage_that_an_end_in_order_cut_counts_once_after_a_boot(
     second = Recorded(tmp_path, dark=dark, resume=True)
     second.measure(995 * S + 8 * S)
     assert outages_counted(second) == (1, 3.0)
+
+
+def test_a_way_that_was_blocked_does_not_stay_so(tmp_path: Path) -> None:
+    """A process that finds it open says nothing of it: what is dark is the shard."""
+    dark = (3500 * MS, 3700 * MS)
+    first = Recorded(tmp_path, dark=dark)
+    first.measure(1000 * MS)
+    broken = TunnelBroken(BEGIN_NS + 500 * MS, "bastion", "it was killed", 0.0)
+    first.sinks.take_event(broken)
+    first.folder.close()
+    second = again(tmp_path, 6000, dark=dark)
+    (blocked,) = second.published.health.blocked.spans
+    assert (blocked.start_ns, blocked.end_ns) == (BEGIN_NS + 500 * MS, BEGIN_NS + S)
+    second.folder.close()
+    for _ in range(2):
+        (outage,) = load_any_run(second.folder.path).outages
+        assert outage.attribution == "shard"
+        again(tmp_path, 9000, dark=dark).conclude()
 
 
 @pytest.mark.parametrize("turns", [(), (2000 * MS,)])
