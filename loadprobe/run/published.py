@@ -173,6 +173,7 @@ class Published:
         is_concluded = not past.was_killed
         self.counter.go_on(past.resumption.reopened, is_concluded=is_concluded)
         self.telling.go_on()
+        self.budgeting.go_on()
         for event in past.events:
             self.health.take_event(event.event)
             self.view.take_event(event.event)

@@ -12,16 +12,18 @@ from loadprobe.core.intervals import Interval
 from loadprobe.core.judging import aggregate
 from loadprobe.core.load.remembered import Remembered
 from loadprobe.outputs.folder import documents, resumption, sealed_replay
+from loadprobe.outputs.folder.budget_file import find_budget
 from loadprobe.outputs.folder.ledger_file import LedgerFile, read_ledger
 from loadprobe.outputs.folder.locking import LOCK
 from loadprobe.outputs.folder.reader import load_segments
 from loadprobe.outputs.folder.segments import SEGMENT, SegmentInfo, segment_path
 from loadprobe.run import going_on, sealing
 from loadprobe.run.aftermath import load_any_run
+from loadprobe.run.budgeting import Budgeting
 from loadprobe.run.crew import Crew
 from loadprobe.run.going_on import find_past
 from loadprobe.run.wall_watch import WallWatch
-from tests.support.recorded import BEGIN_NS, MS, Recorded, S
+from tests.support.recorded import BEGIN_NS, CLOCK, MS, Recorded, S
 
 DARK = (1500 * MS, 2600 * MS)
 
@@ -179,6 +181,33 @@ def test_a_way_that_was_blocked_does_not_stay_so(tmp_path: Path) -> None:
         (outage,) = load_any_run(second.folder.path).outages
         assert outage.attribution == "shard"
         again(tmp_path, 9000, dark=dark).conclude()
+
+
+def test_the_error_budget_has_seen_what_lanes_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lane that is gone has seen nothing since, one that is new nothing before."""
+    opened_ns = iter([BEGIN_NS, BEGIN_NS + 5 * S])
+    defaults = {"now_ns": lambda: next(opened_ns)}
+    monkeypatch.setattr(Budgeting.__init__, "__kwdefaults__", defaults)
+    slo = "availability = 0.999"
+    first = Recorded(tmp_path, slo=slo)
+    first.measure(4 * S)
+    first.published.budgeting.close()
+    first.folder.close()
+    second = Recorded(tmp_path, slo=slo, resume=True, lane="new", after_ns=60 * S)
+    second.measure(70 * S)
+    second.conclude()
+    second.published.budgeting.close()
+    accounts = find_budget(tmp_path, "run", "h:6379", CLOCK.to_wall(BEGIN_NS + 70 * S))
+    assert accounts is not None
+    shards = "0001", "0002"
+    assert {
+        place: sum(s.seen_ns for s in accounts.sums(place, [0])) / S
+        for place in accounts.places
+    } == {("tcp", each): 4.0 for each in shards} | {
+        ("new", each): 6.0 for each in shards
+    }
 
 
 @pytest.mark.parametrize("turns", [(), (2000 * MS,)])
