@@ -165,6 +165,27 @@ def test_an_outage_that_an_end_in_order_cut_counts_once_after_a_boot(
     assert outages_counted(second) == (1, 3.0)
 
 
+def test_what_others_count_goes_on(tmp_path: Path) -> None:
+    """They begin anew with each process, and some in between: counters do not."""
+    first = Recorded(tmp_path)
+    first.measure(1000 * MS)
+    first.published.window._dropped = 2
+    lost = "folder_lost_chunks_total", ("series.ndjson",)
+    told = "webhook_notices_sent_total", ("phone",)
+    for value in 5, 7, 1:
+        first.published.metrics.set(told[0], *told[1], value=value)
+    first.published.metrics.set(lost[0], *lost[1], value=3)
+    shown = counted(first)
+    dropped = "cells_dropped_total", ()
+    assert (shown[told], shown[lost], shown[dropped]) == (8, 3, 2)
+    first.folder.close()
+    second = again(tmp_path, 2500)
+    second.recording.upkeep.look()
+    second.published.metrics.set(told[0], *told[1], value=1)
+    shown = counted(second)
+    assert (shown[told], shown[lost], shown[dropped]) == (9, 3, 2)
+
+
 def test_a_way_that_was_blocked_does_not_stay_so(tmp_path: Path) -> None:
     """A process that finds it open says nothing of it: what is dark is the shard."""
     dark = (3500 * MS, 3700 * MS)
