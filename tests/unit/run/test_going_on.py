@@ -165,6 +165,19 @@ def test_an_outage_that_an_end_in_order_cut_counts_once_after_a_boot(
     assert outages_counted(second) == (1, 3.0)
 
 
+def test_an_incident_of_before_has_its_folder_soon(tmp_path: Path) -> None:
+    """A process that was gone within a minute of its end made none."""
+    dark = (1000 * MS, 1200 * MS)
+    first = killed(tmp_path, 3000, dark=dark)
+    assert first.recording.incidents.waiting == 0
+    second = Recorded(tmp_path, dark=dark, resume=True)
+    second.measure(61 * S, every_ns=S)
+    assert second.recording.incidents.waiting == 0
+    second.measure(66 * S, every_ns=S)
+    (record,) = second.recording.incidents.take(2)
+    assert [outage.shard for outage in record.outages] == ["0002"]
+
+
 def test_what_others_count_goes_on(tmp_path: Path) -> None:
     """They begin anew with each process, and some in between: counters do not."""
     first = Recorded(tmp_path)
