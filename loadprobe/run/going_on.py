@@ -213,7 +213,9 @@ def _read(path: Path, lock: FolderLock, info: RunInfo, clock: ClockPair) -> Past
     with suppress(UsageError):  # latencies of the last minutes, no more
         add_latencies(replay, last.path, set())
     said = read_info(last.path)
-    is_other_boot = said is not None and said.boot_id != read_boot_id()
+    is_other_boot = said is not None and (
+        said.boot_id != read_boot_id() or replay.until_ns > clock.mono_ns
+    )
     shift_ns, step_ms = _shift(said, clock, is_other_boot=is_other_boot)
     ahead_ns = replay.until_ns + shift_ns - clock.mono_ns
     if ahead_ns > 0 and is_other_boot:

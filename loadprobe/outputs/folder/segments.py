@@ -125,10 +125,14 @@ def find_segments(
 def shift_between(before: SegmentInfo, after: SegmentInfo | None) -> int:
     """Return what is to be added to times of a segment to have them in a later clock.
 
-    The monotonic clock goes on exactly as long as the machine does. After a start of
-    the machine only the wall clock tells what was when.
+    The monotonic clock goes on exactly as long as the machine does: one that went back
+    began anew, also where no start of the machine has an id. After a start of the
+    machine only the wall clock tells what was when.
     """
-    if after is None or before.boot_id == after.boot_id:
+    if after is None:
+        return 0
+    goes_on = before.clock.mono_ns <= after.clock.mono_ns
+    if goes_on and before.boot_id == after.boot_id:
         return 0
     shift_ns = after.clock.clock.to_mono(before.clock.wall_ns) - before.clock.mono_ns
     # Whole milliseconds: cells stay what they are.

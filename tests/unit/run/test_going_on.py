@@ -446,6 +446,22 @@ def test_a_wall_clock_that_is_behind_after_a_boot_hides_nothing(
     past.lock.release()
 
 
+def test_a_clock_that_began_anew_is_that_of_another_boot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where nothing has a name for a start of the machine."""
+    monkeypatch.setattr(going_on, "read_boot_id", lambda: "another")
+    run = killed(tmp_path, 2000)
+    said = of_another_boot(run)
+    clock = ClockPair(BEGIN_NS + S, said.clock.wall_ns + 60 * S)
+    monkeypatch.setattr(going_on, "read_clock_pair", lambda: clock)
+    past = find_past(run.plan.config)
+    assert past is not None
+    assert (past.is_other_boot, past.shift_ns) == (True, -59 * S)
+    assert past.problems == []
+    past.lock.release()
+
+
 def test_a_process_that_was_gone_at_once_after_a_boot_shifts_nothing_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

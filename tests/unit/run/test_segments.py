@@ -274,6 +274,16 @@ def test_times_of_another_boot_are_told_in_the_last_clock(tmp_path: Path) -> Non
     ]
 
 
+def test_a_clock_that_goes_back_is_that_of_another_boot(tmp_path: Path) -> None:
+    """Also where nothing has a name for a start of the machine."""
+    for number, mono_ns in (1, 900 * S), (2, 7 * S):
+        path = segment_path(tmp_path, number)
+        path.mkdir(parents=True, exist_ok=True)
+        info = info_of(number, boot="", mono_ns=mono_ns)
+        (path / SEGMENT).write_bytes(msgspec.json.encode(info))
+    assert [s.shift_ns for s in load_segments(tmp_path)] == [-893 * S, 0]
+
+
 def test_a_segment_of_an_unknown_clock_hides_no_other_boot(tmp_path: Path) -> None:
     """Its process was gone before it said anything: those around it are what counts."""
     for number, boot, mono_ns in [(1, "a", 900 * S), (3, "b", 7 * S)]:
