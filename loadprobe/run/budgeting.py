@@ -101,7 +101,7 @@ class Budgeting:
         self._reckon(begun_unix_ns)
 
     def go_on(self) -> None:
-        """Take what the aggregate observed until now for observed by others."""
+        """Take note that what was observed until now is known already."""
         totals = self._aggregate.scope_totals
         self._observed = {scope: each.observed_ns for scope, each in totals.items()}
 
@@ -224,14 +224,20 @@ class Budgeting:
                 if totals.observed_ns != self._observed.get(scope):
                     observed[scope.lane][scope.shard] = None
                 self._observed[scope] = totals.observed_ns
-        whole = [(self._seen_ns, until_ns)]
         rows = [
-            Seen(lane, list(shards), self._wall(difference(whole, self._blind[lane])))
+            Seen(lane, list(shards), self._wall(self._looked(lane, until_ns)))
             for lane, shards in observed.items()
         ]
         self._seen_ns = until_ns
         self._blind.clear()
         return [row for row in rows if row.spans]
+
+    def _looked(self, lane: str, until_ns: int) -> list[Interval]:
+        """Return when a lane looked since the last time: not before it began."""
+        assert self._seen_ns is not None
+        begin_ns = self._aggregate.lane_totals[lane].begin_ns
+        since_ns = self._seen_ns if begin_ns is None else max(begin_ns, self._seen_ns)
+        return difference([(since_ns, until_ns)], self._blind[lane])
 
     def _dark(self, outages: Iterable[Outage]) -> list[Dark]:
         """Return when places were dark, by reads and writes together."""

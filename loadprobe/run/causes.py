@@ -69,12 +69,7 @@ class OutageCounter:
                 counted then, whatever became of later processes; 0 if it never did.
         """
         until_ns = self._aggregate.sealed_until_ns
-        ended = (o for o in self._aggregate.outages if o.last_due_ns >= counted_ns)
-        self._reopened = {
-            outage.scope: replace(outage, end_ns=min(outage.end_ns, counted_ns))
-            for outage in (*ended, *self._aggregate.current().values())
-            if outage.first_due_ns < counted_ns
-        } | dict(reopened)
+        self._reopened = dict(reopened)
         for outage in self._aggregate.outages:
             is_counted = outage.last_due_ns < counted_ns
             if is_counted or outage.hull_end_ns + self._quiet_ns < until_ns:
@@ -83,6 +78,11 @@ class OutageCounter:
             else:
                 self._waiting.append(outage)
         self._blamed += self._blame(self._counted, until_ns)
+
+    @property
+    def reopened(self) -> list[Outage]:
+        """Return those of ``go_on`` that were not counted again, as they were then."""
+        return list(self._reopened.values())
 
     def take_sealed(self, sealed: Sealed) -> None:
         """Take outages that ended, and count those whose causes are known by now."""

@@ -13,7 +13,13 @@ from pathlib import Path
 
 import msgspec
 
-from loadprobe.clock import NS_PER_MS, ClockPair, read_boot_id, read_clock_pair
+from loadprobe.clock import (
+    NS_PER_MS,
+    NS_PER_S,
+    ClockPair,
+    read_boot_id,
+    read_clock_pair,
+)
 from loadprobe.config.changes import changes
 from loadprobe.config.keys import Config, to_plain
 from loadprobe.core.events import RunContinued
@@ -55,6 +61,7 @@ class Past:
         clock: of now.
         info: what was run.
         segments: those there are; a new one begins.
+        known: number of the one that says what was judged.
         replay: what was judged, in the clock of then.
         resumption: the same to go on with, in that of now.
         shift_ns: from the one to the other.
@@ -71,6 +78,7 @@ class Past:
     clock: ClockPair
     info: RunInfo
     segments: Sequence[Segment]
+    known: int
     replay: SealedReplay
     resumption: Resumption
     shift_ns: int
@@ -206,6 +214,8 @@ def _past(path: Path, info: RunInfo, clock: ClockPair) -> Past | None:
 
 def _read(path: Path, lock: FolderLock, info: RunInfo, clock: ClockPair) -> Past | None:
     all_segments = load_segments(path)
+    while len(all_segments) > 1 and _is_empty(all_segments[-1].path):
+        all_segments.pop()  # of a process that came to nothing: it is used now
     problems: list[str] = []
     replay, segments = _latest(all_segments, problems)
     if replay is None:
@@ -217,20 +227,29 @@ def _read(path: Path, lock: FolderLock, info: RunInfo, clock: ClockPair) -> Past
     with suppress(UsageError):  # latencies of the last minutes, no more
         add_latencies(replay, last.path, set())
     said = read_info(last.path)
-    is_other_boot = said is not None and said.boot_id != read_boot_id()
-    shift_ns, step_ms = _shift(said, clock, is_other_boot=is_other_boot)
-    resumption = resumption_of(replay)
-    resumption = Resumption(
-        resumption.before.shifted(shift_ns) if shift_ns else resumption.before,
-        resumption.reopened,
-        resumption.dark_ns,
+    is_other_boot = said is not None and (
+        said.boot_id != read_boot_id() or replay.until_ns > clock.mono_ns
     )
+    shift_ns, step_ms = _shift(said, clock, is_other_boot=is_other_boot)
+    ahead_ns = replay.until_ns + shift_ns - clock.mono_ns
+    if ahead_ns > 0 and is_other_boot:
+        # Nothing would be judged until then. Whole milliseconds: cells stay.
+        shift_ns -= -(-ahead_ns // NS_PER_MS) * NS_PER_MS
+        problems.append(
+            "when the machine was started anew its wall clock was "
+            f"{ahead_ns / NS_PER_S:.3f} s behind what was judged last: how long nobody "
+            "looked is not known, and times before are told as if it had been no time"
+        )
+    resumption = resumption_of(replay)
+    if shift_ns:
+        resumption = resumption.shifted(shift_ns)
     return Past(
         path=path,
         lock=lock,
         clock=clock,
         info=info,
         segments=all_segments,
+        known=last.number,
         replay=replay,
         resumption=resumption,
         shift_ns=shift_ns,
@@ -240,6 +259,12 @@ def _read(path: Path, lock: FolderLock, info: RunInfo, clock: ClockPair) -> Past
         events=_events(path, shift_ns, problems),
         problems=problems,
     )
+
+
+def _is_empty(path: Path) -> bool:
+    with suppress(OSError):
+        return not any(path.iterdir())
+    return False
 
 
 def _latest(

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from loadprobe.clock import NS_PER_S, ClockPair, mono_now_ns
+from loadprobe.clock import NEVER_NS, NS_PER_S, ClockPair, mono_now_ns
 from loadprobe.core.events import Event, MaintenanceOver
 from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.results import Sealed
@@ -29,9 +29,6 @@ from loadprobe.outputs.folder.incident_folder import (
 
 MOST_WAITING = 1000
 """Incidents that have no folder yet; with more the oldest gets none before the end."""
-
-_LATE_NS = 3600 * NS_PER_S
-"""Longer than what is over waits for its folder, if folders can be made at all."""
 
 logger = logging.getLogger(__name__)
 
@@ -63,13 +60,15 @@ class IncidentKeeping:
         self._outages = outages
         self._quiet_ns = quiet_ns
         self._look_ns: int | None = None
-        self._until_ns = {False: 0, True: 0}
-        self._since_ns = 0
+        self._until_ns = {False: -NEVER_NS, True: -NEVER_NS}
+        self._since_ns = -NEVER_NS
         self._waiting: deque[IncidentRecord] = deque(maxlen=MOST_WAITING)
-        known_ns = aggregate.sealed_until_ns
-        if any(o.hull_end_ns > known_ns - _LATE_NS for o in aggregate.outages):
-            # The process before may not have come to make the folder of it.
-            self._look_ns = known_ns + quiet_ns + AROUND_NS
+
+    def go_on(self) -> None:
+        """Look for incidents of a process that was gone before they had a folder."""
+        if self._aggregate.outages:
+            until_ns = self._aggregate.sealed_until_ns
+            self._look_ns = until_ns + self._quiet_ns + AROUND_NS
 
     def take_event(self, event: Event) -> None:
         """Take maintenances that are over: each is an incident, dark or not."""

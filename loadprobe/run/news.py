@@ -8,6 +8,7 @@ import msgspec
 
 from loadprobe.clock import NS_PER_S
 from loadprobe.core.judging.latency import SecondP99
+from loadprobe.core.judging.outages import Outage
 from loadprobe.core.steps import ScenarioRecord
 from loadprobe.core.verdict.beside import Planned
 from loadprobe.outputs.folder.sealed_lines import (
@@ -38,6 +39,7 @@ class Informants:
             them had lost what was written, and how many may have expired.
         nodes: returns the name of the shard of every node that was seen.
         counters: returns the counters of ``/metrics`` that are in nothing else.
+        reopened: returns the outages that these have although they go on.
     """
 
     planned: Callable[[], Sequence[Planned]]
@@ -46,6 +48,7 @@ class Informants:
     nodes: Callable[[], Mapping[str, str]] = dict
     counters: Callable[[], Iterable[tuple[tuple[str, ...], float]]] = tuple
     looked_up: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
+    reopened: Callable[[], list[Outage]] = list
 
 
 class Seconds:
@@ -115,8 +118,13 @@ class News:
 
     def add_to(self, line: SealedLine, now_ns: int, *, is_last: bool) -> SealedLine:
         """Return a line with all that is new."""
+        checkpoint = line.checkpoint
+        if checkpoint is not None:
+            reopened = self._told.reopened()
+            checkpoint = msgspec.structs.replace(checkpoint, reopened=reopened)
         return msgspec.structs.replace(
             line,
+            checkpoint=checkpoint,
             planned=self._new_planned(),
             figures=self._new_figures(now_ns, is_last=is_last),
             scenario=self._new_record(),

@@ -176,6 +176,7 @@ class Published:
         for event in past.events:
             self.health.take_event(event.event)
             self.view.take_event(event.event)
+        self.health.blocked.leave(past.before.until_ns)
         self.maintaining.go_on(event.event for event in past.events)
 
     def hand_over(self) -> None:

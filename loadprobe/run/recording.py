@@ -156,6 +156,8 @@ class Recording:
             outages=published.counter.so_far,
             quiet_ns=self._rules.quiet_ns,
         )
+        if past is not None:
+            self.incidents.go_on()
         self._keeps_incidents = plan.segment_ns is not None
         published.metrics.before_scrape = self._sealing.flush
         self.upkeep = FolderUpkeep(

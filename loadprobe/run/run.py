@@ -240,6 +240,7 @@ class Run:
                 clock=crew.clock,
                 lock=past.lock,
                 after=past.segments[-1].number,
+                known=past.known,
             )
         if crew.plan.segment_ns is not None:  # else nobody goes on with it
             crew.ledger.begin(folder.path)
@@ -261,6 +262,7 @@ class Run:
                 looked_up=lambda: crew.measurement.looked_up,
                 nodes=lambda: crew.measurement.names.nodes,
                 counters=lambda: crew.published.metrics.counters,
+                reopened=lambda: crew.published.counter.reopened,
             ),
         )
 

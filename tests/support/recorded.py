@@ -93,7 +93,11 @@ class Recorded:
             self.aggregate.go_on(past.before)
             published.go_on(past)
             self.folder = RunFolder.reopen(
-                past.path, clock=CLOCK, lock=past.lock, after=past.segments[-1].number
+                past.path,
+                clock=CLOCK,
+                lock=past.lock,
+                after=past.segments[-1].number,
+                known=past.known,
             )
         self.aggregate.start_process(0, begun_ns)
         self.recording = Recording(
@@ -109,6 +113,7 @@ class Recorded:
                 record=lambda: None,
                 written=lambda: self.written,
                 counters=lambda: published.metrics.counters,
+                reopened=lambda: published.counter.reopened,
             ),
             past=self.past,
         )

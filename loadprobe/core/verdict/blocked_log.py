@@ -9,6 +9,7 @@ from loadprobe.core.events import (
     NodeForwarded,
     NodeReached,
     NodeUnreached,
+    RunContinued,
     TunnelAnswered,
     TunnelBroken,
     TunnelOpened,
@@ -32,9 +33,20 @@ class BlockedLog:
         """Return all of them; what goes on has no end."""
         return (*self._ended, *self._open.values())
 
+    def leave(self, until_ns: int) -> None:
+        """End what goes on of what began before a time: nobody looked from then on.
+
+        Whoever looks again tells anew what is blocked, but not what no longer is.
+        """
+        for what, blocked in list(self._open.items()):
+            if blocked.start_ns < until_ns:
+                self._end(what, until_ns)
+
     def take_event(self, event: Event) -> None:
         """Take what was seen of the ways."""
         match event:
+            case RunContinued():
+                self.leave(event.mono_ns - round(event.blind_ms * NS_PER_MS))
             case TunnelBroken():
                 since_ns = event.mono_ns - round(event.silent_ms * NS_PER_MS)
                 text = f"the tunnel to {event.to} was broken ({event.reason})"

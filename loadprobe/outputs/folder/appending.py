@@ -65,6 +65,7 @@ class AppendFile:
         self._pending: deque[bytes] = deque([header])
         self._pending_bytes = len(header)
         self._is_absent = is_optional
+        self._header_bytes = len(header)
         self._written_of_first = 0
         self._room = room or WaitingMemory()
         self._room.used_bytes += len(header)
@@ -127,6 +128,11 @@ class AppendFile:
         self._room.used_bytes -= len(first)
         self._written_bytes += len(first)
         self._written_of_first = 0
+
+    @property
+    def has_content(self) -> bool:
+        """Tell whether more than the header has been written."""
+        return self._written_bytes > self._header_bytes
 
     @property
     def is_open(self) -> bool:

@@ -27,6 +27,7 @@ from loadprobe.outputs.folder.documents import (
     EVENTS,
     HISTOGRAMS,
     OUTAGES,
+    RUN,
     SEALED,
     SERIES,
     SERVERS,
@@ -37,10 +38,11 @@ from loadprobe.outputs.folder.documents import (
     histogram_rows,
     series_row,
 )
-from loadprobe.outputs.folder.forms import GROWING
 from loadprobe.outputs.folder.growing import Rooms, growing_files
+from loadprobe.outputs.folder.holding import INCIDENTS
 from loadprobe.outputs.folder.locking import FolderLock
 from loadprobe.outputs.folder.private import FOLDER_MODE, replace_whole
+from loadprobe.outputs.folder.removing import REMOVED, own_files
 from loadprobe.outputs.folder.sealed_lines import SealedLine, encode_line
 from loadprobe.outputs.folder.segments import (
     FIRST,
@@ -97,7 +99,7 @@ class RunFolder:
         self, path: Path, *, clock: ClockPair, lock: FolderLock | None = None
     ) -> None:
         self.path = path
-        self.segment = FIRST
+        self.segment = self._known = FIRST
         self._clock = clock
         self.losses: Counter[str] = Counter()
         self._rooms = Rooms()
@@ -136,7 +138,7 @@ class RunFolder:
 
     @classmethod
     def reopen(
-        cls, path: Path, *, clock: ClockPair, lock: FolderLock, after: int
+        cls, path: Path, *, clock: ClockPair, lock: FolderLock, after: int, known: int
     ) -> "RunFolder":
         """Return the folder of a run that goes on; begin a segment before all else.
 
@@ -145,9 +147,10 @@ class RunFolder:
             clock: to give events their wall time.
             lock: on the folder.
             after: number of the last segment there is.
+            known: number of the one that says what was judged.
         """
         folder = cls(path, clock=clock, lock=lock)
-        folder.segment, folder._growing = after, {}
+        folder.segment, folder._known, folder._growing = after, known, {}
         return folder
 
     def take_back_verdict(self) -> None:
@@ -192,9 +195,14 @@ class RunFolder:
 
     @property
     def first_growing(self) -> int:
-        """Return the number of the first segment that may grow."""
-        waiting = (file.path.parent for file in self._behind if file.pending_count)
-        return min(map(number_of, waiting), default=self.segment)
+        """Return the number of the first segment that may grow, or is needed as it is.
+
+        Until the last one says all that was judged, the one before does.
+        """
+        waiting = [file.path.parent for file in self._behind if file.pending_count]
+        is_said = self._growing[SEALED].has_content
+        last = self.segment if is_said else self._known
+        return min([*map(number_of, waiting), last])
 
     @property
     def size_bytes(self) -> int:
@@ -227,6 +235,8 @@ class RunFolder:
             except OSError as exc:
                 self._document_error = exc
                 return False
+            if self._growing and self._growing[SEALED].has_content:
+                self._known = self.segment
             full = [file for file in self._files if file.flush()]
             self._behind = [file for file in self._files if file not in full]
             self.segment, self._growing = (
@@ -350,14 +360,15 @@ class RunFolder:
         failed = self.path
         try:
             path = Path(tempfile.mkdtemp(prefix=f"loadprobe-{failed.name}-"))
-            segments = failed / SEGMENTS
-            if segments.is_dir():
-                shutil.copytree(segments, path / SEGMENTS)
-                for name in GROWING:
-                    if (failed / name).is_file():
-                        shutil.copy2(failed / name, path / name)
-            for file in self._files:
-                file.copy_to(path / file.path.relative_to(failed))
+            for name in SEGMENTS, INCIDENTS:
+                if (failed / name).is_dir():
+                    shutil.copytree(failed / name, path / name)
+            # What grows is written whole below, and so are documents.
+            for file in (*own_files(failed), failed / RUN, failed / REMOVED):
+                if file.is_file():
+                    shutil.copy2(file, path / file.name)
+            for growing in self._files:
+                growing.copy_to(path / growing.path.relative_to(failed))
             for name, content in self._documents.items():
                 (path / name).parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
                 (path / name).write_bytes(content)

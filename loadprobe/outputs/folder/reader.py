@@ -5,7 +5,7 @@ program or of another format is refused, a file torn by a crash is read up to th
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -23,12 +23,14 @@ from loadprobe.outputs.folder.documents import (
     EVENTS,
     OUTAGES,
     RUN,
+    SEALED,
     SUMMARY,
     EventLine,
     RunInfo,
 )
 from loadprobe.outputs.folder.files import (
     is_begun,
+    raw_lines,
     read_document,
     read_film_file,
     read_lines,
@@ -256,7 +258,7 @@ def _events_of(
 
 
 def film_of(segment: Segment, torn: set[str], *, is_whole: bool = False) -> list[Frame]:
-    """Return the film of a segment, in the clock of the last one.
+    """Return the film of a segment, in the clock that ``load_segments`` tells.
 
     Raises:
         UsageError: it is missing, although it should be whole, or damaged.
@@ -274,7 +276,16 @@ def load_segments(path: Path) -> list[Segment]:
     Raises:
         UsageError: what is said of one is damaged, or of another format.
     """
-    return find_segments(path, list(map(read_info, paths_of(path))))
+    paths = paths_of(path)
+    judged = (at for at in range(len(paths) - 1, -1, -1) if _is_judged(paths[at]))
+    return find_segments(path, list(map(read_info, paths)), at=next(judged, -1))
+
+
+def _is_judged(path: Path) -> bool:
+    """Tell whether a segment has a line of what was judged."""
+    with suppress(UsageError):
+        return any(line.endswith(b"\n") for _, line in raw_lines(path / SEALED))
+    return False
 
 
 def read_info(path: Path) -> SegmentInfo | None:

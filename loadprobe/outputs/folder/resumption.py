@@ -7,7 +7,7 @@ order, goes on: whether it was over meanwhile is told by what comes.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from loadprobe.core.judging.before import Before
+from loadprobe.core.judging.before import Before, shifted_outage
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.counts import ScopeTotals
 from loadprobe.core.judging.outages import KEPT_OUTAGES, Outage
@@ -20,14 +20,19 @@ class Resumption:
 
     Args:
         before: what was judged.
-        reopened: outages that were closed because the load ended; they are in
-            ``before`` as going on.
+        reopened: outages that were closed because the load ended, then or before; they
+            are in ``before``, mostly as going on.
         dark_ns: by scope, how long outages were, with those; and not seen of them.
     """
 
     before: Before
     reopened: Mapping[Scope, Outage]
     dark_ns: Mapping[Scope, tuple[int, int]]
+
+    def shifted(self, shift_ns: int) -> "Resumption":
+        """Return the same in another clock."""
+        reopened = {s: shifted_outage(o, shift_ns) for s, o in self.reopened.items()}
+        return Resumption(self.before.shifted(shift_ns), reopened, self.dark_ns)
 
 
 def resumption_of(replay: SealedReplay) -> Resumption:
@@ -48,16 +53,17 @@ def resumption_of(replay: SealedReplay) -> Resumption:
     dark_ns = {
         scope: (row.outage_ns, row.outage_unseen_ns) for scope, row in totals.items()
     }
-    reopened: dict[Scope, Outage] = {}
+    reopened = dict(replay.reopened)
     if replay.end_ns is not None:
         reopened = _reopen(closed, totals, replay.end_ns)
+        going_on |= reopened
     before = Before(
         until_ns=replay.until_ns,
         lane_totals=replay.lane_totals,
         scope_totals=totals,
         outages=closed,
         dropped_outages=dropped,
-        going_on=going_on | reopened,
+        going_on=going_on,
         served_ns={
             scope: _served_ns(replay.served_ns[scope], row, replay.until_ns)
             for scope, row in totals.items()

@@ -124,7 +124,7 @@ class SealedChanges:
         self._begun_ns: dict[str, int] = {}
         self._blind: dict[str, list[BlindSpan]] = {}
         self._closed: list[Outage] = []
-        self._ended: list[Scope] = []
+        self._ended: list[Outage] = []
         self._dropped = 0
         self._open: dict[Scope, Outage] = {}
         self._latencies: dict[str, _Latencies] = {}
@@ -148,16 +148,13 @@ class SealedChanges:
         self._dropped += dropped
         kept = len(sealed.closed) - dropped
         self._closed += sealed.closed[:kept]
-        self._ended += (outage.scope for outage in sealed.closed[kept:])
+        self._ended += sealed.closed[kept:]
 
     def make_line(self) -> SealedLine:
         """Return what has changed since the last line, latencies left out."""
         scopes, served, failed = self._count()
-        for outage in self._closed:
+        for outage in (*self._closed, *self._ended):
             self._open.pop(outage.scope, None)
-        dropped = [self._scopes[scope].number for scope in self._ended]
-        for scope in self._ended:
-            self._open.pop(scope, None)
         opened, grown = self._unfinished()
         line = SealedLine(
             until_ns=self._aggregate.sealed_until_ns,
@@ -172,7 +169,8 @@ class SealedChanges:
                 for span in spans
             ],
             closed=self._closed,
-            dropped=dropped,
+            dropped=[self._scopes[outage.scope].number for outage in self._ended],
+            dropped_ns=[(outage.seen_ns, outage.unseen_ns) for outage in self._ended],
             open=opened,
             grown=grown,
         )

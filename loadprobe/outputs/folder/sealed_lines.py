@@ -65,11 +65,14 @@ class Checkpoint(msgspec.Struct, frozen=True):
         blind_ns: of each lane, all of it: spans beyond a number are not kept.
         scopes: of all of them, by number.
         dropped: outages that ended and were not kept.
+        reopened: outages that were counted in ``Counted`` as the load had ended, and
+            went on with it: as they were then.
     """
 
     blind_ns: dict[str, int]
     scopes: list[ScopeBefore]
     dropped: int
+    reopened: list[Outage] = []
 
 
 class ServedLine(msgspec.Struct, frozen=True, array_like=True):
@@ -223,6 +226,7 @@ class SealedLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             and end.
         closed: outages that ended.
         dropped: scopes of outages that ended and are not kept, as there are too many.
+        dropped_ns: of each of them, how long it was, and what was not seen of it.
         open: outages that are not closed and began, or changed otherwise than by
             growing; as they would be if they ended now.
         grown: the others of these that changed.
@@ -250,6 +254,7 @@ class SealedLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     blind: list[tuple[str, int, int]] = []
     closed: list[Outage] = []
     dropped: list[int] = []
+    dropped_ns: list[tuple[int, int]] = []
     open: list[Outage] = []
     grown: list[Growth] = []
     planned: list[Planned] | None = None

@@ -67,6 +67,7 @@ class SealedReplay:
         closed: outages that ended, as far as they are kept.
         dropped: outages that ended and are not kept.
         unfinished: outages that are not closed, as if they ended now.
+        reopened: see ``Checkpoint``.
         served_ns: when scopes were served last, or a time shortly before that.
         nodes: names of shards by the nodes that were seen in them.
         counters: those of ``/metrics`` that are in nothing else.
@@ -86,6 +87,7 @@ class SealedReplay:
         self.p99 = P99Log()
         self.activity = Activity()
         self.unfinished: dict[Scope, Outage] = {}
+        self.reopened: dict[Scope, Outage] = {}
         self.served_ns: dict[Scope, int] = {}
         self.nodes: dict[str, str] = {}
         self.counters: dict[tuple[str, ...], float] = {}
@@ -234,6 +236,10 @@ class SealedReplay:
             scope = self._numbered[number]
             self.unfinished.pop(scope, None)
             self.scope_totals[scope].outages += 1
+        lengths_ns = zip(line.dropped, line.dropped_ns, strict=False)
+        for number, (seen_ns, unseen_ns) in lengths_ns:
+            self._totals[number].outage_ns += seen_ns
+            self._totals[number].outage_unseen_ns += unseen_ns
         self.dropped += len(line.dropped)
         for outage in line.open:
             self.scope_totals[outage.scope]  # raises
@@ -253,6 +259,7 @@ class SealedReplay:
             if row.served_ns is not None:
                 self.served_ns[self._numbered[row.scope]] = row.served_ns
         self.dropped = before.dropped
+        self.reopened = {outage.scope: outage for outage in before.reopened}
 
     def _merge(self, part: LatencyPart) -> None:
         totals = self.lane_totals[part.lane]

@@ -53,7 +53,8 @@ class Segment:
         number: see ``SegmentInfo``.
         path: the folder of its files.
         shift_ns: what is to be added to its monotonic times to have them in the clock
-            of the last segment; not 0 only if the machine was started in between.
+            of the last segment in which anything was judged; not 0 only if the machine
+            was started in between.
         begun_ns: when it began, in that clock; NEVER_NS if that is not known.
     """
 
@@ -91,32 +92,47 @@ def paths_of(folder: Path) -> list[Path]:
     return [segment_path(folder, number) for number in segment_numbers(folder)]
 
 
-def find_segments(folder: Path, infos: Sequence[SegmentInfo | None]) -> list[Segment]:
+def find_segments(
+    folder: Path, infos: Sequence[SegmentInfo | None], *, at: int = -1
+) -> list[Segment]:
     """Return where the segments of a run are.
 
     Args:
         folder: of the run.
-        infos: of its segments, in their order; None of one whose clock is not known.
+        infos: of its segments, in their order; None of one whose clock is not known:
+            it is taken for that of the next one that is.
+        at: index of the segment in whose clock times are told.
     """
-    numbers = segment_numbers(folder)
     shift_ns = 0
+    shifts_ns: list[int] = []
+    after: SegmentInfo | None = None
+    for info in reversed(infos):
+        if info is not None:
+            shift_ns += shift_between(info, after)
+            after = info
+        shifts_ns.append(shift_ns)
+    shifts_ns.reverse()
     found: list[Segment] = []
-    known = [*infos, None]
-    for at in range(len(numbers) - 1, -1, -1):
-        shift_ns += shift_between(known[at], known[at + 1])
-        number, info = numbers[at], infos[at]
+    for number, info, to_last_ns in zip(
+        segment_numbers(folder), infos, shifts_ns, strict=True
+    ):
+        shift_ns = to_last_ns - shifts_ns[at]
         begun_ns = NEVER_NS if info is None else info.clock.mono_ns + shift_ns
         found.append(Segment(number, segment_path(folder, number), shift_ns, begun_ns))
-    return found[::-1]
+    return found
 
 
-def shift_between(before: SegmentInfo | None, after: SegmentInfo | None) -> int:
+def shift_between(before: SegmentInfo, after: SegmentInfo | None) -> int:
     """Return what is to be added to times of a segment to have them in a later clock.
 
-    The monotonic clock goes on exactly as long as the machine does. After a start of
-    the machine only the wall clock tells what was when.
+    The monotonic clock goes on exactly as long as the machine does: one that went back
+    began anew, also where no start of the machine has an id. After a start of the
+    machine only the wall clock tells what was when.
     """
-    if before is None or after is None or before.boot_id == after.boot_id:
+    if after is None:
+        return 0
+    goes_on = before.clock.mono_ns <= after.clock.mono_ns
+    if goes_on and before.boot_id == after.boot_id:
         return 0
     shift_ns = after.clock.clock.to_mono(before.clock.wall_ns) - before.clock.mono_ns
     # Whole milliseconds: cells stay what they are.

@@ -106,6 +106,7 @@ class RunMetrics:
         self._lateness_before: dict[str, Histogram] = {}
         self.before_scrape: Callable[[], None] = lambda: None
         self._values: dict[str, dict[Labels, float]] = {}
+        self._counted: dict[tuple[str, ...], tuple[float, float]] = {}
         self._histograms: dict[str, dict[Labels, Histogram]] = {}
         self.set("build_info", __version__, value=1)
 
@@ -117,7 +118,16 @@ class RunMetrics:
         series[labels] = series.get(labels, 0) + by
 
     def set(self, metric: str, *labels: str, value: float) -> None:
-        """Set one series of a gauge, or of what is counted elsewhere."""
+        """Set one series of a gauge, or of what is counted elsewhere.
+
+        Who counts may begin anew, as a process or a receiver does: a counter goes on.
+        """
+        if metric.endswith("_total"):
+            before, latest = self._counted.get((metric, *labels), (0.0, 0.0))
+            if value < latest:
+                before += latest
+            self._counted[metric, *labels] = before, value
+            value += before
         self._values.setdefault(metric, {})[labels] = value
 
     def replace(self, metric: str, series: Mapping[Labels, float]) -> None:
@@ -161,6 +171,7 @@ class RunMetrics:
         """
         for (metric, *labels), value in counters.items():
             self._values.setdefault(metric, {})[tuple(labels)] = value
+            self._counted[metric, *labels] = value, 0.0
         for scope, (outage_ns, unseen_ns) in dark_ns.items():
             self._dark_ms[scope] = outage_ns // NS_PER_MS
             self._unseen_ms[scope] = unseen_ns // NS_PER_MS
@@ -268,6 +279,8 @@ class RunMetrics:
 
     def snapshot(self) -> MetricsSnapshot:
         """Return all series of this moment."""
+        if self._window is not None:
+            self.set("cells_dropped_total", value=self._window.dropped)
         self.before_scrape()
         values = {metric: series.copy() for metric, series in self._values.items()}
         for metric, labels, value in self._judged_values():
@@ -282,8 +295,6 @@ class RunMetrics:
         current = self._aggregate.current()
         planned = self._planned()
         classes: dict[tuple[str, str, str], int] = {}
-        if self._window is not None:
-            yield Value("cells_dropped_total", (), self._window.dropped)
         for scope, totals in self._aggregate.scope_totals.items():
             blind_ns = self._aggregate.lane_totals[scope.lane].blind_ns
             yield from _scope_values(scope, totals, blind_ns)

@@ -7,20 +7,23 @@ import pytest
 
 from loadprobe.clock import ClockPair
 from loadprobe.config.keys import Config, Lane
-from loadprobe.core.events import RunContinued, RunProblem
+from loadprobe.core.events import RunContinued, RunProblem, TunnelBroken
 from loadprobe.core.intervals import Interval
+from loadprobe.core.judging import aggregate
 from loadprobe.core.load.remembered import Remembered
-from loadprobe.outputs.folder import documents
+from loadprobe.outputs.folder import documents, resumption, sealed_replay
+from loadprobe.outputs.folder.budget_file import find_budget
 from loadprobe.outputs.folder.ledger_file import LedgerFile, read_ledger
 from loadprobe.outputs.folder.locking import LOCK
 from loadprobe.outputs.folder.reader import load_segments
 from loadprobe.outputs.folder.segments import SEGMENT, SegmentInfo, segment_path
 from loadprobe.run import going_on, sealing
 from loadprobe.run.aftermath import load_any_run
+from loadprobe.run.budgeting import Budgeting
 from loadprobe.run.crew import Crew
 from loadprobe.run.going_on import find_past
 from loadprobe.run.wall_watch import WallWatch
-from tests.support.recorded import BEGIN_NS, MS, Recorded, S
+from tests.support.recorded import BEGIN_NS, CLOCK, MS, Recorded, S
 
 DARK = (1500 * MS, 2600 * MS)
 
@@ -34,7 +37,7 @@ def _write_every_seal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def killed(directory: Path, until_ms: int = 2000, **more: object) -> Recorded:
     """Return a run whose process is gone after a time."""
-    run = Recorded(directory, dark=DARK, **more)  # type: ignore[arg-type]
+    run = Recorded(directory, **{"dark": DARK, **more})  # type: ignore[arg-type]
     run.measure(until_ms * MS)
     run.folder.close()
     (run.folder.path / LOCK).write_text("1\n")
@@ -58,6 +61,16 @@ def counted(run: Recorded) -> dict[tuple[str, object], float]:
         if metric.endswith("_total")
         for labels, value in series.items()
     }
+
+
+def outages_counted(run: Recorded) -> tuple[float, float]:
+    """Return how many outages the counters have, and how long these were, in s."""
+    shown = counted(run)
+    number, length_s = (
+        sum(value for (name, _), value in shown.items() if name == metric)
+        for metric in ("outages_total", "outage_seconds_total")
+    )
+    return number, round(length_s, 1)
 
 
 @pytest.mark.parametrize("is_ended", [False, True])
@@ -101,6 +114,149 @@ def test_it_is_one_run_with_one_outage(tmp_path: Path, is_ended: bool) -> None:
     assert sum(v for k, v in before.items() if k[0] == "outages_total") == 1
     (path / documents.SUMMARY).unlink()
     assert load_any_run(path).outages == run.outages
+
+
+@pytest.mark.parametrize("is_ended", [False, True])
+def test_an_outage_that_was_just_over_counts_once(
+    tmp_path: Path, is_ended: bool
+) -> None:
+    """A load that ends in order counts it at once, a process that goes on does not."""
+    dark = (1500 * MS, 1700 * MS)
+    first = Recorded(tmp_path, dark=dark)
+    first.measure(2000 * MS)
+    if is_ended:
+        first.conclude()
+    first.folder.close()
+    second = again(tmp_path, 5000, dark=dark)
+    assert outages_counted(second) == (1, 0.2)
+    assert len(second.published.counter.so_far()) == 1
+
+
+@pytest.mark.parametrize("turns", [(), (3000 * MS,)])
+def test_an_outage_that_an_end_in_order_cut_counts_once_after_a_kill(
+    tmp_path: Path, turns: tuple[int, ...]
+) -> None:
+    """It was counted by the end in order, and went on through the kill after it."""
+    dark = (1500 * MS, 5000 * MS)
+    first = Recorded(tmp_path, dark=dark)
+    first.measure(2000 * MS)
+    first.conclude()
+    assert outages_counted(first) == (1, 0.5)
+    second = Recorded(tmp_path, dark=dark, resume=True, turns=turns)
+    second.measure(3500 * MS)
+    second.folder.close()
+    third = again(tmp_path, 8000, dark=dark)
+    assert outages_counted(third) == (1, 2.5)
+
+
+def test_an_outage_that_an_end_in_order_cut_counts_once_after_a_boot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is known in whichever clock."""
+    first = Recorded(tmp_path, dark=(1500 * MS, 5000 * MS))
+    first.measure(2000 * MS)
+    first.conclude()
+    said = of_another_boot(first)
+    clock = ClockPair(BEGIN_NS + 1000 * S, said.clock.wall_ns + 5 * S)
+    monkeypatch.setattr(going_on, "read_clock_pair", lambda: clock)
+    dark = (1500 * MS + 995 * S, 5000 * MS + 995 * S)
+    second = Recorded(tmp_path, dark=dark, resume=True)
+    second.measure(995 * S + 8 * S)
+    assert outages_counted(second) == (1, 3.0)
+
+
+def test_an_incident_of_before_has_its_folder_soon(tmp_path: Path) -> None:
+    """A process that was gone within a minute of its end made none."""
+    dark = (1000 * MS, 1200 * MS)
+    first = killed(tmp_path, 3000, dark=dark)
+    assert first.recording.incidents.waiting == 0
+    second = Recorded(tmp_path, dark=dark, resume=True)
+    second.measure(61 * S, every_ns=S)
+    assert second.recording.incidents.waiting == 0
+    second.measure(66 * S, every_ns=S)
+    (record,) = second.recording.incidents.take(2)
+    assert [outage.shard for outage in record.outages] == ["0002"]
+
+
+def test_what_others_count_goes_on(tmp_path: Path) -> None:
+    """They begin anew with each process, and some in between: counters do not."""
+    first = Recorded(tmp_path)
+    first.measure(1000 * MS)
+    first.published.window._dropped = 2
+    lost = "folder_lost_chunks_total", ("series.ndjson",)
+    told = "webhook_notices_sent_total", ("phone",)
+    for value in 5, 7, 1:
+        first.published.metrics.set(told[0], *told[1], value=value)
+    first.published.metrics.set(lost[0], *lost[1], value=3)
+    shown = counted(first)
+    dropped = "cells_dropped_total", ()
+    assert (shown[told], shown[lost], shown[dropped]) == (8, 3, 2)
+    first.folder.close()
+    second = again(tmp_path, 2500)
+    second.recording.upkeep.look()
+    second.published.metrics.set(told[0], *told[1], value=1)
+    shown = counted(second)
+    assert (shown[told], shown[lost], shown[dropped]) == (9, 3, 2)
+
+
+def test_a_way_that_was_blocked_does_not_stay_so(tmp_path: Path) -> None:
+    """A process that finds it open says nothing of it: what is dark is the shard."""
+    dark = (3500 * MS, 3700 * MS)
+    first = Recorded(tmp_path, dark=dark)
+    first.measure(1000 * MS)
+    broken = TunnelBroken(BEGIN_NS + 500 * MS, "bastion", "it was killed", 0.0)
+    first.sinks.take_event(broken)
+    first.folder.close()
+    second = again(tmp_path, 6000, dark=dark)
+    (blocked,) = second.published.health.blocked.spans
+    assert (blocked.start_ns, blocked.end_ns) == (BEGIN_NS + 500 * MS, BEGIN_NS + S)
+    second.folder.close()
+    for _ in range(2):
+        (outage,) = load_any_run(second.folder.path).outages
+        assert outage.attribution == "shard"
+        again(tmp_path, 9000, dark=dark).conclude()
+
+
+def test_the_error_budget_has_seen_what_lanes_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lane that is gone has seen nothing since, one that is new nothing before."""
+    opened_ns = iter([BEGIN_NS, BEGIN_NS + 5 * S])
+    defaults = {"now_ns": lambda: next(opened_ns)}
+    monkeypatch.setattr(Budgeting.__init__, "__kwdefaults__", defaults)
+    slo = "availability = 0.999"
+    first = Recorded(tmp_path, slo=slo)
+    first.measure(4 * S)
+    first.published.budgeting.close()
+    first.folder.close()
+    second = Recorded(tmp_path, slo=slo, resume=True, lane="new", after_ns=60 * S)
+    second.measure(70 * S)
+    second.conclude()
+    second.published.budgeting.close()
+    accounts = find_budget(tmp_path, "run", "h:6379", CLOCK.to_wall(BEGIN_NS + 70 * S))
+    assert accounts is not None
+    shards = "0001", "0002"
+    assert {
+        place: sum(s.seen_ns for s in accounts.sums(place, [0])) / S
+        for place in accounts.places
+    } == {("tcp", each): 4.0 for each in shards} | {
+        ("new", each): 6.0 for each in shards
+    }
+
+
+@pytest.mark.parametrize("turns", [(), (2000 * MS,)])
+def test_darkness_beyond_the_outages_that_are_kept_goes_on_counting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, turns: tuple[int, ...]
+) -> None:
+    """Of an outage that is not kept its length is, whichever segment it was in."""
+    for module in aggregate, resumption, sealed_replay:
+        monkeypatch.setattr(module, "KEPT_OUTAGES", 0)
+    dark = (1000 * MS, 1200 * MS)
+    first = killed(tmp_path, 3000, dark=dark, turns=turns)
+    before = counted(first)
+    after = counted(again(tmp_path, 4000, dark=dark))
+    assert before["dark_time_seconds_total", ("tcp", "0002", "read")] == 0.2
+    assert {k: v for k, v in before.items() if after.get(k, 0) < v} == {}
 
 
 def test_an_outage_that_begins_at_once_reaches_back(tmp_path: Path) -> None:
@@ -259,6 +415,87 @@ def test_another_boot_is_mapped_by_the_wall_clock(
     (outage,) = past.before.going_on.values()
     assert outage.first_due_ns == BEGIN_NS + 1500 * MS - 105 * S
     assert [p.line.mono_ns for p in past.events] == [BEGIN_NS - 105 * S]
+
+
+def of_another_boot(run: Recorded) -> SegmentInfo:
+    """Have a run be of another start of the machine; return what it said before."""
+    path = run.folder.path / SEGMENT
+    said = msgspec.json.decode(path.read_bytes(), type=SegmentInfo)
+    clock = documents.Moment(said.clock.wall_ns, BEGIN_NS)
+    other = msgspec.structs.replace(said, boot_id="another", clock=clock)
+    path.write_bytes(msgspec.json.encode(other))
+    return said
+
+
+def test_a_wall_clock_that_is_behind_after_a_boot_hides_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was judged before lies before now, so what comes is judged at once."""
+    run = killed(tmp_path, 2000)
+    said = of_another_boot(run)
+    clock = ClockPair(100 * S + 7, said.clock.wall_ns - 3600 * S)
+    monkeypatch.setattr(going_on, "read_clock_pair", lambda: clock)
+    past = find_past(run.plan.config)
+    assert past is not None
+    until_ns = past.before.until_ns
+    assert clock.mono_ns - MS < until_ns <= clock.mono_ns
+    assert past.shift_ns % MS == 0
+    assert [p.line.mono_ns for p in past.events] == [until_ns - 2000 * MS]
+    (problem,) = past.problems
+    assert problem.startswith("when the machine was started anew its wall clock was")
+    past.lock.release()
+
+
+def test_a_clock_that_began_anew_is_that_of_another_boot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where nothing has a name for a start of the machine."""
+    monkeypatch.setattr(going_on, "read_boot_id", lambda: "another")
+    run = killed(tmp_path, 2000)
+    said = of_another_boot(run)
+    clock = ClockPair(BEGIN_NS + S, said.clock.wall_ns + 60 * S)
+    monkeypatch.setattr(going_on, "read_clock_pair", lambda: clock)
+    past = find_past(run.plan.config)
+    assert past is not None
+    assert (past.is_other_boot, past.shift_ns) == (True, -59 * S)
+    assert past.problems == []
+    past.lock.release()
+
+
+def test_a_process_that_was_gone_at_once_after_a_boot_shifts_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was judged by it: events are told in the clock of what was."""
+    run = killed(tmp_path, 2000)
+    said = of_another_boot(run)
+    clock = ClockPair(500 * S, said.clock.wall_ns + 60 * S)
+    begun = msgspec.structs.replace(
+        said, number=2, clock=documents.Moment(said.clock.wall_ns + 20 * S, 460 * S)
+    )
+    path = segment_path(run.folder.path, 2)
+    path.mkdir(parents=True)
+    (path / SEGMENT).write_bytes(msgspec.json.encode(begun))
+    report = load_any_run(run.folder.path)
+    assert [p.line.mono_ns for p in report.events] == [BEGIN_NS]
+    monkeypatch.setattr(going_on, "read_clock_pair", lambda: clock)
+    past = find_past(run.plan.config)
+    assert past is not None
+    assert [p.line.mono_ns for p in past.events] == [past.before.until_ns - 2000 * MS]
+    past.lock.release()
+
+
+def test_starts_that_come_to_nothing_leave_one_segment(tmp_path: Path) -> None:
+    """Each takes the place of the one before, and no segment is missing later."""
+    run = killed(tmp_path, 2000)
+    for _ in range(3):
+        past = find_past(run.plan.config)
+        assert past is not None
+        past.lock.release()
+    second = again(tmp_path, 4000)
+    second.conclude()
+    report = load_any_run(second.folder.path)
+    assert [s.number for s in load_segments(report.path)] == [1, 2]
+    assert report.missing == ()
 
 
 def test_a_step_of_the_wall_clock_is_noticed() -> None:

@@ -17,7 +17,10 @@ from loadprobe.outputs.folder.appending import AppendFile
 from loadprobe.outputs.folder.documents import Moment
 from loadprobe.outputs.folder.folder import RunFolder
 from loadprobe.outputs.folder.reader import RunData, load_segments
+from loadprobe.outputs.folder.removing import Removal, note_removal
+from loadprobe.outputs.folder.sealed_lines import SealedLine
 from loadprobe.outputs.folder.segments import SEGMENT, SegmentInfo, segment_path
+from loadprobe.outputs.folder.upkeep import Order, UpkeepWork
 from loadprobe.run import sealing
 from loadprobe.run.aftermath import load_any_run
 from loadprobe.run.plan import RunPlan
@@ -179,6 +182,36 @@ def test_what_could_not_be_written_follows_its_segment(
         )
 
 
+def test_what_was_judged_stays_until_the_next_segment_says_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk no segment is made smaller that alone says it on the disk."""
+    folder = RunFolder.create(tmp_path, "run", clock=CLOCK)
+    for number in 1, 2:
+        folder.begin_segment(info_of(number))
+        folder.add_sealed(SealedLine(until_ns=number))
+    write = os.write
+
+    def refuse(fd: int, chunk: bytes) -> int:
+        raise OSError(28, "no space left")
+
+    folder.begin_segment(info_of(3))
+    monkeypatch.setattr(os, "write", refuse)
+    folder.add_sealed(SealedLine(until_ns=3))
+    files = [segment_path(folder.path, n) / documents.SEALED for n in (1, 2)]
+
+    def make_room() -> list[bool]:
+        order = Order(str(folder.path), first_growing=folder.first_growing)
+        UpkeepWork(order, disk_ratio=lambda _: 1.0).carry_out()
+        return [file.is_file() for file in files]
+
+    assert make_room() == [False, True]
+    monkeypatch.setattr(os, "write", write)
+    assert folder.retry()
+    assert make_room() == [False, False]
+    folder.close()
+
+
 def test_a_folder_that_cannot_be_completed_is_saved_with_its_segments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +231,31 @@ def test_a_folder_that_cannot_be_completed_is_saved_with_its_segments(
     shutil.rmtree(path)
 
 
+def test_what_is_saved_elsewhere_has_what_was_made_smaller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files that are compressed, incidents and what was removed are part of a run."""
+    run = run_of(tmp_path, 1000 * MS, 2000 * MS)
+    run.measure(3000 * MS)
+    path = run.folder.path
+    run.tell_problem("third")
+    UpkeepWork(Order(str(path), first_growing=3)).carry_out()
+    assert not (path / documents.EVENTS).exists()
+    note_removal(path, Removal("incidents", 1, 0, 1, "retain_gb"))
+    (path / "incidents" / "one").mkdir(parents=True)
+    (path / "incidents" / "one" / "incident.json").write_text("{}")
+    before = load_any_run(path)
+    monkeypatch.setattr(AppendFile, "flush", lambda _file: False)
+    saved = run.folder.close()
+    assert saved.parent != tmp_path
+    after = load_any_run(saved)
+    assert essence(after)[1:] == essence(before)[1:]
+    assert after.missing == before.missing != ()
+    assert (saved / "incidents" / "one" / "incident.json").is_file()
+    assert not (saved / "run.lock").exists()
+    shutil.rmtree(saved)
+
+
 def test_times_of_another_boot_are_told_in_the_last_clock(tmp_path: Path) -> None:
     """The wall clocks of both say what was when; on one boot nothing is shifted."""
     for number, (boot, mono_ns) in enumerate(
@@ -214,6 +272,27 @@ def test_times_of_another_boot_are_told_in_the_last_clock(tmp_path: Path) -> Non
         7 * S,
         8 * S,
     ]
+
+
+def test_a_clock_that_goes_back_is_that_of_another_boot(tmp_path: Path) -> None:
+    """Also where nothing has a name for a start of the machine."""
+    for number, mono_ns in (1, 900 * S), (2, 7 * S):
+        path = segment_path(tmp_path, number)
+        path.mkdir(parents=True, exist_ok=True)
+        info = info_of(number, boot="", mono_ns=mono_ns)
+        (path / SEGMENT).write_bytes(msgspec.json.encode(info))
+    assert [s.shift_ns for s in load_segments(tmp_path)] == [-893 * S, 0]
+
+
+def test_a_segment_of_an_unknown_clock_hides_no_other_boot(tmp_path: Path) -> None:
+    """Its process was gone before it said anything: those around it are what counts."""
+    for number, boot, mono_ns in [(1, "a", 900 * S), (3, "b", 7 * S)]:
+        path = segment_path(tmp_path, number)
+        path.mkdir(parents=True, exist_ok=True)
+        info = info_of(number, boot=boot, mono_ns=mono_ns)
+        (path / SEGMENT).write_bytes(msgspec.json.encode(info))
+    segment_path(tmp_path, 2).mkdir()
+    assert [s.shift_ns for s in load_segments(tmp_path)] == [-893 * S, 0, 0]
 
 
 def test_only_a_run_without_an_end_has_more_than_one(tmp_path: Path) -> None:

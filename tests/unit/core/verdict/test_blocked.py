@@ -8,6 +8,7 @@ from loadprobe.core.events import (
     NodeForwarded,
     NodeReached,
     NodeUnreached,
+    RunContinued,
     TunnelAnswered,
     TunnelBroken,
     TunnelOpened,
@@ -79,6 +80,28 @@ def test_a_forward_that_came_late_blocks_what_waited_for_it() -> None:
     late = NodeForwarded(1_000 * MS, "a:1", "0001", 5000, 250.0)
     assert spans(late) == [(750, 1000, "0001", "transport")]
     assert spans(NodeForwarded(1_000 * MS, "a:1", "", 5000, 250.0)) == []
+
+
+def test_what_was_blocked_is_known_until_a_process_is_gone() -> None:
+    """The one that goes on tells anew what still is, and not what no longer is."""
+    unreached = NodeUnreached(1_500 * MS, "a:1", "0001", "no entry", 500.0)
+    continued = RunContinued(
+        9_000 * MS,
+        segment=2,
+        blind_ms=4_000.0,
+        was_killed=True,
+        is_other_boot=False,
+        wall_step_ms=0.0,
+    )
+    again = NodeUnreached(8_500 * MS, "a:2", "0002", "no entry", 100.0)
+    assert spans(BROKEN, unreached, continued) == [
+        (900, 5000, None, "transport"),
+        (1000, 5000, "0001", "path"),
+    ]
+    assert spans(BROKEN, again, continued) == [
+        (900, 5000, None, "transport"),
+        (8400, NEVER_NS, "0002", "path"),
+    ]
 
 
 @pytest.mark.parametrize(
