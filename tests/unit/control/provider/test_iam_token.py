@@ -115,13 +115,16 @@ def test_credentials_are_found_as_aws_tools_find_them(
         TokenMaker(target).make()
 
 
-EXPIRED = {"Error": {"Code": "ExpiredTokenException", "Message": "it has expired"}}
+EXPIRED = ClientError(
+    {"Error": {"Code": "ExpiredTokenException", "Message": "it has expired"}},
+    "AssumeRoleWithWebIdentity",
+)
 
 
 @pytest.mark.parametrize(
     "trouble",
     [
-        ClientError(EXPIRED, "AssumeRoleWithWebIdentity"),
+        EXPIRED,
         FileNotFoundError(2, "No such file or directory", "/var/run/secrets/token"),
         ValueError("it is no JSON"),
     ],
