@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
 from typing import Any
 
@@ -34,23 +34,26 @@ class Server:
         self.is_mute = False
         self.accepted = 0
         self.writers: list[asyncio.StreamWriter] = []
+        self.serving: set[asyncio.Task[None] | None] = set()
 
     async def serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Serve one client."""
         self.accepted += 1
+        self.serving.add(asyncio.current_task())
         if self.is_full:
             await asyncio.sleep(0.002)  # it is some way off
             writer.write(b"-ERR max number of clients reached\r\n")
-        if self.is_closing or self.is_full:
-            writer.close()
-            return
-        self.writers.append(writer)
-        while await reader.read(1000):
-            if not self.is_mute:
-                writer.write(b"+PONG\r\n")
+        if not self.is_closing and not self.is_full:
+            self.writers.append(writer)
+            while await reader.read(1000):
+                if not self.is_mute:
+                    writer.write(b"+PONG\r\n")
         writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        self.serving.discard(asyncio.current_task())
 
 
 @asynccontextmanager
@@ -81,6 +84,8 @@ async def driving(
         finally:
             running.cancel()
             await asyncio.wait({running})
+            listening.close()
+            await reached(lambda: not server.serving, "the end of all connections")
 
 
 async def reached(condition: Callable[[], bool], what: str) -> None:
