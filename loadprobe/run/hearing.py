@@ -100,6 +100,7 @@ class Hearing:
         read_backs: what was found of the written keys, lane by lane.
         looked_up: what was found of those of an earlier process, before the load.
         lost_before: writes that were known to be lost when this process began.
+        is_forgotten: there are writes that nobody here knows of, to read them back.
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class Hearing:
         self.read_backs: list[ReadBack] = []
         self.looked_up: list[LookedUp] = []
         self.lost_before = 0
+        self.is_forgotten = False
         self._aggregate = aggregate
         self._listeners = listeners
         self._on_topology = on_topology
@@ -224,7 +226,7 @@ class Hearing:
             return None
         if any(result.unread or result.expired for result in self.read_backs):
             return None
-        if any(found.unread for found in self.looked_up):
+        if self.is_forgotten or any(found.unread for found in self.looked_up):
             return None
         return self.lost
 

@@ -140,8 +140,12 @@ class Measurement:
         self.aggregate.go_on(past.before)
         self.names.go_on(past.replay.nodes)
         self._plans.remembered = past.remembered
-        if past.replay.written is not None:
-            self.hearing.lost_before = past.replay.written.lost
+        written = past.replay.written
+        if written is not None:
+            self.hearing.lost_before = written.lost
+        if self.standby is not None and not (written and written.is_complete):
+            # Probes that are ready already were not told what to look for.
+            self.hearing.is_forgotten = True
 
     # --- life --------------------------------------------------------------------
 
@@ -359,7 +363,14 @@ class Measurement:
     # --- what the probes say -------------------------------------------------------
 
     def _take_death(self, death: Death) -> None:
-        """Report the death of a probe process: an incident of its own."""
+        """Report the death of a probe process: an incident of its own.
+
+        What it wrote is not read back at the end: the next one does not know of it.
+        """
+        shares = self._roster.shares[death.process]
+        has_begun = death.process in self.hearing.heard_ns
+        if has_begun and not all(share.lane.read_only for share in shares):
+            self.hearing.is_forgotten = True
         self._emit(ProbeDied(death.at_ns, death.process, death.cause))
 
     def _emit(self, event: Event) -> None:
