@@ -73,7 +73,7 @@ class KeptSeconds:
         rows = self._rows
         while self._first < len(rows) and rows[self._first + 1] < before_s:
             self._first += _WIDTH
-        if 2 * self._first > len(rows):
+        if 8 * self._first > len(rows):  # it is moved rarely, and little is in vain
             del rows[: self._first]
             self._first = 0
 
