@@ -246,9 +246,9 @@ class ScopeState:
         totals = self.totals
         totals.counts[Outcome.SERVED] += len(slab.due)
         first, last = slab.start_ns // NS_PER_S, (slab.until_ns - 1) // NS_PER_S
-        if first == last:
+        if first == last and slab.due:
             self._second(first).counts[Outcome.SERVED] += len(slab.due)
-        else:
+        elif slab.due:
             seconds = Counter(map(floordiv, slab.due, repeat(NS_PER_S)))
             for second, number in seconds.items():
                 self._second(second).counts[Outcome.SERVED] += number
@@ -273,9 +273,9 @@ class ScopeState:
         for ms in dark:
             self._second(ms // 1000).dark_ms += 1
             self._second(ms // 1000).observed_ms += 1
-        if first == last:
+        if first == last and lit:
             self._second(first).observed_ms += len(lit)
-        else:
+        elif lit:
             for second, number in Counter(ms // 1000 for ms in lit).items():
                 self._second(second).observed_ms += number
 

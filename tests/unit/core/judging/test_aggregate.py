@@ -234,6 +234,18 @@ def test_counters_of_cells() -> None:
     assert totals.arrivals == 8
 
 
+def test_a_shard_that_is_gone_takes_no_more_room() -> None:
+    """A second without arrivals is none, however finely it was judged."""
+    aggregate = begun(ONE)
+    told: list[int] = []
+    for quarter in range(1, 21):
+        block = served(250 * quarter - 100) if quarter < 5 else Block()
+        aggregate.add(0, {SCOPE: block}, watermark_ns=quarter * S // 4)
+        told += [counts.second for counts in aggregate.seal().seconds]
+    assert told == [0]
+    assert aggregate.finish(5 * S).last.seconds == []
+
+
 def test_latencies_per_second() -> None:
     """Served and late replies are recorded in the second in which they were due."""
     aggregate = begun(ONE)
