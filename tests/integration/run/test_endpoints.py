@@ -248,4 +248,5 @@ async def test_every_node_is_replaced() -> None:
         isinstance(event, ShardAdded | ShardRemoved | SlotsMoved) for event in events
     )
     assert sum(o.duration_ns for o in trial.results.outages) < 1_000 * NS_PER_MS
-    assert trial.measurement.lost_writes == 0
+    # What the probe that was killed had written is not read back.
+    assert trial.measurement.lost_writes is None

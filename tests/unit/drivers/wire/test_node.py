@@ -45,11 +45,12 @@ class Server:
         if self.is_full:
             await asyncio.sleep(0.002)  # it is some way off
             writer.write(b"-ERR max number of clients reached\r\n")
-        if not self.is_closing and not self.is_full:
-            self.writers.append(writer)
-            while await reader.read(1000):
-                if not self.is_mute:
-                    writer.write(b"+PONG\r\n")
+        with suppress(ConnectionError):
+            if not self.is_closing and not self.is_full:
+                self.writers.append(writer)
+                while await reader.read(1000):
+                    if not self.is_mute:
+                        writer.write(b"+PONG\r\n")
         writer.close()
         with suppress(ConnectionError):
             await writer.wait_closed()
