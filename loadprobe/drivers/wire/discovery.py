@@ -98,7 +98,9 @@ class Discovery:
         switches = self._switches
         try:
             reply = await asked
-            if isinstance(reply, hiredis.ReplyError) or reply == self._learnt.get(node):
+            if isinstance(reply, hiredis.ReplyError):
+                return
+            if reply == self._learnt.get(node) and not self._leads_back(node, reply):
                 return
             connection = node.borrow()
             if connection is None:
@@ -168,6 +170,30 @@ class Discovery:
             self._changed(merged)
         return True
 
+    def _known(self) -> dict[str, TopologyNode]:
+        """Return the nodes that are known, by their ids."""
+        shards = self.topology.shards if self.topology is not None else ()
+        return {
+            node.id: node
+            for shard in shards
+            for node in (shard.primary, *shard.replicas)
+        }
+
+    def _leads_back(self, teller: WireNode, reply: object) -> bool:
+        """Tell whether a reply of before has another address of a node that is lost.
+
+        It counts again then. Another view has led to where nobody answers, and whoever
+        told that may be gone: a node whose plaintext port is being closed calls itself
+        by that with TLS (redis-server 7.0.15 with tls-cluster).
+        """
+        known = self._known()
+        lost = {node.id for node in known.values() if not self._is_up(node)}
+        view = _parse(teller.host, reply, None) if lost else None
+        if view is None:
+            return False
+        told = (n for _, _, p, replicas in view[0].rows for n in (p, *replicas))
+        return any(node.id in lost and node != known[node.id] for node in told)
+
     def _is_believed(self, slots: SlotsView, nodes: NodesView) -> bool:
         """Tell whether every known node is told at its known address.
 
@@ -178,11 +204,7 @@ class Discovery:
         """
         if self.topology is None:
             return True
-        known = {
-            node.id: node
-            for shard in self.topology.shards
-            for node in (shard.primary, *shard.replicas)
-        }
+        known = self._known()
         teller = nodes.teller
         believed = True
         doubted: dict[TopologyNode, set[str]] = {}

@@ -155,3 +155,47 @@ async def test_an_answer_from_the_cluster_that_was_left_is_ignored(
     running.cancel()
     await asyncio.wait({running})
     assert ports(found) == ([7, 8, 9] if is_switched else [1, 22, 3])
+
+
+async def test_what_was_told_before_counts_again_if_another_view_led_astray() -> None:
+    """A node that tells a wrong address, and is gone, is not believed for good.
+
+    Its plaintext port is closed for a while, and then it calls itself by that with TLS;
+    the others tell the right one all the time.
+    """
+    node = Answering()
+    changes: list[Topology] = []
+    up = {1, 2, 3}
+    found = Discovery(
+        lambda: [node],  # type: ignore[list-item]
+        changes.append,
+        lambda: None,
+        lambda known: known.port in up,
+    )
+    running = asyncio.create_task(found.run())
+
+    async def tell() -> bool:
+        """Have the node tell the same again; return whether it was asked for more."""
+        (await node.waiting.get()).set_result(slots(1, 2, 3))
+        while node.waiting.empty() and found._questions:
+            await asyncio.sleep(0)
+        is_asked = bool(found._questions)
+        if is_asked:
+            (await node.waiting.get()).set_result(nodes(A))
+        while found._questions:
+            await asyncio.sleep(0)
+        return is_asked
+
+    assert await tell()
+    found.hurry()
+    assert not await tell()
+    assert found.learn(HOST, slots(1, 22, 3), nodes(B))
+    assert ports(found) == [1, 22, 3]
+    found.hurry()
+    assert await tell()
+    assert ports(found) == [1, 2, 3]
+    up.remove(3)  # gone, but nobody tells it elsewhere
+    found.hurry()
+    assert not await tell()
+    running.cancel()
+    await asyncio.wait({running})
