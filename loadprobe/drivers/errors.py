@@ -5,6 +5,7 @@ as far as we know, and ends the run: a defect of ours must never read as downtim
 Error codes as replied by redis-server 7.0.15 and valkey-server 9.1.2.
 """
 
+import asyncio
 import errno
 import socket
 import ssl
@@ -57,12 +58,19 @@ def is_defect(context: Mapping[str, object]) -> bool:
     """Tell whether what the event loop reports is a defect of ours.
 
     All is, but what a TLS connection reports of its own loss: whoever holds it is told,
-    too. And redis-py and valkey-py report nodes that they forgot with connections open;
-    applications live with that.
+    too. Nor is what uvloop tells of a handshake to a future that nobody waits for any
+    more (seen once, when an attempt was given up as it failed). And redis-py and
+    valkey-py report nodes that they forgot with connections open; applications live
+    with that.
     """
     if type(context.get("client")).__module__.startswith(("redis.", "valkey.")):
         return False
-    exc = context.get("exception")
+    exc, future = context.get("exception"), context.get("future")
+    is_forsaken = isinstance(future, asyncio.Future) and not isinstance(
+        future, asyncio.Task
+    )
+    if is_forsaken and isinstance(exc, ssl.SSLError):
+        return False
     return not (
         "protocol" in context
         and isinstance(exc, Exception)

@@ -1,5 +1,6 @@
 """The tables of errors: every row, and that what is in no table ends the run."""
 
+import asyncio
 import errno
 import socket
 import ssl
@@ -153,3 +154,15 @@ def test_a_transport_that_closed_under_tls_is_a_lost_connection() -> None:
     assert is_defect({"message": "no exception"})
     with pytest.raises(RuntimeError, match="dictionary"):
         classify_lost_connection(other)
+
+
+async def test_a_handshake_that_nobody_waits_for_is_no_defect() -> None:
+    """It failed as it was given up; a task that fails so is one of ours."""
+    refused = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    forsaken = asyncio.get_running_loop().create_future()
+    assert not is_defect({"exception": refused, "future": forsaken})
+    assert is_defect({"exception": KeyError("x"), "future": forsaken})
+    task = asyncio.create_task(asyncio.sleep(0))
+    assert is_defect({"exception": refused, "future": task})
+    assert is_defect({"exception": refused, "handle": object()})
+    await task
