@@ -74,6 +74,11 @@ def process_cpu_ns() -> int:
     return time.process_time_ns()
 
 
+def thread_cpu_ns() -> int:
+    """Return the CPU time (user and system) of this thread in nanoseconds."""
+    return time.thread_time_ns()
+
+
 @dataclass(frozen=True, slots=True)
 class ClockPair:
     """One reading of both clocks, so that monotonic times can be shown as wall times.

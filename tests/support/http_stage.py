@@ -58,6 +58,7 @@ class Stage:
     live: LiveState
     journal: list[Event] = field(default_factory=list)
     now_ns: int = 0
+    spent_ns: int = 0
     planned: list[Planned] = field(default_factory=list)
     view: RunView = field(init=False)
 
@@ -72,6 +73,7 @@ class Stage:
             emit=self.emit,
             planned=lambda: self.planned,
             now_ns=lambda: self.now_ns,
+            spent_ns=lambda: self.spent_ns,
         )
 
     @classmethod

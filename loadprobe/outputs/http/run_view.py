@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from loadprobe import __version__
-from loadprobe.clock import NS_PER_S, ClockPair, mono_now_ns
+from loadprobe.clock import NS_PER_S, ClockPair, mono_now_ns, thread_cpu_ns
 from loadprobe.core.budget.figures import ErrorBudget
 from loadprobe.core.events import Emit, Event, MarkMade, ScenarioEnded
 from loadprobe.core.judging.aggregate import Aggregate
@@ -56,7 +56,7 @@ MOST_SUMMED = 1000
 """With more outages the downtime waits for the end: summing it up would take long."""
 
 _KEPT_FOR = 20
-"""What was worked out is told for so many times the time that took."""
+"""What was worked out is told for so many times the CPU time that took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,7 @@ class RunView:
         quiet_ns: outages closer together than this are one incident.
         planned: returns the darkness that was planned so far.
         now_ns: monotonic clock.
+        spent_ns: CPU time of this thread so far.
 
     Attributes:
         live: how it goes, as the live view shows it.
@@ -107,6 +108,7 @@ class RunView:
         quiet_ns: int = NS_PER_S,
         planned: Callable[[], Sequence[Planned]] = tuple,
         now_ns: Callable[[], int] = mono_now_ns,
+        spent_ns: Callable[[], int] = thread_cpu_ns,
     ) -> None:
         self.live = live
         self._aggregate = aggregate
@@ -117,6 +119,7 @@ class RunView:
         self._quiet_ns = quiet_ns
         self._planned = planned
         self._now_ns = now_ns
+        self._spent_ns = spent_ns
         self._ended: tuple[str, ScenarioState] | None = None
         self._shards = ShardStates()
         self._events: deque[NumberedEvent] = deque(maxlen=KEPT_EVENTS)
@@ -321,14 +324,14 @@ class RunView:
 
     def _look(self) -> _Known:
         """Return the outages and the verdict, as they are or were a moment ago."""
-        begin_ns = self._now_ns()
-        if self._known is None or begin_ns >= self._known.until_ns:
+        if self._known is None or self._now_ns() >= self._known.until_ns:
+            begin_ns = self._spent_ns()
             current = self._aggregate.current()
             found = self._outages()
             run = self._judged(found)
             verdict = self._verdict(run)
-            end_ns = self._now_ns()
-            until_ns = end_ns + (end_ns - begin_ns) * _KEPT_FOR
+            took_ns = self._spent_ns() - begin_ns
+            until_ns = self._now_ns() + took_ns * _KEPT_FOR
             self._known = _Known(until_ns, found, current, run, verdict)
         return self._known
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from openapi_spec_validator import validate
 
 from loadprobe.core.events import MarkMade, ProbeStalled, RunStarted
 from loadprobe.core.verdict.beside import Planned
+from loadprobe.core.verdict.blame import Blamed
 from loadprobe.core.verdict.outage_document import OutageRow
 from loadprobe.outputs.http import run_view
 from loadprobe.outputs.http.api_documents import (
@@ -210,6 +212,29 @@ def test_a_flood_of_outages(monkeypatch: pytest.MonkeyPatch) -> None:
     verdict = stage.view.status().verdict
     assert (verdict.outages, verdict.downtime_ms) == (2, None)
     assert stage.view.outages(OutagesQuery()).matched == 2
+
+
+@pytest.mark.parametrize(
+    ("spent_ns", "stalled_ns", "asked"),
+    [(10 * MS, 0, 1), (0, 10 * MS, 2)],
+    ids=["long work is kept for a while", "a stall is no work"],
+)
+def test_how_long_a_verdict_is_kept(spent_ns: int, stalled_ns: int, asked: int) -> None:
+    """It costs CPU time to make; that the machine stalled meanwhile keeps nothing."""
+    stage = ended_and_open()
+    outages, calls = stage.counter.so_far, []
+
+    def slowly() -> Sequence[Blamed]:
+        calls.append(stage.now_ns)
+        stage.spent_ns += spent_ns
+        stage.now_ns += stalled_ns
+        return outages()
+
+    stage.view._outages = slowly
+    stage.view.status()
+    stage.now_ns += 100 * MS
+    stage.view.status()
+    assert len(calls) == asked
 
 
 async def test_events() -> None:

@@ -123,7 +123,8 @@ def _watch(shown: Shown, cluster: LocalCluster, command: Command) -> None:
     ]
     _, before = shown.view
     assert not is_dark(shown, index)
-    wait_for(shown, "Number(document.documentElement.dataset.grown) >= 2")
+    seen = int(shown.ask("document.documentElement.dataset.grown ?? 0"))
+    wait_for(shown, f"Number(document.documentElement.dataset.grown) >= {seen + 2}")
     shown.settle()
     assert shown.view[1] > before
     (node,) = cluster.shards[1].nodes
@@ -133,7 +134,11 @@ def _watch(shown: Shown, cluster: LocalCluster, command: Command) -> None:
     finally:
         node.resume()
     wait_for(shown, "document.querySelector('#now .is-dark') === null")
-    assert "shard 0002" in shown.page.inner_text("h1")
+    # Where the probe itself was stopped for too long, the headline is about that.
+    wait_for(
+        shown,
+        "/shard 0002|the probe was blind/.test(document.querySelector('h1').innerText)",
+    )
     assert "0002" in shown.page.inner_text("#cause")
     assert "Servers: operations" in shown.page.inner_text("#time")
     told = shown.page.locator("table", has_text="Servers, as they tell of themselves")
