@@ -107,6 +107,21 @@ class Stopping:
         finally:
             self._is_free.set()
 
+    @contextmanager
+    def setting(self, event: asyncio.Event) -> Iterator[None]:
+        """Have an event set as well when it is told, for the life of the block."""
+        told = asyncio.create_task(self.event.wait())
+
+        def pass_on(task: asyncio.Task[object]) -> None:
+            if not task.cancelled():
+                event.set()
+
+        told.add_done_callback(pass_on)
+        try:
+            yield
+        finally:
+            told.cancel()
+
     async def unless_set(self, work: Coroutine[Any, Any, _T]) -> _T | None:
         """Return what work returns; None if it was cancelled for a signal meanwhile."""
         return await _unless(self.event, work, unwind_s=None)

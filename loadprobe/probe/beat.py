@@ -109,7 +109,7 @@ class Beat:
             if self._stop_ns is not None and now_ns >= self._stop_ns:
                 self._finish_if_drained(now_ns)
         if now_ns >= self._reports.due_ns:
-            self._reports.send(now_ns)
+            self._reports.look(now_ns)
         next_ns = max(next_ns, now_ns + _LEAST_PAUSE_NS)
         self._lag.plan(next_ns)
         return next_ns

@@ -13,7 +13,7 @@ from loadprobe.clock import NEVER_NS, NS_PER_MS, NS_PER_S, mono_now_ns
 from loadprobe.config.keys import Probe
 from loadprobe.core.judging.columns import Failure, Scope
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
-from loadprobe.core.load.recorder import ScopeRecorder
+from loadprobe.core.load.recorder import ScopeRecorder, is_calm
 from loadprobe.core.topology.topology import Shard
 from loadprobe.drivers import resp
 from loadprobe.drivers.errors import (
@@ -219,6 +219,10 @@ class Connects:
     def is_drained(self) -> bool:
         """Tell whether nothing is due and nothing is outstanding."""
         return self._next_ns() == NEVER_NS and not self._outstanding
+
+    def is_calm(self, most: int) -> bool:
+        """Tell whether few ended since the last blocks, and all well."""
+        return is_calm(self._recorders.values(), most)
 
     def take_blocks(self) -> list[ScopeBlock]:
         """Return what ended since the last call."""

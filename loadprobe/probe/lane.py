@@ -12,6 +12,7 @@ from loadprobe.core.judging.columns import Failure
 from loadprobe.core.judging.outcome import ErrorClass, OpKind, Outcome
 from loadprobe.core.load.keyspace import Keyspace
 from loadprobe.core.load.pace import Pace
+from loadprobe.core.load.recorder import is_calm
 from loadprobe.core.topology.topology import Topology
 from loadprobe.drivers import resp
 from loadprobe.drivers.base import Arrival, Driver
@@ -285,6 +286,11 @@ class LaneRunner:
     def is_drained(self) -> bool:
         """Tell whether nothing is due and nothing is outstanding."""
         return self._loop.is_drained
+
+    def is_calm(self, most: int) -> bool:
+        """Tell whether few were decided since the last blocks, and all were served."""
+        self._driver.deliver()
+        return is_calm(self._maker.recorders.values(), most)
 
     def take_blocks(self) -> list[ScopeBlock]:
         """Return what decided since the last call."""

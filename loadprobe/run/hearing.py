@@ -4,6 +4,7 @@ Only what was said is judged. A process that is silent does not hold the others 
 whether it was silent is decided by who listens: see ``Hearing.seal``.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -101,6 +102,7 @@ class Hearing:
         looked_up: what was found of those of an earlier process, before the load.
         lost_before: writes that were known to be lost when this process began.
         is_forgotten: there are writes that nobody here knows of, to read them back.
+        news: set when every process has told something since what there was was judged.
     """
 
     def __init__(
@@ -119,6 +121,8 @@ class Hearing:
         self.looked_up: list[LookedUp] = []
         self.lost_before = 0
         self.is_forgotten = False
+        self.news = asyncio.Event()
+        self._unheard: set[int] = set()
         self._aggregate = aggregate
         self._listeners = listeners
         self._on_topology = on_topology
@@ -144,6 +148,8 @@ class Hearing:
         judged.
         """
         now_ns = mono_now_ns()
+        self.news.clear()
+        self._unheard = set(self.heard_ns)
         if self.end_ns is not None:
             return self._aggregate.seal(until_ns=self.end_ns)
         if self._looked_ns is not None and now_ns - self._looked_ns > _AWAY_NS:
@@ -201,6 +207,9 @@ class Hearing:
         process = snapshot.process
         self.heard_ns[process] = mono_now_ns()
         self.watermark_ns[process] = snapshot.watermark_ns
+        self._unheard.discard(process)
+        if not self._unheard:
+            self.news.set()
         self._aggregate.add(
             process,
             read_blocks(snapshot, self.names),

@@ -7,13 +7,13 @@ the run, what was measured until then is judged and written.
 
 import asyncio
 import gc
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 from rich.console import Console
 from rich.status import Status
 
-from loadprobe.clock import mono_now_ns, read_clock_pair
+from loadprobe.clock import NS_PER_S, mono_now_ns, read_clock_pair
 from loadprobe.control.provider.api import ElastiCacheApi
 from loadprobe.control.provider.shared import SharedApi
 from loadprobe.core.events import ClockStepped
@@ -45,7 +45,8 @@ from loadprobe.run.succession import READ_BACK_S, Succession
 from loadprobe.run.wall_watch import WallWatch
 from loadprobe.signals import EXIT_INTERRUPTED, Stopping
 
-REFRESH_S = 0.25
+LOOK_S = 0.5
+"""From one look to the next at most; as a rule there is news of all probes before."""
 
 
 class Run:
@@ -299,21 +300,20 @@ class Run:
         """Judge and show what comes in until the run is to end."""
         crew = self._crew
         end_ns = self._succession.until_ns
-        while not self._stopping.is_set and self._succession.next is None:
-            now_ns = mono_now_ns()
-            # Without a length the scenario's end is that of the run, or a signal.
-            is_long = (
-                now_ns >= end_ns if end_ns is not None else self._changing.is_concluded
-            )
-            if is_long and self._changing.is_over:
-                return
-            self._look(recording)
-            crew.pacing.look()
-            try:
-                async with asyncio.timeout(REFRESH_S):
-                    await self._stopping.event.wait()
-            except TimeoutError:
-                continue
+        news = crew.measurement.hearing.news
+        with self._stopping.setting(news):
+            while not self._stopping.is_set and self._succession.next is None:
+                # Without a length the scenario's end is that of the run, or a signal.
+                left_s = None if end_ns is None else (end_ns - mono_now_ns()) / NS_PER_S
+                is_long = self._changing.is_concluded if left_s is None else left_s <= 0
+                if is_long and self._changing.is_over:
+                    return
+                self._look(recording)
+                crew.pacing.look()
+                look_s = LOOK_S if left_s is None or is_long else min(left_s, LOOK_S)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(look_s):
+                        await news.wait()
 
     def _look(self, recording: Recording) -> None:
         """Judge what has come in, write it down and show it."""

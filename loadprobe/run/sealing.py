@@ -24,9 +24,10 @@ from loadprobe.run.health import Health
 from loadprobe.run.news import Informants, News, Seconds
 from loadprobe.run.segmenting import Segmenting
 
-LINE_EVERY_NS = 600 * NS_PER_MS
-"""With a seal every 250 ms nothing waits for as long as a second. When an outage begins
-or ends nothing waits at all."""
+HELD_NS = 400 * NS_PER_MS
+"""What was sealed waits for so long, and then for the next seal, which is half a second
+away at most: not for as long as a second. When an outage begins or ends nothing waits
+at all."""
 
 LATENCIES_EVERY = 10, NS_PER_S, 600 * NS_PER_S
 """Latencies are large: they are written when the run is longer by a part of so much,
@@ -73,7 +74,8 @@ class Sealing:
         self.is_begun = False
         self._segments = segments
         self._now_ns = now_ns
-        self._begun_ns = self._line_ns = self._latencies_ns = now_ns()
+        self._begun_ns = self._latencies_ns = now_ns()
+        self._held_ns: int | None = None
         self._lanes_due: list[str] = []
         self._seconds = Seconds()
         self._news = News(told, health)
@@ -92,7 +94,9 @@ class Sealing:
             return  # nothing is judged yet
         now_ns = self._now_ns()
         is_urgent = bool(sealed.opened or sealed.closed) or not self.is_begun
-        if is_urgent or now_ns - self._line_ns >= LINE_EVERY_NS:
+        if self._held_ns is None:
+            self._held_ns = now_ns
+        if is_urgent or now_ns - self._held_ns >= HELD_NS:
             # The first line of a further segment has all there is.
             is_whole = not self.is_begun and not self._is_first
             latencies = self._latencies(now_ns, is_last=is_whole)
@@ -159,7 +163,7 @@ class Sealing:
         line = self._seconds.add_to(line)
         line = self._news.add_to(line, now_ns, is_last=end_ns is not None)
         self.is_begun = True
-        self._line_ns = now_ns
+        self._held_ns = None
         self._folder.add_sealed(line)
 
     def _latencies(self, now_ns: int, *, is_last: bool = False) -> LatenciesLine | None:

@@ -6,6 +6,7 @@ computed later (histograms, cells, outages) is computed in the supervisor.
 
 import struct
 from array import array
+from collections.abc import Iterable
 
 from loadprobe.core.judging.columns import Block, Failure, Scope
 
@@ -64,6 +65,11 @@ class ScopeRecorder:
         """Add an arrival that was not served."""
         self._failures.extend(failure)
 
+    @property
+    def has_failures(self) -> bool:
+        """Tell whether an arrival was not served."""
+        return bool(self._failures)
+
     def take(self) -> Block | None:
         """Return what was recorded and forget it; None if there is nothing."""
         if not self.due and not self._failures:
@@ -77,3 +83,18 @@ class ScopeRecorder:
         self.done.clear()
         self._failures = array("q")
         return block
+
+
+def is_calm(recorders: Iterable[ScopeRecorder], most: int) -> bool:
+    """Tell whether recorders hold few served arrivals, and none that failed.
+
+    Args:
+        recorders: of some scopes.
+        most: so many are still few.
+    """
+    served = 0
+    for recorder in recorders:
+        if recorder.has_failures:
+            return False
+        served += len(recorder.due)
+    return served <= most

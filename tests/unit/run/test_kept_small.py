@@ -24,7 +24,7 @@ HOUR_NS = 3600 * S
 @pytest.fixture(autouse=True)
 def _write_every_seal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Virtual time is over in no time, in which nothing would be due to be written."""
-    monkeypatch.setattr(sealing, "LINE_EVERY_NS", 0)
+    monkeypatch.setattr(sealing, "HELD_NS", 0)
     monkeypatch.setattr(sealing, "LATENCIES_EVERY", (10, 0, 0))
 
 
