@@ -6,6 +6,7 @@ that long after its start (redis 7.0.15, redis 8.2.3, valkey 9.1.2, observed).
 """
 
 import asyncio
+import textwrap
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -97,6 +98,36 @@ async def agree(nodes: Sequence[LocalNode]) -> bool:
     except (ServerGone, ServerRefused):
         return False
     return None not in views and len(set(views)) == 1
+
+
+async def agreed(nodes: Callable[[], Sequence[LocalNode]], *, timeout_s: float) -> None:
+    """Wait until live nodes see the same roles and slots.
+
+    Args:
+        nodes: returns the live nodes.
+        timeout_s: the limit in seconds.
+
+    Raises:
+        RunError: they do not in time; the text says what each of them sees.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            await until(lambda: agree(nodes()))
+    except TimeoutError as exc:
+        views = "\n".join(await _each(nodes(), _shown))
+        raise RunError(
+            f"not so within {timeout_s:g} s: all nodes see the same owners; they see:\n"
+            f"{views}"
+        ) from exc
+
+
+async def _shown(node: LocalNode) -> str:
+    """Return how a node sees the cluster, one line for each node, for people."""
+    try:
+        text = str(await node.command("CLUSTER", "NODES")).strip()
+    except (ServerGone, ServerRefused) as exc:
+        text = str(exc)
+    return f"{node.name}:\n" + textwrap.indent(text, "  ")
 
 
 async def all_serve(nodes: Sequence[LocalNode]) -> bool:

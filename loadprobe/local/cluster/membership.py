@@ -13,7 +13,7 @@ import hiredis
 from loadprobe.errors import RunError, UsageError
 from loadprobe.local.cluster.admin import ServerGone
 from loadprobe.local.cluster.cluster import LocalCluster
-from loadprobe.local.cluster.formation import agree, join, start_all, until, within
+from loadprobe.local.cluster.formation import agreed, join, start_all, until, within
 from loadprobe.local.cluster.layout import LocalShard, parse_nodes
 from loadprobe.local.cluster.node import LocalNode
 
@@ -112,8 +112,8 @@ async def synced(
         ):
             await until(lambda replica=replica: follows(replica, primary))  # type: ignore[misc]
     if cluster.cluster_mode:
-        async with within(_JOIN_TIMEOUT_S, what="all nodes see the same cluster"):
-            await until(lambda: agree(cluster.live_nodes))
+        await agreed(lambda: cluster.live_nodes, timeout_s=_JOIN_TIMEOUT_S)
+        async with within(_JOIN_TIMEOUT_S, what="all nodes tell clients of it"):
             await until(lambda: _is_told(replicas, primary))
 
 

@@ -13,7 +13,7 @@ from itertools import count
 from loadprobe.errors import RunError, UsageError
 from loadprobe.local.cluster.cluster import LocalCluster
 from loadprobe.local.cluster.completion import completed
-from loadprobe.local.cluster.formation import agree, all_serve, until, within
+from loadprobe.local.cluster.formation import agreed, all_serve, until, within
 from loadprobe.local.cluster.layout import (
     LocalShard,
     SlotTransfer,
@@ -161,8 +161,7 @@ async def _even_out(
                 await completed(_move(cluster, route, slots))
                 moved += len(slots)
                 on_progress(100.0 * moved / total)
-        async with within(_AGREE_TIMEOUT_S, what="all nodes see the same owners"):
-            await until(lambda: agree(cluster.live_nodes))
+        await agreed(lambda: cluster.live_nodes, timeout_s=_AGREE_TIMEOUT_S)
     except RunError as exc:
         raise RunError(
             f"{what}: {exc}; {moved} of {total} slots were moved, and now own: "
