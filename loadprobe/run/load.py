@@ -57,6 +57,7 @@ class Measurement:
         cutting_over: leads lanes to other endpoints and clusters, and holds writes.
         hearing: takes what the probes send.
         names: the authority on names of shards; see ``Hearing``.
+        news: set when there is something to judge; see ``Hearing``.
         probes: the processes.
         rates: at which rate each lane goes.
         standby: has the processes ready before they are spawned; None: nothing has.
@@ -104,7 +105,7 @@ class Measurement:
             on_topology=self._routes.note,
             on_move=self.cutting_over.take,
         )
-        self.names = self.hearing.names
+        self.names, self.news = self.hearing.names, self.hearing.news
         self.probes = [self._make_probe(p) for p in range(len(self._roster.shares))]
         self._plans = ProbePlans(
             config, self._roster, self._routes, self.hearing, self.cutting_over

@@ -300,7 +300,7 @@ class Run:
         """Judge and show what comes in until the run is to end."""
         crew = self._crew
         end_ns = self._succession.until_ns
-        news = crew.measurement.hearing.news
+        news = crew.measurement.news
         with self._stopping.setting(news):
             while not self._stopping.is_set and self._succession.next is None:
                 # Without a length the scenario's end is that of the run, or a signal.

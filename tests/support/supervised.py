@@ -35,6 +35,7 @@ class Unprobed:
         self.rates = LaneRates(())
         self.tuning = self  # nobody is tuned
         self.names = ShardNames()
+        self.news = asyncio.Event()
         self.end_ns: int | None = None
         self.watermark_ns: dict[int, int] = {}
         self.standby = None
