@@ -12,8 +12,10 @@ from pathlib import Path
 from loadprobe.clock import NEVER_NS, NS_PER_S, ClockPair, mono_now_ns
 from loadprobe.core.events import Event, MaintenanceOver
 from loadprobe.core.judging.aggregate import Aggregate
+from loadprobe.core.judging.outages import OutageKey
 from loadprobe.core.judging.results import Sealed
 from loadprobe.core.verdict.blame import Blamed, Watched
+from loadprobe.core.verdict.incident_so_far import LONGEST_UNLIT_NS
 from loadprobe.core.verdict.incidents import Incident
 from loadprobe.core.verdict.judged import JudgedRun, judge_run
 from loadprobe.core.verdict.outage_document import OutageRow
@@ -62,12 +64,16 @@ class IncidentKeeping:
         self._look_ns: int | None = None
         self._until_ns = {False: -NEVER_NS, True: -NEVER_NS}
         self._since_ns = -NEVER_NS
+        self._before_ns = -NEVER_NS
         self._waiting: deque[IncidentRecord] = deque(maxlen=MOST_WAITING)
 
     def go_on(self) -> None:
-        """Look for incidents of a process that was gone before they had a folder."""
+        """Look for incidents of a process that was gone before they had a folder.
+
+        One that was dark then is over when it has been seen lit, not before.
+        """
+        until_ns = self._before_ns = self._aggregate.sealed_until_ns
         if self._aggregate.outages:
-            until_ns = self._aggregate.sealed_until_ns
             self._look_ns = until_ns + self._quiet_ns + AROUND_NS
 
     def take_event(self, event: Event) -> None:
@@ -152,10 +158,12 @@ class IncidentKeeping:
         watched = Watched.so_far(self._aggregate, until_ns).of_load()
         run = judge_run(watched, found, clock=self._clock, quiet_ns=self._quiet_ns)
         left: list[Incident] = []
+        unlit = self._unlit(until_ns)
         for incident in run.incidents:
             if incident.is_probe_only:
                 continue
-            if incident.end_ns + self._quiet_ns + AROUND_NS > until_ns:
+            is_recent = incident.end_ns + self._quiet_ns + AROUND_NS > until_ns
+            if is_recent or any(o.key in unlit for o in incident.outages):
                 left.append(incident)
             elif incident.start_ns > self._until_ns[incident.is_planned]:
                 self._until_ns[incident.is_planned] = incident.end_ns
@@ -163,7 +171,19 @@ class IncidentKeeping:
         ends = (part.outage.hull_end_ns for part in found)
         self._since_ns = min((i.start_ns for i in left), default=max(ends))
         next_ns = min((incident.end_ns for incident in left), default=None)
-        return None if next_ns is None else next_ns + self._quiet_ns + AROUND_NS
+        if next_ns is None:
+            return None
+        return max(next_ns + AROUND_NS, until_ns) + self._quiet_ns
+
+    def _unlit(self, until_ns: int) -> set[OutageKey]:
+        """Return outages of before this process that nobody has looked at since."""
+        if until_ns - self._clock.mono_ns >= LONGEST_UNLIT_NS:
+            return set()
+        return {
+            outage.key
+            for outage in self._aggregate.current().values()
+            if outage.last_due_ns < self._before_ns
+        }
 
     def _record(self, run: JudgedRun, incident: Incident) -> IncidentRecord:
         keys = {outage.key for outage in incident.outages}

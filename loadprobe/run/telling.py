@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
-from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
+from loadprobe.clock import NEVER_NS, NS_PER_MS, NS_PER_S, ClockPair
 from loadprobe.config.keys import Config
 from loadprobe.config.webhooks import Webhook
 from loadprobe.core.events import Event, MaintenanceBegun, MaintenanceOver
@@ -69,6 +69,7 @@ class Telling:
         self._sending: dict[_Teller, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._begun: MaintenanceBegun | None = None
+        self._before_ns = -NEVER_NS
         self._tellers = [self._make(webhook) for webhook in config.webhooks]
 
     def _make(self, webhook: Webhook) -> "_Teller":
@@ -120,6 +121,7 @@ class Telling:
         for event in events:
             if isinstance(event, MaintenanceBegun):
                 self._begun = event
+        self._before_ns = self._aggregate.sealed_until_ns
         self._recall(self._tellers)
 
     def _recall(self, tellers: "Iterable[_Teller]") -> None:
@@ -145,7 +147,14 @@ class Telling:
         planned, current = self._planned(), self._aggregate.current()
         shards = sorted({s.shard for s in self._aggregate.scope_totals})
         for teller in self._tellers:
-            teller.take(sealed, current, planned, shards)
+            teller.take(sealed, current, planned, shards, is_lit=self._is_lit)
+
+    def _is_lit(self, scope: Scope) -> bool:
+        """Tell whether a scope was served since this process began, or has gone."""
+        served_ns = self._aggregate.last_served_ns(scope)
+        if served_ns is not None and served_ns >= self._before_ns:
+            return True
+        return all(lane.name != scope.lane for lane in self._config.lanes)
 
     async def send(self) -> None:
         """Send notices, until cancelled."""
@@ -222,6 +231,8 @@ class _Teller:
         current: Mapping[Scope, Outage],
         planned: Sequence[Planned],
         shards: Collection[str],
+        *,
+        is_lit: Callable[[Scope], bool],
     ) -> None:
         """Take what became certain."""
         occasions = [
@@ -233,6 +244,7 @@ class _Teller:
                 blind=sealed.blind,
                 planned=planned,
                 until_ns=sealed.until_ns,
+                is_lit=is_lit,
             )
         ]
         self._offer(occasions, shards)

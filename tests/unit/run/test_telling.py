@@ -7,22 +7,19 @@ from typing import Any
 
 import msgspec
 
-from loadprobe.clock import ClockPair
 from loadprobe.config.keys import Config, Lane, Output
 from loadprobe.config.webhooks import Webhook
 from loadprobe.core.events import MaintenanceBegun, MaintenanceOver
 from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.before import Before
-from loadprobe.core.judging.columns import Block
 from loadprobe.core.judging.lanes import LaneInfo
 from loadprobe.core.verdict.notices import Notice
 from loadprobe.core.verdict.occasions import OccasionKind
 from loadprobe.outputs.webhooks.formats import as_pagerduty, as_slack
 from loadprobe.run.telling import Telling
-from tests.support.aggregating import MS, ONE, SCOPE, begun, refuse, served
+from tests.support.aggregating import MS, ONE, begun
+from tests.support.told import CLOCK, S, Told, Unmeasured
 
-S = 1_000_000_000
-CLOCK = ClockPair(0, 1_700_000_000 * S)
 BEGUN = MaintenanceBegun(5 * S, 3, "status modifying", CLOCK.to_wall(4 * S))
 OVER = MaintenanceOver(
     60 * S,
@@ -37,20 +34,6 @@ OVER = MaintenanceOver(
     upper_ms=830.0,
     verdict="shard 0002 was dark for 812 ms [800, 830]",
 )
-
-
-class Unmeasured:
-    """Metrics that hardly anybody looks at."""
-
-    def __init__(self) -> None:
-        self.shown: dict[tuple[str, ...], float] = {}
-
-    def set(self, *labels: str, value: float) -> None:
-        """Take a figure."""
-        self.shown[labels] = value
-
-    def add(self, *_: str, by: float = 1) -> None:
-        """Take a count."""
 
 
 def told(folder: Path, **keys: Any) -> list[dict[str, Any]]:
@@ -122,48 +105,6 @@ def _notice(document: dict[str, Any]) -> Notice:
     notice = msgspec.convert(document, Notice)
     assert notice.kind is OccasionKind.OPENED
     return notice
-
-
-class Told:
-    """A run of one scope, 100 arrivals a second, and what waits for its receivers."""
-
-    def __init__(self, folder: Path, aggregate: Aggregate, at_ms: int = 0) -> None:
-        self._folder = folder
-        self.aggregate = aggregate
-        self.now_ms = at_ms
-        self.metrics = Unmeasured()
-        self.webhook = Webhook("chat", "json", url="http://127.0.0.1:1/", pause_s=1)
-        self.telling = Telling(
-            Config(
-                name="night",
-                lanes=(Lane("tcp"),),
-                webhooks=(self.webhook,),
-                output=Output(dir=str(folder)),
-            ),
-            aggregate,
-            CLOCK,
-            self.metrics,
-            target=lambda: "db.example.com",
-            blame=lambda _outages: [],
-            planned=list,
-        )
-
-    def until(self, end_ms: int, *, dark: bool = False) -> None:
-        """Let time pass, sealed every 250 ms."""
-        while self.now_ms < end_ms:
-            then_ms = self.now_ms + 250
-            dues = range(self.now_ms, then_ms, 10)
-            block = refuse(Block(), *dues) if dark else served(*dues)
-            self.aggregate.add(0, {SCOPE: block}, watermark_ns=then_ms * MS)
-            self.telling.take_sealed(self.aggregate.seal())
-            self.now_ms = then_ms
-
-    def waiting(self) -> list[Notice]:
-        """Return what waits."""
-        self.telling.hand_over()
-        (file,) = self._folder.glob(".webhooks/night/chat.json")
-        rows = json.loads(file.read_bytes())["waiting"]
-        return [msgspec.convert(row, Notice) for row in rows]
 
 
 async def test_a_maintenance_has_a_name_of_its_own(tmp_path: Path) -> None:

@@ -9,11 +9,8 @@ import pytest
 from loadprobe.core.judging.cells import BlindSpan
 from loadprobe.core.judging.outcome import OpKind
 from loadprobe.core.verdict.beside import Planned
-from loadprobe.core.verdict.incident_tracker import (
-    KEPT_OUTAGES,
-    MOST_WORSENINGS,
-    IncidentTracker,
-)
+from loadprobe.core.verdict.incident_so_far import KEPT_OUTAGES
+from loadprobe.core.verdict.incident_tracker import MOST_WORSENINGS, IncidentTracker
 from loadprobe.core.verdict.incidents import DarkTime, group_incidents
 from loadprobe.core.verdict.occasions import (
     Occasion,
@@ -218,7 +215,8 @@ def test_an_incident_that_goes_on_is_left_and_taken_up_again() -> None:
 
     again = Played(RULES, resumed=left)
     again.step([], until=100_000, since=100_000)
-    assert again.tracker.open_incident == left
+    # It has been seen lit.
+    assert again.tracker.open_incident == replace(left, dark_now=())
     again.step([], until=102_000, since=100_250)
     (closed,) = again.told
     assert (closed.kind, closed.incident) == (OccasionKind.CLOSED, "i2000")
