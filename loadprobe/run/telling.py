@@ -70,6 +70,7 @@ class Telling:
         self._changed = asyncio.Event()
         self._begun: MaintenanceBegun | None = None
         self._before_ns = -NEVER_NS
+        self._told_begun: set[str] = set()
         self._tellers = [self._make(webhook) for webhook in config.webhooks]
 
     def _make(self, webhook: Webhook) -> "_Teller":
@@ -136,9 +137,15 @@ class Telling:
             start_ns, begun = event.start_unix_ns, self._begun
             if begun is not None and begun.number == event.number:
                 start_ns = begun.start_unix_ns
+            # Who was told of its begin may not want to know of others any more.
+            told, self._told_begun = self._told_begun, set()
+            is_begun = isinstance(event, MaintenanceBegun)
             for teller in self._tellers:
-                if teller.webhook.tell_maintenance:
+                name = teller.webhook.name
+                if teller.webhook.tell_maintenance or (name in told and not is_begun):
                     teller.take_maintenance(event, start_ns)
+                    if is_begun:
+                        self._told_begun.add(name)
 
     def take_sealed(self, sealed: Sealed) -> None:
         """Take what became certain, and have told what is to be."""
@@ -203,21 +210,23 @@ class _Teller:
         self._clock = clock
         self._target = target
         self._blame = blame
-        kinds = (False, True) if webhook.tell_planned else (False,)
         resumed = {i.is_planned: self._in_mono(i) for i in sender.resumed}
-        self._trackers = [
-            IncidentTracker(
+        # Who was told of an opening is told the end, though of no plan any more.
+        tells_planned = webhook.tell_planned or True in resumed
+        kinds = (False, True) if tells_planned else (False,)
+        self._trackers = {
+            is_planned: IncidentTracker(
                 _rules(config, webhook, is_planned=is_planned),
                 name=partial(self._name, is_planned=is_planned),
                 resumed=resumed.get(is_planned),
             )
             for is_planned in kinds
-        ]
+        }
 
     def recall(self, aggregate: Aggregate, planned: Sequence[Planned]) -> None:
         """Take what was judged of this run while something else told of it."""
         begin_ns = aggregate.begin_ns
-        for tracker in self._trackers:
+        for tracker in self._trackers.values():
             found = tracker.open_incident
             if found is None or begin_ns is None:
                 continue
@@ -237,7 +246,7 @@ class _Teller:
         """Take what became certain."""
         occasions = [
             occasion
-            for tracker in self._trackers
+            for tracker in self._trackers.values()
             for occasion in tracker.take(
                 closed=sealed.closed,
                 current=current,
@@ -248,6 +257,14 @@ class _Teller:
             )
         ]
         self._offer(occasions, shards)
+        if not self.webhook.tell_planned:
+            self._leave_plans()
+
+    def _leave_plans(self) -> None:
+        """Tell of no plan any more, once those that were told of are over."""
+        tracker = self._trackers.get(True)
+        if tracker is not None and tracker.open_incident is None:
+            del self._trackers[True]
 
     def take_maintenance(
         self, event: MaintenanceBegun | MaintenanceOver, start_unix_ns: int
@@ -274,7 +291,7 @@ class _Teller:
 
     def leave(self, shards: Collection[str]) -> None:
         """Tell what is left open by the end of the run."""
-        self._offer([o for t in self._trackers for o in t.leave()], shards)
+        self._offer([o for t in self._trackers.values() for o in t.leave()], shards)
 
     def _offer(self, occasions: Sequence[Occasion], shards: Collection[str]) -> None:
         if not occasions:
@@ -285,7 +302,7 @@ class _Teller:
     def _still_open(self) -> list[OpenIncident]:
         return [
             replace(found, start_ns=self._clock.to_wall(found.start_ns))
-            for tracker in self._trackers
+            for tracker in self._trackers.values()
             if (found := tracker.open_incident) is not None
         ]
 

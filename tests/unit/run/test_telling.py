@@ -13,6 +13,7 @@ from loadprobe.core.events import MaintenanceBegun, MaintenanceOver
 from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.before import Before
 from loadprobe.core.judging.lanes import LaneInfo
+from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.notices import Notice
 from loadprobe.core.verdict.occasions import OccasionKind
 from loadprobe.outputs.webhooks.formats import as_pagerduty, as_slack
@@ -182,3 +183,52 @@ async def test_nothing_waits_for_a_receiver_that_is_not_there_any_more(
     assert run.metrics.shown[shown] == 0
     await run.telling.use([run.webhook])
     assert run.metrics.shown[shown] == 1
+
+
+async def test_who_was_told_of_what_turns_out_to_be_planned_is_told_its_end(
+    tmp_path: Path,
+) -> None:
+    """A plan that is announced late ends what was told, though it is dark by plan."""
+    run = Told(tmp_path, begun(ONE))
+    run.until(1000)
+    run.until(4000, dark=True)
+    assert run.offered == 1
+    run.planned.append(Planned("tcp", 900 * MS, 60_000 * MS))
+    run.until(10_000, dark=True)
+    first, last = run.waiting()
+    assert (first.kind, last.kind) == (OccasionKind.OPENED, OccasionKind.CLOSED)
+    assert first.incident == last.incident
+    closing = as_pagerduty(last, routing_key="k" * 32)
+    assert closing["event_action"] == "resolve"
+    assert closing["dedup_key"] == as_pagerduty(first, routing_key="k")["dedup_key"]
+
+
+async def test_who_does_not_want_plans_any_more_is_told_the_end(tmp_path: Path) -> None:
+    """Of what was told before the reload, and of no plan after it."""
+    run = Told(tmp_path, begun(ONE))
+    run.planned.append(Planned("tcp", 900 * MS, 60_000 * MS))
+    await run.telling.use([msgspec.structs.replace(run.webhook, tell_planned=True)])
+    run.until(1000)
+    run.until(4000, dark=True)
+    assert run.offered == 1
+    await run.telling.use([run.webhook])
+    run.until(6000, dark=True)
+    run.until(10_000)
+    run.until(15_000, dark=True)
+    run.until(20_000)
+    kinds = [(notice.kind, notice.is_planned) for notice in run.waiting()]
+    assert kinds == [(OccasionKind.OPENED, True), (OccasionKind.CLOSED, True)]
+
+
+async def test_who_does_not_want_maintenance_any_more_is_told_the_end(
+    tmp_path: Path,
+) -> None:
+    """Of the one that it was told of."""
+    run = Told(tmp_path, begun(ONE))
+    await run.telling.use([msgspec.structs.replace(run.webhook, tell_maintenance=True)])
+    run.telling.take_event(BEGUN)
+    await run.telling.use([run.webhook])
+    run.telling.take_event(OVER)
+    run.telling.take_event(msgspec.structs.replace(BEGUN, number=4))
+    first, last = run.waiting()
+    assert (first.kind, last.kind) == (OccasionKind.OPENED, OccasionKind.CLOSED)
