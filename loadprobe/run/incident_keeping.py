@@ -44,6 +44,7 @@ class IncidentKeeping:
         clock: to show monotonic times as UNIX times.
         outages: returns the latest outages, open ones included, with their causes.
         quiet_ns: outages closer together than this are one incident.
+        boot_id: of the machine, "" if it is not known.
     """
 
     def __init__(
@@ -54,8 +55,10 @@ class IncidentKeeping:
         *,
         outages: Callable[[], Sequence[Blamed]],
         quiet_ns: int,
+        boot_id: str = "",
     ) -> None:
         self._run = run
+        self._boot_id = boot_id
         self._aggregate = aggregate
         self._clock = clock
         self._moment = Moment(clock.wall_ns, clock.mono_ns)
@@ -90,6 +93,7 @@ class IncidentKeeping:
                     start_unix_ns=event.start_unix_ns,
                     end_unix_ns=event.end_unix_ns,
                     clock=self._moment,
+                    boot_id=self._boot_id,
                     about=about,
                 )
             )
@@ -131,6 +135,7 @@ class IncidentKeeping:
                 IncidentRecord(
                     run=self._run,
                     clock=self._moment,
+                    boot_id=self._boot_id,
                     start_unix_ns=incident.start_unix_ns,
                     end_unix_ns=incident.end_unix_ns,
                     incident=incident,
@@ -190,6 +195,7 @@ class IncidentKeeping:
         return IncidentRecord(
             run=self._run,
             clock=self._moment,
+            boot_id=self._boot_id,
             start_unix_ns=self._clock.to_wall(incident.start_ns),
             end_unix_ns=self._clock.to_wall(incident.end_ns),
             incident=incident_summary(run, incident, {}),
