@@ -61,6 +61,7 @@ def resumption_of(replay: SealedReplay) -> Resumption:
     if replay.end_ns is not None:
         reopened = _reopen(closed, replay, replay.end_ns)
         going_on |= reopened
+        dropped -= sum(reopened.get(o.scope) is o for o in replay.cut)
     before = Before(
         until_ns=replay.until_ns,
         lane_totals=replay.lane_totals,
@@ -96,7 +97,7 @@ def _reopen(
     """
     totals = replay.scope_totals
     reopened: dict[Scope, Outage] = {}
-    for outage in closed:
+    for outage in (*closed, *replay.cut):
         scope = outage.scope
         begin_ns = replay.lane_totals[scope.lane].begin_ns or 0
         usual_ns = (end_ns - begin_ns) // max(1, totals[scope].arrivals)
