@@ -29,7 +29,7 @@ class TrackedIncident:
     ``latest_ns`` is where its last outage, or blind time right after it, ended;
     ``end_ns`` is about outages alone. ``before`` is from an earlier run. ``unlit`` are
     scopes that were dark when an earlier process ended, and that nobody has looked at
-    since ``resumed_ns``.
+    since ``resumed_ns``, when this one began to (0: it has not).
     """
 
     start_ns: int
@@ -82,7 +82,7 @@ class TrackedIncident:
         """
         since_ns = until_ns - SLOW_NS
         ended = {o.scope for o in self.ended if o.open_end and o.hull_end_ns > since_ns}
-        if until_ns - self.resumed_ns >= LONGEST_UNLIT_NS:
+        if self.resumed_ns and until_ns - self.resumed_ns >= LONGEST_UNLIT_NS:
             self.unlit.clear()
         return ended | self.unlit
 

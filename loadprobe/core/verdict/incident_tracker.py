@@ -138,6 +138,7 @@ class IncidentTracker:
             return []
         if incident is not None:
             incident.going_on, incident.dark_now = [], set()
+            incident.resumed_ns = incident.resumed_ns or until_ns
             if incident.unlit:
                 seen = {outage.scope for outage in closed} | set(self._open)
                 incident.unlit = {s for s in incident.unlit - seen if not is_lit(s)}
@@ -175,7 +176,6 @@ class IncidentTracker:
             places=dict.fromkeys(known.places),
             places_told=set(known.places),
             unlit=set(known.dark_now),
-            resumed_ns=until_ns,
         )
 
     def _dark_scopes(self, incident: TrackedIncident) -> set[Scope]:
@@ -202,8 +202,10 @@ class IncidentTracker:
         occasions: list[Occasion] = []
         for start_ns, end_ns, part, is_open in sorted(met, key=lambda row: row[:2]):
             incident = self._incident
+            # What has not been seen lit goes on, however long ago that was looked at.
             is_near = incident is not None and (
                 start_ns - incident.latest_ns < self._rules.quiet_ns
+                or bool(incident.dark_now or incident.unlit)
             )
             if isinstance(part, BlindSpan):
                 if incident is not None and is_near:

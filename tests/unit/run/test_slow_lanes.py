@@ -113,6 +113,27 @@ def test_a_run_that_goes_on_looks_before_it_is_over(tmp_path: Path) -> None:
     assert kinds(again)[-1] is OccasionKind.CLOSED
 
 
+def test_the_time_between_the_runs_is_not_waiting(tmp_path: Path) -> None:
+    """It is the receiver's file that knows it, and half an hour has passed."""
+    first = dark_at_the_end(tmp_path, 3000, is_ended=True)
+    first.waiting()
+    before = Before(
+        until_ns=first.aggregate.sealed_until_ns,
+        lane_totals=first.aggregate.lane_totals,
+        scope_totals=first.aggregate.scope_totals,
+    )
+    aggregate = Aggregate([ONE])
+    aggregate.go_on(before)
+    aggregate.start_process(0, 2_000_000 * MS)
+    again = Told(tmp_path, aggregate, 2_000_000)
+    again.telling.go_on([])
+    told = again.offered
+    again.see(2_020_000)
+    assert again.offered == told
+    again.until(2_025_000)
+    assert kinds(again)[-1] is OccasionKind.CLOSED
+
+
 def test_another_run_looks_before_it_is_over(tmp_path: Path) -> None:
     """It knows of the incident from the receiver's file alone."""
     dark_at_the_end(tmp_path, 3000, is_ended=True).waiting()
