@@ -12,8 +12,10 @@ from pathlib import Path
 from loadprobe.clock import NEVER_NS, NS_PER_S, ClockPair, mono_now_ns
 from loadprobe.core.events import Event, MaintenanceOver
 from loadprobe.core.judging.aggregate import Aggregate
+from loadprobe.core.judging.outages import OutageKey
 from loadprobe.core.judging.results import Sealed
 from loadprobe.core.verdict.blame import Blamed, Watched
+from loadprobe.core.verdict.incident_so_far import LONGEST_UNLIT_NS
 from loadprobe.core.verdict.incidents import Incident
 from loadprobe.core.verdict.judged import JudgedRun, judge_run
 from loadprobe.core.verdict.outage_document import OutageRow
@@ -42,6 +44,7 @@ class IncidentKeeping:
         clock: to show monotonic times as UNIX times.
         outages: returns the latest outages, open ones included, with their causes.
         quiet_ns: outages closer together than this are one incident.
+        boot_id: of the machine, "" if it is not known.
     """
 
     def __init__(
@@ -52,8 +55,10 @@ class IncidentKeeping:
         *,
         outages: Callable[[], Sequence[Blamed]],
         quiet_ns: int,
+        boot_id: str = "",
     ) -> None:
         self._run = run
+        self._boot_id = boot_id
         self._aggregate = aggregate
         self._clock = clock
         self._moment = Moment(clock.wall_ns, clock.mono_ns)
@@ -62,12 +67,16 @@ class IncidentKeeping:
         self._look_ns: int | None = None
         self._until_ns = {False: -NEVER_NS, True: -NEVER_NS}
         self._since_ns = -NEVER_NS
+        self._before_ns = -NEVER_NS
         self._waiting: deque[IncidentRecord] = deque(maxlen=MOST_WAITING)
 
     def go_on(self) -> None:
-        """Look for incidents of a process that was gone before they had a folder."""
+        """Look for incidents of a process that was gone before they had a folder.
+
+        One that was dark then is over when it has been seen lit, not before.
+        """
+        until_ns = self._before_ns = self._aggregate.sealed_until_ns
         if self._aggregate.outages:
-            until_ns = self._aggregate.sealed_until_ns
             self._look_ns = until_ns + self._quiet_ns + AROUND_NS
 
     def take_event(self, event: Event) -> None:
@@ -84,6 +93,7 @@ class IncidentKeeping:
                     start_unix_ns=event.start_unix_ns,
                     end_unix_ns=event.end_unix_ns,
                     clock=self._moment,
+                    boot_id=self._boot_id,
                     about=about,
                 )
             )
@@ -125,6 +135,7 @@ class IncidentKeeping:
                 IncidentRecord(
                     run=self._run,
                     clock=self._moment,
+                    boot_id=self._boot_id,
                     start_unix_ns=incident.start_unix_ns,
                     end_unix_ns=incident.end_unix_ns,
                     incident=incident,
@@ -152,10 +163,12 @@ class IncidentKeeping:
         watched = Watched.so_far(self._aggregate, until_ns).of_load()
         run = judge_run(watched, found, clock=self._clock, quiet_ns=self._quiet_ns)
         left: list[Incident] = []
+        unlit = self._unlit(until_ns)
         for incident in run.incidents:
             if incident.is_probe_only:
                 continue
-            if incident.end_ns + self._quiet_ns + AROUND_NS > until_ns:
+            is_recent = incident.end_ns + self._quiet_ns + AROUND_NS > until_ns
+            if is_recent or any(o.key in unlit for o in incident.outages):
                 left.append(incident)
             elif incident.start_ns > self._until_ns[incident.is_planned]:
                 self._until_ns[incident.is_planned] = incident.end_ns
@@ -163,13 +176,26 @@ class IncidentKeeping:
         ends = (part.outage.hull_end_ns for part in found)
         self._since_ns = min((i.start_ns for i in left), default=max(ends))
         next_ns = min((incident.end_ns for incident in left), default=None)
-        return None if next_ns is None else next_ns + self._quiet_ns + AROUND_NS
+        if next_ns is None:
+            return None
+        return max(next_ns + AROUND_NS, until_ns) + self._quiet_ns
+
+    def _unlit(self, until_ns: int) -> set[OutageKey]:
+        """Return outages of before this process that nobody has looked at since."""
+        if until_ns - self._clock.mono_ns >= LONGEST_UNLIT_NS:
+            return set()
+        return {
+            outage.key
+            for outage in self._aggregate.current().values()
+            if outage.last_due_ns < self._before_ns
+        }
 
     def _record(self, run: JudgedRun, incident: Incident) -> IncidentRecord:
         keys = {outage.key for outage in incident.outages}
         return IncidentRecord(
             run=self._run,
             clock=self._moment,
+            boot_id=self._boot_id,
             start_unix_ns=self._clock.to_wall(incident.start_ns),
             end_unix_ns=self._clock.to_wall(incident.end_ns),
             incident=incident_summary(run, incident, {}),

@@ -13,6 +13,7 @@ from loadprobe.control.provider.windows import next_start_unix_ns
 from loadprobe.core.events import (
     Emit,
     Event,
+    GroupStatusSeen,
     MaintenanceBegun,
     MaintenanceOver,
     UpdateSeen,
@@ -119,6 +120,10 @@ class Maintaining:
             case WindowSeen():
                 self._window = event.window
                 self._show_window()
+            case GroupStatusSeen(status="absent"):
+                self._updates.clear()
+                self._metrics.replace("maintenance_update_actions", {})
+                self._tracker.take_event(event)
             case UpdateSeen():
                 self._updates[event.name] = event
                 counted = Counter((row.status,) for row in self._updates.values())
@@ -136,8 +141,7 @@ class Maintaining:
             planned = self._planned()
             self._tracker.take_outages(
                 self._load(sealed.closed, planned),
-                is_dark=self.is_active
-                and bool(self._load(self._aggregate.current().values(), planned)),
+                self._load(self._aggregate.current().values(), planned),
                 until_ns=sealed.until_ns,
             )
         # Told here, so that everybody hears of the sign before.

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from loadprobe.clock import NS_PER_MS, ClockPair
+from loadprobe.clock import NS_PER_MS, ClockPair, read_boot_id
 from loadprobe.config.keys import Config, to_plain
 from loadprobe.core.events import (
     RunContinued,
@@ -155,6 +155,7 @@ class Recording:
             clock,
             outages=published.counter.so_far,
             quiet_ns=self._rules.quiet_ns,
+            boot_id=read_boot_id(),
         )
         if past is not None:
             self.incidents.go_on()

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
-from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
+from loadprobe.clock import NEVER_NS, NS_PER_MS, NS_PER_S, ClockPair
 from loadprobe.config.keys import Config
 from loadprobe.config.webhooks import Webhook
 from loadprobe.core.events import Event, MaintenanceBegun, MaintenanceOver
@@ -69,6 +69,8 @@ class Telling:
         self._sending: dict[_Teller, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._begun: MaintenanceBegun | None = None
+        self._before_ns = -NEVER_NS
+        self._told_begun: set[str] = set()
         self._tellers = [self._make(webhook) for webhook in config.webhooks]
 
     def _make(self, webhook: Webhook) -> "_Teller":
@@ -120,6 +122,7 @@ class Telling:
         for event in events:
             if isinstance(event, MaintenanceBegun):
                 self._begun = event
+        self._before_ns = self._aggregate.sealed_until_ns
         self._recall(self._tellers)
 
     def _recall(self, tellers: "Iterable[_Teller]") -> None:
@@ -134,9 +137,15 @@ class Telling:
             start_ns, begun = event.start_unix_ns, self._begun
             if begun is not None and begun.number == event.number:
                 start_ns = begun.start_unix_ns
+            # Who was told of its begin may not want to know of others any more.
+            told, self._told_begun = self._told_begun, set()
+            is_begun = isinstance(event, MaintenanceBegun)
             for teller in self._tellers:
-                if teller.webhook.tell_maintenance:
+                name = teller.webhook.name
+                if teller.webhook.tell_maintenance or (name in told and not is_begun):
                     teller.take_maintenance(event, start_ns)
+                    if is_begun:
+                        self._told_begun.add(name)
 
     def take_sealed(self, sealed: Sealed) -> None:
         """Take what became certain, and have told what is to be."""
@@ -145,7 +154,14 @@ class Telling:
         planned, current = self._planned(), self._aggregate.current()
         shards = sorted({s.shard for s in self._aggregate.scope_totals})
         for teller in self._tellers:
-            teller.take(sealed, current, planned, shards)
+            teller.take(sealed, current, planned, shards, is_lit=self._is_lit)
+
+    def _is_lit(self, scope: Scope) -> bool:
+        """Tell whether a scope was served since this process began, or has gone."""
+        served_ns = self._aggregate.last_served_ns(scope)
+        if served_ns is not None and served_ns >= self._before_ns:
+            return True
+        return all(lane.name != scope.lane for lane in self._config.lanes)
 
     async def send(self) -> None:
         """Send notices, until cancelled."""
@@ -194,21 +210,23 @@ class _Teller:
         self._clock = clock
         self._target = target
         self._blame = blame
-        kinds = (False, True) if webhook.tell_planned else (False,)
         resumed = {i.is_planned: self._in_mono(i) for i in sender.resumed}
-        self._trackers = [
-            IncidentTracker(
+        # Who was told of an opening is told the end, though of no plan any more.
+        tells_planned = webhook.tell_planned or True in resumed
+        kinds = (False, True) if tells_planned else (False,)
+        self._trackers = {
+            is_planned: IncidentTracker(
                 _rules(config, webhook, is_planned=is_planned),
                 name=partial(self._name, is_planned=is_planned),
                 resumed=resumed.get(is_planned),
             )
             for is_planned in kinds
-        ]
+        }
 
     def recall(self, aggregate: Aggregate, planned: Sequence[Planned]) -> None:
         """Take what was judged of this run while something else told of it."""
         begin_ns = aggregate.begin_ns
-        for tracker in self._trackers:
+        for tracker in self._trackers.values():
             found = tracker.open_incident
             if found is None or begin_ns is None:
                 continue
@@ -222,20 +240,31 @@ class _Teller:
         current: Mapping[Scope, Outage],
         planned: Sequence[Planned],
         shards: Collection[str],
+        *,
+        is_lit: Callable[[Scope], bool],
     ) -> None:
         """Take what became certain."""
         occasions = [
             occasion
-            for tracker in self._trackers
+            for tracker in self._trackers.values()
             for occasion in tracker.take(
                 closed=sealed.closed,
                 current=current,
                 blind=sealed.blind,
                 planned=planned,
                 until_ns=sealed.until_ns,
+                is_lit=is_lit,
             )
         ]
         self._offer(occasions, shards)
+        if not self.webhook.tell_planned:
+            self._leave_plans()
+
+    def _leave_plans(self) -> None:
+        """Tell of no plan any more, once those that were told of are over."""
+        tracker = self._trackers.get(True)
+        if tracker is not None and tracker.open_incident is None:
+            del self._trackers[True]
 
     def take_maintenance(
         self, event: MaintenanceBegun | MaintenanceOver, start_unix_ns: int
@@ -262,7 +291,7 @@ class _Teller:
 
     def leave(self, shards: Collection[str]) -> None:
         """Tell what is left open by the end of the run."""
-        self._offer([o for t in self._trackers for o in t.leave()], shards)
+        self._offer([o for t in self._trackers.values() for o in t.leave()], shards)
 
     def _offer(self, occasions: Sequence[Occasion], shards: Collection[str]) -> None:
         if not occasions:
@@ -273,7 +302,7 @@ class _Teller:
     def _still_open(self) -> list[OpenIncident]:
         return [
             replace(found, start_ns=self._clock.to_wall(found.start_ns))
-            for tracker in self._trackers
+            for tracker in self._trackers.values()
             if (found := tracker.open_incident) is not None
         ]
 

@@ -19,6 +19,7 @@ from loadprobe.control.provider.faults import (
     Patience,
     is_absent,
 )
+from loadprobe.control.provider.state import ABSENT
 from loadprobe.control.provider.windows import next_start_unix_ns
 from loadprobe.core.events import Emit, GroupStatusSeen, UpdateSeen, WindowSeen
 
@@ -88,7 +89,8 @@ class MaintenanceWatch:
     def _note(self, fault: ApiRefused | ApiUnanswered | ApiUnreachable) -> None:
         """Take note that nothing was learnt."""
         if is_absent(fault):
-            self._status = ""  # not created yet, or deleted: nothing is done to it
+            self._take_status(ABSENT)  # not created yet, or deleted
+            self._updates.clear()
             return
         self._patience.tolerate(fault)
         if self._backoff == 1:
@@ -102,11 +104,14 @@ class MaintenanceWatch:
             self._take_window(await self._api.describe_window())
         self._polls += 1
         group = await self._api.describe_group()
-        if group.status != self._status:
-            previous, self._status = self._status, group.status
-            self._emit(GroupStatusSeen(mono_now_ns(), group.status, previous))
+        self._take_status(group.status)
         if self._knows_updates:
             await self._look_at_updates()
+
+    def _take_status(self, status: str) -> None:
+        if status != self._status:
+            previous, self._status = self._status, status
+            self._emit(GroupStatusSeen(mono_now_ns(), status, previous))
 
     async def _look_at_updates(self) -> None:
         try:

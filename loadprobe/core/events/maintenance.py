@@ -37,8 +37,8 @@ class GroupStatusSeen(Fact, frozen=True, tag="maintenance/group_status"):
     """The group has another status than at the look before.
 
     Args:
-        status: as it is now.
-        previous: as it was.
+        status: as it is now; "absent" if the provider knows no such group.
+        previous: as it was, "" if it was not known.
     """
 
     status: str

@@ -9,96 +9,27 @@ What bounds the number of occasions: an incident is told of when it was dark for
 ``min_dark_ns``, once. It got worse if a lane or a shard joined, or when it was dark for
 twice as long as at the last telling; that is told ``pause_ns`` after the last telling
 at the earliest, all of it at once, while something is dark, and ``MOST_WORSENINGS``
-times. It is over when nothing was dark for the quiet time.
+times. It is over when nothing was dark for the quiet time. What was dark when an
+earlier process ended is dark until it is seen lit.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
-from loadprobe.core.intervals import Interval, length, union
 from loadprobe.core.judging.cells import BlindSpan
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.verdict.beside import Planned, is_planned
-from loadprobe.core.verdict.incidents import DarkTime, dark_time
+from loadprobe.core.verdict.incident_so_far import TrackedIncident
+from loadprobe.core.verdict.incidents import DarkTime
 from loadprobe.core.verdict.occasions import (
     Occasion,
     OccasionKind,
     OpenIncident,
-    Place,
     TellingRules,
 )
 from loadprobe.core.verdict.plan_edges import cut_at_plan
 
 MOST_WORSENINGS = 20
-KEPT_OUTAGES = 2_000
-"""Outages of one incident that are kept; its times are theirs, the rest is counted."""
-
-
-@dataclass(slots=True)
-class _Incident:
-    """An incident that is not over.
-
-    ``latest_ns`` is where its last outage, or blind time right after it, ended;
-    ``end_ns`` is about outages alone. ``before`` is from an earlier run.
-    """
-
-    start_ns: int
-    latest_ns: int
-    end_ns: int
-    name: str = ""
-    told: int = 0
-    told_ns: int = 0
-    worsenings: int = 0
-    next_dark_ns: int = 0
-    before: DarkTime = field(default_factory=DarkTime)
-    outages_before: int = 0
-    places: dict[Place, None] = field(default_factory=dict)
-    places_told: set[Place] = field(default_factory=set)
-    ended: list[Outage] = field(default_factory=list)
-    not_kept: int = 0
-    spans: list[Interval] = field(default_factory=list)
-    going_on: list[Outage] = field(default_factory=list)
-    dark_now: set[Place] = field(default_factory=set)
-
-    @property
-    def is_resumed(self) -> bool:
-        return self.outages_before > 0
-
-    def meet(self, part: Outage) -> None:
-        """Take note of an outage that has ended or goes on."""
-        self.start_ns = min(self.start_ns, part.start_ns)
-        self.latest_ns = max(self.latest_ns, part.hull_end_ns)
-        self.end_ns = max(self.end_ns, part.end_ns)
-        self.places[part.scope[:2]] = None
-
-    def keep(self, part: Outage) -> None:
-        """Take an outage that has ended."""
-        if len(self.ended) == KEPT_OUTAGES:
-            self.not_kept += 1
-            return
-        self.ended.append(part)
-        self.spans = union([*self.spans, (part.start_ns, part.end_ns)])
-
-    def dark_ns(self) -> int:
-        """Return how long it was dark, roughly but quickly."""
-        now = [(o.start_ns, o.end_ns) for o in self.going_on]
-        return self.before.estimate_ns + length([*self.spans, *now])
-
-    def dark(self) -> DarkTime:
-        """Return how long it was dark, with error bars."""
-        own, before = dark_time([*self.ended, *self.going_on]), self.before
-        return DarkTime(
-            own.lower_ns + before.lower_ns,
-            own.estimate_ns + before.estimate_ns,
-            own.upper_ns + before.upper_ns,
-            own.unseen_ns + before.unseen_ns,
-        )
-
-    def count(self) -> int:
-        """Return how many outages it had."""
-        own = len(self.ended) + len(self.going_on) + self.not_kept
-        return self.outages_before + own
 
 
 class IncidentTracker:
@@ -120,7 +51,7 @@ class IncidentTracker:
         self._rules = rules
         self._name = name
         self._resumed = resumed
-        self._incident: _Incident | None = None
+        self._incident: TrackedIncident | None = None
         self._open: dict[Scope, Outage] = {}
         self._until_ns = 0
 
@@ -142,6 +73,7 @@ class IncidentTracker:
             places=tuple(found.places),
             outages=found.count(),
             is_planned=self._rules.is_planned,
+            dark_now=tuple(sorted(self._dark_scopes(found))),
         )
 
     def recall(
@@ -181,6 +113,7 @@ class IncidentTracker:
         blind: Iterable[BlindSpan] = (),
         planned: Sequence[Planned] = (),
         until_ns: int,
+        is_lit: Callable[[Scope], bool] = lambda _scope: True,
     ) -> list[Occasion]:
         """Take what became certain; return what is to be told.
 
@@ -190,6 +123,8 @@ class IncidentTracker:
             blind: in which a lane was blind.
             planned: darkness that was planned so far.
             until_ns: everything due before has been judged.
+            is_lit: tells whether anything of a scope was served since this process
+                began.
         """
         self._until_ns = until_ns
         self._resume(until_ns)
@@ -203,6 +138,10 @@ class IncidentTracker:
             return []
         if incident is not None:
             incident.going_on, incident.dark_now = [], set()
+            incident.resumed_ns = incident.resumed_ns or until_ns
+            if incident.unlit:
+                seen = {outage.scope for outage in closed} | set(self._open)
+                incident.unlit = {s for s in incident.unlit - seen if not is_lit(s)}
         occasions = self._group(closed, blind, planned)
         return occasions + self._decide()
 
@@ -211,12 +150,7 @@ class IncidentTracker:
         incident = self._incident
         if incident is None or not incident.told:
             return []
-        since_ns = self._until_ns - self._rules.quiet_ns
-        still = {
-            outage.scope[:2]
-            for outage in incident.ended
-            if outage.open_end and outage.hull_end_ns >= since_ns
-        }
+        still = {scope[:2] for scope in incident.left_open(self._until_ns)}
         if not still and not self._open:
             return self._close()
         incident.dark_now = still
@@ -228,7 +162,7 @@ class IncidentTracker:
         if known is None or not until_ns:
             return
         self._resumed = None
-        self._incident = _Incident(
+        self._incident = TrackedIncident(
             start_ns=known.start_ns,
             latest_ns=until_ns,
             end_ns=until_ns,
@@ -241,7 +175,13 @@ class IncidentTracker:
             outages_before=known.outages,
             places=dict.fromkeys(known.places),
             places_told=set(known.places),
+            unlit=set(known.dark_now),
         )
+
+    def _dark_scopes(self, incident: TrackedIncident) -> set[Scope]:
+        """Return what is dark, as far as anybody has looked."""
+        dark = {o.scope for o in incident.going_on if o.scope[:2] in incident.dark_now}
+        return dark | incident.left_open(self._until_ns)
 
     def _group(
         self,
@@ -262,8 +202,10 @@ class IncidentTracker:
         occasions: list[Occasion] = []
         for start_ns, end_ns, part, is_open in sorted(met, key=lambda row: row[:2]):
             incident = self._incident
+            # What has not been seen lit goes on, however long ago that was looked at.
             is_near = incident is not None and (
                 start_ns - incident.latest_ns < self._rules.quiet_ns
+                or bool(incident.dark_now or incident.unlit)
             )
             if isinstance(part, BlindSpan):
                 if incident is not None and is_near:
@@ -271,7 +213,7 @@ class IncidentTracker:
                 continue
             if not is_near:
                 occasions += self._close()
-                incident = _Incident(part.start_ns, part.hull_end_ns, part.end_ns)
+                incident = TrackedIncident(part.start_ns, part.hull_end_ns, part.end_ns)
                 self._incident = incident
             assert incident is not None, "there is one that is near, or a new one"
             incident.meet(part)
@@ -307,11 +249,12 @@ class IncidentTracker:
             incident.worsenings += 1
             occasions.append(self._tell(OccasionKind.WORSENED))
         is_quiet = self._until_ns - incident.latest_ns >= rules.quiet_ns
-        if is_quiet and not incident.dark_now:
+        is_dark = incident.dark_now or (is_quiet and incident.left_open(self._until_ns))
+        if is_quiet and not is_dark:
             occasions += self._close()
         return occasions
 
-    def _open_up(self, incident: _Incident) -> list[Occasion]:
+    def _open_up(self, incident: TrackedIncident) -> list[Occasion]:
         """Tell of an incident for the first time, if it is worth it."""
         has_any = bool(incident.ended or incident.going_on)
         if not has_any or incident.dark_ns() < self._rules.min_dark_ns:
@@ -319,7 +262,7 @@ class IncidentTracker:
         incident.name = self._name(incident.start_ns)
         return [self._tell(OccasionKind.OPENED)]
 
-    def _is_worse(self, incident: _Incident) -> bool:
+    def _is_worse(self, incident: TrackedIncident) -> bool:
         if self._until_ns - incident.told_ns < self._rules.pause_ns:
             return False
         if incident.worsenings >= MOST_WORSENINGS:

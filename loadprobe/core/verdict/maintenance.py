@@ -3,11 +3,12 @@
 Pure; monotonic ns. What is done by a scenario of this run is none. It begins with a
 sign: an update under way, a status of the group, an event of the provider that says
 that something was done, a primary or an endpoint that is another one. It is over when
-nothing is under way any more, nothing is dark, and no sign came for the quiet time.
+nothing is under way any more, nothing is dark, and no sign came for the quiet time. If
+the group is gone by then nothing of it is under way, and what is dark stays so.
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from loadprobe.clock import NS_PER_MS, NS_PER_S, ClockPair
@@ -42,7 +43,8 @@ LONGEST_NS = 3600 * NS_PER_S
 
 UNDER_WAY = frozenset({"waiting-to-start", "in-progress", "stopping"})
 _UPDATE, _STATUS = "update", "status"
-_AT_REST = frozenset({"", "available", "snapshotting", "absent"})
+_ABSENT = "absent"
+_AT_REST = frozenset({"", "available", "snapshotting", _ABSENT})
 _BEGINS = {
     "test_failover_called": "failover",
     "recovery_started": "recovery",
@@ -114,6 +116,14 @@ class _Seen:
             case GroupStatusSeen():
                 self.pending.pop((_STATUS, ""), None)
                 self.status = event.status
+                if self.is_gone:  # and whatever was done to it
+                    self.pending.clear()
+                    self.updates.clear()
+
+    @property
+    def is_gone(self) -> bool:
+        """Tell whether there is no group any more."""
+        return self.status == _ABSENT
 
     def doubt(self, at_ns: int) -> None:
         """Take status and updates for what was under way, until they are looked at."""
@@ -259,26 +269,31 @@ class MaintenanceTracker:
     # --- outages ---------------------------------------------------------------------
 
     def take_outages(
-        self, closed: Iterable[Outage], *, is_dark: bool, until_ns: int
+        self, closed: Iterable[Outage], going_on: Sequence[Outage], *, until_ns: int
     ) -> list[Outage] | None:
         """Take outages that ended; return those of what is over now, else None.
 
         Args:
             closed: those of the load, without those by plan.
-            is_dark: whether any that is not by plan goes on.
+            going_on: those of the load that go on, without those by plan.
             until_ns: everything due before was judged.
         """
         for outage in closed:
             self._keep(outage)
         current = self.current
-        if current is None or is_dark or not self._seen.is_settled(until_ns):
+        is_gone = self._seen.is_gone
+        if current is None or (going_on and not is_gone):
+            return None
+        if not self._seen.is_settled(until_ns):
             return None
         own = [o for o in self._outages if _is_of(o, current)]
         latest_ns = max([current.latest_ns, *(o.hull_end_ns for o in own)])
         if until_ns - max(latest_ns, self._looked_since_ns) < self._quiet_ns:
             return None
+        own += going_on
+        latest_ns = max([latest_ns, *(o.end_ns for o in going_on)])
         self._over_ns, self.current = latest_ns, None
-        over = self._over(current, own, latest_ns, until_ns)
+        over = self._over(current, own, latest_ns, until_ns, is_dark=bool(going_on))
         self._left_out = 0
         self.past.append(over)
         self._emit(over)
@@ -292,9 +307,18 @@ class MaintenanceTracker:
         kept.append(outage)
 
     def _over(
-        self, it: Maintenance, own: list[Outage], end_ns: int, at_ns: int
+        self,
+        it: Maintenance,
+        own: list[Outage],
+        end_ns: int,
+        at_ns: int,
+        *,
+        is_dark: bool,
     ) -> MaintenanceOver:
         dark = dark_time(own)
+        cost = self._cost(own, dark)
+        if is_dark:
+            cost += "; still dark, for the group is gone"
         return MaintenanceOver(
             at_ns,
             number=it.number,
@@ -306,7 +330,7 @@ class MaintenanceTracker:
             dark_ms=dark.estimate_ns / NS_PER_MS,
             lower_ms=dark.lower_ns / NS_PER_MS,
             upper_ms=dark.upper_ns / NS_PER_MS,
-            verdict=f"maintenance {it.number} ({it.reason}): {self._cost(own, dark)}",
+            verdict=f"maintenance {it.number} ({it.reason}): {cost}",
         )
 
     def _cost(self, own: list[Outage], dark: DarkTime) -> str:

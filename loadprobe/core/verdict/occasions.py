@@ -6,6 +6,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.outages import Outage
 from loadprobe.core.verdict.incidents import DarkTime
 
@@ -55,6 +56,7 @@ class OpenIncident:
         places: where it was dark.
         outages: how many it had.
         is_planned: it is by plan.
+        dark_now: what had not been seen lit again.
     """
 
     name: str
@@ -66,6 +68,7 @@ class OpenIncident:
     places: tuple[Place, ...]
     outages: int
     is_planned: bool = False
+    dark_now: tuple[Scope, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

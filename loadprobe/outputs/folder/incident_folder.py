@@ -40,7 +40,7 @@ from loadprobe.outputs.folder.private import (
     sync_folder,
 )
 from loadprobe.outputs.folder.reader import film_of, load_segments, read_info
-from loadprobe.outputs.folder.removing import INCIDENT, remove_files
+from loadprobe.outputs.folder.removing import INCIDENT, read_removals, remove_files
 from loadprobe.outputs.folder.segments import Segment, SegmentInfo
 
 AROUND_NS = 60 * NS_PER_S
@@ -61,6 +61,7 @@ class IncidentRecord(msgspec.Struct, frozen=True, kw_only=True):
         end_unix_ns: when it was over.
         clock: one instant on both clocks, that of the monotonic times in the folder;
             None takes that of the last segment.
+        boot_id: of the machine then; "" if it is not known.
         incident: as in ``summary.json``; None if nothing was dark.
         outages: those of it, as in ``outages.json``.
         about: what else is known of it.
@@ -72,6 +73,7 @@ class IncidentRecord(msgspec.Struct, frozen=True, kw_only=True):
     start_unix_ns: int
     end_unix_ns: int
     clock: Moment | None = None
+    boot_id: str = ""
     incident: IncidentSummary | None = None
     outages: list[OutageRow] = []
     about: dict[str, object] = {}
@@ -81,11 +83,38 @@ class IncidentRecord(msgspec.Struct, frozen=True, kw_only=True):
         """Tell whether it was by plan."""
         return self.incident is not None and self.incident.is_planned
 
+    @property
+    def start_mono_ns(self) -> int | None:
+        """Return when it began, monotonic; None if nobody knows in which clock."""
+        if self.clock is None or not self.boot_id:
+            return None
+        return self.clock.clock.to_mono(self.start_unix_ns)
+
+    def is_of_boot(self, other: "IncidentRecord") -> bool:
+        """Tell whether two records are known to be in one monotonic clock."""
+        both = self.start_mono_ns, other.start_mono_ns
+        return None not in both and self.boot_id == other.boot_id
+
     def is_same(self, other: "IncidentRecord") -> bool:
-        """Tell whether two records are about one incident."""
-        return (self.kind, self.is_planned) == (other.kind, other.is_planned) and abs(
-            self.start_unix_ns - other.start_unix_ns
-        ) <= _SAME_NS
+        """Tell whether two records are about one incident.
+
+        The wall clock may have been set in between, so it is asked only across starts
+        of the machine.
+        """
+        if (self.kind, self.is_planned) != (other.kind, other.is_planned):
+            return False
+        mine, theirs = self.start_mono_ns, other.start_mono_ns
+        if mine is None or theirs is None or not self.is_of_boot(other):
+            mine, theirs = self.start_unix_ns, other.start_unix_ns
+        return abs(mine - theirs) <= _SAME_NS
+
+    @property
+    def seconds(self) -> list[tuple[str, int]]:
+        """Return in which second it began: of the UNIX time ("") and of a boot."""
+        found = [("", self.start_unix_ns // _SAME_NS)]
+        if self.start_mono_ns is not None:
+            found.append((self.boot_id, self.start_mono_ns // _SAME_NS))
+        return found
 
 
 def read_record(path: Path) -> IncidentRecord | None:
@@ -117,9 +146,17 @@ class IncidentFolders:
         self._directory = folder / INCIDENTS
         found = {path: read_record(path) for path in incident_paths(folder)}
         self._known = {path: known for path, known in found.items() if known}
-        self._by_second: defaultdict[int, list[Path]] = defaultdict(list)
+        self._by_second: defaultdict[tuple[str, int], list[Path]] = defaultdict(list)
         for path, known in self._known.items():
-            self._by_second[known.start_unix_ns // _SAME_NS].append(path)
+            self._keep(path, known)
+        self._removed_unix_ns = max(
+            (
+                row.until_unix_ns
+                for row in read_removals(folder)
+                if row.what == INCIDENTS
+            ),
+            default=-NEVER_NS,
+        )
         self._segments = load_segments(folder)
         info = next(filter(None, map(_info_of, reversed(self._segments))), None)
         self._clock = None if info is None else info.clock
@@ -130,17 +167,18 @@ class IncidentFolders:
 
     def _folder_of(self, record: IncidentRecord) -> Path | None:
         """Return the folder of an incident, without a look at all others."""
-        second = record.start_unix_ns // _SAME_NS
-        for at in (second - 1, second, second + 1):
-            for path in self._by_second.get(at, ()):
-                if self._known[path].is_same(record):
-                    return path
+        for clock, second in record.seconds:
+            for at in (second - 1, second, second + 1):
+                for path in self._by_second.get((clock, at), ()):
+                    if self._known[path].is_same(record):
+                        return path
         return None
 
     def write(self, record: IncidentRecord) -> Path | None:
         """Make the folder of an incident, or say anew what it was; return it.
 
-        None if nothing tells how the clock of the run went.
+        None if nothing tells how the clock of the run went, or if it had one that was
+        removed to make room, or would have been.
 
         Raises:
             OSError: it cannot be written.
@@ -151,11 +189,16 @@ class IncidentFolders:
         known = self._folder_of(record)
         if known is not None:
             before = self._known[known]
-            record = msgspec.structs.replace(record, clock=before.clock)
+            if not record.is_of_boot(before):  # its files are in the clock of then
+                record = msgspec.structs.replace(
+                    record, clock=before.clock, boot_id=before.boot_id
+                )
             if record != before:
                 replace_whole(known / INCIDENT, encode_document(record))
                 self._keep(known, record)
             return known
+        if record.end_unix_ns <= self._removed_unix_ns + _SAME_NS:
+            return None
         record = msgspec.structs.replace(record, clock=moment)
         path = self._free_path(record)
         new = path.with_name(f".{path.name}.new")
@@ -170,7 +213,9 @@ class IncidentFolders:
 
     def _keep(self, path: Path, record: IncidentRecord) -> None:
         self._known[path] = record
-        self._by_second[record.start_unix_ns // _SAME_NS].append(path)
+        for second in record.seconds:
+            if path not in self._by_second[second]:
+                self._by_second[second].append(path)
 
     def _free_path(self, record: IncidentRecord) -> Path:
         begun = datetime.fromtimestamp(record.start_unix_ns // NS_PER_S, UTC)

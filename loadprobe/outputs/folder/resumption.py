@@ -11,7 +11,11 @@ from loadprobe.core.judging.before import Before, shifted_outage
 from loadprobe.core.judging.columns import Scope
 from loadprobe.core.judging.counts import ScopeTotals
 from loadprobe.core.judging.outages import KEPT_OUTAGES, Outage
+from loadprobe.core.verdict.incident_so_far import SLOW_NS
 from loadprobe.outputs.folder.sealed_replay import SealedReplay
+
+_SELDOM = 10
+"""Nobody is said to look any more after so many times what is usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,9 @@ def resumption_of(replay: SealedReplay) -> Resumption:
     }
     reopened = dict(replay.reopened)
     if replay.end_ns is not None:
-        reopened = _reopen(closed, totals, replay.end_ns)
+        reopened = _reopen(closed, replay, replay.end_ns)
         going_on |= reopened
+        dropped -= sum(reopened.get(o.scope) is o for o in replay.cut)
     before = Before(
         until_ns=replay.until_ns,
         lane_totals=replay.lane_totals,
@@ -83,17 +88,23 @@ def _served_ns(known_ns: int, totals: ScopeTotals, until_ns: int) -> int:
 
 
 def _reopen(
-    closed: list[Outage], totals: Mapping[Scope, ScopeTotals], end_ns: int
+    closed: list[Outage], replay: SealedReplay, end_ns: int
 ) -> dict[Scope, Outage]:
     """Take the outages out that only the end of the load has closed; return them.
 
-    They end then, or with a failure that was on its way.
+    They end then, or with a failure that was on its way; on a slow lane earlier, if
+    nobody had looked again for longer than it is believed that an outage goes on.
     """
-    reopened = {
-        outage.scope: outage
-        for outage in closed
-        if outage.open_end and outage.hull_end_ns >= end_ns
-    }
+    totals = replay.scope_totals
+    reopened: dict[Scope, Outage] = {}
+    for outage in (*closed, *replay.cut):
+        scope = outage.scope
+        begin_ns = replay.lane_totals[scope.lane].begin_ns or 0
+        usual_ns = (end_ns - begin_ns) // max(1, totals[scope].arrivals)
+        since_ns = end_ns - min(_SELDOM * usual_ns, SLOW_NS)
+        is_lit = replay.served_ns.get(scope, 0) > outage.last_due_ns
+        if outage.open_end and outage.hull_end_ns >= since_ns and not is_lit:
+            reopened[scope] = outage
     closed[:] = [o for o in closed if reopened.get(o.scope) is not o]
     latest = {outage.scope: outage for outage in closed}
     for scope, outage in reopened.items():

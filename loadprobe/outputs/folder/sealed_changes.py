@@ -171,6 +171,7 @@ class SealedChanges:
             closed=self._closed,
             dropped=[self._scopes[outage.scope].number for outage in self._ended],
             dropped_ns=[(outage.seen_ns, outage.unseen_ns) for outage in self._ended],
+            cut=[outage for outage in self._ended if outage.open_end],
             open=opened,
             grown=grown,
         )

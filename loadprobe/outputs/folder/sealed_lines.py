@@ -227,6 +227,7 @@ class SealedLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         closed: outages that ended.
         dropped: scopes of outages that ended and are not kept, as there are too many.
         dropped_ns: of each of them, how long it was, and what was not seen of it.
+        cut: those of them that went on when the load ended.
         open: outages that are not closed and began, or changed otherwise than by
             growing; as they would be if they ended now.
         grown: the others of these that changed.
@@ -255,6 +256,7 @@ class SealedLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     closed: list[Outage] = []
     dropped: list[int] = []
     dropped_ns: list[tuple[int, int]] = []
+    cut: list[Outage] = []
     open: list[Outage] = []
     grown: list[Growth] = []
     planned: list[Planned] | None = None

@@ -66,6 +66,7 @@ class SealedReplay:
         scope_totals: what was counted of scopes.
         closed: outages that ended, as far as they are kept.
         dropped: outages that ended and are not kept.
+        cut: those of them that went on when the load ended.
         unfinished: outages that are not closed, as if they ended now.
         reopened: see ``Checkpoint``.
         served_ns: when scopes were served last, or a time shortly before that.
@@ -97,6 +98,7 @@ class SealedReplay:
         self._numbered: list[Scope] = []
         self.closed: list[Outage] = []
         self.dropped = 0
+        self.cut: list[Outage] = []
         self._totals: list[ScopeTotals] = []
         self._marks: list[tuple[int, int, int]] = []
         self._merged: dict[str, tuple[int, int]] = {}
@@ -241,6 +243,7 @@ class SealedReplay:
             self._totals[number].outage_ns += seen_ns
             self._totals[number].outage_unseen_ns += unseen_ns
         self.dropped += len(line.dropped)
+        self.cut += line.cut
         for outage in line.open:
             self.scope_totals[outage.scope]  # raises
             self.unfinished[outage.scope] = outage

@@ -89,6 +89,29 @@ def test_darkness_beyond_the_outages_that_are_kept_goes_on_counting(
     assert {k: v for k, v in before.items() if after.get(k, 0) < v} == {}
 
 
+@pytest.mark.parametrize("is_left", [False, True])
+def test_an_outage_beyond_those_that_are_kept_goes_on_after_an_end_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_left: bool
+) -> None:
+    """It is one, though it is in no document; one that was over does not go on."""
+    for module in aggregate, resumption, sealed_replay:
+        monkeypatch.setattr(module, "KEPT_OUTAGES", 0)
+    dark = (1500 * MS, 5000 * MS) if is_left else (1500 * MS, 1900 * MS)
+    first = Recorded(tmp_path, dark=dark)
+    first.measure(2000 * MS)
+    first.conclude()
+    first.folder.close()
+    second = Recorded(tmp_path, dark=dark, resume=True)
+    assert second.past is not None
+    assert len(second.past.before.going_on) == is_left
+    second.measure(8000 * MS)
+    second.conclude()
+    assert load_any_run(second.folder.path).outages == ()
+    assert second.aggregate.dropped_outages == 1
+    assert sum(row.outages for row in second.aggregate.scope_totals.values()) == 1
+    assert outages_counted(second) == (1, 3.0 if is_left else 0.4)
+
+
 @pytest.mark.parametrize("how", ["killed", "ended", "left"])
 def test_an_outage_is_counted_once_however_the_process_ended(
     tmp_path: Path, how: str

@@ -9,7 +9,12 @@ from loadprobe.clock import ClockPair
 from loadprobe.core.events import MarkMade
 from loadprobe.errors import UsageError
 from loadprobe.outputs.folder import documents
-from loadprobe.outputs.folder.documents import EventLine, HistogramRow, SeriesRow
+from loadprobe.outputs.folder.documents import (
+    EventLine,
+    HistogramRow,
+    Moment,
+    SeriesRow,
+)
 from loadprobe.outputs.folder.files import read_film_file, read_lines
 from loadprobe.outputs.folder.incident_folder import (
     IncidentFolders,
@@ -126,6 +131,66 @@ def test_it_is_kept_longest(tmp_path: Path, runs: list[Recorded]) -> None:
     assert read_removals(run)[-1].what == "incidents"
 
 
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_what_was_removed_is_not_made_again(
+    tmp_path: Path, runs: list[Recorded], *, is_restarted: bool
+) -> None:
+    """Neither at an end in order nor by the next process: there is no room for it."""
+    recorded = long_run(tmp_path, runs)
+    run = recorded.folder.path
+    records = recorded.recording.incidents.take(10)
+    UpkeepWork(Order(str(run), incidents=records)).carry_out()
+    assert len(folders(run)) == 1
+    UpkeepWork(Order(str(run), Retention(retain_gb=0))).carry_out()
+    assert folders(run) == []
+    later = record_at(200 * S)
+    recorded.recording.incidents.add(later)
+    if is_restarted:
+        order = Order(str(run), incidents=[*records, later])
+        UpkeepWork(order).carry_out()
+    else:
+        recorded.conclude()
+    [record] = map(read_record, folders(run))
+    assert record is not None
+    assert record.start_unix_ns == later.start_unix_ns
+
+
+def test_a_step_of_the_wall_clock_makes_no_second_folder(tmp_path: Path) -> None:
+    """The next process shows the same instant as another time: the folder says so."""
+    run = Recorded(tmp_path).folder.path
+    first = at_clock(record_at(100 * S), ClockPair(0, CLOCK.wall_ns))
+    path = IncidentFolders(run).write(first)
+    stepped = record_at(100 * S + 3600 * S)
+    same = at_clock(stepped, ClockPair(0, CLOCK.wall_ns + 3600 * S))
+    assert IncidentFolders(run).write(same) == path
+    assert path is not None
+    assert read_record(path) == same
+    other = at_clock(stepped, ClockPair(0, CLOCK.wall_ns))
+    assert IncidentFolders(run).write(other) != path
+    assert len(folders(run)) == 2
+
+
+def test_a_new_incident_in_the_second_of_an_old_one_is_another(tmp_path: Path) -> None:
+    """The wall clock was set back in between."""
+    run = Recorded(tmp_path).folder.path
+    old = at_clock(record_at(100 * S), ClockPair(0, CLOCK.wall_ns))
+    new = at_clock(record_at(100 * S), ClockPair(0, CLOCK.wall_ns - 3600 * S))
+    paths = [IncidentFolders(run).write(record) for record in (old, new)]
+    assert [path.name[-2:] for path in paths if path] == ["-1", "-2"]
+    assert [read_record(path) for path in paths if path] == [old, new]
+
+
+def test_after_a_start_of_the_machine_the_wall_clock_tells(tmp_path: Path) -> None:
+    """What is in the folder stays in the clock of then."""
+    run = Recorded(tmp_path).folder.path
+    old = at_clock(record_at(100 * S), ClockPair(0, CLOCK.wall_ns))
+    new = at_clock(record_at(100 * S), ClockPair(0, CLOCK.wall_ns + 50 * S), "b")
+    path = IncidentFolders(run).write(old)
+    assert IncidentFolders(run).write(new) == path
+    assert path is not None
+    assert read_record(path) == old
+
+
 def test_something_else_is_an_incident(tmp_path: Path, runs: list[Recorded]) -> None:
     """What was no outage has a folder as well, with what is told of it."""
     recorded = long_run(tmp_path, runs)
@@ -200,3 +265,11 @@ def record_at(since_ns: int) -> IncidentRecord:
     """Return an incident of a second."""
     start_ns = CLOCK.wall_ns + since_ns
     return IncidentRecord(run="run", start_unix_ns=start_ns, end_unix_ns=start_ns + S)
+
+
+def at_clock(
+    record: IncidentRecord, clock: ClockPair, boot_id: str = "a"
+) -> IncidentRecord:
+    """Return an incident as a process with a clock has it."""
+    moment = Moment(clock.wall_ns, clock.mono_ns)
+    return msgspec.structs.replace(record, clock=moment, boot_id=boot_id)

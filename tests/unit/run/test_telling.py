@@ -7,22 +7,20 @@ from typing import Any
 
 import msgspec
 
-from loadprobe.clock import ClockPair
 from loadprobe.config.keys import Config, Lane, Output
 from loadprobe.config.webhooks import Webhook
 from loadprobe.core.events import MaintenanceBegun, MaintenanceOver
 from loadprobe.core.judging.aggregate import Aggregate
 from loadprobe.core.judging.before import Before
-from loadprobe.core.judging.columns import Block
 from loadprobe.core.judging.lanes import LaneInfo
+from loadprobe.core.verdict.beside import Planned
 from loadprobe.core.verdict.notices import Notice
 from loadprobe.core.verdict.occasions import OccasionKind
 from loadprobe.outputs.webhooks.formats import as_pagerduty, as_slack
 from loadprobe.run.telling import Telling
-from tests.support.aggregating import MS, ONE, SCOPE, begun, refuse, served
+from tests.support.aggregating import MS, ONE, begun
+from tests.support.told import CLOCK, S, Told, Unmeasured
 
-S = 1_000_000_000
-CLOCK = ClockPair(0, 1_700_000_000 * S)
 BEGUN = MaintenanceBegun(5 * S, 3, "status modifying", CLOCK.to_wall(4 * S))
 OVER = MaintenanceOver(
     60 * S,
@@ -37,20 +35,6 @@ OVER = MaintenanceOver(
     upper_ms=830.0,
     verdict="shard 0002 was dark for 812 ms [800, 830]",
 )
-
-
-class Unmeasured:
-    """Metrics that hardly anybody looks at."""
-
-    def __init__(self) -> None:
-        self.shown: dict[tuple[str, ...], float] = {}
-
-    def set(self, *labels: str, value: float) -> None:
-        """Take a figure."""
-        self.shown[labels] = value
-
-    def add(self, *_: str, by: float = 1) -> None:
-        """Take a count."""
 
 
 def told(folder: Path, **keys: Any) -> list[dict[str, Any]]:
@@ -122,48 +106,6 @@ def _notice(document: dict[str, Any]) -> Notice:
     notice = msgspec.convert(document, Notice)
     assert notice.kind is OccasionKind.OPENED
     return notice
-
-
-class Told:
-    """A run of one scope, 100 arrivals a second, and what waits for its receivers."""
-
-    def __init__(self, folder: Path, aggregate: Aggregate, at_ms: int = 0) -> None:
-        self._folder = folder
-        self.aggregate = aggregate
-        self.now_ms = at_ms
-        self.metrics = Unmeasured()
-        self.webhook = Webhook("chat", "json", url="http://127.0.0.1:1/", pause_s=1)
-        self.telling = Telling(
-            Config(
-                name="night",
-                lanes=(Lane("tcp"),),
-                webhooks=(self.webhook,),
-                output=Output(dir=str(folder)),
-            ),
-            aggregate,
-            CLOCK,
-            self.metrics,
-            target=lambda: "db.example.com",
-            blame=lambda _outages: [],
-            planned=list,
-        )
-
-    def until(self, end_ms: int, *, dark: bool = False) -> None:
-        """Let time pass, sealed every 250 ms."""
-        while self.now_ms < end_ms:
-            then_ms = self.now_ms + 250
-            dues = range(self.now_ms, then_ms, 10)
-            block = refuse(Block(), *dues) if dark else served(*dues)
-            self.aggregate.add(0, {SCOPE: block}, watermark_ns=then_ms * MS)
-            self.telling.take_sealed(self.aggregate.seal())
-            self.now_ms = then_ms
-
-    def waiting(self) -> list[Notice]:
-        """Return what waits."""
-        self.telling.hand_over()
-        (file,) = self._folder.glob(".webhooks/night/chat.json")
-        rows = json.loads(file.read_bytes())["waiting"]
-        return [msgspec.convert(row, Notice) for row in rows]
 
 
 async def test_a_maintenance_has_a_name_of_its_own(tmp_path: Path) -> None:
@@ -241,3 +183,52 @@ async def test_nothing_waits_for_a_receiver_that_is_not_there_any_more(
     assert run.metrics.shown[shown] == 0
     await run.telling.use([run.webhook])
     assert run.metrics.shown[shown] == 1
+
+
+async def test_who_was_told_of_what_turns_out_to_be_planned_is_told_its_end(
+    tmp_path: Path,
+) -> None:
+    """A plan that is announced late ends what was told, though it is dark by plan."""
+    run = Told(tmp_path, begun(ONE))
+    run.until(1000)
+    run.until(4000, dark=True)
+    assert run.offered == 1
+    run.planned.append(Planned("tcp", 900 * MS, 60_000 * MS))
+    run.until(10_000, dark=True)
+    first, last = run.waiting()
+    assert (first.kind, last.kind) == (OccasionKind.OPENED, OccasionKind.CLOSED)
+    assert first.incident == last.incident
+    closing = as_pagerduty(last, routing_key="k" * 32)
+    assert closing["event_action"] == "resolve"
+    assert closing["dedup_key"] == as_pagerduty(first, routing_key="k")["dedup_key"]
+
+
+async def test_who_does_not_want_plans_any_more_is_told_the_end(tmp_path: Path) -> None:
+    """Of what was told before the reload, and of no plan after it."""
+    run = Told(tmp_path, begun(ONE))
+    run.planned.append(Planned("tcp", 900 * MS, 60_000 * MS))
+    await run.telling.use([msgspec.structs.replace(run.webhook, tell_planned=True)])
+    run.until(1000)
+    run.until(4000, dark=True)
+    assert run.offered == 1
+    await run.telling.use([run.webhook])
+    run.until(6000, dark=True)
+    run.until(10_000)
+    run.until(15_000, dark=True)
+    run.until(20_000)
+    kinds = [(notice.kind, notice.is_planned) for notice in run.waiting()]
+    assert kinds == [(OccasionKind.OPENED, True), (OccasionKind.CLOSED, True)]
+
+
+async def test_who_does_not_want_maintenance_any_more_is_told_the_end(
+    tmp_path: Path,
+) -> None:
+    """Of the one that it was told of."""
+    run = Told(tmp_path, begun(ONE))
+    await run.telling.use([msgspec.structs.replace(run.webhook, tell_maintenance=True)])
+    run.telling.take_event(BEGUN)
+    await run.telling.use([run.webhook])
+    run.telling.take_event(OVER)
+    run.telling.take_event(msgspec.structs.replace(BEGUN, number=4))
+    first, last = run.waiting()
+    assert (first.kind, last.kind) == (OccasionKind.OPENED, OccasionKind.CLOSED)

@@ -7,13 +7,11 @@ from itertools import pairwise
 import pytest
 
 from loadprobe.core.judging.cells import BlindSpan
+from loadprobe.core.judging.outages import Outage
 from loadprobe.core.judging.outcome import OpKind
 from loadprobe.core.verdict.beside import Planned
-from loadprobe.core.verdict.incident_tracker import (
-    KEPT_OUTAGES,
-    MOST_WORSENINGS,
-    IncidentTracker,
-)
+from loadprobe.core.verdict.incident_so_far import KEPT_OUTAGES
+from loadprobe.core.verdict.incident_tracker import MOST_WORSENINGS, IncidentTracker
 from loadprobe.core.verdict.incidents import DarkTime, group_incidents
 from loadprobe.core.verdict.occasions import (
     Occasion,
@@ -165,6 +163,56 @@ def test_new_connections_are_apart() -> None:
     assert play(RULES, rows, until=10_000).told == []
 
 
+def test_what_a_slow_lane_has_not_looked_at_again_goes_on() -> None:
+    """Another shard that goes dark meanwhile joins, and nothing is called over."""
+    tracker = IncidentTracker(RULES, name=str)
+    slow = outage(1000, 1300)  # as far as its last failure
+    told = tracker.take(closed=[], current={slow.scope: slow}, until_ns=1500 * MS)
+    assert kinds(told) == ["opened"]
+    other = outage(8000, 8400, shard="0002")
+    both = {slow.scope: slow, other.scope: other}
+    assert tracker.take(closed=[], current=both, until_ns=8500 * MS) == []
+    ended = [outage(1000, 9000), outage(8000, 9000, shard="0002")]
+    told = tracker.take(closed=ended, current={}, until_ns=12_000 * MS)
+    assert kinds(told) == ["closed"]
+    assert told[0].outage_count == 2
+
+
+def test_what_was_dark_before_goes_on_though_another_shard_goes_dark() -> None:
+    """Nobody has seen it lit since the process before."""
+    slow = outage(1000, 2000)
+    left = OpenIncident(
+        "i1000",
+        1000 * MS,
+        told=1,
+        worsenings=0,
+        dark=DarkTime(1000 * MS, 1000 * MS, 1000 * MS),
+        next_dark_ns=10_000 * MS,
+        places=(("tcp", "0001"),),
+        outages=1,
+        dark_now=(slow.scope,),
+    )
+    tracker = IncidentTracker(RULES, name=str, resumed=left)
+    other = outage(108_000, 108_400, shard="0002")
+
+    def take(
+        until_ms: int, *, is_lit: bool, closed: Sequence[Outage] = ()
+    ) -> list[str]:
+        return kinds(
+            tracker.take(
+                closed=closed,
+                current={},
+                until_ns=until_ms * MS,
+                is_lit=lambda _scope: is_lit,
+            )
+        )
+
+    assert take(100_000, is_lit=False) == []
+    assert take(109_000, is_lit=False, closed=[other]) == []
+    assert take(115_000, is_lit=False) == []
+    assert take(116_000, is_lit=True) == ["closed"]
+
+
 # --- darkness by plan -----------------------------------------------------------------
 
 
@@ -218,7 +266,8 @@ def test_an_incident_that_goes_on_is_left_and_taken_up_again() -> None:
 
     again = Played(RULES, resumed=left)
     again.step([], until=100_000, since=100_000)
-    assert again.tracker.open_incident == left
+    # It has been seen lit.
+    assert again.tracker.open_incident == replace(left, dark_now=())
     again.step([], until=102_000, since=100_250)
     (closed,) = again.told
     assert (closed.kind, closed.incident) == (OccasionKind.CLOSED, "i2000")

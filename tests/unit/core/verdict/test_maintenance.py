@@ -40,9 +40,12 @@ class Play:
         for event in events:
             self.tracker.take_event(event)
 
-    def until(self, second: int, *, is_dark: bool = False) -> None:
-        """Let nothing happen until a second."""
-        self.tracker.take_outages([], is_dark=is_dark, until_ns=second * S)
+    def until(self, second: int, *, dark_since: int | None = None) -> None:
+        """Let nothing happen until a second, but that something is dark."""
+        going_on = []
+        if dark_since is not None:
+            going_on.append(outage(dark_since * 1000, second * 1000))
+        self.tracker.take_outages([], going_on, until_ns=second * S)
 
     @property
     def over(self) -> MaintenanceOver:
@@ -93,7 +96,7 @@ def test_a_failover_of_somebody_else_with_its_outage() -> None:
     """It begins at the provider's own time, and has the outage that came before."""
     play = Play()
     play.tracker.take_outages(
-        [outage(9_000, 10_200, shard="0001")], is_dark=False, until_ns=11 * S
+        [outage(9_000, 10_200, shard="0001")], [], until_ns=11 * S
     )
     play.see(
         told(13, "test_failover_called", "Test Failover API called", date=8),
@@ -137,7 +140,7 @@ def test_nothing_is_over_while_it_is_dark_or_modifying() -> None:
     play.see(GroupStatusSeen(S, "modifying", "available"))
     play.until(100)
     play.see(GroupStatusSeen(101 * S, "available", "modifying"))
-    play.until(110, is_dark=True)
+    play.until(110, dark_since=90)
     assert play.tracker.current is not None
     play.until(111)
     assert play.tracker.current is None
@@ -240,6 +243,43 @@ def test_the_next_process_has_to_look_before_it_is_over() -> None:
     assert second.over.end_unix_ns == WALL_NS + 104 * S
 
 
+def test_it_is_over_when_the_group_is_gone() -> None:
+    """Nothing of it goes on then, and what is dark stays so: both are told."""
+    play = Play()
+    play.see(
+        update(1, "in-progress", "not-applied"),
+        told(2, "recovery_started", "Recovering cache nodes 0001"),
+        GroupStatusSeen(3 * S, "deleting", "modifying"),
+    )
+    play.until(4, dark_since=4)
+    play.see(GroupStatusSeen(10 * S, "absent", "deleting"))
+    play.until(14, dark_since=4)
+    assert play.tracker.current is not None
+    play.until(15, dark_since=4)
+    assert play.tracker.current is None
+    assert play.over.outages == 1
+    assert play.over.dark_ms == 11_000
+    assert play.over.verdict.endswith(
+        "dark for 11000 ms [10998, 11002]: shard 0001, lane tcp; still dark, for the "
+        "group is gone"
+    )
+    # It is made anew, by somebody else.
+    play.see(GroupStatusSeen(60 * S, "creating", "absent"))
+    play.until(100, dark_since=4)
+    assert play.tracker.current is not None
+
+
+def test_a_group_that_was_gone_between_two_processes() -> None:
+    """The next one sees that it is not there, and does not wait for what it was."""
+    second = gone_on(
+        Play(), GroupStatusSeen(10 * S, "modifying", "available"), since=100
+    )
+    second.see(GroupStatusSeen(101 * S, "absent", ""))
+    second.until(107)
+    assert second.tracker.current is None
+    assert second.over.verdict.endswith("nobody noticed")
+
+
 def test_of_many_outages_the_times_are_at_least() -> None:
     """What is not kept any more is counted, and the verdict says so."""
     play = Play()
@@ -247,7 +287,7 @@ def test_of_many_outages_the_times_are_at_least() -> None:
     for number in range(2_500):
         start = 2_000 + 20 * number
         play.tracker.take_outages(
-            [outage(start, start + 10)], is_dark=True, until_ns=(start + 10) * S // 1000
+            [outage(start, start + 10)], [], until_ns=(start + 10) * S // 1000
         )
     play.see(GroupStatusSeen(60 * S, "available", "modifying"))
     play.until(70)
