@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
+from loadprobe import hangup
 from loadprobe.clock import NS_PER_S, mono_now_ns
 from loadprobe.errors import LoadprobeError
 from loadprobe.logs import write_out
@@ -23,7 +24,6 @@ from loadprobe.logs import write_out
 EXIT_INTERRUPTED = 130
 NUMBERS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
-_STANDARD = 0, 1, 2
 _IMPATIENCE_NS = NS_PER_S
 _GRACE_S = 2.0
 _WRITING_S = 10.0
@@ -55,7 +55,7 @@ class Stopping:
         self.urged = asyncio.Event()
         self.hangup = asyncio.Event()
         self._is_reloaded = is_reloaded
-        self._terminals = [fd for fd in _STANDARD if os.isatty(fd)]
+        self._terminals = hangup.terminals()
         self.before_exit: Callable[[], None] | None = None
         self._loop = asyncio.get_running_loop()
         self._told_ns: int | None = None
@@ -78,7 +78,8 @@ class Stopping:
     def caught(self, *, deaf_after: bool = False) -> Iterator[None]:
         """Take the signals for the life of the block.
 
-        One that was ignored when the process began stays so (nohup does that).
+        One that was ignored when the process began stays so (nohup does that). One that
+        was held until now is taken.
 
         Args:
             deaf_after: the process ends after the block; if it was told to, further
@@ -90,6 +91,8 @@ class Stopping:
         # Not by the loop: when it lets go of a signal, that ends the process.
         for number in former:
             signal.signal(number, self._on_signal)
+        if hangup.take_held():
+            self._on_signal(signal.SIGHUP, None)
         try:
             yield
         finally:
@@ -150,7 +153,7 @@ class Stopping:
     @property
     def _has_terminals(self) -> bool:
         """Tell whether all terminals are there that were there at first."""
-        return all(os.isatty(fd) for fd in self._terminals)
+        return hangup.are_there(self._terminals)
 
     def _end_hard(self) -> None:
         """End the process from a thread, whatever the event loop hangs in."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 
-from loadprobe import __version__, compiled
+from loadprobe import __version__, compiled, hangup
 from loadprobe.cli import quick
 from loadprobe.cli.access import access_app
 from loadprobe.cli.bench import bench
@@ -63,7 +63,6 @@ app = typer.Typer(
 app.add_typer(access_app, name="access")
 app.add_typer(local_app, name="local")
 app.add_typer(webhooks_app, name="webhooks")
-app.add_typer(access_app, name="access")
 
 T = TypeVar("T")
 
@@ -198,6 +197,9 @@ def run(
         data_size=data_size,
         keys=keys,
     )
+
+    if is_url(config):
+        hangup.release()  # there is no file to read again
 
     def read() -> Config:
         return with_limits(_read(config, said), fail_if or ())

@@ -28,6 +28,9 @@ from loadprobe.run.credentials import HeldSecrets, read_credentials
 from loadprobe.run.plan import Reread
 
 BY_SIGNAL = "signal"
+MOST_IDLE = 10_000
+"""Reloads of one segment that changed nothing and are events: each is a line on a disk
+that others need as well, and whoever may ask for one may ask without end."""
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +106,7 @@ class Reloading:
         self._metrics = metrics
         self._lock = asyncio.Lock()
         self._is_left = False
+        self._idle = 0
         self._show(is_done=True)
 
     async def settled(self) -> None:
@@ -117,12 +121,13 @@ class Reloading:
                 what = await self._reload()
             except LoadprobeError as exc:
                 text = str(exc)
-                self._emit(ReloadRefused(mono_now_ns(), text, by))
+                self._note_idle(ReloadRefused(mono_now_ns(), text, by))
                 extra = {"lp_reason": text, "lp_by": by}
                 logger.error("reload_refused", extra=extra)  # noqa: TRY400
                 self._show(is_done=False)
                 return Reloaded(False, text)
-            self._emit(ConfigReloaded(mono_now_ns(), what.changed, by, what.anew))
+            note = self._emit if what.changed else self._note_idle
+            note(ConfigReloaded(mono_now_ns(), what.changed, by, what.anew))
             keys, anew = ", ".join(what.changed), ", ".join(what.anew)
             extra = {"lp_changed": keys, "lp_anew": anew, "lp_by": by}
             logger.info("config_reloaded", extra=extra)
@@ -131,6 +136,12 @@ class Reloading:
                 return Reloaded(True, "nothing has changed")
             also = f"; a new segment begins for: {anew}" if anew else ""
             return Reloaded(True, f"changed: {keys}{also}")
+
+    def _note_idle(self, event: ConfigReloaded | ReloadRefused) -> None:
+        """Put a reload that changed nothing into the journal, unless it has enough."""
+        self._idle += 1
+        if self._idle <= MOST_IDLE:
+            self._emit(event)
 
     async def _reload(self) -> ChangedKeys:
         """Return what has changed, and is in force.

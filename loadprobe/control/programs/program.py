@@ -1,7 +1,7 @@
 """A program that is run beside: no shell, bounded output, no leftovers.
 
 It gets a process group of its own, which is killed at the end, so that what it started
-ends with it.
+ends with it. If we are killed, the kernel kills it; what it started is left then.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from urllib.parse import quote
 from loadprobe.clock import mono_now_ns
 from loadprobe.control.provider.secret import MASK, Secret
 from loadprobe.core.events import Emit, ExecEnded, ExecLine
+from loadprobe.liveness import bind_life_to_parent
 
 MOST_LINES = 1000
 """Lines of output that are kept; more are read and counted."""
@@ -50,6 +51,7 @@ async def start_program(
     Raises:
         OSError, ValueError: it could not be started.
     """
+    parent = os.getpid()
     starting = asyncio.create_task(
         asyncio.create_subprocess_exec(
             *command,
@@ -57,6 +59,7 @@ async def start_program(
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
+            preexec_fn=lambda: bind_life_to_parent(parent, signal.SIGKILL),
             env=_inherited(withheld) | dict(env or {}),
         )
     )

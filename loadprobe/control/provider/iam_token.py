@@ -15,7 +15,7 @@ from loadprobe.config.keys import Target
 from loadprobe.errors import PreflightError
 
 if TYPE_CHECKING:
-    from botocore.credentials import Credentials, ReadOnlyCredentials
+    from botocore.credentials import ReadOnlyCredentials, RefreshableCredentials
 
 LIFETIME_S = 900
 _SERVICE = "elasticache"
@@ -25,8 +25,11 @@ _SCHEME = "http://"
 class TokenMaker:
     """Makes tokens with the credentials of AWS tools: environment, files, machine.
 
-    Its methods block: finding credentials may take a request to the machine's own
-    metadata service.
+    Those that do not renew themselves, of a file for example, are found anew for each
+    token: whoever changes the file does so for us, too.
+
+    Its methods block: finding credentials takes 5 ms (botocore 1.40), or a request to
+    the machine's own metadata service.
 
     Args:
         target: with ``iam_user``, ``iam_cache`` and ``iam_region``.
@@ -40,7 +43,7 @@ class TokenMaker:
         self._cache = target.iam_cache
         self._region = target.iam_region
         self._is_serverless = target.iam_serverless
-        self._credentials: Credentials | None = None
+        self._renewed: RefreshableCredentials | None = None
 
     def make(self) -> str:
         """Return a token that is valid from now on.
@@ -48,16 +51,14 @@ class TokenMaker:
         Raises:
             PreflightError: there are no credentials, or they cannot be had.
         """
-        import botocore.session
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            if self._credentials is None:
-                self._credentials = botocore.session.get_session().get_credentials()
-            # Those of a role are renewed by this when they are about to end.
-            frozen = self._credentials and self._credentials.get_frozen_credentials()
-        # STS may refuse, and the files that name a role may be gone or in pieces.
-        except (BotoCoreError, ClientError, OSError, ValueError) as exc:
+            frozen = self._find()
+        # STS may refuse, the files that name a role may be gone or in pieces, and what
+        # comes instead of expired credentials may have expired, too (RuntimeError).
+        except (BotoCoreError, ClientError, OSError, ValueError, RuntimeError) as exc:
+            self._renewed = None  # the files may say otherwise by now
             raise PreflightError(f"target.iam_user: no AWS credentials: {exc}") from exc
         if not frozen:
             raise PreflightError(
@@ -71,6 +72,17 @@ class TokenMaker:
             region=self._region,
             is_serverless=self._is_serverless,
         )
+
+    def _find(self) -> "ReadOnlyCredentials | None":
+        """Return credentials that hold now, None if there are none."""
+        import botocore.session
+        from botocore.credentials import RefreshableCredentials
+
+        found = self._renewed or botocore.session.get_session().get_credentials()
+        if isinstance(found, RefreshableCredentials):
+            self._renewed = found
+        # Those of a role are renewed by this when they are about to end.
+        return found.get_frozen_credentials() if found else None
 
 
 def sign(

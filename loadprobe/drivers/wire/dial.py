@@ -1,7 +1,9 @@
 """Opening of connections: address map, DNS, TCP, TLS and AUTH, each attempt timed.
 
 A name is resolved anew for a new attempt, but not before the last answer is too old
-(see ``drivers.resolver``): after a node is replaced its name points elsewhere.
+(see ``drivers.resolver``): after a node is replaced its name points elsewhere. An
+attempt tries one address. Of a name with several, the next attempt tries the one after
+that which failed last: they take turns, so that one that is dead does not hide others.
 """
 
 import asyncio
@@ -86,6 +88,7 @@ class Dialer:
     reads_replicas: bool = False
     resolver: Resolver = field(init=False)
     takes_unsynced: bool = field(init=False, default=False)
+    _failed: dict[str, str] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Resolve names as the target says."""
@@ -96,6 +99,7 @@ class Dialer:
         by_tls = self.context is not None
         self.target = self.target.at(tls=by_tls, host=host, port=port)
         self.resolver.forget()
+        self._failed.clear()
 
     def use_login(self, username: str | None, password: str | None) -> None:
         """Log in as somebody from now on; None names nobody, or does not log in."""
@@ -165,9 +169,12 @@ class Dialer:
         start_ns = mono_now_ns() if since_ns is None else since_ns
         connection: _Made | None = None
         awaited = "no answer"
+        name = address = host
         try:
             async with asyncio.timeout(self.timeout_ms / 1000):
-                sock = await self._connect(host, port, begun)
+                name, way_port = self._way(host, port)
+                address = name if begun is not None else await self._resolve(name)
+                sock = await self._connect(address, way_port, begun)
                 if self.context is not None:
                     awaited = tls.HANDSHAKE_UNANSWERED
                 connection = await self._wrap(sock, host, make, start_ns)
@@ -183,11 +190,12 @@ class Dialer:
             if isinstance(exc, TimeoutError):
                 detail = f"{awaited} within {self.timeout_ms} ms"
             if error is ErrorClass.DNS:
-                address, _ = self._way(host, port)
-                start_ns = self.resolver.failed_since(address, start_ns)
+                start_ns = self.resolver.failed_since(name, start_ns)
+            self._note_failed(name, address)
             return DialFailure(error, detail, start_ns, mono_now_ns())
         if problem is not None:
             connection.abort()
+            self._note_failed(name, address)
             return DialFailure(
                 classify_reply(problem), problem, start_ns, mono_now_ns()
             )
@@ -205,19 +213,17 @@ class Dialer:
         return way
 
     async def _connect(
-        self, host: str, port: int, begun: socket.socket | None = None
+        self, address: str, port: int, begun: socket.socket | None
     ) -> socket.socket:
-        address, address_port = self._way(host, port)
         sock = begun
         try:
             if sock is None:
-                address = await self._resolve(address)
                 sock = _make_socket(address)
             # A closed port of this host refuses at once: no need to wait for that.
-            code = sock.connect_ex((address, address_port))
+            code = sock.connect_ex((address, port))
             if code in (errno.EINPROGRESS, errno.EALREADY):
                 loop = asyncio.get_running_loop()
-                await loop.sock_connect(sock, (address, address_port))
+                await loop.sock_connect(sock, (address, port))
             elif code not in (0, errno.EISCONN):
                 raise _refusal(code)
             _tune(sock)
@@ -267,9 +273,21 @@ class Dialer:
                 sock.detach()
         return connection
 
-    async def _resolve(self, host: str) -> str:
+    async def _resolve(self, name: str) -> str:
+        """Return whose turn it is of the addresses of a name."""
         # A configuration endpoint answers with several addresses in changing order.
-        return (await self.resolver.resolve(host))[0]
+        found = await self.resolver.resolve(name)
+        failed = self._failed.get(name)
+        turn = found.index(failed) + 1 if failed in found else 0
+        return found[turn % len(found)]
+
+    def _note_failed(self, name: str, address: str) -> None:
+        """Have the next attempt at a name try another of its addresses.
+
+        It is by address and not counted: many attempts fail at once at a dead one.
+        """
+        if address != name:
+            self._failed[name] = address
 
     async def _log_in(
         self, connection: Connection | Greeting | BulkConnection

@@ -106,6 +106,48 @@ async def test_what_is_known_of_a_missing_name_is_as_old_as_its_answer() -> None
         assert len(asked) > count
 
 
+async def test_addresses_of_a_name_take_turns() -> None:
+    """One attempt tries one address, the next another: one that answers is kept to."""
+    reached: list[str] = []
+
+    async def say_ok(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        reached.append(writer.get_extra_info("sockname")[0])
+        await reader.read(1)
+        writer.write(b"+OK\r\n")
+        await reader.read()
+        writer.close()
+
+    addresses = tuple(f"127.0.1.{number}" for number in range(1, 5))
+    async with (
+        await asyncio.start_server(say_ok, addresses[2], 0) as third,
+        NameServer({"many.test": addresses}.get, ttl_s=60) as names,
+    ):
+        port = third.sockets[0].getsockname()[1]
+        target = Target(host="many.test", cluster=True, name_server=names.address)
+        dialer = Dialer(target, None, "password", timeout_ms=1_000)
+
+        async def outcome() -> str:
+            made = await dialer.dial("many.test", port, Greeting)
+            if isinstance(made, DialFailure):
+                return made.error.label
+            made.abort()
+            return "ok"
+
+        # Those of one moment fail at the same address, and count as one.
+        async with asyncio.TaskGroup() as group:
+            many = [group.create_task(outcome()) for _ in range(5)]
+        assert {each.result() for each in many} == {"connect_refused"}
+        assert [await outcome() for _ in range(4)] == ["connect_refused", *["ok"] * 3]
+        assert reached == [addresses[2]] * 3
+        third.close()
+        fourth = await asyncio.start_server(say_ok, addresses[3], port)
+        async with fourth:
+            assert [await outcome() for _ in range(2)] == ["connect_refused", "ok"]
+        assert reached[-1] == addresses[3]
+
+
 async def test_endpoints_follow_the_roles_with_their_delay() -> None:
     """Primary and reader move after a promotion, not before the delay is over."""
     group = LocalCluster(

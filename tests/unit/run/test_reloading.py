@@ -8,7 +8,7 @@ import pytest
 from loadprobe.config.keys import Config, Target
 from loadprobe.core.events import ConfigReloaded, ReloadRefused
 from loadprobe.errors import ConfigError, UsageError
-from loadprobe.run.reloading import Reloading
+from loadprobe.run.reloading import MOST_IDLE, Reloading
 from tests.support.reloaded import SECRET, STAMP, SUCCESS, ReloadStage
 
 
@@ -119,6 +119,22 @@ async def test_without_a_file(tmp_path: Path) -> None:
     done = await reloading.reload(by="signal")
     assert not done.is_done
     assert "no configuration file" in done.text
+
+
+async def test_the_journal_takes_so_many_that_changed_nothing(tmp_path: Path) -> None:
+    """Whoever may reload cannot fill the disk: the answer is given, and no more."""
+    stage = ReloadStage(tmp_path)
+    stage.reloading._idle = MOST_IDLE - 2
+    for _ in range(2):
+        assert (await stage.reloading.reload(by="http")).text == "nothing has changed"
+        assert "not valid TOML" in await stage.change("[target]", "[target")
+        stage.text = stage.text.replace("[target", "[target]")
+    assert [type(event) for event in stage.events] == [ConfigReloaded, ReloadRefused]
+    assert stage.gauges[SUCCESS] == 0.0
+    assert await stage.change("= 100", "= 50") == "changed: lanes.tcp.rate_per_s"
+    told = stage.events[-1]
+    assert isinstance(told, ConfigReloaded)
+    assert told.changed == ("lanes.tcp.rate_per_s",)
 
 
 async def test_a_password_that_nobody_can_check_now(tmp_path: Path) -> None:

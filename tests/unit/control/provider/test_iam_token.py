@@ -1,6 +1,7 @@
 """Tokens of IAM users: what botocore signs for the request that AWS documents."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NoReturn
 from urllib.parse import parse_qs, urlsplit
 
@@ -22,6 +23,7 @@ from loadprobe.errors import PreflightError
 
 KEY, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 KEYS = ReadOnlyCredentials(KEY, SECRET, None)
+TARGET = Target(host="h", iam_user="app", iam_cache="c", iam_region="eu-central-1")
 OF_A_ROLE = KEYS._replace(token="a/session+token==")
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 REGION = "eu-central-1"
@@ -115,10 +117,71 @@ def test_credentials_are_found_as_aws_tools_find_them(
         TokenMaker(target).make()
 
 
+@pytest.fixture
+def shared_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Return the credentials file that is the only place with credentials."""
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "PROFILE"):
+        monkeypatch.delenv(f"AWS_{name}", raising=False)
+    monkeypatch.delenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    path = tmp_path / "credentials"
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(path))
+    return path
+
+
+def keys_text(key: str) -> str:
+    """Return the text of a credentials file."""
+    return f"[default]\naws_access_key_id = {key}\naws_secret_access_key = {SECRET}\n"
+
+
+def test_a_credentials_file_that_changes_is_read_again(shared_file: Path) -> None:
+    """Whoever renews the keys of a file does so for a run that lasts, too."""
+    maker = TokenMaker(TARGET)
+    shared_file.write_text(keys_text(KEY))
+    assert maker.make() == sign(KEYS, user="app", cache="c", region=REGION)
+    for trouble in ("[default", "[default]\naws_access_key_id = x\n", "[other]\n"):
+        shared_file.write_text(trouble)  # half written
+        with pytest.raises(PreflightError, match="no AWS credentials"):
+            maker.make()
+    shared_file.write_text(keys_text("AKIDOTHER"))
+    others = KEYS._replace(access_key="AKIDOTHER")
+    assert maker.make() == sign(others, user="app", cache="c", region=REGION)
+
+
+def test_credentials_that_renew_themselves_are_found_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They are asked for elsewhere, and hold for hours: until they fail to."""
+    later = datetime(2100, 1, 1, tzinfo=UTC)
+    found = [
+        RefreshableCredentials(KEY, SECRET, "t", later, dict, "assume-role"),
+        RefreshableCredentials(KEY, SECRET, "t", AT, fail, "assume-role"),
+        Credentials("AKIDOTHER", SECRET),
+    ]
+    monkeypatch.setattr(
+        botocore.session.Session, "get_credentials", lambda *_, **__: found.pop(0)
+    )
+    maker = TokenMaker(TARGET)
+    assert maker.make() == maker.make()
+    assert len(found) == 2
+    maker = TokenMaker(TARGET)
+    with pytest.raises(PreflightError, match="it has expired"):
+        maker.make()
+    # What they were to be renewed by may have changed: they are found anew.
+    others = ReadOnlyCredentials("AKIDOTHER", SECRET, None)
+    assert maker.make() == sign(others, user="app", cache="c", region=REGION)
+
+
 EXPIRED = ClientError(
     {"Error": {"Code": "ExpiredTokenException", "Message": "it has expired"}},
     "AssumeRoleWithWebIdentity",
 )
+
+
+def fail() -> NoReturn:
+    """Refuse to renew."""
+    raise EXPIRED
 
 
 @pytest.mark.parametrize(
@@ -127,8 +190,9 @@ EXPIRED = ClientError(
         EXPIRED,
         FileNotFoundError(2, "No such file or directory", "/var/run/secrets/token"),
         ValueError("it is no JSON"),
+        RuntimeError("Credentials were refreshed, but are still expired."),
     ],
-    ids=["sts", "file", "text"],
+    ids=["sts", "file", "text", "still-expired"],
 )
 def test_credentials_of_a_role_that_cannot_be_renewed_are_no_defect(
     monkeypatch: pytest.MonkeyPatch, trouble: Exception

@@ -1,6 +1,7 @@
 """A program of a step runs without a shell, and nothing of it is left behind."""
 
 import asyncio
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -175,6 +176,34 @@ async def test_a_child_left_behind_is_neither_waited_for_nor_kept(
     events = await run("sh", "-c", script)
     assert printed(events)[0].line == "done"
     assert await gone(tmp_path / "child")
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+async def test_a_program_ends_with_who_started_it(tmp_path: Path, loop: str) -> None:
+    """Whoever runs it may be killed, and cannot end it then."""
+    pid_file = tmp_path / "pid"
+    program = (
+        "import os, pathlib, signal, sys, time; "
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        "path = pathlib.Path(sys.argv[1]); "
+        "path.with_suffix('.new').write_text(str(os.getpid())); "
+        "path.with_suffix('.new').rename(path); time.sleep(60)"
+    )
+    command = [*python(program), str(pid_file)]
+    starter = (
+        f"import asyncio, {loop}; "
+        "from loadprobe.control.scenario.exec_step import run_command; "
+        f"run = run_command({command!r}, step='x', emit=print, timeout_s=60); "
+        f"asyncio.Runner(loop_factory={loop}.new_event_loop).run(run)"
+    )
+    process = subprocess.Popen(python(starter))  # noqa: ASYNC220 - it begins at once
+    async with asyncio.timeout(20):
+        while not pid_file.exists():
+            assert process.poll() is None
+            await asyncio.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert await gone(pid_file)
 
 
 def test_a_program_inherits_no_secret(

@@ -175,7 +175,8 @@ async def test_addresses_in_brackets() -> None:
         there = f"[::1]:{listening.getsockname()[1]}"
         target = Target("db", address_map={"10.0.0.1:6379": there})
         dialer = Dialer(target, None, None, 5_000)
-        with await dialer._connect("10.0.0.1", 6379, None) as connected:
+        way = dialer._way("10.0.0.1", 6379)
+        with await dialer._connect(*way, None) as connected:
             assert connected.getpeername()[:2] == listening.getsockname()[:2]
 
 
