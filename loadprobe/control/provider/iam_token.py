@@ -4,18 +4,17 @@ A token is the presigned URL of a request that nobody sends: ``GET`` of the acti
 ``connect`` at the name of the cache, signed by Signature Version 4 for the service
 ``elasticache``, without its scheme (Amazon ElastiCache User Guide, "Authenticating with
 IAM"). It lets in for 15 minutes; a connection that was let in holds for 12 hours.
-
-botocore is imported by whoever makes the first token: most runs make none.
 """
 
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+from loadprobe.aws_credentials import CredentialsError, CredentialsFinder
 from loadprobe.config.keys import Target
 from loadprobe.errors import PreflightError
 
 if TYPE_CHECKING:
-    from botocore.credentials import ReadOnlyCredentials, RefreshableCredentials
+    from botocore.credentials import ReadOnlyCredentials
 
 LIFETIME_S = 900
 _SERVICE = "elasticache"
@@ -23,13 +22,9 @@ _SCHEME = "http://"
 
 
 class TokenMaker:
-    """Makes tokens with the credentials of AWS tools: environment, files, machine.
+    """Makes tokens with the credentials of AWS tools; see ``CredentialsFinder``.
 
-    Those that do not renew themselves, of a file for example, are found anew for each
-    token: whoever changes the file does so for us, too.
-
-    Its methods block: finding credentials takes 5 ms (botocore 1.40), or a request to
-    the machine's own metadata service.
+    Its methods block, as finding them does.
 
     Args:
         target: with ``iam_user``, ``iam_cache`` and ``iam_region``.
@@ -43,7 +38,7 @@ class TokenMaker:
         self._cache = target.iam_cache
         self._region = target.iam_region
         self._is_serverless = target.iam_serverless
-        self._renewed: RefreshableCredentials | None = None
+        self._credentials = CredentialsFinder()
 
     def make(self) -> str:
         """Return a token that is valid from now on.
@@ -51,14 +46,9 @@ class TokenMaker:
         Raises:
             PreflightError: there are no credentials, or they cannot be had.
         """
-        from botocore.exceptions import BotoCoreError, ClientError
-
         try:
-            frozen = self._find()
-        # STS may refuse, the files that name a role may be gone or in pieces, and what
-        # comes instead of expired credentials may have expired, too (RuntimeError).
-        except (BotoCoreError, ClientError, OSError, ValueError, RuntimeError) as exc:
-            self._renewed = None  # the files may say otherwise by now
+            frozen = self._credentials.find()
+        except CredentialsError as exc:
             raise PreflightError(f"target.iam_user: no AWS credentials: {exc}") from exc
         if not frozen:
             raise PreflightError(
@@ -72,17 +62,6 @@ class TokenMaker:
             region=self._region,
             is_serverless=self._is_serverless,
         )
-
-    def _find(self) -> "ReadOnlyCredentials | None":
-        """Return credentials that hold now, None if there are none."""
-        import botocore.session
-        from botocore.credentials import RefreshableCredentials
-
-        found = self._renewed or botocore.session.get_session().get_credentials()
-        if isinstance(found, RefreshableCredentials):
-            self._renewed = found
-        # Those of a role are renewed by this when they are about to end.
-        return found.get_frozen_credentials() if found else None
 
 
 def sign(

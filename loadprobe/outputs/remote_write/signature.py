@@ -1,14 +1,12 @@
 """Requests signed by Signature Version 4, for Amazon Managed Service for Prometheus."""
 
 from collections.abc import Mapping
-from typing import Any
 
-import botocore.session
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.config import Config as ClientConfig
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import NoCredentialsError
 
+from loadprobe.aws_credentials import CredentialsError, CredentialsFinder
 from loadprobe.config.remote_write import RemoteWrite
 from loadprobe.errors import RunError
 
@@ -17,7 +15,7 @@ SERVICE = "aps"
 
 
 class Signer:
-    """Signs with the credentials of AWS tools: environment, files, machine.
+    """Signs with the credentials of AWS tools; see ``CredentialsFinder``.
 
     Args:
         remote: with ``sigv4`` and ``region``.
@@ -25,7 +23,7 @@ class Signer:
 
     def __init__(self, remote: RemoteWrite) -> None:
         self._remote = remote
-        self._session: Any = None
+        self._credentials = CredentialsFinder()
 
     def headers(self, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:
         """Return the headers of a request, with its signature.
@@ -41,34 +39,13 @@ class Signer:
             method="POST", url=self._remote.url, data=body, headers=dict(headers)
         )
         try:
-            # Credentials that expire are renewed by whoever asks for them.
-            found = self._open_session().get_credentials()
+            found = self._credentials.find()
             if found is None:
                 raise NoCredentialsError
-            signer = SigV4Auth(
-                found.get_frozen_credentials(), SERVICE, str(self._remote.region)
-            )
-            signer.add_auth(request)
-        except (BotoCoreError, ClientError, OSError, ValueError) as exc:
+        except (CredentialsError, NoCredentialsError) as exc:
             raise RunError(
                 f"signing a request to {self._remote.url} for AWS failed: {exc}; "
                 "check the credentials of this machine (environment, profile or role)"
             ) from exc
+        SigV4Auth(found, SERVICE, str(self._remote.region)).add_auth(request)
         return dict(request.headers.items())
-
-    def _open_session(self) -> Any:
-        """Return the session, which finds credentials where botocore looks for them.
-
-        Where they come from STS, that is asked for no longer than a run may take to
-        end.
-        """
-        if self._session is None:
-            self._session = botocore.session.get_session()
-            self._session.set_default_client_config(
-                ClientConfig(
-                    connect_timeout=3,
-                    read_timeout=5,
-                    retries={"mode": "standard", "total_max_attempts": 2},
-                )
-            )
-        return self._session

@@ -119,6 +119,20 @@ def test_without_credentials_nothing_is_signed(
         login.headers(b"", HEADERS)
 
 
+def test_keys_of_a_file_that_changes_sign_from_then_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whoever renews the keys of a file does so for a run that lasts, too."""
+    no_credentials(monkeypatch, tmp_path)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    login = RemoteLogin(RemoteWrite(URL, sigv4=True, region="eu-west-1"))
+    for key in ("AKIDFIRST", "AKIDSECOND"):
+        text = f"aws_access_key_id = {key}\naws_secret_access_key = {KEY}\n"
+        (tmp_path / "credentials").write_text(f"[default]\n{text}")
+        assert f"Credential={key}/" in login.headers(b"", HEADERS)["Authorization"]
+
+
 def test_files_that_cannot_be_used(tmp_path: Path) -> None:
     """Secrets and certificates are checked before a run, and never shown."""
     check_login(RemoteWrite(URL))
