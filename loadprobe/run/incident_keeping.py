@@ -32,6 +32,9 @@ from loadprobe.outputs.folder.incident_folder import (
 MOST_WAITING = 1000
 """Incidents that have no folder yet; with more the oldest gets none before the end."""
 
+_AGAIN_NS = 10 * NS_PER_S
+"""Those that wait for somebody to look are not all judged again with every seal."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -178,7 +181,7 @@ class IncidentKeeping:
         next_ns = min((incident.end_ns for incident in left), default=None)
         if next_ns is None:
             return None
-        return max(next_ns + AROUND_NS, until_ns) + self._quiet_ns
+        return max(next_ns + self._quiet_ns + AROUND_NS, until_ns + _AGAIN_NS)
 
     def _unlit(self, until_ns: int) -> set[OutageKey]:
         """Return outages of before this process that nobody has looked at since."""
