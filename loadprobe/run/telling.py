@@ -253,6 +253,7 @@ class _Teller:
                 blind=sealed.blind,
                 planned=planned,
                 until_ns=sealed.until_ns,
+                is_last=sealed.is_last,
                 is_lit=is_lit,
             )
         ]

@@ -238,6 +238,7 @@ class Aggregate:
         sealed = self._judge(
             max(end_ns, latest_ns + 1, self.sealed_until_ns), end_ns=end_ns
         )
+        sealed.is_last = True
         return Results(
             start_ns=end_ns if self.begin_ns is None else min(self.begin_ns, end_ns),
             end_ns=end_ns,

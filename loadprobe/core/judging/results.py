@@ -27,6 +27,7 @@ class Sealed:
         p99: complete seconds of percentiles, per lane and shard.
         film: frames to append to the film file.
         samples: cells with failures, and blind time, as samples.
+        is_last: the load has ended.
     """
 
     until_ns: int
@@ -38,6 +39,7 @@ class Sealed:
     p99: list[SecondP99] = field(default_factory=list)
     film: list[Frame] = field(default_factory=list)
     samples: list[MsSamples] = field(default_factory=list)
+    is_last: bool = False
 
 
 @dataclass(frozen=True, slots=True)

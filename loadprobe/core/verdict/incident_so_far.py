@@ -82,9 +82,19 @@ class TrackedIncident:
         """
         since_ns = until_ns - SLOW_NS
         ended = {o.scope for o in self.ended if o.open_end and o.hull_end_ns > since_ns}
+        return ended | self.unlit
+
+    def is_waited_for(self, until_ns: int, *, is_last: bool) -> bool:
+        """Tell whether something has yet to be seen lit.
+
+        Args:
+            until_ns: everything due before has been judged.
+            is_last: the load has ended. Before that an outage whose end nobody saw is
+                of what is gone.
+        """
         if self.resumed_ns and until_ns - self.resumed_ns >= LONGEST_UNLIT_NS:
             self.unlit.clear()
-        return ended | self.unlit
+        return bool(self.left_open(until_ns) if is_last else self.unlit)
 
     def dark_ns(self) -> int:
         """Return how long it was dark, roughly but quickly."""

@@ -54,6 +54,7 @@ class IncidentTracker:
         self._incident: TrackedIncident | None = None
         self._open: dict[Scope, Outage] = {}
         self._until_ns = 0
+        self._is_last = False
 
     @property
     def open_incident(self) -> OpenIncident | None:
@@ -113,6 +114,7 @@ class IncidentTracker:
         blind: Iterable[BlindSpan] = (),
         planned: Sequence[Planned] = (),
         until_ns: int,
+        is_last: bool = False,
         is_lit: Callable[[Scope], bool] = lambda _scope: True,
     ) -> list[Occasion]:
         """Take what became certain; return what is to be told.
@@ -123,10 +125,11 @@ class IncidentTracker:
             blind: in which a lane was blind.
             planned: darkness that was planned so far.
             until_ns: everything due before has been judged.
+            is_last: the load has ended.
             is_lit: tells whether anything of a scope was served since this process
                 began.
         """
-        self._until_ns = until_ns
+        self._until_ns, self._is_last = until_ns, is_last
         self._resume(until_ns)
         closed = list(closed)
         for outage in closed:
@@ -249,7 +252,9 @@ class IncidentTracker:
             incident.worsenings += 1
             occasions.append(self._tell(OccasionKind.WORSENED))
         is_quiet = self._until_ns - incident.latest_ns >= rules.quiet_ns
-        is_dark = incident.dark_now or (is_quiet and incident.left_open(self._until_ns))
+        is_dark = incident.dark_now or incident.is_waited_for(
+            self._until_ns, is_last=self._is_last
+        )
         if is_quiet and not is_dark:
             occasions += self._close()
         return occasions

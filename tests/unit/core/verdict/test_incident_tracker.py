@@ -305,6 +305,14 @@ def test_an_incident_that_is_over_when_the_run_ends_is_closed() -> None:
     assert played.tracker.open_incident is None
 
 
+def test_what_is_gone_is_not_waited_for() -> None:
+    """A shard or a lane that goes while it is dark: nobody will see it lit."""
+    gone = replace(outage(2000, 4000), open_end=True)
+    told = play(RULES, [gone], until=10_000).told
+    assert kinds(told) == ["opened", "closed"]
+    assert told_at(told)[-1] == 5250
+
+
 def test_what_was_not_told_is_not_left() -> None:
     """A run that ends in a short outage says nothing."""
     played = Played(RULES)
