@@ -43,6 +43,12 @@ def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("AWS_PROFILE", raising=False)
 
 
+def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep botocore from the environment."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def signed_by_hand(request: Request, *, region: str) -> str:
     """Return the signature of a request as it came, by AWS's own recipe.
 
@@ -108,8 +114,7 @@ def test_without_credentials_nothing_is_signed(
 ) -> None:
     """Who has none is told where they are looked for."""
     no_credentials(monkeypatch, tmp_path)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
+    no_keys(monkeypatch)
     login = RemoteLogin(RemoteWrite(URL, sigv4=True, region="eu-west-1"))
     with pytest.raises(RunError, match="check the credentials of this machine"):
         login.headers(b"", HEADERS)
@@ -124,8 +129,7 @@ def test_keys_of_a_file_that_changes_sign_from_then_on(
 ) -> None:
     """Whoever renews the keys of a file does so for a run that lasts, too."""
     no_credentials(monkeypatch, tmp_path)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
+    no_keys(monkeypatch)
     login = RemoteLogin(RemoteWrite(URL, sigv4=True, region="eu-west-1"))
     for key in ("AKIDFIRST", "AKIDSECOND"):
         text = f"aws_access_key_id = {key}\naws_secret_access_key = {KEY}\n"
