@@ -21,6 +21,7 @@ _CALM_EVERY = 2
 all goes well and there is little. What fails is told as soon as ever."""
 
 _LITTLE = 100
+"""Arrivals of one lane since the last snapshot."""
 
 
 class Reports:

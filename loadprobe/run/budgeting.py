@@ -28,9 +28,9 @@ from loadprobe.core.verdict.plan_edges import cut_at_plan
 from loadprobe.outputs.folder.budget_file import BudgetFile, find_budget
 from loadprobe.outputs.folder.documents import RunInfo
 
-DARK_EVERY_NS = 600 * NS_PER_MS
-"""While anything is dark. With a seal every 250 ms nothing waits for as long as a
-second. When an outage begins or ends nothing waits at all."""
+DARK_EVERY_NS = 400 * NS_PER_MS
+"""While anything is dark. The next seal is half a second away at most, so nothing waits
+for as long as a second. When an outage begins or ends nothing waits at all."""
 
 SEEN_EVERY_NS = NS_PER_S
 """What was seen is entered this often: an arrival a second is enough to be seen."""

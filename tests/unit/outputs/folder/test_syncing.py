@@ -13,7 +13,7 @@ from loadprobe.outputs.folder import syncing
 from loadprobe.outputs.folder.appending import AppendFile
 from loadprobe.outputs.folder.folder import RunFolder
 from loadprobe.outputs.folder.syncing import Syncing
-from loadprobe.run import run, sealing
+from loadprobe.run import budgeting, run, sealing
 
 
 def test_only_what_was_written_since_is_synced(
@@ -98,4 +98,5 @@ def test_the_promised_bounds_add_up() -> None:
     """
     written_s = sealing.HELD_NS / NS_PER_S + run.LOOK_S
     assert written_s < 1
+    assert budgeting.DARK_EVERY_NS / NS_PER_S + run.LOOK_S < 1
     assert written_s + syncing.SYNC_EVERY_S + syncing.SLOW_S < 5
